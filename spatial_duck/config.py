@@ -1,0 +1,108 @@
+"""Settings that hold for a block of code: the geometry tolerance and what a lost geometry does.
+
+They live in a context variable, so that threads and async tasks do not disturb each other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from spatial_duck.errors import GeometryLossError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Settings", "config", "current", "note_loss"]
+
+
+class Settings(NamedTuple):
+    """The settings in force.
+
+    Attributes
+    ----------
+    tolerance : float
+        Largest displacement, in voxels, at which two grids count as the same.
+    on_loss : {"keep", "warn", "raise"}
+        What happens when a function cannot keep an axis's positions: the geometry keeps the
+        function's name and nothing more; a warning is given as well; or `GeometryLossError`.
+    """
+
+    tolerance: float = 1e-3
+    on_loss: Literal["keep", "warn", "raise"] = "keep"
+
+
+_settings: ContextVar[Settings] = ContextVar("spatial_duck_settings", default=Settings())
+current = _settings.get
+
+
+@contextmanager
+def config(
+    *,
+    tolerance: float | None = None,
+    on_loss: Literal["keep", "warn", "raise"] | None = None,
+) -> Iterator[Settings]:
+    """Change settings inside a ``with`` block.
+
+    Parameters
+    ----------
+    tolerance : float, optional
+        Largest displacement, in voxels, at which two grids count as the same.
+    on_loss : {"keep", "warn", "raise"}, optional
+        What happens when a function cannot keep the positions along an axis.
+
+    Raises
+    ------
+    ValueError
+        If the tolerance is not a positive number or `on_loss` is not one of its words.
+
+    Examples
+    --------
+    >>> import numpy as np, spatial_duck as sd
+    >>> image = sd.SpatialArray(np.zeros((4, 6)), spacing=(2.0, 0.5))
+    >>> with sd.config(on_loss="raise"):
+    ...     image.ravel()
+    Traceback (most recent call last):
+    spatial_duck.errors.GeometryLossError: 'reshape' cannot keep the positions along axis 0 ('y')...
+    """
+    now = current()
+    if tolerance is not None and not 0 < tolerance < float("inf"):
+        raise ValueError(f"tolerance must be a positive number of voxels, got {tolerance!r}")
+    if on_loss is not None and on_loss not in ("keep", "warn", "raise"):
+        raise ValueError(f"on_loss must be 'keep', 'warn' or 'raise', got {on_loss!r}")
+    token = _settings.set(
+        Settings(
+            now.tolerance if tolerance is None else float(tolerance),
+            now.on_loss if on_loss is None else on_loss,
+        )
+    )
+    try:
+        yield current()
+    finally:
+        _settings.reset(token)
+
+
+def note_loss(function: str, axis: int, name: str | None) -> None:
+    """Do what the settings say when `function` loses the positions along an axis.
+
+    Parameters
+    ----------
+    function : str
+        Name of the function that loses them.
+    axis : int
+        The axis of its input.
+    name : str or None
+        The axis's name.
+    """
+    on_loss = current().on_loss
+    if on_loss == "keep":
+        return
+    message = (
+        f"{function!r} cannot keep the positions along axis {axis} ({name!r}): the axis becomes "
+        "plain. Work on image.data where positions do not matter, or use config(on_loss='keep')"
+    )
+    if on_loss == "raise":
+        raise GeometryLossError(message)
+    warnings.warn(message, UserWarning, stacklevel=4)

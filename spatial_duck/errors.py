@@ -1,0 +1,68 @@
+"""The errors of spatial_duck: one family, each also the built-in error that a caller would expect.
+
+Every message says what was expected, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "FormatError",
+    "FrameError",
+    "GeometryError",
+    "GeometryLossError",
+    "GeometryMismatchError",
+    "SpatialDuckError",
+    "UnsafeInputError",
+    "missing_extra",
+]
+
+
+class SpatialDuckError(Exception):
+    """Base class of all errors that spatial_duck raises on purpose."""
+
+
+class GeometryError(SpatialDuckError, ValueError):
+    """A geometry is not valid; the message names the field, the value and what is wanted."""
+
+
+class GeometryMismatchError(GeometryError):
+    """Two images in one operation do not lie on the same grid."""
+
+
+class GeometryLossError(GeometryError):
+    """An operation needs a position that was lost, or a format cannot hold the geometry."""
+
+
+class FrameError(GeometryError):
+    """An anatomical frame is unknown, or one is needed and not specified."""
+
+
+class FormatError(SpatialDuckError, ValueError):
+    """A file or foreign object does not hold what its format says."""
+
+
+class UnsafeInputError(FormatError):
+    """An input asks for something unsafe: a path outside its folder, more memory than it declares."""
+
+
+def missing_extra(package: str, extra: str, what: str) -> ImportError:
+    """Make the ImportError for an optional dependency that is not installed.
+
+    Parameters
+    ----------
+    package : str
+        The package that could not be imported.
+    extra : str
+        The extra of spatial_duck that brings it.
+    what : str
+        What needs it, as the subject of a sentence.
+
+    Examples
+    --------
+    >>> print(missing_extra("zarr", "zarr", "Reading OME-Zarr"))
+    Reading OME-Zarr needs 'zarr', which is not installed: pip install 'spatial-duck[zarr]'
+    """
+    return ImportError(
+        f"{what} needs {package!r}, which is not installed: pip install 'spatial-duck[{extra}]'",
+        name=package,
+    )
