@@ -15,7 +15,7 @@ from spatial_duck.errors import GeometryLossError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Settings", "config", "current", "note_loss"]
+__all__ = ["DEFAULTS", "Settings", "config", "current", "note_loss"]
 
 
 class Settings(NamedTuple):
@@ -34,7 +34,8 @@ class Settings(NamedTuple):
     on_loss: Literal["keep", "warn", "raise"] = "keep"
 
 
-_settings: ContextVar[Settings] = ContextVar("spatial_duck_settings", default=Settings())
+DEFAULTS = Settings()
+_settings: ContextVar[Settings] = ContextVar("spatial_duck_settings", default=DEFAULTS)
 current = _settings.get
 
 

@@ -42,7 +42,7 @@ class FormatError(SpatialDuckError, ValueError):
 
 
 class UnsafeInputError(FormatError):
-    """An input asks for something unsafe: a path outside its folder, more memory than it declares."""
+    """An input asks for something unsafe: a path outside its folder, or memory beyond bounds."""
 
 
 def missing_extra(package: str, extra: str, what: str) -> ImportError:

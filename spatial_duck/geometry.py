@@ -10,7 +10,7 @@ geometry of ``array[10:, ::-1]``. It is immutable and knows no arrays but NumPy'
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +22,8 @@ from spatial_duck.grid import Axis, Grid
 from spatial_duck.world import SPACE_AXES, World, check_frame, frame_change, unit_factor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
@@ -331,9 +333,7 @@ class Geometry(Grid):
             )
         best = max(
             permutations(rows, len(space)),
-            key=lambda p: sum(
-                abs(column[r]) for (r, _), (_, column) in zip(p, space, strict=True)
-            ),
+            key=lambda p: sum(abs(column[r]) for (r, _), (_, column) in zip(p, space, strict=True)),
         )
         return [
             (i, name, 1 if column[r] >= 0 else -1)
@@ -448,8 +448,10 @@ class Geometry(Grid):
         known = {"shape", "spacing", "origin", "direction", "dims", "sampled", "world", "frame",
                  "unit", "lost"}  # fmt: skip
         if not changes.keys() <= known:
-            raise TypeError(f"replace: unknown fields {sorted(changes.keys() - known)}; known are "
-                            f"{sorted(known)}")
+            raise TypeError(
+                f"replace: unknown fields {sorted(changes.keys() - known)}; known are "
+                f"{sorted(known)}"
+            )
         world = changes.get("world", self._world)
         if not isinstance(world, World):
             world = World(world, frame=self._world.frame)
@@ -518,11 +520,9 @@ class Geometry(Grid):
             row = axes.index(SPACE_AXES[source])
             rows[axes.index(name)] = (row, sign)
             units[axes.index(name)] = self._world.units[row]
-        return self._rewritten(
-            World(axes, units, new), [(row, float(sign)) for row, sign in rows]
-        )
+        return self._rewritten(World(axes, units, new), [(row, float(sign)) for row, sign in rows])
 
-    def to_unit(self, unit: str | Mapping[str, str]) -> Self:
+    def to_unit(self, unit: str | Mapping[str, str | None]) -> Self:
         """Return the same place in other units.
 
         Parameters
@@ -540,7 +540,8 @@ class Geometry(Grid):
             {name: unit for name in axes if name in SPACE_AXES} if isinstance(unit, str) else unit
         )
         new = World(
-            axes, {n: wanted.get(n, u) for n, u in zip(axes, self._world.units, strict=True)},
+            axes,
+            {n: wanted.get(n, u) for n, u in zip(axes, self._world.units, strict=True)},
             self._world.frame,
         )
         factors = [
@@ -565,8 +566,9 @@ class Geometry(Grid):
         now = self._world
         order = tuple(axes)
         if sorted(order) != sorted(now.axes):
-            raise GeometryError(f"to_world: expected the names {now.axes!r} in any order, got "
-                                f"{order!r}")
+            raise GeometryError(
+                f"to_world: expected the names {now.axes!r} in any order, got {order!r}"
+            )
         rows = [now.axes.index(name) for name in order]
         world = World(order, [now.units[r] for r in rows], now.frame)
         return self._rewritten(world, [(r, 1.0) for r in rows])
@@ -575,18 +577,17 @@ class Geometry(Grid):
         """Rewrite origin and steps: each new row is an old one times a factor."""
         axes = []
         for axis in self._axes:
-            if axis.spacing is not None and axis.column is not None:
-                factors = {abs(f) for r, f in rows if axis.column[r]}
+            spacing, old = axis.spacing, axis.column
+            if spacing is not None and old is not None:
+                factors = {abs(f) for r, f in rows if old[r]}
                 if len(factors) == 1:  # the axis keeps its line: no rounding of its column
                     factor = factors.pop()
-                    column = tuple([axis.column[r] * f / factor + 0.0 for r, f in rows])
-                    axis = axis._replace(spacing=axis.spacing * factor, column=column)
+                    column = tuple([old[r] * f / factor + 0.0 for r, f in rows])
+                    axis = axis._replace(spacing=spacing * factor, column=column)
                 else:
-                    step = [axis.spacing * axis.column[r] * f for r, f in rows]
-                    length = float(np.hypot.reduce(step))
-                    axis = axis._replace(
-                        spacing=length, column=tuple([s / length for s in step])
-                    )
+                    step = [spacing * old[r] * f for r, f in rows]
+                    length = math.hypot(*step)
+                    axis = axis._replace(spacing=length, column=tuple([s / length for s in step]))
             axes.append(axis)
         new = self._with(
             self._shape, tuple(axes), tuple([self._origin[r] * f + 0.0 for r, f in rows])
@@ -772,10 +773,7 @@ def _check_spacing(spacing: Any, names: Sequence[str | None]) -> list[float]:
     if spacing is None:
         return [1.0] * len(names)
     if not hasattr(spacing, "__len__"):
-        if np.ndim(spacing) == 0:
-            spacing = [spacing] * len(names)
-        else:
-            spacing = list(spacing)
+        spacing = [spacing] * len(names) if np.ndim(spacing) == 0 else list(spacing)
     values = _numbers("spacing", spacing, 1)
     if len(values) != len(names):
         raise GeometryError(
@@ -790,9 +788,7 @@ def _check_spacing(spacing: Any, names: Sequence[str | None]) -> list[float]:
     return [float(v) for v in values]
 
 
-def _default_columns(
-    names: Sequence[str | None], axes: Sequence[str]
-) -> list[tuple[float, ...]]:
+def _default_columns(names: Sequence[str | None], axes: Sequence[str]) -> list[tuple[float, ...]]:
     return [tuple([1.0 if a == name else 0.0 for a in axes]) for name in names]
 
 

@@ -171,9 +171,8 @@ class Grid:
                         column = axis[2]
                         if start:
                             length = spacing * start
-                            origin = tuple([
-                                o + length * c for o, c in zip(origin, column, strict=True)  # type: ignore[arg-type]
-                            ])
+                            pairs = zip(origin, column, strict=True)  # type: ignore[arg-type]
+                            origin = tuple([o + length * c for o, c in pairs])
                         if step != 1:
                             axis = _strided(axis, step)
                 out_axes.append(axis)
@@ -389,9 +388,7 @@ class Grid:
             ones = tuple([1 if i in reduced else n for i, n in enumerate(shape)])
             return self._with(ones, tuple(out_axes), origin)
         stay = [i for i in range(len(shape)) if i not in reduced]
-        return self._with(
-            tuple([shape[i] for i in stay]), tuple([axes[i] for i in stay]), origin
-        )
+        return self._with(tuple([shape[i] for i in stay]), tuple([axes[i] for i in stay]), origin)
 
     def expand_dims(self, axis: Any) -> Self:
         """Return the geometry of ``np.expand_dims(array, axis)``: the new axes are plain."""
@@ -412,7 +409,8 @@ class Grid:
             raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
         stay = [i for i in range(len(self._shape)) if i not in gone]
         return self._with(
-            tuple([self._shape[i] for i in stay]), tuple([self._axes[i] for i in stay]),
+            tuple([self._shape[i] for i in stay]),
+            tuple([self._axes[i] for i in stay]),
             self._origin,
         )
 
@@ -464,9 +462,7 @@ class Grid:
         """
         out = tuple([operator.index(n) for n in _as_tuple(shape)])
         extra = len(out) - len(self._shape)
-        if extra < 0 or any(
-            n not in (1, m) for n, m in zip(self._shape, out[extra:], strict=True)
-        ):
+        if extra < 0 or any(n not in (1, m) for n, m in zip(self._shape, out[extra:], strict=True)):
             raise ValueError(f"shape {self._shape} cannot be broadcast to {out}")
         axes = [
             axis if n == m else PLAIN

@@ -168,9 +168,7 @@ def walk(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Walk:
         else:
             lead = (False,) * (len(block) - index.ndim)
             varying[a] = lead + tuple([n > 1 for n in index.shape])
-    return Walk(
-        tuple(basic), tuple(indices), place, block, frozenset(even), starts, steps, varying
-    )
+    return Walk(tuple(basic), tuple(indices), place, block, frozenset(even), starts, steps, varying)
 
 
 def _indices(

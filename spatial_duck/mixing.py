@@ -6,7 +6,7 @@ lies more than a tolerance (in voxels) from its partner in the other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from spatial_duck.config import current
 from spatial_duck.errors import GeometryError, GeometryMismatchError
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["broadcast", "concatenate", "difference", "same_grid"]
 
-G = TypeVar("G", bound=Grid)
 Vector = tuple[float, ...]
 
 
@@ -93,9 +92,7 @@ def broadcast(function: str, grids: Sequence[Geometry]) -> Geometry:
     return result
 
 
-def concatenate(
-    function: str, pieces: Sequence[Geometry | tuple[int, ...]], axis: int
-) -> Geometry:
+def concatenate(function: str, pieces: Sequence[Geometry | tuple[int, ...]], axis: int) -> Geometry:
     """Return the geometry of pieces joined along an axis.
 
     Parameters
@@ -136,8 +133,9 @@ def concatenate(
         total += shape[axis]
     assert first is not None
     axes = first._axes
-    lost = next((g._axes[axis] for g in pieces if not isinstance(g, tuple) and g._axes[axis].lost),
-                None)
+    lost = next(
+        (g._axes[axis] for g in pieces if not isinstance(g, tuple) and g._axes[axis].lost), None
+    )
     if lost is not None:
         axes = (*axes[:axis], axes[axis]._replace(lost=lost.lost), *axes[axis + 1 :])
     out = (*first._shape[:axis], total, *first._shape[axis + 1 :])
@@ -157,10 +155,9 @@ def _continues(a: Geometry, b: Geometry, axis: int, steps: int, tolerance: float
             near = a._origin == b._origin
         else:
             length, limit = old.spacing * steps, 1e-9 * old.spacing
-            near = all([
-                -limit <= o + length * c - p <= limit
-                for o, c, p in zip(a._origin, old.column or (), b._origin, strict=True)
-            ])
+            near = True
+            for o, c, p in zip(a._origin, old.column or (), b._origin, strict=True):
+                near = near and -limit <= o + length * c - p <= limit
         if near:
             n, m = a._shape, b._shape
             return n[:axis] == m[:axis] and n[axis + 1 :] == m[axis + 1 :]
@@ -255,8 +252,10 @@ def _gap(
             if at_origin + _norm(grown, rows) > scale:
                 first, second = a._axes[i].spacing, b._axes[i].spacing
                 field = "spacing" if abs((first or 0) - (second or 0)) > 1e-12 else "direction"
-                values = (first, second) if field == "spacing" else (
-                    a._axes[i].column, b._axes[i].column
+                values = (
+                    (first, second)
+                    if field == "spacing"
+                    else (a._axes[i].column, b._axes[i].column)
                 )
                 return f"{field} of axis {i} ({a._axes[i].name!r}): {values[0]} and {values[1]}"
         if at_origin + sum(_norm(g, rows) for _, g in growth) > scale:
@@ -342,13 +341,9 @@ def _merge(function: str, a: Geometry, b: Geometry) -> Geometry:
     if gap is not None:
         raise mismatch(a, b, gap, function)
     # The grid with more world axes, and more axes of its own, says where the result lies.
-    base, other, theirs = (x, y, only_y) if len(x._world.axes) >= len(y._world.axes) else (
-        y, x, only_x
-    )
+    base, theirs = (x, only_y) if len(x._world.axes) >= len(y._world.axes) else (y, only_x)
     if base is y:
-        axes = [
-            y._axes[i] if i in shared else axis for i, axis in enumerate(axes)
-        ]
+        axes = [y._axes[i] if i in shared else axis for i, axis in enumerate(axes)]
         if theirs:
             raise mismatch(a, b, f"world axes: {a._world.axes!r} and {b._world.axes!r}", function)
     elif theirs:

@@ -53,9 +53,9 @@ TIMES = MappingProxyType(
 _PREFIXES = {"": "", "kilo": "k", "deci": "d", "centi": "c", "milli": "m"}
 _PREFIXES |= {"micro": "u", "nano": "n", "pico": "p"}
 _ALIASES: dict[str, str] = {
-    "µm": "um",  # noqa: RUF001  U+00B5 and U+03BC are both in use
+    "µm": "um",  # U+00B5 and U+03BC are both in use
     "μm": "um",
-    "µs": "us",  # noqa: RUF001
+    "µs": "us",
     "μs": "us",
     "micron": "um",
     "microns": "um",
@@ -126,13 +126,15 @@ def unit_factor(old: str | None, new: str | None) -> float:
     if old == new:
         return 1.0
     for table in (LENGTHS, TIMES):
-        if old in table and new in table:
+        if old is not None and new is not None and old in table and new in table:
             factor = table[old] / table[new]
             # 1e-3 / 1e-6 is 999.9999999999999: the powers of ten are exact the other way round.
             inverse = table[new] / table[old]
-            return float(round(factor)) if abs(factor - round(factor)) < 1e-9 * factor else (
-                1.0 / round(inverse) if abs(inverse - round(inverse)) < 1e-9 * inverse else factor
-            )
+            if abs(factor - round(factor)) < 1e-9 * factor:
+                return float(round(factor))
+            if abs(inverse - round(inverse)) < 1e-9 * inverse:
+                return 1.0 / round(inverse)
+            return factor
     raise GeometryError(
         f"unit: cannot convert {old!r} to {new!r}; known lengths are {', '.join(LENGTHS)} and "
         f"times {', '.join(TIMES)}. A unit that was never given is set with replace(unit=...)"
