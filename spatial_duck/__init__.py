@@ -1,2 +1,114 @@
+"""Arrays that know where they are: a duck array with origin, spacing and direction.
+
+`SpatialArray` holds any array (NumPy, Dask, Zarr, CuPy) and its `Geometry`. NumPy functions go to
+the array's own backend, and the geometry is rewritten so that every voxel keeps its place in the
+physical world. What needs physical space (`resample`, `reorient`, `crop`, `read`, `write`, ...)
+loads when it is first used: importing `spatial_duck` imports nothing beyond NumPy and the standard
+library.
+
+Examples
+--------
+>>> import numpy as np
+>>> import spatial_duck as sd
+>>> image = sd.SpatialArray(np.zeros((4, 6)), spacing=(2.0, 0.5), origin=(10.0, 20.0))
+>>> part = image[1:, ::-1]
+>>> part.origin
+array([12. , 22.5])
+>>> np.flip(part, axis=1).spacing
+array([2. , 0.5])
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spatial_duck import errors
+from spatial_duck.config import config
+from spatial_duck.errors import (
+    FormatError,
+    FrameError,
+    GeometryError,
+    GeometryLossError,
+    GeometryMismatchError,
+    SpatialDuckError,
+    UnsafeInputError,
+)
 from spatial_duck.geometry import Geometry
 from spatial_duck.world import World
+
+if TYPE_CHECKING:
+    pass
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FormatError",
+    "FrameError",
+    "Geometry",
+    "GeometryError",
+    "GeometryLossError",
+    "GeometryMismatchError",
+    "SpatialArray",
+    "SpatialDuckError",
+    "UnsafeInputError",
+    "World",
+    "asarray",
+    "backends",
+    "config",
+    "crop",
+    "errors",
+    "from_nibabel",
+    "from_simpleitk",
+    "from_xarray",
+    "pad_to",
+    "pyramid",
+    "read",
+    "reorient",
+    "resample",
+    "sample",
+    "testing",
+    "to_nibabel",
+    "to_simpleitk",
+    "to_xarray",
+    "write",
+]
+
+#: What loads on first use: the public name, and the module that holds it (or is it).
+_LAZY = {
+    "SpatialArray": "array",
+    "backends": "backends",
+    "testing": "testing",
+    "resample": "resampling",
+    "reorient": "spatial",
+    "crop": "spatial",
+    "pad_to": "spatial",
+    "sample": "spatial",
+    "pyramid": "multiscale",
+    "Pyramid": "multiscale",
+    "Affine": "transforms",
+    "read": "io",
+    "write": "io",
+    "asarray": "interop",
+    "from_nibabel": "interop",
+    "to_nibabel": "interop",
+    "from_simpleitk": "interop",
+    "to_simpleitk": "interop",
+    "from_xarray": "interop",
+    "to_xarray": "interop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'spatial_duck' has no attribute {name!r}")
+    from importlib import import_module
+
+    loaded = import_module(f"spatial_duck.{module}")
+    value = loaded if name == module else getattr(loaded, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

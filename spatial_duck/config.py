@@ -1,4 +1,4 @@
-"""Settings that hold for a block of code: the geometry tolerance and what a lost geometry does.
+"""Settings that hold for a block of code: tolerance, what a lost geometry does, a read limit.
 
 They live in a context variable, so that threads and async tasks do not disturb each other.
 """
@@ -28,10 +28,14 @@ class Settings(NamedTuple):
     on_loss : {"keep", "warn", "raise"}
         What happens when a function cannot keep an axis's positions: the geometry keeps the
         function's name and nothing more; a warning is given as well; or `GeometryLossError`.
+    max_read_bytes : float
+        Most bytes that ``np.asarray`` of an array on disk reads; above it, it refuses and says
+        how to go on.
     """
 
     tolerance: float = 1e-3
     on_loss: Literal["keep", "warn", "raise"] = "keep"
+    max_read_bytes: float = 4 * 2**30
 
 
 DEFAULTS = Settings()
@@ -44,6 +48,7 @@ def config(
     *,
     tolerance: float | None = None,
     on_loss: Literal["keep", "warn", "raise"] | None = None,
+    max_read_bytes: float | None = None,
 ) -> Iterator[Settings]:
     """Change settings inside a ``with`` block.
 
@@ -53,11 +58,13 @@ def config(
         Largest displacement, in voxels, at which two grids count as the same.
     on_loss : {"keep", "warn", "raise"}, optional
         What happens when a function cannot keep the positions along an axis.
+    max_read_bytes : float, optional
+        Most bytes that ``np.asarray`` of an array on disk reads; ``math.inf`` for no limit.
 
     Raises
     ------
     ValueError
-        If the tolerance is not a positive number or `on_loss` is not one of its words.
+        If a number is not positive or `on_loss` is not one of its words.
 
     Examples
     --------
@@ -73,10 +80,13 @@ def config(
         raise ValueError(f"tolerance must be a positive number of voxels, got {tolerance!r}")
     if on_loss is not None and on_loss not in ("keep", "warn", "raise"):
         raise ValueError(f"on_loss must be 'keep', 'warn' or 'raise', got {on_loss!r}")
+    if max_read_bytes is not None and not max_read_bytes > 0:
+        raise ValueError(f"max_read_bytes must be a positive number, got {max_read_bytes!r}")
     token = _settings.set(
         Settings(
             now.tolerance if tolerance is None else float(tolerance),
             now.on_loss if on_loss is None else on_loss,
+            now.max_read_bytes if max_read_bytes is None else max_read_bytes,
         )
     )
     try:

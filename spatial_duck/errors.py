@@ -12,6 +12,7 @@ __all__ = [
     "GeometryLossError",
     "GeometryMismatchError",
     "SpatialDuckError",
+    "TooLargeError",
     "UnsafeInputError",
     "missing_extra",
 ]
@@ -39,6 +40,10 @@ class FrameError(GeometryError):
 
 class FormatError(SpatialDuckError, ValueError):
     """A file or foreign object does not hold what its format says."""
+
+
+class TooLargeError(SpatialDuckError, MemoryError):
+    """An array on disk is larger than what may be read into memory at once."""
 
 
 class UnsafeInputError(FormatError):

@@ -1,0 +1,396 @@
+"""How NumPy's functions and ufuncs reach the data and come back as images.
+
+For each call one thing happens: a rule (see `spatial_duck.rules`) works out the geometry of the
+result, the backend that owns the data computes it, and the two are put together. Rules that can
+neither fail nor lose anything run only when the geometry is first asked for.
+"""
+
+from __future__ import annotations
+
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from spatial_duck import backends, mixing
+from spatial_duck.errors import SpatialDuckError
+from spatial_duck.geometry import Geometry
+from spatial_duck.rules import REFUSED, RULES, ufuncs
+from spatial_duck.rules._rule import Rule, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Deferred = tuple[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any], int]
+
+__all__ = ["Dispatching"]
+
+_new = object.__new__
+
+#: Arguments of these types can neither change later nor hold an image.
+_CONSTANTS = frozenset({int, float, bool, complex, str, type(None), slice, EllipsisType, type})
+#: Parts of a key that is plain indexing and cannot change later.
+_BASIC_KEYS = frozenset({int, slice, type(None), EllipsisType})
+#: So many moves wait at most before the first of them is worked out.
+_MAX_DEFERRED = 32
+
+
+class Dispatching:
+    """Data and geometry, and NumPy's protocols on them: the engine of `SpatialArray`."""
+
+    __slots__ = ("__weakref__", "_attrs", "_data", "_geometry")
+
+    _data: Any
+    _geometry: Geometry | Deferred
+    _attrs: dict[str, Any] | None
+
+    #: Above ndarray and Dask arrays, below xarray.
+    __array_priority__: ClassVar[float] = 60.0
+
+    @classmethod
+    def _wrap(
+        cls, data: Any, geometry: Geometry | Deferred, attrs: dict[str, Any] | None = None
+    ) -> Self:
+        """Make an image without checks; `attrs` becomes its own."""
+        self = _new(cls)
+        self._data = data
+        self._geometry = geometry
+        self._attrs = attrs
+        return self
+
+    @property
+    def data(self) -> Any:
+        """The backing array."""
+        return self._data
+
+    @property
+    def geometry(self) -> Geometry:
+        """Shape and place of the image in the world."""
+        geometry = self._geometry
+        if geometry.__class__ is not tuple:
+            return geometry  # type: ignore[return-value]
+        return self._settle()
+
+    def _settle(self) -> Geometry:
+        """Work out the moves that wait, from the oldest on."""
+        waiting: list[Deferred] = []
+        geometry: Any = self._geometry
+        while geometry.__class__ is tuple:
+            waiting.append(geometry)
+            geometry = geometry[1]
+        for move, _, arguments, keywords, _ in reversed(waiting):
+            geometry = move(geometry, *arguments, **keywords)
+        self._geometry = geometry = _fitted(geometry, self._data)
+        return geometry  # type: ignore[no-any-return]
+
+    def _defer(
+        self, move: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Deferred:
+        """Note a move of this image's geometry, for later."""
+        geometry = self._geometry
+        depth = 1
+        if geometry.__class__ is tuple:
+            depth = geometry[4] + 1  # type: ignore[index]
+            if depth > _MAX_DEFERRED:
+                geometry, depth = self._settle(), 1
+        return (move, geometry, arguments, keywords, depth)
+
+    # --- indexing -------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return the voxels that a NumPy key selects, each in its place.
+
+        Basic keys move the geometry exactly. Index arrays that walk the grid in even steps do so
+        too; axes indexed in another way become plain (see `Geometry.lost`). A mask that is an
+        image must lie on this image's grid.
+        """
+        if key.__class__ is tuple:
+            for k in key:
+                if k.__class__ not in _BASIC_KEYS:
+                    return self._index_general(key)
+        elif key.__class__ not in _BASIC_KEYS:
+            return self._index_general(key)
+        data = self._data[key]
+        if data.ndim == 0:
+            return data
+        new = _new(self.__class__)
+        new._data = data
+        geometry = self._geometry
+        if geometry.__class__ is tuple:
+            new._geometry = self._defer(Geometry.__getitem__, (key,), {})
+        else:
+            new._geometry = (Geometry.__getitem__, geometry, (key,), {}, 1)
+        attrs = self._attrs
+        new._attrs = attrs.copy() if attrs else None
+        return new
+
+    def _index_general(self, key: Any) -> Any:
+        if _is_field(key):
+            return self._with_data(self._data[key], self.geometry)
+        bare = self._bare_key(key)
+        data = self._data[bare]
+        if getattr(data, "ndim", 0) == 0:
+            return data
+        return self._with_data(data, self.geometry[bare])
+
+    def _bare_key(self, key: Any) -> Any:
+        """Take the images out of a key; a mask must lie on the grid that it selects from."""
+        keys = key if key.__class__ is tuple else (key,)
+        bare = []
+        for k in keys:
+            if isinstance(k, Dispatching):
+                if k.geometry.ndim and "bool" in str(k._data.dtype):
+                    self._check_mask(keys, k)
+                bare.append(k._data)
+            else:
+                bare.append(k)
+        return tuple(bare) if key.__class__ is tuple else bare[0]
+
+    def _check_mask(self, keys: tuple[Any, ...], mask: Dispatching) -> None:
+        if len(keys) == 1:
+            ours = self.geometry
+            # The axes that the mask does not cover go away at their start.
+            ours = ours[(slice(None),) * mask.geometry.ndim + (0,) * (ours.ndim - mask.geometry.ndim)]
+            if ours.shape == mask.geometry.shape:
+                mixing.broadcast("indexing with a mask", (ours, mask.geometry))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Write voxels into the backing array.
+
+        An image that is written must lie on the grid of the voxels that it replaces.
+        """
+        field = _is_field(key)
+        bare = key if field else self._bare_key(key)
+        if isinstance(value, Dispatching):
+            target = self.geometry if field else self.geometry[bare]
+            merged = mixing.broadcast("assignment", (target, value.geometry))
+            if merged.shape != target.shape:
+                raise ValueError(
+                    f"could not broadcast input array from shape {value.geometry.shape} into "
+                    f"shape {target.shape}"
+                )
+            value = value._data
+        self._data[bare] = value
+
+    def _with_data(self, data: Any, geometry: Geometry) -> Any:
+        """Make an image of this one's kind; a 0-d result stays what the backend gave."""
+        if getattr(data, "ndim", 0) == 0:
+            return data
+        attrs = self._attrs
+        return self._wrap(data, _fitted(geometry, data), attrs.copy() if attrs else None)
+
+    # --- functions ------------------------------------------------------------------------
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        for t in types:
+            if not (issubclass(t, Dispatching) or backends.is_known(t)):
+                return NotImplemented
+        return self._call(func, args, kwargs)
+
+    @classmethod
+    def _call(cls, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a NumPy function on images and other arguments."""
+        rule = RULES.get(func)
+        if rule is None:
+            name = getattr(func, "__name__", repr(func))
+            reason = REFUSED.get(func)
+            raise TypeError(
+                f"numpy.{name} {reason}"
+                if reason
+                else f"spatial_duck has no rule for numpy.{name}, so that it cannot say where its "
+                "result would lie; call it on image.data"
+            )
+        if rule.deferrable and isinstance(args[0] if args else None, Dispatching):
+            image = args[0]
+            rest = args[1:]
+            for value in rest:
+                if value.__class__ not in _CONSTANTS and not _is_constant(value):
+                    break
+            else:
+                for value in kwargs.values():
+                    if value.__class__ not in _CONSTANTS and not _is_constant(value):
+                        break
+                else:
+                    data = _run(func, (image._data, *rest), kwargs)
+                    if getattr(data, "ndim", 0) == 0:
+                        return data
+                    return cls._wrap(
+                        data,
+                        image._defer(rule.geometry, rest, kwargs),
+                        image._attrs.copy() if image._attrs else None,
+                    )
+        return cls._call_general(func, rule, args, kwargs)
+
+    @classmethod
+    def _call_general(
+        cls, func: Callable[..., Any], rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        images: list[Dispatching] = []
+        geometry_args, data_args = _apart(args, images)
+        geometry_kwargs, data_kwargs = _apart_mapping(kwargs, images)
+        geometry = rule.geometry(*geometry_args, **geometry_kwargs)
+        out = kwargs.get("out")
+        if out is not None:
+            check_out(getattr(func, "__name__", "function"), geometry, out)
+        result = _run(func, data_args, data_kwargs)
+        if out is not None and not isinstance(out, tuple):
+            return out
+        return cls._dress(result, geometry, images, out)
+
+    @classmethod
+    def _dress(
+        cls, result: Any, geometry: Any, images: list[Dispatching], out: Any = None
+    ) -> Any:
+        """Put geometries on the arrays of a result."""
+        if geometry is None:
+            return result
+        if isinstance(result, list | tuple):
+            outs = out if isinstance(out, tuple) else (None,) * len(result)
+            many = geometry if isinstance(geometry, list | tuple) else [geometry] * len(result)
+            dressed = [
+                o if o is not None else cls._dress(r, g, images)
+                for r, g, o in zip(result, many, outs, strict=True)
+            ]
+            if isinstance(result, list):
+                return dressed
+            make = getattr(type(result), "_make", type(result))
+            return make(dressed)
+        if getattr(result, "ndim", 0) == 0:
+            return result
+        return cls._wrap(result, _fitted(geometry, result), common_attrs(images))
+
+    # --- ufuncs ---------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        cls = self.__class__
+        if method == "__call__" and not kwargs and len(inputs) == 1 and ufunc.nout == 1:
+            result = _run(ufunc, (self._data,), kwargs)
+            if getattr(result, "ndim", 0) == 0:
+                return result
+            attrs = self._attrs
+            return cls._wrap(result, self._geometry, attrs.copy() if attrs else None)
+        outs = kwargs.get("out", ())
+        for x in (*inputs, *outs, kwargs.get("where", True)):
+            if not isinstance(x, Dispatching) and not backends.is_known(x.__class__):
+                if x is not None and not isinstance(x, list | tuple):
+                    return NotImplemented
+        images: list[Dispatching] = []
+        grids, data = _apart(inputs, images)
+        grid_kwargs, data_kwargs = _apart_mapping(kwargs, images)
+        rule = ufuncs.METHODS[method] if ufunc.signature is None else ufuncs.GENERALIZED[method]
+        geometry = rule(ufunc, grids, grid_kwargs)
+        if outs:
+            check_out(ufunc.__name__, geometry, outs)
+        call = ufunc if method == "__call__" else getattr(ufunc, method)
+        result = _run(call, data, data_kwargs)
+        if outs:
+            if ufunc.nout == 1:
+                return outs[0]
+            return cls._dress(result, geometry, images, outs)
+        return cls._dress(result, geometry, images)
+
+
+def _is_constant(value: Any) -> bool:
+    """Tell whether an argument can neither change later nor hold an image."""
+    if value.__class__ is tuple:
+        return all([v.__class__ in _CONSTANTS or _is_constant(v) for v in value])
+    return isinstance(value, type | np.dtype | np.generic) or value is np._NoValue  # type: ignore[attr-defined]
+
+
+def _run(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a function on bare arrays, through their backend where NumPy does not find it."""
+    for a in args:
+        if a.__class__ is np.ndarray or hasattr(a, "__array_function__"):
+            return func(*args, **kwargs)
+    return backends.call(func, args, kwargs)
+
+
+def _is_field(key: Any) -> bool:
+    return isinstance(key, str) or (
+        isinstance(key, list) and bool(key) and all(isinstance(k, str) for k in key)
+    )
+
+
+def _apart(args: Any, images: list[Dispatching]) -> tuple[Any, Any]:
+    """Return the arguments with geometries, and with bare arrays, in place of images."""
+    grids, data = [], []
+    for a in args:
+        if isinstance(a, Dispatching):
+            images.append(a)
+            grids.append(a.geometry)
+            data.append(a._data)
+        elif a.__class__ is list or a.__class__ is tuple:
+            g, d = _apart(a, images)
+            grids.append(g)
+            data.append(d)
+        else:
+            grids.append(a)
+            data.append(a)
+    if args.__class__ is list:
+        return grids, data
+    return tuple(grids), tuple(data)
+
+
+def _apart_mapping(
+    kwargs: dict[str, Any], images: list[Dispatching]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not kwargs:
+        return kwargs, kwargs
+    grids, data = _apart(tuple(kwargs.values()), images)
+    return dict(zip(kwargs, grids, strict=True)), dict(zip(kwargs, data, strict=True))
+
+
+def check_out(function: str, geometry: Any, out: Any) -> None:
+    """Refuse to write a result into an image on another grid, before anything is written."""
+    outs = out if isinstance(out, tuple) else (out,)
+    many = geometry if isinstance(geometry, list | tuple) else [geometry] * len(outs)
+    for o, g in zip(outs, many, strict=True):
+        if isinstance(o, Dispatching) and g is not None:
+            merged = mixing.broadcast(f"{function} (out=)", (g, o.geometry))
+            if merged.shape != o.geometry.shape:
+                raise ValueError(
+                    f"{function}: out has shape {o.geometry.shape}, and the result has shape "
+                    f"{merged.shape}"
+                )
+
+
+def common_attrs(images: list[Dispatching]) -> dict[str, Any] | None:
+    """Return the attrs of one image, or of several the entries on which all agree."""
+    first = images[0]._attrs
+    if not first:
+        return None
+    kept = first.copy()
+    for image in images[1:]:
+        other = image._attrs
+        if other is first:
+            continue
+        if not other:
+            return None
+        kept = {k: v for k, v in kept.items() if k in other and _equal(v, other[k])}
+    return kept or None
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    try:
+        return bool(np.all(a == b))
+    except Exception:  # noqa: BLE001  free metadata: what cannot be compared does not agree
+        return False
+
+
+def _fitted(geometry: Geometry, data: Any) -> Geometry:
+    """Check a rule against the backend's result: a wrong geometry must never come out."""
+    shape = shape_of(data)
+    if geometry.shape == shape:
+        return geometry
+    known = all(n == n for n in (*shape, *geometry.shape))
+    if len(shape) != geometry.ndim or known:
+        raise SpatialDuckError(
+            f"internal error: the rule gave shape {geometry.shape} and the backend {shape}; "
+            "please report it, and use image.data meanwhile"
+        )
+    # Lengths that only computing would tell: NaN, as Dask gives them.
+    return geometry._with(shape, geometry._axes, geometry._origin)

@@ -1,0 +1,12 @@
+"""What each NumPy function does to geometry.
+
+One module per family, each a table of rules keyed by the function object. To add a rule, write a
+function with NumPy's parameters in the module of its family under ``@rule(kind, np.function)``;
+`_rule` says what it is given and returns. The completeness test fails for a function of NumPy that
+has no rule, and the signature test for a rule whose parameters are not NumPy's.
+"""
+
+from spatial_duck.rules import elementwise, joining, moves, reductions
+from spatial_duck.rules._rule import REFUSED, RULES, Rule, refuse, rule
+
+__all__ = ["REFUSED", "RULES", "Rule", "elementwise", "joining", "moves", "reductions", "refuse", "rule"]

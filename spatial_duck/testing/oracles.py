@@ -1,0 +1,169 @@
+"""The coordinate oracle: where each voxel of an image must lie, told without the code under test.
+
+An image is filled with its own voxel numbers, operations are applied, and the place that the result
+gives for each surviving number is compared with the place that the number had at first. This works
+for every image class whose spacing, origin and direction can be read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["NO_VOXEL", "Place", "displacement", "place_of", "positions", "voxel_numbers"]
+
+#: What operations that add voxels (padding) fill in: a number that no voxel has.
+NO_VOXEL = -1
+
+
+class Place(NamedTuple):
+    """Where an image lies, as its class tells it.
+
+    Attributes
+    ----------
+    spacing : ndarray of float, shape (n_sampled,)
+        Distance between voxel centres, in array-axis order of the sampled axes.
+    origin : ndarray of float, shape (n_world,)
+        World position of the centre of the first voxel.
+    direction : ndarray of float, shape (n_world, n_sampled)
+        Unit vector of each sampled axis, as columns.
+    axes : tuple of int
+        The sampled array axes.
+    """
+
+    spacing: Floats
+    origin: Floats
+    direction: Floats
+    axes: tuple[int, ...]
+
+
+def place_of(image: Any, geometry_of: Callable[[Any], Sequence[Any]] | None = None) -> Place:
+    """Read the place of an image of any class.
+
+    Parameters
+    ----------
+    image : object
+        Has ``spacing``, ``origin`` and ``direction``; and ``sampled_axes``, itself or in its
+        ``geometry``, where not all axes are sampled.
+    geometry_of : callable, optional
+        Reads (spacing, origin, direction), and the sampled axes as an optional fourth, from an
+        image of a class that calls them otherwise.
+
+    Raises
+    ------
+    AssertionError
+        If the numbers do not fit together.
+    """
+    if geometry_of is not None:
+        spacing, origin, direction, *rest = geometry_of(image)
+        axes = rest[0] if rest else None
+    else:
+        spacing, origin, direction = image.spacing, image.origin, image.direction
+        axes = getattr(getattr(image, "geometry", image), "sampled_axes", None)
+    spacing = np.asarray(spacing, float)
+    origin = np.asarray(origin, float)
+    direction = np.asarray(direction, float)
+    axes = tuple(range(len(spacing))) if axes is None else tuple(axes)
+    assert spacing.shape == (len(axes),), (
+        f"spacing must hold a number for each of the sampled axes {axes}, got {spacing}"
+    )
+    assert direction.shape == (len(origin), len(axes)), (
+        f"direction must have a row for each of the {len(origin)} world axes and a column for "
+        f"each of the sampled axes {axes}, got shape {direction.shape}"
+    )
+    return Place(spacing, origin, direction, axes)
+
+
+def positions(place: Place, shape: Sequence[int]) -> Floats:
+    """Return the world position of every voxel, by the definition and nothing else.
+
+    Parameters
+    ----------
+    place : Place
+        Where the image lies.
+    shape : sequence of int
+        Its shape.
+
+    Returns
+    -------
+    ndarray of float, shape (*shape, n_world)
+
+    Examples
+    --------
+    >>> positions(Place(np.array([2.0]), np.array([5.0]), np.eye(1), (0,)), (3,))[:, 0]
+    array([5., 7., 9.])
+    """
+    shape = tuple(shape)
+    points = np.broadcast_to(place.origin, (*shape, len(place.origin))).copy()
+    for spacing, column, axis in zip(place.spacing, place.direction.T, place.axes, strict=True):
+        index = np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+        points += (index * spacing)[..., None] * column
+    return points
+
+
+def voxel_numbers(shape: Sequence[int]) -> NDArray[np.int64]:
+    """Return an array that holds in each voxel its own number, counted in C order.
+
+    Examples
+    --------
+    >>> voxel_numbers((2, 3))
+    array([[0, 1, 2],
+           [3, 4, 5]])
+    """
+    return np.arange(int(np.prod(shape, dtype=np.int64)), dtype=np.int64).reshape(tuple(shape))
+
+
+def displacement(
+    before: Place, shape: Sequence[int], after: Place, numbers: NDArray[Any]
+) -> tuple[float, str]:
+    """Return how far the worst voxel of a result lies from the place that it had at first.
+
+    Parameters
+    ----------
+    before : Place
+        Where the image lay that was filled with `voxel_numbers`.
+    shape : sequence of int
+        Its shape.
+    after : Place
+        Where the result says that it lies.
+    numbers : ndarray of int
+        The voxel numbers that the result holds; `NO_VOXEL` where it holds none.
+
+    Returns
+    -------
+    distance : float
+        In voxels: relative to the smallest spacing. Rounding that the size of the coordinates
+        makes unavoidable (64 units in the last place) does not count. 0 if no voxel survived.
+    report : str
+        Which voxel that is and where it lies, before and after.
+    """
+    numbers = np.asarray(numbers)
+    survives = numbers != NO_VOXEL
+    if not survives.any():
+        return 0.0, "no voxel survived"
+    first = positions(before, shape).reshape(-1, len(before.origin))
+    expected = first[numbers[survives]]
+    found = positions(after, numbers.shape)[survives]
+    assert found.shape == expected.shape, (
+        f"the result lies in {found.shape[-1]} world dimensions and the image in "
+        f"{expected.shape[-1]}"
+    )
+    distance = np.linalg.norm(found - expected, axis=-1)
+    slack = 64 * np.finfo(float).eps * float(np.abs(first).max(initial=0.0))
+    worst = int(distance.argmax())
+    scale = float(before.spacing.min(initial=np.inf))
+    scale = scale if np.isfinite(scale) else 1.0
+    index = tuple(np.argwhere(survives)[worst].tolist())
+    report = (
+        f"voxel {int(numbers[survives][worst])} was at {expected[worst].tolist()} and is, at "
+        f"index {index} of the result, at {found[worst].tolist()}"
+    )
+    return max(float(distance[worst]) - slack, 0.0) / scale, report
