@@ -29,6 +29,10 @@ _new = object.__new__
 
 #: Arguments of these types can neither change later nor hold an image.
 _CONSTANTS = frozenset({int, float, bool, complex, str, type(None), slice, EllipsisType, type})
+#: Operands of these types have no place: beside them an image keeps its own.
+_PLAIN_OPERANDS = frozenset(
+    {np.ndarray, int, float, bool, complex, np.float64, np.float32, np.int64, np.bool_}
+)
 #: Parts of a key that is plain indexing and cannot change later.
 _BASIC_KEYS = frozenset({int, slice, type(None), EllipsisType})
 #: So many moves wait at most before the first of them is worked out.
@@ -213,7 +217,7 @@ class Dispatching:
                     if value.__class__ not in _CONSTANTS and not _is_constant(value):
                         break
                 else:
-                    data = _run(func, (image._data, *rest), kwargs)
+                    data = _run(image._data, func, (image._data, *rest), kwargs)
                     if getattr(data, "ndim", 0) == 0:
                         return data
                     return cls._wrap(
@@ -229,21 +233,29 @@ class Dispatching:
     ) -> Any:
         images: list[Dispatching] = []
         geometry_args, data_args = _apart(args, images)
-        geometry_kwargs, data_kwargs = _apart_mapping(kwargs, images)
-        geometry = rule.geometry(*geometry_args, **geometry_kwargs)
-        out = kwargs.get("out")
-        if out is not None:
-            check_out(getattr(func, "__name__", "function"), geometry, out)
-        result = _run(func, data_args, data_kwargs)
-        if out is not None and not isinstance(out, tuple):
-            return out
-        return cls._dress(result, geometry, images, out)
+        if kwargs:
+            geometry_kwargs, data_kwargs = _apart_mapping(kwargs, images)
+            geometry = rule.geometry(*geometry_args, **geometry_kwargs)
+            out = kwargs.get("out")
+            if out is not None:
+                check_out(getattr(func, "__name__", "function"), geometry, out)
+            result = _run(images[0]._data, func, data_args, data_kwargs)
+            if out is not None and not isinstance(out, tuple):
+                return out
+            return cls._dress(result, geometry, images, out)
+        geometry = rule.geometry(*geometry_args)
+        result = _run(images[0]._data, func, data_args, kwargs)
+        return cls._dress(result, geometry, images)
 
     @classmethod
     def _dress(
         cls, result: Any, geometry: Any, images: list[Dispatching], out: Any = None
     ) -> Any:
         """Put geometries on the arrays of a result."""
+        if geometry.__class__ is Geometry and geometry._shape == getattr(result, "shape", None):
+            if not geometry._shape:
+                return result
+            return cls._wrap(result, geometry, common_attrs(images))
         if geometry is None:
             return result
         if isinstance(result, list | tuple):
@@ -264,18 +276,16 @@ class Dispatching:
     # --- ufuncs ---------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        cls = self.__class__
-        if method == "__call__" and not kwargs and len(inputs) == 1 and ufunc.nout == 1:
-            result = _run(ufunc, (self._data,), kwargs)
-            if getattr(result, "ndim", 0) == 0:
+        if method == "__call__" and not kwargs and ufunc.nout == 1 and ufunc.signature is None:
+            result = self._elementwise(ufunc, inputs)
+            if result is not None:
                 return result
-            attrs = self._attrs
-            return cls._wrap(result, self._geometry, attrs.copy() if attrs else None)
         outs = kwargs.get("out", ())
         for x in (*inputs, *outs, kwargs.get("where", True)):
-            if not isinstance(x, Dispatching) and not backends.is_known(x.__class__):
-                if x is not None and not isinstance(x, list | tuple):
-                    return NotImplemented
+            if not (x is None or isinstance(x, Dispatching | list | tuple)) and not (
+                backends.is_known(x.__class__)
+            ):
+                return NotImplemented
         images: list[Dispatching] = []
         grids, data = _apart(inputs, images)
         grid_kwargs, data_kwargs = _apart_mapping(kwargs, images)
@@ -284,12 +294,44 @@ class Dispatching:
         if outs:
             check_out(ufunc.__name__, geometry, outs)
         call = ufunc if method == "__call__" else getattr(ufunc, method)
-        result = _run(call, data, data_kwargs)
-        if outs:
-            if ufunc.nout == 1:
-                return outs[0]
-            return cls._dress(result, geometry, images, outs)
-        return cls._dress(result, geometry, images)
+        result = _run(images[0]._data, call, data, data_kwargs)
+        if outs and ufunc.nout == 1:
+            return outs[0]
+        return self._dress(result, geometry, images, outs or None)
+
+    def _elementwise(self, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
+        """Call a ufunc of one result on one or two inputs; None where that needs a closer look."""
+        cls = self.__class__
+        first = inputs[0]
+        if len(inputs) == 1:
+            image, data = first, _run(first._data, ufunc, (first._data,), {})
+            geometry = image._geometry
+            attrs = image._attrs and image._attrs.copy()
+        elif len(inputs) == 2:
+            second = inputs[1]
+            if first.__class__ is cls and second.__class__ is cls:
+                geometry = first._geometry
+                if geometry is not second._geometry:
+                    geometry = mixing.broadcast(ufunc.__name__, (first.geometry, second.geometry))
+                data = _run(first._data, ufunc, (first._data, second._data), {})
+                attrs = common_attrs([first, second])
+                if geometry.__class__ is not tuple:
+                    geometry = _fitted(geometry, data)  # type: ignore[arg-type]
+            else:
+                image, other = (first, second) if first.__class__ is cls else (second, first)
+                if other.__class__ not in _PLAIN_OPERANDS:
+                    return None
+                operands = (image._data, other) if image is first else (other, image._data)
+                data = _run(image._data, ufunc, operands, {})
+                geometry = image._geometry
+                attrs = image._attrs and image._attrs.copy()
+                if data.shape != image._data.shape:
+                    return None
+        else:
+            return None
+        if getattr(data, "ndim", 0) == 0:
+            return data
+        return cls._wrap(data, geometry, attrs)
 
 
 def _is_constant(value: Any) -> bool:
@@ -299,11 +341,14 @@ def _is_constant(value: Any) -> bool:
     return isinstance(value, type | np.dtype | np.generic) or value is np._NoValue  # type: ignore[attr-defined]
 
 
-def _run(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a function on bare arrays, through their backend where NumPy does not find it."""
-    for a in args:
-        if a.__class__ is np.ndarray or hasattr(a, "__array_function__"):
-            return func(*args, **kwargs)
+def _run(data: Any, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call a function on bare arrays, `data` among them.
+
+    NumPy finds the way to backends that take part in its protocols; the others are called through
+    the array API.
+    """
+    if data.__class__ is np.ndarray or hasattr(data, "__array_function__"):
+        return func(*args, **kwargs)
     return backends.call(func, args, kwargs)
 
 
@@ -315,7 +360,8 @@ def _is_field(key: Any) -> bool:
 
 def _apart(args: Any, images: list[Dispatching]) -> tuple[Any, Any]:
     """Return the arguments with geometries, and with bare arrays, in place of images."""
-    grids, data = [], []
+    grids: list[Any] = []
+    data: list[Any] = []
     for a in args:
         if isinstance(a, Dispatching):
             images.append(a)

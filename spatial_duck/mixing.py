@@ -112,17 +112,18 @@ def concatenate(function: str, pieces: Sequence[Geometry | tuple[int, ...]], axi
     """
     first: Geometry | None = None
     start = total = 0
-    tolerance = current().tolerance
+    lost: str | None = None
     for piece in pieces:
-        shape: tuple[int, ...] = piece if isinstance(piece, tuple) else piece._shape
+        if piece.__class__ is tuple:
+            total += piece[axis]  # type: ignore[index]
+            continue
+        shape = piece._shape  # type: ignore[union-attr]
+        lost = lost or piece._axes[axis].lost  # type: ignore[union-attr]
         if first is None:
-            if not isinstance(piece, tuple):
-                first, start = piece, total
-        elif not isinstance(piece, tuple) and not _continues(
-            first, piece, axis, total - start, tolerance
-        ):
+            first, start = piece, total  # type: ignore[assignment]
+        elif not _continues(first, piece, axis, total - start):  # type: ignore[arg-type]
             wanted = first._with(shape, first._axes, _end(first, axis, total - start))
-            reason = difference(wanted, piece) or "origin"
+            reason = difference(wanted, piece) or "origin"  # type: ignore[arg-type]
             raise GeometryMismatchError(
                 f"{function}: along axis {axis} ({first._axes[axis].name!r}) each piece must "
                 f"begin where the one before it ended; they differ first in {reason}\n"
@@ -133,13 +134,10 @@ def concatenate(function: str, pieces: Sequence[Geometry | tuple[int, ...]], axi
         total += shape[axis]
     assert first is not None
     axes = first._axes
-    lost = next(
-        (g._axes[axis] for g in pieces if not isinstance(g, tuple) and g._axes[axis].lost), None
-    )
     if lost is not None:
-        axes = (*axes[:axis], axes[axis]._replace(lost=lost.lost), *axes[axis + 1 :])
+        axes = (*axes[:axis], axes[axis]._replace(lost=lost), *axes[axis + 1 :])
     out = (*first._shape[:axis], total, *first._shape[axis + 1 :])
-    return first._with(out, axes, _end(first, axis, -start))
+    return first._with(out, axes, _end(first, axis, -start) if start else first._origin)
 
 
 def _end(grid: Grid, axis: int, steps: int) -> Vector:
@@ -147,28 +145,27 @@ def _end(grid: Grid, axis: int, steps: int) -> Vector:
     return shifted(grid._origin, old, steps) if steps and old.spacing is not None else grid._origin
 
 
-def _continues(a: Geometry, b: Geometry, axis: int, steps: int, tolerance: float) -> bool:
+def _continues(a: Geometry, b: Geometry, axis: int, steps: int) -> bool:
     """Tell whether b lies `steps` voxels further along `axis` on the grid of a."""
-    if a._axes == b._axes and a._world == b._world:
-        old = a._axes[axis]
-        if old.spacing is None:
+    n, m, old = a._shape, b._shape, a._axes[axis]
+    if (a._axes is b._axes or a._axes == b._axes) and (a._world is b._world or a._world == b._world):
+        spacing, column = old[1], old[2]
+        if spacing is None:
             near = a._origin == b._origin
         else:
-            length, limit = old.spacing * steps, 1e-9 * old.spacing
+            length, limit = spacing * steps, 1e-9 * spacing
             near = True
-            for o, c, p in zip(a._origin, old.column or (), b._origin, strict=True):
-                near = near and -limit <= o + length * c - p <= limit
+            for o, c, p in zip(a._origin, column, b._origin):  # type: ignore[arg-type]  # noqa: B905
+                if not -limit <= o + length * c - p <= limit:
+                    near = False
         if near:
-            n, m = a._shape, b._shape
             return n[:axis] == m[:axis] and n[axis + 1 :] == m[axis + 1 :]
-    wanted = a._with(
-        (*a._shape[:axis], b._shape[axis], *a._shape[axis + 1 :]), a._axes, _end(a, axis, steps)
-    )
-    if wanted._axes[axis].lost or b._axes[axis].lost:
-        # Positions that are lost on either side stay lost: only the names must agree.
-        if wanted._axes[axis].spacing is not None or b._axes[axis].spacing is not None:
-            return False
-    return difference(wanted, b, tolerance) is None
+    wanted = a._with((*n[:axis], m[axis], *n[axis + 1 :]), a._axes, _end(a, axis, steps))
+    if (old.lost or b._axes[axis].lost) and not (
+        old.spacing is None and b._axes[axis].spacing is None
+    ):
+        return False
+    return difference(wanted, b) is None
 
 
 def _kind(axis: Axis) -> str:
