@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from spatial_duck.backends import is_known
+from spatial_duck.backends import Backend, is_known
 from spatial_duck.backends.indexmap import (
     AxisMap,
     Pointwise,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.backends.indexmap import Fixed, Maps, Shape
 
-__all__ = ["BlockReader", "ZarrView"]
+__all__ = ["BACKEND", "BlockReader", "ZarrView"]
 
 
 class ZarrView(NDArrayOperatorsMixin):
@@ -283,7 +283,7 @@ class ZarrView(NDArrayOperatorsMixin):
         ask, turn = self._selection()
         indexed = any(isinstance(a, np.ndarray) for a in ask)
         array = self.array
-        found = np.asarray(array.oindex[ask] if indexed else array[ask])
+        found = np.asarray(array.oindex[ask] if indexed else array[ask], self.dtype)
         return found.transpose(self._order())[turn]
 
     def block(self, slices: Any) -> NDArray[Any]:
@@ -479,22 +479,41 @@ def _expand_dims(a: ZarrView, axis: Any) -> ZarrView:
     return view
 
 
-def _at_least(ndim: int) -> Callable[..., Any]:
-    pads: dict[int, Callable[[int], Sequence[Any]]] = {
-        1: lambda n: (None,) * (1 - n),
-        2: lambda n: (None,) * (2 - n),
-        3: lambda n: ((None, None, None), (None, ..., None), (..., None))[n],
-    }
+#: The key that brings an array of so many axes to at least 1, 2 or 3.
+_PADDING: dict[int, tuple[Any, ...]] = {
+    1: ((None,),),
+    2: ((None, None), (None,)),
+    3: ((None, None, None), (None, ..., None), (..., None)),
+}
 
+
+def _at_least(ndim: int) -> Callable[..., Any]:
     def pad(a: Any) -> Any:
-        n = np.ndim(a)
-        return a if n >= ndim else np.asanyarray(a)[tuple(pads[ndim](n))] \
-            if not isinstance(a, ZarrView) else a[tuple(pads[ndim](n))]
+        if not isinstance(a, ZarrView):
+            a = np.asanyarray(a)
+        return a if a.ndim >= ndim else a[_PADDING[ndim][a.ndim]]
 
     def at_least(*arys: Any) -> Any:
         return pad(arys[0]) if len(arys) == 1 else tuple([pad(a) for a in arys])
 
     return at_least
+
+
+def _rot90(m: ZarrView, k: int = 1, axes: Sequence[int] = (0, 1)) -> ZarrView:
+    first, second = normalize_axes(tuple(axes), m.ndim)
+    turned = m.swapaxes(first, second) if k % 2 else m
+    flipped = {0: (), 1: (first,), 2: (first, second), 3: (second,)}[k % 4]
+    return turned[tuple([slice(None, None, -1 if i in flipped else None) for i in range(m.ndim)])]  # type: ignore[no-any-return]
+
+
+def _flipper(axis: int) -> Callable[..., ZarrView]:
+    def flip(m: ZarrView) -> ZarrView:
+        if m.ndim <= axis:
+            raise ValueError(f"Input must be >= {axis + 1}-d.")
+        view: ZarrView = m[(slice(None),) * axis + (slice(None, None, -1),)]
+        return view
+
+    return flip
 
 
 def _size(a: ZarrView, axis: Any = None) -> int:
@@ -517,13 +536,30 @@ _MOVES: dict[Any, Callable[..., Any]] = {
     np.atleast_1d: _at_least(1),
     np.atleast_2d: _at_least(2),
     np.atleast_3d: _at_least(3),
+    np.rot90: _rot90,
+    np.flipud: _flipper(0),
+    np.fliplr: _flipper(1),
     **{
         f: f.__wrapped__
         for f in (
-            np.flip, np.flipud, np.fliplr, np.rot90, np.moveaxis, np.rollaxis,
+            np.flip, np.moveaxis, np.rollaxis,
             np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit,
         )
     },
 }  # fmt: skip
 if hasattr(np, "unstack"):  # NumPy 2.1
     _MOVES[np.unstack] = np.unstack.__wrapped__
+
+def _take(data: Any) -> Any:
+    raise TypeError("to put data in a Zarr store, use spatial_duck.write")
+
+
+BACKEND = Backend(
+    name="zarr",
+    lazy=True,
+    call=lambda func, args, kwargs: func(*args, **kwargs),
+    compute=lambda data, **options: data.compute(),
+    to_numpy=lambda data: data.compute(),
+    take=_take,
+    device=lambda data: data.device,
+)

@@ -1,0 +1,173 @@
+"""Dask arrays: NumPy's functions as far as Dask has them, and never by computing.
+
+Where Dask lacks a function, its own answer to NumPy is to compute everything and go on in memory.
+Here that is a TypeError, so that nothing larger than memory is ever computed by surprise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.backends import Backend, backend_of, device
+from spatial_duck.errors import missing_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BACKEND", "call", "call_ufunc", "from_reader"]
+
+try:
+    import dask.array as da
+except ImportError as error:
+    raise missing_extra("dask", "dask", "Work on chunks") from error
+
+
+def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any = None) -> Any:
+    """Make a Dask array whose blocks a reader reads.
+
+    Parameters
+    ----------
+    reader : BlockReader
+        Has shape and dtype; ``reader[slices]`` is an ndarray.
+    aligned : tuple of tuple of int
+        The block sizes that suit the reader.
+    chunks : optional
+        Others, as Dask takes them.
+    """
+    if chunks is None:
+        chunks = aligned
+    elif isinstance(chunks, dict):
+        chunks = tuple([chunks.get(i, chunks.get(i - reader.ndim, c)) for i, c in enumerate(aligned)])
+    chunks = da.core.normalize_chunks(
+        chunks, reader.shape, dtype=reader.dtype, previous_chunks=aligned
+    )
+    return da.from_array(
+        reader,
+        chunks=chunks,
+        lock=False,
+        asarray=True,
+        fancy=False,
+        meta=np.empty((0,) * reader.ndim, reader.dtype),
+    )
+
+
+#: Python functions of NumPy that consist of calls to functions that Dask has.
+_COMPOSED = (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit)
+
+#: Reductions by ufuncs that Dask knows by another name.
+_REDUCTIONS: dict[np.ufunc, str] = {
+    np.add: "sum",
+    np.multiply: "prod",
+    np.maximum: "max",
+    np.minimum: "min",
+    np.logical_and: "all",
+    np.logical_or: "any",
+}
+_ACCUMULATIONS: dict[np.ufunc, str] = {np.add: "cumsum", np.multiply: "cumprod"}
+
+
+def _find(func: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return what runs a NumPy function lazily on Dask arrays, or None."""
+    handled: dict[Any, Any] = getattr(da.core, "_HANDLED_FUNCTIONS", {})
+    if func in handled:
+        return func
+    module: Any = da
+    for part in func.__module__.split(".")[1:]:
+        module = getattr(module, part, None)
+    found = getattr(module, func.__name__, None)
+    if found is not None and found is not func:
+        return func
+    return func.__wrapped__ if func in _COMPOSED else None  # type: ignore[attr-defined,no-any-return]
+
+
+_found: dict[Any, Callable[..., Any] | None] = {}
+
+
+def call(func: Any, args: Any, kwargs: Any) -> Any:
+    """Run a NumPy function, ufunc or ufunc method lazily.
+
+    Raises
+    ------
+    TypeError
+        If Dask does not have it.
+    """
+    owner = getattr(func, "__self__", None)
+    if isinstance(func, np.ufunc):
+        return call_ufunc(func, "__call__", args, kwargs)
+    if isinstance(owner, np.ufunc):
+        return call_ufunc(owner, func.__name__, args, kwargs)
+    try:
+        run = _found[func]
+    except KeyError:
+        run = _found[func] = _find(func)
+    if run is None:
+        raise TypeError(
+            f"Dask has no {func.__module__}.{func.__name__}, and it would have to compute the "
+            "array: call .compute() first, or use map_blocks"
+        )
+    return run(*args, **kwargs)
+
+
+def call_ufunc(ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
+    """Run a ufunc, or one of its methods, lazily."""
+    table = {"reduce": _REDUCTIONS, "accumulate": _ACCUMULATIONS}.get(method)
+    if table is None:
+        return getattr(ufunc, method)(*args, **kwargs)
+    extra = {k for k, v in kwargs.items() if k in ("initial", "where") and v is not np._NoValue}  # type: ignore[attr-defined]
+    if ufunc not in table or extra:
+        raise TypeError(
+            f"Dask has no {ufunc.__name__}.{method}"
+            + (f" with {', '.join(sorted(extra))}" if extra else "")
+            + ", and it would have to compute the array: call .compute() first"
+        )
+    array, *rest = args
+    names = ("axis", "dtype", "out", "keepdims")
+    options = {**dict(zip(names, rest, strict=False)), **kwargs}
+    options.setdefault("axis", 0)
+    out = options.pop("out", None)
+    if isinstance(out, tuple):
+        out = out[0]
+    if method == "accumulate":
+        options.pop("keepdims", None)
+    if ufunc in (np.logical_and, np.logical_or, np.maximum, np.minimum):
+        dtype = options.pop("dtype", None)
+        if dtype is not None:
+            array = array.astype(dtype)
+    return getattr(da, table[ufunc])(array, out=out, **options)
+
+
+def _take(data: Any, chunks: Any = None) -> Any:
+    found = backend_of(data).name
+    if found == "dask":
+        return data if chunks is None else data.rechunk(chunks)
+    if found == "zarr":
+        return data.to_dask(None if isinstance(chunks, str) and chunks == "auto" else chunks)
+    if found == "cupy":
+        return da.from_array(data, chunks=chunks or "auto", asarray=False)
+    if found != "numpy":
+        raise TypeError(
+            f"Dask does not hold arrays of {type(data).__module__}: use .to('numpy') first"
+        )
+    return da.from_array(data, chunks=chunks or "auto")
+
+
+def _compute(data: Any, **options: Any) -> Any:
+    return data.compute(**options)
+
+
+def _to_numpy(data: Any) -> Any:
+    found = data.compute()
+    return backend_of(found).to_numpy(found)
+
+
+BACKEND = Backend(
+    name="dask",
+    lazy=True,
+    call=call,
+    compute=_compute,
+    to_numpy=_to_numpy,
+    take=_take,
+    device=lambda data: device(data._meta),
+)
