@@ -189,7 +189,9 @@ class Dispatching:
         self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
         for t in types:
-            if not (issubclass(t, Dispatching) or backends.is_known(t)):
+            if t is not self.__class__ and not (
+                issubclass(t, Dispatching) or backends.is_known(t)
+            ):
                 return NotImplemented
         return self._call(func, args, kwargs)
 
@@ -225,6 +227,20 @@ class Dispatching:
                         image._defer(rule.geometry, rest, kwargs),
                         image._attrs.copy() if image._attrs else None,
                     )
+        elif not kwargs and args and args[0].__class__ is list:
+            # The common case of joining: images in a list, which _call_general would find too.
+            grids, bare, attrs = [], [], False
+            for image in args[0]:
+                if image.__class__ is not cls:
+                    break
+                geometry = image._geometry
+                grids.append(image._settle() if geometry.__class__ is tuple else geometry)
+                bare.append(image._data)
+                attrs = attrs or image._attrs is not None
+            else:
+                if grids and bare[0].__class__ is np.ndarray and not attrs:
+                    geometry = rule.geometry(grids, *args[1:])
+                    return cls._dress(func(bare, *args[1:]), geometry, args[0])
         return cls._call_general(func, rule, args, kwargs)
 
     @classmethod
@@ -255,7 +271,11 @@ class Dispatching:
         if geometry.__class__ is Geometry and geometry._shape == getattr(result, "shape", None):
             if not geometry._shape:
                 return result
-            return cls._wrap(result, geometry, common_attrs(images))
+            new = _new(cls)
+            new._data = result
+            new._geometry = geometry
+            new._attrs = common_attrs(images)
+            return new
         if geometry is None:
             return result
         if isinstance(result, list | tuple):

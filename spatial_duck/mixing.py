@@ -110,20 +110,35 @@ def concatenate(function: str, pieces: Sequence[Geometry | tuple[int, ...]], axi
     GeometryMismatchError
         If a piece does not continue the grid, or lies on another one.
     """
-    first: Geometry | None = None
+    first: Any = None
     start = total = 0
     lost: str | None = None
     for piece in pieces:
         if piece.__class__ is tuple:
-            total += piece[axis]  # type: ignore[index]
+            total += piece[axis]
             continue
-        shape = piece._shape  # type: ignore[union-attr]
-        lost = lost or piece._axes[axis].lost  # type: ignore[union-attr]
+        shape, axes = piece._shape, piece._axes
+        if axes[axis][3] is not None:
+            lost = lost or axes[axis][3]
         if first is None:
-            first, start = piece, total  # type: ignore[assignment]
-        elif not _continues(first, piece, axis, total - start):  # type: ignore[arg-type]
+            first, start = piece, total
+            total += shape[axis]
+            continue
+        # Pieces of one image: the same axes, in a place that is found by the same arithmetic.
+        origin, spacing = first._origin, axes[axis][1]
+        if spacing is not None:
+            length = spacing * (total - start)
+            column = axes[axis][2]
+            origin = tuple([o + length * c for o, c in zip(origin, column)])  # noqa: B905
+        same = (
+            origin == piece._origin
+            and axes == first._axes
+            and piece._world == first._world
+            and (shape == first._shape or _same_but(shape, first._shape, axis))
+        )
+        if not same and not _continues(first, piece, axis, total - start):
             wanted = first._with(shape, first._axes, _end(first, axis, total - start))
-            reason = difference(wanted, piece) or "origin"  # type: ignore[arg-type]
+            reason = difference(wanted, piece) or "origin"
             raise GeometryMismatchError(
                 f"{function}: along axis {axis} ({first._axes[axis].name!r}) each piece must "
                 f"begin where the one before it ended; they differ first in {reason}\n"
@@ -132,12 +147,16 @@ def concatenate(function: str, pieces: Sequence[Geometry | tuple[int, ...]], axi
                 "a new axis"
             )
         total += shape[axis]
-    assert first is not None
-    axes = first._axes
+    axes, shape = first._axes, first._shape
     if lost is not None:
         axes = (*axes[:axis], axes[axis]._replace(lost=lost), *axes[axis + 1 :])
-    out = (*first._shape[:axis], total, *first._shape[axis + 1 :])
-    return first._with(out, axes, _end(first, axis, -start) if start else first._origin)
+    out = (*shape[:axis], total, *shape[axis + 1 :])
+    return first._with(out, axes, _end(first, axis, -start) if start else first._origin)  # type: ignore[no-any-return]
+
+
+def _same_but(shape: tuple[int, ...], other: tuple[int, ...], axis: int) -> bool:
+    """Tell whether two shapes agree in all axes but one."""
+    return shape[:axis] == other[:axis] and shape[axis + 1 :] == other[axis + 1 :]
 
 
 def _end(grid: Grid, axis: int, steps: int) -> Vector:
@@ -147,25 +166,13 @@ def _end(grid: Grid, axis: int, steps: int) -> Vector:
 
 def _continues(a: Geometry, b: Geometry, axis: int, steps: int) -> bool:
     """Tell whether b lies `steps` voxels further along `axis` on the grid of a."""
-    n, m, old = a._shape, b._shape, a._axes[axis]
-    if (a._axes is b._axes or a._axes == b._axes) and (a._world is b._world or a._world == b._world):
-        spacing, column = old[1], old[2]
-        if spacing is None:
-            near = a._origin == b._origin
-        else:
-            length, limit = spacing * steps, 1e-9 * spacing
-            near = True
-            for o, c, p in zip(a._origin, column, b._origin):  # type: ignore[arg-type]  # noqa: B905
-                if not -limit <= o + length * c - p <= limit:
-                    near = False
-        if near:
-            return n[:axis] == m[:axis] and n[axis + 1 :] == m[axis + 1 :]
-    wanted = a._with((*n[:axis], m[axis], *n[axis + 1 :]), a._axes, _end(a, axis, steps))
+    n, old = a._shape, a._axes[axis]
     if (old.lost or b._axes[axis].lost) and not (
         old.spacing is None and b._axes[axis].spacing is None
     ):
         return False
-    return difference(wanted, b) is None
+    shape = (*n[:axis], b._shape[axis], *n[axis + 1 :])
+    return difference(a._with(shape, a._axes, _end(a, axis, steps)), b) is None
 
 
 def _kind(axis: Axis) -> str:
