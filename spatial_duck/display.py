@@ -372,8 +372,8 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     color = 0 if pixels.ndim == 2 else 2
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(
-            ">I", zlib.crc32(kind + body)
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         )
 
     lines = np.ascontiguousarray(pixels).reshape(rows, -1)
