@@ -1,0 +1,261 @@
+"""What a wrapper costs on a small array: SpatialArray beside NumPy and the peers, in one run.
+
+8×8×8 float64, so that the time is the wrapper's and not the arithmetic's. `DoNothing` wraps and
+unwraps and keeps no knowledge at all: the least that NumPy's protocols let a wrapper cost. pint,
+unyt and astropy carry a unit and no geometry; MetaTensor and xarray carry geometry.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks._table import environment, measure, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks._table import Timing
+
+SHAPE = (8, 8, 8)
+SPACING = (2.5, 0.7, 0.7)
+ORIGIN = (-120.0, 30.5, 12.25)
+#: At most this much over bare NumPy, in µs.
+LIMIT = 2.0
+LIMIT_ORIGIN = 4.5
+
+
+class DoNothing:
+    """An array in a box: unwraps, calls, wraps."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __getitem__(self, key: Any) -> DoNothing:
+        return DoNothing(self.data[key])
+
+    @property
+    def T(self) -> DoNothing:
+        return DoNothing(self.data.T)
+
+    def __add__(self, other: Any) -> Any:
+        return np.add(self, other)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        bare = [x.data if type(x) is DoNothing else x for x in inputs]
+        return DoNothing(getattr(ufunc, method)(*bare, **kwargs))
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return DoNothing(function(*[_bare(x) for x in args], **kwargs))
+
+
+def _bare(x: Any) -> Any:
+    if type(x) is DoNothing:
+        return x.data
+    return [_bare(y) for y in x] if type(x) is list else x
+
+
+def _numpy(a: Any, b: Any) -> tuple[Any, Any]:
+    return a, b
+
+
+def _do_nothing(a: Any, b: Any) -> tuple[Any, Any]:
+    return DoNothing(a), DoNothing(b)
+
+
+def _spatial_duck(a: Any, b: Any) -> tuple[Any, Any]:
+    from spatial_duck import SpatialArray
+
+    image = SpatialArray(a, spacing=SPACING, origin=ORIGIN, unit="mm", frame="LPS")
+    after = (ORIGIN[0] + SHAPE[0] * SPACING[0], *ORIGIN[1:])
+    return image, SpatialArray(b, spacing=SPACING, origin=after, unit="mm", frame="LPS")
+
+
+def _metatensor(a: Any, b: Any) -> tuple[Any, Any]:
+    import torch
+    from monai.data import MetaTensor
+
+    torch.set_num_threads(1)
+    affine = torch.diag(torch.tensor([*SPACING, 1.0], dtype=torch.float64))
+    affine[:3, 3] = torch.tensor(ORIGIN)
+    after = affine.clone()
+    after[0, 3] += SHAPE[0] * SPACING[0]
+    return (
+        MetaTensor(torch.from_numpy(a), affine=affine),
+        MetaTensor(torch.from_numpy(b), affine=after),
+    )
+
+
+def _xarray(a: Any, b: Any) -> tuple[Any, Any]:
+    import xarray
+
+    dims = ("z", "y", "x")
+    coords = {
+        d: o + s * np.arange(n) for d, o, s, n in zip(dims, ORIGIN, SPACING, SHAPE, strict=True)
+    }
+    after = {**coords, "z": coords["z"] + SHAPE[0] * SPACING[0]}
+    return (
+        xarray.DataArray(a, coords=coords, dims=dims),
+        xarray.DataArray(b, coords=after, dims=dims),
+    )
+
+
+def _pint(a: Any, b: Any) -> tuple[Any, Any]:
+    import pint
+
+    unit = pint.UnitRegistry().mm
+    return a * unit, b * unit
+
+
+def _unyt(a: Any, b: Any) -> tuple[Any, Any]:
+    import unyt
+
+    return unyt.unyt_array(a, "mm"), unyt.unyt_array(b, "mm")
+
+
+def _astropy(a: Any, b: Any) -> tuple[Any, Any]:
+    from astropy import units
+
+    return a * units.mm, b * units.mm
+
+
+#: Makes two images, one right after the other along the first axis.
+PEERS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
+    "NumPy": _numpy,
+    "do nothing": _do_nothing,
+    "spatial_duck": _spatial_duck,
+    "unyt": _unyt,
+    "astropy": _astropy,
+    "pint": _pint,
+    "MetaTensor": _metatensor,
+    "xarray": _xarray,
+}
+CARRY_GEOMETRY = ("MetaTensor", "xarray")
+
+Operation = dict[str, "Callable[[Any, Any], object]"]
+
+
+def _origin(x: Any) -> object:
+    return x.origin
+
+
+#: What is timed; under "" for all, under a peer's name where its own spelling is another.
+OPERATIONS: dict[str, Operation] = {
+    "x + x": {"": lambda x, y: x + x},
+    "x[1:-1, ::2]": {"": lambda x, y: x[1:-1, ::2]},
+    "x[2]": {"": lambda x, y: x[2]},
+    "x.T": {
+        "": lambda x, y: x.T,
+        "MetaTensor": lambda x, y: x.permute(2, 1, 0),  # .T of 3-D tensors is deprecated
+    },
+    "np.flip(x)": {
+        "": lambda x, y: np.flip(x),
+        "MetaTensor": lambda x, y: x.flip(0, 1, 2),
+        "xarray": lambda x, y: x[::-1, ::-1, ::-1],  # np.flip returns a bare array
+    },
+    "np.sum(x, axis=1)": {
+        "": lambda x, y: np.sum(x, axis=1),
+        "MetaTensor": lambda x, y: x.sum(1),
+        "xarray": lambda x, y: x.sum("y"),
+    },
+    "np.concatenate": {
+        "": lambda x, y: np.concatenate([x, y]),
+        "MetaTensor": lambda x, y: _torch_cat(x, y),
+        "xarray": lambda x, y: _xarray_concat(x, y),
+    },
+    "x[1:-1, ::2], origin": {
+        "NumPy": lambda x, y: x[1:-1, ::2],
+        "spatial_duck": lambda x, y: x[1:-1, ::2].origin,
+        "MetaTensor": lambda x, y: x[1:-1, ::2].affine[:3, 3],
+        "xarray": lambda x, y: [x[1:-1, ::2][d].values[0] for d in ("z", "y", "x")],
+    },
+}
+
+
+def _torch_cat(x: Any, y: Any) -> object:
+    return sys.modules["torch"].cat([x, y])
+
+
+def _xarray_concat(x: Any, y: Any) -> object:
+    return sys.modules["xarray"].concat([x, y], "z")
+
+
+def images(peer: str) -> tuple[Any, Any]:
+    """Return a peer's two images; ImportError if it is not installed."""
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return PEERS[peer](rng.random(SHAPE), rng.random(SHAPE))
+
+
+def case(operation: str, peer: str, pair: tuple[Any, Any]) -> Callable[[], object] | None:
+    """Return the call to time, or None where the peer has no such thing."""
+    spellings = OPERATIONS[operation]
+    function = spellings.get(peer, spellings.get(""))
+    if function is None:
+        return None
+    x, y = pair
+    return lambda: function(x, y)
+
+
+class WrapperSuite:
+    params = (list(OPERATIONS), list(PEERS))
+    param_names = ("operation", "peer")
+
+    def setup(self, operation: str, peer: str) -> None:
+        try:
+            call = case(operation, peer, images(peer))
+        except ImportError as error:
+            raise NotImplementedError(f"{peer} is not installed") from error
+        if call is None:
+            raise NotImplementedError(f"{peer} has no {operation}")
+        self.call = call
+
+    def time_operation(self, operation: str, peer: str) -> None:
+        self.call()
+
+
+def compare() -> tuple[dict[str, dict[str, Timing]], list[str]]:
+    """Time all operations of all peers that are installed; return the times and what is not."""
+    pairs, missing = {}, []
+    for peer in PEERS:
+        try:
+            pairs[peer] = images(peer)
+        except ImportError:
+            missing.append(peer)
+    times = {}
+    for operation in OPERATIONS:
+        calls = {peer: case(operation, peer, pair) for peer, pair in pairs.items()}
+        times[operation] = measure({p: c for p, c in calls.items() if c is not None})
+    return times, missing
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    times, missing = compare()
+    peers = [p for p in PEERS if p not in missing]
+    rows, ratios = [], []
+    for operation, row in times.items():
+        over = row["spatial_duck"].best - row["NumPy"].best
+        limit = LIMIT_ORIGIN if "origin" in operation else LIMIT
+        cells = [f"{1e6 * row[p].best:.2f}" if p in row else "-" for p in peers]
+        rows.append([operation, *cells, f"{1e6 * over:+.2f}", f"{limit:.1f}"])
+        ratio = {p: t.best / row["spatial_duck"].best for p, t in row.items()}
+        ratios.append([operation, *[f"{ratio[p]:.2f}" if p in ratio else "-" for p in peers]])
+    title = f"Best of interleaved rounds in µs, {'×'.join(map(str, SHAPE))} float64"
+    print(render(title, ["operation", *peers, "ours over NumPy", "wanted"], rows))
+    print()
+    print(render("Time as a multiple of spatial_duck's", ["operation", *peers], ratios))
+    print()
+    for peer in missing:
+        print(f"{peer}: not installed, left out")
+    print(environment(["numpy", "monai", "torch", "pint", "unyt", "astropy", "xarray"]))
+
+
+if __name__ == "__main__":
+    main()
