@@ -57,8 +57,8 @@ class Geometry(Grid):
         By default each sampled axis runs along the world axis of its name.
     dims : sequence of (str or None), optional
         Name of each array axis. Default ``("x",)``, ``("y", "x")`` or ``("z", "y", "x")``.
-    sampled : sequence of str, optional
-        Names of sampled axes besides x, y, z and t.
+    sampled : sequence of (str or int), optional
+        Sampled axes besides those named x, y, z and t, by name or as array axes.
     world : World or sequence of str, optional
         The world axes. By default the sampled dims, in array order.
     frame : str, optional
@@ -97,7 +97,7 @@ class Geometry(Grid):
         direction: ArrayLike | None = None,
         dims: Sequence[str | None] | None = None,
         *,
-        sampled: Sequence[str] | None = None,
+        sampled: Sequence[str | int] | None = None,
         world: World | Sequence[str] | None = None,
         frame: str | None = None,
         unit: Units | None = None,
@@ -126,7 +126,7 @@ class Geometry(Grid):
         affine: ArrayLike,
         dims: Sequence[str | None] | None = None,
         *,
-        sampled: Sequence[str] | None = None,
+        sampled: Sequence[str | int] | None = None,
         world: World | Sequence[str] | None = None,
         frame: str | None = None,
         unit: Units | None = None,
@@ -188,7 +188,7 @@ class Geometry(Grid):
         direction: ArrayLike | None = None,
         dims: Sequence[str | None] | None = None,
         *,
-        sampled: Sequence[str] | None = None,
+        sampled: Sequence[str | int] | None = None,
         world: World | Sequence[str] | None = None,
         frame: str | None = None,
         unit: Units | None = None,
@@ -271,6 +271,7 @@ class Geometry(Grid):
     @property
     def corner(self) -> Floats:
         """World position of the outer corner of the voxel at index 0, shape (n_world,)."""
+        self._require_positions("corner")
         return _frozen(self._at([-0.5] * len(self.sampled_axes)))
 
     @property
@@ -454,30 +455,23 @@ class Geometry(Grid):
             )
         world = changes.get("world", self._world)
         if not isinstance(world, World):
-            world = World(world, frame=self._world.frame)
-        frame = changes.get("frame", world.frame)
-        unit = changes.get("unit", world.units)
-        sampled_names = [a.name for a in self._axes if a.spacing is not None and a.name]
-        fields: dict[str, Any] = {
-            "shape": self._shape,
-            "dims": self.dims,
-            "sampled": None if "dims" in changes else sampled_names,
-            "lost": self.lost if "dims" not in changes and "shape" not in changes else None,
-        }
-        if "dims" not in changes:
-            fields |= {"spacing": self.spacing.tolist(), "direction": self.direction}
-        elif len(tuple(changes["dims"])) == self.ndim:
-            fields |= {"spacing": self.spacing.tolist(), "direction": self.direction}
-            fields["sampled"] = [
-                name
-                for name, a in zip(changes["dims"], self._axes, strict=True)
-                if a.spacing is not None and name is not None
-            ]
-        if "world" not in changes or len(world.axes) == len(self._world.axes):
-            fields["origin"] = self._origin
-        fields |= changes
-        fields |= {"world": World(world.axes, unit, frame), "frame": None, "unit": None}
-        return type(self)(**fields)
+            kept = dict(zip(self._world.axes, self._world.units, strict=True))
+            world = World(world, {a: kept.get(a) for a in world}, self._world.frame)
+        fields: dict[str, Any] = {"shape": self._shape, "dims": self.dims, **changes}
+        if len(tuple(fields["dims"])) == len(self._shape):
+            # The axes stay the axes that they are, whatever they are called.
+            fields = {
+                "spacing": self.spacing.tolist(),
+                "direction": self.direction,
+                "sampled": self.sampled_axes,
+                "lost": self.lost,
+            } | fields
+        if len(world.axes) == len(self._origin):
+            fields = {"origin": self._origin} | fields
+        new = World(
+            world.axes, changes.get("unit", world.units), changes.get("frame", world.frame)
+        )
+        return type(self)(**fields | {"world": new, "frame": None, "unit": None})
 
     def to_frame(self, frame: str) -> Self:
         """Return the same place in the coordinates of another anatomical frame.
@@ -709,19 +703,22 @@ def _check_dims(dims: Any, ndim: int) -> tuple[str | None, ...]:
 
 
 def _sampled_axes(
-    names: tuple[str | None, ...], sampled: Sequence[str] | None, lost: Mapping[int, str]
+    names: tuple[str | None, ...], sampled: Sequence[str | int] | None, lost: Mapping[int, str]
 ) -> tuple[int, ...]:
     extra = (sampled,) if isinstance(sampled, str) else tuple(sampled or ())
-    unknown = [name for name in extra if name not in names or name is None]
+    known = {*range(len(names)), *names} - {None}
+    unknown = [name for name in extra if name not in known]
     if unknown:
-        raise GeometryError(f"sampled must be names among dims {names!r}, got {unknown!r}")
+        raise GeometryError(
+            f"sampled must hold names among dims {names!r}, or array axes, got {unknown!r}"
+        )
     if any(not isinstance(i, int) or not 0 <= i < len(names) for i in lost):
         raise GeometryError(f"lost must map array axes from 0 to {len(names) - 1}, got {lost!r}")
     return tuple(
         [
             i
             for i, name in enumerate(names)
-            if i not in lost and (name in SAMPLED_NAMES or (name is not None and name in extra))
+            if i not in lost and (name in SAMPLED_NAMES or name in extra or i in extra)
         ]
     )
 
@@ -816,7 +813,8 @@ def _check_direction(
             f"direction must have unit columns, got lengths {norms.tolist()} in "
             f"{direction.tolist()}; use Geometry.from_affine for a matrix that holds the spacing"
         )
-    if _condition(direction) > _MAX_CONDITION:
+    # An unnamed axis may run along another, as a window does along the axis that it slides on.
+    if _condition(direction[:, [name is not None for name in names]]) > _MAX_CONDITION:
         raise GeometryError(
             f"direction is singular: its columns must be independent, got {direction.tolist()}"
         )

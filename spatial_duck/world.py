@@ -250,8 +250,8 @@ def _units(
         if unknown:
             raise GeometryError(f"unit: {unknown!r} are not among the world axes {axes!r}")
         return tuple(canonical_unit(units.get(name)) for name in axes)
-    if len(units) != len(axes):
+    if not isinstance(units, Sequence) or len(units) != len(axes):
         raise GeometryError(
-            f"unit: expected one unit for each world axis {axes!r}, got {tuple(units)!r}"
+            f"unit: expected one unit for each world axis {axes!r}, got {units!r}"
         )
     return tuple(canonical_unit(unit) for unit in units)
