@@ -367,6 +367,25 @@ class SpatialArray(ArrayMethods, Dispatching):
             return np.array(self._data, dtype=dtype, copy=copy)
         return backends.as_numpy(self._data, dtype, copy)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """Return the array-API namespace of images on this image's backend."""
+        from spatial_duck.namespace import namespace_of
+
+        return namespace_of(self._data)
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Self:
+        """Return the image with its data on another device of its backend.
+
+        Parameters
+        ----------
+        device
+            As the backend names it.
+        stream : optional
+            As the backend takes it.
+        """
+        data = backends.to_device(self._data, device, stream)
+        return self._wrap(data, self._geometry, _copied(self._attrs))
+
     def __dlpack__(self, **options: Any) -> Any:
         return self._data.__dlpack__(**options)
 
