@@ -207,8 +207,8 @@ class Grid:
             out_axes += old[i:]
         return self._with(tuple(out_shape), tuple(out_axes), origin)
 
-    def _index_general(self, keys: tuple[Any, ...]) -> Self:
-        """Index with NumPy integers, arrays and masks among the keys."""
+    def _index_general(self, keys: tuple[Any, ...], function: str = "indexing") -> Self:
+        """Index with NumPy integers, arrays and masks among the keys, as part of a function."""
         keys = tuple([plain_key(k) for k in keys])
         if not any(map(is_array, keys)):
             return self[keys]
@@ -223,7 +223,7 @@ class Grid:
             if old.spacing is None:
                 continue
             if a not in walked.even:
-                note_loss("indexing", a, old.name)
+                note_loss(function, a, old.name)
                 origin = shifted(origin, old, (self._shape[a] - 1) / 2)
                 continue
             middle = sum(
@@ -233,7 +233,7 @@ class Grid:
             )
             origin = shifted(origin, old, walked.starts[a] + middle)
         new_axes = [
-            self._lost_axis(walked, d) if lost else self._walked_axis(walked, d)
+            self._lost_axis(walked, d, function) if lost else self._walked_axis(walked, d)
             for d, lost in enumerate(lost_along)
         ]
         # The taken axes stand in `basic` as full slices: find them again in the result.
@@ -249,13 +249,13 @@ class Grid:
         axes[walked.place : walked.place] = new_axes
         return self._with(tuple(shape), _unique_names(axes), origin)
 
-    def _lost_axis(self, walked: Walk, d: int) -> Axis:
+    def _lost_axis(self, walked: Walk, d: int, function: str) -> Axis:
         """Make the axis `d` of an irregular index."""
         irregular = [a for a in walked.varying if walked.varying[a][d]]
         alone = len(irregular) == 1 and not any(walked.steps[a][d] for a in walked.even)
         name = self._axes[irregular[0]].name if alone else None
         if any(self._axes[a].spacing is not None for a in irregular):
-            return Axis(name, None, None, "indexing")
+            return Axis(name, None, None, function)
         return Axis(name, None, None, next((self._axes[a].lost for a in irregular), None))
 
     def _walked_axis(self, walked: Walk, d: int) -> Axis:

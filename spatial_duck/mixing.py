@@ -186,7 +186,7 @@ def _in_world_of(a: Geometry, b: Geometry) -> tuple[Geometry, str | None]:
     v, w = a._world, b._world
     if v == w:
         return b, None
-    if v.frame != w.frame:
+    if v.frame != w.frame and v.axes and w.axes:  # what lies nowhere has no use for a frame
         if v.frame is None or w.frame is None:
             return b, f"frame: {v.frame!r} and {w.frame!r}"
         b = b.to_frame(v.frame)
