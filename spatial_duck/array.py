@@ -386,8 +386,19 @@ class SpatialArray(ArrayMethods, Dispatching):
         data = backends.to_device(self._data, device, stream)
         return self._wrap(data, self._geometry, _copied(self._attrs))
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self._data.__dlpack__(**options)
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        asked = {
+            "stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy,
+        }  # fmt: skip
+        # Only what was asked for: older backends know but some of these.
+        return self._data.__dlpack__(**{k: v for k, v in asked.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._data.__dlpack_device__()  # type: ignore[no-any-return]

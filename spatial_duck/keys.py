@@ -183,7 +183,7 @@ def _indices(
         return [np.asarray(key % n)]
     if _is_mask(key):
         here = shape[axis : axis + key.ndim]
-        if tuple(key.shape) != here:
+        if tuple(key.shape) != here and key.size:  # NumPy lets empty masks pass
             raise IndexError(
                 f"boolean index has shape {tuple(key.shape)}, but the axes that it indexes have "
                 f"shape {here}"
