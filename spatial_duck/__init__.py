@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spatial_duck import errors
+from spatial_duck.array import SpatialArray
 from spatial_duck.config import config
 from spatial_duck.errors import (
     FormatError,
@@ -37,17 +38,33 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.world import World
 
 if TYPE_CHECKING:
-    pass
+    from spatial_duck import backends, testing
+    from spatial_duck.interop import (
+        asarray,
+        from_nibabel,
+        from_simpleitk,
+        from_xarray,
+        to_nibabel,
+        to_simpleitk,
+        to_xarray,
+    )
+    from spatial_duck.io import read, write
+    from spatial_duck.multiscale import Pyramid, pyramid
+    from spatial_duck.resampling import resample
+    from spatial_duck.spatial import crop, pad_to, reorient, sample
+    from spatial_duck.transforms import Affine
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Affine",
     "FormatError",
     "FrameError",
     "Geometry",
     "GeometryError",
     "GeometryLossError",
     "GeometryMismatchError",
+    "Pyramid",
     "SpatialArray",
     "SpatialDuckError",
     "UnsafeInputError",
@@ -75,7 +92,6 @@ __all__ = [
 
 #: What loads on first use: the public name, and the module that holds it (or is it).
 _LAZY = {
-    "SpatialArray": "array",
     "backends": "backends",
     "testing": "testing",
     "resample": "resampling",

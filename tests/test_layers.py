@@ -22,6 +22,7 @@ LAYERS = (
     ("rules", "backends"),
     ("dispatch", "methods", "display"),
     ("array",),
+    ("namespace",),
     ("transforms", "resampling", "spatial", "multiscale", "blocks", "registration", "ndimage"),
     ("io", "interop", "testing", "plotting"),
     ("cli",),
@@ -30,13 +31,17 @@ RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 
 #: Modules that are themselves loaded on use, and what they may import at their top.
 ON_USE: dict[str, set[str]] = {
+    "backends.arrayapi": {"array_api_compat"},
     "backends.cupy": {"cupy"},
     "backends.dask": {"dask"},
     "testing.stores": {"zarr"},
     "testing.strategies": {"hypothesis"},
 }
 #: Upward imports inside functions that are methods of the array for the user's convenience.
-CONVENIENCE = {("array", "plotting"): "image.plot()"}
+CONVENIENCE = {
+    ("array", "namespace"): "image.__array_namespace__()",
+    ("array", "plotting"): "image.plot()",
+}
 
 
 class Import(NamedTuple):
@@ -73,7 +78,9 @@ def _imports(path: Path) -> list[Import]:
                 name = f"{node.module}.{alias.name}"
                 is_module = name.removeprefix("spatial_duck.") in MODULES
                 found.append(
-                    Import(name if is_module else str(node.module), node.lineno, inside, typing_only)
+                    Import(
+                        name if is_module else str(node.module), node.lineno, inside, typing_only
+                    )
                 )
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             for child in node.body:
@@ -116,7 +123,7 @@ def test_imports_point_downwards(module: str) -> None:
             continue
         if target == FRONT:
             upward.append(f"line {found.line}: the front of the package")
-        elif RANK[_unit(target)] > RANK[_unit(module)] and not (
+        elif RANK.get(_unit(target), 99) > RANK[_unit(module)] and not (
             found.inside_function and (module, _unit(target)) in CONVENIENCE
         ):
             upward.append(f"line {found.line}: {target}")

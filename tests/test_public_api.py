@@ -1,0 +1,285 @@
+"""The public names: all there, documented, typed, and loaded no earlier than they are used."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+
+ROOT = Path(__file__).resolve().parent.parent
+FRONT = ROOT / "spatial_duck" / "__init__.py"
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "spatial_duck").rglob("*.py")
+)
+PUBLIC_MODULES = [m for m in MODULES if not any(p.startswith("_") for p in m.split(".")[1:])]
+
+#: What the documentation promises, by where it is found.
+PROMISED = {
+    "": """
+        SpatialArray Geometry World asarray read write from_simpleitk to_simpleitk from_nibabel
+        to_nibabel from_xarray to_xarray resample reorient crop pad_to sample pyramid testing
+        config errors SpatialDuckError GeometryError GeometryMismatchError GeometryLossError
+        FrameError FormatError UnsafeInputError""",
+    "SpatialArray": """
+        data geometry spacing origin direction affine dims world frame attrs shape dtype ndim size
+        nbytes T mT real imag chunks device sum mean astype reshape index_to_physical
+        physical_to_index bounds corner center replace to compute persist chunk rechunk
+        origin_xyz spacing_zyx""",
+    "Geometry": """
+        shape spacing origin direction dims world frame affine from_affine from_corner
+        sampled_axes index_to_physical physical_to_index __getitem__ transpose flip pad repeat
+        reduce expand_dims squeeze concatenate broadcast_to to_frame to_unit to_world orientation
+        isclose corner center bounds""",
+    "errors": """
+        SpatialDuckError GeometryError GeometryMismatchError GeometryLossError FrameError
+        FormatError UnsafeInputError""",
+}
+
+#: Modules of the package that ``import spatial_duck`` may load.
+EARLY = {
+    *("array", "backends", "config", "dispatch", "errors", "geometry", "grid", "keys", "methods"),
+    *("mixing", "rules", "world"),
+}
+
+
+def in_fresh_process(code: str, cache: Path) -> str:
+    """Run Python code as an installed package runs: with its compiled files cached."""
+    environ = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environ["PYTHONPYCACHEPREFIX"] = str(cache)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environ,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", sd.__all__)
+def test_every_name_resolves(name: str) -> None:
+    assert getattr(sd, name) is not None
+    assert name in dir(sd)
+
+
+def test_names_are_sorted_and_listed_once() -> None:
+    names = [*sd.__all__]
+    assert names == sorted(set(names))
+    assert set(sd._LAZY) <= set(names)
+
+
+@pytest.mark.parametrize(
+    "where, name",
+    [(where, name) for where, names in PROMISED.items() for name in names.split()],
+)
+def test_promised_names_are_there(where: str, name: str) -> None:
+    owner: Any = getattr(sd, where) if where else sd
+    assert inspect.getattr_static(owner, name, None) is not None or hasattr(owner, name)
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="'spatial_duck' has no attribute 'resampel'"):
+        sd.resampel  # noqa: B018
+
+
+def test_type_checkers_see_what_loads_on_use() -> None:
+    """The block for type checkers imports each lazy name from the module that the table names."""
+    tree = ast.parse(FRONT.read_text(encoding="utf-8"))
+    (block,) = (n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n))
+    seen = {}
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        for alias in node.names:
+            source = str(node.module).removeprefix("spatial_duck").removeprefix(".")
+            seen[alias.name] = source or alias.name
+    assert seen == sd._LAZY
+
+
+def test_import_loads_nothing_but_numpy(tmp_path: Path) -> None:
+    code = """
+import sys, json
+import numpy
+before = set(sys.modules)
+import spatial_duck
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+    loaded = json.loads(in_fresh_process(code, tmp_path))
+    ours = {m.split(".")[1] for m in loaded if m.startswith("spatial_duck.")}
+    assert ours <= EARLY
+    others = {m.split(".")[0] for m in loaded} - sys.stdlib_module_names - {"numpy", "spatial_duck"}
+    assert not others
+
+
+def test_an_image_in_memory_loads_no_other_package(tmp_path: Path) -> None:
+    code = """
+import sys, json
+import numpy as np
+import spatial_duck as sd
+image = sd.SpatialArray(np.zeros((4, 5, 6)), spacing=(3, 1, 1))
+(np.flip(image[1:, ::2]) + image[1:, ::2].data).mean(axis=0).origin
+repr(image)
+print(json.dumps(sorted({m.split(".")[0] for m in sys.modules})))
+"""
+    loaded = set(json.loads(in_fresh_process(code, tmp_path)))
+    heavy = "dask zarr numba scipy cupy xarray nibabel SimpleITK matplotlib hypothesis torch"
+    assert not loaded & set(heavy.split())
+
+
+def test_import_is_quick(tmp_path: Path) -> None:
+    """At most 60 ms more than NumPy: the best of a few, as others may use the machine."""
+    code = """
+import time
+import numpy
+start = time.perf_counter()
+import spatial_duck
+print(time.perf_counter() - start)
+"""
+    in_fresh_process(code, tmp_path)  # compiles
+    assert min(float(in_fresh_process(code, tmp_path)) for _ in range(3)) < 0.060
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_modules_have_a_contract(name: str) -> None:
+    tree = ast.parse(_path(name).read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{name} has no docstring"
+    if name.endswith("__main__"):
+        return
+    assigned = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    assert "__all__" in assigned, f"{name} has no __all__"
+
+
+def _path(name: str) -> Path:
+    path = ROOT.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _public_callables() -> dict[str, Any]:
+    """Return the public functions and classes, and the classes' own public methods.
+
+    Properties that are NumPy's need no words of ours.
+    """
+    found: dict[str, Any] = {}
+    for name in sd.__all__:
+        try:
+            thing = getattr(sd, name)
+        except (ImportError, AttributeError):  # the test of names says so
+            continue
+        modules = [thing] if inspect.ismodule(thing) else []
+        things = {f"{m.__name__}.{n}": getattr(m, n) for m in modules for n in m.__all__}
+        for path, value in (things or {name: thing}).items():
+            if callable(value):
+                found[path] = value
+    for path, value in list(found.items()):
+        if not inspect.isclass(value):
+            continue
+        for base in value.__mro__:
+            if not base.__module__.startswith("spatial_duck"):
+                continue
+            for attribute, raw in vars(base).items():
+                if attribute.startswith("_"):
+                    continue
+                method = raw.__func__ if isinstance(raw, classmethod | staticmethod) else raw
+                as_numpy = isinstance(method, property) and hasattr(np.ndarray, attribute)
+                if (callable(method) or isinstance(method, property)) and not as_numpy:
+                    found.setdefault(f"{path}.{attribute}", method)
+    return found
+
+
+CALLABLES = _public_callables()
+_SECTION = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}$", re.MULTILINE)
+
+
+def _sections(doc: str) -> dict[str, str]:
+    parts = _SECTION.split(inspect.cleandoc(doc))
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _documented(section: str) -> list[str]:
+    """Return the names at the left margin of a Parameters section."""
+    names = []
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            head = line.split(":")[0]
+            names += [part.strip().lstrip("*") for part in head.split(",")]
+    return names
+
+
+@pytest.mark.parametrize("path", CALLABLES)
+def test_public_things_are_documented(path: str) -> None:
+    """A summary line; and the Parameters section names the parameters."""
+    value = CALLABLES[path]
+    doc = inspect.getdoc(value)
+    assert doc, f"{path} has no docstring"
+    assert doc.splitlines()[0].strip(), f"{path}: no summary line"
+    if isinstance(value, property) or (
+        inspect.isclass(value) and issubclass(value, BaseException | tuple)
+    ):
+        return
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):
+        return
+    parameters = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
+    sections = _sections(doc)
+    if "Parameters" in sections:
+        named = _documented(sections["Parameters"])
+        assert sorted(named) == sorted(p.name for p in parameters), f"{path}: {signature}"
+    elif "." not in path:
+        assert not parameters, f"{path}{signature} has no Parameters section"
+
+
+def test_doc_sections_of_numpydoc_only() -> None:
+    known = {
+        "Parameters", "Returns", "Yields", "Raises", "Warns", "See Also", "Notes", "References",
+        "Examples", "Attributes", "Methods", "Other Parameters",
+    }  # fmt: skip
+    unknown = {
+        path: extra
+        for path, value in CALLABLES.items()
+        if (extra := set(_sections(inspect.getdoc(value) or "")) - known)
+    }
+    assert not unknown
+
+
+def test_star_import_is_the_list() -> None:
+    scope: dict[str, Any] = {}
+    exec("from spatial_duck import *", scope)
+    assert set(scope) - {"__builtins__"} == set(sd.__all__)
+
+
+def test_version_is_the_packages() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.?(dev|a|b|rc)\d+)?", sd.__version__)
+    metadata = importlib.import_module("importlib.metadata")
+    try:
+        installed = metadata.version("spatial-duck")
+    except metadata.PackageNotFoundError:
+        pytest.skip("spatial-duck is not installed, it runs from its folder")
+    assert installed == sd.__version__
+
+
+def test_readme_holds_the_command_that_the_checks_run() -> None:
+    """`.ci/run` takes the test command out of the README, so there must be exactly one."""
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    found = [line for line in lines if re.match(r"(\$ )?python3 -m venv \.venv && .*pytest", line)]
+    assert len(found) == 1
