@@ -10,7 +10,7 @@ Nothing here computes a Dask array, reads from disk or copies from a GPU unless 
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import numbers
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +29,7 @@ __all__ = [
     "chunked",
     "compute",
     "device",
+    "index",
     "is_known",
     "is_lazy",
     "persist",
@@ -88,7 +89,7 @@ _TYPES = {
 }
 
 #: Scalars that mix with any array, as far as NumPy knows what to do with them.
-_SCALARS = (numbers.Number, str, bytes, datetime.date, datetime.timedelta)
+_SCALARS = (numbers.Number, str, bytes, dt.date, dt.timedelta)
 
 #: Of several backends in one call, the first of these runs it.
 _ORDER = ("zarr", "dask", "cupy", "arrayapi", "numpy")
@@ -201,7 +202,7 @@ def adopt(data: Any) -> Any:
         return ZarrView(data)
     if isinstance(data, str | bytes):
         raise _not_an_array(data)
-    if isinstance(data, list | tuple | memoryview | bytearray | _SCALARS | np.generic):
+    if isinstance(data, (list, tuple, memoryview, bytearray, np.generic, *_SCALARS)):
         return np.asarray(data)
     if isinstance(data, np.matrix):
         return np.asarray(data)
@@ -221,6 +222,15 @@ def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     found = {_module_of(type(a)) for a in _leaves((args, kwargs))}
     module = next((name for name in _ORDER if name in found), "numpy")
     return _load(module).call(func, args, kwargs)
+
+
+def index(data: Any, key: Any) -> Any:
+    """Return ``data[key]``: NumPy's plain keys also where the library lacks negative steps."""
+    if _module_of(data.__class__) != "arrayapi":
+        return data[key]
+    from spatial_duck.backends.arrayapi import index as index_by_standard
+
+    return index_by_standard(data, key)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -24,7 +24,7 @@ def _call(func: Any, args: Any, kwargs: Any) -> Any:
     return func(*args, **kwargs)
 
 
-def _same(data: Any, **options: Any) -> Any:
+def _same(data: Any, **_: Any) -> Any:
     """Return the data, which are in memory already."""
     return data
 

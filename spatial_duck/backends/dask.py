@@ -39,7 +39,9 @@ def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any =
     if chunks is None:
         chunks = aligned
     elif isinstance(chunks, dict):
-        chunks = tuple([chunks.get(i, chunks.get(i - reader.ndim, c)) for i, c in enumerate(aligned)])
+        chunks = tuple(
+            [chunks.get(i, chunks.get(i - reader.ndim, c)) for i, c in enumerate(aligned)]
+        )
     chunks = da.core.normalize_chunks(
         chunks, reader.shape, dtype=reader.dtype, previous_chunks=aligned
     )
@@ -79,7 +81,7 @@ def _find(func: Callable[..., Any]) -> Callable[..., Any] | None:
     found = getattr(module, func.__name__, None)
     if found is not None and found is not func:
         return func
-    return func.__wrapped__ if func in _COMPOSED else None  # type: ignore[attr-defined,no-any-return]
+    return func.__wrapped__ if func in _COMPOSED else None  # type: ignore[attr-defined]
 
 
 _found: dict[Any, Callable[..., Any] | None] = {}
@@ -115,7 +117,7 @@ def call_ufunc(ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
     table = {"reduce": _REDUCTIONS, "accumulate": _ACCUMULATIONS}.get(method)
     if table is None:
         return getattr(ufunc, method)(*args, **kwargs)
-    extra = {k for k, v in kwargs.items() if k in ("initial", "where") and v is not np._NoValue}  # type: ignore[attr-defined]
+    extra = {k for k, v in kwargs.items() if k in ("initial", "where") and v is not np._NoValue}
     if ufunc not in table or extra:
         raise TypeError(
             f"Dask has no {ufunc.__name__}.{method}"

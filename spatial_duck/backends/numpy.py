@@ -15,7 +15,7 @@ def _call(func: Any, args: Any, kwargs: Any) -> Any:
     return func(*args, **kwargs)
 
 
-def _same(data: Any, **options: Any) -> Any:
+def _same(data: Any, **_: Any) -> Any:
     """Return the data, which are in memory already."""
     return data
 
@@ -31,5 +31,5 @@ BACKEND = Backend(
     compute=_same,
     to_numpy=np.asanyarray,
     take=_take,
-    device=lambda data: "cpu",
+    device=lambda _: "cpu",
 )

@@ -26,18 +26,19 @@ from spatial_duck.backends.indexmap import (
     compose,
     compose_arrays,
 )
+from spatial_duck.backends.zarr_moves import MOVES
 from spatial_duck.config import current
 from spatial_duck.errors import TooLargeError
 from spatial_duck.grid import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from spatial_duck.backends.indexmap import Fixed, Maps, Shape
 
-__all__ = ["BACKEND", "BlockReader", "ZarrView"]
+__all__ = ["BACKEND", "BlockReader", "ZarrView", "place"]
 
 
 class ZarrView(NDArrayOperatorsMixin):
@@ -147,12 +148,12 @@ class ZarrView(NDArrayOperatorsMixin):
         return max(int(whole[source]), 1)
 
     @property
-    def T(self) -> ZarrView:  # noqa: N802
+    def T(self) -> ZarrView:
         """The view with its axes reversed."""
         return self._with(self.shape[::-1], self.index_map[::-1], self.fixed)
 
     @property
-    def mT(self) -> ZarrView:  # noqa: N802
+    def mT(self) -> ZarrView:
         """The view with its last two axes swapped."""
         if self.ndim < 2:
             raise ValueError("matrix transpose with ndim < 2 is undefined")
@@ -251,8 +252,8 @@ class ZarrView(NDArrayOperatorsMixin):
         """
         ask: list[Any] = [None] * self.array.ndim
         turn: list[Any] = []
-        for source, at in self.fixed:
-            ask[source] = at
+        for axis, at in self.fixed:
+            ask[axis] = at
         for (source, offset, step, index), n in zip(self.index_map, self.shape, strict=True):
             if source is None:
                 turn.append(None)
@@ -284,7 +285,8 @@ class ZarrView(NDArrayOperatorsMixin):
         indexed = any(isinstance(a, np.ndarray) for a in ask)
         array = self.array
         found = np.asarray(array.oindex[ask] if indexed else array[ask], self.dtype)
-        return found.transpose(self._order())[turn]
+        found = found.transpose(self._order())
+        return np.asarray(found[turn])
 
     def block(self, slices: Any) -> NDArray[Any]:
         """Read part of the view: ``view[slices].compute()``."""
@@ -358,8 +360,8 @@ class ZarrView(NDArrayOperatorsMixin):
     ) -> Any:
         if not all(t is ZarrView or is_known(t) for t in types):
             return NotImplemented
-        if func in _MOVES:
-            return _MOVES[func](*args, **kwargs)
+        if func in MOVES:
+            return MOVES[func](*args, **kwargs)
         from spatial_duck.backends import dask
 
         return dask.call(func, _promoted(args), _promoted(kwargs))
@@ -454,112 +456,39 @@ def _promoted(value: Any) -> Any:
     return value
 
 
-_tags: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-_tag_names: dict[int, str] = {}
+#: Stores whose address names the data, for every process and at any time.
+_ADDRESSED = frozenset({"LocalStore", "FsspecStore"})
+_tagged: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+
+
+def place(array: Any) -> str:
+    """Return the address of an array: store and path in it."""
+    return str(array.store_path)
 
 
 def _identity(array: Any) -> tuple[str, ...]:
-    """Name the place of an array: its address, or a tag for a store that has none."""
-    place = str(array.store_path)
+    """Name the place of an array in a way that no other array will share."""
     store = array.store_path.store
-    if place.startswith("memory://") and type(store).__module__.startswith("zarr."):
-        # The address of a Python object, which another store may have later.
-        if _tags.get(id(store)) is not store:
-            _tags[id(store)] = store
-            _tag_names[id(store)] = uuid.uuid4().hex
-        place += _tag_names[id(store)]
-    return type(store).__qualname__, place, str(array.metadata)
+    tag = ""
+    if type(store).__name__ not in _ADDRESSED:
+        # The address is that of a Python object, and another may have it later.
+        tag = next((t for t, s in list(_tagged.items()) if s is store), "")
+        if not tag:
+            tag = uuid.uuid4().hex
+            _tagged[tag] = store
+    return tag, place(array), str(array.metadata)
 
 
-def _expand_dims(a: ZarrView, axis: Any) -> ZarrView:
-    axes = axis if isinstance(axis, tuple | list) else (axis,)
-    added = normalize_axes(tuple(axes), a.ndim + len(axes))
-    key = [None if i in added else slice(None) for i in range(a.ndim + len(axes))]
-    view: ZarrView = a[tuple(key)]
-    return view
-
-
-#: The key that brings an array of so many axes to at least 1, 2 or 3.
-_PADDING: dict[int, tuple[Any, ...]] = {
-    1: ((None,),),
-    2: ((None, None), (None,)),
-    3: ((None, None, None), (None, ..., None), (..., None)),
-}
-
-
-def _at_least(ndim: int) -> Callable[..., Any]:
-    def pad(a: Any) -> Any:
-        if not isinstance(a, ZarrView):
-            a = np.asanyarray(a)
-        return a if a.ndim >= ndim else a[_PADDING[ndim][a.ndim]]
-
-    def at_least(*arys: Any) -> Any:
-        return pad(arys[0]) if len(arys) == 1 else tuple([pad(a) for a in arys])
-
-    return at_least
-
-
-def _rot90(m: ZarrView, k: int = 1, axes: Sequence[int] = (0, 1)) -> ZarrView:
-    first, second = normalize_axes(tuple(axes), m.ndim)
-    turned = m.swapaxes(first, second) if k % 2 else m
-    flipped = {0: (), 1: (first,), 2: (first, second), 3: (second,)}[k % 4]
-    return turned[tuple([slice(None, None, -1 if i in flipped else None) for i in range(m.ndim)])]  # type: ignore[no-any-return]
-
-
-def _flipper(axis: int) -> Callable[..., ZarrView]:
-    def flip(m: ZarrView) -> ZarrView:
-        if m.ndim <= axis:
-            raise ValueError(f"Input must be >= {axis + 1}-d.")
-        view: ZarrView = m[(slice(None),) * axis + (slice(None, None, -1),)]
-        return view
-
-    return flip
-
-
-def _size(a: ZarrView, axis: Any = None) -> int:
-    return math.prod([a.shape[i] for i in normalize_axes(axis, a.ndim)])
-
-
-#: The functions that stay lazy views. Those of NumPy that are made of indexing and transposition
-#: alone run as they are.
-_MOVES: dict[Any, Callable[..., Any]] = {
-    np.transpose: lambda a, axes=None: a.transpose(axes),
-    np.swapaxes: lambda a, axis1, axis2: a.swapaxes(axis1, axis2),
-    np.squeeze: lambda a, axis=None: a.squeeze(axis),
-    np.matrix_transpose: lambda x, /: x.mT,
-    np.expand_dims: _expand_dims,
-    np.shape: lambda a: a.shape,
-    np.ndim: lambda a: a.ndim,
-    np.size: _size,
-    np.iscomplexobj: lambda x: x.dtype.kind == "c",
-    np.isrealobj: lambda x: x.dtype.kind != "c",
-    np.atleast_1d: _at_least(1),
-    np.atleast_2d: _at_least(2),
-    np.atleast_3d: _at_least(3),
-    np.rot90: _rot90,
-    np.flipud: _flipper(0),
-    np.fliplr: _flipper(1),
-    **{
-        f: f.__wrapped__
-        for f in (
-            np.flip, np.moveaxis, np.rollaxis,
-            np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit,
-        )
-    },
-}  # fmt: skip
-if hasattr(np, "unstack"):  # NumPy 2.1
-    _MOVES[np.unstack] = np.unstack.__wrapped__
-
-def _take(data: Any) -> Any:
-    raise TypeError("to put data in a Zarr store, use spatial_duck.write")
+def _no_take(data: Any) -> Any:
+    raise TypeError(f"to put a {type(data).__name__} in a Zarr store, use spatial_duck.write")
 
 
 BACKEND = Backend(
     name="zarr",
     lazy=True,
     call=lambda func, args, kwargs: func(*args, **kwargs),
-    compute=lambda data, **options: data.compute(),
+    compute=lambda data, **_: data.compute(),
     to_numpy=lambda data: data.compute(),
-    take=_take,
+    take=_no_take,
     device=lambda data: data.device,
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from spatial_duck.backends import call
 from spatial_duck.backends.indexmap import Pointwise, View, compose_arrays
-from spatial_duck.backends.zarr import ZarrView
+from spatial_duck.backends.zarr import ZarrView, place
 from spatial_duck.config import current
 
 __all__ = ["assign", "ufunc_into"]
@@ -57,7 +57,7 @@ def _write(view: ZarrView, value: Any) -> None:
             _stream(view, value)
             return
         value = value.compute()
-    elif isinstance(value, ZarrView) and value.array.store_path != view.array.store_path:
+    elif isinstance(value, ZarrView) and place(value.array) != place(view.array):
         if value.nbytes > current().max_read_bytes:
             _stream(view, value.to_dask())
             return
@@ -71,7 +71,15 @@ def _fitting(value: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
         filled = np.empty(np.shape(value), dtype)
         filled[...] = value
         value = filled
-    return np.broadcast_to(_lean(value, len(shape)), shape)
+    lean = _lean(value, len(shape))
+    if lean.shape == shape:
+        return lean
+    try:
+        return np.broadcast_to(lean, shape)
+    except ValueError:
+        raise ValueError(
+            f"could not broadcast input array from shape {value.shape} into shape {shape}"
+        ) from None
 
 
 def _kept(value: Any) -> Any:
@@ -140,8 +148,9 @@ def _assign_points(view: ZarrView, found: Pointwise, value: Any) -> None:
     block = walked.block
     shape = [basic.shape[n] for n in rest]
     shape[walked.place : walked.place] = block
-    value = _fitting(value.compute() if hasattr(value, "compute") else value, view.dtype,
-                     tuple(shape))
+    value = _fitting(
+        value.compute() if hasattr(value, "compute") else value, view.dtype, tuple(shape)
+    )
     coordinates: list[Any] = [None] * view.array.ndim
     for source, at in basic.fixed:
         coordinates[source] = np.asarray(at)
@@ -203,7 +212,7 @@ def ufunc_into(ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any) -> Any:
         if where is not True:
             result = call(np.where, (_lazy(where), result, _lazy(out)), {})
         clash = isinstance(out, ZarrView) and any(
-            v.array.store_path == out.array.store_path and not _same_place(v, out) for v in views
+            place(v.array) == place(out.array) and not _same_place(v, out) for v in views
         )
         if clash or len(pairs) > 1:
             out._check_size(f"{ufunc.__name__} with overlapping out= would hold")
@@ -223,7 +232,7 @@ def _lazy(x: Any) -> Any:
 
 
 def _same_place(a: ZarrView, b: ZarrView) -> bool:
-    return a.__dask_tokenize__() == b.__dask_tokenize__()
+    return bool(a.__dask_tokenize__() == b.__dask_tokenize__())
 
 
 def _check(ufunc: np.ufunc, out: Any, result: Any, casting: Any) -> None:
@@ -239,4 +248,3 @@ def _check(ufunc: np.ufunc, out: Any, result: Any, casting: Any) -> None:
             f"non-broadcastable output operand with shape {out.shape} doesn't match the "
             f"broadcast shape {result.shape}"
         )
-
