@@ -100,6 +100,7 @@ def _unary(ufunc: np.ufunc) -> Any:
     def method(self: Any) -> Any:
         return self.__array_ufunc__(ufunc, "__call__", self)
 
+    method.__doc__ = f"Same as ``numpy.{ufunc.__name__}`` of the image."
     return method
 
 
