@@ -34,6 +34,7 @@ ON_USE: dict[str, set[str]] = {
     "backends.arrayapi": {"array_api_compat"},
     "backends.cupy": {"cupy"},
     "backends.dask": {"dask"},
+    "resampling.numba_engine": {"numba"},
     "testing.stores": {"zarr"},
     "testing.strategies": {"hypothesis"},
 }
