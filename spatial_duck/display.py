@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import Geometry
 
-__all__ = ["Plane", "anatomy", "axis_unit", "facts", "gray", "html", "planes", "png", "text"]
+__all__ = [
+    "Plane",
+    "anatomy",
+    "axis_unit",
+    "contrast",
+    "facts",
+    "gray",
+    "html",
+    "planes",
+    "png",
+    "text",
+]
 
 #: More lines than this and the values are left out of the text.
 _MAX_LINES = 12
@@ -124,7 +135,7 @@ def facts(geometry: Geometry) -> list[tuple[str, str]]:
     default = [[float(a == geometry.dims[i]) for i in axes] for a in world.axes]
     if geometry.direction.tolist() != default:
         lines = [
-            f"{name}: {', '.join(f'{c:.6g}' for c in row)}"
+            f"{name}: {', '.join(f'{round(c, 9) + 0.0:.6g}' for c in row)}"
             for name, row in zip(world.axes, geometry.direction.tolist(), strict=True)
         ]
         rows.append(("direction", "\n".join(lines)))
@@ -340,7 +351,7 @@ def gray(values: NDArray[Any], limits: tuple[float, float] | None = None) -> NDA
         found = found.astype(np.float64)
         finite = np.isfinite(found)
         if limits is None:
-            limits = _limits(found[finite])
+            limits = contrast(found[finite])
         low, high = limits
         # Halves, so that the difference of two huge numbers does not overflow.
         width = high / 2 - low / 2
@@ -348,7 +359,19 @@ def gray(values: NDArray[Any], limits: tuple[float, float] | None = None) -> NDA
     return np.rint(np.where(finite, np.clip(scaled, 0, 1), 0) * 255).astype(np.uint8)
 
 
-def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+def contrast(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the values to show as black and as white: nearly the least and the greatest.
+
+    Parameters
+    ----------
+    values : ndarray
+        Finite real numbers.
+
+    Examples
+    --------
+    >>> contrast(np.array([5.0, 5.0, 7.0]))
+    (5.0, 6.98)
+    """
     if values.size == 0:
         return 0.0, 1.0
     least, low, high, most = np.percentile(values, (0, 0.5, 99.5, 100)).tolist()
