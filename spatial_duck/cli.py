@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import spatial_duck as sd
 from spatial_duck import display
 from spatial_duck.errors import SpatialDuckError, missing_extra
-from spatial_duck.grids import aligned_grid
+from spatial_duck.targets import aligned_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
