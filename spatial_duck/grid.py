@@ -252,7 +252,9 @@ class Grid:
     def _lost_axis(self, walked: Walk, d: int, function: str) -> Axis:
         """Make the axis `d` of an irregular index."""
         irregular = [a for a in walked.varying if walked.varying[a][d]]
+        # It is still that axis where nothing else moves along it and it was not cut into several.
         alone = len(irregular) == 1 and not any(walked.steps[a][d] for a in walked.even)
+        alone = alone and sum(walked.varying[irregular[0]]) == 1
         name = self._axes[irregular[0]].name if alone else None
         if any(self._axes[a].spacing is not None for a in irregular):
             return Axis(name, None, None, function)
@@ -265,6 +267,9 @@ class Grid:
             return PLAIN  # the same voxels again, in the same place
         if len(moving) == 1:
             return _strided(self._axes[moving[0]], walked.steps[moving[0]][d])
+        lost = next((self._axes[a].lost for a in moving if self._axes[a].lost), None)
+        if lost:
+            return Axis(None, None, None, lost)
         step = [0.0] * len(self._origin)
         for a in moving:
             if self._axes[a].spacing is not None:
@@ -338,8 +343,8 @@ class Grid:
         if isinstance(pad_width, dict):
             widths = [(0, 0)] * ndim
             for a, width in pad_width.items():
-                pair = (width, width) if isinstance(width, int) else tuple(width)
-                widths[normalize_axis(a, ndim)] = pair
+                before, after = np.broadcast_to(np.asarray(width), 2).tolist()
+                widths[normalize_axis(a, ndim)] = (before, after)
         else:
             pairs = np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()
             widths = [(int(before), int(after)) for before, after in pairs]
@@ -442,9 +447,11 @@ class Grid:
             )
         shape = list(self._shape)
         for i, size in zip(along, sizes, strict=True):
+            if size < 0:
+                raise ValueError("`window_shape` cannot contain negative values")
+            if shape[i] < size:
+                raise ValueError("window shape cannot be larger than input array shape")
             shape[i] -= size - 1
-        if min(shape, default=0) < 0:
-            raise ValueError("window shape cannot be larger than input array shape")
         inner = tuple([self._axes[i]._replace(name=None) for i in along])
         return self._with((*shape, *map(int, sizes)), self._axes + inner, self._origin)
 
@@ -465,7 +472,7 @@ class Grid:
         if extra < 0 or any(n not in (1, m) for n, m in zip(self._shape, out[extra:], strict=True)):
             raise ValueError(f"shape {self._shape} cannot be broadcast to {out}")
         axes = [
-            axis if n == m else PLAIN
+            axis if n == m else Axis(None, None, None, axis.lost)
             for n, m, axis in zip(self._shape, out[extra:], self._axes, strict=True)
         ]
         return self._with(out, (PLAIN,) * extra + tuple(axes), self._origin)

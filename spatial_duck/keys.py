@@ -80,7 +80,13 @@ def plain_key(key: Any) -> Any:
         array = np.asarray(key)
         key = array.astype(np.intp) if array.size == 0 and array.dtype == np.float64 else array
     if getattr(key, "ndim", 0) == 0 and not _is_mask(key):
-        return operator.index(key)
+        try:
+            return operator.index(key)
+        except TypeError:
+            raise IndexError(
+                "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and "
+                f"integer or boolean arrays are valid indices, got {key!r}"
+            ) from None
     if not (_is_mask(key) or "int" in str(key.dtype)):
         raise IndexError(
             f"arrays used as indices must be of integer (or boolean) type, not {key.dtype}"
@@ -209,7 +215,13 @@ def _indices(
 
 def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     known = [s for s in shapes if s == s and all(n == n for n in s)]
-    block = np.broadcast_shapes(*known)
+    try:
+        block = np.broadcast_shapes(*known)
+    except ValueError:
+        raise IndexError(
+            "shape mismatch: indexing arrays could not be broadcast together with shapes "
+            + " ".join(map(str, known))
+        ) from None
     for s in shapes:
         if s not in known and len(block) <= 1:
             block = s

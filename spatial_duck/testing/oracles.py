@@ -149,7 +149,7 @@ def displacement(
     survives = numbers != NO_VOXEL
     if not survives.any():
         return 0.0, "no voxel survived"
-    first = positions(before, shape).reshape(-1, len(before.origin))
+    first = positions(before, shape).reshape(int(np.prod(shape)), len(before.origin))
     expected = first[numbers[survives]]
     found = positions(after, numbers.shape)[survives]
     assert found.shape == expected.shape, (
