@@ -114,7 +114,8 @@ class Dispatching:
                     return self._index_general(key)
         elif key.__class__ not in _BASIC_KEYS:
             return self._index_general(key)
-        data = self._data[key]
+        data = self._data
+        data = data[key] if data.__class__ is np.ndarray else backends.index(data, key)
         if data.ndim == 0:
             return data
         new = _new(self.__class__)
@@ -132,7 +133,7 @@ class Dispatching:
         if _is_field(key):
             return self._with_data(self._data[key], self.geometry)
         bare = self._bare_key(key)
-        data = self._data[bare]
+        data = backends.index(self._data, bare)
         if getattr(data, "ndim", 0) == 0:
             return data
         return self._with_data(data, self.geometry[bare])

@@ -37,12 +37,13 @@ def _binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any, 
                 or self._attrs is not None
                 or other._attrs is not None
             ):
-                return self.__array_ufunc__(ufunc, "__call__", self, other)
+                result = self.__array_ufunc__(ufunc, "__call__", self, other)
+                return _kept_image(self, result)
             data = function(self._data, other._data)
         elif other.__class__ in _SCALARS:
             data = function(self._data, other)
         else:
-            return self.__array_ufunc__(ufunc, "__call__", self, other)
+            return _kept_image(self, self.__array_ufunc__(ufunc, "__call__", self, other))
         new = _new(cls)
         new._data = data
         new._geometry = self._geometry
@@ -51,9 +52,17 @@ def _binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any, 
         return new
 
     def reflected(self: Dispatching, other: Any) -> Any:
-        return self.__array_ufunc__(ufunc, "__call__", other, self)
+        return _kept_image(self, self.__array_ufunc__(ufunc, "__call__", other, self))
 
     return forward, reflected
+
+
+def _kept_image(image: Dispatching, result: Any) -> Any:
+    """Make an image of what an operator gave for a 0-d one; NumPy's functions give scalars."""
+    if result.__class__ is image.__class__ or result is NotImplemented or image._data.ndim:
+        return result
+    attrs = image._attrs
+    return image._wrap(result, image._geometry, attrs.copy() if attrs else None)
 
 
 def _in_place(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> Any:
@@ -98,7 +107,7 @@ def _known(other: Any) -> bool:
 
 def _unary(ufunc: np.ufunc) -> Any:
     def method(self: Any) -> Any:
-        return self.__array_ufunc__(ufunc, "__call__", self)
+        return _kept_image(self, self.__array_ufunc__(ufunc, "__call__", self))
 
     method.__doc__ = f"Same as ``numpy.{ufunc.__name__}`` of the image."
     return method

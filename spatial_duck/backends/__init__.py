@@ -34,6 +34,7 @@ __all__ = [
     "is_lazy",
     "persist",
     "to",
+    "to_device",
 ]
 
 
@@ -267,6 +268,20 @@ def as_numpy(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
 def device(data: Any) -> Any:
     """Return the device that holds the data, as the array API names it."""
     return backend_of(data).device(data)
+
+
+def to_device(data: Any, device: Any, stream: Any = None) -> Any:
+    """Return the data on another device of their backend."""
+    if hasattr(data, "to_device"):
+        return data.to_device(device, stream=stream)
+    if hasattr(data, "to"):  # PyTorch
+        return data.to(device)
+    if device == backend_of(data).device(data):
+        return data
+    raise ValueError(
+        f"device: {backend_of(data).name} data are on {backend_of(data).device(data)!r} and cannot "
+        f"move to {device!r}; use image.to(backend) to change the backend"
+    )
 
 
 def is_lazy(data: Any) -> bool:
