@@ -83,15 +83,15 @@ class SpatialArray(ArrayMethods, Dispatching):
         data: Any,
         geometry: Geometry | None = None,
         *,
-        spacing: float | Sequence[float] | None = None,
-        origin: Sequence[float] | None = None,
+        spacing: ArrayLike | None = None,
+        origin: ArrayLike | None = None,
         direction: ArrayLike | None = None,
         dims: Sequence[str | None] | None = None,
         sampled: Sequence[str] | None = None,
         world: World | Sequence[str] | None = None,
         frame: str | None = None,
         unit: Units | None = None,
-        attrs: Mapping[Hashable, Any] | None = None,
+        attrs: Mapping[Any, Any] | None = None,
     ) -> None:
         if isinstance(data, Dispatching):
             raise TypeError(
@@ -255,8 +255,10 @@ class SpatialArray(ArrayMethods, Dispatching):
         if field == "origin":
             return geometry.origin[rows]
         picked = [columns.index(a) for a in order]
-        return geometry.spacing[picked] if field == "spacing" else (
-            geometry.direction[np.ix_(rows, picked)]
+        return (
+            geometry.spacing[picked]
+            if field == "spacing"
+            else (geometry.direction[np.ix_(rows, picked)])
         )
 
     @property
@@ -413,8 +415,10 @@ class SpatialArray(ArrayMethods, Dispatching):
                 f"a buffer needs data in memory, got {type(self._data).__name__}: use "
                 "image.compute() or image.to('numpy')"
             )
-        return self._data.__buffer__(flags) if hasattr(self._data, "__buffer__") else (
-            memoryview(self._data)
+        return (
+            self._data.__buffer__(flags)
+            if hasattr(self._data, "__buffer__")
+            else (memoryview(self._data))
         )
 
     # --- Dask collection ------------------------------------------------------------------

@@ -92,8 +92,8 @@ class Geometry(Grid):
     def __init__(
         self,
         shape: Sequence[int],
-        spacing: float | Sequence[float] | None = None,
-        origin: Sequence[float] | None = None,
+        spacing: ArrayLike | None = None,
+        origin: ArrayLike | None = None,
         direction: ArrayLike | None = None,
         dims: Sequence[str | None] | None = None,
         *,
@@ -183,8 +183,8 @@ class Geometry(Grid):
     def from_corner(
         cls,
         shape: Sequence[int],
-        spacing: float | Sequence[float] | None = None,
-        corner: Sequence[float] | None = None,
+        spacing: ArrayLike | None = None,
+        corner: ArrayLike | None = None,
         direction: ArrayLike | None = None,
         dims: Sequence[str | None] | None = None,
         *,
