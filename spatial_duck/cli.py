@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "Command", "main"]
 
-_INTERPOLATIONS = ("nearest", "linear", "cubic", "quintic", "lanczos", "label")
+_INTERPOLATIONS = ("nearest", "linear")
 
 
 class Command(NamedTuple):
@@ -119,7 +119,6 @@ def _moved(args: argparse.Namespace, image: Any, **target: Any) -> Any:
         image,
         interpolation=args.interpolation,
         fill=args.fill,
-        antialias=args.antialias,
         **target,
     )
 
@@ -177,7 +176,10 @@ def _demo(args: argparse.Namespace) -> None:
 
 def _write(args: argparse.Namespace, image: Any) -> None:
     with _progress(f"writing {Path(args.output).name}") as progress:
-        sd.write(args.output, image, overwrite=args.overwrite, progress=progress)
+        options: dict[str, Any] = {"frame": args.frame} if args.frame else {}
+        if args.keep_oblique:
+            options["oblique"] = "keep"
+        sd.write(args.output, image, overwrite=args.overwrite, progress=progress, **options)
 
 
 @contextmanager
@@ -209,7 +211,19 @@ _OUTPUT = (
     _argument("input", metavar="IN", help="image file, or directory of a Zarr group"),
     _argument("output", metavar="OUT", help="its suffix tells the format"),
 )
-_OVERWRITE = _argument("--overwrite", action="store_true", help="replace OUT if it is there")
+_WRITING = (
+    _argument("--overwrite", action="store_true", help="replace OUT if it is there"),
+    _argument(
+        "--frame",
+        metavar="CODE",
+        help="for NIfTI and MetaImage: which way x, y and z point in an image that does not say",
+    ),
+    _argument(
+        "--keep-oblique",
+        action="store_true",
+        help="for OME-Zarr: accept that other programs will see an oblique image unrotated",
+    ),
+)
 
 COMMANDS = (
     Command(
@@ -222,7 +236,7 @@ COMMANDS = (
     Command(
         "convert",
         "write an image in another format, with its geometry",
-        (*_OUTPUT, _OVERWRITE, _LEVEL),
+        (*_OUTPUT, *_WRITING, _LEVEL),
         _convert,
         (
             "spatial-duck convert brain.nrrd brain.nii.gz",
@@ -260,8 +274,7 @@ COMMANDS = (
                 help="default: linear",
             ),
             _argument("--fill", type=float, default=0.0, help="value outside; default 0"),
-            _argument("--antialias", action="store_true", help="smooth before shrinking"),
-            _OVERWRITE,
+            *_WRITING,
             _LEVEL,
         ),
         _resample,
