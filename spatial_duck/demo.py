@@ -272,7 +272,7 @@ def _draw(before: Any, after: Any, path: Path) -> None:
 
     from spatial_duck import plotting
 
-    figure = Figure(figsize=(11, 7.6), layout="constrained")
+    figure = Figure(figsize=(11, 7.2), layout="constrained")
     top, bottom = np.ravel(figure.subfigures(2, 1, hspace=0.06))
     shape = " × ".join(str(n) for n in before.shape[:3])
     plotting.plot(before, figure=top, title=f"before: oblique, {shape} voxels, 2 × 2 × 2.2 mm")

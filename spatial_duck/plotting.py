@@ -80,15 +80,16 @@ def plot(
     Returns
     -------
     matplotlib.figure.Figure
-        With one axes for each plane; ticks are world coordinates where an axis of the image runs
-        along one of the world, else distances from the centre.
+        With one axes for each plane. Ticks are world coordinates where an axis of the image runs
+        along one of the world, else ("oblique") distances from the centre.
 
     Raises
     ------
     GeometryError
         If there are fewer than two axes of space, or no voxels.
     """
-    parts, planes = _planes(image)
+    still = _in_space(image)
+    parts, planes = _planes(still)
     values = [_numbers(part) for part in parts]
     if limits is None:
         finite = np.concatenate([v[np.isfinite(v)].ravel() for v in values])
@@ -100,16 +101,16 @@ def plot(
     if figure is None:
         figure = _new_figure(image)
     axes = figure.subplots(1, len(parts), squeeze=False, width_ratios=widths)[0]
-    still = None if overlay is None else _in_space(overlay)
+    second = None if overlay is None else _in_space(overlay)
     for ax, part, plane, drawn, (rows, columns) in zip(
         axes, parts, planes, values, rulers, strict=True
     ):
         extent = (*columns.ends, *rows.ends[::-1])
         shown: dict[str, Any] = {"extent": extent, "interpolation": "nearest", "aspect": "equal"}
         ax.imshow(drawn, cmap=cmap, vmin=limits[0], vmax=limits[1], **shown)
-        if still is not None:
-            ax.imshow(_laid_over(still, part), cmap=overlay_cmap, alpha=alpha, **shown)
-        ax.set_title(_heading(image.geometry, plane), fontsize="medium")
+        if second is not None:
+            ax.imshow(_laid_over(second, part), cmap=overlay_cmap, alpha=alpha, **shown)
+        ax.set_title(_heading(still.geometry, plane), fontsize="medium")
         ax.set_xlabel(columns.label, fontsize="small")
         ax.set_ylabel(rows.label, fontsize="small")
         ax.tick_params(labelsize="x-small")
@@ -145,22 +146,22 @@ def _new_figure(image: SpatialArray) -> Any:
 # --- what is drawn ------------------------------------------------------------------------
 
 
-def _planes(image: SpatialArray) -> tuple[list[SpatialArray], list[display.Plane]]:
+def _planes(still: SpatialArray) -> tuple[list[SpatialArray], list[display.Plane]]:
     """Return the planes as 2-D images, rows first, and how each is drawn."""
-    still = _in_space(image)
     planes = display.planes(still.geometry)
     if not planes:
         raise GeometryError(
             "plot needs two or three axes of space and a voxel or more, got an image with shape "
-            f"{image.shape} and dims {image.dims!r}"
-            + (f"; lost their positions: {image.lost!r}" if image.lost else "")
+            f"{still.shape} and dims {still.dims!r}"
+            + (f"; lost their positions: {still.lost!r}" if still.lost else "")
         )
     return [_thinned(plane.cut(still)) for plane in planes], planes
 
 
 def _thinned(part: SpatialArray) -> SpatialArray:
     rows, columns = (max(1, math.ceil(n / _MAX_SIDE)) for n in part.shape)
-    return part if rows == columns == 1 else part[::rows, ::columns]
+    thinned: SpatialArray = part if rows == columns == 1 else part[::rows, ::columns]
+    return thinned
 
 
 def _in_space(image: SpatialArray) -> SpatialArray:
@@ -175,7 +176,7 @@ def _in_space(image: SpatialArray) -> SpatialArray:
     if any(n != n or n == 0 for n in g.shape):
         return image  # nothing to draw, as `_planes` will say
     middle = [n // 2 if i in g.sampled_axes else 0 for i, n in enumerate(g.shape)]
-    still = image[tuple([slice(None) if i in space else n for i, n in enumerate(middle)])]
+    still: SpatialArray = image[tuple([slice(None) if i in space else n for i, n in enumerate(middle)])]
     rows = [r for r, name in enumerate(g.world.axes) if name in SPACE_AXES]
     if not space or len(rows) == len(g.world.axes):
         return still
@@ -231,8 +232,8 @@ def _ruler(geometry: Geometry, axis: int) -> _Ruler:
         first, name = float(geometry.origin[row]), geometry.world.axes[row]
         return _Ruler(first, math.copysign(step, steps[row]), count, name + suffix, unit)
     name = geometry.dims[axis] or f"axis {axis}"
-    label = f"along {name}, from the centre{suffix}"
-    return _Ruler(-(count - 1) / 2 * step, step, count, label, unit)
+    step = math.copysign(step, steps[row])
+    return _Ruler(-(count - 1) / 2 * step, step, count, f"{name}, oblique{suffix}", unit)
 
 
 def _heading(geometry: Geometry, plane: display.Plane) -> str:

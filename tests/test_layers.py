@@ -187,7 +187,7 @@ def test_only_the_front_and_the_command_line_use_formats_and_libraries() -> None
     users = {
         (module, found.line)
         for module, imports in IMPORTS.items()
-        if _unit(module) not in ("", "io", "interop", "cli")
+        if _unit(module) not in ("", "io", "interop", *FRONT_USERS)
         for found in imports
         if _unit(_ours(found.name) or "") in ("io", "interop") and not found.typing_only
     }
