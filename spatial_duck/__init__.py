@@ -32,6 +32,7 @@ from spatial_duck.errors import (
     GeometryLossError,
     GeometryMismatchError,
     SpatialDuckError,
+    TooLargeError,
     UnsafeInputError,
 )
 from spatial_duck.geometry import Geometry
@@ -40,6 +41,7 @@ from spatial_duck.world import World
 if TYPE_CHECKING:
     from spatial_duck import backends, testing
     from spatial_duck.interop import (
+        SpatialImage,
         asarray,
         from_nibabel,
         from_simpleitk,
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from spatial_duck.multiscale import Pyramid, pyramid
     from spatial_duck.resampling import resample
     from spatial_duck.spatial import crop, pad_to, reorient, sample
-    from spatial_duck.transforms import Affine
+    from spatial_duck.transforms import Affine, Transform
 
 __version__ = "0.1.0"
 
@@ -67,6 +69,9 @@ __all__ = [
     "Pyramid",
     "SpatialArray",
     "SpatialDuckError",
+    "SpatialImage",
+    "TooLargeError",
+    "Transform",
     "UnsafeInputError",
     "World",
     "asarray",
@@ -102,8 +107,10 @@ _LAZY = {
     "pyramid": "multiscale",
     "Pyramid": "multiscale",
     "Affine": "transforms",
+    "Transform": "transforms",
     "read": "io",
     "write": "io",
+    "SpatialImage": "interop",
     "asarray": "interop",
     "from_nibabel": "interop",
     "to_nibabel": "interop",

@@ -14,7 +14,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.methods import ArrayMethods
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -119,7 +119,7 @@ class SpatialArray(ArrayMethods, Dispatching):
                     f"geometry has shape {geometry.shape}, and the data have shape {shape}"
                 )
         self._geometry = geometry
-        self._attrs = dict(attrs) if attrs else None  # type: ignore[arg-type]
+        self._attrs = dict(attrs) if attrs else None
 
     def replace(self, data: Any = None, **changes: Any) -> Self:
         """Return an image with other data, geometry or attrs.

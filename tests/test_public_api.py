@@ -29,7 +29,7 @@ PUBLIC_MODULES = [m for m in MODULES if not any(p.startswith("_") for p in m.spl
 #: What the documentation promises, by where it is found.
 PROMISED = {
     "": """
-        SpatialArray Geometry World asarray read write from_simpleitk to_simpleitk from_nibabel
+        SpatialArray SpatialImage Geometry World Transform Affine asarray read write from_simpleitk to_simpleitk from_nibabel
         to_nibabel from_xarray to_xarray resample reorient crop pad_to sample pyramid testing
         config errors SpatialDuckError GeometryError GeometryMismatchError GeometryLossError
         FrameError FormatError UnsafeInputError""",
@@ -90,6 +90,11 @@ def test_names_are_sorted_and_listed_once() -> None:
 def test_promised_names_are_there(where: str, name: str) -> None:
     owner: Any = getattr(sd, where) if where else sd
     assert inspect.getattr_static(owner, name, None) is not None or hasattr(owner, name)
+
+
+def test_all_errors_are_at_the_front() -> None:
+    classes = {name for name in sd.errors.__all__ if inspect.isclass(getattr(sd.errors, name))}
+    assert classes <= set(sd.__all__)
 
 
 def test_unknown_names_are_attribute_errors() -> None:
