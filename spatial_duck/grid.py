@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from spatial_duck.keys import Walk
     from spatial_duck.world import World
 
-__all__ = ["PLAIN", "Axis", "Grid", "normalize_axes", "normalize_axis", "shifted", "step_axis"]
+__all__ = [
+    "PLAIN",
+    "Axis",
+    "Grid",
+    "normalize_axes",
+    "normalize_axis",
+    "shifted",
+    "step_axis",
+    "unique_names",
+]
 
 Vector = tuple[float, ...]
 
@@ -247,7 +256,7 @@ class Grid:
         axes = [a for i, a in enumerate(kept._axes) if i not in held]
         shape[walked.place : walked.place] = walked.block
         axes[walked.place : walked.place] = new_axes
-        return self._with(tuple(shape), _unique_names(axes), origin)
+        return self._with(tuple(shape), unique_names(axes), origin)
 
     def _lost_axis(self, walked: Walk, d: int, function: str) -> Axis:
         """Make the axis `d` of an irregular index."""
@@ -608,7 +617,7 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if hasattr(value, "__len__") else (value,)
 
 
-def _unique_names(axes: list[Axis]) -> tuple[Axis, ...]:
+def unique_names(axes: Sequence[Axis]) -> tuple[Axis, ...]:
     """Drop a name that an earlier axis has already."""
     seen: set[str] = set()
     out = []

@@ -2,20 +2,31 @@
 
 Two grids are the same if, in one frame, order of world axes and unit, no voxel centre of the one
 lies more than a tolerance (in voxels) from its partner in the other.
+
+What is the same object, or equal to the last bit, is seen at once; the rest of the work is one
+comparison of points, with NumPy.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from spatial_duck.config import current
 from spatial_duck.errors import GeometryError, GeometryMismatchError
-from spatial_duck.grid import PLAIN, Axis, Grid, shifted
+from spatial_duck.grid import PLAIN, Axis, Grid, shifted, unique_names
+from spatial_duck.world import SPACE_AXES, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from spatial_duck.geometry import Geometry
+
+    Floats = NDArray[np.float64]
 
 __all__ = ["broadcast", "concatenate", "difference", "same_grid"]
 
@@ -37,20 +48,20 @@ def difference(a: Geometry, b: Geometry, tolerance: float | None = None) -> str 
     tolerance : float, optional
         Largest displacement of a voxel, in voxels; the one of `config` by default.
     """
-    if a._shape != b._shape:
+    if a._shape == b._shape and a._axes == b._axes and a._origin == b._origin:
+        if a._world == b._world:
+            return None
+    elif len(a._shape) != len(b._shape) or any(map(_unequal, a._shape, b._shape)):
         return f"shape: {a._shape} and {b._shape}"
-    if a._axes == b._axes and a._origin == b._origin and a._world == b._world:
-        return None
     for i, (p, q) in enumerate(zip(a._axes, b._axes, strict=True)):
         if p.name != q.name:
             return f"dims: axis {i} is {p.name!r} and {q.name!r}"
         if (p.spacing is None) != (q.spacing is None):
             return f"axis {i} ({p.name!r}): {_kind(p)} and {_kind(q)}"
-    b, reason = _in_world_of(a, b)
-    if reason:
-        return reason
-    gap = _gap(a, b, range(len(a._shape)), (), tolerance)
-    return None if gap is None else gap
+    if set(a._world.axes) != set(b._world.axes):
+        return f"world axes: {a._world.axes!r} and {b._world.axes!r}"
+    x, y, reason = _in_one_world(a, b)
+    return reason or _gap(x, y, range(len(a._shape)), (), tolerance)
 
 
 def mismatch(a: Geometry, b: Geometry, reason: str, function: str) -> GeometryMismatchError:
@@ -113,6 +124,7 @@ def concatenate(function: str, pieces: Sequence[Geometry | tuple[int, ...]], axi
     first: Any = None
     start = total = 0
     lost: str | None = None
+    piece: Any
     for piece in pieces:
         if piece.__class__ is tuple:
             total += piece[axis]
@@ -137,7 +149,7 @@ def concatenate(function: str, pieces: Sequence[Geometry | tuple[int, ...]], axi
             and (shape == first._shape or _same_but(shape, first._shape, axis))
         )
         if not same and not _continues(first, piece, axis, total - start):
-            wanted = first._with(shape, first._axes, _end(first, axis, total - start))
+            wanted = _next(first, axis, total - start, shape[axis])
             reason = difference(wanted, piece) or "origin"
             raise GeometryMismatchError(
                 f"{function}: along axis {axis} ({first._axes[axis].name!r}) each piece must "
@@ -146,6 +158,8 @@ def concatenate(function: str, pieces: Sequence[Geometry | tuple[int, ...]], axi
                 "Use the bare arrays (image.data) where positions do not matter, or np.stack for "
                 "a new axis"
             )
+        if not same and not first._shape[axis]:
+            first, start = piece, total  # what is empty does not say where the others lie
         total += shape[axis]
     axes, shape = first._axes, first._shape
     if lost is not None:
@@ -159,6 +173,12 @@ def _same_but(shape: tuple[int, ...], other: tuple[int, ...], axis: int) -> bool
     return shape[:axis] == other[:axis] and shape[axis + 1 :] == other[axis + 1 :]
 
 
+def _next(grid: Geometry, axis: int, steps: int, size: int) -> Geometry:
+    """Return the piece of `size` planes that begins `steps` voxels after the origin."""
+    shape = (*grid._shape[:axis], size, *grid._shape[axis + 1 :])
+    return grid._with(shape, grid._axes, _end(grid, axis, steps))
+
+
 def _end(grid: Grid, axis: int, steps: int) -> Vector:
     old = grid._axes[axis]
     return shifted(grid._origin, old, steps) if steps and old.spacing is not None else grid._origin
@@ -166,13 +186,14 @@ def _end(grid: Grid, axis: int, steps: int) -> Vector:
 
 def _continues(a: Geometry, b: Geometry, axis: int, steps: int) -> bool:
     """Tell whether b lies `steps` voxels further along `axis` on the grid of a."""
-    n, old = a._shape, a._axes[axis]
-    if (old.lost or b._axes[axis].lost) and not (
-        old.spacing is None and b._axes[axis].spacing is None
-    ):
-        return False
-    shape = (*n[:axis], b._shape[axis], *n[axis + 1 :])
-    return difference(a._with(shape, a._axes, _end(a, axis, steps)), b) is None
+    if not a._shape[axis]:
+        b = b.resize_axis(axis, 0)
+    return difference(_next(a, axis, steps, b._shape[axis]), b) is None
+
+
+def _unequal(n: int, m: int) -> bool:
+    """Tell whether two lengths differ; one that only computing would tell (NaN) does not."""
+    return n != m and n == n and m == m
 
 
 def _kind(axis: Axis) -> str:
@@ -181,225 +202,186 @@ def _kind(axis: Axis) -> str:
     return f"plain (its positions were lost by {axis.lost!r})" if axis.lost else "plain"
 
 
-def _in_world_of(a: Geometry, b: Geometry) -> tuple[Geometry, str | None]:
-    """Bring b into the frame, unit and axis order of a; or say why that cannot be."""
+def _in_one_world(a: Geometry, b: Geometry) -> tuple[Geometry, Geometry, str | None]:
+    """Bring two grids into the world of the one that has more world axes; or say why not.
+
+    A world axis that only one has is added to the other, at the place of the one.
+    """
     v, w = a._world, b._world
     if v == w:
-        return b, None
-    if v.frame != w.frame and v.axes and w.axes:  # what lies nowhere has no use for a frame
+        return a, b, None
+    if len(w.axes) > len(v.axes):
+        y, x, reason = _in_one_world(b, a)
+        return x, y, reason
+    if v.frame != w.frame and v.space and w.space:  # a frame says nothing of other axes
         if v.frame is None or w.frame is None:
-            return b, f"frame: {v.frame!r} and {w.frame!r}"
-        b = b.to_frame(v.frame)
-        w = b._world
-    common = [name for name in v.axes if name in w.axes]
-    if len(common) < min(len(v.axes), len(w.axes)):
-        return b, f"world axes: {v.axes!r} and {w.axes!r}"
-    ours = dict(zip(v.axes, v.units, strict=True))
-    theirs = dict(zip(w.axes, w.units, strict=True))
-    changed = {n: ours[n] for n in common if ours[n] != theirs[n]}
-    if changed:
+            return a, b, f"frame: {v.frame!r} and {w.frame!r}"
         try:
-            b = b.to_unit(changed)
+            b = b.to_frame(v.frame)
         except GeometryError:
-            name = next(iter(changed))
-            return b, f"unit of {name!r}: {ours[name]!r} and {theirs[name]!r}"
-    order = (*common, *[name for name in w.axes if name not in common])
-    return (b if order == b._world.axes else b.to_world(order)), None
+            return a, b, f"frame: {v.frame!r} and {w.frame!r}, in a world of {w.axes!r}"
+    ours = dict(zip(v.axes, v.units, strict=True))
+    theirs = dict(zip(b._world.axes, b._world.units, strict=True))
+    for name in v.axes:
+        if name in theirs and ours[name] != theirs[name]:
+            try:
+                b = b.to_unit({name: ours[name]})
+            except GeometryError:
+                return a, b, f"unit of {name!r}: {ours[name]!r} and {theirs[name]!r}"
+    units = theirs | ours
+    frame = v.frame if v.space or not w.space else w.frame
+    world = World((*v.axes, *[n for n in w.axes if n not in ours]), units, frame)
+    return _embedded(a, b, world), _embedded(b, a, world), None
 
 
-def _vectors(grid: Grid, names: Sequence[str]) -> tuple[Vector, list[Vector | None]]:
-    """Return origin and step of each axis in the world axes that are named."""
-    rows = [grid._world.axes.index(name) for name in names]
-    origin = tuple([grid._origin[r] for r in rows])
-    steps: list[Vector | None] = []
-    for axis in grid._axes:
-        if axis.spacing is None or axis.column is None:
-            steps.append(None)
-        else:
-            spacing, column = axis.spacing, axis.column
-            steps.append(tuple([spacing * column[r] for r in rows]))
-    return origin, steps
+def _embedded(grid: Geometry, other: Geometry, world: World) -> Geometry:
+    """Rewrite a grid in a world of more axes, or in another order; `other` fills its origin."""
+    if grid._world == world:
+        return grid
+    rows = [grid._world.axes.index(n) if n in grid._world.axes else None for n in world.axes]
+    origin = tuple(
+        [
+            other._origin[other._world.axes.index(name)] if row is None else grid._origin[row]
+            for name, row in zip(world.axes, rows, strict=True)
+        ]
+    )
+    axes = [
+        axis
+        if axis.column is None
+        else axis._replace(column=tuple([0.0 if row is None else axis.column[row] for row in rows]))
+        for axis in grid._axes
+    ]
+    new = grid._with(grid._shape, tuple(axes), origin)
+    new._world = world
+    return new
 
 
 def _gap(
-    a: Geometry,
-    b: Geometry,
-    shared: Sequence[int],
-    free: Sequence[Vector],
-    tolerance: float | None,
+    a: Geometry, b: Geometry, shared: Sequence[int], free: Sequence[Axis], tolerance: float | None
 ) -> str | None:
-    """Find a voxel centre of b, in a's world, that lies off its partner in a.
+    """Find a voxel centre of b that lies off its partner in a, and say what puts it there.
 
-    Only the `shared` axes are compared (both grids have as many axes), and displacements along
-    the `free` vectors do not count.
+    Both grids lie in one world and have as many axes. Only the `shared` axes are walked along,
+    and displacements along the `free` ones do not count.
     """
+    if 0 in a._shape or 0 in b._shape:
+        return None  # there is no voxel
     limit = current().tolerance if tolerance is None else tolerance
-    names = [name for name in a._world.axes if name in b._world.axes]
-    o, steps_a = _vectors(a, names)
-    p, steps_b = _vectors(b, names)
-    blocks = [[i for i, name in enumerate(names) if name in ("x", "y", "z")]]
-    blocks += [[i] for i, name in enumerate(names) if name not in ("x", "y", "z")]
-    apart = _without([q - r for q, r in zip(p, o, strict=True)], free)
-    growth = []
-    for i in shared:
-        u, v = steps_a[i], steps_b[i]
-        if u is not None and v is not None:
-            grown = [(s - t) * max(a._shape[i] - 1, 0) for s, t in zip(v, u, strict=True)]
-            growth.append((i, _without(grown, free)))
-    for rows in blocks:
-        sizes = [_norm(s, rows) for s in steps_a if s is not None and _norm(s, rows) > 0]
-        scale = min(sizes, default=1.0) * limit
-        at_origin = _norm(apart, rows)
-        if at_origin > scale:
-            return f"origin: {a._origin} and {b._origin}"
-        for i, grown in growth:
-            if at_origin + _norm(grown, rows) > scale:
-                first, second = a._axes[i].spacing, b._axes[i].spacing
-                field = "spacing" if abs((first or 0) - (second or 0)) > 1e-12 else "direction"
-                values = (
-                    (first, second)
-                    if field == "spacing"
-                    else (a._axes[i].column, b._axes[i].column)
-                )
-                return f"{field} of axis {i} ({a._axes[i].name!r}): {values[0]} and {values[1]}"
-        if at_origin + sum(_norm(g, rows) for _, g in growth) > scale:
-            return "the far corner of the grid"
+    axes = [i for i in shared if a._axes[i].spacing is not None and a._shape[i] > 1]
+    apart = np.subtract(b._origin, a._origin)
+    # How far the partners have drifted apart at the far end of each axis.
+    drift = np.array([
+        np.subtract(_step(b._axes[i]), _step(a._axes[i])) * (a._shape[i] - 1) for i in axes
+    ]).reshape(len(axes), len(apart))  # fmt: skip
+    if free:
+        along = np.array([axis.column for axis in free]).T
+        beside = np.eye(len(apart)) - along @ np.linalg.pinv(along)
+        apart, drift = beside @ apart, drift @ beside.T
+    # The largest displacement is at a corner: it is a convex function of the index.
+    corners = sorted(product((0, 1), repeat=len(axes)), key=sum)
+    moved = apart + np.array(corners).reshape(len(corners), len(axes)) @ drift
+    for rows in _blocks(a._world):
+        sizes = [np.linalg.norm(np.take(_step(x), rows)) for x in a._axes if x.spacing is not None]
+        scale = min([s for s in sizes if s > 0], default=1.0) * limit
+        off = np.linalg.norm(moved[:, rows], axis=1) > scale
+        if off.any():
+            return _field(a, b, [axes[k] for k in np.flatnonzero(corners[off.argmax()])])
     return None
 
 
-def _norm(vector: Sequence[float], rows: Sequence[int]) -> float:
-    return float(sum([vector[r] * vector[r] for r in rows])) ** 0.5
+def _field(a: Geometry, b: Geometry, axes: Sequence[int]) -> str:
+    """Name the field that displaces the corner at the far end of some axes."""
+    if not axes:
+        return f"origin: {a._origin} and {b._origin}"
+    for i in axes:
+        p, q = a._axes[i], b._axes[i]
+        assert p.spacing is not None
+        assert q.spacing is not None
+        if abs(p.spacing - q.spacing) > 1e-12 * p.spacing:
+            return f"spacing of axis {i} ({p.name!r}): {p.spacing} and {q.spacing}"
+        if p.column != q.column:
+            return f"direction of axis {i} ({p.name!r}): {p.column} and {q.column}"
+    return f"origin: {a._origin} and {b._origin}"
 
 
-def _dot(u: Sequence[float], v: Sequence[float]) -> float:
-    return sum([x * y for x, y in zip(u, v, strict=True)])
+def _blocks(world: World) -> list[list[int]]:
+    """Return the rows of a world in which one distance has a meaning: space, and each other."""
+    space = [r for r, name in enumerate(world.axes) if name in SPACE_AXES]
+    others = [[r] for r, name in enumerate(world.axes) if name not in SPACE_AXES]
+    return [space, *others] if space else others
 
 
-def _without(vector: Sequence[float], free: Sequence[Vector]) -> list[float]:
-    """Return the part of `vector` that is orthogonal to all `free` vectors."""
-    basis: list[list[float]] = []
-    for f in (*free, tuple(vector)):
-        rest = list(f)
-        for unit in basis:
-            along = _dot(rest, unit)
-            rest = [r - along * u for r, u in zip(rest, unit, strict=True)]
-        length = _dot(rest, rest) ** 0.5
-        if len(basis) == len(free):
-            break
-        basis.append([r / length for r in rest] if length > 0 else [0.0] * len(rest))
-    return rest
+def _step(axis: Axis) -> Floats:
+    """Return the vector by which one index along a sampled axis moves."""
+    assert axis.spacing is not None
+    assert axis.column is not None
+    return np.multiply(axis.column, axis.spacing)
 
 
 def _merge(function: str, a: Geometry, b: Geometry) -> Geometry:
     """Return the geometry of an elementwise operation on two images."""
-    if a._shape == b._shape and a._axes == b._axes and a._origin == b._origin:
-        if a._world == b._world:
-            return a
+    same = a._shape == b._shape and a._axes == b._axes and a._origin == b._origin
+    if same and a._world == b._world:
+        return a
     ndim = max(len(a._shape), len(b._shape))
-    x = a._with(*_lead(a, ndim), a._origin)
-    moved, reason = _in_world_of(a, b)
+    x, y, reason = _in_one_world(_lead(a, ndim), _lead(b, ndim))
     if reason:
         raise mismatch(a, b, reason, function)
-    y = moved._with(*_lead(moved, ndim), moved._origin)
-
-    shape: list[int] = []
     axes: list[Axis] = []
     shared: list[int] = []
     only_x: list[int] = []
     only_y: list[int] = []
     for i, (n, m, p, q) in enumerate(zip(x._shape, y._shape, x._axes, y._axes, strict=True)):
-        if n != m and 1 not in (n, m):
+        if _unequal(n, m) and 1 not in (n, m):
             raise ValueError(
                 f"operands could not be broadcast together with shapes {a._shape} {b._shape}"
             )
-        axis = p
-        lacks_x = i < ndim - len(a._shape)
-        lacks_y = i < ndim - len(b._shape)
         if p.name is not None and q.name is not None and p.name != q.name:
             raise mismatch(a, b, f"dims: axis {i} is {p.name!r} and {q.name!r}", function)
-        if lacks_y or (m == 1 and n != 1):
-            if p.spacing is not None:
-                only_x.append(i)
-        elif lacks_x or (n == 1 and m != 1):
-            axis = q
-            if q.spacing is not None:
-                only_y.append(i)
-        elif p.spacing is not None and q.spacing is not None:
-            shared.append(i)
-        elif p.spacing is None and q.spacing is None:
-            axis = Axis(p.name or q.name, None, None, p.lost or q.lost)
-        else:
-            loose = p if p.spacing is None else q
-            if loose.name is not None or loose.lost:
-                raise mismatch(a, b, f"axis {i}: {_kind(p)} and {_kind(q)}", function)
-            axis = q if p.spacing is None else p
-            (only_y if p.spacing is None else only_x).append(i)
-        shape.append(m if n == 1 else n)
+        axis, mine = _pick(p, q, n, m)
+        if axis is None:
+            raise mismatch(a, b, f"axis {i}: {_kind(p)} and {_kind(q)}", function)
+        if axis.spacing is not None:
+            (shared if mine is None else only_x if mine else only_y).append(i)
         axes.append(axis)
-    names = [name for name in x._world.axes if name in y._world.axes]
-    _, steps_x = _vectors(x, names)
-    _, steps_y = _vectors(y, names)
-    free = [s for i in only_x if (s := steps_x[i]) is not None]
-    free += [s for i in only_y if (s := steps_y[i]) is not None]
+    # Along an axis that one of them has alone, the other may lie anywhere.
+    theirs = [y._axes[i] for i in only_y]
+    free = [*theirs, *[x._axes[i] for i in only_x]]
     gap = _gap(x, y, shared, free, None)
     if gap is not None:
         raise mismatch(a, b, gap, function)
-    # The grid with more world axes, and more axes of its own, says where the result lies.
-    base, theirs = (x, only_y) if len(x._world.axes) >= len(y._world.axes) else (y, only_x)
-    if base is y:
-        axes = [y._axes[i] if i in shared else axis for i, axis in enumerate(axes)]
-        if theirs:
-            raise mismatch(a, b, f"world axes: {a._world.axes!r} and {b._world.axes!r}", function)
-    elif theirs:
-        if x._world.axes != y._world.axes:
-            raise mismatch(a, b, f"world axes: {a._world.axes!r} and {b._world.axes!r}", function)
-        base = base._with(base._shape, base._axes, _joint_origin(x, y, free, theirs))
-    return base._with(tuple(shape), _named_once(axes), base._origin)
+    origin = x._origin
+    if theirs:
+        # Along those that only y has, the result begins where y does: of the way from origin to
+        # origin, take the part along them.
+        way = np.subtract(y._origin, x._origin)
+        steps = np.linalg.lstsq(np.array([f.column for f in free]).T, way, rcond=None)[0]
+        moved = sum(s * np.array(f.column) for s, f in zip(steps, theirs, strict=False)) + origin
+        origin = tuple(moved.tolist())
+    shape = tuple([m if n == 1 else n for n, m in zip(x._shape, y._shape, strict=True)])
+    return x._with(shape, unique_names(axes), origin)
 
 
-def _lead(grid: Grid, ndim: int) -> tuple[tuple[int, ...], tuple[Axis, ...]]:
+def _pick(p: Axis, q: Axis, n: int, m: int) -> tuple[Axis | None, bool | None]:
+    """Return the axis that two of length n and m make, and whose it is: p's, q's or (None) both.
+
+    No axis if they do not go together.
+    """
+    if n != m and 1 in (n, m):
+        return (p, True) if m == 1 else (q, False)
+    if p.spacing is not None and q.spacing is not None:
+        return p, None
+    if p.spacing is None and q.spacing is None:
+        return Axis(p.name or q.name, None, None, p.lost or q.lost), None
+    loose, axis = (p, q) if p.spacing is None else (q, p)
+    if loose.name is not None or loose.lost:
+        return None, None
+    return axis, axis is p
+
+
+def _lead(grid: Geometry, ndim: int) -> Geometry:
+    """Add plain axes of length 1 before the others."""
     extra = ndim - len(grid._shape)
-    return (1,) * extra + grid._shape, (PLAIN,) * extra + grid._axes
-
-
-def _joint_origin(x: Grid, y: Grid, free: Sequence[Vector], from_y: Sequence[int]) -> Vector:
-    """Move x's origin along the axes that only y has, to where y begins along them."""
-    delta = [q - p for p, q in zip(x._origin, y._origin, strict=True)]
-    ours = [f for f in free if f not in [_step(y, i) for i in from_y]]
-    theirs = [_step(y, i) for i in from_y]
-    # Along y's axes, the part of delta that x's own free axes do not explain.
-    rest = _without(delta, [*theirs, *ours])
-    explained = [d - r for d, r in zip(delta, rest, strict=True)]
-    coefficients = _solve([*theirs, *ours], explained)
-    origin = list(x._origin)
-    for c, step in zip(coefficients, theirs, strict=False):
-        origin = [o + c * s for o, s in zip(origin, step, strict=True)]
-    return tuple(origin)
-
-
-def _step(grid: Grid, i: int) -> Vector:
-    axis = grid._axes[i]
-    assert axis.spacing is not None
-    assert axis.column is not None
-    spacing = axis.spacing
-    return tuple([spacing * c for c in axis.column])
-
-
-def _solve(columns: Sequence[Vector], target: Sequence[float]) -> list[float]:
-    """Least-squares coefficients of `target` in `columns`."""
-    import numpy as np
-
-    matrix = np.array(columns).T
-    return [float(c) for c in np.linalg.lstsq(matrix, np.array(target), rcond=None)[0]]
-
-
-def _named_once(axes: Sequence[Axis]) -> tuple[Axis, ...]:
-    seen: set[str] = set()
-    out = []
-    for axis in axes:
-        if axis.name is not None and axis.name in seen:
-            axis = axis._replace(name=None)
-        if axis.name is not None:
-            seen.add(axis.name)
-        out.append(axis)
-    return tuple(out)
+    if not extra:
+        return grid
+    return grid._with((1,) * extra + grid._shape, (PLAIN,) * extra + grid._axes, grid._origin)

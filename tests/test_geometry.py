@@ -171,9 +171,7 @@ def test_from_affine_inverts_affine(g):
 
 @given(geometries())
 def test_from_corner_inverts_corner(g):
-    again = Geometry.from_corner(
-        g.shape, g.spacing, g.corner, g.direction, g.dims, world=g.world
-    )
+    again = Geometry.from_corner(g.shape, g.spacing, g.corner, g.direction, g.dims, world=g.world)
     assert_geometry_equal(again, g)
 
 
@@ -237,7 +235,9 @@ def test_points_by_the_definition(g, data):
     sampled = index[:, list(g.sampled_axes)]
     expected = [g.origin + g.direction @ (g.spacing * i) for i in sampled]
     points = g.index_to_physical(index)
-    np.testing.assert_allclose(points, expected, rtol=0, atol=1e-11 * (1 + abs(points).max(initial=0)))
+    np.testing.assert_allclose(
+        points, expected, rtol=0, atol=1e-11 * (1 + abs(points).max(initial=0))
+    )
     back = g.physical_to_index(points)
     wanted = np.zeros_like(index)
     wanted[:, list(g.sampled_axes)] = sampled

@@ -249,9 +249,7 @@ def test_repeat_fills_the_same_extent(g, data):
     assert moved.shape[axis] == g.shape[axis] * k
     np.testing.assert_allclose(moved.bounds, g.bounds, rtol=1e-12, atol=1e-9)
     # The thinner voxels of each voxel have their centre of mass where it was.
-    groups = points(moved).reshape(
-        *g.shape[: axis + 1], k, *g.shape[axis + 1 :], len(g.world.axes)
-    )
+    groups = points(moved).reshape(*g.shape[: axis + 1], k, *g.shape[axis + 1 :], len(g.world.axes))
     np.testing.assert_allclose(groups.mean(axis + 1), points(g), rtol=0, atol=1e-9)
     assert g.repeat(0, axis).shape[axis] == 0
 
@@ -297,11 +295,12 @@ def test_window_places_every_voxel(g, data):
         assert g.window(sizes[0], axes[0]) == moved
 
 
-@pytest.mark.parametrize("sizes, axis", [(5, 0), ((2, 2), 0), ((2, 2, 2), None), ((5, 2), None),
-                                         (-1, 0)])
+@pytest.mark.parametrize(
+    "sizes, axis", [(5, 0), ((2, 2), 0), ((2, 2, 2), None), ((5, 2), None), (-1, 0)]
+)
 def test_window_refuses_as_numpy_does(sizes, axis):
     for function in (Geometry((4, 5)).window, lambda *a: window_view(np.zeros((4, 5)), *a)):
-        with pytest.raises(ValueError, match="window|match"):
+        with pytest.raises(ValueError, match=r"window|match"):
             function(sizes, axis)
 
 
@@ -416,7 +415,8 @@ def test_a_loss_is_not_forgotten():
 def test_axis_errors_are_numpys():
     g, x = Geometry((4, 5)), np.zeros((4, 5))
     for call in (
-        lambda a, m: m.flip(a, 2), lambda a, m: m.flip(a, (0, 0)), lambda a, m: m.transpose(a, (0, 2)),
+        lambda a, m: m.flip(a, 2), lambda a, m: m.flip(a, (0, 0)),
+        lambda a, m: m.transpose(a, (0, 2)),
         lambda a, m: m.transpose(a, (0,)), lambda a, m: m.transpose(a, (0, 0)),
         lambda a, m: m.swapaxes(a, 0, -3), lambda a, m: m.moveaxis(a, (0, 1), (0,)),
         lambda a, m: m.expand_dims(a, 4), lambda a, m: m.expand_dims(a, (0, 0)),

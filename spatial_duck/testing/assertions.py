@@ -71,7 +71,7 @@ def assert_geometry_equal(actual: Any, expected: Any, *, tolerance: float = 1e-9
     )
 
 
-def _refuse(*args: Any, **kwargs: Any) -> Any:
+def _refuse(*_: Any, **__: Any) -> Any:
     raise AssertionError("a Dask array was computed where nothing should compute")
 
 

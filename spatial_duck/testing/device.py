@@ -90,7 +90,7 @@ class DeviceArray(NDArrayOperatorsMixin):
     mT = property(lambda self: self._holding(self._data.mT))
     real = property(lambda self: self._holding(self._data.real))
     imag = property(lambda self: self._holding(self._data.imag))
-    device = property(lambda self: "device:0")
+    device = "device:0"
 
     def __getitem__(self, key: Any) -> DeviceArray:
         return self._holding(np.asarray(self._data[_down(key)]))

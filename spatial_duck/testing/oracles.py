@@ -159,8 +159,7 @@ def displacement(
     distance = np.linalg.norm(found - expected, axis=-1)
     slack = 64 * np.finfo(float).eps * float(np.abs(first).max(initial=0.0))
     worst = int(distance.argmax())
-    scale = float(before.spacing.min(initial=np.inf))
-    scale = scale if np.isfinite(scale) else 1.0
+    scale = min(before.spacing.tolist(), default=1.0)
     index = tuple(np.argwhere(survives)[worst].tolist())
     report = (
         f"voxel {int(numbers[survives][worst])} was at {expected[worst].tolist()} and is, at "

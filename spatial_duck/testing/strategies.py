@@ -490,15 +490,15 @@ def _diagonal(draw: Draw, shape: Shape) -> Any:
     return _made("np.diagonal(x, OFFSET, ONE, TWO)", OFFSET=offset, ONE=one, TWO=two)
 
 
-def _atleast(draw: Draw, shape: Shape) -> Any:
+def _atleast(draw: Draw, _: Shape) -> Any:
     return _made(f"np.atleast_{draw(st.integers(1, 3))}d(x)")
 
 
-def _broadcast(draw: Draw, shape: Shape) -> Any:
+def _broadcast(_: Draw, shape: Shape) -> Any:
     return _made("np.broadcast_to(x, SHAPE)", SHAPE=(2, *shape))
 
 
-def _ravel_line(draw: Draw, shape: Shape) -> Any:
+def _ones(_: Draw, shape: Shape) -> Any:
     return _made("np.reshape(x, SHAPE)", SHAPE=(1, *shape, 1))
 
 
@@ -523,7 +523,7 @@ OPERATIONS: dict[str, tuple[Callable[[Draw, Shape], Any], int]] = {
     "diagonal": (_diagonal, 2),
     "atleast": (_atleast, 0),
     "broadcast_to": (_broadcast, 0),
-    "reshape": (_ravel_line, 0),
+    "reshape": (_ones, 0),
 }
 #: These need an axis that is not empty.
 _NEED_VOXELS = frozenset({"sliding_window_view", "take"})

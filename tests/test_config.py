@@ -1,0 +1,64 @@
+"""Settings hold inside their block, in their thread and task, and nowhere else."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from spatial_duck.config import Settings, config, current, note_loss
+from spatial_duck.errors import GeometryLossError
+from spatial_duck.geometry import Geometry
+
+
+def test_settings_nest_and_come_back():
+    assert current() == Settings(1e-3, "keep")
+    with config(tolerance=0.5) as outer:
+        assert outer == current() == Settings(0.5, "keep")
+        with config(on_loss="warn"):
+            assert current() == Settings(0.5, "warn")
+        assert current() == outer
+    assert current() == Settings()
+
+
+def test_settings_come_back_after_an_error():
+    with pytest.raises(KeyError), config(tolerance=0.5):
+        raise KeyError
+    assert current() == Settings()
+
+
+def test_other_threads_do_not_see_them():
+    seen = []
+    with config(tolerance=0.5):
+        thread = threading.Thread(target=lambda: seen.append(current()))
+        thread.start()
+        thread.join()
+    assert seen == [Settings()]
+
+
+@pytest.mark.parametrize("tolerance", [0, -1, float("nan"), float("inf")])
+def test_bad_tolerance(tolerance):
+    with pytest.raises(ValueError, match="positive"), config(tolerance=tolerance):
+        pass
+    assert current() == Settings()
+
+
+def test_bad_word():
+    with pytest.raises(ValueError, match="'keep', 'warn' or 'raise'"), config(on_loss="ignore"):
+        pass
+
+
+def test_tolerance_decides_what_is_the_same_grid():
+    a, b = Geometry((4, 5), (2, 1)), Geometry((4, 5), (2, 1), (0.1, 0))
+    assert not a.isclose(b)
+    with config(tolerance=0.2):
+        assert a.isclose(b)
+    assert a.isclose(b, tolerance=0.2)
+
+
+def test_a_loss_does_what_the_settings_say():
+    note_loss("sort", 0, "z")
+    with config(on_loss="warn"), pytest.warns(UserWarning, match="'sort'.*axis 0 \\('z'\\)"):
+        note_loss("sort", 0, "z")
+    with config(on_loss="raise"), pytest.raises(GeometryLossError, match="'sort'"):
+        note_loss("sort", 0, "z")
