@@ -73,7 +73,7 @@ def config(
     >>> with sd.config(on_loss="raise"):
     ...     image.ravel()
     Traceback (most recent call last):
-    spatial_duck.errors.GeometryLossError: 'reshape' cannot keep the positions along axis 0 ('y')...
+    spatial_duck.errors.GeometryLossError: 'ravel' cannot keep the positions along axis 0 ('y')...
     """
     now = current()
     if tolerance is not None and not 0 < tolerance < float("inf"):

@@ -11,12 +11,12 @@ from __future__ import annotations
 import inspect
 from functools import cache
 from importlib import import_module
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck.backends import Backend, _module_of, backend_of
+from spatial_duck.backends.pieces import PIECES
 from spatial_duck.errors import missing_extra
 from spatial_duck.grid import normalize_axes, normalize_axis
 
@@ -78,7 +78,6 @@ _FUNCTIONS: dict[Any, tuple[str, int, dict[str, str]]] = {
     np.argsort: ("argsort", 1, {"axis": "axis", "stable": "stable"}),
     np.searchsorted: ("searchsorted", 2, {"side": "side", "sorter": "sorter"}),
     np.nonzero: ("nonzero", 1, {}),
-    np.where: ("where", 3, {}),
     np.concatenate: ("concat", 1, {"axis": "axis"}),
     np.stack: ("stack", 1, {"axis": "axis"}),
     np.broadcast_to: ("broadcast_to", 2, {}),
@@ -100,7 +99,7 @@ _FUNCTIONS: dict[Any, tuple[str, int, dict[str, str]]] = {
     np.empty_like: ("empty_like", 1, _LIKE),
     np.full_like: ("full_like", 2, _LIKE),
 }
-for _name in ("matrix_transpose", "vecdot", "unstack"):
+for _name in ("matrix_transpose", "vecdot"):
     if hasattr(np, _name) and not isinstance(getattr(np, _name), np.ufunc):
         _FUNCTIONS[getattr(np, _name)] = (_name, 1 + (_name == "vecdot"), {"axis": "axis"})
 
@@ -129,6 +128,8 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
         return _call_ufunc(xp, func, args, kwargs)
     if isinstance(owner, np.ufunc):
         return _call_method(xp, owner, func.__name__, args, kwargs)
+    if func in PIECES:
+        return PIECES[func](*args, **kwargs)
     if func in _COMPOSED:
         return _COMPOSED[func](xp, *args, **kwargs)
     if func not in _FUNCTIONS:
@@ -337,20 +338,10 @@ def _round(xp: Any, a: Any, decimals: int = 0, out: Any = None) -> Any:
     return xp.round(a)
 
 
-def _sections(_: Any, ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    """Cut an array as NumPy's array_split does."""
-    axis = normalize_axis(axis, ary.ndim)
-    if isinstance(indices_or_sections, int):
-        pieces = np.array_split(np.arange(ary.shape[axis]), indices_or_sections)
-        indices_or_sections = np.cumsum([len(p) for p in pieces[:-1]]).tolist()
-    cuts = pairwise([0, *indices_or_sections, None])
-    return [ary[(slice(None),) * axis + (slice(a, b), ...)] for a, b in cuts]
-
-
-def _split(xp: Any, ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    if isinstance(indices_or_sections, int) and ary.shape[axis] % indices_or_sections:
-        raise ValueError("array split does not result in an equal division")
-    return _sections(xp, ary, indices_or_sections, axis)
+def _where(xp: Any, condition: Any, x: Any, y: Any) -> Any:
+    if not hasattr(x, "dtype") and not hasattr(y, "dtype"):
+        x = xp.asarray(x)
+    return xp.where(condition, x, y)
 
 
 _COMPOSED: dict[Any, Callable[..., Any]] = {
@@ -363,8 +354,7 @@ _COMPOSED: dict[Any, Callable[..., Any]] = {
     np.clip: _clip,
     np.round: _round,
     np.around: _round,
-    np.split: _split,
-    np.array_split: _sections,
+    np.where: _where,
     np.ravel: lambda xp, a, order="C": _reshape(xp, a, (-1,), order),
     np.flipud: lambda xp, m: xp.flip(m, axis=0),
     np.fliplr: lambda xp, m: xp.flip(m, axis=1),
@@ -418,12 +408,17 @@ def _same(data: Any, **_: Any) -> Any:
     return data
 
 
+#: How each library copies to the host; NumPy knows the others.
+_TO_NUMPY: dict[str, Callable[[Any], Any]] = {
+    "torch": lambda x: x.detach().cpu().resolve_conj().resolve_neg().numpy(),
+    "sparse": lambda x: x.todense(),
+    "array_api_strict": lambda x: np.from_dlpack(x),
+}
+
+
 def _to_numpy(data: Any) -> Any:
-    if hasattr(data, "todense"):
-        return np.asarray(data.todense())
-    if hasattr(data, "detach"):
-        return data.detach().cpu().resolve_conj().resolve_neg().numpy()
-    return np.asarray(array_api_compat.to_device(data, "cpu"))
+    root = type(data).__module__.partition(".")[0]
+    return _TO_NUMPY.get(root, np.asarray)(data)
 
 
 def _take(data: Any, library: str, device: Any = None) -> Any:

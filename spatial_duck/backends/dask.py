@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.backends import Backend, backend_of, device
+from spatial_duck.backends.pieces import PIECES
 from spatial_duck.errors import missing_extra
 
 if TYPE_CHECKING:
@@ -55,8 +56,11 @@ def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any =
     )
 
 
-#: Python functions of NumPy that consist of calls to functions that Dask has.
-_COMPOSED = (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit)
+#: What Dask lacks and can do all the same.
+_ADDED: dict[Any, Callable[..., Any]] = {
+    **PIECES,
+    np.copy: lambda a, order="K", subok=False: a.copy(),  # noqa: ARG005
+}
 
 #: Reductions by ufuncs that Dask knows by another name.
 _REDUCTIONS: dict[np.ufunc, str] = {
@@ -72,6 +76,8 @@ _ACCUMULATIONS: dict[np.ufunc, str] = {np.add: "cumsum", np.multiply: "cumprod"}
 
 def _find(func: Callable[..., Any]) -> Callable[..., Any] | None:
     """Return what runs a NumPy function lazily on Dask arrays, or None."""
+    if func in _ADDED:
+        return _ADDED[func]
     handled: dict[Any, Any] = getattr(da.core, "_HANDLED_FUNCTIONS", {})
     if func in handled:
         return func
@@ -79,9 +85,7 @@ def _find(func: Callable[..., Any]) -> Callable[..., Any] | None:
     for part in func.__module__.split(".")[1:]:
         module = getattr(module, part, None)
     found = getattr(module, func.__name__, None)
-    if found is not None and found is not func:
-        return func
-    return func.__wrapped__ if func in _COMPOSED else None  # type: ignore[attr-defined]
+    return func if found is not None and found is not func else None
 
 
 _found: dict[Any, Callable[..., Any] | None] = {}

@@ -268,7 +268,7 @@ def chunk_sizes(axis: AxisMap, n: int, edges: Any) -> tuple[int, ...]:
     >>> chunk_sizes(AxisMap(0, 9, -1), 10, 4)
     (2, 4, 4)
     >>> chunk_sizes(AxisMap(0, 1, 3), 4, 5)
-    (2, 2)
+    (2, 1, 1)
     """
     if axis.source is None or n == 0:
         return (n,)

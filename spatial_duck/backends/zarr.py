@@ -286,7 +286,7 @@ class ZarrView(NDArrayOperatorsMixin):
         array = self.array
         found = np.asarray(array.oindex[ask] if indexed else array[ask], self.dtype)
         found = found.transpose(self._order())
-        return np.asarray(found[turn])
+        return np.asarray(found[(*turn, ...)])
 
     def block(self, slices: Any) -> NDArray[Any]:
         """Read part of the view: ``view[slices].compute()``."""

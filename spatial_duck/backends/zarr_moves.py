@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.backends.pieces import PIECES
 from spatial_duck.grid import normalize_axes
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def _size(a: ZarrView, axis: Any = None) -> int:
 
 #: NumPy function: what does it to a view.
 MOVES: dict[Any, Callable[..., Any]] = {
+    **PIECES,
     np.transpose: lambda a, axes=None: a.transpose(axes),
     np.swapaxes: lambda a, axis1, axis2: a.swapaxes(axis1, axis2),
     np.squeeze: lambda a, axis=None: a.squeeze(axis),
@@ -87,8 +89,5 @@ MOVES: dict[Any, Callable[..., Any]] = {
 }
 
 #: Functions that NumPy makes of indexing and transposition alone, and that run as they are.
-_COMPOSED = ("flip", "moveaxis", "rollaxis", "split", "array_split", "hsplit", "vsplit", "dsplit",
-             "unstack")  # fmt: skip
-MOVES |= {
-    f: f.__wrapped__ for f in [getattr(np, name, None) for name in _COMPOSED] if f is not None
-}
+_COMPOSED: tuple[Any, ...] = (np.flip, np.moveaxis, np.rollaxis)
+MOVES |= {f: f.__wrapped__ for f in _COMPOSED}

@@ -114,7 +114,18 @@ def _put(view: ZarrView, value: Any) -> None:
             picked[n] = unique
             value = value.take(len(a) - 1 - last, axis=place)
         place += not isinstance(a, int)
-    view.array.oindex[tuple(picked)] = value
+    if view.array.shards is None:
+        view.array.oindex[tuple(picked)] = value
+    else:  # zarr 3.1 writes these wrongly into sharded arrays
+        open_grid = np.ix_(*[_as_index(a) for a in picked])
+        at = [c.ravel() for c in np.broadcast_arrays(*open_grid)]
+        view.array.vindex[tuple(at)] = value.ravel()
+
+
+def _as_index(selected: Any) -> Any:
+    if isinstance(selected, slice):
+        return np.arange(selected.start, selected.stop, selected.step)
+    return np.atleast_1d(selected)
 
 
 def _stream(view: ZarrView, value: Any) -> None:
