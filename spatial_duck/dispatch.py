@@ -15,8 +15,8 @@ import numpy as np
 from spatial_duck import backends, mixing
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.geometry import Geometry
-from spatial_duck.rules import REFUSED, RULES, ufuncs
-from spatial_duck.rules._rule import Rule, shape_of
+from spatial_duck.rules import CREATES, REFUSED, RULES, find, ufuncs
+from spatial_duck.rules._rule import Rule, shape_of, unplaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Dispatching"]
 
 _new = object.__new__
+_FUNCTION = type(lambda: None)
 
 #: Arguments of these types can neither change later nor hold an image.
 _CONSTANTS = frozenset({int, float, bool, complex, str, type(None), slice, EllipsisType, type})
@@ -194,12 +195,27 @@ class Dispatching:
                 issubclass(t, Dispatching) or backends.is_known(t)
             ):
                 return NotImplemented
+        if func in CREATES:
+            return self._create(func, args, kwargs)
         return self._call(func, args, kwargs)
+
+    def _create(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
+        """Call a function that has this image as its ``like=``."""
+        images: list[Dispatching] = []
+        grids, data = _apart(args, images)
+        grid_kwargs, data_kwargs = _apart_mapping(kwargs, images)
+        geometry = RULES[func].geometry(*grids, **grid_kwargs)
+        result = func(*data, like=self._data, **data_kwargs)
+        if not getattr(result, "ndim", 0):
+            return result
+        if geometry is None:
+            return self._wrap(result, unplaced(result.shape))
+        return self._dress(result, geometry, images)
 
     @classmethod
     def _call(cls, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a NumPy function on images and other arguments."""
-        rule = RULES.get(func)
+        rule = RULES.get(func) or find(func)
         if rule is None:
             name = getattr(func, "__name__", repr(func))
             reason = REFUSED.get(func)
@@ -228,7 +244,12 @@ class Dispatching:
                         image._defer(rule.geometry, rest, kwargs),
                         image._attrs.copy() if image._attrs else None,
                     )
-        elif not kwargs and args and args[0].__class__ is list:
+        elif (
+            not kwargs
+            and args
+            and args[0].__class__ is list
+            and (len(args) == 1 or (len(args) == 2 and args[1].__class__ is int))
+        ):
             # The common case of joining: images in a list, which _call_general would find too.
             grids, bare, attrs = [], [], False
             for image in args[0]:
@@ -250,16 +271,16 @@ class Dispatching:
     ) -> Any:
         images: list[Dispatching] = []
         geometry_args, data_args = _apart(args, images)
-        if kwargs:
+        if kwargs or 0 <= rule.out < len(args):
             geometry_kwargs, data_kwargs = _apart_mapping(kwargs, images)
             geometry = rule.geometry(*geometry_args, **geometry_kwargs)
-            out = kwargs.get("out")
+            out = args[rule.out] if 0 <= rule.out < len(args) else kwargs.get("out")
+            if out.__class__ is tuple and len(out) == 1:
+                out = out[0]
             if out is not None:
                 check_out(getattr(func, "__name__", "function"), geometry, out)
             result = _run(images[0]._data, func, data_args, data_kwargs)
-            if out is not None and not isinstance(out, tuple):
-                return out
-            return cls._dress(result, geometry, images, out)
+            return cls._dress(result, geometry, images) if out is None else out
         geometry = rule.geometry(*geometry_args)
         result = _run(images[0]._data, func, data_args, kwargs)
         return cls._dress(result, geometry, images)
@@ -279,6 +300,8 @@ class Dispatching:
             return new
         if geometry is None:
             return result
+        if geometry.__class__ is _FUNCTION:
+            return cls._dress(result, geometry(result, *[i._data for i in images]), images, out)
         if isinstance(result, list | tuple):
             outs = out if isinstance(out, tuple) else (None,) * len(result)
             many = geometry if isinstance(geometry, list | tuple) else [geometry] * len(result)

@@ -6,7 +6,64 @@ function with NumPy's parameters in the module of its family under ``@rule(kind,
 has no rule, and the signature test for a rule whose parameters are not NumPy's.
 """
 
-from spatial_duck.rules import elementwise, joining, moves, reductions
-from spatial_duck.rules._rule import REFUSED, RULES, Rule, refuse, rule
+from __future__ import annotations
 
-__all__ = ["REFUSED", "RULES", "Rule", "elementwise", "joining", "moves", "reductions", "refuse", "rule"]
+import sys
+from importlib import import_module
+from typing import Any
+
+from spatial_duck.rules import (
+    creation,
+    elementwise,
+    inplace,
+    joining,
+    linear,
+    moves,
+    neighbours,
+    queries,
+    reductions,
+    values,
+)
+from spatial_duck.rules._rule import CREATES, REFUSED, RULES, Rule, refuse, rule
+
+__all__ = [
+    "CREATES",
+    "LAZY",
+    "REFUSED",
+    "RULES",
+    "Rule",
+    "creation",
+    "elementwise",
+    "find",
+    "inplace",
+    "joining",
+    "linear",
+    "moves",
+    "neighbours",
+    "queries",
+    "reductions",
+    "refuse",
+    "rule",
+    "values",
+]
+
+#: The families of modules of NumPy that load on first use, by the name of NumPy's module.
+LAZY = {
+    "numpy.fft": "fft",
+    "numpy.char": "text",
+    "numpy.strings": "text",
+    "numpy.polynomial.polynomial": "polynomials",
+    "numpy.lib.recfunctions": "records",
+}
+
+
+def find(function: Any) -> Rule | None:
+    """Return the rule of a function, loading its family where that has not been needed before."""
+    module = getattr(function, "__module__", "")
+    if module in LAZY:
+        import_module(f"{__name__}.{LAZY[module]}")
+    if function in RULES or function in REFUSED:
+        return RULES.get(function)
+    # Behind functions with ``like=`` NumPy has others of the same name.
+    public = getattr(sys.modules.get(module), getattr(function, "__name__", ""), None)
+    return RULES.get(public)

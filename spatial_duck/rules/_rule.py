@@ -6,9 +6,13 @@ it is called with the caller's arguments, except that each image is replaced by 
 
 - a `Geometry`: that of the array that NumPy returns,
 - a tuple or list of them (None among them for a bare array): where NumPy returns several arrays,
-- None: what NumPy returns is no image and is handed on as it is.
+- None: what NumPy returns is no image and is handed on as it is,
+- a function that returns one of these: called with NumPy's result, and the bare data of the images,
+  where the result's shape depends on what a caller's function returns. It may look at shapes and
+  addresses, never at values.
 
-It never sees data, and it raises before anything is computed or written.
+It never sees data, and it raises before anything is computed or written. A length that only
+computing can tell is NaN.
 """
 
 from __future__ import annotations
@@ -18,16 +22,41 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from spatial_duck import mixing
+from spatial_duck.config import note_loss
 from spatial_duck.geometry import Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["REFUSED", "RULES", "Kind", "Rule", "geometries", "refuse", "rule", "shape_of", "together"]
+__all__ = [
+    "CREATES",
+    "NO",
+    "REFUSED",
+    "RULES",
+    "UNKNOWN",
+    "Kind",
+    "Rule",
+    "across",
+    "geometries",
+    "indexed",
+    "named",
+    "only",
+    "refuse",
+    "rule",
+    "shape_of",
+    "together",
+    "unplaced",
+    "values",
+]
 
 #: What a function does with voxels: it moves them exactly; keeps the grid; derives a new grid
 #: from it; leaves axes without positions or returns no image; is refused.
 Kind = Literal["moves", "keeps", "derives", "plain", "refuses"]
+
+#: A length that only computing can tell.
+UNKNOWN: Any = float("nan")
+#: NumPy's default of parameters that may be left out.
+NO: Any = np._NoValue  # type: ignore[attr-defined]
 
 
 class Rule(NamedTuple):
@@ -42,17 +71,27 @@ class Rule(NamedTuple):
     deferrable : bool
         Whether, for one image and plain arguments, it can neither fail where NumPy does not nor
         lose anything, so that it may run when the geometry is first asked for.
+    out : int
+        Position of the parameter `out`, or -1.
     """
 
     kind: Kind
     geometry: Callable[..., Any]
     deferrable: bool = False
+    out: int = -1
 
 
 #: The rule of each function.
 RULES: dict[Any, Rule] = {}
 #: Why a function is refused, and what to do instead.
 REFUSED: dict[Any, str] = {}
+#: The functions with ``like=``, which make a new array of the kind of an image's data.
+CREATES: set[Any] = set()
+
+
+def named(module: Any, *names: str) -> list[Any]:
+    """Return the functions of a module that this version of NumPy has."""
+    return [getattr(module, name) for name in names if hasattr(module, name)]
 
 
 def rule(
@@ -61,10 +100,13 @@ def rule(
     """Enter the decorated rule for some functions; each may have one only."""
 
     def enter(geometry: Callable[..., Any]) -> Callable[..., Any]:
+        code = geometry.__code__
+        positional = code.co_varnames[: code.co_argcount]
+        out = positional.index("out") if "out" in positional else -1
         for function in functions:
             if function in RULES or function in REFUSED:
                 raise RuntimeError(f"{function!r} has a rule already")
-            RULES[function] = Rule(kind, geometry, deferrable)
+            RULES[function] = Rule(kind, geometry, deferrable, out)
         return geometry
 
     return enter
@@ -86,10 +128,19 @@ def refuse(reason: str, *functions: Any) -> None:
         REFUSED[function] = reason
 
 
+def only(a: Any) -> Geometry | None:
+    """Return a geometry, or None for a bare array, whose results are bare as well."""
+    return a if a.__class__ is Geometry else None
+
+
 def shape_of(array: Any) -> tuple[int, ...]:
     """Return the shape of an argument of a rule: a geometry, a bare array or what becomes one."""
     shape = getattr(array, "shape", None)
-    return tuple(shape) if isinstance(shape, tuple) else np.shape(array)
+    if isinstance(shape, tuple):
+        return shape
+    if isinstance(array, list | tuple) and geometries(*array):
+        return (len(array), *shape_of(array[0]))
+    return np.shape(array)
 
 
 def geometries(*arguments: Any) -> list[Geometry]:
@@ -128,3 +179,74 @@ def together(function: str, *arguments: Any, shape: Sequence[int] | None = None)
             return grid
         shape = np.broadcast_shapes(grid.shape, *shapes)
     return grid if shape == grid.shape else grid.broadcast_to(shape)
+
+
+def indexed(grid: Geometry, key: tuple[Any, ...], function: str) -> Geometry:
+    """Return ``grid[key]`` as part of a function, whose name stands with the axes it loses."""
+    key = tuple([_unseen(k) for k in key])
+    return grid._index_general(key, function)
+
+
+class _Unseen:
+    """An index array whose values are not to be looked at."""
+
+    dtype = "int"
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.ndim = shape, len(shape)
+
+
+def _unseen(key: Any) -> Any:
+    return _Unseen(key.shape) if isinstance(key, Geometry) else key
+
+
+def across(function: str, axis: int, *grids: Any) -> None:
+    """Check that images lie on one grid, but for what lies along one axis.
+
+    Raises
+    ------
+    GeometryMismatchError
+        If they do not.
+    """
+    found = [g for g in grids if g.__class__ is Geometry]
+    for other in found[1:]:
+        # A length of 1 against another leaves the axis out of the comparison.
+        mixing.broadcast(function, (found[0].resize_axis(axis, 2), other.resize_axis(axis, 1)))
+
+
+def unplaced(shape: Sequence[int]) -> Geometry:
+    """Return the geometry of an array that lies nowhere: its axes are plain and have no names."""
+    return Geometry(tuple(shape), dims=(None,) * len(tuple(shape)))
+
+
+def values(
+    function: str, source: Geometry, *shapes: Sequence[int], axes: Any = None
+) -> Any:
+    """Return the geometry of results that hold values of an image and no longer its voxels.
+
+    Parameters
+    ----------
+    function : str
+        Its name, for `Geometry.lost`.
+    source : Geometry
+        The image.
+    *shapes : sequence of int
+        Shape of each result.
+    axes : sequence of int, optional
+        The axes of the image that are lost; all by default.
+
+    Returns
+    -------
+    Geometry or tuple of Geometry
+        In no world; all axes are plain, lost by the function.
+    """
+    for i in range(source.ndim) if axes is None else axes:
+        if source._axes[i].spacing is not None:
+            note_loss(function, i, source._axes[i].name)
+    made = tuple(
+        [
+            Geometry(shape, dims=(None,) * len(shape), lost=dict.fromkeys(range(len(shape)), function))
+            for shape in map(tuple, shapes)
+        ]
+    )
+    return made[0] if len(made) == 1 else made
