@@ -1,0 +1,206 @@
+"""`resample`: what the user says, turned into a plan and given to an executor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import GeometryError
+from spatial_duck.geometry import Geometry
+from spatial_duck.resampling import chunked, memory
+from spatial_duck.resampling.blocks import check_fill, check_type
+from spatial_duck.resampling.plan import INTERPOLATIONS, make_plan
+from spatial_duck.world import SPACE_AXES
+
+if TYPE_CHECKING:
+    from spatial_duck.transforms import Transform
+
+    PerAxis = float | Sequence[float | None] | Mapping[str, float]
+
+__all__ = ["resample", "target_grid"]
+
+
+def resample(
+    image: SpatialArray,
+    to: Any = None,
+    *,
+    spacing: PerAxis | None = None,
+    shape: Sequence[int | None] | Mapping[str, int] | None = None,
+    transform: Transform | None = None,
+    interpolation: str = "linear",
+    fill: Any = 0,
+    antialias: bool = False,
+) -> SpatialArray:
+    """Bring an image to another grid.
+
+    The world axes that image and target have in common take part. Other axes of the image, plain
+    ones and those that run along other world axes (time, where the target has none), are carried
+    along where they are; other axes of the target are left out. The target's axes take the places
+    of those that they replace.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On a NumPy, Dask or Zarr array.
+    to : SpatialArray, Geometry or object with shape, spacing, origin and direction, optional
+        The grid wanted; the image's own by default. It may be in another frame, unit or order of
+        world axes, and may have fewer sampled axes than the world has axes: a slice of a volume.
+    spacing : float, sequence or mapping of str to float, optional
+        Spacing wanted. One number stands for all space axes; a sequence has an entry for each
+        sampled axis, or for each space axis, where None keeps what is there; a mapping goes by
+        name. Orientation and centre are kept, and the grid is just long enough that no part of
+        the extent is lost: ``shape = ceil(extent / spacing)``. Where the extent is a whole number
+        of spacings it is kept from corner to corner.
+    shape : sequence or mapping of str to int, optional
+        Number of voxels wanted, given as `spacing` is. Without a spacing the extent is kept, and
+        divided among the voxels.
+    transform : Transform, optional
+        Maps points of the output to points of the image.
+    interpolation : {"linear", "nearest"}
+        How values between voxels are made. Integers are rounded to the nearest, halves to even.
+    fill : scalar or "edge"
+        Value of voxels that lie outside the image: more than half a voxel from its outermost voxel
+        centres. Nearer ones have the value at the edge, and all have with ``"edge"``.
+    antialias : bool
+        Not available yet.
+
+    Returns
+    -------
+    SpatialArray
+        Where no arithmetic is needed, on a view of the data; where the image is on a Dask or Zarr
+        array, on a lazy Dask array.
+
+    Raises
+    ------
+    GeometryLossError
+        If positions that are needed were lost.
+    GeometryError
+        If image and target do not fit.
+    TypeError
+        If the image's type or backend cannot be interpolated so.
+
+    Examples
+    --------
+    >>> image = SpatialArray(np.arange(8.0).reshape(2, 4), spacing=(2.0, 1.0))
+    >>> resample(image, spacing=1).data
+    array([[0., 1., 2., 3.],
+           [1., 2., 3., 4.],
+           [3., 4., 5., 6.],
+           [4., 5., 6., 7.]])
+    """
+    if not isinstance(image, SpatialArray):
+        raise TypeError(
+            f"resample needs a SpatialArray, got {type(image).__name__}; asarray(...) makes one of "
+            "any supported image"
+        )
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"interpolation must be one of {INTERPOLATIONS}, got {interpolation!r}")
+    if antialias:
+        raise NotImplementedError("antialias is not available yet; smooth the image first")
+    data = image.data
+    check_type(data.dtype, interpolation)
+    edge = isinstance(fill, str) and fill == "edge"
+    value = check_fill(0 if edge else fill, data.dtype)
+    target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
+    plan = make_plan(image.geometry, target, transform, interpolation, edge=edge)
+    if isinstance(data, np.ndarray):
+        result: Any = memory.execute(plan, data, value)
+    else:
+        result = chunked.execute(plan, data, value)
+    return SpatialArray(result, plan.geometry, attrs=image.attrs)
+
+
+def target_grid(
+    geometry: Geometry,
+    to: Any = None,
+    *,
+    spacing: PerAxis | None = None,
+    shape: Sequence[int | None] | Mapping[str, int] | None = None,
+) -> Geometry:
+    """Return the grid that is wanted.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        That of the image.
+    to, spacing, shape
+        As for `resample`.
+    """
+    if to is None and spacing is None and shape is None:
+        raise TypeError("resample needs to know the grid wanted: give to=, spacing= or shape=")
+    grid = geometry if to is None else _geometry_of(to)
+    if spacing is None and shape is None:
+        return grid
+    spacings = _per_axis("spacing", spacing, grid)
+    lengths = _per_axis("shape", shape, grid)
+    new, sizes, moves = list(grid.spacing), list(grid.shape), []
+    for k, axis in enumerate(grid.sampled_axes):
+        extent = grid.shape[axis] * new[k]
+        s, n = spacings[k], lengths[k]
+        if n is not None and (n != int(n) or n < 1):
+            raise GeometryError(f"shape must hold ints of 1 or more, got {shape!r}")
+        if s is not None and not 0 < s < math.inf:
+            raise GeometryError(f"spacing must be positive and finite, got {spacing!r}")
+        if n is None:
+            # An extent that is a whole number of spacings but for rounding is one.
+            n = sizes[axis] if s is None or s == new[k] else max(math.ceil(extent / s - 1e-6), 1)
+            n = n if grid.shape[axis] else 0
+        elif s is None:
+            s = extent / n if n != sizes[axis] else new[k]
+        s = new[k] if s is None else float(s)
+        moves.append(((grid.shape[axis] - 1) * new[k] - (int(n) - 1) * s) / 2)
+        new[k], sizes[axis] = s, int(n)
+    origin = grid.origin + grid.direction @ np.array(moves, dtype=np.float64)
+    lost = {"lost": grid.lost} if grid.lost else {}
+    return grid.replace(shape=sizes, spacing=new, origin=origin.tolist(), **lost)
+
+
+def _geometry_of(to: Any) -> Geometry:
+    """Return the geometry of anything that has one."""
+    if isinstance(to, Geometry):
+        return to
+    found = getattr(to, "geometry", None)
+    if isinstance(found, Geometry):
+        return found
+    missing = [n for n in ("shape", "spacing", "origin", "direction") if not hasattr(to, n)]
+    if missing:
+        raise TypeError(
+            "to must be an image, a Geometry, or an object with shape, spacing, origin and "
+            f"direction; {type(to).__name__} has no {', '.join(missing)}"
+        )
+    extra = {name: getattr(to, name, None) for name in ("dims", "world", "frame", "unit")}
+    if extra["world"] is not None:
+        extra["frame"] = extra["unit"] = None
+    return Geometry(to.shape, to.spacing, to.origin, to.direction, **extra)
+
+
+def _per_axis(field: str, given: Any, grid: Geometry) -> list[float | None]:
+    """Return one value, or None, for each sampled axis."""
+    names = [grid.dims[i] for i in grid.sampled_axes]
+    rows = [r for r, name in enumerate(grid.world.axes) if name in SPACE_AXES]
+    space = [k for k, column in enumerate(grid.direction.T) if column[rows].any()]
+    values: list[float | None] = [None] * len(names)
+    if given is None:
+        return values
+    if isinstance(given, Mapping):
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise GeometryError(f"{field}: {unknown!r} are not among the sampled axes {names!r}")
+        return [given.get(name) for name in names]
+    if np.ndim(given) == 0:
+        given = [given] * len(space or names)
+    given = list(given)
+    if len(given) == len(names):
+        return given
+    if len(given) != len(space):
+        raise GeometryError(
+            f"{field} must have an entry for each sampled axis {tuple(names)!r}, or for each of "
+            f"the {len(space)} space axes among them, got {given!r}"
+        )
+    for k, value in zip(space, given, strict=True):
+        values[k] = value
+    return values

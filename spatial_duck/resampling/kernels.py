@@ -1,0 +1,299 @@
+"""The compiled loops of `numba_engine`.
+
+Arrays are flat. An offset names the element at index 0, and strides are in elements: `P`, `Q` and
+`X` are lengths of loops, `p`, `q` and `x` their strides in the source, and `D`, `E` and `xd` those
+in the destination; `ns` and `nd` are the strides along the axis that is interpolated. What the
+values are is said in `numpy_engine`.
+"""
+# mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="assignment"
+# ruff: noqa: ARG001
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["gather", "lerp_inner", "lerp_outer", "linear2", "linear3", "nearest3"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def _jit(function: F) -> F:
+    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+def _inline(function: F) -> F:
+    compiled: F = numba.njit(inline="always", nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+def _put(out: Any, i: Any, value: Any) -> None:
+    """Write a value, rounded and saturated where `out` holds integers."""
+
+
+@overload(_put, inline="always")  # type: ignore[untyped-decorator]
+def _put_overload(out: Any, i: Any, value: Any) -> Any:
+    if isinstance(out.dtype, types.Integer):
+        top, bottom = out.dtype.maxval, out.dtype.minval
+        high, low = float(top), float(bottom)
+        kind = np.dtype(out.dtype.name).type
+
+        def put(out: Any, i: Any, value: Any) -> None:
+            r = np.rint(value)
+            if r >= high:
+                out[i] = kind(top)
+            elif r <= low:
+                out[i] = kind(bottom)
+            else:
+                out[i] = kind(r)
+
+        return put
+
+    def put_same(out: Any, i: Any, value: Any) -> None:
+        out[i] = value
+
+    return put_same
+
+
+@_jit
+def lerp_outer(src, so, dst, do, P, p, D, Q, q, E, ns, X, x, xd, low, high, frac, nd):
+    """Along an axis that is not the inner one: P × axis × Q × X, strides p, ns, q, x."""
+    one = frac.dtype.type(1)
+    for ip in range(P):
+        for m in range(len(low)):
+            f = frac[m]
+            for iq in range(Q):
+                a0 = so + ip * p + low[m] * ns + iq * q
+                b0 = so + ip * p + high[m] * ns + iq * q
+                d0 = do + ip * D + m * nd + iq * E
+                if x == 1 and xd == 1:
+                    a = src[a0 : a0 + X]
+                    d = dst[d0 : d0 + X]
+                    if f == 0:
+                        for i in range(X):
+                            _put(d, i, a[i] * one)
+                    else:
+                        b = src[b0 : b0 + X]
+                        for i in range(X):
+                            v = a[i] * one
+                            _put(d, i, v + f * (b[i] * one - v))
+                elif f == 0:
+                    for i in range(X):
+                        _put(dst, d0 + i * xd, src[a0 + i * x] * one)
+                else:
+                    for i in range(X):
+                        v = src[a0 + i * x] * one
+                        _put(dst, d0 + i * xd, v + f * (src[b0 + i * x] * one - v))
+
+
+@_jit
+def lerp_inner(src, so, dst, do, P, p, D, Q, q, E, ns, low, high, frac, nd):
+    """Along the inner axis: P × Q × axis."""
+    one = frac.dtype.type(1)
+    M = len(low)
+    for ip in range(P):
+        for iq in range(Q):
+            a0 = so + ip * p + iq * q
+            d0 = do + ip * D + iq * E
+            for m in range(M):
+                v = src[a0 + low[m] * ns] * one
+                f = frac[m]
+                w = v + f * (src[a0 + high[m] * ns] * one - v)
+                if f == 0:
+                    w = v
+                _put(dst, d0 + m * nd, w)
+
+
+@_jit
+def gather(src, so, dst, do, i0, i1, i2, d0, d1, d2, X, x, xd):
+    """Three tables of source offsets, and X neighbours that are taken together."""
+    for a in range(len(i0)):
+        for b in range(len(i1)):
+            s = so + i0[a] + i1[b]
+            d = do + a * d0 + b * d1
+            if X == 1:
+                for c in range(len(i2)):
+                    dst[d + c * d2] = src[s + i2[c]]
+            else:
+                for c in range(len(i2)):
+                    for i in range(X):
+                        dst[d + c * d2 + i * xd] = src[s + i2[c] + i * x]
+
+
+@_inline
+def _inside(base, slope, low, high, start, stop):
+    """Return the part of start..stop where low <= base + slope * i < high."""
+    if slope == 0.0:
+        if low <= base < high:
+            return start, stop
+        return start, start
+    if slope > 0.0:
+        first, last = (low - base) / slope, (high - base) / slope
+    else:
+        first, last = (high - base) / slope, (low - base) / slope
+    i = np.int64(max(np.float64(start), min(np.float64(stop), np.floor(first) - 1.0)))
+    j = np.int64(max(np.float64(start), min(np.float64(stop), np.ceil(last) + 2.0)))
+    while i < j and not (low <= base + slope * i < high):
+        i += 1
+    while j > i and not (low <= base + slope * (j - 1) < high):
+        j -= 1
+    return i, j
+
+
+@_inline
+def _meet(a, b, c, d):
+    """Return where two ranges overlap; an empty range at the first one's start if nowhere."""
+    first, last = max(a, c), min(b, d)
+    if last < first:
+        return a, a
+    return first, last
+
+
+@_inline
+def _clamped(x, n):
+    """Return lower and higher neighbour and fraction of a position, clamped to 0..n-1."""
+    if x <= 0.0:
+        return 0, 0, 0.0
+    if x >= n - 1:
+        return n - 1, n - 1, 0.0
+    low = np.int64(x)
+    return low, low + 1, x - low
+
+
+@_jit
+def linear3(src, so, t0, t1, t2, n0, n1, n2, dst, at, dx, rows, s0, s1, s2, start, stop, fill, far):
+    """Rows of points through three axes; `at` holds where each row begins in dst."""
+    for r in range(len(at)):
+        x0, x1, x2 = rows[r, 0], rows[r, 1], rows[r, 2]
+        i, j = _inside(x0, s0, -0.5 - far, n0 - 0.5 + far, start, stop)
+        k, m = _inside(x1, s1, -0.5 - far, n1 - 0.5 + far, start, stop)
+        i, j = _meet(i, j, k, m)
+        k, m = _inside(x2, s2, -0.5 - far, n2 - 0.5 + far, start, stop)
+        i, j = _meet(i, j, k, m)
+        u, v = _inside(x0, s0, 0.0, n0 - 1.0, i, j)
+        k, m = _inside(x1, s1, 0.0, n1 - 1.0, i, j)
+        u, v = _meet(u, v, k, m)
+        k, m = _inside(x2, s2, 0.0, n2 - 1.0, i, j)
+        u, v = _meet(u, v, k, m)
+        d = at[r] - start * dx
+        for c in range(start, i):
+            dst[d + c * dx] = fill
+        for c in range(j, stop):
+            dst[d + c * dx] = fill
+        for half in range(2):
+            for c in range(i if half == 0 else v, u if half == 0 else j):
+                l0, h0, f0 = _clamped(x0 + s0 * c, n0)
+                l1, h1, f1 = _clamped(x1 + s1 * c, n1)
+                l2, h2, f2 = _clamped(x2 + s2 * c, n2)
+                p = so + l2 * t2
+                e = (h2 - l2) * t2
+                q = p + l0 * t0 + l1 * t1
+                a = src[q] * 1.0
+                a = a + f2 * (src[q + e] * 1.0 - a)
+                q = p + l0 * t0 + h1 * t1
+                b = src[q] * 1.0
+                b = b + f2 * (src[q + e] * 1.0 - b)
+                a = a + f1 * (b - a)
+                q = p + h0 * t0 + l1 * t1
+                b = src[q] * 1.0
+                b = b + f2 * (src[q + e] * 1.0 - b)
+                q = p + h0 * t0 + h1 * t1
+                g = src[q] * 1.0
+                g = g + f2 * (src[q + e] * 1.0 - g)
+                b = b + f1 * (g - b)
+                _put(dst, d + c * dx, a + f0 * (b - a))
+        for c in range(u, v):
+            y0 = x0 + s0 * c
+            y1 = x1 + s1 * c
+            y2 = x2 + s2 * c
+            l0, l1, l2 = np.int64(y0), np.int64(y1), np.int64(y2)
+            f0, f1, f2 = y0 - l0, y1 - l1, y2 - l2
+            q = np.uint64(so + l0 * t0 + l1 * t1 + l2 * t2)
+            q2 = np.uint64(so + l0 * t0 + l1 * t1 + l2 * t2 + t2)
+            z0, z1 = np.uint64(t0), np.uint64(t1)
+            a = src[q] * 1.0
+            a = a + f2 * (src[q2] * 1.0 - a)
+            b = src[q + z1] * 1.0
+            b = b + f2 * (src[q2 + z1] * 1.0 - b)
+            a = a + f1 * (b - a)
+            b = src[q + z0] * 1.0
+            b = b + f2 * (src[q2 + z0] * 1.0 - b)
+            g = src[q + z0 + z1] * 1.0
+            g = g + f2 * (src[q2 + z0 + z1] * 1.0 - g)
+            b = b + f1 * (g - b)
+            _put(dst, d + c * dx, a + f0 * (b - a))
+
+
+@_jit
+def linear2(src, so, t1, t2, n1, n2, dst, at, dx, rows, s1, s2, start, stop, fill, far):
+    """Rows of points through two axes."""
+    for r in range(len(at)):
+        x1, x2 = rows[r, 0], rows[r, 1]
+        i, j = _inside(x1, s1, -0.5 - far, n1 - 0.5 + far, start, stop)
+        k, m = _inside(x2, s2, -0.5 - far, n2 - 0.5 + far, start, stop)
+        i, j = _meet(i, j, k, m)
+        u, v = _inside(x1, s1, 0.0, n1 - 1.0, i, j)
+        k, m = _inside(x2, s2, 0.0, n2 - 1.0, i, j)
+        u, v = _meet(u, v, k, m)
+        d = at[r] - start * dx
+        for c in range(start, i):
+            dst[d + c * dx] = fill
+        for c in range(j, stop):
+            dst[d + c * dx] = fill
+        for half in range(2):
+            for c in range(i if half == 0 else v, u if half == 0 else j):
+                l1, h1, f1 = _clamped(x1 + s1 * c, n1)
+                l2, h2, f2 = _clamped(x2 + s2 * c, n2)
+                e = (h2 - l2) * t2
+                q = so + l1 * t1 + l2 * t2
+                a = src[q] * 1.0
+                a = a + f2 * (src[q + e] * 1.0 - a)
+                q = so + h1 * t1 + l2 * t2
+                b = src[q] * 1.0
+                b = b + f2 * (src[q + e] * 1.0 - b)
+                _put(dst, d + c * dx, a + f1 * (b - a))
+        for c in range(u, v):
+            y1 = x1 + s1 * c
+            y2 = x2 + s2 * c
+            l1, l2 = np.int64(y1), np.int64(y2)
+            f1, f2 = y1 - l1, y2 - l2
+            q = np.uint64(so + l1 * t1 + l2 * t2)
+            q2 = np.uint64(so + l1 * t1 + l2 * t2 + t2)
+            z1 = np.uint64(t1)
+            a = src[q] * 1.0
+            a = a + f2 * (src[q2] * 1.0 - a)
+            b = src[q + z1] * 1.0
+            b = b + f2 * (src[q2 + z1] * 1.0 - b)
+            _put(dst, d + c * dx, a + f1 * (b - a))
+
+
+@_jit
+def nearest3(
+    src, so, t0, t1, t2, n0, n1, n2, dst, at, dx, rows, s0, s1, s2, start, stop, fill, far,
+):  # fmt: skip
+    """Rows of points through three axes, each the value of the nearest voxel."""
+    for r in range(len(at)):
+        x0, x1, x2 = rows[r, 0], rows[r, 1], rows[r, 2]
+        i, j = _inside(x0, s0, -0.5 - far, n0 - 0.5 + far, start, stop)
+        k, m = _inside(x1, s1, -0.5 - far, n1 - 0.5 + far, start, stop)
+        i, j = _meet(i, j, k, m)
+        k, m = _inside(x2, s2, -0.5 - far, n2 - 0.5 + far, start, stop)
+        i, j = _meet(i, j, k, m)
+        d = at[r] - start * dx
+        for c in range(start, i):
+            dst[d + c * dx] = fill
+        for c in range(j, stop):
+            dst[d + c * dx] = fill
+        for c in range(i, j):
+            l0 = min(max(np.int64(np.floor(x0 + s0 * c + 0.5)), 0), n0 - 1)
+            l1 = min(max(np.int64(np.floor(x1 + s1 * c + 0.5)), 0), n1 - 1)
+            l2 = min(max(np.int64(np.floor(x2 + s2 * c + 0.5)), 0), n2 - 1)
+            dst[d + c * dx] = src[so + l0 * t0 + l1 * t1 + l2 * t2]

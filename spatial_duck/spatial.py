@@ -1,0 +1,353 @@
+"""Operations in physical space that move no value: `reorient`, `crop`, `pad_to`, and `sample`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
+from spatial_duck.resampling.blocks import check_type, work_type
+from spatial_duck.world import check_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.geometry import Geometry
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["crop", "pad_to", "reorient", "sample"]
+
+#: Positions this close to a voxel's centre, in voxels, are on it.
+_NEAR = 1e-6
+
+_OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
+
+
+def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
+    """Bring the space axes into the nearest anatomical order and directions: a view.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        With a frame.
+    orientation : str
+        Where each space axis of the array runs to, in array-axis order, one letter each of L/R,
+        P/A and S/I: ``"RAS"`` makes the first one run to the right. As many letters as the image
+        has space axes.
+
+    Returns
+    -------
+    SpatialArray
+        Its space axes permuted among their places and flipped, nothing more; names move with their
+        axes. Oblique axes count as the nearest anatomical ones and stay oblique.
+
+    Raises
+    ------
+    FrameError
+        If the image has no frame, or the orientation is not a code that its axes can have.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> image = sd.SpatialArray(np.zeros((3, 4, 5)), frame="LPS")
+    >>> image.geometry.orientation
+    'SPL'
+    >>> turned = reorient(image, "RAS")
+    >>> turned.shape, turned.dims, turned.geometry.orientation
+    ((5, 4, 3), ('x', 'y', 'z'), 'RAS')
+    """
+    geometry = image.geometry
+    now = geometry.orientation
+    wanted = orientation.upper() if isinstance(orientation, str) else ""
+    if len(now) == 3:
+        check_frame(orientation)
+    lines = [{letter, _OPPOSITE[letter]} for letter in now]
+    if len(wanted) != len(now) or any(w not in _OPPOSITE for w in wanted) or not all(
+        any(w in line for w in wanted) for line in lines
+    ):
+        raise FrameError(
+            f"orientation must have one letter for each space axis of the image, which runs to "
+            f"{now!r}, each letter that or its opposite, in any order; got {orientation!r}"
+        )
+    places = [axis for axis, _, _ in geometry._nearest()]
+    order, flips = list(range(geometry.ndim)), [slice(None)] * geometry.ndim
+    for place, letter in zip(places, wanted, strict=True):
+        source = next(i for i, line in enumerate(lines) if letter in line)
+        order[place] = places[source]
+        if now[source] != letter:
+            flips[place] = slice(None, None, -1)
+    moved: Any = image if order == sorted(order) else np.transpose(image, order)
+    return moved[tuple(flips)] if slice(None, None, -1) in flips else moved
+
+
+def _index_box(geometry: Geometry, bounds: ArrayLike, what: str) -> Floats:
+    """Return the range of (fractional) indices along each array axis that bounds cover.
+
+    Returns
+    -------
+    ndarray of float, shape (2, ndim)
+        Infinite along plain axes and where the bounds are.
+    """
+    world = geometry.world.axes
+    values = np.array(bounds, dtype=np.float64)
+    if values.shape != (2, len(world)) or np.isnan(values).any() or (values[0] > values[1]).any():
+        raise GeometryError(
+            f"bounds must have shape (2, {len(world)}): the lowest and the highest coordinates "
+            f"along the world axes {world!r}, got {bounds!r}"
+        )
+    if geometry.lost:
+        geometry._require_positions(what)
+    inverse = np.linalg.pinv(geometry.direction * geometry.spacing)
+    box = np.tile([[-np.inf], [np.inf]], geometry.ndim)
+    with np.errstate(invalid="ignore"):
+        ends = np.nan_to_num(inverse * (values - geometry.origin)[:, None], posinf=np.inf,
+                             neginf=-np.inf)  # fmt: skip
+    box[:, list(geometry.sampled_axes)] = ends.min(axis=0).sum(-1), ends.max(axis=0).sum(-1)
+    return box
+
+
+def crop(image: SpatialArray, bounds: ArrayLike) -> SpatialArray:
+    """Cut out the part of an image that lies in a box of the world: a view.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On any backend.
+    bounds : array_like of float, shape (2, n_world)
+        Lowest and highest coordinates, as `Geometry.bounds` gives them; infinite ones set no
+        bound.
+
+    Returns
+    -------
+    SpatialArray
+        The smallest part of the grid that has all voxels whose centres lie in the box, its faces
+        included. Where the axes are oblique to the world, corners of it lie outside the box.
+
+    Raises
+    ------
+    GeometryError
+        If no voxel's centre can lie in the box, or the bounds are not valid.
+    GeometryLossError
+        If positions were lost.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> image = sd.SpatialArray(np.arange(10.0), spacing=0.5)
+    >>> crop(image, [[1.0], [2.2]]).data
+    array([2., 3., 4.])
+    """
+    geometry = image.geometry
+    box = _index_box(geometry, bounds, "crop")
+    key = []
+    for axis, n in enumerate(geometry.shape):
+        if axis not in geometry.sampled_axes:
+            key.append(slice(None))
+            continue
+        start = math.ceil(max(box[0, axis] - _NEAR, 0))
+        stop = math.floor(min(box[1, axis] + _NEAR, n - 1)) + 1
+        if stop <= start:
+            raise GeometryError(
+                f"crop: the bounds {np.asarray(bounds).tolist()} hold no voxel's centre along axis "
+                f"{axis} ({geometry.dims[axis]!r}); the image reaches over "
+                f"{geometry.bounds.tolist()}"
+            )
+        key.append(slice(start, stop))
+    return image[tuple(key)]
+
+
+def pad_to(
+    image: SpatialArray,
+    bounds: ArrayLike | None = None,
+    *,
+    shape: Sequence[int] | Mapping[str, int] | None = None,
+    fill: Any = 0,
+) -> SpatialArray:
+    """Continue the grid of an image until it covers a box of the world, or has a shape.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On any backend.
+    bounds : array_like of float, shape (2, n_world), optional
+        Lowest and highest coordinates that the voxels, to their outer edges, are to cover;
+        infinite ones ask for nothing.
+    shape : sequence of int or mapping of str to int, optional
+        Shape to reach, an entry for each sampled axis in array order or by name. Voxels are added
+        equally before and after, the odd one after.
+    fill : scalar
+        Value of the voxels that are added.
+
+    Returns
+    -------
+    SpatialArray
+        Nothing is cut away: where the image reaches further it stays as it is.
+
+    Raises
+    ------
+    GeometryError
+        If the bounds or the shape are not valid.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> pad_to(sd.SpatialArray(np.ones(3), spacing=2.0), [[-4.0], [4.0]]).data
+    array([0., 0., 1., 1., 1.])
+    """
+    geometry = image.geometry
+    if (bounds is None) == (shape is None):
+        raise TypeError("pad_to needs either bounds or shape=")
+    widths: list[tuple[int, ...]] = [(0, 0)] * geometry.ndim
+    if bounds is not None:
+        box = _index_box(geometry, bounds, "pad_to")
+        for axis in geometry.sampled_axes:
+            before = -0.5 - box[0, axis] - _NEAR
+            after = box[1, axis] - (geometry.shape[axis] - 0.5) - _NEAR
+            widths[axis] = tuple(
+                [math.ceil(max(w, 0)) if math.isfinite(w) else 0 for w in (before, after)]
+            )
+    else:
+        for axis, n in _lengths(geometry, shape).items():
+            missing = max(n - geometry.shape[axis], 0)
+            widths[axis] = (missing // 2, missing - missing // 2)
+    if not any(map(any, widths)):
+        return image
+    padded: Any = np.pad(image, widths, constant_values=fill)
+    return padded
+
+
+def _lengths(geometry: Geometry, shape: Any) -> dict[int, int]:
+    names = [geometry.dims[axis] for axis in geometry.sampled_axes]
+    if hasattr(shape, "keys"):
+        unknown = [name for name in shape if name not in names]
+        if unknown:
+            raise GeometryError(f"shape: {unknown!r} are not among the sampled axes {names!r}")
+        return {geometry.dims.index(name): int(n) for name, n in shape.items()}
+    values = tuple(shape)
+    if len(values) != len(names):
+        raise GeometryError(
+            f"shape must have an entry for each sampled axis {tuple(names)!r}, got {values!r}"
+        )
+    return {axis: int(n) for axis, n in zip(geometry.sampled_axes, values, strict=True)}
+
+
+def sample(
+    image: SpatialArray,
+    points: ArrayLike,
+    *,
+    interpolation: str = "linear",
+    fill: Any = np.nan,
+) -> Any:
+    """Return the values of an image at points of the world.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On a NumPy, CuPy, Dask or Zarr array.
+    points : array_like of float, shape (..., n_world)
+        In the image's world: its axes, units and frame.
+    interpolation : {"linear", "nearest"}
+        How values between voxels are made.
+    fill : scalar
+        Value at points outside: more than half a voxel from the outermost voxel centres, along
+        every axis. Nearer ones have the value at the edge.
+
+    Returns
+    -------
+    array, shape (*points.shape[:-1], *plain axes in array order)
+        Of the backend's kind; lazy, a Dask array, where the image is on a Dask or Zarr array.
+        Linear values are floating and not rounded. Nearest ones have the type of the image, or
+        one that can hold `fill` too: pass ``fill=0`` to keep integers.
+
+    Raises
+    ------
+    GeometryLossError
+        If positions were lost.
+    GeometryError
+        If the points do not fit the world, or the image has fewer sampled axes than the world has
+        axes and a point lies off it.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> image = sd.SpatialArray(np.arange(5.0), spacing=2.0, origin=[10.0])
+    >>> sample(image, [[11.0], [18.9], [100.0]])
+    array([0.5, 4. , nan])
+    """
+    geometry = image.geometry
+    if interpolation not in ("nearest", "linear"):
+        raise ValueError(f"interpolation must be 'nearest' or 'linear', got {interpolation!r}")
+    check_type(image.dtype, interpolation)
+    if not geometry.sampled_axes:
+        raise GeometryLossError(f"sample needs a sampled axis, and the image has none: {geometry}")
+    index = geometry.physical_to_index(points)[..., list(geometry.sampled_axes)]
+    _check_on_grid(geometry, points)
+    lengths = [geometry.shape[axis] for axis in geometry.sampled_axes]
+    inside = ((index >= -0.5) & (index < np.array(lengths) - 0.5)).all(axis=-1)
+    values = _values(image, np.where(inside[..., None], index, 0.0), lengths, interpolation)
+    plain = values.ndim - inside.ndim
+    kept = inside.reshape(*inside.shape, *[1] * plain)
+    kind = np.result_type(values.dtype, np.min_scalar_type(fill)) if fill != 0 else values.dtype
+    if kind == values.dtype and bool(inside.all()):
+        return values
+    return np.where(kept, values.astype(kind), np.asarray(fill).astype(kind))
+
+
+def _check_on_grid(geometry: Geometry, points: ArrayLike) -> None:
+    """Refuse points off the line or plane in which an image lies."""
+    if len(geometry.sampled_axes) == len(geometry.world.axes):
+        return
+    given = np.asarray(points, dtype=np.float64)
+    back = geometry.index_to_physical(geometry.physical_to_index(given))
+    apart = float(np.abs(back - given).max(initial=0.0))
+    if apart > 1e-3 * min(geometry.spacing):
+        raise GeometryError(
+            f"sample: the image has positions along {len(geometry.sampled_axes)} of "
+            f"{len(geometry.world.axes)} world axes, and a point lies {apart:.6g} off it, where "
+            "the image says nothing"
+        )
+
+
+def _values(
+    image: SpatialArray, index: Floats, lengths: Sequence[int], interpolation: str
+) -> Any:
+    """Return the values at indices that lie inside, points first and plain axes after them."""
+    data = image.data
+    if hasattr(data, "to_dask"):
+        data = data.to_dask()
+    lazy = hasattr(data, "vindex")
+    sampled = image.geometry.sampled_axes
+    order = [*sampled, *[axis for axis in range(data.ndim) if axis not in sampled]]
+    moved = data.transpose(order)
+
+    def take(chosen: Sequence[NDArray[np.intp]]) -> Any:
+        return (moved.vindex if lazy else moved)[tuple(chosen)]
+
+    top = np.array(lengths) - 1
+    if 0 in lengths:
+        shape = (*index.shape[:-1], *moved.shape[len(sampled) :])
+        return np.zeros(shape, data.dtype)
+    if interpolation == "nearest":
+        nearest = np.clip(np.floor(index + 0.5), 0, top).astype(np.intp)
+        return take([nearest[..., k] for k in range(len(lengths))])
+    clamped = np.clip(index, 0.0, top)
+    low = np.floor(clamped).astype(np.intp)
+    fraction = clamped - low
+    high = low + (fraction > 0)
+    one = work_type(np.dtype(data.dtype)).type(1)
+    plain = (1,) * (data.ndim - len(sampled))
+
+    def blend(chosen: tuple[NDArray[np.intp], ...]) -> Any:
+        k = len(chosen)
+        if k == len(lengths):
+            return take(chosen) * one
+        a, b = blend((*chosen, low[..., k])), blend((*chosen, high[..., k]))
+        return a + fraction[..., k].reshape(*fraction.shape[:-1], *plain) * (b - a)
+
+    return blend(())
