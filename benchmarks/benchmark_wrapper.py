@@ -25,7 +25,7 @@ SPACING = (2.5, 0.7, 0.7)
 ORIGIN = (-120.0, 30.5, 12.25)
 #: At most this much over bare NumPy, in µs.
 LIMIT = 2.0
-LIMIT_ORIGIN = 4.5
+LIMIT_ORIGIN = 4.5  # for a slice whose origin is then read
 
 
 class DoNothing:
@@ -108,7 +108,7 @@ def _xarray(a: Any, b: Any) -> tuple[Any, Any]:
 def _pint(a: Any, b: Any) -> tuple[Any, Any]:
     import pint
 
-    unit = pint.UnitRegistry().mm
+    unit = pint.get_application_registry().mm
     return a * unit, b * unit
 
 
@@ -137,42 +137,39 @@ PEERS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
 }
 CARRY_GEOMETRY = ("MetaTensor", "xarray")
 
-Operation = dict[str, "Callable[[Any, Any], object]"]
-
-
-def _origin(x: Any) -> object:
-    return x.origin
+Operation = dict[str, "Callable[[Any, Any, Any], object]"]
 
 
 #: What is timed; under "" for all, under a peer's name where its own spelling is another.
 OPERATIONS: dict[str, Operation] = {
-    "x + x": {"": lambda x, y: x + x},
-    "x[1:-1, ::2]": {"": lambda x, y: x[1:-1, ::2]},
-    "x[2]": {"": lambda x, y: x[2]},
+    "x + x": {"": lambda x, y, z: x + x},
+    "x + z, made apart": {"": lambda x, y, z: x + z},
+    "x[1:-1, ::2]": {"": lambda x, y, z: x[1:-1, ::2]},
+    "x[2]": {"": lambda x, y, z: x[2]},
     "x.T": {
-        "": lambda x, y: x.T,
-        "MetaTensor": lambda x, y: x.permute(2, 1, 0),  # .T of 3-D tensors is deprecated
+        "": lambda x, y, z: x.T,
+        "MetaTensor": lambda x, y, z: x.permute(2, 1, 0),  # .T of 3-D tensors is deprecated
     },
     "np.flip(x)": {
-        "": lambda x, y: np.flip(x),
-        "MetaTensor": lambda x, y: x.flip(0, 1, 2),
-        "xarray": lambda x, y: x[::-1, ::-1, ::-1],  # np.flip returns a bare array
+        "": lambda x, y, z: np.flip(x),
+        "MetaTensor": lambda x, y, z: x.flip(0, 1, 2),
+        "xarray": lambda x, y, z: x[::-1, ::-1, ::-1],  # np.flip returns a bare array
     },
     "np.sum(x, axis=1)": {
-        "": lambda x, y: np.sum(x, axis=1),
-        "MetaTensor": lambda x, y: x.sum(1),
-        "xarray": lambda x, y: x.sum("y"),
+        "": lambda x, y, z: np.sum(x, axis=1),
+        "MetaTensor": lambda x, y, z: x.sum(1),
+        "xarray": lambda x, y, z: x.sum("y"),
     },
     "np.concatenate": {
-        "": lambda x, y: np.concatenate([x, y]),
-        "MetaTensor": lambda x, y: _torch_cat(x, y),
-        "xarray": lambda x, y: _xarray_concat(x, y),
+        "": lambda x, y, z: np.concatenate([x, y]),
+        "MetaTensor": lambda x, y, z: _torch_cat(x, y),
+        "xarray": lambda x, y, z: _xarray_concat(x, y),
     },
     "x[1:-1, ::2], origin": {
-        "NumPy": lambda x, y: x[1:-1, ::2],
-        "spatial_duck": lambda x, y: x[1:-1, ::2].origin,
-        "MetaTensor": lambda x, y: x[1:-1, ::2].affine[:3, 3],
-        "xarray": lambda x, y: [x[1:-1, ::2][d].values[0] for d in ("z", "y", "x")],
+        "NumPy": lambda x, y, z: x[1:-1, ::2],
+        "spatial_duck": lambda x, y, z: x[1:-1, ::2].origin,
+        "MetaTensor": lambda x, y, z: x[1:-1, ::2].affine[:3, 3],
+        "xarray": lambda x, y, z: [x[1:-1, ::2][d].values[0] for d in ("z", "y", "x")],
     },
 }
 
@@ -185,22 +182,23 @@ def _xarray_concat(x: Any, y: Any) -> object:
     return sys.modules["xarray"].concat([x, y], "z")
 
 
-def images(peer: str) -> tuple[Any, Any]:
-    """Return a peer's two images; ImportError if it is not installed."""
+def images(peer: str) -> tuple[Any, Any, Any]:
+    """Return a peer's x, the y right after it, and a z in the place of x (or ImportError)."""
     rng = np.random.default_rng(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return PEERS[peer](rng.random(SHAPE), rng.random(SHAPE))
+        x, y = PEERS[peer](rng.random(SHAPE), rng.random(SHAPE))
+        z, _ = PEERS[peer](rng.random(SHAPE), rng.random(SHAPE))
+        return x, y, z
 
 
-def case(operation: str, peer: str, pair: tuple[Any, Any]) -> Callable[[], object] | None:
+def case(operation: str, peer: str, made: tuple[Any, Any, Any]) -> Callable[[], object] | None:
     """Return the call to time, or None where the peer has no such thing."""
     spellings = OPERATIONS[operation]
     function = spellings.get(peer, spellings.get(""))
     if function is None:
         return None
-    x, y = pair
-    return lambda: function(x, y)
+    return lambda: function(*made)
 
 
 class WrapperSuite:
@@ -222,15 +220,15 @@ class WrapperSuite:
 
 def compare() -> tuple[dict[str, dict[str, Timing]], list[str]]:
     """Time all operations of all peers that are installed; return the times and what is not."""
-    pairs, missing = {}, []
+    made, missing = {}, []
     for peer in PEERS:
         try:
-            pairs[peer] = images(peer)
+            made[peer] = images(peer)
         except ImportError:
             missing.append(peer)
     times = {}
     for operation in OPERATIONS:
-        calls = {peer: case(operation, peer, pair) for peer, pair in pairs.items()}
+        calls = {peer: case(operation, peer, three) for peer, three in made.items()}
         times[operation] = measure({p: c for p, c in calls.items() if c is not None})
     return times, missing
 

@@ -30,8 +30,9 @@ PUBLIC_MODULES = [m for m in MODULES if not any(p.startswith("_") for p in m.spl
 PROMISED = {
     "": """
         SpatialArray SpatialImage Geometry World Transform Affine asarray read write
-        from_simpleitk to_simpleitk from_nibabel to_nibabel from_xarray to_xarray resample reorient crop pad_to sample pyramid testing
-        config errors SpatialDuckError GeometryError GeometryMismatchError GeometryLossError
+        from_simpleitk to_simpleitk from_nibabel to_nibabel from_xarray to_xarray
+        resample reorient crop pad_to sample pyramid testing config errors
+        SpatialDuckError GeometryError GeometryMismatchError GeometryLossError
         FrameError FormatError UnsafeInputError""",
     "SpatialArray": """
         data geometry spacing origin direction affine dims world frame attrs shape dtype ndim size
