@@ -46,6 +46,18 @@ def _at_least(ndim: int) -> Callable[..., Any]:
     return at_least
 
 
+def _moveaxis(a: ZarrView, source: Any, destination: Any) -> ZarrView:
+    from_axes, to_axes = normalize_axes(source, a.ndim), normalize_axes(destination, a.ndim)
+    if len(from_axes) != len(to_axes):
+        raise ValueError(
+            "`source` and `destination` arguments must have the same number of elements"
+        )
+    order = [i for i in range(a.ndim) if i not in from_axes]
+    for to, axis in sorted(zip(to_axes, from_axes, strict=True)):
+        order.insert(to, axis)
+    return a.transpose(order)
+
+
 def _rot90(m: ZarrView, k: int = 1, axes: Sequence[int] = (0, 1)) -> ZarrView:
     first, second = normalize_axes(tuple(axes), m.ndim)
     turned = m.swapaxes(first, second) if k % 2 else m
@@ -83,11 +95,12 @@ MOVES: dict[Any, Callable[..., Any]] = {
     np.atleast_1d: _at_least(1),
     np.atleast_2d: _at_least(2),
     np.atleast_3d: _at_least(3),
+    np.moveaxis: _moveaxis,
     np.rot90: _rot90,
     np.flipud: _flipper(0),
     np.fliplr: _flipper(1),
 }
 
 #: Functions that NumPy makes of indexing and transposition alone, and that run as they are.
-_COMPOSED: tuple[Any, ...] = (np.flip, np.moveaxis, np.rollaxis)
+_COMPOSED: tuple[Any, ...] = (np.flip, np.rollaxis)
 MOVES |= {f: f.__wrapped__ for f in _COMPOSED}

@@ -138,6 +138,7 @@ MOVES = [
     np.fliplr,
     *[lambda a, k=k: np.rot90(a, k, (2, 0)) for k in range(4)],
     lambda a: np.moveaxis(a, 0, -1),
+    lambda a: np.moveaxis(a, (0, -1), (1, 0)),
     lambda a: np.rollaxis(a, 2),
     lambda a: np.swapaxes(a, 0, 2),
     lambda a: np.expand_dims(a, (0, -1)),
