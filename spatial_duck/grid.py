@@ -78,7 +78,7 @@ def step_axis(name: str | None, step: Vector) -> Axis:
     """Make the axis along which one index step moves by the vector `step`; plain if that is 0."""
     length = hypot(*step)
     if length == 0.0:
-        return PLAIN
+        return Axis(name)
     return _axis(name, length, tuple([s / length for s in step]))
 
 
@@ -224,9 +224,8 @@ class Grid:
         walked = walk(self._shape, keys)
         kept = self[walked.basic]
         taken = {a: self._axes[a] for a in walked.taken}
-        lost_along = [
-            any(varies[d] for varies in walked.varying.values()) for d in range(len(walked.block))
-        ]
+        # For each new axis, the function that lost the positions along it, if any.
+        lost_along = [self._lost_along(walked, d, function) for d in range(len(walked.block))]
         origin = kept._origin
         for a, old in taken.items():
             if old.spacing is None:
@@ -235,16 +234,13 @@ class Grid:
                 note_loss(function, a, old.name)
                 origin = shifted(origin, old, (self._shape[a] - 1) / 2)
                 continue
-            middle = sum(
-                step * (n - 1) / 2
-                for step, n, lost in zip(walked.steps[a], walked.block, lost_along, strict=True)
-                if lost
-            )
+            middle = 0.0
+            for step, n, lost in zip(walked.steps[a], walked.block, lost_along, strict=True):
+                if lost and step and n > 1:
+                    note_loss(function, a, old.name)
+                    middle += step * (n - 1) / 2
             origin = shifted(origin, old, walked.starts[a] + middle)
-        new_axes = [
-            self._lost_axis(walked, d, function) if lost else self._walked_axis(walked, d)
-            for d, lost in enumerate(lost_along)
-        ]
+        new_axes = [self._new_axis(walked, d, lost) for d, lost in enumerate(lost_along)]
         # The taken axes stand in `basic` as full slices: find them again in the result.
         held, i = [], 0
         for n, k in enumerate(walked.basic):
@@ -258,33 +254,33 @@ class Grid:
         axes[walked.place : walked.place] = new_axes
         return self._with(tuple(shape), unique_names(axes), origin)
 
-    def _lost_axis(self, walked: Walk, d: int, function: str) -> Axis:
-        """Make the axis `d` of an irregular index."""
-        irregular = [a for a in walked.varying if walked.varying[a][d]]
-        # It is still that axis where nothing else moves along it and it was not cut into several.
-        alone = len(irregular) == 1 and not any(walked.steps[a][d] for a in walked.even)
-        alone = alone and sum(walked.varying[irregular[0]]) == 1
-        name = self._axes[irregular[0]].name if alone else None
-        if any(self._axes[a].spacing is not None for a in irregular):
-            return Axis(name, None, None, function)
-        return Axis(name, None, None, next((self._axes[a].lost for a in irregular), None))
+    def _lost_along(self, walked: Walk, d: int, function: str) -> str | None:
+        """Return the function that loses the positions along axis `d` of an advanced index."""
+        irregular = [self._axes[a] for a in walked.varying if walked.varying[a][d]]
+        if any(axis.spacing is not None for axis in irregular):
+            return function
+        moving = [self._axes[a] for a in walked.taken if a in walked.even and walked.steps[a][d]]
+        return next((axis.lost for axis in (*irregular, *moving) if axis.lost), None)
 
-    def _walked_axis(self, walked: Walk, d: int) -> Axis:
-        """Make the axis `d` of an index that walks the grid evenly: possibly along a diagonal."""
+    def _new_axis(self, walked: Walk, d: int, lost: str | None) -> Axis:
+        """Make the axis `d` of an advanced index: possibly along a diagonal."""
+        irregular = [a for a in walked.varying if walked.varying[a][d]]
         moving = [a for a in walked.taken if a in walked.even and walked.steps[a][d]]
-        if not moving:
-            return PLAIN  # the same voxels again, in the same place
-        if len(moving) == 1:
-            return _strided(self._axes[moving[0]], walked.steps[moving[0]][d])
-        lost = next((self._axes[a].lost for a in moving if self._axes[a].lost), None)
+        name = None
+        if len(irregular) + len(moving) == 1:
+            # The axis is still the one that moves along it, unless it was cut into several.
+            a = (irregular or moving)[0]
+            name = self._axes[a].name if not irregular or sum(walked.varying[a]) == 1 else None
         if lost:
-            return Axis(None, None, None, lost)
+            return Axis(name, None, None, lost)
+        sampled = [a for a in moving if self._axes[a].spacing is not None]
+        if len(sampled) == 1:
+            return _strided(self._axes[sampled[0]], walked.steps[sampled[0]][d])._replace(name=name)
         step = [0.0] * len(self._origin)
-        for a in moving:
-            if self._axes[a].spacing is not None:
-                far = shifted(self._origin, self._axes[a], walked.steps[a][d])
-                step = [s + f - o for s, f, o in zip(step, far, self._origin, strict=True)]
-        return step_axis(None, tuple(step))
+        for a in sampled:
+            far = shifted(self._origin, self._axes[a], walked.steps[a][d])
+            step = [s + f - o for s, f, o in zip(step, far, self._origin, strict=True)]
+        return step_axis(name, tuple(step))
 
     # --- movements ------------------------------------------------------------------------
 

@@ -267,6 +267,14 @@ def _gap(
     if 0 in a._shape or 0 in b._shape:
         return None  # there is no voxel
     limit = current().tolerance if tolerance is None else tolerance
+    if len(free) == 1 and all([a._axes[i] == b._axes[i] for i in shared]):
+        # What a reduction or a slice of one image leaves: seen without arrays, in a tenth of the
+        # time. It counts only where it lies as exactly as arithmetic can tell.
+        way = [q - p for p, q in zip(a._origin, b._origin, strict=True)]
+        column, spacing = free[0].column or (), free[0].spacing or 0.0
+        length = sum([w * c for w, c in zip(way, column, strict=True)])
+        if max([abs(w - length * c) for w, c in zip(way, column, strict=True)]) < 1e-9 * spacing:
+            return None
     axes = [i for i in shared if a._axes[i].spacing is not None and a._shape[i] > 1]
     apart = np.subtract(b._origin, a._origin)
     # How far the partners have drifted apart at the far end of each axis.

@@ -149,6 +149,14 @@ def test_a_diagonal_walk_over_a_lost_axis_is_lost():
     assert g[[0, 1, 2], [0, 1, 2]].lost == {0: "sort"}
 
 
+def test_plain_axes_are_shuffled_without_loss():
+    g = Geometry((3, 4), dims=("c", "x"), spacing=2)
+    assert g[[0, 2, 1]] == g
+    walk = g[[0, 2, 1, 0], [0, 1, 2, 3]]
+    assert not walk.lost
+    assert walk.spacing.tolist() == [2]
+
+
 BAD_KEYS = [
     (4, IndexError), (-5, IndexError), ((0, 0, 0), IndexError), ((0, 0, ...), None),
     ((..., 0, ...), IndexError), (1.5, IndexError), ("x", IndexError), ([0.5], IndexError),
