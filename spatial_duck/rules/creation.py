@@ -13,7 +13,7 @@ import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.grid import PLAIN
-from spatial_duck.rules._rule import CREATES, only, rule, shape_of, together
+from spatial_duck.rules._rule import CREATES, only, rule, shape_of, together, unplaced
 
 __all__: list[str] = []
 
@@ -265,7 +265,7 @@ def _logspace(
 @rule("derives", np.meshgrid)
 def _meshgrid(
     *xi: Any, copy: Any = True, sparse: Any = False, indexing: Any = "xy"
-) -> list[Geometry | None]:
+) -> list[Geometry]:
     order = list(range(len(xi)))
     if indexing == "xy" and len(xi) > 1:
         order[:2] = 1, 0
@@ -275,20 +275,21 @@ def _meshgrid(
     return [_open(x, order[n], lengths, sparse, "meshgrid") for n, x in enumerate(xi)]
 
 
-def _open(x: Any, place: int, lengths: list[int], sparse: bool, function: str) -> Geometry | None:
+def _open(x: Any, place: int, lengths: list[int], sparse: bool, function: str) -> Geometry:
     if not isinstance(x, Geometry):
-        return None
+        own = [n if k == place else 1 for k, n in enumerate(lengths)]
+        return unplaced(own if sparse else lengths)
     line = x if x.ndim == 1 else x.reshape((lengths[place],), function)
     grid = line[(None,) * place + (slice(None),) + (None,) * (len(lengths) - place - 1)]
     return grid if sparse else grid.broadcast_to(lengths)
 
 
 @rule("plain", np.ix_)
-def _ix_(*args: Any) -> list[Geometry | None]:
-    found: list[Geometry | None] = []
+def _ix_(*args: Any) -> list[Geometry]:
+    found: list[Geometry] = []
     for n, a in enumerate(args):
         if not isinstance(a, Geometry):
-            found.append(None)
+            found.append(unplaced([float("nan") if k == n else 1 for k in range(len(args))]))  # type: ignore[misc]
             continue
         # Indices, not voxels: how many there are depends on the values of a mask.
         lost = a.lose(0, "ix_", shape=(float("nan"),))  # type: ignore[arg-type]

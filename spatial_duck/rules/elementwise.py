@@ -186,7 +186,7 @@ def _partition(
 @rule("keeps", np.lexsort)
 def _lexsort(keys: Any, axis: Any = -1) -> Geometry | None:
     if isinstance(keys, Geometry):
-        return keys[0]
+        return keys.reduce(0)
     return _all_together("lexsort", *keys)
 
 
@@ -304,7 +304,7 @@ def _ravel_multi_index(
     multi_index: Any, dims: Any, mode: Any = "raise", order: Any = "C"
 ) -> Geometry | None:
     if isinstance(multi_index, Geometry):
-        return multi_index[0]
+        return multi_index.reduce(0)
     return _all_together("ravel_multi_index", *multi_index)
 
 

@@ -20,7 +20,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.grid import PLAIN, normalize_axis
 from spatial_duck.rules._rule import NO, UNKNOWN, geometries, rule, shape_of, together
 from spatial_duck.rules.moves import flat
-from spatial_duck.rules.ufuncs import METHODS
+from spatial_duck.rules.ufuncs import outer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -226,19 +226,19 @@ def _inner(a: Any, b: Any, /) -> Geometry:
     return _product("inner", a, b, (-1,), (-1,))
 
 
-def _outer_of(a: Any, b: Any) -> Any:
+def _outer_of(a: Any, b: Any) -> Geometry | None:
     lines = [flat(x, "outer") if isinstance(x, Geometry) else np.empty(math.prod(shape_of(x)), bool)
              for x in (a, b)]  # fmt: skip
-    return METHODS["outer"](np.multiply, tuple(lines), {})
+    return outer("outer", *lines)
 
 
 @rule("plain", np.outer)
 def _outer(a: Any, b: Any, out: Any = None) -> Geometry | None:
-    return _outer_of(a, b) if geometries(a, b) else None
+    return _outer_of(a, b)
 
 
 @rule("plain", np.linalg.outer)
-def _linalg_outer(x1: Any, x2: Any, /) -> Geometry:
+def _linalg_outer(x1: Any, x2: Any, /) -> Geometry | None:
     return _outer_of(x1, x2)
 
 

@@ -13,12 +13,14 @@ from spatial_duck.grid import PLAIN, normalize_axis
 from spatial_duck.rules._rule import (
     NO,
     UNKNOWN,
+    across,
     indexed,
     named,
     only,
     rule,
     shape_of,
     together,
+    unplaced,
     values,
 )
 
@@ -131,7 +133,10 @@ def at_least(a: Any, ndim: int) -> Any:
 
 
 def _each(arys: tuple[Any, ...], ndim: int) -> Any:
-    found = [at_least(a, ndim) if isinstance(a, Geometry) else None for a in arys]
+    found = [
+        at_least(a, ndim) if isinstance(a, Geometry) else unplaced(at_least(shape_of(a), ndim))
+        for a in arys
+    ]
     return found[0] if len(found) == 1 else found
 
 
@@ -157,7 +162,10 @@ def _broadcast_to(array: Geometry, shape: Any, subok: Any = False) -> Geometry:
 
 @rule("moves", np.broadcast_arrays)
 def _broadcast_arrays(*args: Any, subok: Any = False) -> Any:
-    return [together("broadcast_arrays", *args)] * len(args)
+    shape = together("broadcast_arrays", *args).shape
+    return [
+        a.broadcast_to(shape) if isinstance(a, Geometry) else unplaced(shape) for a in args
+    ]
 
 
 @rule("moves", np.reshape)
@@ -291,9 +299,13 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Geometry:
 
 
 @rule("moves", np.compress)
-def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Geometry | None:
+def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
     if not isinstance(a, Geometry):
-        return values("compress", condition, (UNKNOWN,)) if axis is None else None
+        if not isinstance(condition, Geometry):
+            return None
+        shape = (math.prod(shape_of(a)),) if axis is None else shape_of(a)
+        i = 0 if axis is None else normalize_axis(axis, len(shape))
+        return values("compress", condition, (*shape[:i], UNKNOWN, *shape[i + 1 :]))
     if axis is None:
         a, axis = flat(a, "compress"), 0
     i = normalize_axis(axis, a.ndim)

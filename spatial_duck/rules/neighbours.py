@@ -48,9 +48,7 @@ def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Geometry | N
 def _filtered(function: str, a: Any, v: Any, mode: Any) -> Geometry:
     """Return the geometry of a 1-D filter: each value lies at the centre of its kernel."""
     if isinstance(a, Geometry) and isinstance(v, Geometry):
-        for g in (a, v):
-            lost = g.lose(0, function, shape=(UNKNOWN,))
-        return lost
+        return a.lose(0, function, shape=(UNKNOWN,))
     swapped = shape_of(v)[0] > shape_of(a)[0]
     image, kernel = (a, v) if isinstance(a, Geometry) else (v, a)
     n, m = image.shape[0], shape_of(kernel)[0]

@@ -55,9 +55,15 @@ def _shares_memory(a: Any, b: Any, /, max_work: Any = -1) -> None: ...
 def _einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: Any = False) -> None: ...
 
 
-@rule("plain", np.array_str, np.array_repr)
+@rule("plain", np.array_str)
 def _array_str(
     a: Any, max_line_width: Any = None, precision: Any = None, suppress_small: Any = None
+) -> None: ...
+
+
+@rule("plain", np.array_repr)
+def _array_repr(
+    arr: Any, max_line_width: Any = None, precision: Any = None, suppress_small: Any = None
 ) -> None: ...
 
 

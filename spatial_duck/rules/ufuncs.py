@@ -17,7 +17,7 @@ from spatial_duck.rules._rule import shape_of, together
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GENERALIZED", "METHODS"]
+__all__ = ["GENERALIZED", "METHODS", "outer"]
 
 Keywords = dict[str, Any]
 
@@ -69,19 +69,23 @@ def _reduceat(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> A
 
 
 def _outer(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
-    a, b = inputs[:2]
+    geometry = outer(f"{ufunc.__name__}.outer", *inputs[:2])
+    return None if geometry is None else _outputs(ufunc, geometry)
+
+
+def outer(function: str, a: Any, b: Any) -> Geometry | None:
+    """Return the geometry of each value of an array with each of another."""
     shape = (*shape_of(a), *shape_of(b))
     n, m = len(shape_of(a)), len(shape_of(b))
     if isinstance(a, Geometry):
         # The axes of a second image are the same places again: they cannot be sampled twice.
-        function = f"{ufunc.__name__}.outer"
         second: list[Axis] = [Axis()] * m
         if isinstance(b, Geometry):
             lost = b.lose(None, function)
             second = [axis._replace(name=None) for axis in lost._axes]
-        return _outputs(ufunc, a._with(shape, (*a._axes, *second), a._origin))
+        return a._with(shape, (*a._axes, *second), a._origin)
     if isinstance(b, Geometry):
-        return _outputs(ufunc, b.expand_dims(tuple(range(n))).broadcast_to(shape))
+        return b.expand_dims(tuple(range(n))).broadcast_to(shape)
     return None
 
 
