@@ -1,0 +1,300 @@
+"""What keeps reading and writing safe: bounds before allocation, confined paths, whole files.
+
+Nothing here knows a format. Readers call `check_size` before they allocate, `confined` before they
+open a file that a header names, and `read_stream` to decompress no further than was declared.
+Writers write inside `published`, so that a target is complete or not there at all.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+import shutil
+import tempfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from spatial_duck.errors import FormatError, UnsafeInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "ZlibFile",
+    "available_memory",
+    "check_memory",
+    "check_size",
+    "confined",
+    "count_bytes",
+    "map_raw",
+    "open_stream",
+    "published",
+    "read_stream",
+]
+
+#: The highest ratio that each compressor can reach: more was declared than can be there.
+_HIGHEST_RATIO = {"gzip": 1032, "zlib": 1032, "bzip2": 50_000_000}
+
+#: Bytes that may follow the declared data (padding) before a file counts as malformed.
+_TRAILING = 1 << 20
+
+
+def available_memory() -> int | None:
+    """Return the bytes of memory that a new array could take, or None where that is unknown."""
+    try:
+        with Path("/proc/meminfo").open(encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def count_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
+    """Return the bytes of an array, in Python's unbounded integers."""
+    total = dtype.itemsize
+    for n in shape:
+        if n < 0:
+            raise FormatError(f"shape must hold lengths of 0 or more, got {tuple(shape)}")
+        total *= int(n)
+    return total
+
+
+def check_memory(path: object, needed: int) -> None:
+    """Refuse to allocate more bytes than there is memory for.
+
+    Raises
+    ------
+    UnsafeInputError
+        If there is not enough.
+    """
+    there = available_memory()
+    if there is not None and needed > there:
+        raise UnsafeInputError(
+            f"{path}: the header declares {needed:,} bytes of voxels and {there:,} bytes of memory "
+            "are available; open it with lazy=True where the format can, or on a larger machine"
+        )
+
+
+def check_size(path: Path, needed: int, offset: int = 0, compression: str | None = None) -> None:
+    """Check that a file can hold the voxels that its header declares.
+
+    Parameters
+    ----------
+    path : Path
+        The file that holds the voxels.
+    needed : int
+        Bytes of voxels, uncompressed.
+    offset : int, optional
+        Where they begin.
+    compression : {"gzip", "zlib", "bzip2"}, optional
+        How they are compressed; then the highest ratio that is possible decides.
+
+    Raises
+    ------
+    FormatError
+        If the file is too short.
+    """
+    there = path.stat().st_size - offset
+    if compression is None:
+        if offset < 0 or needed > there:
+            raise FormatError(
+                f"{path}: the header declares {needed:,} bytes of voxels from byte {offset:,}, and "
+                f"the file holds {max(there, 0):,} there; it is truncated or its header is wrong"
+            )
+    elif needed > max(there, 0) * _HIGHEST_RATIO[compression]:
+        raise UnsafeInputError(
+            f"{path}: the header declares {needed:,} bytes of voxels, more than {max(there, 0):,} "
+            f"bytes of {compression} can hold; it is truncated or its header is wrong"
+        )
+
+
+def confined(header: Path, name: str, *, anywhere: bool = False) -> Path:
+    """Return the path of a data file that a header names, inside the header's own directory.
+
+    Parameters
+    ----------
+    header : Path
+        The header's path.
+    name : str
+        What the header says.
+    anywhere : bool, optional
+        Allow any place.
+
+    Raises
+    ------
+    UnsafeInputError
+        If the file lies elsewhere, with symbolic links resolved.
+    FormatError
+        If there is no such file.
+    """
+    folder = header.resolve().parent
+    try:
+        path = (folder / name).resolve()
+        inside = path.is_relative_to(folder)
+        there = path.is_file()
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{header}: its data file {name!r} is not a valid path") from error
+    if not inside and not anywhere:
+        raise UnsafeInputError(
+            f"{header}: its data file {name!r} lies outside the header's own directory; if you "
+            "trust the header, allow it with data_anywhere=True"
+        )
+    if not there:
+        raise FormatError(f"{header}: its data file {name!r} is not there")
+    return path
+
+
+def map_raw(
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int
+) -> NDArray[Any]:
+    """Return the voxels of a raw file, mapped: nothing is read yet, and changes stay in memory."""
+    check_size(path, count_bytes(shape, dtype), offset)
+    if 0 in shape:
+        return np.zeros(shape, dtype)
+    mapped = np.memmap(path, dtype=dtype, mode="c", offset=offset, shape=shape, order="C")
+    return np.asarray(mapped)
+
+
+class ZlibFile:
+    """A readable stream of one zlib stream inside a file, as MetaImage has it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._inflate, self._ready = file, zlib.decompressobj(), b""
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes; empty at the end, whose checksum is then verified."""
+        while not self._ready and not self._inflate.eof:
+            compressed = self._inflate.unconsumed_tail or self._file.read(1 << 16)
+            # With no input left, the decompressor may still hold output that the limit cut off.
+            self._ready = self._inflate.decompress(compressed, 1 << 20)
+            if not compressed and not self._ready and not self._inflate.eof:
+                raise EOFError("the zlib stream ends early")
+        out, self._ready = self._ready[:size], self._ready[size:]
+        return out
+
+
+@contextmanager
+def open_stream(path: Path, offset: int, compression: str | None) -> Iterator[Any]:
+    """Open a file at an offset, decompressing from there on.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    offset : int
+        Bytes to skip before the (compressed) data.
+    compression : {"gzip", "zlib", "bzip2"} or None
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        if compression == "gzip":
+            yield gzip.GzipFile(fileobj=file, mode="rb")
+        elif compression == "bzip2":
+            yield bz2.BZ2File(file, "rb")
+        else:
+            yield ZlibFile(file) if compression == "zlib" else file
+
+
+def read_stream(
+    stream: Any, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """Read the voxels of a stream into a new array, and go on to its end so that it is verified.
+
+    Parameters
+    ----------
+    stream
+        Has ``read(size)``; positioned at the first voxel.
+    path : Path
+        For messages.
+    dtype, shape
+        What is declared; the slowest axis first.
+
+    Raises
+    ------
+    FormatError
+        If it ends early, its checksum is wrong, or far more follows than was declared.
+    UnsafeInputError
+        If there is no memory for it.
+    """
+    needed = count_bytes(shape, dtype)
+    check_memory(path, needed)
+    out = np.empty(shape, dtype)
+    flat = memoryview(out.reshape(-1).view(np.uint8)) if needed else memoryview(b"")
+    done = 0
+    try:
+        while done < needed:
+            piece = stream.read(min(needed - done, 1 << 22))
+            if not piece:
+                raise EOFError(f"it ends after {done:,} of {needed:,} bytes of voxels")
+            flat[done : done + len(piece)] = piece
+            done += len(piece)
+        rest = 0
+        while (piece := stream.read(1 << 16)) and rest <= _TRAILING:
+            rest += len(piece)
+    except (EOFError, OSError, zlib.error) as error:
+        raise FormatError(f"{path}: its compressed voxels cannot be read: {error}") from error
+    if rest > _TRAILING:
+        raise FormatError(
+            f"{path}: more than {_TRAILING:,} bytes follow the {needed:,} bytes of voxels that the "
+            "header declares; its header is wrong"
+        )
+    return out
+
+
+@contextmanager
+def published(
+    path: str | os.PathLike[str], *, overwrite: bool = False, directory: bool = False
+) -> Iterator[Path]:
+    """Give a temporary sibling to write into, and rename it to `path` when all went well.
+
+    Parameters
+    ----------
+    path : path
+        The target.
+    overwrite : bool, optional
+        Replace a target that is there. It stays as it is until the new one is complete.
+    directory : bool, optional
+        The target is a directory.
+
+    Raises
+    ------
+    FileExistsError
+        If the target is there and `overwrite` is false.
+    """
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} is there already; replace it with overwrite=True")
+    if target.exists() and target.is_dir() != directory:
+        raise FileExistsError(f"{target} is a {'file' if directory else 'directory'}; remove it")
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    # The name inside keeps its suffix, so that libraries that look at names find their format.
+    fresh = folder / target.name
+    try:
+        yield fresh
+        if target.is_dir():
+            old = folder / "old"
+            target.rename(old)
+            try:
+                fresh.rename(target)
+            except OSError:
+                old.rename(target)
+                raise
+        else:
+            if not directory:
+                with fresh.open("rb") as file:
+                    os.fsync(file.fileno())
+            fresh.replace(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,133 @@
+"""What a reader makes of a file before it reads voxels, and how writers stream voxels out.
+
+A format's module has ``open_source(path, **options) -> Source`` and
+``write_image(path, image, **options)``; `Source` holds all that a header says and a function that
+loads the voxels.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from spatial_duck.errors import missing_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.geometry import Geometry
+
+__all__ = ["Progress", "Source", "delayed_array", "reporter", "slabs", "write_voxels"]
+
+#: Bytes of voxels that a writer holds at once, at least one row of them.
+SLAB_BYTES = 1 << 26
+
+
+class Progress(Protocol):
+    """What long work calls as it goes on."""
+
+    def __call__(self, done: int, total: int, /) -> Any:
+        """Take the bytes that are done and the bytes in all."""
+
+
+class Source(NamedTuple):
+    """An opened file whose voxels have not been read.
+
+    Attributes
+    ----------
+    format : str
+        Name of the format.
+    geometry : Geometry
+        Of the image.
+    dtype : dtype
+        Of the voxels as they will be read.
+    attrs : dict
+        Header fields that have no place in the geometry, under the format's name.
+    load : callable
+        ``load(lazy)`` returns the voxels. `lazy` None: mapped or chunked where that costs nothing,
+        else in memory; True: never read before asked; False: in memory.
+    levels : int
+        Number of resolutions in the file.
+    """
+
+    format: str
+    geometry: Geometry
+    dtype: np.dtype[Any]
+    attrs: dict[str, Any]
+    load: Callable[[bool | None], Any]
+    levels: int = 1
+
+
+def delayed_array(
+    load: Callable[[], NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Any:
+    """Return a Dask array of one chunk that is loaded when it is computed."""
+    try:
+        import dask
+        import dask.array
+    except ImportError:
+        raise missing_extra("dask", "dask", "Reading with lazy=True") from None
+    return dask.array.from_delayed(dask.delayed(load)(), shape, dtype)
+
+
+def slabs(data: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Yield all voxels in the order of memory, slowest axis first, some at a time.
+
+    Parameters
+    ----------
+    data : array
+        Any backend that NumPy can read.
+    dtype : dtype
+        Of the slabs.
+    """
+    shape = tuple(data.shape)
+    if 0 in shape:
+        return
+    axis, row = 0, dtype.itemsize
+    for n in shape[1:]:
+        row *= n
+    # Axes before `axis` are walked one by one, so that a slab never exceeds the budget by much.
+    while row > SLAB_BYTES and axis < len(shape) - 1:
+        axis += 1
+        row //= shape[axis]
+    step = max(1, SLAB_BYTES // max(row, 1))
+    chunks = getattr(data, "chunks", None)
+    if chunks and axis < len(chunks) and isinstance(chunks[axis], tuple) and chunks[axis]:
+        step = max(1, round(step / chunks[axis][0])) * chunks[axis][0]
+    for outer in np.ndindex(shape[:axis]):
+        for start in range(0, shape[axis] if shape else 1, step):
+            key = (*outer, slice(start, start + step)) if shape else ()
+            part = data[key]
+            yield np.ascontiguousarray(np.asarray(part), dtype=dtype)
+
+
+def write_voxels(
+    write: Callable[[Any], Any], data: Any, dtype: np.dtype[Any], progress: Any = None
+) -> None:
+    """Write all voxels through `write`, slowest axis first, telling `progress`."""
+    total = dtype.itemsize * int(np.prod(data.shape, dtype=object))
+    report, done = reporter(progress), 0
+    for slab in slabs(data, dtype):
+        write(slab.reshape(-1).view(np.uint8).data)
+        done += slab.nbytes
+        report(done, total)
+
+
+def reporter(progress: bool | Progress | None) -> Progress:
+    """Return what to call with (done, total): the caller's, a line on stderr, or nothing."""
+    if callable(progress):
+        return progress
+
+    def silent(done: int, total: int, /) -> None:
+        pass
+
+    def line(done: int, total: int, /) -> None:
+        end = "\n" if done >= total else ""
+        sys.stderr.write(f"\r{100 * done // max(total, 1):3d}% of {total:,} bytes{end}")
+        sys.stderr.flush()
+
+    return line if progress else silent
