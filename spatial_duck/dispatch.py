@@ -7,7 +7,7 @@ neither fail nor lose anything run only when the geometry is first asked for.
 
 from __future__ import annotations
 
-from types import EllipsisType
+from types import EllipsisType, FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["Dispatching"]
 
 _new = object.__new__
-_FUNCTION = type(lambda: None)
 
 #: Arguments of these types can neither change later nor hold an image.
 _CONSTANTS = frozenset({int, float, bool, complex, str, type(None), slice, EllipsisType, type})
+#: Arguments of these types are in memory.
+_IN_MEMORY = frozenset({*_CONSTANTS, np.ndarray})
 #: Operands of these types have no place: beside them an image keeps its own.
 _PLAIN_OPERANDS = frozenset(
     {np.ndarray, int, float, bool, complex, np.float64, np.float32, np.int64, np.bool_}
@@ -236,7 +237,7 @@ class Dispatching:
                     if value.__class__ not in _CONSTANTS and not _is_constant(value):
                         break
                 else:
-                    data = _run(image._data, func, (image._data, *rest), kwargs)
+                    data = _run(func, (image._data, *rest), kwargs)
                     if getattr(data, "ndim", 0) == 0:
                         return data
                     return cls._wrap(
@@ -262,7 +263,10 @@ class Dispatching:
             else:
                 if grids and bare[0].__class__ is np.ndarray and not attrs:
                     geometry = rule.geometry(grids, *args[1:])
-                    return cls._dress(func(bare, *args[1:]), geometry, args[0])
+                    result = func(bare, *args[1:])
+                    if geometry.__class__ is Geometry and geometry._shape == result.shape:
+                        return cls._wrap(result, geometry)
+                    return cls._dress(result, geometry, args[0])
         return cls._call_general(func, rule, args, kwargs)
 
     @classmethod
@@ -279,10 +283,10 @@ class Dispatching:
                 out = out[0]
             if out is not None:
                 check_out(getattr(func, "__name__", "function"), geometry, out)
-            result = _run(images[0]._data, func, data_args, data_kwargs)
+            result = _run(func, data_args, data_kwargs)
             return cls._dress(result, geometry, images) if out is None else out
         geometry = rule.geometry(*geometry_args)
-        result = _run(images[0]._data, func, data_args, kwargs)
+        result = _run(func, data_args, kwargs)
         return cls._dress(result, geometry, images)
 
     @classmethod
@@ -300,7 +304,7 @@ class Dispatching:
             return new
         if geometry is None:
             return result
-        if geometry.__class__ is _FUNCTION:
+        if geometry.__class__ is FunctionType:
             return cls._dress(result, geometry(result, *[i._data for i in images]), images, out)
         if isinstance(result, list | tuple):
             outs = out if isinstance(out, tuple) else (None,) * len(result)
@@ -338,7 +342,7 @@ class Dispatching:
         if outs:
             check_out(ufunc.__name__, geometry, outs)
         call = ufunc if method == "__call__" else getattr(ufunc, method)
-        result = _run(images[0]._data, call, data, data_kwargs)
+        result = _run(call, data, data_kwargs)
         if outs and ufunc.nout == 1:
             return outs[0]
         return self._dress(result, geometry, images, outs or None)
@@ -348,7 +352,7 @@ class Dispatching:
         cls = self.__class__
         first = inputs[0]
         if len(inputs) == 1:
-            image, data = first, _run(first._data, ufunc, (first._data,), {})
+            image, data = first, _run(ufunc, (first._data,), {})
             geometry = image._geometry
             attrs = image._attrs and image._attrs.copy()
         elif len(inputs) == 2:
@@ -357,7 +361,7 @@ class Dispatching:
                 geometry = first._geometry
                 if geometry is not second._geometry:
                     geometry = mixing.broadcast(ufunc.__name__, (first.geometry, second.geometry))
-                data = _run(first._data, ufunc, (first._data, second._data), {})
+                data = _run(ufunc, (first._data, second._data), {})
                 attrs = common_attrs([first, second])
                 if geometry.__class__ is not tuple:
                     geometry = _fitted(geometry, data)  # type: ignore[arg-type]
@@ -366,7 +370,7 @@ class Dispatching:
                 if other.__class__ not in _PLAIN_OPERANDS:
                     return None
                 operands = (image._data, other) if image is first else (other, image._data)
-                data = _run(image._data, ufunc, operands, {})
+                data = _run(ufunc, operands, {})
                 geometry = image._geometry
                 attrs = image._attrs and image._attrs.copy()
                 if data.shape != image._data.shape:
@@ -385,15 +389,28 @@ def _is_constant(value: Any) -> bool:
     return isinstance(value, type | np.dtype | np.generic) or value is np._NoValue  # type: ignore[attr-defined]
 
 
-def _run(data: Any, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-    """Call a function on bare arrays, `data` among them.
+def _run(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call a function on bare arrays: NumPy's in memory, others as their backend does it.
 
-    NumPy finds the way to backends that take part in its protocols; the others are called through
-    the array API.
+    NumPy finds the way to most backends by itself. They decide all the same, because some would
+    compute or copy for a function that they do not have.
     """
-    if data.__class__ is np.ndarray or hasattr(data, "__array_function__"):
+    if _in_memory(args) and (not kwargs or _in_memory(kwargs.values())):
         return func(*args, **kwargs)
     return backends.call(func, args, kwargs)
+
+
+def _in_memory(values: Any) -> bool:
+    """Tell whether arguments are NumPy's arrays and constants, at the first look."""
+    for value in values:
+        cls = value.__class__
+        if cls in _IN_MEMORY:
+            continue
+        if (cls is list or cls is tuple) and _in_memory(value):
+            continue
+        if not _is_constant(value):
+            return False
+    return True
 
 
 def _is_field(key: Any) -> bool:

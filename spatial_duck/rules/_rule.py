@@ -56,7 +56,7 @@ Kind = Literal["moves", "keeps", "derives", "plain", "refuses"]
 #: A length that only computing can tell.
 UNKNOWN: Any = float("nan")
 #: NumPy's default of parameters that may be left out.
-NO: Any = np._NoValue  # type: ignore[attr-defined]
+NO: Any = np._NoValue
 
 
 class Rule(NamedTuple):
@@ -219,9 +219,7 @@ def unplaced(shape: Sequence[int]) -> Geometry:
     return Geometry(tuple(shape), dims=(None,) * len(tuple(shape)))
 
 
-def values(
-    function: str, source: Geometry, *shapes: Sequence[int], axes: Any = None
-) -> Any:
+def values(function: str, source: Geometry, *shapes: Sequence[int], axes: Any = None) -> Any:
     """Return the geometry of results that hold values of an image and no longer its voxels.
 
     Parameters
@@ -245,7 +243,9 @@ def values(
             note_loss(function, i, source._axes[i].name)
     made = tuple(
         [
-            Geometry(shape, dims=(None,) * len(shape), lost=dict.fromkeys(range(len(shape)), function))
+            Geometry(
+                shape, dims=(None,) * len(shape), lost=dict.fromkeys(range(len(shape)), function)
+            )
             for shape in map(tuple, shapes)
         ]
     )

@@ -7,18 +7,21 @@ mixes with images everywhere; an image given as the object to convert stays wher
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.grid import PLAIN
-from spatial_duck.rules._rule import CREATES, only, rule, shape_of, together, unplaced
+from spatial_duck.rules._rule import CREATES, geometries, only, rule, shape_of, together, unplaced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__: list[str] = []
 
 
-def _create(*functions: Any) -> Any:
+def _create(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     CREATES.update(functions)
     return rule("plain", *functions)
 
@@ -43,8 +46,8 @@ def _full(
 
 @_create(np.eye)
 def _eye(
-    N: Any,  # noqa: N803
-    M: Any = None,  # noqa: N803
+    N: Any,
+    M: Any = None,
     k: Any = 0,
     dtype: Any = float,
     order: Any = "C",
@@ -60,8 +63,8 @@ def _identity(n: Any, dtype: Any = None, *, like: Any = None) -> None: ...
 
 @_create(np.tri)
 def _tri(
-    N: Any,  # noqa: N803
-    M: Any = None,  # noqa: N803
+    N: Any,
+    M: Any = None,
     k: Any = 0,
     dtype: Any = float,
     *,
@@ -84,7 +87,7 @@ def _arange(
 
 @_create(np.array)
 def _array(
-    object: Any,  # noqa: A002
+    object: Any,
     dtype: Any = None,
     *,
     copy: Any = True,
@@ -145,7 +148,7 @@ def _fromfile(
 
 
 @_create(np.fromiter)
-def _fromiter(iter: Any, dtype: Any, count: Any = -1, *, like: Any = None) -> None: ...  # noqa: A002
+def _fromiter(iter: Any, dtype: Any, count: Any = -1, *, like: Any = None) -> None: ...
 
 
 @_create(np.fromstring)
@@ -210,6 +213,61 @@ def _genfromtxt(
 ) -> None: ...
 
 
+# --- new arrays like another --------------------------------------------------------------
+
+
+def _like(a: Geometry, shape: Any, function: str) -> Geometry:
+    if shape is None:
+        return a
+    shape = tuple(shape) if hasattr(shape, "__len__") else (shape,)
+    return a if shape == a.shape else unplaced(shape)
+
+
+@rule("keeps", np.zeros_like, np.ones_like, deferrable=True)
+def _zeros_like(
+    a: Geometry,
+    dtype: Any = None,
+    order: Any = "K",
+    subok: Any = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
+) -> Geometry:
+    return _like(a, shape, "zeros_like")
+
+
+@rule("keeps", np.empty_like, deferrable=True)
+def _empty_like(
+    prototype: Geometry,
+    /,
+    dtype: Any = None,
+    order: Any = "K",
+    subok: Any = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
+) -> Geometry:
+    return _like(prototype, shape, "empty_like")
+
+
+@rule("keeps", np.full_like)
+def _full_like(
+    a: Geometry,
+    fill_value: Any,
+    dtype: Any = None,
+    order: Any = "K",
+    subok: Any = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
+) -> Geometry | None:
+    grid = only(a)
+    if grid is None:
+        return None
+    result = _like(grid, shape, "full_like")
+    return together("full_like", result, fill_value) if geometries(fill_value) else result
+
+
 # --- between images -----------------------------------------------------------------------
 
 
@@ -255,7 +313,7 @@ def _logspace(
     axis: Any = 0,
 ) -> Geometry:
     if np.ndim(base) or isinstance(base, Geometry):
-        start = together("logspace", *[a for a in (start, stop, base)])
+        start = together("logspace", start, stop, base)
     return _spaced("logspace", start, stop, num, axis)
 
 
@@ -294,13 +352,13 @@ def _ix_(*args: Any) -> list[Geometry]:
         # Indices, not voxels: how many there are depends on the values of a mask.
         lost = a.lose(0, "ix_", shape=(float("nan"),))  # type: ignore[arg-type]
         axes = (PLAIN,) * n + lost._axes + (PLAIN,) * (len(args) - n - 1)
-        found.append(lost._with((1,) * n + lost.shape + (1,) * (len(args) - n - 1), axes, lost._origin))
+        found.append(
+            lost._with((1,) * n + lost.shape + (1,) * (len(args) - n - 1), axes, lost._origin)
+        )
     return found
 
 
 @rule("derives", np.vander)
-def _vander(x: Geometry, N: Any = None, increasing: Any = False) -> Geometry:  # noqa: N803
+def _vander(x: Geometry, N: Any = None, increasing: Any = False) -> Geometry:
     count = x.shape[0] if N is None else operator.index(N)
     return x[:, None].resize_axis(1, count)
-
-

@@ -14,6 +14,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.grid import normalize_axis
 from spatial_duck.rules._rule import (
     NO,
+    UNKNOWN,
     geometries,
     named,
     only,
@@ -196,9 +197,7 @@ def _lexsort(keys: Any, axis: Any = -1) -> Geometry | None:
 @rule("keeps", np.where)
 def _where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     if x is None and y is None:
-        return values("where", condition, *[(float("nan"),)] * condition.ndim) if (
-            condition.ndim > 1
-        ) else (values("where", condition, (float("nan"),)),)
+        return (values("where", condition, (UNKNOWN,)),) * condition.ndim
     return _all_together("where", condition, x, y)
 
 
@@ -209,8 +208,8 @@ def _clip(
     a_max: Any = NO,
     out: Any = None,
     *,
-    min: Any = NO,  # noqa: A002
-    max: Any = NO,  # noqa: A002
+    min: Any = NO,
+    max: Any = NO,
     **kwargs: Any,
 ) -> Geometry | None:
     limits = [m for m in (a_min, a_max, min, max) if m is not NO]
@@ -357,58 +356,3 @@ def _is_busday(
     out: Any = None,
 ) -> Geometry | None:
     return only(dates)
-
-
-# --- new arrays like another --------------------------------------------------------------
-
-
-def _like(a: Geometry, shape: Any, function: str) -> Geometry:
-    if shape is None:
-        return a
-    shape = tuple(shape) if hasattr(shape, "__len__") else (shape,)
-    return a if shape == a.shape else unplaced(shape)
-
-
-@rule("keeps", np.zeros_like, np.ones_like, deferrable=True)
-def _zeros_like(
-    a: Geometry,
-    dtype: Any = None,
-    order: Any = "K",
-    subok: Any = True,
-    shape: Any = None,
-    *,
-    device: Any = None,
-) -> Geometry:
-    return _like(a, shape, "zeros_like")
-
-
-@rule("keeps", np.empty_like, deferrable=True)
-def _empty_like(
-    prototype: Geometry,
-    /,
-    dtype: Any = None,
-    order: Any = "K",
-    subok: Any = True,
-    shape: Any = None,
-    *,
-    device: Any = None,
-) -> Geometry:
-    return _like(prototype, shape, "empty_like")
-
-
-@rule("keeps", np.full_like)
-def _full_like(
-    a: Geometry,
-    fill_value: Any,
-    dtype: Any = None,
-    order: Any = "K",
-    subok: Any = True,
-    shape: Any = None,
-    *,
-    device: Any = None,
-) -> Geometry | None:
-    grid = only(a)
-    if grid is None:
-        return None
-    result = _like(grid, shape, "full_like")
-    return together("full_like", result, fill_value) if geometries(fill_value) else result

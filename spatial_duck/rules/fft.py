@@ -1,4 +1,4 @@
-"""Fourier transforms: an axis that is transformed holds frequencies, the others keep their places."""
+"""Fourier transforms: a transformed axis holds frequencies, the others keep their places."""
 
 from __future__ import annotations
 
@@ -80,5 +80,3 @@ for _name in ("fftn", "ifftn", "rfftn", "irfftn"):
 @rule("keeps", fft.fftshift, fft.ifftshift, deferrable=True)
 def _fftshift(x: Geometry, axes: Any = None) -> Geometry:
     return x
-
-

@@ -1,4 +1,4 @@
-"""Functions that write into their first argument: the grids are checked before anything is written."""
+"""Functions that write into an argument: grids are checked before anything is written."""
 
 from __future__ import annotations
 

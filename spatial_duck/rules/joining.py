@@ -6,6 +6,7 @@ Along a sampled axis each piece must begin where the one before it ended.
 from __future__ import annotations
 
 import operator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from spatial_duck import mixing
 from spatial_duck.geometry import Geometry
 from spatial_duck.grid import normalize_axis
-from spatial_duck.rules._rule import UNKNOWN, across, geometries, named, rule, shape_of
-from spatial_duck.rules.moves import along, at_least, flat
+from spatial_duck.rules._rule import across, geometries, named, rule, shape_of
+from spatial_duck.rules.moves import along, at_least, flat, line_or_axis, of_unknown_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,13 +50,17 @@ def _flattened(function: str, arrays: Sequence[Piece]) -> Geometry:
     for other in found[1:]:
         if other.ndim == found[0].ndim:
             across(function, 0, found[0], other)
-    return flat(found[0], function).lose(0, function, shape=(UNKNOWN,))
+    return of_unknown_length(flat(found[0], function), 0, function)
 
 
 @rule("moves", np.concatenate)
 def _concatenate(
     arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind"
 ) -> Geometry | None:
+    if axis.__class__ is int and all(
+        [a.__class__ is Geometry and a.ndim > axis >= 0 for a in arrays]
+    ):
+        return mixing.concatenate("concatenate", arrays, axis)  # the common case, without detours
     parts = pieces(arrays)
     if not geometries(*parts):
         return None
@@ -152,27 +157,23 @@ def _leading(piece: Piece, ndim: int) -> Piece:
 def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Geometry | None:
     if not isinstance(arr, Geometry):
         return None
-    if axis is None:
-        arr, axis = flat(arr, "insert"), 0
-    i = normalize_axis(axis, arr.ndim)
-    n = arr.shape[i]
-    if isinstance(values, Geometry) and values.ndim == arr.ndim:
-        across("insert", i, arr, values)
+    grid, i = line_or_axis(arr, axis, "insert")
+    n = grid.shape[i]
+    if isinstance(values, Geometry) and values.ndim == grid.ndim:
+        across("insert", i, grid, values)
     if not isinstance(obj, int | slice | list | tuple | range | np.integer | np.ndarray):
-        return arr.lose(i, "insert", shape=(*arr.shape[:i], UNKNOWN, *arr.shape[i + 1 :]))
+        return of_unknown_length(grid, i, "insert")
     # A single position takes as many planes as the values have; of several, each takes one.
     shape = shape_of(values)
-    padded = (1,) * (arr.ndim - len(shape)) + shape
+    padded = (1,) * (grid.ndim - len(shape)) + shape
     single = not isinstance(obj, slice | range) and np.size(obj) == 1
     count = padded[0 if np.ndim(obj) == 0 else i] if single else 1
     marks = np.insert(np.arange(n), obj, np.full(count, -1) if single else -1)
     before = int((np.cumsum(marks >= 0) == 0).sum())
     after = int((np.cumsum(marks[::-1] >= 0) == 0).sum())
     if before + n + after == len(marks) and n:
-        widths = [(0, 0)] * arr.ndim
-        widths[i] = (before, after)
-        return arr.pad(widths)
-    return arr.lose(i, "insert", shape=(*arr.shape[:i], len(marks), *arr.shape[i + 1 :]))
+        return grid.pad({i: (before, after)})
+    return grid.lose(i, "insert", shape=(*grid.shape[:i], len(marks), *grid.shape[i + 1 :]))
 
 
 # --- splitting ----------------------------------------------------------------------------
@@ -191,8 +192,8 @@ def _split_along(function: str, ary: Geometry, sections: Any, axis: Any) -> list
             raise ValueError("array split does not result in an equal division")
         size, longer = divmod(n, count)
         ends = np.cumsum([0] + [size + 1] * longer + [size] * (count - longer)).tolist()
-        return [_between(ary, i, a, b) for a, b in zip(ends, ends[1:], strict=False)]
-    return [_between(ary, i, a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [_between(ary, i, a, b) for a, b in pairwise(ends)]
+    return [_between(ary, i, a, b) for a, b in pairwise(cuts)]
 
 
 def _between(ary: Geometry, axis: int, start: int | None, stop: int | None) -> Geometry:
@@ -209,16 +210,16 @@ def _array_split(ary: Geometry, indices_or_sections: Any, axis: Any = 0) -> list
     return _split_along("array_split", ary, indices_or_sections, axis)
 
 
-def _by_axis(function: str, axis_of: Callable[[Geometry], int]) -> Callable[..., Any]:
+def _by_axis(function: str, axis: int) -> Callable[..., Any]:
     def geometry(ary: Geometry, indices_or_sections: Any) -> list[Geometry]:
-        return _split_along(function, ary, indices_or_sections, axis_of(ary))
+        return _split_along(function, ary, indices_or_sections, min(axis, ary.ndim - 1))
 
     return geometry
 
 
-rule("moves", np.hsplit)(_by_axis("hsplit", lambda g: 0 if g.ndim == 1 else 1))
-rule("moves", np.vsplit)(_by_axis("vsplit", lambda g: 0))
-rule("moves", np.dsplit)(_by_axis("dsplit", lambda g: 2))
+rule("moves", np.hsplit)(_by_axis("hsplit", 1))
+rule("moves", np.vsplit)(_by_axis("vsplit", 0))
+rule("moves", np.dsplit)(_by_axis("dsplit", 2))
 
 
 @rule("moves", *named(np, "unstack"))

@@ -2,8 +2,7 @@
 
 In a product of an image and a bare array, the image's other axes keep their places. In a product
 of two images those of the first do, and the axes that are paired must be the same places (or the
-images lie on one grid, as in ``image @ image``). The matrix axes of an inverse, a decomposition or
-a solution are plain; the axes before them, which count matrices, keep their places.
+images lie on one grid, as in ``image @ image``).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from spatial_duck import mixing
 from spatial_duck.errors import GeometryMismatchError
 from spatial_duck.geometry import Geometry
 from spatial_duck.grid import PLAIN, normalize_axis
-from spatial_duck.rules._rule import NO, UNKNOWN, geometries, rule, shape_of, together
+from spatial_duck.rules._rule import geometries, rule, shape_of, together
 from spatial_duck.rules.moves import flat
 from spatial_duck.rules.ufuncs import outer
 
@@ -78,9 +77,7 @@ def contracted(
     return result._with(result.shape, tuple(axes), result._origin) if others else result
 
 
-def _distinct(
-    a: Geometry, labels: Sequence[Any], function: str
-) -> tuple[Geometry, list[Any]]:
+def _distinct(a: Geometry, labels: Sequence[Any], function: str) -> tuple[Geometry, list[Any]]:
     """Walk the diagonal of axes that share a label."""
     from spatial_duck.rules.moves import diagonal
 
@@ -116,7 +113,9 @@ def _spread(a: Geometry, own: list[Any], labels: list[Any]) -> Geometry:
     return a.transpose(order)[key]
 
 
-def _pairs(n: int, m: int, left: Sequence[int], right: Sequence[int]) -> tuple[list[Any], list[Any]]:
+def _pairs(
+    n: int, m: int, left: Sequence[int], right: Sequence[int]
+) -> tuple[list[Any], list[Any]]:
     """Label the axes of two arrays of which some are paired."""
     a: list[Any] = [("a", i) for i in range(n)]
     b: list[Any] = [("b", i) for i in range(m)]
@@ -177,7 +176,9 @@ def generalized(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, An
     if len(output) and places is not None and len(places) > len(inputs):
         given = places[len(inputs)]
         total = most + len(output)
-        spots = [normalize_axis(i, total) for i in (given if isinstance(given, tuple) else (given,))]
+        spots = [
+            normalize_axis(i, total) for i in (given if isinstance(given, tuple) else (given,))
+        ]
         for spot, name in sorted(zip(spots, output, strict=True)):
             order.insert(spot, name)
     else:
@@ -243,7 +244,7 @@ def _linalg_outer(x1: Any, x2: Any, /) -> Geometry | None:
 
 
 def _tensordot_of(a: Any, b: Any, axes: Any) -> Geometry:
-    n, m = len(shape_of(a)), len(shape_of(b))
+    n = len(shape_of(a))
     if hasattr(axes, "__len__"):
         left, right = (list(x) if hasattr(x, "__len__") else [x] for x in axes)
     else:
@@ -319,6 +320,7 @@ def _kron(a: Any, b: Any) -> Geometry:
     n = max(len(shape_of(a)), len(shape_of(b)))
     padded = [(1,) * (n - len(shape_of(x))) + shape_of(x) for x in (a, b)]
     shape = tuple([p * q for p, q in zip(*padded, strict=True)])
+    grid: Geometry
     if isinstance(a, Geometry) and not isinstance(b, Geometry):
         # Each voxel becomes a block of as many finer ones.
         grid = a[(None,) * (n - a.ndim) + (...,)]
@@ -328,7 +330,8 @@ def _kron(a: Any, b: Any) -> Geometry:
     if isinstance(b, Geometry) and not isinstance(a, Geometry):
         grid = b[(None,) * (n - b.ndim) + (...,)]  # the grid goes on, as for tile
         return grid._with(shape, grid._axes, grid._origin)
-    return a.take_axes(shape, [None] * n, "kron")
+    grid = a
+    return grid.take_axes(shape, [None] * n, "kron")
 
 
 def _crossed(function: str, a: Any, b: Any, axisa: Any, axisb: Any, axisc: Any) -> Geometry:
@@ -362,127 +365,3 @@ def _cross(
 @rule("keeps", np.linalg.cross)
 def _linalg_cross(x1: Any, x2: Any, /, *, axis: Any = -1) -> Geometry:
     return _crossed("cross", x1, x2, axis, axis, axis)
-
-
-# --- decompositions and solutions ---------------------------------------------------------
-
-
-def _matrix(function: str, a: Geometry, *core: Any) -> Geometry:
-    """Return the geometry of matrices (or vectors, numbers) that come one from each matrix of a."""
-    n = a.ndim - 2
-    return a.take_axes((*a.shape[:n], *core), (*range(n), *[None] * len(core)), function)
-
-
-@rule("plain", np.linalg.inv)
-def _inv(a: Geometry) -> Geometry:
-    return _matrix("inv", a, *a.shape[-2:])
-
-
-@rule("plain", np.linalg.matrix_power)
-def _matrix_power(a: Geometry, n: Any) -> Geometry:
-    return _matrix("matrix_power", a, *a.shape[-2:])
-
-
-@rule("plain", np.linalg.cholesky)
-def _cholesky(a: Geometry, /, *, upper: Any = False) -> Geometry:
-    return _matrix("cholesky", a, *a.shape[-2:])
-
-
-@rule("plain", np.linalg.pinv)
-def _pinv(a: Geometry, rcond: Any = None, hermitian: Any = False, *, rtol: Any = NO) -> Geometry:
-    return _matrix("pinv", a, *a.shape[:-3:-1])
-
-
-@rule("plain", np.linalg.eig)
-def _eig(a: Geometry) -> Any:
-    return _matrix("eig", a, a.shape[-1]), _matrix("eig", a, *a.shape[-2:])
-
-
-@rule("plain", np.linalg.eigh)
-def _eigh(a: Geometry, UPLO: Any = "L") -> Any:  # noqa: N803
-    return _matrix("eigh", a, a.shape[-1]), _matrix("eigh", a, *a.shape[-2:])
-
-
-@rule("plain", np.linalg.eigvals)
-def _eigvals(a: Geometry) -> Geometry:
-    return _matrix("eigvals", a, a.shape[-1])
-
-
-@rule("plain", np.linalg.eigvalsh)
-def _eigvalsh(a: Geometry, UPLO: Any = "L") -> Geometry:  # noqa: N803
-    return _matrix("eigvalsh", a, a.shape[-1])
-
-
-@rule("plain", np.linalg.qr)
-def _qr(a: Geometry, mode: Any = "reduced") -> Any:
-    m, n = a.shape[-2:]
-    k = min(m, n)
-    if mode == "r":
-        return _matrix("qr", a, k, n)
-    if mode == "raw":
-        return _matrix("qr", a, n, m), _matrix("qr", a, k)
-    inner = m if mode == "complete" else k
-    return _matrix("qr", a, m, inner), _matrix("qr", a, inner, n)
-
-
-@rule("plain", np.linalg.svd)
-def _svd(
-    a: Geometry, full_matrices: Any = True, compute_uv: Any = True, hermitian: Any = False
-) -> Any:
-    m, n = a.shape[-2:]
-    k = min(m, n)
-    singular = _matrix("svd", a, k)
-    if not compute_uv:
-        return singular
-    left, right = ((m, m), (n, n)) if full_matrices else ((m, k), (k, n))
-    return _matrix("svd", a, *left), singular, _matrix("svd", a, *right)
-
-
-@rule("plain", np.linalg.svdvals)
-def _svdvals(x: Geometry, /) -> Geometry:
-    return _matrix("svdvals", x, min(x.shape[-2:]))
-
-
-@rule("plain", np.linalg.solve)
-def _solve(a: Any, b: Any) -> Geometry:
-    n, m = shape_of(a), shape_of(b)
-    vector = len(m) == 1
-    loops_a, loops_b = len(n) - 2, 0 if vector else len(m) - 2
-    first: list[Any] = [("loop", i) for i in range(-loops_a, 0)] + ["row", "new"]
-    second: list[Any] = [("loop", i) for i in range(-loops_b, 0)] + ["row"]
-    loops = [("loop", i) for i in range(-max(loops_a, loops_b), 0)]
-    if vector:
-        return contracted("solve", [(a, first), (b, second)], [*loops, "new"]).lose(-1, "solve")
-    found = contracted("solve", [(a, first), (b, [*second, "k"])], [*loops, "new", "k"])
-    return found.lose(-2, "solve") if isinstance(b, Geometry) else found.lose((-2, -1), "solve")
-
-
-@rule("plain", np.linalg.lstsq)
-def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
-    n, m = shape_of(a), shape_of(b)
-    first, second = ["row", "new"], ["row", "k"][: len(m)]
-    solution = contracted("lstsq", [(a, first), (b, second)], ["new", *second[1:]])
-    grid = geometries(a, b)[0]
-    residuals = grid.take_axes((UNKNOWN,), (None,), "lstsq")
-    singular = grid.take_axes((min(n),), (None,), "lstsq")
-    return solution.lose(0, "lstsq"), residuals, None, singular
-
-
-@rule("plain", np.linalg.tensorinv)
-def _tensorinv(a: Geometry, ind: Any = 2) -> Geometry:
-    shape = (*a.shape[ind:], *a.shape[:ind])
-    return a.take_axes(shape, [None] * a.ndim, "tensorinv")
-
-
-@rule("plain", np.linalg.tensorsolve)
-def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Geometry:
-    n, m = shape_of(a), shape_of(b)
-    order = list(range(len(n)))
-    for k in axes or ():
-        order.remove(normalize_axis(k, len(n)))
-        order.append(normalize_axis(k, len(n)))
-    shape = [n[i] for i in order][len(m) :]
-    grid = geometries(a, b)[0]
-    return grid.take_axes(shape, [None] * len(shape), "tensorsolve")
-
-

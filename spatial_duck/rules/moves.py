@@ -11,12 +11,9 @@ import numpy as np
 from spatial_duck.geometry import Geometry
 from spatial_duck.grid import PLAIN, normalize_axis
 from spatial_duck.rules._rule import (
-    NO,
     UNKNOWN,
     across,
     indexed,
-    named,
-    only,
     rule,
     shape_of,
     together,
@@ -44,6 +41,19 @@ def reshaped(grid: Geometry, shape: tuple[int, ...], function: str, order: Any) 
         return grid.reshape(shape, function, order or "C")
     straight, turned = (grid.reshape(shape, function, o) for o in "CF")
     return straight if straight == turned else grid.take_axes(shape, [None] * len(shape), function)
+
+
+def line_or_axis(grid: Geometry, axis: Any, function: str) -> tuple[Geometry, int]:
+    """Return the geometry and the axis that a function works along; None stands for one line."""
+    if axis is None:
+        return flat(grid, function), 0
+    return grid, normalize_axis(axis, grid.ndim)
+
+
+def of_unknown_length(grid: Geometry, axis: int, function: str) -> Geometry:
+    """Return the geometry with one axis lost, of a length that only computing tells."""
+    shape = (*grid.shape[:axis], UNKNOWN, *grid.shape[axis + 1 :])
+    return grid.lose(axis, function, shape=shape)
 
 
 def diagonal(grid: Geometry, offset: Any, axis1: Any, axis2: Any, function: str) -> Geometry:
@@ -163,9 +173,7 @@ def _broadcast_to(array: Geometry, shape: Any, subok: Any = False) -> Geometry:
 @rule("moves", np.broadcast_arrays)
 def _broadcast_arrays(*args: Any, subok: Any = False) -> Any:
     shape = together("broadcast_arrays", *args).shape
-    return [
-        a.broadcast_to(shape) if isinstance(a, Geometry) else unplaced(shape) for a in args
-    ]
+    return [a.broadcast_to(shape) if isinstance(a, Geometry) else unplaced(shape) for a in args]
 
 
 @rule("moves", np.reshape)
@@ -198,7 +206,7 @@ def _pad(array: Geometry, pad_width: Any, mode: Any = "constant", **kwargs: Any)
 
 
 @rule("keeps", np.tile)
-def _tile(A: Any, reps: Any) -> Geometry | None:  # noqa: N803
+def _tile(A: Any, reps: Any) -> Geometry | None:
     if not isinstance(A, Geometry):
         return None
     times = tuple(reps) if hasattr(reps, "__len__") else (reps,)
@@ -225,17 +233,13 @@ def _resize(a: Geometry, new_shape: Any) -> Geometry:
 def _repeat(a: Any, repeats: Any, axis: Any = None) -> Geometry | None:
     if not isinstance(a, Geometry):
         return None
-    if axis is None:
-        a, axis = flat(a, "repeat"), 0
-    i = normalize_axis(axis, a.ndim)
-    if isinstance(repeats, Geometry) or not isinstance(
-        repeats, int | np.integer | list | tuple | np.ndarray
-    ):
-        return a.lose(i, "repeat", shape=(*a.shape[:i], UNKNOWN, *a.shape[i + 1 :]))
+    grid, i = line_or_axis(a, axis, "repeat")
+    if not isinstance(repeats, int | np.integer | list | tuple | np.ndarray):
+        return of_unknown_length(grid, i, "repeat")
     counts = np.asarray(repeats)
-    if counts.size and (counts == counts.flat[0]).all() and counts.size in (1, a.shape[i]):
-        return a.repeat(int(counts.flat[0]), i)
-    return along(a, i, np.repeat(np.arange(a.shape[i]), counts), "repeat")
+    if counts.size and (counts == counts.flat[0]).all() and counts.size in (1, grid.shape[i]):
+        return grid.repeat(int(counts.flat[0]), i)
+    return along(grid, i, np.repeat(np.arange(grid.shape[i]), counts), "repeat")
 
 
 @rule("moves", np.lib.stride_tricks.sliding_window_view, deferrable=True)
@@ -259,13 +263,13 @@ def wrapped(indices: Any, n: int, mode: Any) -> Any:
 def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
     if not isinstance(a, Geometry):
         # A table of values, looked up for each voxel.
-        return indices if isinstance(indices, Geometry) and len(shape_of(a)) == 1 else (
-            _looked_up(a, indices, axis)
+        return (
+            indices
+            if isinstance(indices, Geometry) and len(shape_of(a)) == 1
+            else (_looked_up(a, indices, axis))
         )
-    if axis is None:
-        a, axis = flat(a, "take"), 0
-    n = a.shape[normalize_axis(axis, a.ndim)]
-    return along(a, axis, wrapped(indices, n, mode), "take")
+    grid, i = line_or_axis(a, axis, "take")
+    return along(grid, i, wrapped(indices, grid.shape[i], mode), "take")
 
 
 def _looked_up(a: Any, indices: Any, axis: Any) -> Geometry | None:
@@ -281,18 +285,17 @@ def _looked_up(a: Any, indices: Any, axis: Any) -> Geometry | None:
 
 @rule("plain", np.take_along_axis)
 def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Geometry:
-    if axis is None:
-        arr = flat(arr, "take_along_axis") if isinstance(arr, Geometry) else arr
-        axis = 0
-    grid = arr if isinstance(arr, Geometry) else indices
-    i = normalize_axis(axis, grid.ndim)
-    shape = list(np.broadcast_shapes(
-        *[(*s[:i], 1, *s[i + 1 :]) for s in (shape_of(arr), shape_of(indices))]
-    ))
+    if axis is None and isinstance(arr, Geometry):
+        arr = flat(arr, "take_along_axis")
+    grid: Geometry = arr if isinstance(arr, Geometry) else indices
+    i = 0 if axis is None else normalize_axis(axis, grid.ndim)
+    shape = list(
+        np.broadcast_shapes(*[(*s[:i], 1, *s[i + 1 :]) for s in (shape_of(arr), shape_of(indices))])
+    )
     shape[i] = shape_of(indices)[i]
     if not isinstance(arr, Geometry):
         return grid.broadcast_to(shape)
-    lost = arr.lose(i, "take_along_axis", shape=(*arr.shape[:i], shape[i], *arr.shape[i + 1 :]))
+    lost = grid.lose(i, "take_along_axis", shape=(*grid.shape[:i], shape[i], *grid.shape[i + 1 :]))
     if isinstance(indices, Geometry):
         across("take_along_axis", i, arr, indices)
     return lost if tuple(shape) == lost.shape else lost.broadcast_to(shape)
@@ -306,17 +309,13 @@ def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
         shape = (math.prod(shape_of(a)),) if axis is None else shape_of(a)
         i = 0 if axis is None else normalize_axis(axis, len(shape))
         return values("compress", condition, (*shape[:i], UNKNOWN, *shape[i + 1 :]))
-    if axis is None:
-        a, axis = flat(a, "compress"), 0
-    i = normalize_axis(axis, a.ndim)
-    if isinstance(condition, Geometry):
-        if condition.ndim == 1 and condition.shape[0] == a.shape[i]:
-            after = (None,) * (a.ndim - i - 1)
-            together("compress", a, condition[(None,) * i + (..., *after)])
-        return a.lose(i, "compress", shape=(*a.shape[:i], UNKNOWN, *a.shape[i + 1 :]))
-    if isinstance(condition, list | tuple | np.ndarray):
-        condition = np.flatnonzero(np.asarray(condition))
-    return along(a, i, condition, "compress")
+    grid, i = line_or_axis(a, axis, "compress")
+    if isinstance(condition, Geometry) and condition.shape == grid.shape[i : i + 1]:
+        after = (None,) * (grid.ndim - i - 1)
+        together("compress", grid, condition[(None,) * i + (..., *after)])
+    if not isinstance(condition, list | tuple | np.ndarray):
+        return of_unknown_length(grid, i, "compress")
+    return along(grid, i, np.flatnonzero(np.asarray(condition)), "compress")
 
 
 @rule("plain", np.extract)
@@ -334,12 +333,10 @@ def _extract(condition: Any, arr: Any) -> Geometry:
 def _delete(arr: Any, obj: Any, axis: Any = None) -> Geometry | None:
     if not isinstance(arr, Geometry):
         return None
-    if axis is None:
-        arr, axis = flat(arr, "delete"), 0
-    i = normalize_axis(axis, arr.ndim)
+    grid, i = line_or_axis(arr, axis, "delete")
     if not isinstance(obj, int | slice | list | tuple | range | np.integer | np.ndarray):
-        return arr.lose(i, "delete", shape=(*arr.shape[:i], UNKNOWN, *arr.shape[i + 1 :]))
-    return along(arr, i, np.delete(np.arange(arr.shape[i]), obj), "delete")
+        return of_unknown_length(grid, i, "delete")
+    return along(grid, i, np.delete(np.arange(grid.shape[i]), obj), "delete")
 
 
 @rule("moves", np.diagonal)

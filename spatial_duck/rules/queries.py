@@ -111,9 +111,7 @@ def _array_equiv(a1: Any, a2: Any) -> None:
 
 
 @rule("plain", np.allclose)
-def _allclose(
-    a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False
-) -> None:
+def _allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> None:
     if isinstance(a, Geometry) or isinstance(b, Geometry):
         _compared("allclose", a, b)
 

@@ -1,4 +1,4 @@
-"""Functions of `numpy.lib.recfunctions`: on the fields of each voxel; those on tables are refused."""
+"""Functions of `numpy.lib.recfunctions` on each voxel's fields; those on tables are refused."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _assign_fields_by_name(dst: Any, src: Any, zero_unassigned: Any = True) -> N
 
 
 @rule("keeps", *named(recfunctions, "recursive_fill_fields"))
-def _recursive_fill_fields(input: Any, output: Any) -> Any:  # noqa: A002
+def _recursive_fill_fields(input: Any, output: Any) -> Any:
     if isinstance(input, Geometry) and isinstance(output, Geometry):
         together("recursive_fill_fields", input, output)
     return only(output)

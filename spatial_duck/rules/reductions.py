@@ -46,7 +46,7 @@ def reduced(
         return None
     if others and geometries(*others):
         together(function, a, *geometries(*others))
-    return a.reduce(axis, keepdims is not NO and bool(keepdims))  # type: ignore[no-any-return]
+    return a.reduce(axis, keepdims is not NO and bool(keepdims))
 
 
 def weighed(function: str, a: Any, axis: Any, weights: Any) -> None:
@@ -236,19 +236,19 @@ def _linalg_trace(x: Geometry, /, *, offset: Any = 0, dtype: Any = None) -> Geom
 
 
 @rule("derives", np.linalg.norm, deferrable=True)
-def _norm(x: Geometry, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Geometry | None:  # noqa: A002
+def _norm(x: Geometry, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Geometry | None:
     return reduced("norm", x, axis, keepdims)
 
 
 @rule("derives", np.linalg.vector_norm, deferrable=True)
 def _vector_norm(
-    x: Geometry, /, *, axis: Any = None, keepdims: Any = False, ord: Any = 2  # noqa: A002
+    x: Geometry, /, *, axis: Any = None, keepdims: Any = False, ord: Any = 2
 ) -> Geometry | None:
     return reduced("vector_norm", x, axis, keepdims)
 
 
 @rule("derives", np.linalg.matrix_norm, deferrable=True)
-def _matrix_norm(x: Geometry, /, *, keepdims: Any = False, ord: Any = "fro") -> Geometry | None:  # noqa: A002
+def _matrix_norm(x: Geometry, /, *, keepdims: Any = False, ord: Any = "fro") -> Geometry | None:
     return reduced("matrix_norm", x, (-2, -1), keepdims)
 
 
@@ -268,7 +268,7 @@ def _cond(x: Geometry, p: Any = None) -> Geometry:
 
 
 @rule("derives", np.linalg.matrix_rank)
-def _matrix_rank(A: Geometry, tol: Any = None, hermitian: Any = False, *, rtol: Any = None) -> Any:  # noqa: N803
+def _matrix_rank(A: Geometry, tol: Any = None, hermitian: Any = False, *, rtol: Any = None) -> Any:
     return A.reduce((-2, -1)) if only(A) and A.ndim > 1 else None
 
 

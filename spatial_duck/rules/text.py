@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy import char, strings
 
-from spatial_duck.geometry import Geometry
 from spatial_duck.rules._rule import geometries, named, rule, together
+
+if TYPE_CHECKING:
+    from spatial_duck.geometry import Geometry
 
 __all__: list[str] = []
 
@@ -84,5 +86,3 @@ def _multiply(a: Any, i: Any) -> Geometry | None:
 @rule("keeps", *named(strings, "partition", "rpartition"))
 def _partition(a: Any, sep: Any) -> Geometry | None:
     return _all("partition", a, sep)
-
-

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spatial_duck.geometry import Geometry
 from spatial_duck.grid import Axis, normalize_axis
 from spatial_duck.rules._rule import shape_of, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
 __all__ = ["GENERALIZED", "METHODS", "outer"]
 

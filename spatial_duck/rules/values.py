@@ -74,7 +74,7 @@ def _source(*arguments: Any) -> Geometry:
 
 @rule("plain", np.histogram)
 def _histogram(
-    a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None  # noqa: A002
+    a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
 ) -> Any:
     if len(geometries(a, weights)) == 2:
         together("histogram", a, weights)
@@ -82,9 +82,7 @@ def _histogram(
 
 
 @rule("plain", np.histogram_bin_edges)
-def _histogram_bin_edges(
-    a: Any, bins: Any = 10, range: Any = None, weights: Any = None  # noqa: A002
-) -> Any:
+def _histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
     if len(geometries(a, weights)) == 2:
         together("histogram_bin_edges", a, weights)
     return _edges("histogram_bin_edges", _source(a, weights, bins), bins)[1]
@@ -95,7 +93,7 @@ def _histogram2d(
     x: Any,
     y: Any,
     bins: Any = 10,
-    range: Any = None,  # noqa: A002
+    range: Any = None,
     density: Any = None,
     weights: Any = None,
 ) -> Any:
@@ -108,7 +106,7 @@ def _histogram2d(
 def _histogramdd(
     sample: Any,
     bins: Any = 10,
-    range: Any = None,  # noqa: A002
+    range: Any = None,
     density: Any = None,
     weights: Any = None,
 ) -> Any:
@@ -144,7 +142,7 @@ def _unique(
     axis: Any = None,
     *,
     equal_nan: Any = True,
-    sorted: Any = True,  # noqa: A002
+    sorted: Any = True,
 ) -> Any:
     line = values("unique", ar, _ANY)
     unique = line
@@ -325,17 +323,12 @@ def _packbits(a: Geometry, /, axis: Any = None, bitorder: Any = "big") -> Any:
 
 
 @rule("plain", np.unpackbits)
-def _unpackbits(
-    a: Geometry, /, axis: Any = None, count: Any = None, bitorder: Any = "big"
-) -> Any:
+def _unpackbits(a: Geometry, /, axis: Any = None, count: Any = None, bitorder: Any = "big") -> Any:
     def length(n: int) -> int:
-        if count is None:
-            return n * 8
-        return count if count >= 0 else n * 8 + count
+        bits = 0 if count is None else operator.index(count)
+        return bits if bits > 0 or count == 0 else n * 8 + bits
 
     if axis is None:
         return a.take_axes((length(math.prod(a.shape)),), (None,), "unpackbits")
     i = operator.index(axis) % a.ndim
     return a.lose(i, "unpackbits", shape=(*a.shape[:i], length(a.shape[i]), *a.shape[i + 1 :]))
-
-

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.testing.overrides import get_overridable_numpy_array_functions
 
 from spatial_duck import Geometry, SpatialArray, World
 from tests.rules.recipes import Fresh, Im
@@ -15,7 +17,39 @@ if TYPE_CHECKING:
 
     from tests.rules.recipes import Recipe
 
-__all__ = ["assert_same", "build", "bytes_of", "find", "geometry_of", "images", "stated"]
+__all__ = [
+    "OVERRIDABLE",
+    "assert_same",
+    "build",
+    "bytes_of",
+    "find",
+    "geometry_of",
+    "images",
+    "stated",
+]
+
+#: Everything of NumPy that may define functions that an array can override.
+MODULES = (
+    "char fft lib lib.array_utils lib.format lib.introspect lib.mixins lib.npyio lib.recfunctions "
+    "lib.scimath lib.stride_tricks linalg ma ma.extras ma.mrecords matlib polynomial "
+    "polynomial.chebyshev polynomial.hermite polynomial.hermite_e polynomial.laguerre "
+    "polynomial.legendre polynomial.polynomial polynomial.polyutils random rec strings testing"
+).split()
+
+
+def _overridable() -> set[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for module in MODULES:
+            try:
+                importlib.import_module(f"numpy.{module}")
+            except ImportError:  # of another version
+                continue
+        return get_overridable_numpy_array_functions()
+
+
+#: The functions that an array can override in this version of NumPy.
+OVERRIDABLE = _overridable()
 
 WORLD = World(("t", "z", "y", "x"), {"t": "s", "z": "mm", "y": "mm", "x": "mm"}, "LPS")
 ORIGIN = np.array([5.0, -30.0, 11.0, 7.5])
@@ -175,5 +209,3 @@ _ALIASES = {
 
 def _names(lost: dict[int, str]) -> dict[int, str]:
     return {i: _ALIASES.get(n, n) for i, n in lost.items()}
-
-
