@@ -43,12 +43,14 @@ CASES = [
 IDS = [case.name for case in CASES]
 
 
-def points_by_number(image: sd.SpatialArray, like: sd.SpatialArray) -> dict[str, np.ndarray]:
-    """Return coordinates of each voxel number, by world axis, in the frame and units of `like`."""
+def points_by_number(
+    image: sd.SpatialArray, like: sd.SpatialArray, frame: str | None
+) -> dict[str, np.ndarray]:
+    """Return coordinates of each voxel number, by world axis, in a frame and units of `like`."""
     g = image.geometry
     # Without space axes a frame turns nothing.
-    if like.frame not in (None, g.frame) and set(like.world.axes) & set(SPACE_AXES):
-        g = g.to_frame(like.frame)
+    if frame not in (None, g.frame) and set(g.world.axes) & set(SPACE_AXES):
+        g = g.to_frame(frame)
     units = dict(zip(like.world.axes, like.unit, strict=True))
     g = g.to_unit({n: u for n, u in units.items() if u is not None and n in g.world.axes})
     numbers = np.asarray(image).ravel()
@@ -62,7 +64,7 @@ def assert_same_voxels(back: sd.SpatialArray, image: sd.SpatialArray, tolerance:
     named = {n for n in image.dims if n is not None}
     assert named <= set(back.dims)
     assert back.frame == image.frame or (back.frame and image.frame)
-    before, after = points_by_number(image, image), points_by_number(back, image)
+    before, after = (points_by_number(i, image, back.frame) for i in (image, back))
     rows = [r for r, n in enumerate(image.world.axes) if n in SPACE_AXES]
     steps = [s for s, c in zip(image.spacing, image.direction.T, strict=True) if c[rows].any()]
     for name, values in after.items():

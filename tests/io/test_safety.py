@@ -111,7 +111,7 @@ HUGE: list[tuple[str, bytes, bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(["name", "old", "new"], HUGE, ids=[h[0] for h in HUGE])
+@pytest.mark.parametrize("name,old,new", HUGE, ids=[h[0] for h in HUGE])
 def test_declared_sizes_are_checked_before_allocation(
     name: str, old: bytes, new: bytes, tmp_path: Path
 ) -> None:
@@ -155,7 +155,7 @@ BAD_GEOMETRY: list[tuple[str, bytes, bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(["name", "old", "new"], BAD_GEOMETRY, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize("name,old,new", BAD_GEOMETRY, ids=lambda v: str(v)[:30])
 def test_bad_geometry_is_a_format_error(name: str, old: bytes, new: bytes, tmp_path: Path) -> None:
     io.write(tmp_path / name, image())
     content = (tmp_path / name).read_bytes()
