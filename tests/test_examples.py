@@ -1,0 +1,70 @@
+"""Each example runs, as a program, and ends with something to see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+#: What an example needs besides NumPy, and a line that it must print.
+EXPECTED = {
+    "01_wrap_an_array": ((), "GeometryMismatchError: subtract"),
+    "02_wrap_a_gpu_array": (("array_api_strict",), "largest difference from NumPy"),
+    "03_larger_than_memory": (("zarr", "dask"), "TooLargeError: np.asarray would read"),
+    "04_accept_duck_arrays": ((), "still where it was: True"),
+    "peers": ((), "| `np.pad(x, 2)` | kept |"),
+}
+
+
+@lru_cache
+def output(path: Path) -> str:
+    """Run an example once, in an empty folder that it must leave empty, and return what it says."""
+    # Warnings are errors, except where other libraries are put to the test.
+    strict = [] if path.stem == "peers" else ["-W", "error"]
+    with tempfile.TemporaryDirectory() as folder:
+        environ = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONIOENCODING": "utf-8",
+            "TMPDIR": folder,
+        }
+        found = subprocess.run(
+            [sys.executable, *strict, str(path)],
+            cwd=folder, env=environ, capture_output=True, text=True, encoding="utf-8",
+            timeout=120, check=False,
+        )  # fmt: skip
+        assert found.returncode == 0, found.stderr
+        assert not list(Path(folder).iterdir()), "the example leaves files behind"
+    return found.stdout
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_example_runs(path: Path) -> None:
+    packages, line = EXPECTED[path.stem]
+    for package in packages:
+        pytest.importorskip(package, reason=f"needs {package}")
+    assert line in output(path)
+
+
+def test_large_volumes_are_not_read_to_move_them() -> None:
+    pytest.importorskip("zarr", reason="needs zarr")
+    pytest.importorskip("dask", reason="needs dask")
+    chunks = {
+        line.split("  ")[0]: int(line.split()[-1])
+        for line in output(ROOT / "examples" / "03_larger_than_memory.py").split("\n")
+        if line[-1:].isdigit()
+    }
+    assert [n for name, n in chunks.items() if name.startswith(("flip", "plan"))] == [0, 0]
+    assert [n for name, n in chunks.items() if name.startswith("crop")] == [1]
+    assert all(n < 30 for n in chunks.values())
+
+
+def test_every_example_is_expected_here() -> None:
+    assert {path.stem for path in EXAMPLES} == set(EXPECTED)
