@@ -176,7 +176,9 @@ def _in_space(image: SpatialArray) -> SpatialArray:
     if len(space) < 2 or any(n != n or n == 0 for n in g.shape):
         return image  # nothing to draw, as `_planes` will say
     middle = [n // 2 if i in g.sampled_axes else 0 for i, n in enumerate(g.shape)]
-    still: SpatialArray = image[tuple([slice(None) if i in space else n for i, n in enumerate(middle)])]
+    still: SpatialArray = image[
+        tuple([slice(None) if i in space else n for i, n in enumerate(middle)])
+    ]
     rows = [r for r, name in enumerate(g.world.axes) if name in SPACE_AXES]
     if len(rows) == len(g.world.axes):
         return still
