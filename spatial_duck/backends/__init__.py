@@ -225,13 +225,16 @@ def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     return _load(module).call(func, args, kwargs)
 
 
-def index(data: Any, key: Any) -> Any:
-    """Return ``data[key]``: NumPy's plain keys also where the library lacks negative steps."""
-    if _module_of(data.__class__) != "arrayapi":
-        return data[key]
-    from spatial_duck.backends.arrayapi import index as index_by_standard
+#: Libraries that lack negative steps, or take them wrongly.
+_OWN_INDEX = frozenset({"arrayapi", "dask"})
 
-    return index_by_standard(data, key)
+
+def index(data: Any, key: Any) -> Any:
+    """Return ``data[key]`` as NumPy reads the key, where the library reads it otherwise too."""
+    module = _module_of(data.__class__)
+    if module not in _OWN_INDEX:
+        return data[key]
+    return import_module(f"{__name__}.{module}").index(data, key)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -13,11 +13,12 @@ import numpy as np
 from spatial_duck.backends import Backend, backend_of, device
 from spatial_duck.backends.pieces import PIECES
 from spatial_duck.errors import missing_extra
+from spatial_duck.keys import consumed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BACKEND", "call", "call_ufunc", "from_reader"]
+__all__ = ["BACKEND", "call", "call_ufunc", "from_reader", "index"]
 
 try:
     import dask.array as da
@@ -56,9 +57,22 @@ def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any =
     )
 
 
+def _diff(a: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
+    """Subtract neighbours; Dask's own function would compute what is put before or after."""
+    pieces = {k: v for k, v in ends.items() if isinstance(v, da.Array) and v.ndim}
+    if not pieces:
+        return da.diff(a, n, axis, **ends)
+    rest = {k: v for k, v in ends.items() if k not in pieces}
+    if rest:
+        raise TypeError("Dask has no diff with prepend and append of two kinds of array")
+    parts = [pieces.get("prepend"), a, pieces.get("append")]
+    return da.diff(da.concatenate([p for p in parts if p is not None], axis), n, axis)
+
+
 #: What Dask lacks and can do all the same.
 _ADDED: dict[Any, Callable[..., Any]] = {
     **PIECES,
+    np.diff: _diff,
     np.copy: lambda a, order="K", subok=False: a.copy(),  # noqa: ARG005
 }
 
@@ -113,7 +127,47 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
             f"Dask has no {func.__module__}.{func.__name__}, and it would have to compute the "
             "array: call .compute() first, or use map_blocks"
         )
+    if kwargs.get("out") is None and _without_voxels(args):
+        # Dask pads, repeats and windows wrongly what is empty. There is nothing to compute: NumPy
+        # answers, on arrays that are as empty.
+        return _lazy(func(*_emptied(args), **_emptied(kwargs)))
     return run(*args, **kwargs)
+
+
+def _without_voxels(args: Any) -> bool:
+    """Tell whether there are Dask arrays among the arguments, and all of them are empty."""
+    found = False
+    for a in args:
+        if isinstance(a, da.Array):
+            if 0 not in a.shape or np.isnan(a.shape).any():
+                return False
+            found = True
+        elif isinstance(a, tuple | list) and any(isinstance(x, da.Array) for x in a):
+            if not _without_voxels(a):
+                return False
+            found = True
+    return found
+
+
+def _emptied(value: Any) -> Any:
+    """Replace Dask arrays without voxels by arrays of their kind in memory."""
+    if isinstance(value, da.Array):
+        return np.empty_like(value._meta, shape=value.shape)
+    if isinstance(value, tuple | list):
+        return type(value)(_emptied(v) for v in value)
+    if isinstance(value, dict):
+        return {k: _emptied(v) for k, v in value.items()}
+    return value
+
+
+def _lazy(value: Any) -> Any:
+    """Make Dask arrays of the arrays in a result."""
+    if isinstance(value, tuple | list):
+        items = [_lazy(v) for v in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
+    return da.from_array(value) if hasattr(value, "shape") else value
 
 
 def call_ufunc(ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
@@ -142,6 +196,25 @@ def call_ufunc(ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
         if dtype is not None:
             array = array.astype(dtype)
     return getattr(da, table[ufunc])(array, out=out, **options)
+
+
+def index(data: Any, key: Any) -> Any:
+    """Return ``data[key]``, also where a slice runs backwards from before the first voxel.
+
+    Dask starts such a slice at the end: ``arange(3)[-4::-1]`` is everything, and nothing in NumPy.
+    """
+    keys = key if isinstance(key, tuple) else (key,)
+    if not any(isinstance(k, slice) and (k.step or 1) < 0 and (k.start or 0) < 0 for k in keys):
+        return data[key]
+    axis, out = 0, []
+    for n, k in enumerate(keys):
+        if k is Ellipsis:
+            axis = data.ndim - sum(map(consumed, keys[n + 1 :]))
+        elif isinstance(k, slice) and (k.start or 0) < -data.shape[axis]:
+            k = slice(0, 0) if (k.step or 1) < 0 else k
+        axis += consumed(k)
+        out.append(k)
+    return data[tuple(out)]
 
 
 def _take(data: Any, chunks: Any = None) -> Any:
