@@ -68,8 +68,10 @@ def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
     if len(now) == 3:
         check_frame(orientation)
     lines = [{letter, _OPPOSITE[letter]} for letter in now]
-    if len(wanted) != len(now) or any(w not in _OPPOSITE for w in wanted) or not all(
-        any(w in line for w in wanted) for line in lines
+    if (
+        len(wanted) != len(now)
+        or any(w not in _OPPOSITE for w in wanted)
+        or not all(any(w in line for w in wanted) for line in lines)
     ):
         raise FrameError(
             f"orientation must have one letter for each space axis of the image, which runs to "
@@ -83,7 +85,8 @@ def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
         if now[source] != letter:
             flips[place] = slice(None, None, -1)
     moved: Any = image if order == sorted(order) else np.transpose(image, order)
-    return moved[tuple(flips)] if slice(None, None, -1) in flips else moved
+    turned: SpatialArray = moved[tuple(flips)] if slice(None, None, -1) in flips else moved
+    return turned
 
 
 def _index_box(geometry: Geometry, bounds: ArrayLike, what: str) -> Floats:
@@ -159,7 +162,8 @@ def crop(image: SpatialArray, bounds: ArrayLike) -> SpatialArray:
                 f"{geometry.bounds.tolist()}"
             )
         key.append(slice(start, stop))
-    return image[tuple(key)]
+    part: SpatialArray = image[tuple(key)]
+    return part
 
 
 def pad_to(
@@ -218,7 +222,8 @@ def pad_to(
             widths[axis] = (missing // 2, missing - missing // 2)
     if not any(map(any, widths)):
         return image
-    padded: Any = np.pad(image, widths, constant_values=fill)
+    pad: Any = np.pad
+    padded: SpatialArray = pad(image, widths, constant_values=fill)
     return padded
 
 
@@ -314,9 +319,7 @@ def _check_on_grid(geometry: Geometry, points: ArrayLike) -> None:
         )
 
 
-def _values(
-    image: SpatialArray, index: Floats, lengths: Sequence[int], interpolation: str
-) -> Any:
+def _values(image: SpatialArray, index: Floats, lengths: Sequence[int], interpolation: str) -> Any:
     """Return the values at indices that lie inside, points first and plain axes after them."""
     data = image.data
     if hasattr(data, "to_dask"):
@@ -340,7 +343,9 @@ def _values(
     low = np.floor(clamped).astype(np.intp)
     fraction = clamped - low
     high = low + (fraction > 0)
-    one = work_type(np.dtype(data.dtype)).type(1)
+    work = work_type(np.dtype(data.dtype))
+    fraction = fraction.astype(work.char.lower())
+    one = work.type(1)
     plain = (1,) * (data.ndim - len(sampled))
 
     def blend(chosen: tuple[NDArray[np.intp], ...]) -> Any:

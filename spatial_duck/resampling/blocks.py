@@ -50,10 +50,11 @@ def check_type(dtype: np.dtype[Any], interpolation: str) -> None:
 def check_fill(fill: Any, dtype: np.dtype[Any]) -> Any:
     """Return the value outside as a scalar of a type, or say why the type cannot hold it."""
     try:
+        given = np.asarray(fill)
+        same = given.ndim == 0 and (dtype.kind == "c" or given.dtype.kind != "c")
         with np.errstate(invalid="ignore", over="ignore"):
-            value = np.asarray(fill).astype(dtype.newbyteorder("="), casting="unsafe")
-        same = value.ndim == 0 and (dtype.kind not in "biu" or bool(value == fill))
-        same = same and not (dtype.kind != "c" and np.iscomplexobj(fill))
+            value = given.astype(dtype.newbyteorder("=")) if same else given
+        same = same and (dtype.kind not in "biu" or bool(value == given))
     except (TypeError, ValueError, OverflowError):
         same = False
     if not same:

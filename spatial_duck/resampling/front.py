@@ -193,14 +193,14 @@ def _per_axis(field: str, given: Any, grid: Geometry) -> list[float | None]:
         return [given.get(name) for name in names]
     if np.ndim(given) == 0:
         given = [given] * len(space or names)
-    given = list(given)
-    if len(given) == len(names):
-        return given
-    if len(given) != len(space):
+    entries: list[float | None] = list(given)
+    if len(entries) == len(names):
+        return entries
+    if len(entries) != len(space):
         raise GeometryError(
             f"{field} must have an entry for each sampled axis {tuple(names)!r}, or for each of "
-            f"the {len(space)} space axes among them, got {given!r}"
+            f"the {len(space)} space axes among them, got {entries!r}"
         )
-    for k, value in zip(space, given, strict=True):
+    for k, value in zip(space, entries, strict=True):
         values[k] = value
     return values

@@ -1,9 +1,9 @@
 """The arithmetic of resampling in Numba: single-threaded, and without the interpreter's lock.
 
-The functions are those of `numpy_engine`, which says what they do; `kernels` has the loops. Kernels
-get every array as a flat one with an offset and strides, so that one compiled variant for each type serves all layouts
-(read-only, negative strides, any order of axes), and so that a row is known to be contiguous where
-it is. What they compile is kept on disk.
+The functions are those of `numpy_engine`, which says what they do; `kernels` has the loops. These
+get every array as a flat one with an offset and strides, so that one compiled variant for each
+type serves all layouts (read-only, negative strides, any order of axes), and so that a row is known
+to be contiguous where it is. What is compiled is kept on disk.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.intp]
 
 __all__ = ["affine", "gather", "lerp", "supports"]
+
 
 def supports(dtype: np.dtype[Any]) -> bool:
     """Tell whether this engine can work on a type, in native byte order."""
@@ -214,6 +215,4 @@ def _shifts(
     shape: Sequence[int], first: Sequence[int], second: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
     """Give the offsets of every index of a shape in two arrays."""
-    yield from zip(
-        _offsets(shape, first).tolist(), _offsets(shape, second).tolist(), strict=True
-    )
+    yield from zip(_offsets(shape, first).tolist(), _offsets(shape, second).tolist(), strict=True)

@@ -6,24 +6,24 @@ A `Plan` says, for each axis of the source, where along it an output voxel asks 
   numbers it is a slice and needs no arithmetic; axes that are carried along are such lines;
 * a `Mixed` part for the axes that depend on several output axes: ``x = matrix @ i + offset``.
 
-Positions are rounded to 2**-32 of a voxel, so that the rounding errors of a geometry do not decide
-on which side of a tie a voxel falls; they depend on the output voxel's own index alone, never on
-the block that it is computed in. That is why a result computed in blocks equals one computed
-whole, to the bit. A plan knows no arrays but NumPy's small ones, and no data.
+Positions within 2**-32 of a voxel of a voxel's centre or edge are put there, so that the rounding
+errors of a geometry do not decide on which side of a tie a voxel falls. Positions depend on the
+output voxel's own index alone, never on the block that it is computed in. That is why a result
+computed in blocks equals one computed whole, to the bit. A plan knows no arrays but NumPy's small
+ones, and no data.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from spatial_duck.config import current
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
-from spatial_duck.grid import Axis
 from spatial_duck.transforms import Affine, Transform, sub_world, world_change
 from spatial_duck.world import World
 
@@ -41,10 +41,17 @@ Box = tuple[tuple[int, int], ...]
 
 INTERPOLATIONS = ("nearest", "linear")
 
-#: Positions are multiples of one over this.
-_GRAIN = 2.0**32
+#: A position this close to a multiple of half a voxel, in half voxels, is there.
+_GRAIN = 2.0**-31
 #: What moves no voxel of the grid by more than this many voxels counts as rounding error.
 _SNAP = 1e-7
+
+
+def _settled(x: NDArray[Any]) -> Floats:
+    """Put positions that lie on the centre or edge of a voxel, but for rounding errors, there."""
+    halves = np.rint(x * 2.0)
+    settled: Floats = np.where(np.abs(x * 2.0 - halves) < _GRAIN, halves * 0.5, x)
+    return settled
 
 
 class Table(NamedTuple):
@@ -121,7 +128,7 @@ class Line:
         edge : bool
             Whether the outermost values go on for ever.
         """
-        x = np.rint((np.arange(start, stop) * self.scale + self.offset) * _GRAIN) / _GRAIN
+        x = _settled(np.arange(start, stop) * self.scale + self.offset)
         if not edge:
             inside = np.flatnonzero((x >= -0.5) & (x < self.length - 0.5))
             first, last = (inside[0], inside[-1] + 1) if len(inside) else (0, 0)
@@ -183,7 +190,7 @@ class Mixed:
             position = np.full(shape, start)
             for j, indices in enumerate(outer):
                 position += (line[j] * indices).reshape(-1, *[1] * (len(outer) - 1 - j))
-            rows[..., s] = np.rint(position * _GRAIN) / _GRAIN
+            rows[..., s] = _settled(position)
         return rows.reshape(-1, len(self.sources))
 
     @property
@@ -369,9 +376,7 @@ def _check_lost(geometry: Geometry, common: Sequence[str], whose: str) -> None:
             )
 
 
-def _split(
-    geometry: Geometry, common: Sequence[str], whose: str
-) -> tuple[list[int], list[int]]:
+def _split(geometry: Geometry, common: Sequence[str], whose: str) -> tuple[list[int], list[int]]:
     """Tell the array axes that run along the common world axes from the other sampled ones."""
     rows = [geometry.world.axes.index(name) for name in common]
     inside: list[int] = []
@@ -388,9 +393,7 @@ def _split(
     return inside, outside
 
 
-def _steps(
-    geometry: Geometry, axes: Sequence[int], common: Sequence[str]
-) -> tuple[Floats, Floats]:
+def _steps(geometry: Geometry, axes: Sequence[int], common: Sequence[str]) -> tuple[Floats, Floats]:
     """Return step vectors (as columns) and origin in the common world axes."""
     rows = [geometry.world.axes.index(name) for name in common]
     columns = [geometry.sampled_axes.index(axis) for axis in axes]
@@ -455,7 +458,7 @@ def _snapped(matrix: Floats, offset: Floats, shape: Sequence[int]) -> tuple[Floa
     whole = np.rint(matrix)
     matrix = np.where(np.abs(matrix - whole) * counts < _SNAP, whole, matrix) + 0.0
     whole = np.rint(offset)
-    near = np.where(np.abs(offset - whole) < _SNAP, whole, np.rint(offset * _GRAIN) / _GRAIN)
+    near = np.where(np.abs(offset - whole) < _SNAP, whole, offset)
     return matrix, near + 0.0
 
 
@@ -546,7 +549,7 @@ def _result(
             axes.append(axis)
     names = [axis.name for axis in axes]
     axes = [
-        Axis(None, *axis[1:]) if axis.name and names.count(axis.name) > 1 and places[i][0] == "old" else axis
-        for i, axis in enumerate(axes)
+        axis._replace(name=None) if which == "old" and names.count(axis.name) > 1 else axis
+        for axis, (which, _) in zip(axes, places, strict=True)
     ]
     return Geometry((), origin=origin, world=world)._with(tuple(shape), tuple(axes), origin)
