@@ -206,7 +206,7 @@ class Dispatching:
         grids, data = _apart(args, images)
         grid_kwargs, data_kwargs = _apart_mapping(kwargs, images)
         geometry = RULES[func].geometry(*grids, **grid_kwargs)
-        result = func(*data, like=self._data, **data_kwargs)
+        result = _run(func, data, {**data_kwargs, "like": self._data})
         if not getattr(result, "ndim", 0):
             return result
         if geometry is None:
@@ -484,7 +484,7 @@ def _equal(a: Any, b: Any) -> bool:
         return True
     try:
         return bool(np.all(a == b))
-    except Exception:  # noqa: BLE001  free metadata: what cannot be compared does not agree
+    except Exception:
         return False
 
 

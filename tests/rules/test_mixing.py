@@ -99,9 +99,7 @@ def test_out_on_another_grid_is_refused_before_anything_is_written() -> None:
     }
     for name, call in lines.items():
         elsewhere = image(4, origin=[7.0])
-        elsewhere = SpatialArray(
-            elsewhere.data, a.geometry[0].replace(origin=(100.0, 100.0))
-        )
+        elsewhere = SpatialArray(elsewhere.data, a.geometry[0].replace(origin=(100.0, 100.0)))
         with pytest.raises(GeometryMismatchError, match="out="):
             call(elsewhere)
         assert (elsewhere.data == 0).all(), name
