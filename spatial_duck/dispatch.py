@@ -118,7 +118,7 @@ class Dispatching:
             return self._index_general(key)
         data = self._data
         data = data[key] if data.__class__ is np.ndarray else backends.index(data, key)
-        if data.ndim == 0:
+        if data.ndim == 0 and not backends.keeps_scalars(data):
             return data
         new = _new(self.__class__)
         new._data = data
@@ -136,9 +136,11 @@ class Dispatching:
             return self._with_data(self._data[key], self.geometry)
         bare = self._bare_key(key)
         data = backends.index(self._data, bare)
-        if getattr(data, "ndim", 0) == 0:
+        if getattr(data, "ndim", 0) == 0 and not backends.keeps_scalars(data):
             return data
-        return self._with_data(data, self.geometry[bare])
+        attrs = self._attrs
+        geometry = _fitted(self.geometry[bare], data)
+        return self._wrap(data, geometry, attrs.copy() if attrs else None)
 
     def _bare_key(self, key: Any) -> Any:
         """Take the images out of a key; a mask must lie on the grid that it selects from."""
@@ -155,11 +157,11 @@ class Dispatching:
 
     def _check_mask(self, keys: tuple[Any, ...], mask: Dispatching) -> None:
         if len(keys) == 1:
-            ours = self.geometry
-            # The axes that the mask does not cover go away at their start.
-            ours = ours[(slice(None),) * mask.geometry.ndim + (0,) * (ours.ndim - mask.geometry.ndim)]
-            if ours.shape == mask.geometry.shape:
-                mixing.broadcast("indexing with a mask", (ours, mask.geometry))
+            # The axes that the mask does not cover are as free as in broadcasting.
+            ours, theirs = self.geometry, mask.geometry
+            if ours.shape[: theirs.ndim] == theirs.shape:
+                theirs = theirs.expand_dims(tuple(range(theirs.ndim, ours.ndim)))
+                mixing.broadcast("indexing with a mask", (ours, theirs))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write voxels into the backing array.

@@ -73,6 +73,7 @@ def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
         or any(w not in _OPPOSITE for w in wanted)
         or not all(any(w in line for w in wanted) for line in lines)
     ):
+        geometry._require_positions("reorient")
         raise FrameError(
             f"orientation must have one letter for each space axis of the image, which runs to "
             f"{now!r}, each letter that or its opposite, in any order; got {orientation!r}"

@@ -32,7 +32,9 @@ __all__ = [
     "index",
     "is_known",
     "is_lazy",
+    "keeps_scalars",
     "persist",
+    "register",
     "to",
     "to_device",
 ]
@@ -160,6 +162,20 @@ def _load(module: str) -> Backend:
     return found
 
 
+def register(cls: type, backend: Backend) -> None:
+    """Let images hold arrays of a class that answers NumPy's functions itself.
+
+    Parameters
+    ----------
+    cls : type
+        The class.
+    backend : Backend
+        What it does; its name must be its own.
+    """
+    _loaded[backend.name] = backend
+    _known[cls] = backend.name
+
+
 def _not_an_array(data: Any) -> TypeError:
     cls = type(data)
     name = f"{cls.__module__}.{cls.__qualname__}"
@@ -235,6 +251,14 @@ def index(data: Any, key: Any) -> Any:
     if module not in _OWN_INDEX:
         return data[key]
     return import_module(f"{__name__}.{module}").index(data, key)
+
+
+def keeps_scalars(data: Any) -> bool:
+    """Tell whether a voxel of an image stays one: where the library has arrays and no scalars.
+
+    Those of the array API do not mix with images when they stand on the left.
+    """
+    return _module_of(data.__class__) == "arrayapi"
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """A stand-in for a GPU array, to test without a GPU that nothing copies data to the host.
 
 `DeviceArray` answers NumPy's functions as CuPy's arrays do, and refuses what they refuse: to become
-a NumPy array by itself, and to mix with one.
+a NumPy array by itself, and to mix with one. Images hold it once this module is imported.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from spatial_duck.backends import Backend, backend_of, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,3 +171,21 @@ def _up(value: Any) -> Any:
         items = [_up(v) for v in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
+
+
+def _take(data: Any) -> DeviceArray:
+    return DeviceArray(backend_of(data).to_numpy(data))
+
+
+register(
+    DeviceArray,
+    Backend(
+        name="device",
+        lazy=False,
+        call=lambda func, args, kwargs: func(*args, **kwargs),
+        compute=lambda data, **_: data,
+        to_numpy=DeviceArray.get,
+        take=_take,
+        device=lambda data: data.device,
+    ),
+)
