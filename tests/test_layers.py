@@ -43,7 +43,8 @@ ON_USE: dict[str, set[str]] = {
     "backends.arrayapi": {"array_api_compat"},
     "backends.cupy": {"cupy"},
     "backends.dask": {"dask"},
-    "resampling.numba_engine": {"numba"},
+    "resampling.kernels": {"numba"},
+    "resampling.numba_engine": set(),
     "testing.stores": {"zarr"},
     "testing.strategies": {"hypothesis"},
 }
