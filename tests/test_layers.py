@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "spatial_duck"
 LAYERS = (
     ("errors",),
     ("config", "world", "keys"),
-    ("grid",),
+    ("grid", "validation"),
     ("mixing",),
     ("geometry",),
     ("rules", "backends"),
@@ -30,6 +30,9 @@ LAYERS = (
         "spatial",
         "multiscale",
         "blocks",
+        "intensity",
+        "networks",
+        "augmentation",
         "registration",
         "ndimage",
     ),

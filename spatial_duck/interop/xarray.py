@@ -19,7 +19,8 @@ import numpy as np
 
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import GeometryError, missing_extra
-from spatial_duck.geometry import SAMPLED_NAMES, Geometry
+from spatial_duck.geometry import Geometry
+from spatial_duck.validation import SAMPLED_NAMES
 from spatial_duck.world import World
 
 if TYPE_CHECKING:
