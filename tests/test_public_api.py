@@ -52,7 +52,7 @@ PROMISED = {
 #: Modules of the package that ``import spatial_duck`` may load.
 EARLY = {
     *("array", "backends", "config", "dispatch", "errors", "geometry", "grid", "keys", "methods"),
-    *("mixing", "rules", "world"),
+    *("mixing", "rules", "validation", "world"),
 }
 
 
