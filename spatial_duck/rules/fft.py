@@ -27,18 +27,21 @@ def _default(name: str, n: int) -> int:
 def _transformed(name: str, a: Any, lengths: Any, axes: Any) -> Geometry | None:
     if not isinstance(a, Geometry):
         return None
-    shape = list(a.shape)
     if axes is None:
         axes = range(-(len(lengths) if lengths is not None else a.ndim), 0)
     axes = [normalize_axis(i, a.ndim) for i in axes]
     real = name.rstrip("2n")
-    for k, i in enumerate(axes):
-        # Only the last axis of a real transform is halved.
+    shape = list(a.shape)
+    # Only the last axis of a real transform is halved. It comes first; of an inverse, last.
+    steps = list(enumerate(axes))
+    for k, i in steps if real == "irfft" else steps[::-1]:
         kind = real if k == len(axes) - 1 else "fft"
-        given = None if lengths is None else lengths[k]
-        if given is not None and operator.index(given) == -1:
-            given = shape[i]
-        shape[i] = _length(kind, _default(kind, shape[i]) if given is None else given)
+        given = None if lengths is None else operator.index(lengths[k])
+        if given is None:
+            given = _default(kind, a.shape[i])
+        elif given == -1:
+            given = a.shape[i]
+        shape[i] = _length(kind, given)
     return a.lose(list(dict.fromkeys(axes)), name, shape=shape)
 
 

@@ -48,7 +48,7 @@ def _flattened(function: str, arrays: Sequence[Piece]) -> Geometry:
         return joined(function, arrays, 0)
     found = geometries(*arrays)
     for other in found[1:]:
-        if other.ndim == found[0].ndim:
+        if other.ndim == found[0].ndim > 0:
             across(function, 0, found[0], other)
     return of_unknown_length(flat(found[0], function), 0, function)
 

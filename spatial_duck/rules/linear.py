@@ -86,6 +86,11 @@ def _distinct(a: Geometry, labels: Sequence[Any], function: str) -> tuple[Geomet
         while found.count(label) > 1:
             i = found.index(label)
             j = found.index(label, i + 1)
+            if a.shape[i] != a.shape[j]:  # NumPy lets a length of 0 pass, and reads beyond the data
+                raise ValueError(
+                    f"{function}: axes {i} and {j} share the label {label!r} and have lengths "
+                    f"{a.shape[i]} and {a.shape[j]}"
+                )
             a = diagonal(a, 0, i, j, function)
             found = [x for n, x in enumerate(found) if n not in (i, j)] + [label]
     return a, found

@@ -213,12 +213,6 @@ def _intersect1d(
 
 
 def _variables(function: str, m: Any, y: Any, rowvar: Any, *weights: Any) -> Any:
-    def count(a: Any) -> int:
-        shape = shape_of(a)
-        if len(shape) < 2:
-            return 1
-        return shape[0] if rowvar or (shape[0] == 1 and a is m) else shape[1]
-
     if isinstance(m, Geometry) and isinstance(y, Geometry):
         if m.ndim == y.ndim == 2:
             across(function, 0 if rowvar else 1, m, y)
@@ -227,9 +221,9 @@ def _variables(function: str, m: Any, y: Any, rowvar: Any, *weights: Any) -> Any
     for w in weights:
         if isinstance(m, Geometry) and isinstance(w, Geometry):
             weighed(function, m, (-1 if rowvar else 0), w)
-    n = count(m) + (0 if y is None else count(y))
     source = _source(m, y, *weights)
-    return values(function, source, (n, n)) if n > 1 else values(function, source, ())
+    # How many variables there are is up to NumPy's version where there is one row.
+    return lambda result, *_: values(function, source, shape_of(result))
 
 
 @rule("plain", np.cov)
@@ -291,7 +285,9 @@ def _polyfit(
 ) -> Any:
     found = geometries(x, y, w)
     for g in found:
-        together("polyfit", *[f[:, 0] if f.ndim == 2 else f for f in (found[0], g)])
+        together(
+            "polyfit", *[f.resize_axis(1, 1)[:, 0] if f.ndim == 2 else f for f in (found[0], g)]
+        )
     source = y if isinstance(y, Geometry) else found[0]
 
     def coefficients(result: Any, *_: Any) -> Any:

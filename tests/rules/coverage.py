@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck import SpatialArray, backends, rules
+from spatial_duck import SpatialArray, SpatialDuckError, backends, rules
 from spatial_duck.testing import assert_lazy
 from tests.rules.calls import OVERRIDABLE, build, find, geometry_of
 from tests.rules.recipes import RECIPES, Im, Recipe
@@ -54,7 +54,7 @@ def _strict(array: Any) -> Any:
 
 
 def _to_numpy(array: Any) -> Any:
-    return np.asarray(array.compute() if hasattr(array, "compute") else array)
+    return np.asarray(array.compute(scheduler="synchronous") if hasattr(array, "dask") else array)
 
 
 #: How each backend makes an array of NumPy's, and its arrays' names in the table.
@@ -64,6 +64,8 @@ BACKENDS: dict[str, Callable[[Any], Any]] = {
     "zarr": _zarr,
     "array_api_strict": _strict,
 }
+#: Recipes for which Dask tells a wrong shape, which is refused: it takes a line of quantiles only.
+WRONG = {"nanquantile-0"}
 #: What backends refuse by.
 REFUSALS = (TypeError, NotImplementedError, AttributeError, ValueError, IndexError, KeyError)
 
@@ -119,6 +121,9 @@ def _check(recipe: Recipe, backend: str) -> str:
             result = _call(recipe, ours, _plainly)
         except REFUSALS as error:
             result = error
+        except SpatialDuckError as error:
+            assert recipe.label in WRONG, repr(error)
+            return "refused"
         try:
             # NumPy itself would compute what Dask does not have: the backend's call does not.
             expected = _call(recipe, bare, backends.call)
