@@ -121,8 +121,9 @@ def _check(recipe: Recipe, backend: str) -> str:
             result = _call(recipe, ours, _plainly)
         except REFUSALS as error:
             result = error
-        except SpatialDuckError as error:
-            assert recipe.label in WRONG, repr(error)
+        except SpatialDuckError:
+            if recipe.label not in WRONG:
+                raise
             return "refused"
         try:
             # NumPy itself would compute what Dask does not have: the backend's call does not.
