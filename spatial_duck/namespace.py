@@ -38,8 +38,6 @@ _STANDARD_ONLY = {
     "astype": ("device",),
     "clip": (),
 }
-#: Functions of the standard for which NumPy has another name.
-_NAMES = {"matrix_norm": "norm"}
 
 
 class Namespace(ModuleType):
@@ -113,8 +111,10 @@ def _bare_namespace(backend: str) -> Any:
         "numpy": "numpy", "cupy": "cupy", "dask": "dask.array", "zarr": "dask.array",
         "torch": "torch",
     }.get(backend)  # fmt: skip
-    if compat is None:
+    if backend == "jax":
         return import_module("jax.numpy")
+    if compat is None:
+        return np  # a registered class answers NumPy's own functions
     try:
         return import_module(f"array_api_compat.{compat}")
     except ModuleNotFoundError as error:
@@ -166,7 +166,7 @@ def _creation(function: Callable[..., Any]) -> Callable[..., Any]:
 def _rule(part: str, name: str) -> Callable[..., Any] | None:
     """Find what the NumPy function of a name does to geometry."""
     module = getattr(np, part) if part else np
-    function = getattr(module, _NAMES.get(name, name), None) or getattr(np, name, None)
+    function = getattr(module, name, None) or getattr(np, name, None)
     if isinstance(function, np.ufunc):
         ufunc = function
         table = ufuncs.METHODS if ufunc.signature is None else ufuncs.GENERALIZED

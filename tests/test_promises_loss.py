@@ -80,6 +80,14 @@ def test_physical_operations_name_what_lost_the_positions(operation):
         operation(image()[:, [0, 0, 3]])
 
 
+def outcome(call):
+    """Return what a conversion gives, or the words with which it refuses."""
+    try:
+        return call(), None
+    except GeometryLossError as error:
+        return None, str(error)
+
+
 @pytest.mark.parametrize(
     "library, convert",
     [("SimpleITK", sd.to_simpleitk), ("nibabel", sd.to_nibabel), ("xarray", sd.to_xarray)],
@@ -87,23 +95,18 @@ def test_physical_operations_name_what_lost_the_positions(operation):
 def test_converters_refuse_what_was_lost(library, convert):
     pytest.importorskip(library, reason=f"needs {library}")
     lost = image()[:, [0, 0, 3]]
-    try:
-        converted = convert(lost)
-    except GeometryLossError as error:
-        assert "indexing" in str(error)
-    else:  # it can say which axis has no place
+    converted, refusal = outcome(lambda: convert(lost))
+    if refusal is None:  # it can say which axis has no place
         assert sd.asarray(converted).geometry == lost.geometry
+    else:
+        assert "indexing" in refusal
 
 
-def test_simpleitk_refuses_what_it_cannot_say():
+def test_shear_is_kept_or_refused_by_simpleitk():
     pytest.importorskip("SimpleITK", reason="needs SimpleITK")
     sheared = image().replace(direction=[[1, 0, 0], [0, 1, 0.6], [0, 0, 0.8]])
-    try:
-        back = sd.from_simpleitk(sd.to_simpleitk(sheared))
-    except GeometryLossError as error:
-        assert "direction" in str(error)
-    else:
-        assert back.geometry.isclose(sheared.geometry, 1e-9)
+    back, refusal = outcome(lambda: sd.from_simpleitk(sd.to_simpleitk(sheared)))
+    assert "direction" in refusal if back is None else back.geometry.isclose(sheared.geometry, 1e-9)
 
 
 @pytest.mark.parametrize("suffix", ["nii", "nrrd", "mha", "ome.zarr", "nii.gz"])
@@ -112,13 +115,12 @@ def test_files_refuse_what_was_lost(suffix, tmp_path):
         pytest.importorskip(package, reason=f"needs {package}")
     lost = image()[:, [0, 0, 3]]
     path = tmp_path / f"image.{suffix}"
-    try:
-        sd.write(path, lost)
-    except GeometryLossError as error:
-        assert "indexing" in str(error)
-        assert not path.exists()
-    else:
+    _, refusal = outcome(lambda: sd.write(path, lost))
+    if refusal is None:
         assert 1 not in sd.read(path).geometry.sampled_axes
+    else:
+        assert "indexing" in refusal
+        assert not path.exists()
 
 
 def test_a_function_that_no_rule_knows_is_refused():
