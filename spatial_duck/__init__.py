@@ -26,6 +26,7 @@ from spatial_duck import errors
 from spatial_duck.array import SpatialArray
 from spatial_duck.config import config
 from spatial_duck.errors import (
+    BlockError,
     FormatError,
     FrameError,
     GeometryError,
@@ -40,6 +41,8 @@ from spatial_duck.world import World
 
 if TYPE_CHECKING:
     from spatial_duck import backends, testing
+    from spatial_duck.augmentation import augment, random_affine
+    from spatial_duck.blocks import map_blocks, reduce_blocks, sliding_window
     from spatial_duck.interop import (
         SpatialImage,
         asarray,
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     )
     from spatial_duck.io import read, write
     from spatial_duck.multiscale import Pyramid, pyramid
+    from spatial_duck.networks import Conformed, conform, restore
     from spatial_duck.resampling import resample
     from spatial_duck.spatial import crop, pad_to, reorient, sample
     from spatial_duck.transforms import Affine, Transform
@@ -60,6 +64,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Affine",
+    "BlockError",
+    "Conformed",
     "FormatError",
     "FrameError",
     "Geometry",
@@ -75,19 +81,26 @@ __all__ = [
     "UnsafeInputError",
     "World",
     "asarray",
+    "augment",
     "backends",
     "config",
+    "conform",
     "crop",
     "errors",
     "from_nibabel",
     "from_simpleitk",
     "from_xarray",
+    "map_blocks",
     "pad_to",
     "pyramid",
+    "random_affine",
     "read",
+    "reduce_blocks",
     "reorient",
     "resample",
+    "restore",
     "sample",
+    "sliding_window",
     "testing",
     "to_nibabel",
     "to_simpleitk",
@@ -106,6 +119,14 @@ _LAZY = {
     "sample": "spatial",
     "pyramid": "multiscale",
     "Pyramid": "multiscale",
+    "map_blocks": "blocks",
+    "reduce_blocks": "blocks",
+    "sliding_window": "blocks",
+    "conform": "networks",
+    "restore": "networks",
+    "Conformed": "networks",
+    "augment": "augmentation",
+    "random_affine": "augmentation",
     "Affine": "transforms",
     "Transform": "transforms",
     "read": "io",

@@ -6,6 +6,7 @@ Every message says what was expected, what came, and what to do.
 from __future__ import annotations
 
 __all__ = [
+    "BlockError",
     "FormatError",
     "FrameError",
     "GeometryError",
@@ -48,6 +49,24 @@ class TooLargeError(SpatialDuckError, MemoryError):
 
 class UnsafeInputError(FormatError):
     """An input asks for something unsafe: a path outside its folder, or memory beyond bounds."""
+
+
+class BlockError(SpatialDuckError, RuntimeError):
+    """A function that is run block by block raised; the message says where in the world.
+
+    Attributes
+    ----------
+    number : tuple of int
+        Which block, along each axis of the grid.
+    window : tuple of (start, stop)
+        Its voxels on the grid, the halo too.
+    bounds : list of list of float, or None
+        Lowest and highest world coordinates of the part that it answers for.
+    """
+
+    number: tuple[int, ...] = ()
+    window: tuple[tuple[int, int], ...] = ()
+    bounds: list[list[float]] | None = None
 
 
 def missing_extra(package: str, extra: str, what: str) -> ImportError:

@@ -14,6 +14,7 @@ PARENTS = [
     (errors.FormatError, ValueError),
     (errors.UnsafeInputError, errors.FormatError),
     (errors.TooLargeError, MemoryError),
+    (errors.BlockError, RuntimeError),
 ]
 
 

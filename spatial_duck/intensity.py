@@ -1,0 +1,151 @@
+"""Intensities as networks want them, by named rules, and the way back.
+
+Every rule comes down to four numbers: ``scaled = (clip(value, low, high) - shift) / scale``. A rule
+is a function that finds them for an image; to add one, write such a function and a row in `RULES`.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from spatial_duck.array import SpatialArray
+
+__all__ = ["RULES", "Intensity", "find_intensity"]
+
+#: A percentile is that of at most so many voxels, evenly spaced: exact up to here.
+_MOST = 1 << 22
+
+
+class Intensity(NamedTuple):
+    """A linear map of intensities, with bounds.
+
+    Attributes
+    ----------
+    low, high : scalar or None
+        Values beyond these count as these; None for no bound.
+    shift, scale : scalar
+        ``scaled = (value - shift) / scale``. Numbers, or lazy 0-d arrays for lazy images.
+    """
+
+    low: Any = None
+    high: Any = None
+    shift: Any = 0.0
+    scale: Any = 1.0
+
+    def apply(self, values: Any) -> Any:
+        """Return scaled values; lazy for lazy ones.
+
+        Examples
+        --------
+        >>> Intensity(0, 10, shift=0, scale=10).apply(np.array([-5.0, 5.0, 20.0]))
+        array([0. , 0.5, 1. ])
+        """
+        if self.low is not None or self.high is not None:
+            values = np.clip(values, self.low, self.high)
+        return (values - self.shift) / self.scale
+
+    def undo(self, values: Any) -> Any:
+        """Return what `apply` made the values of, but for those beyond the bounds."""
+        return values * self.scale + self.shift
+
+
+def _range(low: Any, high: Any) -> Intensity:
+    """Bring a range of values to 0 to 1."""
+    return Intensity(low, high, low, _not_zero(high - low))
+
+
+def _not_zero(scale: Any) -> Any:
+    """Return a scale, or 1 where an image has one value only."""
+    return np.where(scale > 0, scale, 1.0)[()]
+
+
+def _zscore(data: Any) -> Intensity:
+    """Mean 0 and standard deviation 1."""
+    return Intensity(None, None, np.nanmean(data), _not_zero(np.nanstd(data)))
+
+
+def _minmax(data: Any) -> Intensity:
+    """From the lowest value, 0, to the highest, 1."""
+    return _range(np.nanmin(data), np.nanmax(data))
+
+
+def _percentile(data: Any, low: float = 0.5, high: float = 99.5) -> Intensity:
+    """From one percentile, 0, to another, 1; values beyond are clipped."""
+    if not 0 <= low < high <= 100:
+        raise ValueError(f"intensity: percentiles must rise from 0 to 100, got {low!r}, {high!r}")
+    found = _percentiles(_thinned(data), (low, high))
+    return _range(found[0], found[1])
+
+
+def _ct_window(data: Any, level: float = 40.0, width: float = 400.0) -> Intensity:  # noqa: ARG001
+    """From the lower end of a window of Hounsfield units, 0, to its upper end, 1."""
+    if not width > 0:
+        raise ValueError(f"intensity: the width of a window must be positive, got {width!r}")
+    return _range(level - width / 2, level + width / 2)
+
+
+#: The rules by name. Each takes a floating array, and numbers that have defaults.
+RULES: Mapping[str, Callable[..., Intensity]] = MappingProxyType(
+    {"zscore": _zscore, "minmax": _minmax, "percentile": _percentile, "ct-window": _ct_window}
+)
+
+
+def find_intensity(image: SpatialArray, rule: str | Sequence[Any] | Intensity) -> Intensity:
+    """Return the map of intensities that a rule means for an image.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On any backend; nothing is computed of lazy ones. NaN does not count.
+    rule : str, sequence or Intensity
+        Name of one of `RULES`; or the name and numbers for it: ``("percentile", 1, 99)``,
+        ``("ct-window", -600, 1500)`` (level and width); or the map itself, which comes back.
+
+    Raises
+    ------
+    ValueError
+        If there is no such rule, or its numbers are wrong.
+
+    Examples
+    --------
+    >>> from spatial_duck import SpatialArray
+    >>> found = find_intensity(SpatialArray(np.array([1.0, 5.0])), "minmax")
+    >>> found.apply(np.array([1.0, 2.0, 5.0]))
+    array([0.  , 0.25, 1.  ])
+    """
+    if isinstance(rule, Intensity):
+        return rule
+    name, *numbers = (rule,) if isinstance(rule, str) else tuple(rule)
+    if name not in RULES:
+        raise ValueError(f"intensity must be one of {', '.join(RULES)}, got {rule!r}")
+    data = image.data
+    if hasattr(data, "to_dask"):
+        data = data.to_dask()
+    # The statistics of narrow types are worked out in doubles, as those of wide ones are.
+    return RULES[name](data.astype("float64"), *numbers)
+
+
+def _thinned(data: Any) -> Any:
+    """Return evenly spaced voxels, not more than `_MOST`."""
+    steps = [1] * data.ndim
+    while np.prod([-(-n // s) for n, s in zip(data.shape, steps, strict=True)]) > _MOST:
+        longest = max(range(data.ndim), key=lambda a: data.shape[a] / steps[a])
+        steps[longest] += 1
+    return data[tuple([slice(None, None, s) for s in steps])]
+
+
+def _percentiles(data: Any, wanted: tuple[float, ...]) -> Any:
+    if not hasattr(data, "dask"):
+        return np.nanpercentile(data, wanted)
+    import dask.array as da
+
+    flat = data.ravel().rechunk(-1)
+    return da.map_blocks(
+        np.nanpercentile, flat, wanted, dtype=flat.dtype, chunks=((len(wanted),),), meta=flat._meta
+    )
