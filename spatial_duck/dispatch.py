@@ -207,7 +207,9 @@ class Dispatching:
         images: list[Dispatching] = []
         grids, data = _apart(args, images)
         grid_kwargs, data_kwargs = _apart_mapping(kwargs, images)
-        geometry = RULES[func].geometry(*grids, **grid_kwargs)
+        rule = RULES.get(func) or find(func)
+        assert rule is not None
+        geometry = rule.geometry(*grids, **grid_kwargs)
         result = _run(func, data, {**data_kwargs, "like": self._data})
         if not getattr(result, "ndim", 0):
             return result

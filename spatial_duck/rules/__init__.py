@@ -4,6 +4,8 @@ One module per family, each a table of rules keyed by the function object. To ad
 function with NumPy's parameters in the module of its family under ``@rule(kind, np.function)``;
 `_rule` says what it is given and returns. The completeness test fails for a function of NumPy that
 has no rule, and the signature test for a rule whose parameters are not NumPy's.
+
+The families load when a function is first looked for, so that importing the package costs little.
 """
 
 from __future__ import annotations
@@ -12,30 +14,14 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from spatial_duck.rules import (
-    creation,
-    elementwise,
-    inplace,
-    joining,
-    linear,
-    matrices,
-    moves,
-    neighbours,
-    queries,
-    reductions,
-    values,
-)
 from spatial_duck.rules._rule import CREATES, REFUSED, RULES, Rule, refuse, rule
 
-__all__ = [
-    "CREATES",
-    "LAZY",
-    "REFUSED",
-    "RULES",
-    "Rule",
+__all__ = ["CREATES", "FAMILIES", "REFUSED", "RULES", "Rule", "find", "refuse", "rule"]
+
+#: The modules with rules for functions in `numpy` and what it imports by itself.
+FAMILIES = (
     "creation",
     "elementwise",
-    "find",
     "inplace",
     "joining",
     "linear",
@@ -44,12 +30,9 @@ __all__ = [
     "neighbours",
     "queries",
     "reductions",
-    "refuse",
-    "rule",
     "values",
-]
-
-#: The families of modules of NumPy that load on first use, by the name of NumPy's module.
+)
+#: Those for modules of NumPy that load on first use, by the name of NumPy's module.
 LAZY = {
     "numpy.fft": "fft",
     "numpy.char": "text",
@@ -62,8 +45,8 @@ LAZY = {
 def find(function: Any) -> Rule | None:
     """Return the rule of a function, loading its family where that has not been needed before."""
     module = getattr(function, "__module__", "")
-    if module in LAZY:
-        import_module(f"{__name__}.{LAZY[module]}")
+    for family in (LAZY[module],) if module in LAZY else FAMILIES:
+        import_module(f"{__name__}.{family}")
     if function in RULES or function in REFUSED:
         return RULES.get(function)
     # Behind functions with ``like=`` NumPy has others of the same name.

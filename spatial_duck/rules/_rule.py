@@ -24,6 +24,7 @@ import numpy as np
 from spatial_duck import mixing
 from spatial_duck.config import note_loss
 from spatial_duck.geometry import Geometry
+from spatial_duck.grid import PLAIN, Axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,6 +60,10 @@ UNKNOWN: Any = float("nan")
 NO: Any = np._NoValue
 
 
+#: The geometry of a number that lies in no world.
+NOWHERE = Geometry(())
+
+
 class Rule(NamedTuple):
     """What one function does to geometry.
 
@@ -86,7 +91,14 @@ RULES: dict[Any, Rule] = {}
 #: Why a function is refused, and what to do instead.
 REFUSED: dict[Any, str] = {}
 #: The functions with ``like=``, which make a new array of the kind of an image's data.
-CREATES: set[Any] = set()
+CREATES = frozenset(
+    getattr(np, name)
+    for name in (
+        "arange array asanyarray asarray ascontiguousarray asfortranarray empty eye frombuffer "
+        "fromfile fromfunction fromiter fromstring full genfromtxt identity loadtxt ones require "
+        "tri zeros"
+    ).split()
+)
 
 
 def named(module: Any, *names: str) -> list[Any]:
@@ -154,6 +166,10 @@ def geometries(*arguments: Any) -> list[Geometry]:
     return found
 
 
+#: Arguments that do not take part in the shape of a result.
+_WITHOUT_SHAPE = frozenset({Geometry, type(None), int, float, bool, complex})
+
+
 def together(function: str, *arguments: Any, shape: Sequence[int] | None = None) -> Geometry:
     """Return the geometry of an elementwise function of several arrays.
 
@@ -174,7 +190,7 @@ def together(function: str, *arguments: Any, shape: Sequence[int] | None = None)
     grids = [a for a in arguments if a.__class__ is Geometry]
     grid = grids[0] if len(grids) == 1 else mixing.broadcast(function, grids)
     if shape is None:
-        shapes = [shape_of(a) for a in arguments if a is not None and a.__class__ is not Geometry]
+        shapes = [shape_of(a) for a in arguments if a.__class__ not in _WITHOUT_SHAPE]
         if not any(shapes):
             return grid
         shape = np.broadcast_shapes(grid.shape, *shapes)
@@ -216,7 +232,8 @@ def across(function: str, axis: int, *grids: Any) -> None:
 
 def unplaced(shape: Sequence[int]) -> Geometry:
     """Return the geometry of an array that lies nowhere: its axes are plain and have no names."""
-    return Geometry(tuple(shape), dims=(None,) * len(tuple(shape)))
+    shape = tuple(shape)
+    return NOWHERE._with(shape, (PLAIN,) * len(shape), ())
 
 
 def values(function: str, source: Geometry, *shapes: Sequence[int], axes: Any = None) -> Any:
@@ -241,12 +258,6 @@ def values(function: str, source: Geometry, *shapes: Sequence[int], axes: Any = 
     for i in range(source.ndim) if axes is None else axes:
         if source._axes[i].spacing is not None:
             note_loss(function, i, source._axes[i].name)
-    made = tuple(
-        [
-            Geometry(
-                shape, dims=(None,) * len(shape), lost=dict.fromkeys(range(len(shape)), function)
-            )
-            for shape in map(tuple, shapes)
-        ]
-    )
+    lost = Axis(None, None, None, function)
+    made = tuple([NOWHERE._with(s, (lost,) * len(s), ()) for s in map(tuple, shapes)])
     return made[0] if len(made) == 1 else made

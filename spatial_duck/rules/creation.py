@@ -7,32 +7,24 @@ mixes with images everywhere; an image given as the object to convert stays wher
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.grid import PLAIN
-from spatial_duck.rules._rule import CREATES, geometries, only, rule, shape_of, together, unplaced
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from spatial_duck.rules._rule import geometries, only, rule, shape_of, together, unplaced
 
 __all__: list[str] = []
 
 
-def _create(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    CREATES.update(functions)
-    return rule("plain", *functions)
-
-
-@_create(np.zeros, np.ones, np.empty)
+@rule("plain", np.zeros, np.ones, np.empty)
 def _zeros(
     shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None, like: Any = None
 ) -> None: ...
 
 
-@_create(np.full)
+@rule("plain", np.full)
 def _full(
     shape: Any,
     fill_value: Any,
@@ -44,7 +36,7 @@ def _full(
 ) -> None: ...
 
 
-@_create(np.eye)
+@rule("plain", np.eye)
 def _eye(
     N: Any,
     M: Any = None,
@@ -57,11 +49,11 @@ def _eye(
 ) -> None: ...
 
 
-@_create(np.identity)
+@rule("plain", np.identity)
 def _identity(n: Any, dtype: Any = None, *, like: Any = None) -> None: ...
 
 
-@_create(np.tri)
+@rule("plain", np.tri)
 def _tri(
     N: Any,
     M: Any = None,
@@ -72,7 +64,7 @@ def _tri(
 ) -> None: ...
 
 
-@_create(np.arange)
+@rule("plain", np.arange)
 def _arange(
     start_or_stop: Any,
     /,
@@ -85,7 +77,7 @@ def _arange(
 ) -> None: ...
 
 
-@_create(np.array)
+@rule("plain", np.array)
 def _array(
     object: Any,
     dtype: Any = None,
@@ -103,7 +95,7 @@ def _array(
     return grid[(None,) * (ndmin - grid.ndim) + (...,)]
 
 
-@_create(np.asarray, np.asanyarray)
+@rule("plain", np.asarray, np.asanyarray)
 def _asarray(
     a: Any,
     dtype: Any = None,
@@ -116,26 +108,26 @@ def _asarray(
     return only(a)
 
 
-@_create(np.ascontiguousarray, np.asfortranarray)
+@rule("plain", np.ascontiguousarray, np.asfortranarray)
 def _ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Geometry | None:
     grid = only(a)
     return grid if grid is None or grid.ndim else grid[None]
 
 
-@_create(np.require)
+@rule("plain", np.require)
 def _require(
     a: Any, dtype: Any = None, requirements: Any = None, *, like: Any = None
 ) -> Geometry | None:
     return only(a)
 
 
-@_create(np.frombuffer)
+@rule("plain", np.frombuffer)
 def _frombuffer(
     buffer: Any, dtype: Any = None, count: Any = -1, offset: Any = 0, *, like: Any = None
 ) -> None: ...
 
 
-@_create(np.fromfile)
+@rule("plain", np.fromfile)
 def _fromfile(
     file: Any,
     dtype: Any = None,
@@ -147,23 +139,23 @@ def _fromfile(
 ) -> None: ...
 
 
-@_create(np.fromiter)
+@rule("plain", np.fromiter)
 def _fromiter(iter: Any, dtype: Any, count: Any = -1, *, like: Any = None) -> None: ...
 
 
-@_create(np.fromstring)
+@rule("plain", np.fromstring)
 def _fromstring(
     string: Any, dtype: Any = None, count: Any = -1, *, sep: Any, like: Any = None
 ) -> None: ...
 
 
-@_create(np.fromfunction)
+@rule("plain", np.fromfunction)
 def _fromfunction(
     function: Any, shape: Any, *, dtype: Any = float, like: Any = None, **kwargs: Any
 ) -> None: ...
 
 
-@_create(np.loadtxt)
+@rule("plain", np.loadtxt)
 def _loadtxt(
     fname: Any,
     dtype: Any = float,
@@ -182,7 +174,7 @@ def _loadtxt(
 ) -> None: ...
 
 
-@_create(np.genfromtxt)
+@rule("plain", np.genfromtxt)
 def _genfromtxt(
     fname: Any,
     dtype: Any = float,
@@ -250,7 +242,7 @@ def _empty_like(
     return _like(prototype, shape, "empty_like")
 
 
-@rule("keeps", np.full_like)
+@rule("keeps", np.full_like, deferrable=True)
 def _full_like(
     a: Geometry,
     fill_value: Any,

@@ -201,7 +201,7 @@ def _where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     return _all_together("where", condition, x, y)
 
 
-@rule("keeps", np.clip)
+@rule("keeps", np.clip, deferrable=True)
 def _clip(
     a: Any,
     a_min: Any = NO,
@@ -217,7 +217,7 @@ def _clip(
     return _all_together("clip", a, *limits, None if where is True else where)
 
 
-@rule("keeps", np.isclose)
+@rule("keeps", np.isclose, deferrable=True)
 def _isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: Any = False) -> Any:
     return _all_together("isclose", a, b, rtol, atol)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import mixing
-from spatial_duck.errors import GeometryMismatchError
 from spatial_duck.geometry import Geometry
 from spatial_duck.grid import PLAIN, normalize_axis
 from spatial_duck.rules._rule import geometries, rule, shape_of, together
@@ -102,13 +101,11 @@ def _check_paired(
     """Check that axes with one label are the same places."""
     first, its = images[0]
     for other, theirs in images[1:]:
-        try:
-            mixing.broadcast(
-                function, [_spread(g, own, labels) for g, own in ((first, its), (other, theirs))]
-            )
-        except GeometryMismatchError:
-            if first.shape != other.shape or not mixing.same_grid(first, other):
-                raise
+        if first.shape == other.shape and mixing.same_grid(first, other):
+            continue
+        mixing.broadcast(
+            function, [_spread(g, own, labels) for g, own in ((first, its), (other, theirs))]
+        )
 
 
 def _spread(a: Geometry, own: list[Any], labels: list[Any]) -> Geometry:

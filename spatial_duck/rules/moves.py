@@ -8,8 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from spatial_duck.config import note_loss
 from spatial_duck.geometry import Geometry
-from spatial_duck.grid import PLAIN, normalize_axis
+from spatial_duck.grid import (
+    PLAIN,
+    Axis,
+    normalize_axes,
+    normalize_axis,
+    shifted,
+    step_axis,
+)
 from spatial_duck.rules._rule import (
     UNKNOWN,
     across,
@@ -27,7 +35,24 @@ __all__ = ["along", "diagonal", "flat"]
 def along(grid: Geometry, axis: Any, key: Any, function: str) -> Geometry:
     """Return the geometry with one axis indexed by a key of its own."""
     i = normalize_axis(axis, grid.ndim)
-    return indexed(grid, (slice(None),) * i + (key,), function)
+    before = (slice(None),) * i
+    cut = _as_slice(key, grid.shape[i])
+    return grid[(*before, cut)] if cut is not None else indexed(grid, (*before, key), function)
+
+
+def _as_slice(key: Any, n: int) -> slice | None:
+    """Return the slice that selects what a line of indices does, or None if there is none."""
+    if not isinstance(key, list | np.ndarray):
+        return None
+    index = np.asarray(key)
+    if index.ndim != 1 or index.size < 2 or index.dtype.kind not in "iu":
+        return None
+    index = np.where(index < 0, index + n, index)
+    step = int(index[1] - index[0])
+    if not step or index.min() < 0 or index.max() >= n or (np.diff(index) != step).any():
+        return None
+    start, stop = int(index[0]), int(index[-1]) + step
+    return slice(start, stop if stop >= 0 else None, step)
 
 
 def flat(grid: Geometry, function: str, order: Any = "C") -> Geometry:
@@ -58,13 +83,26 @@ def of_unknown_length(grid: Geometry, axis: int, function: str) -> Geometry:
 
 def diagonal(grid: Geometry, offset: Any, axis1: Any, axis2: Any, function: str) -> Geometry:
     """Return the geometry of a diagonal, which comes last and runs through both axes."""
-    moved = grid.moveaxis((axis1, axis2), (-2, -1))
-    n, m = moved.shape[-2:]
+    i, j = normalize_axes((axis1, axis2), grid.ndim)
     offset = operator.index(offset)
-    down, right = max(-offset, 0), max(offset, 0)
-    length = max(min(n - down, m - right), 0)
-    steps = np.arange(length)
-    return indexed(moved, (..., down + steps, right + steps), function)
+    origin, step, lost = grid._origin, [0.0] * len(grid._origin), None
+    for k, skipped in ((i, max(-offset, 0)), (j, max(offset, 0))):
+        axis = grid._axes[k]
+        lost = lost or axis.lost
+        if axis.spacing is not None and axis.column is not None:
+            length = axis.spacing
+            origin = shifted(origin, axis, skipped)
+            step = [s + length * c for s, c in zip(step, axis.column, strict=True)]
+    count = min(grid.shape[i] - max(-offset, 0), grid.shape[j] - max(offset, 0))
+    others = [k for k in range(grid.ndim) if k not in (i, j)]
+    if lost is not None and any(step):  # half of a diagonal's positions are no positions
+        note_loss(function, i, grid._axes[i].name)
+    last = Axis(None, None, None, lost) if lost is not None else step_axis(None, tuple(step))
+    return grid._with(
+        (*[grid.shape[k] for k in others], max(count, 0)),
+        (*[grid._axes[k] for k in others], last),
+        origin,
+    )
 
 
 # --- turning and swapping -----------------------------------------------------------------
@@ -200,12 +238,12 @@ def _ravel(a: Geometry, order: Any = "C") -> Geometry:
 # --- more voxels --------------------------------------------------------------------------
 
 
-@rule("moves", np.pad)
+@rule("moves", np.pad, deferrable=True)
 def _pad(array: Geometry, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Geometry:
     return array.pad(pad_width)
 
 
-@rule("keeps", np.tile)
+@rule("keeps", np.tile, deferrable=True)
 def _tile(A: Any, reps: Any) -> Geometry | None:
     if not isinstance(A, Geometry):
         return None

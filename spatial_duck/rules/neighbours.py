@@ -15,7 +15,7 @@ from spatial_duck.rules.moves import flat
 __all__: list[str] = []
 
 
-@rule("derives", np.diff)
+@rule("derives", np.diff, deferrable=True)
 def _diff(
     a: Any, n: Any = 1, axis: Any = -1, prepend: Any = NO, append: Any = NO
 ) -> Geometry | None:

@@ -253,7 +253,7 @@ def _matrix_norm(x: Geometry, /, *, keepdims: Any = False, ord: Any = "fro") -> 
     return reduced("matrix_norm", x, (-2, -1), keepdims)
 
 
-@rule("derives", np.linalg.det)
+@rule("derives", np.linalg.det, deferrable=True)
 def _det(a: Geometry) -> Geometry:
     return a.reduce((-2, -1))
 
@@ -263,7 +263,7 @@ def _slogdet(a: Geometry) -> tuple[Geometry, Geometry]:
     return (a.reduce((-2, -1)),) * 2
 
 
-@rule("derives", np.linalg.cond)
+@rule("derives", np.linalg.cond, deferrable=True)
 def _cond(x: Geometry, p: Any = None) -> Geometry:
     return x.reduce((-2, -1))
 

@@ -69,6 +69,11 @@ def _described(parameters: Any) -> list[tuple[str, Any, str]]:
     return [(p.name, p.kind, repr(p.default)) for p in parameters.values()]
 
 
+def test_functions_with_like_are_those_that_create() -> None:
+    named = {r.name for r in RECIPES if "like" in r.kwargs}
+    assert {find(name) for name in named} == rules.CREATES
+
+
 def test_every_rule_has_a_recipe() -> None:
     covered = {find(r.name) for r in RECIPES}
     missing = [name_of(f) for f in rules.RULES if f not in covered]
