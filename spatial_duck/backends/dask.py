@@ -167,7 +167,12 @@ def _lazy(value: Any) -> Any:
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, np.generic):
         value = np.asarray(value)
-    return da.from_array(value) if hasattr(value, "shape") else value
+    return da.from_array(value, chunks=_auto(value)) if hasattr(value, "shape") else value
+
+
+def _auto(data: Any) -> Any:
+    """Return what lets Dask choose the chunks; an empty array is one, which Dask cannot divide."""
+    return -1 if 0 in data.shape else "auto"
 
 
 def call_ufunc(ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
@@ -224,12 +229,12 @@ def _take(data: Any, chunks: Any = None) -> Any:
     if found == "zarr":
         return data.to_dask(None if isinstance(chunks, str) and chunks == "auto" else chunks)
     if found == "cupy":
-        return da.from_array(data, chunks=chunks or "auto", asarray=False)
+        return da.from_array(data, chunks=chunks or _auto(data), asarray=False)
     if found != "numpy":
         raise TypeError(
             f"Dask does not hold arrays of {type(data).__module__}: use .to('numpy') first"
         )
-    return da.from_array(data, chunks=chunks or "auto")
+    return da.from_array(data, chunks=chunks or _auto(data))
 
 
 def _compute(data: Any, **options: Any) -> Any:

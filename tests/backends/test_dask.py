@@ -50,3 +50,9 @@ def test_arrays_without_voxels(function):
     expected = function(x)
     assert lazy.dtype == expected.dtype
     np.testing.assert_array_equal(lazy, expected)
+
+
+def test_arrays_without_voxels_become_lazy():
+    x = np.zeros((1, 1, 1, 0, 1, 1, 1, 5, 2))
+    assert backends.to(x, "dask").shape == x.shape
+    assert np.stack([da.from_array(x, chunks=1), da.from_array(x, chunks=1)]).shape == (2, *x.shape)
