@@ -376,11 +376,10 @@ def index(data: Any, key: Any) -> Any:
     """Return ``data[key]``, for libraries too that have no negative steps or short keys."""
     keys = key if key.__class__ is tuple else (key,)
     if not any(isinstance(k, slice) and k.step is not None and k.step < 0 for k in keys):
-        if Ellipsis not in [k if k is Ellipsis else 0 for k in keys] and not any(
-            hasattr(k, "ndim") and k.ndim > 1 for k in keys
-        ):
-            keys = (*keys, ...)
-        return data[keys]
+        short = sum(k is not None for k in keys) < data.ndim
+        if short and not any(k is Ellipsis or hasattr(k, "ndim") for k in keys):
+            return data[(*keys, ...)]  # the standard wants all axes
+        return data[key]
     if any(hasattr(k, "__len__") or hasattr(k, "ndim") for k in keys):
         raise TypeError("a key with both negative steps and arrays: index in two steps")
     used = sum(k is not None and k is not Ellipsis for k in keys)
