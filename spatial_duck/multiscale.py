@@ -2,56 +2,46 @@
 
 A voxel of a level stands for a whole bin of voxels of the level before it, and lies at that bin's
 centre: for bins of n voxels the origin moves by (n - 1) / 2 of the old spacing along the axis, so
-that a linear ramp sampled at a level's physical coordinates agrees with the level's values. Voxels
-at the far end that do not fill a bin are left out, as in ITK's BinShrink. To add a method, write a
-function of a NumPy block whose lengths are multiples of the factors, and add a row to `METHODS`.
+that a linear ramp sampled at a level's physical coordinates agrees with the level's values. With
+``method="nearest"`` it lies at the voxel that was taken. Voxels at the far end that do not fill a
+bin are left out, as in ITK's BinShrink: a value of fewer voxels would lie elsewhere than the grid
+says. `spatial_duck.binning` has the methods.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from spatial_duck.array import SpatialArray
+from spatial_duck.binning import METHODS, Method, method_named, trimmed
 from spatial_duck.errors import GeometryError, missing_extra
-from spatial_duck.world import SPACE_AXES
+from spatial_duck.world import LENGTHS, SPACE_AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from spatial_duck.geometry import Geometry
 
-    Factors = int | Mapping[str, int] | Sequence[int]
+    Factors = int | Mapping[str, int] | Sequence[int] | None
 
-__all__ = ["METHODS", "Pyramid", "level_factors", "pyramid", "shrink", "shrunk_geometry"]
+__all__ = [
+    "METHODS",
+    "Pyramid",
+    "level_factors",
+    "level_geometries",
+    "pyramid",
+    "shrink",
+    "shrunk_geometry",
+]
 
 #: A pyramid ends where the longest space axis has at most so many voxels.
 _SMALLEST = 64
+#: Axes whose spacing is within this of the finest are binned together with it.
+_ALIKE = 2**0.5 * (1 + 1e-6)
 
 
-def _mean(block: Any, factors: tuple[int, ...]) -> Any:
-    """Average bins; integers round half to even, and NaN spreads in its bin only."""
-    split: list[int] = []
-    for n, f in zip(block.shape, factors, strict=True):
-        split += [n // f, f]
-    axes = tuple(range(1, 2 * block.ndim, 2))
-    kind = block.dtype.kind
-    # float64 sums are exact for integers of up to 32 bits, and keep float32 images exact enough.
-    wide = "complex128" if kind == "c" else "float64"
-    mean = block.reshape(split).mean(axis=axes, dtype=wide)
-    if kind in "iu":
-        return mean.round().astype(block.dtype)
-    return (mean > 0.5 if kind == "b" else mean).astype(block.dtype)
-
-
-#: How the values of a bin become one.
-METHODS: Mapping[str, Callable[[Any, tuple[int, ...]], Any]] = MappingProxyType({"mean": _mean})
-
-
-def level_factors(geometry: Geometry, factors: Factors = 2) -> tuple[int, ...]:
+def level_factors(geometry: Geometry, factors: Factors = None) -> tuple[int, ...]:
     """Return the bin length along each array axis for one step down.
 
     Parameters
@@ -60,7 +50,9 @@ def level_factors(geometry: Geometry, factors: Factors = 2) -> tuple[int, ...]:
         Of the level that is shrunk.
     factors : int, mapping of str to int, or sequence of int, optional
         One number for all space axes; a number for each axis by name; or one for each array axis.
-        Axes that are shorter than their factor are kept.
+        Axes that are shorter than their factor are kept. By default 2 along the space axis with the
+        finest spacing and those within a factor of sqrt(2) of it, so that an anisotropic image is
+        made isotropic first.
 
     Returns
     -------
@@ -71,7 +63,11 @@ def level_factors(geometry: Geometry, factors: Factors = 2) -> tuple[int, ...]:
     >>> from spatial_duck.geometry import Geometry
     >>> level_factors(Geometry((3, 1, 64, 65), dims=("t", "z", "y", "x")))
     (1, 1, 2, 2)
+    >>> level_factors(Geometry((40, 512, 512), spacing=(5, 0.7, 0.7)))
+    (1, 2, 2)
     """
+    if factors is None:
+        return _towards_isotropic(geometry)
     space = [name in SPACE_AXES and i in geometry.sampled_axes
              for i, name in enumerate(geometry.dims)]  # fmt: skip
     if isinstance(factors, Mapping):
@@ -93,7 +89,23 @@ def level_factors(geometry: Geometry, factors: Factors = 2) -> tuple[int, ...]:
     )
 
 
-def shrunk_geometry(geometry: Geometry, factors: Sequence[int]) -> Geometry:
+def _towards_isotropic(geometry: Geometry) -> tuple[int, ...]:
+    """Return 2 for the space axes that are finest and can still be halved, 1 for the others."""
+    world = geometry.world
+    units = dict(zip(world.axes, world.units, strict=True))
+    known = all(units.get(name) in LENGTHS for name in geometry.dims if name in SPACE_AXES)
+    sizes = {}
+    for axis, spacing in zip(geometry.sampled_axes, geometry.spacing, strict=True):
+        name = geometry.dims[axis]
+        if name in SPACE_AXES and geometry.shape[axis] > 1:
+            sizes[axis] = float(spacing) * (LENGTHS[str(units[name])] if known else 1.0)
+    limit = min(sizes.values(), default=0.0) * _ALIKE
+    return tuple(2 if sizes.get(axis, np.inf) <= limit else 1 for axis in range(geometry.ndim))
+
+
+def shrunk_geometry(
+    geometry: Geometry, factors: Sequence[int], method: str = "mean"
+) -> Geometry:
     """Return the geometry of bins of voxels.
 
     Parameters
@@ -102,6 +114,8 @@ def shrunk_geometry(geometry: Geometry, factors: Sequence[int]) -> Geometry:
         Of the image.
     factors : sequence of int
         Bin length along each array axis.
+    method : str, optional
+        How the values of a bin become one, which says where it lies.
 
     Examples
     --------
@@ -110,8 +124,10 @@ def shrunk_geometry(geometry: Geometry, factors: Sequence[int]) -> Geometry:
     Geometry(shape=(2,), spacing=(8,), origin=(3,), dims=('x',), world=World(axes=('x',), \
 units=(None,), frame=None))
     """
+    place = method_named(method).place
     steps = np.array([factors[i] for i in geometry.sampled_axes], float)
-    shift = geometry.direction @ (geometry.spacing * (steps - 1) / 2)
+    moved = np.array([place(factors[i]) for i in geometry.sampled_axes], float)
+    shift = geometry.direction @ (geometry.spacing * moved)
     return geometry.replace(
         shape=tuple(n // f for n, f in zip(geometry.shape, factors, strict=True)),
         spacing=(geometry.spacing * steps).tolist(),
@@ -120,7 +136,7 @@ units=(None,), frame=None))
     )
 
 
-def shrink(image: SpatialArray, factors: Factors = 2, method: str = "mean") -> SpatialArray:
+def shrink(image: SpatialArray, factors: Factors = None, method: str = "mean") -> SpatialArray:
     """Bin an image: one level down a pyramid.
 
     Parameters
@@ -129,27 +145,30 @@ def shrink(image: SpatialArray, factors: Factors = 2, method: str = "mean") -> S
         On any backend; lazy ones stay lazy.
     factors : int, mapping or sequence, optional
         As for `level_factors`.
-    method : {"mean"}, optional
-        How the values of a bin become one.
+    method : {"mean", "gaussian", "nearest", "mode", "label"}, optional
+        How the values of a bin become one; see `spatial_duck.binning`.
 
     Returns
     -------
     SpatialArray
-        Every voxel lies at the centre of its bin.
+        Every voxel lies at the centre of its bin, or with "nearest" at the voxel that was taken.
+        With "nearest" it is a view.
     """
-    kernel = _method(method)
+    row = method_named(method)
     bins = level_factors(image.geometry, factors)
-    geometry = shrunk_geometry(image.geometry, bins)
-    trimmed = image[tuple(slice(0, n * f) for n, f in zip(geometry.shape, bins, strict=True))]
-    data = trimmed.data
+    geometry = shrunk_geometry(image.geometry, bins, method)
+    if method == "nearest":
+        view: SpatialArray = row.kernel(trimmed(image, bins), bins)
+        return SpatialArray(view.data, geometry, attrs=image.attrs)
+    data = trimmed(image, bins).data
     if hasattr(data, "to_dask"):
         data = data.to_dask()
     if hasattr(data, "dask"):
-        return SpatialArray(_shrink_dask(data, bins, kernel), geometry, attrs=image.attrs)
-    return SpatialArray(kernel(data, bins), geometry, attrs=image.attrs)
+        return SpatialArray(_shrink_dask(data, bins, row), geometry, attrs=image.attrs)
+    return SpatialArray(row.kernel(data, bins), geometry, attrs=image.attrs)
 
 
-def _shrink_dask(data: Any, bins: tuple[int, ...], kernel: Any) -> Any:
+def _shrink_dask(data: Any, bins: tuple[int, ...], row: Method) -> Any:
     try:
         import dask.array
     except ImportError:
@@ -158,9 +177,28 @@ def _shrink_dask(data: Any, bins: tuple[int, ...], kernel: Any) -> Any:
     if chunks != data.chunks:
         data = data.rechunk(chunks)
     out = tuple(tuple(n // f for n in c) for c, f in zip(chunks, bins, strict=True))
-    return dask.array.map_blocks(
-        kernel, data, bins, dtype=data.dtype, chunks=out, meta=data._meta
+    made = {"dtype": data.dtype, "chunks": out, "meta": data._meta}
+    if not row.reach:
+        return dask.array.map_blocks(row.kernel, data, bins, **made)
+    depth = {axis: row.reach * f if f > 1 else 0 for axis, f in enumerate(bins)}
+    wider = dask.array.overlap.overlap(
+        data, depth, {axis: "none" for axis in depth}, allow_rechunk=False
     )
+    return dask.array.map_blocks(_inner, wider, bins=bins, row=row, **made)
+
+
+def _inner(block: Any, *, bins: tuple[int, ...], row: Method, block_info: Any = None) -> Any:
+    """Apply a kernel to a block with its neighbours, and cut what is theirs off."""
+    values = row.kernel(block, bins)
+    if not block_info:
+        return values
+    keep = []
+    for f, at, count in zip(
+        bins, block_info[0]["chunk-location"], block_info[0]["num-chunks"], strict=True
+    ):
+        edge = row.reach if f > 1 else 0
+        keep.append(slice(edge if at > 0 else 0, -edge or None if at < count - 1 else None))
+    return values[tuple(keep)]
 
 
 def _aligned(chunks: tuple[int, ...], factor: int) -> tuple[int, ...]:
@@ -174,12 +212,6 @@ def _aligned(chunks: tuple[int, ...], factor: int) -> tuple[int, ...]:
             ends.append(end)
     ends[-1] = min(ends[-1], sum(chunks))
     return tuple(b - a for a, b in zip([0, *ends[:-1]], ends, strict=True))
-
-
-def _method(method: str) -> Callable[[Any, tuple[int, ...]], Any]:
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    return METHODS[method]
 
 
 class Pyramid(Sequence[SpatialArray]):
@@ -259,7 +291,7 @@ def pyramid(
     image: SpatialArray,
     levels: int | None = None,
     *,
-    factors: Factors = 2,
+    factors: Factors = None,
     method: str = "mean",
 ) -> Pyramid:
     """Return an image at several resolutions.
@@ -273,24 +305,50 @@ def pyramid(
         most 64 voxels.
     factors : int, mapping of str to int, or sequence of int, optional
         Bin length from level to level: for all space axes, by axis name, or for each array axis.
-    method : {"mean"}, optional
-        How the values of a bin become one. Integers round half to even.
+        By default an anisotropic image is made isotropic first; see `level_factors`.
+    method : {"mean", "gaussian", "nearest", "mode", "label"}, optional
+        How the values of a bin become one; see `spatial_duck.binning`. Integers round half to even.
 
     Returns
     -------
     Pyramid
         A level shorter than a bin along an axis keeps that axis as it is.
     """
-    _method(method)
+    _, bins = level_geometries(image.geometry, levels, factors, method)
     out = [image]
-    while levels is None or len(out) < levels:
-        g = out[-1].geometry
-        if levels is None and _longest(g) <= _SMALLEST:
-            break
-        if max(level_factors(g, factors), default=1) == 1:
-            break
-        out.append(shrink(out[-1], factors, method))
+    for step in bins[1:]:
+        out.append(shrink(out[-1], step, method))
     return Pyramid(out)
+
+
+def level_geometries(
+    geometry: Geometry, levels: int | None = None, factors: Factors = None, method: str = "mean"
+) -> tuple[list[Geometry], list[tuple[int, ...]]]:
+    """Return the geometry of each level of a pyramid, and its bins against the one before.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of the finest level.
+    levels, factors, method : optional
+        As for `pyramid`.
+
+    Returns
+    -------
+    geometries : list of Geometry
+    bins : list of tuple of int
+        Bin length along each array axis; ones for the finest level.
+    """
+    method_named(method)
+    geometries, bins = [geometry], [(1,) * geometry.ndim]
+    while levels is None or len(geometries) < levels:
+        g = geometries[-1]
+        step = level_factors(g, factors)
+        if (levels is None and _longest(g) <= _SMALLEST) or max(step, default=1) == 1:
+            break
+        bins.append(step)
+        geometries.append(shrunk_geometry(g, step, method))
+    return geometries, bins
 
 
 def _longest(geometry: Geometry) -> int:

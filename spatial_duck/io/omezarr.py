@@ -234,7 +234,7 @@ def _create(
 
 def _copied(source: Any, target: Any, bins: tuple[int, ...], method: str) -> Iterator[int]:
     """Copy an array into a Zarr array, binned, region by region; yield the bytes of each."""
-    kernel = METHODS[method]
+    kernel = METHODS[method].kernel
     if hasattr(source, "dask"):
         # One chunk of the graph computed for several regions would be computed several times.
         source = source.rechunk(tuple(_whole_chunks(source.chunks, target.chunks)))
