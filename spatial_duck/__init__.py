@@ -40,7 +40,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.world import World
 
 if TYPE_CHECKING:
-    from spatial_duck import backends, testing
+    from spatial_duck import backends, measure, ndimage, testing
     from spatial_duck.augmentation import augment, random_affine
     from spatial_duck.blocks import map_blocks, reduce_blocks, sliding_window
     from spatial_duck.interop import (
@@ -91,6 +91,8 @@ __all__ = [
     "from_simpleitk",
     "from_xarray",
     "map_blocks",
+    "measure",
+    "ndimage",
     "pad_to",
     "pyramid",
     "random_affine",
@@ -112,6 +114,8 @@ __all__ = [
 _LAZY = {
     "backends": "backends",
     "testing": "testing",
+    "ndimage": "ndimage",
+    "measure": "measure",
     "resample": "resampling",
     "reorient": "spatial",
     "crop": "spatial",

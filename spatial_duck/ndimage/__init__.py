@@ -1,0 +1,122 @@
+"""The names of `scipy.ndimage` with parameters in world units.
+
+``gaussian_filter(image, sigma=2)`` smooths by 2 mm in an image in mm, whatever its voxels: along
+anisotropic, oblique and sheared axes, in slices that live in 3-D, on NumPy (SciPy), CuPy, Dask and
+Zarr arrays. Filters work along the space axes (``axes=`` chooses others), keep the grid and the
+attrs, and on a lazy image are lazy: the overlap of chunks follows from the lengths given. What
+needs the whole of an image says so and says how to go on.
+
+Chunked results are those in memory. SciPy is an optional dependency (extra ``resample``).
+
+To add a filter: write a kernel of blocks, run it with `running.run` and the halo that it needs, add
+its name here, and rows to the tables of ``tests/ndimage``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spatial_duck.ndimage.derivatives import (
+    gaussian_gradient_magnitude,
+    gaussian_laplace,
+    gradient,
+    gradient_magnitude,
+    laplace,
+    prewitt,
+    sobel,
+)
+from spatial_duck.ndimage.filters import (
+    gaussian_filter,
+    maximum_filter,
+    median_filter,
+    minimum_filter,
+    percentile_filter,
+    rank_filter,
+    uniform_filter,
+)
+from spatial_duck.ndimage.interpolation import affine_transform, rotate, shift, zoom
+from spatial_duck.ndimage.measurements import (
+    center_of_mass,
+    extrema,
+    find_objects,
+    label,
+    maximum_position,
+    minimum_position,
+)
+from spatial_duck.ndimage.morphology import (
+    ball,
+    binary_closing,
+    binary_dilation,
+    binary_erosion,
+    binary_fill_holes,
+    binary_opening,
+    black_tophat,
+    distance_transform_edt,
+    grey_closing,
+    grey_dilation,
+    grey_erosion,
+    grey_opening,
+    morphological_gradient,
+    white_tophat,
+)
+
+__all__ = [
+    "affine_transform",
+    "ball",
+    "binary_closing",
+    "binary_dilation",
+    "binary_erosion",
+    "binary_fill_holes",
+    "binary_opening",
+    "black_tophat",
+    "center_of_mass",
+    "distance_transform_edt",
+    "extrema",
+    "find_objects",
+    "gaussian_filter",
+    "gaussian_gradient_magnitude",
+    "gaussian_laplace",
+    "gradient",
+    "gradient_magnitude",
+    "grey_closing",
+    "grey_dilation",
+    "grey_erosion",
+    "grey_opening",
+    "label",
+    "laplace",
+    "maximum_filter",
+    "maximum_position",
+    "median_filter",
+    "minimum_filter",
+    "minimum_position",
+    "morphological_gradient",
+    "percentile_filter",
+    "prewitt",
+    "rank_filter",
+    "rotate",
+    "shift",
+    "sobel",
+    "uniform_filter",
+    "white_tophat",
+    "zoom",
+]
+
+#: Names of SciPy's that are elsewhere here, or better said otherwise.
+_ELSEWHERE = {
+    "map_coordinates": "spatial_duck.sample(image, points) takes values at points of the world",
+    "geometric_transform": "spatial_duck.resample(image, to, transform=...) moves an image",
+    "generate_binary_structure": "ball(image, radius) makes a structuring element in world units",
+    "iterate_structure": "ball(image, radius) makes a structuring element in world units",
+    "gaussian_filter1d": "gaussian_filter(image, sigma, axes='x') works along one axis",
+    "uniform_filter1d": "uniform_filter(image, size, axes='x') works along one axis",
+    "maximum_filter1d": "maximum_filter(image, size, axes='x') works along one axis",
+    "minimum_filter1d": "minimum_filter(image, size, axes='x') works along one axis",
+    "sum_labels": "spatial_duck.measure.regionprops(labels, image) measures labels",
+    "mean": "spatial_duck.measure.regionprops(labels, image) measures labels",
+    "standard_deviation": "spatial_duck.measure.regionprops(labels, image) measures labels",
+}
+
+
+def __getattr__(name: str) -> Any:
+    hint = _ELSEWHERE.get(name, "scipy.ndimage works on image.data, in voxels")
+    raise AttributeError(f"module 'spatial_duck.ndimage' has no {name!r}: {hint}")

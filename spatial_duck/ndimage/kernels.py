@@ -1,0 +1,106 @@
+"""The weights of Gaussian kernels and their derivatives, on any grid.
+
+The weights are a polynomial times a Gaussian of the metric, ``exp(-d @ metric @ d / 2)`` at index
+offsets ``d``, cut off at a box. For smoothing the polynomial is a constant, as in SciPy. Otherwise
+its coefficients are such that polynomials of the image up to the order are differentiated exactly:
+a ramp has its slope whatever the spacing, where the sampled derivative of a Gaussian narrower than
+a voxel has almost none. The same serves smoothing by less than 0.8 voxels, where sampling a
+Gaussian misses its variance: the weights then have it.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["box_weights", "gaussian_weights"]
+
+#: Standard deviation in voxels below which a sampled Gaussian has not the variance of its name.
+_COARSE = 0.8
+
+
+def gaussian_weights(metric: Floats, orders: Sequence[int], truncate: float) -> Floats:
+    """Return the correlation weights of a Gaussian derivative.
+
+    Parameters
+    ----------
+    metric : ndarray of float, shape (n, n)
+        Inverse of the Gaussian's covariance, in voxels.
+    orders : sequence of int
+        Order of the derivative along each axis, by index.
+    truncate : float
+        Where the kernel ends, in standard deviations along each axis.
+
+    Returns
+    -------
+    ndarray of float
+        With sides of odd length, one for each axis.
+
+    Examples
+    --------
+    >>> gaussian_weights(np.array([[1e4]]), [1], 4.0)
+    array([-0.5,  0. ,  0.5])
+    """
+    covariance = np.linalg.inv(metric)
+    deviations = np.sqrt(np.diag(covariance))
+    degree = sum(orders)
+    coarse = not degree and bool(np.linalg.eigvalsh(covariance)[0] < _COARSE**2)
+    least = max((degree + 1) // 2, int(coarse))
+    reach = [max(int(truncate * s + 0.5), least) for s in deviations]
+    lines = [np.arange(-r, r + 1, dtype=np.float64) for r in reach]
+    offsets = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
+    exponent = np.einsum("...i,ij,...j->...", offsets, metric, offsets) / 2
+    # A floor, so that voxels far out in deviations can carry a difference when none is nearer.
+    bell = np.exp(-np.minimum(exponent, 200.0 if degree or coarse else np.inf))
+    plain: Floats = np.asarray(bell / bell.sum())
+    if not degree and not coarse:
+        return plain
+    highest = degree or 2
+    powers = [p for p in product(range(highest + 1), repeat=len(orders)) if sum(p) <= highest]
+    basis = np.stack([(offsets**p).prod(axis=-1).ravel() for p in powers])
+    wanted = np.array([_moment(p, orders, covariance if coarse else None) for p in powers])
+    # Minimal change in the Gaussian's own weighting; the rank may fall short on few voxels.
+    weighted = basis * plain.ravel()
+    scale = np.sqrt((weighted * basis).sum(axis=1))
+    scaled = (weighted / scale[:, None]) @ (basis / scale[:, None]).T
+    coefficients = np.linalg.lstsq(scaled, wanted / scale, rcond=None)[0] / scale
+    weights: Floats = np.asarray((coefficients @ weighted).reshape(plain.shape))
+    negative = coarse and bool((weights < 0).any())
+    return plain if negative else weights
+
+
+def _moment(power: tuple[int, ...], orders: Sequence[int], covariance: Floats | None) -> float:
+    """Return the moment that the weights of a derivative, or of a Gaussian, must have."""
+    if covariance is None:
+        return math.prod(map(math.factorial, power)) if power == tuple(orders) else 0.0
+    if not sum(power):
+        return 1.0
+    axes = [axis for axis, n in enumerate(power) for _ in range(n)]
+    return float(covariance[axes[0], axes[1]]) if len(axes) == 2 else 0.0
+
+
+def box_weights(width: float) -> Floats:
+    """Return the weights of a mean over a width in voxels, of which the ends count in part.
+
+    Examples
+    --------
+    >>> box_weights(3.0) * 3, box_weights(4.0) * 4
+    (array([1., 1., 1.]), array([0.5, 1. , 1. , 1. , 0.5]))
+    """
+    if width <= 1:
+        return np.ones(1)
+    reach = math.ceil((width - 1) / 2 - 1e-6)
+    weights = np.ones(2 * reach + 1)
+    weights[[0, -1]] = min((width - 1) / 2 - (reach - 1), 1.0)
+    weights /= weights.sum()
+    return weights
