@@ -38,6 +38,7 @@ __all__ = [
     "Kind",
     "Rule",
     "across",
+    "each",
     "geometries",
     "indexed",
     "named",
@@ -120,6 +121,19 @@ def rule(
                 raise RuntimeError(f"{function!r} has a rule already")
             RULES[function] = Rule(kind, geometry, deferrable, out)
         return geometry
+
+    return enter
+
+
+def each(
+    kind: Kind, *functions: Any, deferrable: bool = False
+) -> Callable[[Callable[[str], Callable[..., Any]]], Callable[..., Any]]:
+    """Enter rules that differ in the function's name alone; the decorated makes one for a name."""
+
+    def enter(make: Callable[[str], Callable[..., Any]]) -> Callable[..., Any]:
+        for function in functions:
+            rule(kind, function, deferrable=deferrable)(make(function.__name__))
+        return make
 
     return enter
 

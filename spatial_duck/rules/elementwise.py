@@ -6,7 +6,7 @@ Several images must lie on one grid. Tables of values (the second argument of `i
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from spatial_duck.grid import normalize_axis
 from spatial_duck.rules._rule import (
     NO,
     UNKNOWN,
+    each,
     geometries,
     named,
     only,
@@ -25,6 +26,9 @@ from spatial_duck.rules._rule import (
     values,
 )
 from spatial_duck.rules.moves import flat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__: list[str] = []
 
@@ -130,9 +134,12 @@ def _in_a_row(function: str, a: Any, axis: Any) -> Geometry | None:
     return flat(a, function) if axis is None else a
 
 
-@rule("keeps", np.cumsum, np.cumprod, np.nancumsum, np.nancumprod)
-def _cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Geometry | None:
-    return _in_a_row("cumsum", a, axis)
+@each("keeps", np.cumsum, np.cumprod, np.nancumsum, np.nancumprod)
+def _cumsum(function: str) -> Callable[..., Any]:
+    def geometry(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Geometry | None:
+        return _in_a_row(function, a, axis)
+
+    return geometry
 
 
 @rule("keeps", *named(np, "cumulative_sum", "cumulative_prod"))
@@ -177,11 +184,14 @@ def _argsort(
     return _in_a_row("argsort", a, axis)
 
 
-@rule("keeps", np.partition, np.argpartition)
-def _partition(
-    a: Any, kth: Any, axis: Any = -1, kind: Any = "introselect", order: Any = None
-) -> Geometry | None:
-    return _in_a_row("partition", a, axis)
+@each("keeps", np.partition, np.argpartition)
+def _partition(function: str) -> Callable[..., Any]:
+    def geometry(
+        a: Any, kth: Any, axis: Any = -1, kind: Any = "introselect", order: Any = None
+    ) -> Geometry | None:
+        return _in_a_row(function, a, axis)
+
+    return geometry
 
 
 @rule("keeps", np.lexsort)

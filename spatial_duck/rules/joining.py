@@ -159,8 +159,11 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Geometry | Non
         return None
     grid, i = line_or_axis(arr, axis, "insert")
     n = grid.shape[i]
-    if isinstance(values, Geometry) and values.ndim == grid.ndim:
-        across("insert", i, grid, values)
+    piece = values if isinstance(values, Geometry) and values.ndim == grid.ndim else None
+    if piece is not None:
+        # At a single position NumPy takes planes from the first axis of the values.
+        piece = piece.moveaxis(0, i) if np.ndim(obj) == 0 and not isinstance(obj, slice) else piece
+        across("insert", i, grid, piece)
     if not isinstance(obj, int | slice | list | tuple | range | np.integer | np.ndarray):
         return of_unknown_length(grid, i, "insert")
     # A single position takes as many planes as the values have; of several, each takes one.
@@ -172,6 +175,8 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Geometry | Non
     before = int((np.cumsum(marks >= 0) == 0).sum())
     after = int((np.cumsum(marks[::-1] >= 0) == 0).sum())
     if before + n + after == len(marks) and n:
+        if piece is not None and 0 in (before, after) and piece.shape[i] == before + after:
+            return joined("insert", [piece, grid] if before else [grid, piece], i)
         return grid.pad({i: (before, after)})
     return grid.lose(i, "insert", shape=(*grid.shape[:i], len(marks), *grid.shape[i + 1 :]))
 

@@ -5,7 +5,7 @@ With ``keepdims`` a single voxel as thick as the extent stays.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.grid import PLAIN, normalize_axes, normalize_axis
 from spatial_duck.rules._rule import (
     NO,
+    each,
     geometries,
     named,
     only,
@@ -21,6 +22,9 @@ from spatial_duck.rules._rule import (
     together,
 )
 from spatial_duck.rules.moves import diagonal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["reduced", "weighed"]
 
@@ -71,7 +75,7 @@ def _quantiles(
     result = reduced(function, a, axis, keepdims)
     assert result is not None
     # Of an image without voxels the functions that pass over NaN give one mean.
-    lead = () if function == "nanpercentile" and 0 in a.shape else shape_of(q)
+    lead = () if function.startswith("nan") and 0 in a.shape else shape_of(q)
     # The axes of several quantiles come first and are plain.
     return result._with((*lead, *result.shape), (PLAIN,) * len(lead) + result._axes, result._origin)
 
@@ -79,65 +83,80 @@ def _quantiles(
 # --- by value -----------------------------------------------------------------------------
 
 
-@rule("derives", np.sum, np.prod, np.nansum, np.nanprod, deferrable=True)
-def _sum(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    keepdims: Any = NO,
-    initial: Any = NO,
-    where: Any = NO,
-) -> Geometry | None:
-    return reduced("sum", a, axis, keepdims, where)
+@each("derives", np.sum, np.prod, np.nansum, np.nanprod, deferrable=True)
+def _sum(function: str) -> Callable[..., Any]:
+    def geometry(
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: Any = NO,
+        initial: Any = NO,
+        where: Any = NO,
+    ) -> Geometry | None:
+        return reduced(function, a, axis, keepdims, where)
+
+    return geometry
 
 
-@rule("derives", np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin, deferrable=True)
-def _max(
-    a: Any,
-    axis: Any = None,
-    out: Any = None,
-    keepdims: Any = NO,
-    initial: Any = NO,
-    where: Any = NO,
-) -> Geometry | None:
-    return reduced("max", a, axis, keepdims, where)
+@each("derives", np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin, deferrable=True)
+def _max(function: str) -> Callable[..., Any]:
+    def geometry(
+        a: Any,
+        axis: Any = None,
+        out: Any = None,
+        keepdims: Any = NO,
+        initial: Any = NO,
+        where: Any = NO,
+    ) -> Geometry | None:
+        return reduced(function, a, axis, keepdims, where)
+
+    return geometry
 
 
-@rule("derives", np.mean, np.nanmean, deferrable=True)
-def _mean(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    keepdims: Any = NO,
-    *,
-    where: Any = NO,
-) -> Geometry | None:
-    return reduced("mean", a, axis, keepdims, where)
+@each("derives", np.mean, np.nanmean, deferrable=True)
+def _mean(function: str) -> Callable[..., Any]:
+    def geometry(
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: Any = NO,
+        *,
+        where: Any = NO,
+    ) -> Geometry | None:
+        return reduced(function, a, axis, keepdims, where)
+
+    return geometry
 
 
-@rule("derives", np.std, np.var, np.nanstd, np.nanvar, deferrable=True)
-def _std(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    ddof: Any = 0,
-    keepdims: Any = NO,
-    *,
-    where: Any = NO,
-    mean: Any = NO,
-    correction: Any = NO,
-) -> Geometry | None:
-    return reduced("std", a, axis, keepdims, where, mean)
+@each("derives", np.std, np.var, np.nanstd, np.nanvar, deferrable=True)
+def _std(function: str) -> Callable[..., Any]:
+    def geometry(
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: Any = 0,
+        keepdims: Any = NO,
+        *,
+        where: Any = NO,
+        mean: Any = NO,
+        correction: Any = NO,
+    ) -> Geometry | None:
+        return reduced(function, a, axis, keepdims, where, mean)
+
+    return geometry
 
 
-@rule("derives", np.all, np.any, deferrable=True)
-def _all(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO
-) -> Geometry | None:
-    return reduced("all", a, axis, keepdims, where)
+@each("derives", np.all, np.any, deferrable=True)
+def _all(function: str) -> Callable[..., Any]:
+    def geometry(
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO
+    ) -> Geometry | None:
+        return reduced(function, a, axis, keepdims, where)
+
+    return geometry
 
 
 @rule("derives", np.ptp, deferrable=True)
@@ -150,9 +169,14 @@ def _count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Geomet
     return reduced("count_nonzero", a, axis, keepdims)
 
 
-@rule("derives", np.argmax, np.argmin, np.nanargmax, np.nanargmin, deferrable=True)
-def _argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NO) -> Geometry | None:
-    return reduced("argmax", a, axis, keepdims)
+@each("derives", np.argmax, np.argmin, np.nanargmax, np.nanargmin, deferrable=True)
+def _argmax(function: str) -> Callable[..., Any]:
+    def geometry(
+        a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NO
+    ) -> Geometry | None:
+        return reduced(function, a, axis, keepdims)
+
+    return geometry
 
 
 @rule("derives", np.median, deferrable=True)
@@ -169,34 +193,40 @@ def _nanmedian(
     return reduced("nanmedian", a, axis, keepdims)
 
 
-@rule("derives", np.percentile, np.quantile, deferrable=True)
-def _percentile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: Any = None,
-    overwrite_input: Any = False,
-    method: Any = "linear",
-    keepdims: Any = False,
-    *,
-    weights: Any = None,
-) -> Geometry | None:
-    return _quantiles("percentile", a, q, axis, keepdims, weights)
+@each("derives", np.percentile, np.quantile, deferrable=True)
+def _percentile(function: str) -> Callable[..., Any]:
+    def geometry(
+        a: Any,
+        q: Any,
+        axis: Any = None,
+        out: Any = None,
+        overwrite_input: Any = False,
+        method: Any = "linear",
+        keepdims: Any = False,
+        *,
+        weights: Any = None,
+    ) -> Geometry | None:
+        return _quantiles(function, a, q, axis, keepdims, weights)
+
+    return geometry
 
 
-@rule("derives", np.nanpercentile, np.nanquantile, deferrable=True)
-def _nanpercentile(
-    a: Any,
-    q: Any,
-    axis: Any = None,
-    out: Any = None,
-    overwrite_input: Any = False,
-    method: Any = "linear",
-    keepdims: Any = NO,
-    *,
-    weights: Any = None,
-) -> Geometry | None:
-    return _quantiles("nanpercentile", a, q, axis, keepdims, weights)
+@each("derives", np.nanpercentile, np.nanquantile, deferrable=True)
+def _nanpercentile(function: str) -> Callable[..., Any]:
+    def geometry(
+        a: Any,
+        q: Any,
+        axis: Any = None,
+        out: Any = None,
+        overwrite_input: Any = False,
+        method: Any = "linear",
+        keepdims: Any = NO,
+        *,
+        weights: Any = None,
+    ) -> Geometry | None:
+        return _quantiles(function, a, q, axis, keepdims, weights)
+
+    return geometry
 
 
 @rule("derives", np.average)
@@ -210,15 +240,18 @@ def _average(
     return (result, result) if returned else result
 
 
-@rule("derives", *named(np, "trapezoid", "trapz"))
-def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Geometry | None:
-    if not isinstance(y, Geometry):
-        return None
-    if isinstance(x, Geometry) and x.shape == y.shape:
-        together("trapezoid", y, x)
-    else:
-        weighed("trapezoid", y, axis, x)
-    return y.reduce(normalize_axis(axis, y.ndim))
+@each("derives", *named(np, "trapezoid", "trapz"))
+def _trapezoid(function: str) -> Callable[..., Any]:
+    def geometry(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Geometry | None:
+        if not isinstance(y, Geometry):
+            return None
+        if isinstance(x, Geometry) and x.shape == y.shape:
+            together(function, y, x)
+        else:
+            weighed(function, y, axis, x)
+        return y.reduce(normalize_axis(axis, y.ndim))
+
+    return geometry
 
 
 @rule("derives", np.trace)

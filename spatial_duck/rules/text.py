@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from numpy import char, strings
 
-from spatial_duck.rules._rule import geometries, named, rule, together
+from spatial_duck.rules._rule import each, geometries, named, rule, together
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spatial_duck.geometry import Geometry
 
 __all__: list[str] = []
@@ -18,9 +20,12 @@ def _all(function: str, *arguments: Any) -> Geometry | None:
     return together(function, *arguments) if geometries(*arguments) else None
 
 
-@rule("keeps", *named(char, "equal", "not_equal", "greater", "greater_equal", "less", "less_equal"))
-def _compare(x1: Any, x2: Any) -> Geometry | None:
-    return _all("comparison of text", x1, x2)
+@each("keeps", *named(char, "equal", "not_equal", "greater", "greater_equal", "less", "less_equal"))
+def _compare(function: str) -> Callable[..., Any]:
+    def geometry(x1: Any, x2: Any) -> Geometry | None:
+        return _all(function, x1, x2)
+
+    return geometry
 
 
 @rule("keeps", *named(char, "capitalize", "lower", "swapcase", "title", "upper"))
@@ -28,9 +33,12 @@ def _of_a(a: Geometry) -> Geometry:
     return a
 
 
-@rule("keeps", *named(char, "center", "ljust", "rjust"))
-def _justified(a: Any, width: Any, fillchar: Any = " ") -> Geometry | None:
-    return _all("justification of text", a, width, fillchar)
+@each("keeps", *named(char, "center", "ljust", "rjust"))
+def _justified(function: str) -> Callable[..., Any]:
+    def geometry(a: Any, width: Any, fillchar: Any = " ") -> Geometry | None:
+        return _all(function, a, width, fillchar)
+
+    return geometry
 
 
 @rule("keeps", *named(char, "zfill"))
@@ -63,9 +71,12 @@ def _join(sep: Any, seq: Any) -> Geometry | None:
     return _all("join", sep, seq)
 
 
-@rule("keeps", *named(char, "split", "rsplit"))
-def _split(a: Geometry, sep: Any = None, maxsplit: Any = None) -> Geometry | None:
-    return _all("split", a, sep)
+@each("keeps", *named(char, "split", "rsplit"))
+def _split(function: str) -> Callable[..., Any]:
+    def geometry(a: Geometry, sep: Any = None, maxsplit: Any = None) -> Geometry | None:
+        return _all(function, a, sep)
+
+    return geometry
 
 
 @rule("keeps", *named(char, "splitlines"))
@@ -83,6 +94,9 @@ def _multiply(a: Any, i: Any) -> Geometry | None:
     return _all("multiply", a, i)
 
 
-@rule("keeps", *named(strings, "partition", "rpartition"))
-def _partition(a: Any, sep: Any) -> Geometry | None:
-    return _all("partition", a, sep)
+@each("keeps", *named(strings, "partition", "rpartition"))
+def _partition(function: str) -> Callable[..., Any]:
+    def geometry(a: Any, sep: Any) -> Geometry | None:
+        return _all(function, a, sep)
+
+    return geometry

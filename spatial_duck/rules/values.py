@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.rules._rule import (
     UNKNOWN,
     across,
+    each,
     geometries,
     rule,
     shape_of,
@@ -23,6 +24,9 @@ from spatial_duck.rules._rule import (
     values,
 )
 from spatial_duck.rules.reductions import weighed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__: list[str] = []
 
@@ -52,9 +56,12 @@ def _diag_indices_from(arr: Geometry) -> Any:
     return [values("diag_indices_from", arr, _ANY)] * arr.ndim
 
 
-@rule("plain", np.tril_indices_from, np.triu_indices_from)
-def _tril_indices_from(arr: Geometry, k: Any = 0) -> Any:
-    return [values("tril_indices_from", arr, _ANY)] * 2
+@each("plain", np.tril_indices_from, np.triu_indices_from)
+def _tril_indices_from(function: str) -> Callable[..., Any]:
+    def geometry(arr: Geometry, k: Any = 0) -> Any:
+        return [values(function, arr, _ANY)] * 2
+
+    return geometry
 
 
 # --- histograms ---------------------------------------------------------------------------
@@ -259,9 +266,12 @@ def _roots(p: Geometry) -> Any:
     return values("roots", p, _ANY)
 
 
-@rule("plain", np.polyadd, np.polysub, np.polymul)
-def _polyadd(a1: Any, a2: Any) -> Any:
-    return values("polyadd", _source(a1, a2), _ANY)
+@each("plain", np.polyadd, np.polysub, np.polymul)
+def _polyadd(function: str) -> Callable[..., Any]:
+    def geometry(a1: Any, a2: Any) -> Any:
+        return values(function, _source(a1, a2), _ANY)
+
+    return geometry
 
 
 @rule("plain", np.polydiv)
