@@ -372,6 +372,10 @@ class Operation:
     def __repr__(self) -> str:
         return self.text
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002
+        """Show it so in Hypothesis's reports too."""
+        printer.text(self.text)
+
 
 def _made(text: str, **values: Any) -> tuple[str, Callable[[Any], Any]]:
     """Make an operation of an expression in ``x``, ``np`` and values; both text and function."""
