@@ -17,6 +17,7 @@ nifti       .nii .nii.gz             x, y, z, t, c (as nibabel)  .nii mapped; .n
 nrrd        .nrrd .nhdr              t, z, y, x                  raw mapped; others in memory
 metaimage   .mha .mhd                t, z, y, x, c (as ITK)      raw mapped; compressed in memory
 ome-zarr    .ome.zarr .zarr          t, c, z, y, x               a lazy view of the Zarr array
+dicom       .dcm, a folder           t or c, z, y, x, c          in memory; lazy=True by slice
 ==========  =======================  ==========================  ================================
 """
 
@@ -87,11 +88,18 @@ def _is_zarr(path: Path, _: bytes) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup"))
 
 
+def _is_dicom(path: Path, head: bytes) -> bool:
+    from spatial_duck.io.dicom import looks_like_dicom
+
+    return looks_like_dicom(path, head)
+
+
 FORMATS: tuple[Format, ...] = (
     Format("nifti", (".nii", ".nii.gz"), "spatial_duck.io.nifti", _is_nifti),
     Format("nrrd", (".nrrd", ".nhdr"), "spatial_duck.io.nrrd", _is_nrrd),
     Format("metaimage", (".mha", ".mhd"), "spatial_duck.io.metaimage", _is_metaimage),
     Format("ome-zarr", (".ome.zarr", ".zarr"), "spatial_duck.io.omezarr", _is_zarr),
+    Format("dicom", (".dcm",), "spatial_duck.io.dicom", _is_dicom),
 )
 
 _BY_NAME = {row.name: row for row in FORMATS}
