@@ -42,7 +42,7 @@ __all__ = ["Conformed", "conform", "restore"]
 class Conformed:
     """What `conform` did: all that `restore` needs to know.
 
-    Attributes
+    Parameters
     ----------
     original : Geometry
         Of the image that came.

@@ -26,8 +26,9 @@ __all__ = ["PROFILES", "Cover", "cover_cores", "cover_windows", "even_edges"]
 
 def _linear(n: int, overlap: int) -> Floats:
     """Rise from the ends over the overlap, and stay."""
-    inwards = np.minimum(np.arange(n), np.arange(n)[::-1]) + 1.0
-    risen: Floats = np.minimum(inwards / (overlap + 1.0), 1.0)
+    # From half a step, so that the ends of windows show less than what lies between them.
+    inwards = np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.5
+    risen: Floats = np.minimum(inwards / overlap, 1.0)
     return risen
 
 

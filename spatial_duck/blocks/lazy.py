@@ -132,6 +132,10 @@ def _tasks(
         cuts, pieces = [], []
         for array, ends, seen, box in zip(arrays, edges, known, boxes, strict=True):
             met = []
+            if any(stop <= start for start, stop in box):  # no chunk is read for no voxels
+                cuts.append(())
+                pieces.append(List(array._meta))
+                continue
             for axis, bounds in enumerate(box):
                 if bounds not in seen[axis]:
                     seen[axis][bounds] = _meeting(ends[axis], *bounds)
@@ -149,15 +153,15 @@ def _meeting(
     edges: Sequence[int], start: int, stop: int
 ) -> tuple[range, tuple[tuple[int, int], ...]]:
     """Return the chunks that meet a range, and the part of each (from, to) that lies in it."""
-    if stop <= start:
-        return range(1), ((0, 0),)
     met = range(bisect_right(edges, start) - 1, bisect_left(edges, stop))
     cuts = [(max(start - edges[i], 0), min(stop, edges[i + 1]) - edges[i]) for i in met]
     return met, tuple(cuts)
 
 
-def _assemble(cuts: Cuts, pieces: Sequence[Any]) -> Any:
+def _assemble(box: Box, cuts: Cuts, pieces: Sequence[Any]) -> Any:
     """Put the parts of chunks that meet a box together."""
+    if not cuts:
+        return np.empty_like(pieces[0], shape=[stop - start for start, stop in box])
     if len(pieces) == 1:
         return pieces[0][tuple([slice(*c[0]) for c in cuts])]
     lengths = [[b - a for a, b in c] for c in cuts]
@@ -175,7 +179,7 @@ def _compute(
     job: Job, number: Number, boxes: Sequence[Box], cuts: Sequence[Cuts], pieces: Sequence[Any]
 ) -> Any:
     """Compute what is needed of one block's result."""
-    data = [_assemble(c, p) for c, p in zip(cuts, pieces, strict=True)]
+    data = [_assemble(b, c, p) for b, c, p in zip(boxes, cuts, pieces, strict=True)]
     return job.compute(number, boxes, data)
 
 
@@ -183,7 +187,7 @@ def _value(
     job: Job, number: Number, boxes: Sequence[Box], cuts: Sequence[Cuts], pieces: Sequence[Any]
 ) -> Any:
     """Return what the function returns for one block."""
-    data = [_assemble(c, p) for c, p in zip(cuts, pieces, strict=True)]
+    data = [_assemble(b, c, p) for b, c, p in zip(boxes, cuts, pieces, strict=True)]
     return job.value(number, boxes, data)
 
 
