@@ -422,7 +422,7 @@ class Geometry(Grid):
             if axis.lost:
                 raise GeometryLossError(
                     f"{what} needs the positions along axis {i} ({axis.name!r}), which "
-                    f"{axis.lost!r} lost; do it before {axis.lost!r}, or index that axis away"
+                    f"{axis.lost!r} lost; do it before {axis.lost!r}"
                 )
 
     def _at(self, index: Sequence[float]) -> tuple[float, ...]:

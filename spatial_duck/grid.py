@@ -163,6 +163,7 @@ class Grid:
         ndim = len(shape)
         out_shape: list[int] = []
         out_axes: list[Axis] = []
+        lost: str | None = None  # by what, where the axis that an int takes away has no positions
         i = 0
         for k in keys:
             cls = k.__class__
@@ -197,6 +198,7 @@ class Grid:
                 axis = old[i]
                 if k and axis[1] is not None:
                     origin = shifted(origin, axis, k)
+                lost = lost or axis[3]
                 i += 1
             elif k is None:
                 out_shape.append(1)
@@ -214,7 +216,19 @@ class Grid:
         if i < ndim:
             out_shape += shape[i:]
             out_axes += old[i:]
-        return self._with(tuple(out_shape), tuple(out_axes), origin)
+        result = self._with(tuple(out_shape), tuple(out_axes), origin)
+        return result if lost is None else result._astray(lost)
+
+    def _astray(self, function: str) -> Self:
+        """Make all axes plain: along an axis that went away, nobody knows where this lies."""
+        lost, origin = [], self._origin
+        for n, axis in zip(self._shape, self._axes, strict=True):
+            if axis.spacing is None:
+                lost.append(axis)
+            else:
+                origin = shifted(origin, axis, (n - 1) / 2)
+                lost.append(Axis(axis.name, None, None, function))
+        return self._with(self._shape, tuple(lost), origin)
 
     def _index_general(self, keys: tuple[Any, ...], function: str = "indexing") -> Self:
         """Index with NumPy integers, arrays and masks among the keys, as part of a function."""
@@ -252,7 +266,10 @@ class Grid:
         axes = [a for i, a in enumerate(kept._axes) if i not in held]
         shape[walked.place : walked.place] = walked.block
         axes[walked.place : walked.place] = new_axes
-        return self._with(tuple(shape), unique_names(axes), origin)
+        result = self._with(tuple(shape), unique_names(axes), origin)
+        gone = [old.lost for a, old in taken.items() if a in walked.even and not any(walked.steps[a])]
+        lost = next((function for function in gone if function), None)
+        return result if lost is None else result._astray(lost)
 
     def _lost_along(self, walked: Walk, d: int, function: str) -> str | None:
         """Return the function that loses the positions along axis `d` of an advanced index."""

@@ -372,7 +372,7 @@ def _check_lost(geometry: Geometry, common: Sequence[str], whose: str) -> None:
         if name is None or name in common:
             raise GeometryLossError(
                 f"resample needs the positions along axis {i} ({name!r}) of {whose}, which "
-                f"{function!r} lost; resample before {function!r}, or index that axis away"
+                f"{function!r} lost; resample before {function!r}"
             )
 
 
