@@ -129,11 +129,12 @@ def _tasks(
     known: list[list[dict[tuple[int, int], Any]]] = [[{} for _ in a.chunks] for a in arrays]
     for number in job.numbers:
         boxes = job.boxes(number)
-        cuts, pieces = [], []
+        cuts: list[Cuts | None] = []
+        pieces = []
         for array, ends, seen, box in zip(arrays, edges, known, boxes, strict=True):
             met = []
             if any(stop <= start for start, stop in box):  # no chunk is read for no voxels
-                cuts.append(())
+                cuts.append(None)
                 pieces.append(List(array._meta))
                 continue
             for axis, bounds in enumerate(box):
@@ -158,9 +159,9 @@ def _meeting(
     return met, tuple(cuts)
 
 
-def _assemble(box: Box, cuts: Cuts, pieces: Sequence[Any]) -> Any:
+def _assemble(box: Box, cuts: Cuts | None, pieces: Sequence[Any]) -> Any:
     """Put the parts of chunks that meet a box together."""
-    if not cuts:
+    if cuts is None:
         return np.empty_like(pieces[0], shape=[stop - start for start, stop in box])
     if len(pieces) == 1:
         return pieces[0][tuple([slice(*c[0]) for c in cuts])]
@@ -176,7 +177,11 @@ def _assemble(box: Box, cuts: Cuts, pieces: Sequence[Any]) -> Any:
 
 
 def _compute(
-    job: Job, number: Number, boxes: Sequence[Box], cuts: Sequence[Cuts], pieces: Sequence[Any]
+    job: Job,
+    number: Number,
+    boxes: Sequence[Box],
+    cuts: Sequence[Cuts | None],
+    pieces: Sequence[Any],
 ) -> Any:
     """Compute what is needed of one block's result."""
     data = [_assemble(b, c, p) for b, c, p in zip(boxes, cuts, pieces, strict=True)]
@@ -184,7 +189,11 @@ def _compute(
 
 
 def _value(
-    job: Job, number: Number, boxes: Sequence[Box], cuts: Sequence[Cuts], pieces: Sequence[Any]
+    job: Job,
+    number: Number,
+    boxes: Sequence[Box],
+    cuts: Sequence[Cuts | None],
+    pieces: Sequence[Any],
 ) -> Any:
     """Return what the function returns for one block."""
     data = [_assemble(b, c, p) for b, c, p in zip(boxes, cuts, pieces, strict=True)]
