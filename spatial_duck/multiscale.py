@@ -84,9 +84,7 @@ def level_factors(geometry: Geometry, factors: Factors = None) -> tuple[int, ...
             f"factors must hold an int of at least 1 for each of the axes {geometry.dims!r}, "
             f"got {factors!r}"
         )
-    return tuple(
-        int(f) if n >= f else 1 for n, f in zip(geometry.shape, wanted, strict=True)
-    )
+    return tuple(int(f) if n >= f else 1 for n, f in zip(geometry.shape, wanted, strict=True))
 
 
 def _towards_isotropic(geometry: Geometry) -> tuple[int, ...]:
@@ -103,9 +101,7 @@ def _towards_isotropic(geometry: Geometry) -> tuple[int, ...]:
     return tuple(2 if sizes.get(axis, np.inf) <= limit else 1 for axis in range(geometry.ndim))
 
 
-def shrunk_geometry(
-    geometry: Geometry, factors: Sequence[int], method: str = "mean"
-) -> Geometry:
+def shrunk_geometry(geometry: Geometry, factors: Sequence[int], method: str = "mean") -> Geometry:
     """Return the geometry of bins of voxels.
 
     Parameters
@@ -182,7 +178,7 @@ def _shrink_dask(data: Any, bins: tuple[int, ...], row: Method) -> Any:
         return dask.array.map_blocks(row.kernel, data, bins, **made)
     depth = {axis: row.reach * f if f > 1 else 0 for axis, f in enumerate(bins)}
     wider = dask.array.overlap.overlap(
-        data, depth, {axis: "none" for axis in depth}, allow_rechunk=False
+        data, depth, dict.fromkeys(depth, "none"), allow_rechunk=False
     )
     return dask.array.map_blocks(_inner, wider, bins=bins, row=row, **made)
 

@@ -68,9 +68,7 @@ def test_the_mode_of_odd_bins_follows_a_ramp(geometry: sd.Geometry, factors: lis
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])
 @pytest.mark.parametrize("method", list(METHODS))
-def test_labels_that_are_constant_over_bins_lie_where_the_bins_do(
-    method: str, factor: int
-) -> None:
+def test_labels_that_are_constant_over_bins_lie_where_the_bins_do(method: str, factor: int) -> None:
     # One label for each bin, as a ramp over the bins' centres; 13 and 11 leave odd ends.
     image = sd.SpatialArray(np.zeros((13, 11), "i4"), spacing=(2, 0.5), origin=(3, -1))
     bins = np.indices(image.shape) // factor
@@ -147,8 +145,10 @@ def test_constants_stay_at_the_ends_of_every_type(method: str, dtype: str) -> No
         close = np.dtype(dtype).itemsize == 8 and method == "gaussian" and kind in "iu"
         wanted = np.full((4, 4), value, dtype)
         # The weights are float64, which do not hold every integer of 64 bits.
-        assert np.allclose(result.astype(float), wanted.astype(float)) if close else (
-            np.array_equal(result, wanted)
+        assert (
+            np.allclose(result.astype(float), wanted.astype(float))
+            if close
+            else (np.array_equal(result, wanted))
         )
         assert result.dtype == np.dtype(dtype)
 

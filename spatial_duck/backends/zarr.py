@@ -457,7 +457,7 @@ def _promoted(value: Any) -> Any:
 
 
 #: Stores whose address names the data, for every process and at any time.
-_ADDRESSED = frozenset({"LocalStore", "FsspecStore"})
+_ADDRESSED = frozenset({"CompleteStore", "FsspecStore", "LocalStore"})
 _tagged: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError
+from spatial_duck.io import journal
 
 if TYPE_CHECKING:
     import os
@@ -161,7 +162,13 @@ def _row_to_read(path: str | os.PathLike[str], format: str | None) -> Format:
         return _named(format)
     if "://" in str(path):
         return _BY_NAME["ome-zarr"]
-    name = sniff(path)
+    try:
+        name = sniff(path)
+    except FileNotFoundError:
+        left = journal.unfinished(path)
+        if left is None:
+            raise
+        raise FormatError(left) from None
     if name is None:
         raise FormatError(
             f"{path}: its content is of none of the formats that are read: {', '.join(_BY_NAME)}; "
@@ -300,7 +307,7 @@ def write(
     **options
         The format's own, documented at its module: ``frame`` says what an unspecified frame is
         (nifti, metaimage); ``version`` (nifti, ome-zarr); ``compress`` (nrrd, metaimage);
-        ``chunks``, ``levels`` and ``oblique`` (ome-zarr).
+        ``chunks``, ``levels``, ``method``, ``oblique``, ``memory`` and ``resume`` (ome-zarr).
 
     Raises
     ------

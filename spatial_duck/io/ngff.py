@@ -90,9 +90,7 @@ def _multiscale(path: object, entry: Any, version: str) -> Multiscale:
         version = str(entry.get("version", version))
         axes = entry["axes"]
         if version not in ("", "0.4", "0.5") or not all(isinstance(a, Mapping) for a in axes):
-            raise FormatError(
-                f"{path}: OME-Zarr version {version!r} is not read; 0.4 and 0.5 are"
-            )
+            raise FormatError(f"{path}: OME-Zarr version {version!r} is not read; 0.4 and 0.5 are")
         n = len(axes)
         outer = _transform(path, entry.get("coordinateTransformations"), n)
         datasets = []
@@ -275,14 +273,22 @@ def _numbers(column: Any) -> str:
 def _translation(geometry: Geometry, first: Geometry) -> list[float]:
     """Return the translation of a level, given the finest.
 
-    The finest one's origin along each axis's namesake; from level to level the step that bins make
-    along an unrotated axis, so that other readers see the levels on top of each other.
+    The origin along each axis's namesake. Where the axes are oblique, that of the finest level, and
+    from there the step that the level makes along each axis as if it were unrotated, so that other
+    readers see the levels on top of each other.
     """
+    steps = first.physical_to_index(geometry.origin)
     out = []
-    for axis, s, s0 in zip(first.sampled_axes, geometry.spacing, first.spacing, strict=True):
+    for axis, spacing, column in zip(
+        first.sampled_axes, first.spacing, first.direction.T, strict=True
+    ):
         name = first.dims[axis]
-        start = first.origin[first.world.axes.index(name)] if name in first.world.axes else 0.0
-        out.append(float(start + (s - s0) / 2))
+        row = first.world.axes.index(name) if name in first.world.axes else None
+        if row is not None and column[row] == 1:
+            out.append(float(geometry.origin[row]))
+        else:
+            start = first.origin[row] if row is not None else 0.0
+            out.append(float(start + steps[axis] * spacing))
     return out
 
 

@@ -409,10 +409,11 @@ def write_image(
         file: Any = gzip.GzipFile(
             filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0
         ) if packed else raw
-        header.write_to(file)
-        file.write(b"\0" * (int(header["vox_offset"]) - file.tell()))
-        write_voxels(file.write, data, dtype, progress)
-        if packed:
+        try:
+            header.write_to(file)
+            file.write(b"\0" * (int(header["vox_offset"]) - file.tell()))
+            write_voxels(file.write, data, dtype, progress)
+        finally:
             file.close()
 
 

@@ -21,34 +21,58 @@ An axis that is oblique, sheared, flipped or runs along another world axis than 
 said in the standard: writing raises `GeometryLossError`. ``oblique="keep"`` accepts that other
 readers see the image unrotated, at its spacing, while this library reads the exact geometry back.
 
-Levels are made by mean, each a Zarr array whose translation has (s_n - s_0) / 2 added. Chunks carry
-checksums (crc32c in format 3, gzip's in format 2). The group is written beside its target and
-renamed, so that the target is complete or not there.
+Every chunk carries a checksum (crc32c in format 3, gzip's in format 2) and is stored even where it
+holds fill values alone, and the group says so under ``"complete"``, with the number of chunk files
+of each level: reading a chunk that is missing is an error.
+
+The image is computed once, block by block in threads (or on the workers of ``dask.distributed``),
+and all levels are made on the way (`spatial_duck.io.streaming`). The group is written beside its
+target and takes its name when it is complete; what an interrupted write leaves can be continued
+(`spatial_duck.io.journal`).
 
 Options of `read`: ``multiscale`` (which of several, by number), ``exact=False`` (the standard's
-metadata alone). Options of `write`: ``version`` ("0.5" or "0.4"), ``chunks`` (int, by name, or one
-for each axis t, c, z, y, x), ``levels``, ``factors`` and ``method`` as for `spatial_duck.pyramid`,
-``oblique`` ("refuse" or "keep").
+metadata alone), ``missing="fill"`` (missing chunks hold fill values).
+
+Options of `write`:
+
+``version``
+    "0.5" or "0.4".
+``levels``, ``factors``, ``method``
+    As for `spatial_duck.pyramid`.
+``chunks``
+    An int, by name, or one for each axis t, c, z, y, x; by default about 96 voxels along each of
+    three space axes, in step with the chunks of the image.
+``shards``
+    The same for shards of whole chunks (0.5), or False; by default small chunks of large images
+    are put together in shards of about 8 MB.
+``oblique``
+    "refuse" or "keep".
+``memory``
+    Bytes that the blocks in flight may take, as an int or such as "512 MB" (the default); what the
+    graph of a Dask image needs comes beside.
+``threads``
+    Blocks at once; by default as many as there are CPUs.
+``resume``
+    Continue an interrupted write of the same image with the same options; the result has the same
+    bytes. Two of the blocks that were written are computed anew and compared.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError, missing_extra
-from spatial_duck.io import ngff, safety
+from spatial_duck.io import journal, ngff, safety, streaming
 from spatial_duck.io.source import Source, reporter
-from spatial_duck.multiscale import METHODS, level_factors, shrunk_geometry
+from spatial_duck.multiscale import level_geometries
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
-    from pathlib import Path
 
     from spatial_duck.geometry import Geometry
     from spatial_duck.io.source import Progress
@@ -59,9 +83,9 @@ __all__ = ["open_source", "write_image"]
 
 #: Voxels of a chunk along space axes, by how many space axes there are.
 _CHUNK = {1: 1 << 20, 2: 1024, 3: 96}
-#: Bytes of a region that is copied at once, at least one chunk.
-_REGION_BYTES = 1 << 26
-_SMALLEST = 64
+#: Chunks of fewer bytes, where there are more of them than this, go into shards of such bytes.
+_SMALL_CHUNK, _MANY_CHUNKS, _SHARD = 1 << 17, 1000, 1 << 23
+_MEMORY = 512_000_000
 
 
 def _zarr(what: str) -> Any:
@@ -78,11 +102,17 @@ def open_source(
     level: int = 0,
     multiscale: int = 0,
     exact: bool = True,
+    missing: Literal["refuse", "fill"] = "refuse",
 ) -> Source:
     """Open an OME-Zarr group; see `spatial_duck.read`."""
     zarr = _zarr("Reading OME-Zarr")
     from spatial_duck.backends.zarr import ZarrView
 
+    if missing not in ("refuse", "fill"):
+        raise ValueError(f"missing must be 'refuse' or 'fill', got {missing!r}")
+    left = None if "://" in str(path) or Path(path).exists() else journal.unfinished(path)
+    if left:
+        raise FormatError(left)
     try:
         group = zarr.open_group(str(path), mode="r")
         attributes = dict(group.attrs)
@@ -99,8 +129,10 @@ def open_source(
         raise FormatError(f"{path}: it has {count} levels, level {level} was asked for")
     dataset = chosen.datasets[level]
     try:
-        array = group[dataset.path]
+        array = _checked(group, dataset.path, level % count, attributes, missing)
         shape = tuple(array.shape)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from None
     except Exception as error:  # a missing array, or metadata that are not valid
         raise FormatError(f"{path}: its level {dataset.path!r} is not valid: {error}") from error
     try:
@@ -122,6 +154,36 @@ def open_source(
     return Source("ome-zarr", geometry, np.dtype(array.dtype), attrs, load, count)
 
 
+def _checked(group: Any, name: str, level: int, attributes: Mapping[str, Any], missing: str) -> Any:
+    """Return the array of a level, which refuses to read chunks that are missing."""
+    own = attributes.get(ngff.NAMESPACE)
+    complete = own.get("complete") if isinstance(own, Mapping) else None
+    array = group[name]
+    if not isinstance(complete, Mapping) or missing == "fill":
+        return array
+    counts = complete.get("chunks")
+    count = counts[level] if isinstance(counts, list) and level < len(counts) else None
+    if count != _count_files(array):
+        raise FormatError(
+            f"level {name!r} has {_count_files(array)} chunk files by its own metadata, and "
+            f"{count} by what its writer noted; one of them was changed. Accept that with "
+            "missing='fill'"
+        )
+    import zarr
+
+    from spatial_duck.io.complete import CompleteStore
+
+    place = array.store_path
+    return zarr.open_array(CompleteStore(place.store), path=place.path, mode="r")
+
+
+def _count_files(array: Any) -> int:
+    """Return the number of files (chunks, or shards) of a Zarr array that holds all of them."""
+    return math.prod(
+        -(-n // c) for n, c in zip(array.shape, array.shards or array.chunks, strict=True)
+    )
+
+
 # --- writing ------------------------------------------------------------------------------
 
 
@@ -133,19 +195,21 @@ def write_image(
     progress: bool | Progress | None = None,
     version: Literal["0.5", "0.4"] = "0.5",
     chunks: Chunks | None = None,
+    shards: Chunks | Literal[False] | None = None,
     levels: int | None = None,
-    factors: int | Mapping[str, int] = 2,
+    factors: int | Mapping[str, int] | None = None,
     method: str = "mean",
     oblique: Literal["refuse", "keep"] = "refuse",
+    memory: int | str = _MEMORY,
+    threads: int | None = None,
+    resume: bool = False,
 ) -> None:
     """Write an OME-Zarr group with its pyramid; see `spatial_duck.write`."""
-    zarr = _zarr("Writing OME-Zarr")
+    _zarr("Writing OME-Zarr")
     if version not in ("0.4", "0.5"):
         raise FormatError(f"version must be '0.5' or '0.4', got {version!r}")
     if oblique not in ("refuse", "keep"):
         raise ValueError(f"oblique must be 'refuse' or 'keep', got {oblique!r}")
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     fitted = ngff.arranged(image)
     lost = ngff.what_is_lost(fitted.geometry)
     if lost and oblique == "refuse":
@@ -155,115 +219,201 @@ def write_image(
             "exact geometry kept for this library, by oblique='keep'; or bring the image onto such "
             "a grid first with reorient(...) or resample(...)"
         )
-    geometries, bins = _levels(fitted.geometry, levels, factors)
+    geometries, bins = level_geometries(fitted.geometry, levels, factors, method)
     dtype = np.dtype(fitted.data.dtype).newbyteorder("=")
     if dtype.kind not in "biufc":
         raise FormatError(f"OME-Zarr holds numbers, got {dtype} voxels; use image.astype(...)")
+    data = fitted.data.to_dask() if hasattr(fitted.data, "to_dask") else fitted.data
+    lazy = hasattr(data, "dask")
+    layouts = [_Layout(g, dtype, chunks, shards, version, data.chunks if lazy else None)
+               for g in geometries]  # fmt: skip
     attributes = ngff.attributes(image, geometries, version, method, name=path.name)
-    total = sum(safety.count_bytes(g.shape, dtype) for g in geometries)
-    report, done = reporter(progress), 0
-    with safety.published(path, overwrite=overwrite, directory=True) as fresh:
-        group = zarr.create_group(
-            str(fresh), zarr_format=2 if version == "0.4" else 3, attributes=attributes
-        )
-        finer: Any = fitted.data
-        for n, g in enumerate(geometries):
-            array = _create(group, str(n), g, dtype, _chunks(g, chunks), version)
-            for size in _copied(finer, array, bins[n], method):
-                done += size
-                report(done, total)
-            finer = array
-
-
-def _levels(
-    geometry: Geometry, levels: int | None, factors: Any
-) -> tuple[list[Geometry], list[tuple[int, ...]]]:
-    """Return the geometry of each level and its factors against the one before."""
-    geometries, bins = [geometry], [(1,) * geometry.ndim]
-    while levels is None or len(geometries) < levels:
-        g = geometries[-1]
-        space = [n for n, name in zip(g.shape, g.dims, strict=True) if name in ("x", "y", "z")]
-        step = level_factors(g, factors)
-        if (levels is None and max(space, default=0) <= _SMALLEST) or max(step, default=1) == 1:
-            break
-        bins.append(step)
-        geometries.append(shrunk_geometry(g, step))
-    return geometries, bins
-
-
-def _chunks(g: Geometry, chunks: Any) -> tuple[int, ...]:
-    space = [name in ("x", "y", "z") for name in g.dims]
-    if isinstance(chunks, Sequence):
-        wanted = list(chunks)
-    elif isinstance(chunks, Mapping):
-        wanted = [chunks.get(name, 0) for name in g.dims]
-    else:
-        wanted = [int(chunks) if chunks and s else 0 for s in space]
-    if len(wanted) != g.ndim or any(c != int(c) or c < 0 for c in wanted):
-        raise FormatError(f"chunks must hold a positive int for each of {g.dims!r}, got {chunks!r}")
-    default = _CHUNK.get(sum(space), 96)
-    return tuple(
-        max(1, min(n, int(c) or (default if s else 1)))
-        for n, c, s in zip(g.shape, wanted, space, strict=True)
+    attributes[ngff.NAMESPACE]["complete"] = {"chunks": [x.count_files() for x in layouts]}
+    fingerprint = {
+        "attributes": attributes,
+        "dtype": dtype.str,
+        "layouts": [[x.chunks, x.shards] for x in layouts],
+    }
+    budget, threads = _bytes(memory), threads or _cpus()
+    blocks = streaming.plan(
+        [g.shape for g in geometries], bins, [x.written for x in layouts], dtype, budget, threads
     )
+    with journal.writing(path, fingerprint, overwrite=overwrite, resume=resume) as notes:
+        if notes is None:
+            return
+        places = [notes.fresh / str(n) for n in range(len(layouts))]
+        if notes.header is None:
+            arrays = [x.create(place) for x, place in zip(layouts, places, strict=True)]
+            notes.begin({"fingerprint": fingerprint, "blocks": blocks.blocks})
+        else:
+            arrays = [_reopened(place) for place in places]
+            # Finished blocks are known by their numbers, so the blocks stay as they were.
+            blocks = blocks._replace(blocks=tuple(map(tuple, notes.header["blocks"])))
+        job = streaming.Job(blocks, arrays, method, notes, None if lazy else data)
+        lazy_data = data if lazy else None
+        if notes.done:
+            streaming.check_source(job, lazy_data, places[0])
+        count = streaming.workers_for(blocks, dtype, budget, threads)
+        streaming.run(job, lazy_data, count, reporter(progress))
+        _finished(notes.fresh, layouts, attributes, version)
 
 
-def _create(
-    group: Any, name: str, g: Geometry, dtype: Any, chunks: tuple[int, ...], version: str
-) -> Any:
-    common = {"shape": g.shape, "dtype": dtype, "chunks": chunks, "fill_value": 0}
-    if version == "0.4":
-        import numcodecs
+def _bytes(memory: int | str) -> int:
+    from dask.utils import parse_bytes
 
-        return group.create_array(
-            name,
-            # What every reader of format 2 knows, with a checksum (CRC-32).
-            compressors=numcodecs.GZip(level=1),
-            chunk_key_encoding={"name": "v2", "separator": "/"},
+    return int(parse_bytes(memory))
+
+
+def _cpus() -> int:
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
+
+
+def _reopened(place: Path) -> Any:
+    import zarr
+
+    return zarr.open_array(str(place), mode="r+", config={"write_empty_chunks": True})
+
+
+def _finished(
+    fresh: Path, layouts: Sequence[_Layout], attributes: dict[str, Any], version: str
+) -> None:
+    """Write the group's metadata, which make it an image, once every chunk is there."""
+    import zarr
+
+    for n, layout in enumerate(layouts):
+        there = sum(
+            1 for p in (fresh / str(n)).rglob("*") if p.name not in _METADATA and p.is_file()
+        )
+        if there != layout.count_files():
+            raise FormatError(
+                f"{fresh}: {there} of {layout.count_files()} chunk files of level {n} are there; "
+                "others were removed or added while it was written. Start again without resume=True"
+            )
+    for name in ("zarr.json", ".zgroup", ".zattrs"):
+        (fresh / name).unlink(missing_ok=True)
+    group = 2 if version == "0.4" else 3
+    zarr.create_group(str(fresh), zarr_format=group, attributes=attributes)
+
+
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+
+
+class _Layout:
+    """How the array of a level lies in chunks."""
+
+    def __init__(
+        self, g: Geometry, dtype: Any, chunks: Any, shards: Any, version: str, source: Any
+    ) -> None:
+        self.geometry, self.dtype, self.version = g, dtype, version
+        self.chunks = _lengths(g, chunks, "chunks", _default_chunks(g, source))
+        self.shards = self._shards(shards)
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """Lengths of what is written at once."""
+        return self.shards or self.chunks
+
+    def count_files(self) -> int:
+        """Return the number of files that the array has when it is complete."""
+        return math.prod(-(-n // c) for n, c in zip(self.geometry.shape, self.written, strict=True))
+
+    def _shards(self, shards: Any) -> tuple[int, ...] | None:
+        g, size = self.geometry, self.dtype.itemsize * math.prod(self.chunks)
+        if shards is False or (shards is None and self.version == "0.4"):
+            return None
+        if shards is not None:
+            if self.version == "0.4":
+                raise FormatError("OME-Zarr 0.4 has no shards, which must be False, or version 0.5")
+            wanted = _lengths(g, shards, "shards", self.chunks)
+        else:
+            many = math.prod(-(-n // c) for n, c in zip(g.shape, self.chunks, strict=True))
+            if size >= _SMALL_CHUNK or many <= _MANY_CHUNKS:
+                return None
+            spread = [c if n > c else 0 for n, c in zip(g.shape, self.chunks, strict=True)]
+            times = max(2, round((_SHARD / size) ** (1 / sum(map(bool, spread)))))
+            wanted = tuple(times * s or c for s, c in zip(spread, self.chunks, strict=True))
+        # Shards hold whole chunks, and no more of them than there are.
+        return tuple(
+            c * max(1, min(-(-w // c), -(-n // c)))
+            for n, w, c in zip(g.shape, wanted, self.chunks, strict=True)
+        )
+
+    def create(self, place: Path) -> Any:
+        """Create the Zarr array, without any chunk."""
+        import zarr
+
+        common = {
+            "shape": self.geometry.shape,
+            "dtype": self.dtype,
+            "chunks": self.chunks,
+            "fill_value": 0,
+            # What is missing is then known to be missing.
+            "config": {"write_empty_chunks": True},
+        }
+        if self.version == "0.4":
+            import numcodecs
+
+            return zarr.create_array(
+                str(place),
+                zarr_format=2,
+                # What every reader of format 2 knows, with a checksum (CRC-32).
+                compressors=numcodecs.GZip(level=1),
+                chunk_key_encoding={"name": "v2", "separator": "/"},
+                **common,
+            )
+        from zarr.codecs import Crc32cCodec, ZstdCodec
+
+        return zarr.create_array(
+            str(place),
+            zarr_format=3,
+            shards=self.shards,
+            compressors=(ZstdCodec(level=3), Crc32cCodec()),
+            dimension_names=list(ngff.axis_names(self.geometry)),
             **common,
         )
-    from zarr.codecs import Crc32cCodec, ZstdCodec
 
-    return group.create_array(
-        name,
-        compressors=(ZstdCodec(level=3), Crc32cCodec()),
-        dimension_names=list(ngff.axis_names(g)),
-        **common,
+
+def _lengths(g: Geometry, given: Any, what: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a length for each axis, from one for the space axes, by name or for each."""
+    space = [name in ("x", "y", "z") for name in g.dims]
+    if isinstance(given, Sequence):
+        wanted = list(given)
+    elif isinstance(given, Mapping):
+        wanted = [given.get(name, 0) for name in g.dims]
+    else:
+        wanted = [int(given) if given and s else 0 for s in space]
+    if len(wanted) != g.ndim or any(c != int(c) or c < 0 for c in wanted):
+        raise FormatError(f"{what} must hold a positive int for each of {g.dims!r}, got {given!r}")
+    return tuple(
+        max(1, min(n, int(c) or d)) for n, c, d in zip(g.shape, wanted, default, strict=True)
     )
 
 
-def _copied(source: Any, target: Any, bins: tuple[int, ...], method: str) -> Iterator[int]:
-    """Copy an array into a Zarr array, binned, region by region; yield the bytes of each."""
-    kernel = METHODS[method].kernel
-    if hasattr(source, "dask"):
-        # One chunk of the graph computed for several regions would be computed several times.
-        source = source.rechunk(tuple(_whole_chunks(source.chunks, target.chunks)))
-    for region in _regions(target):
-        box = tuple(
-            slice(s.start * f, s.stop * f) for s, f in zip(region, bins, strict=True)
-        )
-        block = np.asarray(source[box])
-        target[region] = kernel(block, bins) if max(bins, default=1) > 1 else block
-        yield target.dtype.itemsize * math.prod(s.stop - s.start for s in region)
+def _default_chunks(g: Geometry, source: Any) -> tuple[int, ...]:
+    """Return lengths of chunks that are near the usual ones, in step with those of the source."""
+    space = [name in ("x", "y", "z") for name in g.dims]
+    usual = _CHUNK.get(sum(space), 96)
+    return tuple(
+        _in_step(usual, source[axis] if source else ()) if is_space else 1
+        for axis, is_space in enumerate(space)
+    )
 
 
-def _whole_chunks(chunks: Any, wanted: tuple[int, ...]) -> Iterator[Any]:
-    for have, chunk in zip(chunks, wanted, strict=True):
-        yield have if all(n % chunk == 0 for n in have[:-1]) else chunk
+def _in_step(usual: int, chunks: Sequence[int]) -> int:
+    """Return a multiple or a divisor of the length of chunks, near the usual length.
 
-
-def _regions(array: Any) -> Iterator[tuple[slice, ...]]:
-    """Yield boxes of whole chunks that together cover a Zarr array."""
-    budget = max(1, _REGION_BYTES // max(1, array.dtype.itemsize * math.prod(array.chunks)))
-    steps = []
-    # The last axes first, so that a region is long along the axis that lies together in memory.
-    for n, chunk in zip(reversed(array.shape), reversed(array.chunks), strict=True):
-        count = min(budget, max(1, -(-n // chunk)))
-        budget //= count
-        steps.append(count * chunk)
-    ranges = [range(0, n, step) for n, step in zip(array.shape, reversed(steps), strict=True)]
-    for starts in itertools.product(*ranges):
-        yield tuple(
-            slice(start, min(start + step, n))
-            for start, step, n in zip(starts, reversed(steps), array.shape, strict=True)
-        )
+    Examples
+    --------
+    >>> [_in_step(96, (n, n, 7)) for n in (1, 10, 64, 128, 512, 97)]
+    [96, 100, 128, 128, 128, 97]
+    """
+    first = chunks[0] if chunks else 0
+    if not first or len(chunks) < 2 or any(c != first for c in chunks[:-1]):
+        return usual
+    if first <= usual:
+        return first * max(1, round(usual / first))
+    parts = [first // k for k in range(1, first + 1) if first % k == 0]
+    best = min(parts, key=lambda c: abs(math.log(c / usual)))
+    return best if usual / 2 <= best <= 2 * usual else usual

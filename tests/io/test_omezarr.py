@@ -32,7 +32,7 @@ def ramp(shape: tuple[int, ...] = (19, 70, 131)) -> sd.SpatialArray:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_level_lies_where_its_values_are(version: str, tmp_path: Path) -> None:
     image = ramp()
-    io.write(tmp_path / "a.ome.zarr", image, version=version, levels=4, chunks=32)
+    io.write(tmp_path / "a.ome.zarr", image, version=version, levels=4, chunks=32, factors=2)
     found = io.info(tmp_path / "a.ome.zarr")
     assert found.levels == 4
     for level in range(4):
@@ -182,9 +182,7 @@ def test_opening_slicing_and_flipping_read_no_chunk(version: str, tmp_path: Path
     assert part.geometry.isclose(image[2:, ::-1, ::2].transpose(2, 0, 1).geometry)
     for p, b in content.items():
         p.write_bytes(b)
-    assert np.array_equal(
-        np.asarray(part), np.asarray(image)[2:, ::-1, ::2].transpose(2, 0, 1)
-    )
+    assert np.array_equal(np.asarray(part), np.asarray(image)[2:, ::-1, ::2].transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("version", VERSIONS)

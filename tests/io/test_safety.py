@@ -35,7 +35,16 @@ def test_nothing_is_replaced_unasked_and_the_old_stays_on_failure(
     with pytest.raises(FileExistsError, match="overwrite=True"):
         io.write(tmp_path / name, image() * 0)
     before = np.asarray(io.read(tmp_path / name, lazy=False)).copy()
-    names = sorted(p.name for p in tmp_path.iterdir())
+
+    def there() -> list[str]:
+        # What was written of a store stays for resume=True.
+        left = f"{name}.partial"
+        return sorted(
+            p.name for p in tmp_path.iterdir()
+            if not ("zarr" in name and p.name.startswith(".") and p.name.endswith(left))
+        )  # fmt: skip
+
+    names = there()
 
     def fail(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -43,10 +52,10 @@ def test_nothing_is_replaced_unasked_and_the_old_stays_on_failure(
     with pytest.raises(KeyboardInterrupt):
         io.write(tmp_path / name, image() * 0, overwrite=True, progress=fail)
     assert np.array_equal(np.asarray(io.read(tmp_path / name)), before)
-    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    assert there() == names
     with pytest.raises(KeyboardInterrupt):
         io.write(tmp_path / ("b" + name), image(), progress=fail)
-    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    assert there() == names
     io.write(tmp_path / name, image() * 0, overwrite=True)
     assert not np.asarray(io.read(tmp_path / name)).any()
 

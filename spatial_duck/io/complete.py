@@ -1,0 +1,46 @@
+"""A Zarr store in which every chunk is there: one that is missing is an error, not fill values.
+
+Needs zarr.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zarr.storage import WrapperStore
+
+from spatial_duck.errors import FormatError
+
+__all__ = ["CompleteStore"]
+
+_METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+
+
+class CompleteStore(WrapperStore[Any]):
+    """Wraps a store; reading a chunk that is not there raises `FormatError`.
+
+    Examples
+    --------
+    >>> import zarr
+    >>> store = zarr.storage.MemoryStore()
+    >>> array = zarr.create_array(store, shape=(4,), chunks=(2,), dtype="i2", fill_value=7)
+    >>> array[:2] = 1
+    >>> zarr.open_array(CompleteStore(store), mode="r")[:]
+    Traceback (most recent call last):
+        ...
+    spatial_duck.errors.FormatError: ...chunk 'c/1' is missing...
+    """
+
+    #: Newer versions of zarr would go past `get` where the wrapped store can answer at once.
+    _supports_sync_io = False
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        """Read one key."""
+        value = await super().get(key, *args, **kwargs)
+        if value is None and not key.endswith(_METADATA):
+            raise FormatError(
+                f"{self._store}: the chunk {key!r} is missing, of a store that was complete when "
+                "it was written. Restore it from a copy, or accept fill values in its place with "
+                "read(..., missing='fill')"
+            )
+        return value

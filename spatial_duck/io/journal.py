@@ -1,0 +1,335 @@
+"""What makes a long write safe: one writer, a journal of finished blocks, a target that is whole.
+
+A directory ``name`` is written as ``.name.partial/name`` beside its target, together with::
+
+    .name.partial/lock      held by the writer while it lives, with its process and host
+    .name.partial/journal   JSON lines: what is written, then each finished block
+
+and takes the target's name when it is complete, in one step: with ``renameat2(RENAME_EXCHANGE)``
+where a target is replaced. Where the file system cannot do that, two renames do it, and what a kill
+between them leaves is put right by the next writer. So at any moment the target is the old version,
+the new one, or is not there; `unfinished` then says how to go on.
+
+The journal is appended to after a block has been written. A line that was cut off is skipped, so
+that its block is written once more.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spatial_duck.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Journal", "partial_path", "unfinished", "writing"]
+
+_FORMAT = 1
+#: Threads that write their first line at one time open the file once.
+_opening = threading.Lock()
+
+
+def partial_path(target: Path) -> Path:
+    """Return the directory in which a target is written."""
+    return target.with_name(f".{target.name}.partial")
+
+
+def unfinished(path: str | os.PathLike[str]) -> str | None:
+    """Say what an interrupted write of a target left and how to go on, or None."""
+    target = Path(path)
+    for place in (target, target.parent.parent / target.name):
+        folder = partial_path(place)
+        with suppress(OSError):
+            if (folder / "journal").is_file():
+                return (
+                    f"{place} is not complete: writing it was interrupted, or is still going on, "
+                    f"in {folder}. Continue with write(..., resume=True) and the same image and "
+                    "options; or start again without it, or remove that directory"
+                )
+    return None
+
+
+class Journal:
+    """The finished blocks of a write; appends from any thread or process.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the target is written.
+    target : Path
+        What it will be.
+
+    Attributes
+    ----------
+    fresh : Path
+        What is being written.
+    header : dict or None
+        What is written, by its writer; None where nothing has been.
+    done : set of tuple of int
+        The finished blocks that were there when it was opened, and those that were added since.
+    """
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self.path = folder / "journal"
+        self.fresh = folder / target.name
+        self.header: dict[str, Any] | None = None
+        self.done: set[tuple[int, ...]] = set()
+        self.published: tuple[int, int] | None = None
+        self._file: int | None = None
+        self._offset = 0
+        self.done = self.read_new()
+        if self._offset < (self.path.stat().st_size if self.path.exists() else 0):
+            self._write(b"\n")  # ends a line that was cut off
+
+    def read_new(self) -> set[tuple[int, ...]]:
+        """Return the blocks that were noted, by whomever, since this was last called."""
+        found = set()
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return set()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # cut off by a kill or a full disk
+            if isinstance(record, list):
+                found.add(tuple(record))
+            elif isinstance(record, dict) and record.get("format") == _FORMAT:
+                self.header = record
+            elif isinstance(record, dict) and "publish" in record:
+                self.published = tuple(record["publish"])
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "done": set()}
+
+    def _append(self, record: Any) -> None:
+        self._write(json.dumps(record).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        with _opening:
+            if self._file is None:
+                self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        # One call, so that lines of several writers do not mix. A full disk may take a part of it.
+        if os.write(self._file, line) < len(line):
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {self.path}")
+
+    def begin(self, header: Mapping[str, Any]) -> None:
+        """Note what is written, before the first block."""
+        self.header = {"format": _FORMAT, **header}
+        self._append(self.header)
+
+    def add(self, *block: int) -> None:
+        """Note a block that has been written."""
+        self._append(block)
+        self.done.add(block)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+# --- one writer ---------------------------------------------------------------------------
+
+
+def _lock(folder: Path) -> int:
+    """Make the folder and take its lock, which the system frees when this process ends."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        path = folder / "lock"
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            continue  # another writer has just finished and removed the folder
+        try:
+            _take(file)
+        except OSError as error:
+            holder = os.read(file, 200).decode(errors="replace").strip() or "another process"
+            os.close(file)
+            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
+                raise
+            raise BlockingIOError(
+                errno.EAGAIN,
+                f"{holder} is writing {folder.name[1:].removesuffix('.partial')} at this moment; "
+                "nothing was written. Wait until it is done, or write to another name",
+            ) from None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), path.stat()):
+                os.ftruncate(file, 0)
+                # The note is for messages alone; a full disk may have no place for it.
+                with suppress(OSError):
+                    os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+                return file
+        os.close(file)  # the lock of a folder that is gone
+
+
+def _take(file: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# --- complete or not there ----------------------------------------------------------------
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap two names in one step; false where the system or the file system cannot."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(function(here, os.fsencode(a), here, os.fsencode(b), swap) == 0)
+
+
+def _publish(journal: Journal, target: Path) -> None:
+    fresh, old = journal.fresh, journal.path.with_name("old")
+    stat = fresh.stat()
+    # Were this process killed right after the swap, the next one could not tell the two apart.
+    journal._append({"publish": [stat.st_dev, stat.st_ino]})
+    if not target.exists():
+        fresh.rename(target)
+    elif not _exchange(fresh, target):
+        target.rename(old)
+        try:
+            fresh.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
+
+
+def _repaired(folder: Path, target: Path) -> bool:
+    """Put right what a kill while publishing left; true where the target had been published."""
+    if not target.exists() and (folder / "old").exists():
+        (folder / "old").rename(target)
+    journal = Journal(folder, target)
+    journal.close()
+    if journal.published is None or not target.exists():
+        return False
+    stat = target.stat()
+    return journal.published == (stat.st_dev, stat.st_ino)
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if target.exists() and not target.is_dir():
+        raise FileExistsError(f"{target} is a file; remove it")
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} is there already; replace it with overwrite=True")
+
+
+@contextmanager
+def writing(
+    path: str | os.PathLike[str],
+    fingerprint: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Iterator[Journal | None]:
+    """Give a journal whose ``fresh`` becomes the target when all went well.
+
+    On an error nothing is published; what was written stays for ``resume=True``, unless no block
+    was finished.
+
+    Parameters
+    ----------
+    path : path
+        The target, a directory.
+    fingerprint : mapping
+        What is written, as JSON: an interrupted write is continued by the same only.
+    overwrite : bool, optional
+        Replace a target that is there.
+    resume : bool, optional
+        Continue an interrupted write.
+
+    Yields
+    ------
+    Journal or None
+        None where an interrupted write had been published and nothing is left to do.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process writes it at this moment.
+    FileExistsError
+        If the target is there and `overwrite` is false.
+    FormatError
+        If the interrupted write was of something else.
+    """
+    target = Path(path)
+    folder = partial_path(target)
+    if not folder.exists():
+        _check_target(target, overwrite)
+    lock = _lock(folder)
+    keep = resume or (folder / "journal").exists()
+    journal = None
+    try:
+        published = _repaired(folder, target)
+        keep = keep and not published
+        if published and resume:
+            yield None
+            return
+        _check_target(target, overwrite)
+        journal = _opened(folder, target, fingerprint, resume and not published)
+        keep = True
+        yield journal
+        _publish(journal, target)
+        keep = False
+    except BaseException as error:
+        if journal is not None:
+            keep = bool(journal.done)
+        if keep and journal is not None:
+            error.add_note(str(unfinished(target)))
+        raise
+    finally:
+        if journal is not None:
+            journal.close()
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _opened(folder: Path, target: Path, fingerprint: Mapping[str, Any], resume: bool) -> Journal:
+    journal = Journal(folder, target)
+    if resume and journal.header is not None:
+        before, now = journal.header["fingerprint"], json.loads(json.dumps(fingerprint))
+        if before != now:
+            journal.close()
+            which = sorted(k for k in {*before, *now} if before.get(k) != now.get(k))
+            shown = "; ".join(f"{k}: {before.get(k)!r} before, {now.get(k)!r} now" for k in which)
+            raise FormatError(
+                f"{target}: the interrupted write in {folder} is of another image or with other "
+                f"options ({shown:.600}). Continue with those, or start again without resume=True"
+            )
+        # What was being written when the process was killed.
+        for rest in journal.fresh.rglob("*.partial"):
+            rest.unlink()
+        return journal
+    journal.close()
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != "lock":
+            entry.unlink()
+    return Journal(folder, target)

@@ -1,0 +1,509 @@
+"""Writing an array and its pyramid in one pass: every block of the source is computed once.
+
+`plan` cuts each level into blocks that are whole chunks, such that a block of one level is made of
+whole blocks of the level below. A block of the finest level is computed, written and binned; when
+all blocks below a coarse one are there it is put together from them, written and binned in turn.
+Nothing is read back, and what waits in memory is a block or two of each level besides the blocks in
+flight. A method that looks beyond a bin's edge (gaussian) makes each level in a pass of its own
+over the level below, as it was written; the source is still computed once.
+
+The blocks are tasks of a Dask graph: a lazy image's own graph is joined to it, so that its chunks
+are computed by the scheduler that the user chose (threads, or the workers of
+``dask.distributed``, which then need to see the target's directory), and work that blocks share is
+done once. Graphs are cut into batches of `_BATCH` blocks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck.backends import backend_of
+from spatial_duck.binning import method_named, trimmed
+from spatial_duck.errors import FormatError, missing_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from spatial_duck.binning import Method
+    from spatial_duck.io.journal import Journal
+
+    Shape = tuple[int, ...]
+    Box = tuple[slice, ...]
+
+__all__ = ["BlockPlan", "Job", "check_source", "plan", "run", "workers_for"]
+
+#: Blocks of one graph: it grows with their number, and a lazy image's shared work is done once in
+#: each.
+_BATCH = 4096
+#: Bytes of a block where the memory allows, at least one chunk.
+_BLOCK_BYTES = 1 << 23
+#: Memory that a block in flight takes, in blocks: as computed, as copied, binned, compressed.
+_IN_FLIGHT = 4
+#: Memory for the blocks that wait to be put together, in blocks.
+_WAITING = 2
+
+
+class BlockPlan(NamedTuple):
+    """How each level is cut into blocks.
+
+    Attributes
+    ----------
+    shapes : tuple of shapes
+        Of the levels, the finest first.
+    bins : tuple of shapes
+        Bin length of each level against the one before.
+    blocks : tuple of shapes
+        Block of each level; the last ones along an axis may be shorter.
+    """
+
+    shapes: tuple[Shape, ...]
+    bins: tuple[Shape, ...]
+    blocks: tuple[Shape, ...]
+
+    def counts(self, level: int) -> Shape:
+        """Return the number of blocks of a level along each axis."""
+        pairs = zip(self.shapes[level], self.blocks[level], strict=True)
+        return tuple([-(-n // b) for n, b in pairs])
+
+    def indices(self, level: int) -> Iterator[Shape]:
+        """Yield the blocks of a level."""
+        return itertools.product(*[range(n) for n in self.counts(level)])
+
+    def box(self, level: int, index: Shape) -> Box:
+        """Return where a block lies."""
+        return tuple(
+            [
+                slice(i * b, min((i + 1) * b, n))
+                for i, b, n in zip(index, self.blocks[level], self.shapes[level], strict=True)
+            ]
+        )
+
+    def binned_box(self, level: int, index: Shape) -> Box:
+        """Return where a block's bins lie on the next level; may be empty."""
+        return tuple(
+            [
+                slice(s.start // f, min(s.stop // f, n))
+                for s, f, n in zip(
+                    self.box(level, index), self.bins[level + 1], self.shapes[level + 1],
+                    strict=True,
+                )
+            ]
+        )  # fmt: skip
+
+    def below(self, level: int, index: Shape) -> list[Shape]:
+        """Return the blocks of the level below that a block is made of.
+
+        The last ones along an axis come with those beyond them, whose voxels fill no bin.
+        """
+        ranges = []
+        for i, b, f, there, here, count in zip(
+            index, self.blocks[level], self.bins[level], self.blocks[level - 1],
+            self.counts(level), self.counts(level - 1), strict=True,
+        ):  # fmt: skip
+            stop = count if i == here - 1 else (i + 1) * b * f // there
+            ranges.append(range(i * b * f // there, stop))
+        return list(itertools.product(*ranges))
+
+    def count_bytes(self, level: int, index: Shape, dtype: np.dtype[Any]) -> int:
+        """Return the bytes of a block."""
+        sides = [s.stop - s.start for s in self.box(level, index)]
+        return int(dtype.itemsize * math.prod(sides))
+
+
+def plan(
+    shapes: Sequence[Shape],
+    bins: Sequence[Shape],
+    chunks: Sequence[Shape],
+    dtype: np.dtype[Any],
+    memory: int,
+    threads: int,
+) -> BlockPlan:
+    """Cut levels into blocks.
+
+    Parameters
+    ----------
+    shapes, bins, chunks : sequences of shapes
+        Of each level. Chunks are what is written at once: shards where there are some.
+    dtype : dtype
+        Of the voxels.
+    memory : int
+        Bytes that the blocks may take.
+    threads : int
+        How many are wanted in flight.
+
+    Raises
+    ------
+    ValueError
+        If the memory does not do for one block.
+    """
+    most = memory // (_IN_FLIGHT * threads + _WAITING)
+    first = _grown(_aligned(shapes, bins, chunks, 0, None), shapes[0], dtype, most)
+    blocks = [first]
+    for level in range(1, len(shapes)):
+        blocks.append(_aligned(shapes, bins, chunks, level, blocks[-1]))
+    largest = max(dtype.itemsize * math.prod(b) for b in blocks)
+    if largest * (_IN_FLIGHT + _WAITING) > memory:
+        raise ValueError(
+            f"memory must be at least {largest * (_IN_FLIGHT + _WAITING):,} bytes for blocks of "
+            f"{first}, got {memory:,}; choose smaller chunks, multiples of the factors"
+        )
+    return BlockPlan(tuple(shapes), tuple(bins), tuple(blocks))
+
+
+def _aligned(
+    shapes: Sequence[Shape],
+    bins: Sequence[Shape],
+    chunks: Sequence[Shape],
+    level: int,
+    below: Shape | None,
+) -> Shape:
+    """Return the smallest block of whole chunks, whole bins and whole blocks of the level below."""
+    next_bins = bins[level + 1] if level + 1 < len(bins) else (1,) * len(shapes[0])
+    block = []
+    for axis, (n, c, f) in enumerate(zip(shapes[level], chunks[level], next_bins, strict=True)):
+        size = math.lcm(c, f)
+        if below is not None:
+            if below[axis] >= shapes[level - 1][axis]:
+                size = n
+            else:
+                size *= below[axis] // math.gcd(below[axis], size * bins[level][axis])
+        block.append(max(1, min(size, n)))
+    return tuple(block)
+
+
+def _grown(block: Shape, shape: Shape, dtype: np.dtype[Any], most: int) -> Shape:
+    """Double a block along its shortest axes while it stays small."""
+    limit = min(most, _BLOCK_BYTES)
+    sizes = list(block)
+    while True:
+        longer = [axis for axis, n in enumerate(shape) if sizes[axis] < n]
+        if not longer or 2 * math.prod(sizes) * dtype.itemsize > limit:
+            return tuple(sizes)
+        axis = min(longer, key=lambda a: (sizes[a], -a))
+        sizes[axis] = min(2 * sizes[axis], shape[axis])
+
+
+def workers_for(blocks: BlockPlan, dtype: np.dtype[Any], memory: int, threads: int) -> int:
+    """Return how many blocks may be in flight."""
+    largest = max(1, max(dtype.itemsize * math.prod(b) for b in blocks.blocks))
+    return max(1, min(threads, (memory // largest - _WAITING) // _IN_FLIGHT))
+
+
+# --- what is done to a block --------------------------------------------------------------
+
+
+class Job:
+    """What the tasks share: where blocks come from and where they go.
+
+    Parameters
+    ----------
+    blocks : BlockPlan
+        How the levels are cut.
+    arrays : sequence of zarr.Array
+        Of the levels.
+    method : str
+        Row of `spatial_duck.binning.METHODS`.
+    journal : Journal
+        Where finished blocks are noted.
+    source : array, optional
+        In memory; None where blocks come from a Dask graph.
+    """
+
+    def __init__(
+        self, blocks: BlockPlan, arrays: Sequence[Any], method: str, journal: Journal, source: Any
+    ) -> None:
+        self.blocks, self.arrays, self.journal, self.source = blocks, arrays, journal, source
+        self.method = method
+
+    @property
+    def row(self) -> Method:
+        """Row of the table of methods."""
+        return method_named(self.method)
+
+    def first(self, block: Any = None, *, index: Shape) -> Any:
+        """Write a block of the finest level; return its bins."""
+        if block is None:
+            block = self.source[self.blocks.box(0, index)]
+        return self._written(0, index, _in_memory(block).astype(self.arrays[0].dtype, copy=False))
+
+    def joined(
+        self, parts: Sequence[Any], *, level: int, index: Shape, below: Sequence[Shape]
+    ) -> Any:
+        """Put a block together from the bins of those below, and write it; return its bins."""
+        box = self.blocks.box(level, index)
+        block = np.empty([s.stop - s.start for s in box], self.arrays[level].dtype)
+        for place, part in zip(below, parts, strict=True):
+            there = self.blocks.binned_box(level - 1, place)
+            key = [slice(s.start - b.start, s.stop - b.start)
+                   for s, b in zip(there, box, strict=True)]  # fmt: skip
+            if part.size:
+                block[tuple(key)] = part
+        return self._written(level, index, block)
+
+    def stored(self, level: int, index: Shape) -> Any:
+        """Read a block that had been written; return its bins."""
+        return self._binned(level, self.arrays[level][self.blocks.box(level, index)])
+
+    def smoothed(self, level: int, index: Shape) -> None:
+        """Make a block from the level below as it was written, with its neighbours."""
+        bins, shape, reach = self.blocks.bins[level], self.blocks.shapes[level], self.row.reach
+        here, there = [], []
+        for s, f, n in zip(self.blocks.box(level, index), bins, shape, strict=True):
+            edge = reach if f > 1 else 0
+            low, high = max(s.start - edge, 0), min(s.stop + edge, n)
+            there.append(slice(low * f, high * f))
+            here.append(slice(s.start - low, s.stop - low))
+        values = self.row.kernel(self.arrays[level - 1][tuple(there)], bins)
+        self._write(level, index, values[tuple(here)])
+
+    def _written(self, level: int, index: Shape, block: Any) -> Any:
+        self._write(level, index, block)
+        return self._binned(level, block)
+
+    def _write(self, level: int, index: Shape, block: Any) -> None:
+        self.arrays[level][self.blocks.box(level, index)] = block
+        self.journal.add(level, *index)
+
+    def _binned(self, level: int, block: Any) -> Any:
+        if level + 1 == len(self.blocks.shapes) or self.row.reach:
+            return None
+        bins = self.blocks.bins[level + 1]
+        return np.ascontiguousarray(self.row.kernel(trimmed(block, bins), bins))
+
+
+def _in_memory(block: Any) -> Any:
+    return block if type(block) is np.ndarray else np.asarray(backend_of(block).to_numpy(block))
+
+
+# --- graphs -------------------------------------------------------------------------------
+
+
+class _Runner:
+    """Builds graphs of the blocks that are left, and runs them."""
+
+    def __init__(
+        self, job: Job, data: Any, workers: int, report: Callable[[int, int], Any]
+    ) -> None:
+        self.job, self.blocks, self.data = job, job.blocks, data
+        self.workers, self.report = workers, report
+        self.dtype = np.dtype(job.arrays[0].dtype)
+        self.done = job.journal.done
+        self.total = sum(self.dtype.itemsize * math.prod(s) for s in self.blocks.shapes)
+        self.written = self.count_bytes(self.done)
+        self.client = _client(data)
+
+    def count_bytes(self, places: Iterable[Shape]) -> int:
+        """Return the bytes of some blocks, each given as its level and index."""
+        return sum(self.blocks.count_bytes(p[0], p[1:], self.dtype) for p in places)
+
+    def all_levels(self) -> None:
+        """Write every level: in one pass, or in one for each where a method looks further."""
+        top = len(self.blocks.shapes) - 1
+        if self.job.row.reach:
+            for level in range(top + 1):
+                left = [i for i in self.blocks.indices(level) if (level, *i) not in self.done]
+                for batch in _batched(left, _BATCH):
+                    self.run(level, batch, {})
+            return
+        # Batches are made of whole blocks of a level so high that each stands for many blocks.
+        leaves = max(1, math.prod(self.blocks.counts(0)))
+        cut = top
+        while cut and leaves > _BATCH * math.prod(self.blocks.counts(cut)) and leaves > _BATCH:
+            cut -= 1
+        cells = [c for root in self.blocks.indices(top) for c in self.left(top, root, cut)]
+        parts: dict[Shape, Any] = {}
+        for batch in _batched(cells, max(1, _BATCH * math.prod(self.blocks.counts(cut)) // leaves)):
+            parts |= self.run(cut, batch, {})
+        if cut < top:
+            self.run(
+                top, [i for i in self.blocks.indices(top) if (top, *i) not in self.done], parts
+            )
+
+    def left(self, level: int, index: Shape, cut: int) -> Iterator[Shape]:
+        """Yield the blocks of the level `cut` that are left, or that those above still need."""
+        top = len(self.blocks.shapes) - 1
+        finished = (level, *index) in self.done
+        if level == cut:
+            if not (finished and level == top):
+                yield index
+        elif not finished:
+            for place in self.blocks.below(level, index):
+                yield from self.left(level - 1, place, cut)
+
+    def run(self, level: int, batch: Sequence[Shape], parts: dict[Shape, Any]) -> dict[Shape, Any]:
+        """Make some blocks of a level and all that is left below them; return their bins."""
+        # Names that no other graph on the same workers has.
+        name = f"spatial-duck-{uuid.uuid4().hex}"
+        graph: dict[Any, Any] = {f"{name}-job": self.job}
+        leaves: list[Shape] = []
+        keys = [self.add(graph, name, leaves, parts, level, index) for index in batch]
+        if not keys:
+            return {}
+        if self.data is not None and leaves:
+            graph |= self.sources(graph, name, leaves)
+        if self.client is not None:
+            values = self.on_client(graph, keys)
+        else:
+            values = self.on_threads(graph, name, keys)
+        return {(level, *index): value for index, value in zip(batch, values, strict=True)}
+
+    def add(
+        self,
+        graph: dict[Any, Any],
+        name: str,
+        leaves: list[Shape],
+        parts: dict[Shape, Any],
+        level: int,
+        index: Shape,
+    ) -> Any:
+        """Add the task of a block and of those below it; return its key."""
+        key, job = (name, level, *index), f"{name}-job"
+        if (level, *index) in parts:
+            graph[key] = parts[level, *index]
+        elif (level, *index) in self.done:
+            graph[key] = (partial(Job.stored, level=level, index=index), job)
+        elif level == 0:
+            leaves.append(index)
+            graph[key] = (partial(Job.first, index=index), job)
+        elif self.job.row.reach:
+            graph[key] = (partial(Job.smoothed, level=level, index=index), job)
+        else:
+            below = self.blocks.below(level, index)
+            made = [self.add(graph, name, leaves, parts, level - 1, place) for place in below]
+            graph[key] = (partial(Job.joined, level=level, index=index, below=below), job, made)
+        return key
+
+    def sources(self, graph: dict[Any, Any], name: str, leaves: Sequence[Shape]) -> dict[Any, Any]:
+        """Let the tasks of the finest level take the blocks of the Dask image."""
+        from dask.array.optimization import optimize
+
+        low = tuple(map(min, zip(*leaves, strict=True)))
+        high = tuple(map(max, zip(*leaves, strict=True)))
+        start, stop = self.blocks.box(0, low), self.blocks.box(0, high)
+        wanted = self.data[
+            tuple([slice(a.start, b.stop) for a, b in zip(start, stop, strict=True)])
+        ].rechunk(self.blocks.blocks[0])
+        keys = []
+        for index in leaves:
+            key = (wanted.name, *[i - first for i, first in zip(index, low, strict=True)])
+            graph[name, 0, *index] = (partial(Job.first, index=index), f"{name}-job", key)
+            keys.append(key)
+        return dict(optimize(wanted.__dask_graph__(), keys))
+
+    def on_threads(self, graph: dict[Any, Any], name: str, keys: list[Any]) -> Any:
+        """Run a graph in threads of this process; `name` is in the keys of blocks."""
+        import dask.threaded
+
+        before = set(self.done)
+
+        def finished(key: Any, *_: Any) -> None:
+            if isinstance(key, tuple) and key[0] == name and key[1:] not in before:
+                self.written += self.count_bytes([key[1:]])
+                self.report(self.written, self.total)
+
+        callbacks = [(None, None, None, finished, None)]
+        # At its end the pool waits for what runs: nothing writes any more after an interrupt.
+        with ThreadPoolExecutor(self.workers) as pool:
+            return dask.threaded.get(graph, keys, pool=pool, callbacks=callbacks)
+
+    def on_client(self, graph: dict[Any, Any], keys: list[Any]) -> Any:
+        """Run a graph on the workers of dask.distributed."""
+        from distributed import wait
+
+        futures = self.client.get(graph, keys, sync=False)
+        try:
+            running = list(futures)
+            while running:
+                try:
+                    running = list(wait(running, timeout=0.5).not_done)
+                except TimeoutError:
+                    running = [f for f in running if not f.done()]
+                # The journal tells how far the workers are.
+                new = self.job.journal.read_new()
+                self.done |= new
+                self.written += self.count_bytes(new)
+                self.report(self.written, self.total)
+            return self.client.gather(futures)
+        except BaseException:
+            self.client.cancel(futures)
+            raise
+
+
+def _batched(items: Sequence[Shape], size: int) -> Iterator[Sequence[Shape]]:
+    return (items[i : i + size] for i in range(0, len(items), size))
+
+
+def _client(data: Any) -> Any:
+    """Return the client of dask.distributed that would compute a Dask array, or None."""
+    if data is None:
+        return None
+    from dask.base import get_scheduler
+
+    return getattr(get_scheduler(collections=[data]), "__self__", None)
+
+
+def run(job: Job, data: Any, workers: int, report: Callable[[int, int], Any]) -> None:
+    """Write the blocks that are left.
+
+    Parameters
+    ----------
+    job : Job
+        What and where to.
+    data : dask.array.Array or None
+        Where blocks come from, where the job has no source.
+    workers : int
+        Blocks in flight, of local threads.
+    report : callable
+        Gets the bytes done and the bytes in all, from the thread that called this.
+    """
+    try:
+        import dask.threaded  # noqa: F401
+    except ImportError:
+        raise missing_extra("dask", "dask", "Writing a pyramid") from None
+    _Runner(job, data, workers, report).all_levels()
+
+
+def check_source(job: Job, data: Any, place: Path) -> None:
+    """Compare two of the finished blocks with the source, those that take the most bytes.
+
+    Parameters
+    ----------
+    job : Job
+        With finished blocks.
+    data : dask.array.Array or None
+        Where blocks come from, where the job has no source.
+    place : Path
+        Directory of the finest level.
+
+    Raises
+    ------
+    FormatError
+        If they differ: the interrupted write was of other voxels.
+    """
+    array = job.arrays[0]
+
+    def stored_bytes(index: Shape) -> int:
+        unit = array.shards or array.chunks
+        chunk = [s.start // c for s, c in zip(job.blocks.box(0, index), unit, strict=True)]
+        return int((place / array.metadata.encode_chunk_key(tuple(chunk))).stat().st_size)
+
+    found = [tuple(rest) for level, *rest in job.journal.done if level == 0]
+    for index in sorted(found, key=stored_bytes, reverse=True)[:2]:
+        box = job.blocks.box(0, index)
+        block = job.source[box] if data is None else data[box]
+        now = _in_memory(block).astype(job.arrays[0].dtype, copy=False)
+        before = job.arrays[0][box]
+        if not np.array_equal(now, before, equal_nan=now.dtype.kind in "fc"):
+            raise FormatError(
+                f"the interrupted write of {job.journal.fresh.name} was of an image with other "
+                f"voxels: they differ at {box}. Continue with that image, or start again without "
+                "resume=True"
+            )
