@@ -15,6 +15,7 @@ import numpy as np
 from spatial_duck import backends, mixing
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.geometry import Geometry
+from spatial_duck.keys import consumed
 from spatial_duck.rules import CREATES, REFUSED, RULES, find, ufuncs
 from spatial_duck.rules._rule import Rule, shape_of, unplaced
 
@@ -156,12 +157,16 @@ class Dispatching:
         return tuple(bare) if key.__class__ is tuple else bare[0]
 
     def _check_mask(self, keys: tuple[Any, ...], mask: Dispatching) -> None:
-        if len(keys) == 1:
+        """Refuse a mask that lies elsewhere than the voxels that it selects from."""
+        ours, theirs = self.geometry, mask.geometry
+        n = next(n for n, k in enumerate(keys) if k is mask)
+        before, after = ([consumed(k) for k in part] for part in (keys[:n], keys[n:]))
+        start = ours.ndim - sum(after) if any(k is Ellipsis for k in keys[:n]) else sum(before)
+        covered = range(start, start + theirs.ndim)
+        if ours.shape[start : covered.stop] == theirs.shape:
             # The axes that the mask does not cover are as free as in broadcasting.
-            ours, theirs = self.geometry, mask.geometry
-            if ours.shape[: theirs.ndim] == theirs.shape:
-                theirs = theirs.expand_dims(tuple(range(theirs.ndim, ours.ndim)))
-                mixing.broadcast("indexing with a mask", (ours, theirs))
+            free = tuple([i for i in range(ours.ndim) if i not in covered])
+            mixing.broadcast("indexing with a mask", (ours, theirs.expand_dims(free)))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write voxels into the backing array.

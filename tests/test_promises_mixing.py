@@ -127,3 +127,15 @@ def test_attrs_on_which_all_agree_stay():
     assert np.flip(a).attrs == a.attrs
     (a + 1).attrs["new"] = 1
     assert "new" not in a.attrs
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((slice(None),), ()), ((...,), ()), ((0,), ()), ((), (0,)), ((), (...,))]
+)
+def test_a_mask_beside_other_keys_must_lie_on_the_grid(before, after):
+    """Wherever a mask stands among the keys, it is held against the axes that it covers."""
+    image = SpatialArray(np.arange(24.0).reshape(2, 3, 4), spacing=(3, 2, 1))
+    mask = (image.max(2) if after else image.max(0)) > 3
+    assert image[(*before, mask, *after)].size
+    with pytest.raises(GeometryMismatchError, match="mask"):
+        image[(*before, mask[::-1], *after)]
