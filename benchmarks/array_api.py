@@ -1,9 +1,9 @@
 """The array-API standard's test suite, on images and on bare arrays, in one run.
 
-``python benchmarks/array_api.py PATH [BACKEND ...]`` runs the suite that is checked out at PATH (or
-``$ARRAY_API_TESTS``; from https://github.com/data-apis/array-api-tests, with its submodule and what
-its requirements.txt names) for each installed backend, and prints a table. It exits with 1 if images
-fail a test that bare arrays pass.
+``python benchmarks/array_api.py PATH [BACKEND ...]`` runs the suite that is checked out at PATH, or
+``$ARRAY_API_TESTS``, for each installed backend and prints a table. It exits with 1 if images fail
+a test that bare arrays pass. The suite is https://github.com/data-apis/array-api-tests, with its
+submodule and what its requirements.txt names.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ def run(suite: Path, backend: str, ours: bool, options: argparse.Namespace) -> O
         if line.startswith(("FAILED ", "ERROR "))
     )
     words = lines[-1].replace(",", "").split() if lines else []
-    counts = {word: int(n) for n, word in zip(words, words[1:], strict=False) if n.isdigit()}
+    counts = {word: int(n) for n, word in pairwise(words) if n.isdigit()}
     if not counts.keys() & {"passed", "failed"}:
         raise SystemExit(f"the suite did not run for {backend}:\n{report.stdout}{report.stderr}")
     return Outcome(counts.get("passed", 0), failed)
@@ -83,7 +84,7 @@ def main() -> int:
     parser.add_argument("backends", nargs="*", choices=[[], *BACKENDS], default=[])
     parser.add_argument("--max-examples", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--tests", nargs="*", default=[], help="names of the suite's test files")
+    parser.add_argument("--tests", nargs="*", default=["array_api_tests"], help="names of the suite's test files")
     options = parser.parse_args()
     if options.suite is None or not (options.suite / "array_api_tests").is_dir():
         parser.error("give the path of a checkout of data-apis/array-api-tests")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy as _copy
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -340,6 +341,28 @@ class SpatialArray(ArrayMethods, Dispatching):
 
     rechunk = chunk
 
+    def to_dask_array(self, chunks: Any = "auto") -> Any:
+        """Return the data as a bare Dask array: the one that the image holds, if it holds one.
+
+        Parameters
+        ----------
+        chunks : optional
+            For data that are in no Dask array yet; as of `chunk`.
+        """
+        if backends.backend_of(self._data).name == "dask":
+            return self._data
+        return self.chunk(chunks)._data
+
+    @property
+    def blocks(self) -> Any:
+        """The chunks of lazy data as images: ``image.blocks[2, 0]``, as of a Dask array."""
+        if backends.backend_of(self._data).name != "dask":
+            raise TypeError(
+                f"blocks needs data in a Dask array, got {type(self._data).__name__}: use "
+                "image.chunk(...).blocks"
+            )
+        return _Blocks(self)
+
     def _chunks_by_axis(self, chunks: Any) -> Any:
         if not isinstance(chunks, dict):
             return chunks
@@ -491,6 +514,48 @@ class SpatialArray(ArrayMethods, Dispatching):
         return (self[i] for i in range(len(self)))
 
     __hash__ = None  # type: ignore[assignment]
+
+
+class _Blocks:
+    """What `SpatialArray.blocks` is indexed by."""
+
+    __slots__ = ("_image",)
+
+    def __init__(self, image: SpatialArray) -> None:
+        self._image = image
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of chunks along each axis."""
+        return self._image._data.numblocks  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """Number of chunks."""
+        return math.prod(self.shape)
+
+    def __getitem__(self, key: Any) -> SpatialArray:
+        image = self._image
+        data = image._data.blocks[key]
+        geometry = image.geometry
+        keys = key if isinstance(key, tuple) else (key,)
+        keys = (*keys, *[slice(None)] * (image.ndim - len(keys))) if Ellipsis not in keys else keys
+        if Ellipsis in keys:
+            i = keys.index(Ellipsis)
+            keys = (*keys[:i], *[slice(None)] * (image.ndim + 1 - len(keys)), *keys[i + 1 :])
+        for axis, (k, lengths) in enumerate(zip(keys, image._data.chunks, strict=True)):
+            ends = np.cumsum(lengths)
+            chosen = np.atleast_1d(np.arange(len(lengths))[k])
+            along = [np.arange(ends[n] - lengths[n], ends[n]) for n in chosen]
+            whole: Any = np.concatenate([np.arange(0), *along])
+            if len(whole) and (np.diff(whole) == 1).all():
+                whole = slice(whole[0], whole[-1] + 1)
+            geometry = geometry[(slice(None),) * axis + (whole,)]
+        return image._wrap(data, geometry, _copied(image._attrs))
+
+    def ravel(self) -> list[SpatialArray]:
+        """Return all chunks in C order."""
+        return [self[i] for i in np.ndindex(self.shape)]
 
 
 def _copied(attrs: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -162,18 +162,18 @@ def _load(module: str) -> Backend:
     return found
 
 
-def register(cls: type, backend: Backend) -> None:
+def register(kind: type, backend: Backend) -> None:
     """Let images hold arrays of a class that answers NumPy's functions itself.
 
     Parameters
     ----------
-    cls : type
+    kind : type
         The class.
     backend : Backend
         What it does; its name must be its own.
     """
     _loaded[backend.name] = backend
-    _known[cls] = backend.name
+    _known[kind] = backend.name
 
 
 def _not_an_array(data: Any) -> TypeError:

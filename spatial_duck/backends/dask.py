@@ -6,12 +6,12 @@ Here that is a TypeError, so that nothing larger than memory is ever computed by
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck.backends import Backend, backend_of, device
-from spatial_duck.backends.pieces import PIECES
 from spatial_duck.errors import missing_extra
 from spatial_duck.keys import consumed
 
@@ -24,6 +24,9 @@ try:
     import dask.array as da
 except ImportError as error:
     raise missing_extra("dask", "dask", "Work on chunks") from error
+
+from spatial_duck.backends.dask_functions import FUNCTIONS, REASONS
+from spatial_duck.backends.dask_lines import along
 
 
 def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any = None) -> Any:
@@ -57,25 +60,6 @@ def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any =
     )
 
 
-def _diff(a: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
-    """Subtract neighbours; Dask's own function would compute what is put before or after."""
-    pieces = {k: v for k, v in ends.items() if isinstance(v, da.Array) and v.ndim}
-    if not pieces:
-        return da.diff(a, n, axis, **ends)
-    rest = {k: v for k, v in ends.items() if k not in pieces}
-    if rest:
-        raise TypeError("Dask has no diff with prepend and append of two kinds of array")
-    parts = [pieces.get("prepend"), a, pieces.get("append")]
-    return da.diff(da.concatenate([p for p in parts if p is not None], axis), n, axis)
-
-
-#: What Dask lacks and can do all the same.
-_ADDED: dict[Any, Callable[..., Any]] = {
-    **PIECES,
-    np.diff: _diff,
-    np.copy: lambda a, order="K", subok=False: a.copy(),  # noqa: ARG005
-}
-
 #: Reductions by ufuncs that Dask knows by another name.
 _REDUCTIONS: dict[np.ufunc, str] = {
     np.add: "sum",
@@ -85,21 +69,27 @@ _REDUCTIONS: dict[np.ufunc, str] = {
     np.logical_and: "all",
     np.logical_or: "any",
 }
+#: Ufuncs without an identity that may be reduced in any order.
+_ASSOCIATIVE = frozenset({np.fmax, np.fmin, np.hypot, np.lcm, np.gcd, np.logaddexp})
 _ACCUMULATIONS: dict[np.ufunc, str] = {np.add: "cumsum", np.multiply: "cumprod"}
+
+
+#: The functions of those reductions.
+_REDUCERS = {getattr(np, name): ufunc for ufunc, name in _REDUCTIONS.items()}
 
 
 def _find(func: Callable[..., Any]) -> Callable[..., Any] | None:
     """Return what runs a NumPy function lazily on Dask arrays, or None."""
-    if func in _ADDED:
-        return _ADDED[func]
-    handled: dict[Any, Any] = getattr(da.core, "_HANDLED_FUNCTIONS", {})
+    if func in FUNCTIONS:
+        return FUNCTIONS[func]
+    handled: dict[Any, Callable[..., Any]] = getattr(da.core, "_HANDLED_FUNCTIONS", {})
     if func in handled:
-        return func
+        return handled[func]
     module: Any = da
     for part in func.__module__.split(".")[1:]:
         module = getattr(module, part, None)
-    found = getattr(module, func.__name__, None)
-    return func if found is not None and found is not func else None
+    found: Callable[..., Any] | None = getattr(module, func.__name__, None)
+    return None if found is func else found
 
 
 _found: dict[Any, Callable[..., Any] | None] = {}
@@ -123,15 +113,39 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
     except KeyError:
         run = _found[func] = _find(func)
     if run is None:
-        raise TypeError(
-            f"Dask has no {func.__module__}.{func.__name__}, and it would have to compute the "
-            "array: call .compute() first, or use map_blocks"
-        )
+        raise _lacking(func)
     if kwargs.get("out") is None and _without_voxels(args):
         # Dask pads, repeats and windows wrongly what is empty. There is nothing to compute: NumPy
         # answers, on arrays that are as empty.
         return _lazy(func(*_emptied(args), **_emptied(kwargs)))
-    return run(*args, **kwargs)
+    if func in _REDUCERS and _masked(kwargs):
+        return call_ufunc(_REDUCERS[func], "reduce", args, {"axis": None, **kwargs})
+    if "like" in kwargs:
+        run = func  # NumPy takes the argument out, and hands Dask the rest
+    try:
+        return run(*args, **kwargs)
+    except NotImplementedError as error:
+        raise TypeError(
+            f"Dask's {func.__name__} does not take this{f': {error}' if str(error) else ''}; call "
+            ".compute() first, or use map_blocks"
+        ) from error
+
+
+def _lacking(func: Any) -> TypeError:
+    name = f"{func.__module__}.{func.__name__}"
+    reason = REASONS.get(func.__name__)
+    if reason:
+        return TypeError(f"Dask has no {name}, which {reason}")
+    return TypeError(
+        f"Dask has no {name}, and it would have to compute the array: call .compute() first, or "
+        "use map_blocks"
+    )
+
+
+def _masked(kwargs: Any) -> bool:
+    """Tell whether a reduction is of some voxels alone, or begins with a value."""
+    given = [kwargs.get(k, np._NoValue) for k in ("initial", "where")]
+    return any(v is not np._NoValue and v is not True and v is not None for v in given)
 
 
 def _without_voxels(args: Any) -> bool:
@@ -177,30 +191,83 @@ def _auto(data: Any) -> Any:
 
 def call_ufunc(ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
     """Run a ufunc, or one of its methods, lazily."""
-    table = {"reduce": _REDUCTIONS, "accumulate": _ACCUMULATIONS}.get(method)
-    if table is None:
+    run = _METHODS.get(method)
+    if run is not None:
+        return run(ufunc, *args, **kwargs)
+    if method == "at":
+        raise TypeError(f"Dask has no {ufunc.__name__}.at, which {REASONS['put']}")
+    if method == "__call__" and ufunc.signature is not None and ufunc is not np.matmul:
+        return _generalized(ufunc, args, kwargs)
+    try:
         return getattr(ufunc, method)(*args, **kwargs)
-    extra = {k for k, v in kwargs.items() if k in ("initial", "where") and v is not np._NoValue}
-    if ufunc not in table or extra:
-        raise TypeError(
-            f"Dask has no {ufunc.__name__}.{method}"
-            + (f" with {', '.join(sorted(extra))}" if extra else "")
-            + ", and it would have to compute the array: call .compute() first"
-        )
-    array, *rest = args
-    names = ("axis", "dtype", "out", "keepdims")
-    options = {**dict(zip(names, rest, strict=False)), **kwargs}
-    options.setdefault("axis", 0)
-    out = options.pop("out", None)
-    if isinstance(out, tuple):
-        out = out[0]
-    if method == "accumulate":
-        options.pop("keepdims", None)
-    if ufunc in (np.logical_and, np.logical_or, np.maximum, np.minimum):
-        dtype = options.pop("dtype", None)
+    except NotImplementedError as error:
+        raise TypeError(f"{error}: call .compute() first, or use map_blocks") from error
+
+
+def _generalized(ufunc: np.ufunc, args: Any, kwargs: Any) -> Any:
+    if kwargs.keys() - {"axis", "axes", "keepdims"}:
+        raise TypeError(f"numpy.{ufunc.__name__} on Dask takes no {', '.join(kwargs)}")
+    return da.apply_gufunc(ufunc, ufunc.signature, *args, allow_rechunk=True, **kwargs)
+
+
+def _out(out: Any) -> Any:
+    return out[0] if isinstance(out, tuple) else out
+
+
+def _reduce(
+    ufunc: np.ufunc, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None,
+    keepdims: bool = False, initial: Any = np._NoValue, where: Any = True,
+) -> Any:  # fmt: skip
+    if where is not True:
+        start = ufunc.identity if initial is np._NoValue else initial
+        if start is None:
+            raise ValueError(
+                f"reduction operation '{ufunc.__name__}' does not have an identity, so to use a "
+                "where mask one has to specify 'initial'"
+            )
+        array = da.where(where, array, np.asarray(start).astype(array.dtype))
+    if ufunc in (np.logical_and, np.logical_or, np.maximum, np.minimum) and dtype is not None:
+        array, dtype = array.astype(dtype), None
+    if ufunc in _REDUCTIONS:
+        options = {"axis": axis, "keepdims": keepdims}
         if dtype is not None:
-            array = array.astype(dtype)
-    return getattr(da, table[ufunc])(array, out=out, **options)
+            options["dtype"] = dtype
+        result = getattr(da, _REDUCTIONS[ufunc])(array, **options)
+    elif ufunc.identity is None and ufunc not in _ASSOCIATIVE:
+        raise TypeError(
+            f"Dask has no {ufunc.__name__}.reduce, whose order counts: call .compute() first"
+        )
+    else:
+        kind = ufunc.reduce(np.ones_like(array._meta, shape=(1,)), dtype=dtype).dtype
+        step = partial(ufunc.reduce, dtype=dtype)
+        result = da.reduction(array, step, step, axis=axis, keepdims=keepdims, dtype=kind)
+    if initial is not np._NoValue and initial is not None:
+        result = ufunc(result, np.asarray(initial).astype(result.dtype))
+    return result if out is None else da.core.handle_out(_out(out), result)
+
+
+def _accumulate(
+    ufunc: np.ufunc, array: Any, axis: int = 0, dtype: Any = None, out: Any = None
+) -> Any:
+    if ufunc in _ACCUMULATIONS:
+        run = getattr(da, _ACCUMULATIONS[ufunc])
+        return run(array, axis=axis, dtype=dtype, out=_out(out))
+    result = along(ufunc.accumulate, array, axis, {"dtype": dtype})
+    return result if out is None else da.core.handle_out(_out(out), result)
+
+
+def _reduceat(
+    ufunc: np.ufunc, array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None
+) -> Any:
+    if isinstance(indices, da.Array):
+        raise TypeError(f"{ufunc.__name__}.reduceat on Dask needs indices in memory")
+    result = along(ufunc.reduceat, array, axis, {"indices": indices, "dtype": dtype})
+    return result if out is None else da.core.handle_out(_out(out), result)
+
+
+_METHODS: dict[str, Callable[..., Any]] = {
+    "reduce": _reduce, "accumulate": _accumulate, "reduceat": _reduceat,
+}  # fmt: skip
 
 
 def index(data: Any, key: Any) -> Any:
