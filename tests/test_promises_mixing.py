@@ -130,7 +130,7 @@ def test_attrs_on_which_all_agree_stay():
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [((slice(None),), ()), ((...,), ()), ((0,), ()), ((), (0,)), ((), (...,))]
+    "before, after", [((slice(None),), ()), ((...,), ()), ((0,), ()), ((), (0,)), ((), (...,))]
 )
 def test_a_mask_beside_other_keys_must_lie_on_the_grid(before, after):
     """Wherever a mask stands among the keys, it is held against the axes that it covers."""
