@@ -370,9 +370,17 @@ class SpatialArray(ArrayMethods, Dispatching):
         return {dims.index(k) if isinstance(k, str) else k: v for k, v in chunks.items()}
 
     @property
-    def chunks(self) -> tuple[tuple[int, ...], ...] | None:
-        """Chunk lengths along each axis, or None where the data are not chunked."""
-        return getattr(self._data, "chunks", None)
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Chunk lengths along each axis of data in a Dask array; other images have no chunks.
+
+        Libraries take what has this attribute for something to compute.
+        """
+        if backends.backend_of(self._data).name != "dask":
+            raise AttributeError(
+                f"chunks needs data in a Dask array, got {type(self._data).__name__}: use "
+                "image.chunk(...), or look at image.data"
+            )
+        return self._data.chunks  # type: ignore[no-any-return]
 
     @property
     def device(self) -> Any:

@@ -18,7 +18,7 @@ from spatial_duck import backends, dispatch
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import missing_extra
 from spatial_duck.geometry import Geometry
-from spatial_duck.rules import RULES, ufuncs
+from spatial_duck.rules import find, ufuncs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,7 +171,7 @@ def _rule(part: str, name: str) -> Callable[..., Any] | None:
         ufunc = function
         table = ufuncs.METHODS if ufunc.signature is None else ufuncs.GENERALIZED
         return lambda *args, **kwargs: table["__call__"](ufunc, args, kwargs)
-    rule = RULES.get(function)
+    rule = find(function)
     if rule is None:
         return None
     drop = _STANDARD_ONLY.get(name, ())
@@ -181,19 +181,25 @@ def _rule(part: str, name: str) -> Callable[..., Any] | None:
 
 
 def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> Any:
-    rule = _rule(namespace._part, name)
-
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         images: list[Any] = []
         grids, _ = dispatch._apart(args, images)
         grid_kwargs, _ = dispatch._apart_mapping(kwargs, images)
         geometry = None
-        if images and rule is not None:
+        if images:
+            rule = _rule(namespace._part, name)
+            if rule is None:
+                raise TypeError(
+                    f"spatial_duck has no rule for {namespace.__name__}.{name}, so that it cannot "
+                    "say where its result would lie; call the backend's own on image.data"
+                )
             geometry = rule(*grids, **grid_kwargs)
         result = function(
             *[_unwrapped(a) for a in args], **{k: _unwrapped(v) for k, v in kwargs.items()}
         )
+        if callable(geometry) and not isinstance(geometry, Geometry):
+            geometry = geometry(result, *[_unwrapped(i) for i in images])
         return _dressed(result, geometry, images)
 
     return call
