@@ -1,29 +1,67 @@
-"""Tests for images that know where they are: strategies, oracles and assertions.
+"""Tests for images that know where they are: checks of a class, strategies, oracles, assertions.
 
-Public code that the project's own tests use and other image classes can be run through. Needs NumPy
-and, for `strategies`, Hypothesis; `stores` needs zarr.
+`check` tells of any image class what is right, what is wrong (with the smallest example) and what is
+not offered; `Conformance` makes tests of the same. `spatial_duck.interface` says what is wanted.
+Everything here is public, and the project's own tests use it. Needs NumPy and, for the checks and
+`strategies`, Hypothesis; `stores` needs zarr.
 """
 
 from __future__ import annotations
 
-from spatial_duck.testing.assertions import (
-    assert_geometry_equal,
-    assert_lazy,
-    assert_no_host_copy,
-    assert_same_place,
-)
-from spatial_duck.testing.device import DeviceArray
-from spatial_duck.testing.oracles import NO_VOXEL, Place, place_of, positions, voxel_numbers
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spatial_duck.testing.assertions import (
+        assert_geometry_equal,
+        assert_lazy,
+        assert_no_host_copy,
+        assert_same_place,
+    )
+    from spatial_duck.testing.conformance import Conformance, check
+    from spatial_duck.testing.device import DeviceArray
+    from spatial_duck.testing.oracles import NO_VOXEL, Place, place_of, positions, voxel_numbers
+    from spatial_duck.testing.report import Finding, Report, Status
 
 __all__ = [
     "NO_VOXEL",
+    "Conformance",
     "DeviceArray",
+    "Finding",
     "Place",
+    "Report",
+    "Status",
     "assert_geometry_equal",
     "assert_lazy",
     "assert_no_host_copy",
     "assert_same_place",
+    "check",
     "place_of",
     "positions",
     "voxel_numbers",
 ]
+
+#: Where each name is; loaded on first use, because the pytest plugin lives in this package.
+_LAZY = {
+    name: module
+    for module, names in {
+        "assertions": "assert_geometry_equal assert_lazy assert_no_host_copy assert_same_place",
+        "conformance": "Conformance check",
+        "device": "DeviceArray",
+        "oracles": "NO_VOXEL Place place_of positions voxel_numbers",
+        "report": "Finding Report Status",
+    }.items()
+    for name in names.split()
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
