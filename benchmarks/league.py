@@ -1,9 +1,9 @@
 """The league table: the conformance checks run on the image classes of many libraries.
 
 Run it with ``python -m benchmarks.league`` (one library: add its name; every finding with its
-smallest example: ``--examples``). A library is one class below that says how its images are made and
-read, and which functions of its own take the place of NumPy's. The libraries are asked for what they
-offer; what they do not offer counts neither way.
+smallest example: ``--examples``). A library is one class below that says how its images are made
+and read, and which functions of its own take the place of NumPy's. What a library does not offer
+counts neither way.
 """
 
 from __future__ import annotations
@@ -265,7 +265,9 @@ class Xarray(Entry):
 
     @staticmethod
     def factory(data, spacing, origin, direction):
-        axes = zip("zyx"[-data.ndim :], data.shape, spacing, origin, np.diag(direction))
+        axes = zip(
+            "zyx"[-data.ndim :], data.shape, spacing, origin, np.diag(direction), strict=True
+        )
         coords = {d: o + r * s * np.arange(n) for d, n, s, o, r in axes}
         return import_module("xarray").DataArray(data, dims=tuple(coords), coords=coords)
 
@@ -293,9 +295,8 @@ class SpatialImage(Xarray):
     @staticmethod
     def factory(data, spacing, origin, direction):
         dims = tuple("zyx"[-data.ndim :])
-        return import_module("spatial_image").to_spatial_image(
-            data, dims, dict(zip(dims, spacing)), dict(zip(dims, origin))
-        )
+        place = (dict(zip(dims, numbers, strict=True)) for numbers in (spacing, origin))
+        return import_module("spatial_image").to_spatial_image(data, dims, *place)
 
 
 class NgffImage(Entry):
@@ -304,7 +305,7 @@ class NgffImage(Entry):
     @staticmethod
     def factory(data, spacing, origin, direction):
         dims = tuple("zyx"[-data.ndim :])
-        place = dict(zip(dims, spacing)), dict(zip(dims, origin))
+        place = (dict(zip(dims, numbers, strict=True)) for numbers in (spacing, origin))
         return import_module("ngff_zarr").NgffImage(data, dims, *place)
 
     @staticmethod
@@ -450,11 +451,17 @@ def main() -> None:
     parser.add_argument("--examples", action="store_true", help="print each report")
     args = parser.parse_args()
     chosen = [
-        e for e in ENTRIES if not args.names or any(n.lower() in e.title.lower() for n in args.names)
+        e
+        for e in ENTRIES
+        if not args.names or any(n.lower() in e.title.lower() for n in args.names)
     ]
     if args.examples:
         for entry in chosen:
-            print(f"{entry.title}: {missing(entry)} is not installed" if missing(entry) else run(entry))
+            print(
+                f"{entry.title}: {missing(entry)} is not installed"
+                if missing(entry)
+                else run(entry)
+            )
         return
     print("| " + " | ".join(HEADER) + " |")
     print("| --- " * len(HEADER) + "|")

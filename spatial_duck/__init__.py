@@ -40,11 +40,11 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.world import World
 
 if TYPE_CHECKING:
-    from spatial_duck import backends, measure, ndimage, testing
+    from spatial_duck import backends, interface, measure, ndimage, testing
     from spatial_duck.augmentation import augment, random_affine
     from spatial_duck.blocks import map_blocks, reduce_blocks, sliding_window
+    from spatial_duck.interface import SpatialImage
     from spatial_duck.interop import (
-        SpatialImage,
         asarray,
         from_nibabel,
         from_simpleitk,
@@ -90,6 +90,7 @@ __all__ = [
     "from_nibabel",
     "from_simpleitk",
     "from_xarray",
+    "interface",
     "map_blocks",
     "measure",
     "ndimage",
@@ -114,6 +115,7 @@ __all__ = [
 _LAZY = {
     "backends": "backends",
     "testing": "testing",
+    "interface": "interface",
     "ndimage": "ndimage",
     "measure": "measure",
     "resample": "resampling",
@@ -135,7 +137,7 @@ _LAZY = {
     "Transform": "transforms",
     "read": "io",
     "write": "io",
-    "SpatialImage": "interop",
+    "SpatialImage": "interface",
     "asarray": "interop",
     "from_nibabel": "interop",
     "to_nibabel": "interop",

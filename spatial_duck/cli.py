@@ -1,4 +1,4 @@
-"""The command line: ``spatial-duck info | convert | resample | view | demo``.
+"""The command line: ``spatial-duck info | convert | resample | view | check | demo``.
 
 `main` returns 0 when all went well, 1 on an error (one line on stderr; ``--debug`` shows where it
 came from), 2 on wrong usage, and 130 when interrupted. Each subcommand is a row of `COMMANDS`.
@@ -11,6 +11,7 @@ import sys
 import traceback
 import warnings
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ import spatial_duck as sd
 from spatial_duck import display
 from spatial_duck.errors import SpatialDuckError, missing_extra
 from spatial_duck.targets import aligned_grid
+from spatial_duck.testing.report import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -168,6 +170,45 @@ def _view(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}")
 
 
+def _check(args: argparse.Namespace) -> None:
+    from spatial_duck.testing import Conformance, check
+
+    levels = tuple(args.level or LEVELS)
+    subject = _named(args.subject)
+    if isinstance(subject, type) and issubclass(subject, Conformance):
+        if args.geometry_of or args.axis_aligned:
+            raise UsageError("a Conformance class says its geometry_of and oblique itself")
+        report = subject.report(levels)
+    else:
+        geometry_of = _named(args.geometry_of) if args.geometry_of else None
+        oblique = not args.axis_aligned
+        report = check(
+            subject, geometry_of, levels=levels, oblique=oblique, name=args.subject.split(":")[1]
+        )
+    print(report)
+    if not report.ok:
+        raise SpatialDuckError(f"{len(report.wrong)} of {len(report.findings)} checks are wrong")
+
+
+def _named(text: str) -> Any:
+    """Import what ``package.module:name`` names; modules of the working folder are found too."""
+    module, colon, name = text.partition(":")
+    if not (module and colon and name):
+        raise UsageError(f"{text!r}: write PACKAGE.MODULE:NAME")
+    sys.path.insert(0, "")
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and module.startswith(error.name):
+            raise UsageError(f"there is no module {module!r} here or installed") from error
+        raise
+    finally:
+        sys.path.remove("")
+    if not callable(getattr(found, name, None)):
+        raise UsageError(f"module {module!r} has no function or class {name!r}")
+    return getattr(found, name)
+
+
 def _demo(args: argparse.Namespace) -> None:
     from spatial_duck import demo
 
@@ -301,6 +342,39 @@ COMMANDS = (
         (
             "spatial-duck view brain.nii.gz --out brain.png",
             "spatial-duck view brain.nrrd --overlay tumour.nrrd --out both.png",
+        ),
+    ),
+    Command(
+        "check",
+        "check an image class: does every voxel keep its value and place",
+        (
+            _argument(
+                "subject",
+                metavar="PACKAGE.MODULE:NAME",
+                help="a function (data, spacing, origin, direction) -> image, or a subclass of "
+                "spatial_duck.testing.Conformance",
+            ),
+            _argument(
+                "--geometry-of",
+                metavar="PACKAGE.MODULE:NAME",
+                help="a function image -> (spacing, origin, direction), where they are called "
+                "otherwise",
+            ),
+            _argument(
+                "--level",
+                action="append",
+                choices=LEVELS,
+                help="check this level alone; may be given again",
+            ),
+            _argument(
+                "--axis-aligned", action="store_true", help="axes run along the world's axes only"
+            ),
+        ),
+        _check,
+        (
+            "spatial-duck check mypackage.images:make",
+            "spatial-duck check mypackage.images:make --level attributes --level indexing",
+            "spatial-duck check tests.test_images:TestMyImage",
         ),
     ),
     Command(

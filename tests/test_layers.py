@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "spatial_duck"
 #: From the bottom to the top: a module imports from its own line and from those above it here.
 LAYERS = (
     ("errors",),
-    ("config", "world", "keys"),
+    ("config", "world", "keys", "interface"),
     ("grid", "validation"),
     ("mixing",),
     ("geometry",),
@@ -53,6 +53,7 @@ ON_USE: dict[str, set[str]] = {
     "io.complete": {"zarr"},
     "resampling.kernels": {"numba"},
     "resampling.numba_engine": set(),
+    "testing.checks": {"hypothesis"},
     "testing.stores": {"zarr"},
     "testing.strategies": {"hypothesis"},
 }

@@ -1,7 +1,7 @@
 """Tests for images that know where they are: checks of a class, strategies, oracles, assertions.
 
-`check` tells of any image class what is right, what is wrong (with the smallest example) and what is
-not offered; `Conformance` makes tests of the same. `spatial_duck.interface` says what is wanted.
+`check` tells of any image class what is right, what is wrong (with the smallest example) and what
+is not offered; `Conformance` makes tests of the same. `spatial_duck.interface` says what is wanted.
 Everything here is public, and the project's own tests use it. Needs NumPy and, for the checks and
 `strategies`, Hypothesis; `stores` needs zarr.
 """

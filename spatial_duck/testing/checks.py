@@ -100,7 +100,7 @@ def _reference(text: str, numbers: Any, **more: Any) -> Any:
 
 
 def _kept(subject: Subject, grid: Grid, text: str) -> None:
-    """Every voxel that survives has the value and the place that it had."""
+    """Expect that every voxel that survives has the value and the place that it had."""
     x = subject.make(grid)
     y = subject.apply(text, x)
     expected = _reference(text, grid.numbers())
@@ -120,7 +120,7 @@ def _expect_kept(grid: Grid, place: Place, numbers: Any) -> None:
 
 
 def _same_grid(subject: Subject, grid: Grid, text: str) -> None:
-    """The values are NumPy's, and the grid is the one of ``x``."""
+    """Expect values as NumPy's, on the grid of ``x``."""
     x = subject.make(grid)
     y = subject.apply(text, x)
     subject.expect_values(y, _reference(text, grid.numbers()))
@@ -128,7 +128,7 @@ def _same_grid(subject: Subject, grid: Grid, text: str) -> None:
 
 
 def _reduced(subject: Subject, grid: Grid, text: str) -> None:
-    """The axis has left; each voxel lies somewhere in the line of voxels that it came from."""
+    """Expect each voxel of the result in the line of voxels that it came from."""
     x = subject.make(grid)
     y = subject.apply(text, x)
     expected = _reference(text, grid.numbers())
@@ -152,7 +152,7 @@ def _reduced(subject: Subject, grid: Grid, text: str) -> None:
 
 
 def _honest(subject: Subject, grid: Grid, text: str) -> None:
-    """An axis either has no positions, or its neighbours lie one step apart."""
+    """Expect that an axis either has no positions, or its neighbours lie one step apart."""
     x = subject.make(grid)
     y = subject.apply(text, x)
     _expect_honest(subject, grid, y, x, _reference(text, grid.numbers()).astype(int))
@@ -183,7 +183,7 @@ def _expect_honest(subject: Subject, grid: Grid, y: Any, x: Any, numbers: Any) -
 
 
 def _gap(subject: Subject, grid: Grid, text: str) -> None:
-    """Joining pieces that do not continue each other is refused, or the axis loses its place."""
+    """Expect that joining pieces with a gap is refused, or that the axis loses its place."""
     fits = f"np.concatenate([{subject.index(':1')}, {subject.index('1:')}], 0)"
     try:
         _kept(subject, grid, fits)
@@ -202,7 +202,7 @@ def _handed_over(subject: Subject, grid: Grid, text: str) -> None:
 
 
 def _mixed(subject: Subject, grid: Grid, text: str) -> None:
-    """Images of different places do not mix."""
+    """Expect that images of different places do not mix."""
     x = subject.make(grid)
     same = subject.apply("x + y", x, y=subject.make(grid))
     subject.expect_place(same, x)
@@ -217,7 +217,7 @@ def _mixed(subject: Subject, grid: Grid, text: str) -> None:
 
 
 def _read(subject: Subject, grid: Grid, text: str) -> None:
-    """A fact of the place comes back as it was given."""
+    """Expect that a fact of the place comes back as it was given."""
     x = subject.make(grid)
     place = _place_of(subject, x)
     given, found = np.asarray(getattr(grid.place, text)), np.asarray(getattr(place, text))
@@ -244,7 +244,7 @@ def _values(subject: Subject, grid: Grid, text: str) -> None:
 
 
 def _named(subject: Subject, grid: Grid, text: str) -> None:
-    """The three attributes have the names of the interface, and mean what it says."""
+    """Expect an attribute by the name that the interface gives it, with its meaning."""
     x = subject.make(grid)
     value = subject.apply(text, x)
     if callable(value):
@@ -256,7 +256,7 @@ def _named(subject: Subject, grid: Grid, text: str) -> None:
 
 
 def _mapped(subject: Subject, grid: Grid, text: str) -> None:
-    """Indices and points map to each other by the one equation."""
+    """Expect that indices and points map to each other by the one equation."""
     x = subject.make(grid)
     own = subject.functions
     index = [n / 2 for n in grid.shape]
@@ -276,7 +276,7 @@ def _mapped(subject: Subject, grid: Grid, text: str) -> None:
 
 
 def _ordered(subject: Subject, grid: Grid, text: str) -> None:
-    """The names that say their order agree with each other and with the place."""
+    """Expect that names that say their order agree with each other and with the place."""
     x = subject.make(grid)
     given = getattr(grid.place, text)
     forth = np.asarray(subject.apply(f"x.{text}_xyz", x), float)
@@ -286,7 +286,7 @@ def _ordered(subject: Subject, grid: Grid, text: str) -> None:
 
 
 def _nonsense(subject: Subject, grid: Grid, text: str) -> None:
-    """What cannot be a place is refused."""
+    """Expect that what cannot be a place is refused."""
     subject.make(grid)
     numbers = (evaluate(text, None), *grid.spacing[1:])
     try:
@@ -347,7 +347,7 @@ def _is_lazy(subject: Subject, x: Any) -> bool:
 
 
 def _on_device(subject: Subject, grid: Grid, text: str) -> None:
-    """Data on a device (a stand-in that cannot become a NumPy array) stay there."""
+    """Expect that data on a device, a stand-in that is no NumPy array, stay there."""
     before = DeviceArray.copies
     x = subject.make(grid, DeviceArray(grid.numbers()))
     y = subject.apply(text, x)
@@ -457,25 +457,36 @@ CHECKS: tuple[Check, ...] = (
         _values,
     ),
     *(
-        Check(f"x.{name}", "attributes", f"{name} is found by this name", _always(f"x.{name}"),
-              _named)
+        Check(
+            f"x.{name}", "attributes", f"{name} is found by this name", _always(f"x.{name}"), _named
+        )
         for name in ("spacing", "origin", "direction")
     ),
     Check(
         "index and point",
         "attributes",
-        "index_to_physical gives origin + direction @ (spacing * index), physical_to_index undoes it",
+        "index_to_physical and physical_to_index follow the equation, both ways",
         _always("x.index_to_physical(...)"),
         _mapped,
     ),
     *(
-        Check(f"{name}_xyz", "attributes", f"{name}_xyz and {name}_zyx agree with {name}",
-              _always(name), _ordered)
+        Check(
+            f"{name}_xyz",
+            "attributes",
+            f"{name}_xyz and {name}_zyx agree with {name}",
+            _always(name),
+            _ordered,
+        )
         for name in ("spacing", "origin")
     ),
     *(
-        Check(f"spacing {value}", "attributes", f"a spacing of {value} is refused",
-              _always(f"np.{value}" if value != "0" else "0.0"), _nonsense)
+        Check(
+            f"spacing {value}",
+            "attributes",
+            f"a spacing of {value} is refused",
+            _always(f"np.{value}" if value != "0" else "0.0"),
+            _nonsense,
+        )
         for value in ("nan", "inf", "0")
     ),
     # Indexing.

@@ -1,4 +1,4 @@
-"""Check an image class: does it keep every voxel's value and place?
+"""Check an image class: every voxel must keep its value and place.
 
 `check` runs every check of `spatial_duck.testing.checks` on a class and returns a report; in a test
 suite, a subclass of `Conformance` becomes one test for each check, through the pytest plugin. Both
@@ -116,7 +116,8 @@ def check(
         flipped,
     )
     found = (run_check(row, subject, max_examples) for row in CHECKS if row.level in levels)
-    return Report(name or getattr(factory, "__name__", type(factory).__name__), tuple(found))
+    title = name or str(getattr(factory, "__name__", type(factory).__name__))
+    return Report(title, tuple(found))
 
 
 class _Tried(NamedTuple):
@@ -176,9 +177,7 @@ def run_check(row: Check, subject: Subject, max_examples: int = EXAMPLES) -> Fin
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the class warns of is its own affair
         try:
-            worst = hypothesis.find(
-                tried(), is_wrong, settings=settings, random=random.Random(0)
-            )
+            worst = hypothesis.find(tried(), is_wrong, settings=settings, random=random.Random(0))
         except hypothesis.errors.NoSuchExample:
             worst = None
         if worst is not None:

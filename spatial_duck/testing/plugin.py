@@ -1,4 +1,4 @@
-"""The pytest plugin: a subclass of `spatial_duck.testing.Conformance` becomes a test for each check.
+"""The pytest plugin: a subclass of `spatial_duck.testing.Conformance` becomes many tests.
 
 It is loaded with every pytest run where this package is installed, so it imports nothing until a
 test asks for ``spatial_check``.

@@ -97,9 +97,7 @@ class Report:
 
     def of(self, status: Status | str, level: str | None = None) -> tuple[Finding, ...]:
         """Return the findings with one status, of one level or of all."""
-        return tuple(
-            f for f in self.findings if f.status == status and level in (None, f.level)
-        )
+        return tuple(f for f in self.findings if f.status == status and level in (None, f.level))
 
     @property
     def right(self) -> tuple[Finding, ...]:

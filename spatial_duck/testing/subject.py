@@ -163,9 +163,7 @@ class Subject:
             raise Wrong(f"the result has shape {values.shape}, and NumPy's {expected.shape}")
         if not np.array_equal(values, expected, equal_nan=True):
             where = tuple(np.argwhere(values != expected)[0].tolist())
-            raise Wrong(
-                f"the value at {where} is {values[where]}, and NumPy's {expected[where]}"
-            )
+            raise Wrong(f"the value at {where} is {values[where]}, and NumPy's {expected[where]}")
 
     def expect_place(self, result: Any, original: Any) -> Place:
         """Return where a result lies.
