@@ -15,7 +15,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.errors import GeometryError, missing_extra
 from spatial_duck.ndimage.domain import domain
-from spatial_duck.ndimage.running import check_image, lazy_data, same_grid
+from spatial_duck.ndimage.running import check_image, lazy_data, on_host, same_grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
     Parameters
     ----------
     labels : SpatialArray of int
-        0 outside regions; on a NumPy, CuPy, Dask or Zarr array. All axes must be space axes:
+        0 outside regions; on a NumPy, Dask or Zarr array. All axes must be space axes:
         index a time or a channel away first.
     intensity : SpatialArray or array, optional
         Of real numbers, on the same grid.
@@ -112,9 +112,10 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
             f"regionprops measures in space, and the axes {others!r} are not space axes: index "
             "them away first, as in [regionprops(frame) for frame in image] for a first axis t"
         )
+    on_host(labels.data, "regionprops")
     marks = None
     if intensity is not None:
-        marks = same_grid("regionprops", labels, intensity)
+        marks = on_host(same_grid("regionprops", labels, intensity), "regionprops")
         if np.dtype(marks.dtype).kind not in "biuf":
             raise TypeError(f"regionprops: intensities must be real numbers, got {marks.dtype}")
     lazy = lazy_data(labels)
@@ -147,7 +148,6 @@ def _delayed(data: Any, marks: Any, geometry: Geometry, place: Domain) -> Any:
 
 def _sums(data: Any, marks: Any, start: Sequence[int], place: Domain) -> _Sums:
     """Sum over the voxels of each label of a block."""
-    data, marks = _on_host(data), None if marks is None else _on_host(marks)
     inside = np.nonzero(data)
     n, rows = len(place.axes), len(place.rows)
     found, which = np.unique(data[inside], return_inverse=True)
@@ -176,10 +176,6 @@ def _sums(data: Any, marks: Any, start: Sequence[int], place: Domain) -> _Sums:
     return _Sums(
         found, np.bincount(which, minlength=k).astype(float), first, second, low, high, values
     )
-
-
-def _on_host(block: Any) -> Any:
-    return block.get() if hasattr(block, "get") else np.asarray(block)
 
 
 def _join(parts: Sequence[_Sums]) -> _Sums:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spatial_duck.ndimage.running import engine_of
+from spatial_duck.ndimage.running import engine_of, on_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["chunked_holes", "chunked_label", "full_structure"]
+
+
+#: Summaries that one task gathers.
+_GROUP = 8
 
 
 class _Summary(NamedTuple):
@@ -80,8 +84,7 @@ def _local(block: Any, structure: Any, invert: bool) -> Any:
     """Label a chunk with its halo."""
     engine = engine_of(block)
     mask = (block == 0) if invert else (block != 0)
-    found = engine.nd.label(mask, engine.xp.asarray(structure))[0]
-    return found.get() if hasattr(found, "get") else found
+    return engine.nd.label(mask, structure)[0]
 
 
 def _summary(
@@ -141,15 +144,21 @@ def _roots(summaries: Sequence[_Summary], blocks: tuple[int, ...], starts: Any) 
     return np.array([root(i) for i in range(len(parent))], dtype=np.int64)
 
 
-def _joined(summaries: Sequence[_Summary], blocks: tuple[int, ...], holes: bool) -> Any:
+def _gathered(parts: Sequence[Any]) -> list[_Summary]:
+    """Put summaries, and lists of them, into one list."""
+    return [s for part in parts for s in (part if isinstance(part, list) else [part])]
+
+
+def _joined(parts: Sequence[Any], blocks: tuple[int, ...], holes: bool) -> Any:
     """Join the labels of all chunks: a table for each chunk, and how many parts there are.
 
     The tables tell for each label of a chunk, from 0 on, its number in the whole; or, for `holes`,
     whether its part touches no end of the array.
     """
+    summaries = _gathered(parts)
     starts = np.cumsum([0, *[len(s.first) for s in summaries]])
     roots = _roots(summaries, blocks, starts)
-    size, count = int(starts[-1]), 0
+    size, count = int(starts[-1]), np.int64(0)
     if holes:
         touches = np.zeros(size, bool)
         np.logical_or.at(touches, roots, np.concatenate([s.touches for s in summaries]))
@@ -160,7 +169,7 @@ def _joined(summaries: Sequence[_Summary], blocks: tuple[int, ...], holes: bool)
         lowest = np.full(size, np.iinfo(np.int64).max)
         np.minimum.at(lowest, roots[known], first[known])
         order = np.unique(lowest[roots[known]])
-        count = len(order)
+        count = np.int64(len(order))
         table = np.zeros(size, np.int32)
         table[known] = np.searchsorted(order, lowest[roots[known]]) + 1
     zero = np.zeros(1, table.dtype)
@@ -178,17 +187,17 @@ def _relabelled(
 ) -> Any:
     number = int(np.ravel_multi_index(block_info[0]["chunk-location"], blocks))
     labels = places[number].inner(_local(block, structure, invert))
-    engine = engine_of(block)
-    found = engine.xp.asarray(tables[number][labels])
+    found = tables[number][labels]
     return found | (places[number].inner(block) != 0) if invert else found
 
 
 def _run(data: Any, structure: Any, ends: Sequence[int], *, holes: bool) -> tuple[Any, Any]:
     import dask
     import dask.array as da
-    from dask.graph_manipulation import clone
+    from dask.graph_manipulation import bind
 
     dtype = np.dtype(bool if holes else np.int32)
+    on_host(data, "labelling by chunks")
     meta = data._meta.astype(dtype)
     if 0 in data.shape:
         return da.zeros_like(data, dtype=dtype), da.zeros((), dtype=np.int64)
@@ -215,9 +224,14 @@ def _run(data: Any, structure: Any, ends: Sequence[int], *, holes: bool) -> tupl
         summarise(block, structure, holes, place, offsets, ends)
         for block, place in zip(padded.to_delayed().ravel(), places, strict=True)
     ]
+    # In groups: of one task with all as its arguments, Dask's order would read far ahead.
+    gather = dask.delayed(_gathered, pure=True)
+    while len(summaries) > _GROUP:
+        groups = range(0, len(summaries), _GROUP)
+        summaries = [gather(summaries[i : i + _GROUP]) for i in groups]
     joined = dask.delayed(_joined, pure=True)(summaries, blocks, holes)
-    # Read again for the result: shared blocks would all wait in memory for the last of them.
-    again = clone(padded)
+    # Read again for the result, when all is joined: shared blocks would wait in memory for that.
+    again = bind(padded, joined)
     labels = da.map_blocks(
         partial(_relabelled, structure=structure, invert=holes, places=places, blocks=blocks),
         again, joined[0], dtype=dtype, chunks=chunks, meta=meta,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.ndimage.domain import domain, embed
+from spatial_duck.ndimage.domain import domain, embed, groups
 from spatial_duck.ndimage.filters import (
     correlate_all,
     float_type,
@@ -209,7 +209,7 @@ def _terms(place: Domain) -> list[tuple[list[int], float]]:
     for i in range(n):
         for j in range(i, n):
             factor = float(place.inverse[i, j]) * (1 if i == j else 2)
-            if factor:
+            if any(i in group and j in group for group in groups(place)):
                 terms.append(([(k == i) + (k == j) for k in range(n)], factor))
     return terms
 

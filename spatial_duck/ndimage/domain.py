@@ -50,10 +50,10 @@ class Domain(NamedTuple):
     steps : ndarray of float, shape (len(rows), n)
         The step along each axis, as columns.
     metric : ndarray of float, shape (n, n)
-        ``d @ metric @ d`` is the squared length of the index vector ``d``; exactly diagonal
-        where the axes are orthogonal.
+        ``d @ metric @ d`` is the squared length of the index vector ``d``. Axes that are within
+        0.006° of a right angle count as orthogonal, and have exactly 0 here.
     inverse : ndarray of float, shape (n, n)
-        Its inverse.
+        Inverse of the metric as it is, for derivatives.
     """
 
     axes: tuple[int, ...]
@@ -119,15 +119,16 @@ def domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
     spacing = np.where(abs(lengths - 1) < 1e-6, spacing, spacing * lengths)
     columns = columns[rows] / lengths
     cosines = columns.T @ columns
-    cosines[abs(cosines) < _SQUARE] = 0.0
     np.fill_diagonal(cosines, 1.0)
+    exact = cosines.copy()
+    cosines[abs(cosines) < _SQUARE] = 0.0
     if len(chosen) and np.linalg.cond(cosines) > 1e6:
         raise GeometryError(
             f"{what}: the axes {[geometry.dims[i] or i for i in chosen]!r} are not independent in "
             "the world, as a window axis and the axis that it slides on; choose with axes="
         )
     metric = cosines * spacing * spacing[:, None]
-    inverse = np.linalg.inv(cosines) / spacing / spacing[:, None]
+    inverse = np.linalg.inv(exact) / spacing / spacing[:, None]
     names = tuple([geometry.dims[axis] for axis in chosen])
     return Domain(tuple(chosen), names, tuple(rows), spacing, columns * spacing, metric, inverse)
 

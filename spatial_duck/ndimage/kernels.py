@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spatial_duck.errors import GeometryError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,6 +29,10 @@ __all__ = ["box_weights", "gaussian_weights"]
 
 #: Standard deviation in voxels below which a sampled Gaussian has not the variance of its name.
 _COARSE = 0.8
+#: Least weight, before it is corrected, of the voxels that a derivative cannot do without.
+_LEAST = 1e-6
+#: Voxels of a dense kernel beyond which each voxel of the image would take too long.
+_MOST = 1 << 16
 
 
 def gaussian_weights(metric: Floats, orders: Sequence[int], truncate: float) -> Floats:
@@ -46,6 +52,11 @@ def gaussian_weights(metric: Floats, orders: Sequence[int], truncate: float) -> 
     ndarray of float
         With sides of odd length, one for each axis.
 
+    Raises
+    ------
+    GeometryError
+        If a dense kernel would be too large to be of use.
+
     Examples
     --------
     >>> gaussian_weights(np.array([[1e4]]), [1], 4.0)
@@ -57,11 +68,20 @@ def gaussian_weights(metric: Floats, orders: Sequence[int], truncate: float) -> 
     coarse = not degree and bool(np.linalg.eigvalsh(covariance)[0] < _COARSE**2)
     least = max((degree + 1) // 2, int(coarse))
     reach = [max(int(truncate * s + 0.5), least) for s in deviations]
+    size = math.prod(2 * r + 1 for r in reach)
+    if len(reach) > 1 and size > _MOST:
+        raise GeometryError(
+            f"a Gaussian on axes that are not at right angles needs one dense kernel, here of "
+            f"{size} voxels ({_MOST} at most): resample onto an orthogonal grid first, or smooth "
+            "at a coarser level of a pyramid"
+        )
     lines = [np.arange(-r, r + 1, dtype=np.float64) for r in reach]
     offsets = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
     exponent = np.einsum("...i,ij,...j->...", offsets, metric, offsets) / 2
-    # A floor, so that voxels far out in deviations can carry a difference when none is nearer.
-    bell = np.exp(-np.minimum(exponent, 200.0 if degree or coarse else np.inf))
+    bell = np.exp(-exponent)
+    if least:  # the next voxels carry the difference, however many deviations away they are
+        near = (abs(offsets) <= least).all(axis=-1)
+        bell[near] = np.maximum(bell[near], _LEAST)
     plain: Floats = np.asarray(bell / bell.sum())
     if not degree and not coarse:
         return plain

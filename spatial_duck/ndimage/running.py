@@ -28,6 +28,7 @@ __all__ = [
     "check_mode",
     "engine_of",
     "lazy_data",
+    "on_host",
     "run",
     "same_grid",
     "wrap",
@@ -119,6 +120,23 @@ def same_grid(what: str, image: SpatialArray, other: Any) -> Any:
 def lazy_data(image: SpatialArray) -> Any:
     """Return the Dask array of a lazy image, or None for one in memory."""
     return backends.chunked(image.data, None) if backends.is_lazy(image.data) else None
+
+
+def on_host(data: Any, what: str) -> Any:
+    """Return data that are in the host's memory or come there; those of a GPU are refused.
+
+    Raises
+    ------
+    TypeError
+        If the data, or the blocks of a Dask array, are on a GPU.
+    """
+    block = getattr(data, "_meta", data)
+    if type(block).__module__.partition(".")[0] == "cupy":
+        raise TypeError(
+            f"{what} works in the host's memory, and copies nothing there unasked: use "
+            "image.to('numpy'), or for chunks map_blocks(cupy.asnumpy) on the Dask array"
+        )
+    return data
 
 
 def wrap(image: SpatialArray, data: Any) -> SpatialArray:
