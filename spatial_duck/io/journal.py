@@ -316,11 +316,10 @@ def _opened(folder: Path, target: Path, fingerprint: Mapping[str, Any], resume: 
         before, now = journal.header["fingerprint"], json.loads(json.dumps(fingerprint))
         if before != now:
             journal.close()
-            which = sorted(k for k in {*before, *now} if before.get(k) != now.get(k))
-            shown = "; ".join(f"{k}: {before.get(k)!r} before, {now.get(k)!r} now" for k in which)
             raise FormatError(
                 f"{target}: the interrupted write in {folder} is of another image or with other "
-                f"options ({shown:.600}). Continue with those, or start again without resume=True"
+                f"options: {_differences(before, now)}. Continue with those, or start again "
+                "without resume=True"
             )
         # What was being written when the process was killed.
         for rest in journal.fresh.rglob("*.partial"):
@@ -333,3 +332,29 @@ def _opened(folder: Path, target: Path, fingerprint: Mapping[str, Any], resume: 
         elif entry.name != "lock":
             entry.unlink()
     return Journal(folder, target)
+
+
+def _differences(before: Any, now: Any, most: int = 3) -> str:
+    """Say where two JSON objects differ.
+
+    Examples
+    --------
+    >>> _differences({"a": {"b": 1, "c": [1, 2]}}, {"a": {"b": 2, "c": [1, 2]}})
+    'a.b was 1 and is 2 now'
+    """
+    a, b = dict(_leaves(before)), dict(_leaves(now))
+    which = [k for k in {**a, **b} if a.get(k) != b.get(k)]
+    said = [f"{k} was {a.get(k)!r} and is {b.get(k)!r} now" for k in which[:most]]
+    return "; ".join(said) + (f"; and {len(which) - most} more" if len(which) > most else "")
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the numbers, texts and lists of numbers in a JSON object, with their paths."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and any(isinstance(v, dict | list) for v in value):
+        for n, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{n}]")
+    else:
+        yield path, value

@@ -21,7 +21,7 @@ An axis that is oblique, sheared, flipped or runs along another world axis than 
 said in the standard: writing raises `GeometryLossError`. ``oblique="keep"`` accepts that other
 readers see the image unrotated, at its spacing, while this library reads the exact geometry back.
 
-Every chunk carries a checksum (crc32c in format 3, gzip's in format 2) and is stored even where it
+Every chunk carries a checksum (crc32c in format 3, zlib's in format 2) and is stored even where it
 holds fill values alone, and the group says so under ``"complete"``, with the number of chunk files
 of each level: reading a chunk that is missing is an error.
 
@@ -230,14 +230,16 @@ def write_image(
     attributes = ngff.attributes(image, geometries, version, method, name=path.name)
     attributes[ngff.NAMESPACE]["complete"] = {"chunks": [x.count_files() for x in layouts]}
     fingerprint = {
-        "attributes": attributes,
         "dtype": dtype.str,
-        "layouts": [[x.chunks, x.shards] for x in layouts],
+        "chunks": [x.chunks for x in layouts],
+        "shards": [x.shards for x in layouts],
+        "version": version,
+        "geometry": {k: v for k, v in attributes[ngff.NAMESPACE].items() if k != "complete"},
+        "attributes": attributes,
     }
     budget, threads = _bytes(memory), threads or _cpus()
-    blocks = streaming.plan(
-        [g.shape for g in geometries], bins, [x.written for x in layouts], dtype, budget, threads
-    )
+    shapes, written = [g.shape for g in geometries], [x.written for x in layouts]
+    blocks = streaming.plan(shapes, bins, written, dtype, method, budget, threads)
     with journal.writing(path, fingerprint, overwrite=overwrite, resume=resume) as notes:
         if notes is None:
             return
@@ -253,8 +255,9 @@ def write_image(
         lazy_data = data if lazy else None
         if notes.done:
             streaming.check_source(job, lazy_data, places[0])
-        count = streaming.workers_for(blocks, dtype, budget, threads)
-        streaming.run(job, lazy_data, count, reporter(progress))
+        count = blocks.workers(dtype.itemsize, job.row.reach, budget, threads)
+        # A resumed write keeps its blocks, whatever memory there is now.
+        streaming.run(job, lazy_data, max(1, count), reporter(progress))
         _finished(notes.fresh, layouts, attributes, version)
 
 
@@ -358,8 +361,9 @@ class _Layout:
             return zarr.create_array(
                 str(place),
                 zarr_format=2,
-                # What every reader of format 2 knows, with a checksum (CRC-32).
-                compressors=numcodecs.GZip(level=1),
+                # What every reader of format 2 knows, with a checksum (Adler-32), and without the
+                # time that gzip puts in, so that the same voxels have the same bytes.
+                compressors=numcodecs.Zlib(level=1),
                 chunk_key_encoding={"name": "v2", "separator": "/"},
                 **common,
             )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Shape = tuple[int, ...]
     Box = tuple[slice, ...]
 
-__all__ = ["BlockPlan", "Job", "check_source", "plan", "run", "workers_for"]
+__all__ = ["BlockPlan", "Job", "check_source", "plan", "run"]
 
 #: Blocks of one graph: it grows with their number, and a lazy image's shared work is done once in
 #: each.
@@ -47,8 +47,13 @@ _BATCH = 4096
 _BLOCK_BYTES = 1 << 23
 #: Memory that a block in flight takes, in blocks: as computed, as copied, binned, compressed.
 _IN_FLIGHT = 4
+#: The same where a method looks further: for each region that is read, as it was stored, as it is
+#: read, and smoothed a slab at a time.
+_REGION_IN_FLIGHT = 3
 #: Memory for the blocks that wait to be put together, in blocks.
 _WAITING = 2
+#: Voxels that are smoothed at once, which then stay in a cache; at least so many lines of bins.
+_SLAB_VOXELS, _SLAB_LINES = 1 << 16, 4
 
 
 class BlockPlan(NamedTuple):
@@ -117,12 +122,52 @@ class BlockPlan(NamedTuple):
         sides = [s.stop - s.start for s in self.box(level, index)]
         return int(dtype.itemsize * math.prod(sides))
 
+    def region(self, level: int, box: Box, reach: int) -> tuple[Box, Box]:
+        """Return what a part of a level is made of on the level below, and where it lies in that.
+
+        Parameters
+        ----------
+        level : int
+            1 or more.
+        box : tuple of slice
+            The part.
+        reach : int
+            Bins beside it that are seen.
+        """
+        there, here = [], []
+        for s, f, n in zip(box, self.bins[level], self.shapes[level], strict=True):
+            edge = reach if f > 1 else 0
+            low, high = max(s.start - edge, 0), min(s.stop + edge, n)
+            there.append(slice(low * f, high * f))
+            here.append(slice(s.start - low, s.stop - low))
+        return tuple(there), tuple(here)
+
+    def in_flight(self, level: int, itemsize: int, reach: int) -> int:
+        """Return the bytes of memory that a block of a level takes while it is worked on."""
+        block = itemsize * math.prod(self.blocks[level])
+        if not reach or not level:
+            return _IN_FLIGHT * block
+        box, _ = self.region(level, self.box(level, (0,) * len(self.blocks[level])), reach)
+        sides = [
+            s.stop + (reach * f if s.stop < n * f else 0)
+            for s, f, n in zip(box, self.bins[level], self.shapes[level], strict=True)
+        ]
+        return int(_REGION_IN_FLIGHT * (itemsize * math.prod(sides) + block))
+
+    def workers(self, itemsize: int, reach: int, memory: int, threads: int) -> int:
+        """Return how many blocks may be in flight; 0 where there is no memory for one."""
+        levels = range(len(self.shapes))
+        waiting = 0 if reach else _WAITING * max(itemsize * math.prod(b) for b in self.blocks)
+        most = max(self.in_flight(level, itemsize, reach) for level in levels)
+        return max(0, min(threads, (memory - waiting) // max(1, most)))
+
 
 def plan(
     shapes: Sequence[Shape],
     bins: Sequence[Shape],
     chunks: Sequence[Shape],
     dtype: np.dtype[Any],
+    method: str,
     memory: int,
     threads: int,
 ) -> BlockPlan:
@@ -134,6 +179,8 @@ def plan(
         Of each level. Chunks are what is written at once: shards where there are some.
     dtype : dtype
         Of the voxels.
+    method : str
+        Row of `spatial_duck.binning.METHODS`.
     memory : int
         Bytes that the blocks may take.
     threads : int
@@ -144,18 +191,61 @@ def plan(
     ValueError
         If the memory does not do for one block.
     """
-    most = memory // (_IN_FLIGHT * threads + _WAITING)
-    first = _grown(_aligned(shapes, bins, chunks, 0, None), shapes[0], dtype, most)
+    size, reach = dtype.itemsize, method_named(method).reach
+    whole = (tuple(shapes), tuple(bins))
+    if reach:
+        # No level is put together from blocks of another.
+        blocks = tuple(
+            tuple(map(min, c, map(_at_least_one, n))) for c, n in zip(chunks, shapes, strict=True)
+        )
+    else:
+        blocks = _stacked(*whole, chunks, _aligned(shapes, bins, chunks, 0, None))
+    made = BlockPlan(*whole, blocks)
+    if not made.workers(size, reach, memory, 1):
+        need = made.in_flight(max(range(len(blocks)), key=lambda n: made.in_flight(n, size, reach)),
+                              size, reach)  # fmt: skip
+        need += 0 if reach else _WAITING * max(size * math.prod(b) for b in blocks)
+        raise ValueError(
+            f"memory must be at least {need:,} bytes for blocks of {blocks[0]}, got {memory:,}; "
+            "choose smaller chunks, multiples of the factors"
+        )
+    # Larger blocks take fewer tasks, as long as as many of them fit in memory.
+    count = made.workers(size, reach, memory, threads)
+    while True:
+        larger = _doubled(made.blocks[0], shapes[0])
+        if size * math.prod(larger) > _BLOCK_BYTES or larger == made.blocks[0]:
+            return made
+        if reach:
+            rest = zip(made.blocks[1:], shapes[1:], strict=True)
+            grown = BlockPlan(*whole, (larger, *[_doubled(b, n) for b, n in rest]))
+        else:
+            grown = BlockPlan(*whole, _stacked(*whole, chunks, larger))
+        if grown.workers(size, reach, memory, threads) < count:
+            return made
+        made = grown
+
+
+def _at_least_one(n: int) -> int:
+    return max(n, 1)
+
+
+def _doubled(block: Shape, shape: Shape) -> Shape:
+    """Double a block along the shortest axis along which there is more."""
+    longer = [axis for axis, n in enumerate(shape) if block[axis] < n]
+    if not longer:
+        return block
+    axis = min(longer, key=lambda a: (block[a], -a))
+    return (*block[:axis], min(2 * block[axis], shape[axis]), *block[axis + 1 :])
+
+
+def _stacked(
+    shapes: Sequence[Shape], bins: Sequence[Shape], chunks: Sequence[Shape], first: Shape
+) -> tuple[Shape, ...]:
+    """Return the blocks of all levels, given that of the finest."""
     blocks = [first]
     for level in range(1, len(shapes)):
         blocks.append(_aligned(shapes, bins, chunks, level, blocks[-1]))
-    largest = max(dtype.itemsize * math.prod(b) for b in blocks)
-    if largest * (_IN_FLIGHT + _WAITING) > memory:
-        raise ValueError(
-            f"memory must be at least {largest * (_IN_FLIGHT + _WAITING):,} bytes for blocks of "
-            f"{first}, got {memory:,}; choose smaller chunks, multiples of the factors"
-        )
-    return BlockPlan(tuple(shapes), tuple(bins), tuple(blocks))
+    return tuple(blocks)
 
 
 def _aligned(
@@ -177,24 +267,6 @@ def _aligned(
                 size *= below[axis] // math.gcd(below[axis], size * bins[level][axis])
         block.append(max(1, min(size, n)))
     return tuple(block)
-
-
-def _grown(block: Shape, shape: Shape, dtype: np.dtype[Any], most: int) -> Shape:
-    """Double a block along its shortest axes while it stays small."""
-    limit = min(most, _BLOCK_BYTES)
-    sizes = list(block)
-    while True:
-        longer = [axis for axis, n in enumerate(shape) if sizes[axis] < n]
-        if not longer or 2 * math.prod(sizes) * dtype.itemsize > limit:
-            return tuple(sizes)
-        axis = min(longer, key=lambda a: (sizes[a], -a))
-        sizes[axis] = min(2 * sizes[axis], shape[axis])
-
-
-def workers_for(blocks: BlockPlan, dtype: np.dtype[Any], memory: int, threads: int) -> int:
-    """Return how many blocks may be in flight."""
-    largest = max(1, max(dtype.itemsize * math.prod(b) for b in blocks.blocks))
-    return max(1, min(threads, (memory // largest - _WAITING) // _IN_FLIGHT))
 
 
 # --- what is done to a block --------------------------------------------------------------
@@ -252,17 +324,26 @@ class Job:
         """Read a block that had been written; return its bins."""
         return self._binned(level, self.arrays[level][self.blocks.box(level, index)])
 
-    def smoothed(self, level: int, index: Shape) -> None:
+    def smoothed(self, *, level: int, index: Shape) -> None:
         """Make a block from the level below as it was written, with its neighbours."""
-        bins, shape, reach = self.blocks.bins[level], self.blocks.shapes[level], self.row.reach
-        here, there = [], []
-        for s, f, n in zip(self.blocks.box(level, index), bins, shape, strict=True):
-            edge = reach if f > 1 else 0
-            low, high = max(s.start - edge, 0), min(s.stop + edge, n)
-            there.append(slice(low * f, high * f))
-            here.append(slice(s.start - low, s.stop - low))
-        values = self.row.kernel(self.arrays[level - 1][tuple(there)], bins)
-        self._write(level, index, values[tuple(here)])
+        plan, bins, reach = self.blocks, self.blocks.bins[level], self.row.reach
+        box = plan.box(level, index)
+        origin, _ = plan.region(level, box, reach)
+        source = self.arrays[level - 1][origin]
+        block = np.empty([s.stop - s.start for s in box], source.dtype)
+        axis = next((a for a, n in enumerate(block.shape) if n > 1), 0)
+        line = source.size // max(1, block.shape[axis])
+        step = max(_SLAB_LINES, _SLAB_VOXELS // max(1, line))
+        for start in range(box[axis].start, box[axis].stop, step):
+            slab = slice(start, min(start + step, box[axis].stop))
+            part = (*box[:axis], slab, *box[axis + 1 :])
+            there, here = plan.region(level, part, reach)
+            cut = [slice(s.start - o.start, s.stop - o.start)
+                   for s, o in zip(there, origin, strict=True)]  # fmt: skip
+            target = [slice(s.start - b.start, s.stop - b.start)
+                      for s, b in zip(part, box, strict=True)]  # fmt: skip
+            block[tuple(target)] = self.row.kernel(source[tuple(cut)], bins)[here]
+        self._write(level, index, block)
 
     def _written(self, level: int, index: Shape, block: Any) -> Any:
         self._write(level, index, block)
