@@ -115,9 +115,18 @@ def _unary(ufunc: np.ufunc) -> Any:
 
 def _scalar(convert: Callable[[Any], Any]) -> Any:
     def method(self: Any) -> Any:
+        _check_known(self._data)
         return convert(self._data)
 
     return method
+
+
+def _check_known(data: Any) -> None:
+    """Refuse to look at a value that would have to be computed, as the array API asks."""
+    from spatial_duck import backends
+
+    if data.__class__ is not np.ndarray and backends.is_lazy(data):
+        raise TypeError("the value of a lazy image is not known yet: call .compute() first")
 
 
 def _function(func: Callable[..., Any]) -> Any:
@@ -181,12 +190,12 @@ class ArrayMethods(Dispatching):
         return self._data.flags
 
     @property
-    def T(self) -> Any:  # noqa: N802
+    def T(self) -> Any:
         """The image with its axes reversed."""
         return self._call(np.transpose, (self,), {})
 
     @property
-    def mT(self) -> Any:  # noqa: N802
+    def mT(self) -> Any:
         """The image with its last two axes swapped."""
         if self.ndim < 2:
             raise ValueError(f"mT needs 2 dimensions or more, got {self.ndim}")
@@ -287,8 +296,10 @@ class ArrayMethods(Dispatching):
     def byteswap(self, inplace: bool = False) -> Self:
         """Swap the bytes of each value."""
         data = self._data.byteswap(inplace)
-        return self if inplace else self._wrap(
-            data, self._geometry, self._attrs and self._attrs.copy()
+        return (
+            self
+            if inplace
+            else self._wrap(data, self._geometry, self._attrs and self._attrs.copy())
         )
 
     __add__, __radd__ = _binary(operator.add, np.add)
@@ -348,8 +359,8 @@ class ArrayMethods(Dispatching):
     __index__ = _scalar(operator.index)
 
     def __contains__(self, value: Any) -> bool:
+        _check_known(self._data)
         return bool((self._data == value).any())
-
 
     # --- methods that are a function of NumPy -----------------------------------------------
 

@@ -8,7 +8,7 @@ so that they mix with any image.
 
 from __future__ import annotations
 
-from functools import lru_cache, wraps
+from functools import cache, wraps
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +90,7 @@ def namespace_of(data: Any) -> Namespace:
     return _namespace(backend)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _namespace(backend: str) -> Namespace:
     return Namespace(backend, _bare_namespace(backend))
 
@@ -140,7 +140,9 @@ def _unwrapped(value: Any) -> Any:
         data = value.data
         return data.to_dask() if hasattr(data, "to_dask") else data
     if isinstance(value, list | tuple):
-        return type(value)([_unwrapped(v) for v in value]) if type(value) in (list, tuple) else value
+        return (
+            type(value)([_unwrapped(v) for v in value]) if type(value) in (list, tuple) else value
+        )
     return value
 
 
