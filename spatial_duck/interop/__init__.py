@@ -8,24 +8,51 @@ write the module and add its row.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from spatial_duck.interface import SpatialImage
 
 __all__ = [
     "LIBRARIES",
     "Library",
     "SpatialImage",
     "asarray",
+    "from_ants",
+    "from_highdicom",
+    "from_itk",
+    "from_monai",
+    "from_multiscale_spatial_image",
+    "from_napari",
+    "from_ngff_image",
+    "from_ngff_multiscales",
     "from_nibabel",
+    "from_pyvista",
+    "from_rasterio",
+    "from_rioxarray",
     "from_simpleitk",
+    "from_slicer",
+    "from_spatial_image",
+    "from_torchio",
     "from_xarray",
+    "through_itk",
+    "to_ants",
+    "to_highdicom",
+    "to_itk",
+    "to_monai",
+    "to_multiscale_spatial_image",
+    "to_napari",
+    "to_ngff_image",
     "to_nibabel",
+    "to_pyradiomics",
+    "to_pyvista",
+    "to_rasterio",
+    "to_rioxarray",
     "to_simpleitk",
+    "to_slicer",
+    "to_spatial_image",
+    "to_torchio",
     "to_xarray",
 ]
 
@@ -48,37 +75,36 @@ class Library(NamedTuple):
     module: str
 
 
+_HERE = "spatial_duck.interop."
+
 LIBRARIES: tuple[Library, ...] = (
-    Library("simpleitk", ("SimpleITK:Image",), "spatial_duck.interop.simpleitk"),
-    Library("nibabel", ("nibabel:SpatialImage",), "spatial_duck.interop.nibabel"),
-    Library("xarray", ("xarray:DataArray",), "spatial_duck.interop.xarray"),
+    Library("simpleitk", ("SimpleITK:Image",), _HERE + "simpleitk"),
+    Library(
+        "itk", ("itk:itkImageBase2", "itk:itkImageBase3", "itk:itkImageBase4"), _HERE + "itk"
+    ),
+    Library("nibabel", ("nibabel:SpatialImage",), _HERE + "nibabel"),
+    Library("xarray", ("xarray:DataArray",), _HERE + "xarray"),
+    Library("spatial_image", (), _HERE + "spatial_image"),
+    Library("multiscale_spatial_image", ("xarray:DataTree",), _HERE + "spatial_image"),
+    Library("ngff_image", ("ngff_zarr:NgffImage",), _HERE + "ngff_zarr"),
+    Library("monai", ("monai:MetaTensor",), _HERE + "monai"),
+    Library("torchio", ("torchio:Image",), _HERE + "torchio"),
+    Library("highdicom", ("highdicom:Volume",), _HERE + "highdicom"),
+    Library("ants", ("ants:ANTsImage",), _HERE + "ants"),
+    Library("pyvista", ("pyvista:ImageData", "vtkmodules:vtkImageData"), _HERE + "pyvista"),
+    Library("napari", ("napari:Image", "napari:Labels"), _HERE + "napari"),
+    Library("slicer", (), _HERE + "slicer"),
+    Library("rasterio", ("rasterio:DatasetReaderBase",), _HERE + "rasterio"),
+    Library("rioxarray", (), _HERE + "rasterio"),
 )
 
 _FUNCTIONS = {
     f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("from", "to")
+} | {
+    "from_ngff_multiscales": _HERE + "ngff_zarr",
+    "through_itk": _HERE + "itk",
+    "to_pyradiomics": _HERE + "pyradiomics",
 }
-
-
-@runtime_checkable
-class SpatialImage(Protocol):
-    """The duck interface: an array that says where its voxels lie.
-
-    ``spacing`` has a number for each sampled axis in array-axis order, ``origin`` the world
-    position of the centre of the voxel at index 0, ``direction`` a column for each sampled axis.
-    ``dims``, ``frame`` and ``unit`` are read where they are there.
-    """
-
-    @property
-    def spacing(self) -> Sequence[float]:
-        """Distance between voxel centres along each sampled axis."""
-
-    @property
-    def origin(self) -> Sequence[float]:
-        """World position of the first voxel's centre."""
-
-    @property
-    def direction(self) -> Any:
-        """Unit vectors of the sampled axes, as columns."""
 
 
 def __getattr__(name: str) -> Any:
@@ -103,8 +129,9 @@ def asarray(obj: Any) -> SpatialArray:
     Parameters
     ----------
     obj : object
-        A `SpatialArray` (returned as it is), an image of SimpleITK, nibabel or xarray, or any
-        array with ``spacing``, ``origin`` and ``direction`` (`SpatialImage`).
+        A `SpatialArray` (returned as it is), an image of a library in `LIBRARIES` (of several
+        resolutions the finest), or any array with ``spacing``, ``origin`` and ``direction``
+        (`SpatialImage`).
 
     Raises
     ------
@@ -115,8 +142,10 @@ def asarray(obj: Any) -> SpatialArray:
         return obj
     row = library_of(obj)
     if row is not None:
-        image: SpatialArray = __getattr__(f"from_{row.name}")(obj)
-        return image
+        image: Any = __getattr__(f"from_{row.name}")(obj)
+        # Of several resolutions, the finest.
+        finest: SpatialArray = image if isinstance(image, SpatialArray) else image[0]
+        return finest
     if isinstance(obj, SpatialImage) and not callable(obj.spacing):
         return _from_duck(obj)
     known = ", ".join(kind.replace(":", ".") for row in LIBRARIES for kind in row.types)

@@ -122,6 +122,10 @@ def from_xarray(array: Any) -> SpatialArray:
         own = [name if name and not str(name).startswith("dim_") else None for name in array.dims]
         image = inside if inside.dims == tuple(own) else inside.replace(dims=own)
         return image.replace(attrs=attrs)
+    from spatial_duck.interop import rasterio
+
+    if rasterio.is_rioxarray(array):
+        return rasterio.from_rioxarray(array)
     given = {name: attrs.pop(name) for name in _FIELDS if name in attrs}
     data = array.data
     names = [str(name) for name in array.dims]
@@ -131,7 +135,7 @@ def from_xarray(array: Any) -> SpatialArray:
     if "direction" in given:
         geometry = _by_attributes(array.shape, dims, sampled, given, starts, spacings, signs)
     else:
-        units = {n: array[n].attrs.get("units") if n in array.coords else None for n in sampled}
+        units = {n: array[n].attrs.get("units") or None for n in sampled if n in array.coords}
         geometry = Geometry(
             array.shape, spacings, starts, np.diag(signs), dims, sampled=sampled,
             world=World(sampled, units, given.get("frame")),

@@ -549,9 +549,12 @@ def _finished(
         )
     if not scaled or (frame.slope, frame.intercept) == (1.0, 0.0):
         return pixels.astype(dtype, copy=False)
+    out: NDArray[Any]
     if dtype.kind in "iu":
-        return pixels.astype(dtype) + dtype.type(int(frame.intercept))
-    return pixels.astype(np.float64) * frame.slope + frame.intercept
+        out = pixels.astype(dtype) + dtype.type(int(frame.intercept))
+    else:
+        out = pixels.astype(np.float64) * frame.slope + frame.intercept
+    return out
 
 
 def _slice(item: Slice, dtype: np.dtype[Any], scaled: bool) -> NDArray[Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "write_series"]
 
-RULES = Rules("DICOM", ("LPS",), unit=("mm",), plain="last")
+RULES = Rules("DICOM", ("LPS",), unit=("mm",), plain="last", time=False)
 
 _DTYPES = ("u1", "i2", "u2")
 #: The storage class of each modality whose single-frame images have a position.
@@ -63,10 +63,6 @@ def write_series(
         raise FormatError(
             f"{path}: a series is written as a folder of one file a slice; name a folder, with "
             "format='dicom'"
-        )
-    if "t" in image.dims or "t" in image.world.axes:
-        raise GeometryLossError(
-            "a DICOM series is written without time; write one folder for each time point"
         )
     data, g = fitted(image, RULES, frame=frame, minimum=3)
     if 0 in g.shape:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from spatial_duck.array import SpatialArray
 from spatial_duck.config import current
 from spatial_duck.errors import FormatError, FrameError, GeometryLossError
 from spatial_duck.geometry import Geometry
@@ -30,6 +31,7 @@ __all__ = [
     "checked_dtype",
     "column_kinds",
     "fitted",
+    "in_order",
     "thickened",
     "xyz_world",
 ]
@@ -62,6 +64,8 @@ class Rules(NamedTuple):
         Whether it can say that the frame is unspecified.
     named : bool
         Whether it names its world axes; otherwise one that has y has x too, and z has both.
+    time : bool
+        Whether it has a time axis.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Rules(NamedTuple):
     plain_names: tuple[str | None, ...] | None = ("c", None)
     unspecified: bool = False
     named: bool = False
+    time: bool = True
 
 
 class Fitted(NamedTuple):
@@ -280,6 +285,11 @@ def fitted(
                 f"{rules.name} cannot name the {kind} axis {name!r} of {g.dims!r}; name space axes "
                 "x, y and z and the time axis t: image.replace(dims=...)"
             )
+    if not rules.time and ("time" in kinds or "t" in g.world.axes):
+        raise GeometryLossError(
+            f"{rules.name} has no time axis; take the time points one by one, or make the axis a "
+            "plain one by a SpatialArray(image.data, ...) of its own"
+        )
     plain = [i for i, kind in enumerate(kinds) if kind == "plain"]
     allowed = rules.plain_names
     bad = [g.dims[i] for i in plain if allowed is not None and g.dims[i] not in allowed]
@@ -303,6 +313,28 @@ def fitted(
         added or order != tuple(range(g.ndim))
     ) else image.data
     return Fitted(data, g.transpose(order))
+
+
+def in_order(fit: Fitted, names: str) -> Fitted:
+    """Return a fitted image with its axes in another order, a view.
+
+    Parameters
+    ----------
+    fit : Fitted
+        What `fitted` returned.
+    names : str
+        Letters of axes in the order wanted: x, y, z and t, and p for the plain axes.
+    """
+    g = fit.geometry
+    kinds = column_kinds(g)
+
+    def rank(i: int) -> int:
+        return names.index("p" if kinds[i] == "plain" else str(g.dims[i]))
+
+    order = tuple(sorted(range(g.ndim), key=rank))
+    if order == tuple(range(g.ndim)):
+        return fit
+    return Fitted(SpatialArray(fit.data, g).transpose(order).data, g.transpose(order))
 
 
 def _order(g: Geometry, given: int, plain: Sequence[int], where: str) -> tuple[int, ...]:

@@ -528,7 +528,7 @@ def test_what_dicom_cannot_hold_is_refused(tmp_path: Path) -> None:
     skewed[:, 2] = [0, 0.6, 0.8]
     cases: list[tuple[type[Exception], str, sd.SpatialArray, str]] = [
         (GeometryLossError, "orthogonal", volume().replace(direction=skewed), "a"),
-        (GeometryLossError, "without time", sd.SpatialArray(
+        (GeometryLossError, "no time axis", sd.SpatialArray(
             np.zeros((2, 2, 3, 4), "i2"), dims=("t", "z", "y", "x"), frame="LPS"), "a"),
         (FormatError, "astype", volume().astype(float), "a"),
         (FrameError, "frame=", sd.SpatialArray(np.zeros((2, 3, 4), "i2")), "a"),
