@@ -163,7 +163,7 @@ class ItkImage(Entry):  # its arrays are z, y, x
 
     functions: ClassVar = {
         "flip": lambda x, axis: import_module("itk").flip_image_filter(
-            x, flip_axes=[i == axis for i in range(x.ndim)][::-1]
+            x, flip_axes=[i == axis for i in range(x.ndim)][::-1], flip_about_origin=False
         ),
         "sqrt": lambda x: import_module("itk").sqrt_image_filter(x),
     }
@@ -226,7 +226,6 @@ class TorchIO(Entry):  # its first axis is the channel
         return x.data[0]
 
     functions: ClassVar = {
-        "flip": lambda x, axis: import_module("torchio").Flip(axis)(x),
         "pad": lambda x, w, constant_values: import_module("torchio").Pad(
             sum(w, ()), padding_mode=constant_values
         )(x),

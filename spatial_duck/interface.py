@@ -46,7 +46,7 @@ Optional parts
 
 Levels of conformance
 ---------------------
-A class may stop at any level, and may leave out parts of one by raising an error. What it does offer
+A class may stop at any level, and may leave out parts of one by raising an error. What it offers
 must be right.
 
 ``attributes``

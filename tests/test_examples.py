@@ -24,6 +24,7 @@ EXPECTED = {
         ("zarr", "dask", "scipy"),
         "labels of the chunked scan are those in memory: True",
     ),
+    "09_check_your_own_image_class": (("hypothesis",), "Moving                      21       0"),
     "peers": ((), "| `np.pad(x, 2)` | kept |"),
 }
 
