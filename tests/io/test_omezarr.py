@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,20 +48,101 @@ def test_every_level_lies_where_its_values_are(version: str, tmp_path: Path) -> 
     assert part.shape == (2, 8, 16)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_ome_zarr_py_and_ngff_zarr_read_the_same_points(version: str, tmp_path: Path) -> None:
+def with_ngff_zarr(path: Path) -> list[tuple[np.ndarray, Any, Any, Any]]:
+    """Each level's voxels, scale, translation and units, as ngff-zarr reads them."""
     ngff_zarr = pytest.importorskip("ngff_zarr", reason="needs ngff-zarr")
-    image = ramp()
-    io.write(tmp_path / "a.ome.zarr", image, version=version, levels=3)
-    theirs = ngff_zarr.from_ngff_zarr(str(tmp_path / "a.ome.zarr"))
-    assert len(theirs.images) == 3
-    for level, other in enumerate(theirs.images):
-        ours = io.read(tmp_path / "a.ome.zarr", level=level)
-        assert tuple(other.dims) == ours.dims
-        assert [other.scale[d] for d in ours.dims] == ours.spacing.tolist()
-        assert [other.translation[d] for d in ours.dims] == ours.origin.tolist()
-        assert other.axes_units == dict.fromkeys("zyx", "millimeter")
-        assert np.array_equal(np.asarray(other.data), np.asarray(ours))
+    out = []
+    for image in ngff_zarr.from_ngff_zarr(str(path)).images:
+        places = [[part[d] for d in image.dims] for part in (image.scale, image.translation)]
+        units = {d: u for d, u in (image.axes_units or {}).items() if u}
+        out.append((np.asarray(image.data), *places, units))
+    return out
+
+
+def with_ome_zarr_py(path: Path) -> list[tuple[np.ndarray, Any, Any, Any]]:
+    """The same as ome-zarr-py reads them."""
+    pytest.importorskip("ome_zarr", reason="needs ome-zarr-py")
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    (node,) = Reader(parse_url(str(path)))()
+    units = {a["name"]: a["unit"] for a in node.metadata["axes"] if "unit" in a}
+    return [
+        (np.asarray(data), scale["scale"], shift["translation"], units)
+        for data, (scale, shift) in zip(
+            node.data, node.metadata["coordinateTransformations"], strict=True
+        )
+    ]
+
+
+READERS = {"ngff-zarr": with_ngff_zarr, "ome-zarr-py": with_ome_zarr_py}
+LEVELS: dict[str, dict[str, Any]] = {
+    "isotropic first": {},
+    "mean of 3": {"factors": 3},
+    "gaussian": {"method": "gaussian", "factors": {"z": 1, "y": 2, "x": 3}},
+    "nearest": {"method": "nearest", "factors": 2},
+    "mode": {"method": "mode", "factors": 4},
+    "shards": {"chunks": 16, "shards": 32},
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", list(LEVELS))
+@pytest.mark.parametrize("reader", list(READERS))
+def test_other_libraries_read_the_same_points(
+    reader: str, name: str, version: str, tmp_path: Path
+) -> None:
+    options = dict(LEVELS[name])
+    if version == "0.4" and "shards" in options:
+        pytest.skip("OME-Zarr 0.4 has no shards")
+    image = ramp((19, 47, 61))
+    io.write(tmp_path / "a.ome.zarr", image, version=version, levels=3, **options)
+    levels = READERS[reader](tmp_path / "a.ome.zarr")
+    assert len(levels) == 3
+    for n, (data, scale, translation, units) in enumerate(levels):
+        ours = io.read(tmp_path / "a.ome.zarr", level=n)
+        assert list(scale) == ours.spacing.tolist()
+        assert list(translation) == ours.origin.tolist()
+        assert units == dict.fromkeys("zyx", "millimeter")
+        assert np.array_equal(data, np.asarray(ours))
+        if options.get("method") != "mode":
+            at = np.moveaxis(np.indices(data.shape), 0, -1) * scale + translation
+            assert abs(at @ [3.0, 2.0, 1.0] - data).max() < 1e-9
+
+
+_MULTISCALE_SPATIAL_IMAGE = """
+import json, sys, numpy as np
+from multiscale_spatial_image import to_multiscale
+from spatial_image import to_spatial_image
+made = to_spatial_image(
+    np.random.default_rng(0).random((8, 12, 16)), dims=list("zyx"),
+    scale={"z": 2.0, "y": 1.0, "x": 0.5}, translation={"z": 1.0, "y": 2.0, "x": 3.0},
+)
+levels = to_multiscale(made, [2])
+levels.msi.to_zarr(sys.argv[1])
+images = [levels[f"scale{n}"].image for n in range(2)]
+print(json.dumps([[np.asarray(i).tolist(), [i.coords[d].values.tolist() for d in "zyx"]]
+                  for i in images]))
+"""
+
+
+def test_what_multiscale_spatial_image_writes_lies_where_it_says(tmp_path: Path) -> None:
+    # It has no reader of its own beyond that of ngff-zarr. In a process of its own: ITK's modules
+    # do not load beside every other library.
+    for name in ("multiscale_spatial_image", "itk"):
+        if find_spec(name) is None:
+            pytest.skip(f"needs {name}")
+    path = tmp_path / "a.zarr"
+    command = [sys.executable, "-W", "ignore", "-c", _MULTISCALE_SPATIAL_IMAGE, str(path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        pytest.skip(f"multiscale-spatial-image does not run here: {ran.stderr[-300:]}")
+    for n, (values, places) in enumerate(json.loads(ran.stdout.splitlines()[-1])):
+        ours = io.read(path, level=n)
+        assert np.array_equal(np.asarray(ours), values)
+        for i, expected in enumerate(places):
+            at = ours.origin[i] + ours.spacing[i] * np.arange(ours.shape[i])
+            assert np.allclose(at, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
