@@ -340,13 +340,16 @@ class PyVista(Entry):
 
     @staticmethod
     def factory(data, spacing, origin, direction):
-        image = import_module("pyvista").ImageData(data.shape, spacing, origin, direction)
+        image = import_module("pyvista").ImageData(
+            dimensions=data.shape, spacing=spacing, origin=origin, direction_matrix=direction
+        )
         image.point_data["values"] = np.asarray(data).ravel(order="F")
         return image
 
     @staticmethod
     def geometry_of(x):
-        return x.spacing, x.origin, x.direction_matrix
+        # Its first point need not be its origin: the extent may begin elsewhere.
+        return x.spacing, x.points[0], x.direction_matrix
 
     @staticmethod
     def values_of(x):
