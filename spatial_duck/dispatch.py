@@ -184,7 +184,7 @@ class Dispatching:
                     f"shape {target.shape}"
                 )
             value = value._data
-        self._data[bare] = value
+        backends.assign(self._data, bare, value)
 
     def _with_data(self, data: Any, geometry: Geometry) -> Any:
         """Make an image of this one's kind; a 0-d result stays what the backend gave."""
@@ -199,9 +199,7 @@ class Dispatching:
         self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
         for t in types:
-            if t is not self.__class__ and not (
-                issubclass(t, Dispatching) or backends.is_known(t)
-            ):
+            if t is not self.__class__ and not (issubclass(t, Dispatching) or backends.is_known(t)):
                 return NotImplemented
         if func in CREATES:
             return self._create(func, args, kwargs)
@@ -299,9 +297,7 @@ class Dispatching:
         return cls._dress(result, geometry, images)
 
     @classmethod
-    def _dress(
-        cls, result: Any, geometry: Any, images: list[Dispatching], out: Any = None
-    ) -> Any:
+    def _dress(cls, result: Any, geometry: Any, images: list[Dispatching], out: Any = None) -> Any:
         """Put geometries on the arrays of a result."""
         if geometry.__class__ is Geometry and geometry._shape == getattr(result, "shape", None):
             if not geometry._shape:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.dispatch import Dispatching
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ArrayMethods"]
 
-_SCALARS = frozenset({int, float, complex, bool, np.float64, np.float32, np.int64, np.int32,
+_NUMBERS = frozenset({int, float, complex, bool})
+_SCALARS = frozenset({np.float64, np.float32, np.int64, np.int32,
                       np.uint8, np.int16, np.uint16, np.bool_})  # fmt: skip
 _new = object.__new__
 
@@ -40,7 +42,9 @@ def _binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any, 
                 result = self.__array_ufunc__(ufunc, "__call__", self, other)
                 return _kept_image(self, result)
             data = function(self._data, other._data)
-        elif other.__class__ in _SCALARS:
+        elif other.__class__ in _NUMBERS or (
+            other.__class__ in _SCALARS and self._data.__class__ is np.ndarray
+        ):
             data = function(self._data, other)
         else:
             return _kept_image(self, self.__array_ufunc__(ufunc, "__call__", self, other))
@@ -100,8 +104,6 @@ def _check_fits(name: str, target: Any, other: Dispatching) -> None:
 
 
 def _known(other: Any) -> bool:
-    from spatial_duck import backends
-
     return backends.is_known(other.__class__) or isinstance(other, list | tuple)
 
 
@@ -121,10 +123,14 @@ def _scalar(convert: Callable[[Any], Any]) -> Any:
     return method
 
 
+def _with(data: Any, method: str) -> Any:
+    """Return a method that hands out values, of the data themselves or of a copy on the host."""
+    found = getattr(data, method, None)
+    return getattr(backends.backend_of(data).to_numpy(data), method) if found is None else found
+
+
 def _check_known(data: Any) -> None:
     """Refuse to look at a value that would have to be computed, as the array API asks."""
-    from spatial_duck import backends
-
     if data.__class__ is not np.ndarray and backends.is_lazy(data):
         raise TypeError("the value of a lazy image is not known yet: call .compute() first")
 
@@ -172,7 +178,7 @@ class ArrayMethods(Dispatching):
     @property
     def itemsize(self) -> int:
         """Bytes of one value."""
-        return int(self._data.dtype.itemsize)
+        return backends.itemsize(self._data)
 
     @property
     def nbytes(self) -> int:
@@ -233,16 +239,18 @@ class ArrayMethods(Dispatching):
         **options
             As the backend's ``astype`` takes them.
         """
-        data = self._data.astype(dtype, **options)
+        data = backends.astype(self._data, dtype, **options)
         if data is self._data:
             return self
         return self._wrap(data, self._geometry, self._attrs and self._attrs.copy())
 
     def copy(self, **options: Any) -> Self:
         """Return an image with a copy of the data."""
-        return self._wrap(
-            self._data.copy(**options), self._geometry, self._attrs and self._attrs.copy()
+        data = self._data
+        data = (
+            data.copy(**options) if hasattr(data, "copy") else backends.call(np.copy, (data,), {})
         )
+        return self._wrap(data, self._geometry, self._attrs and self._attrs.copy())
 
     def view(self, dtype: DTypeLike) -> Self:
         """Return the image with its bytes read as another type of the same size."""
@@ -271,15 +279,15 @@ class ArrayMethods(Dispatching):
 
     def item(self, *args: Any) -> Any:
         """Return one value as a Python scalar."""
-        return self._data.item(*args)
+        return _with(self._data, "item")(*args)
 
     def tolist(self) -> Any:
         """Return the values as nested lists."""
-        return self._data.tolist()
+        return _with(self._data, "tolist")()
 
     def tobytes(self, order: Any = "C") -> bytes:
         """Return the bytes of the values."""
-        return self._data.tobytes(order)  # type: ignore[no-any-return]
+        return _with(self._data, "tobytes")(order)  # type: ignore[no-any-return]
 
     def fill(self, value: Any) -> None:
         """Set all voxels to one value."""
@@ -360,7 +368,7 @@ class ArrayMethods(Dispatching):
 
     def __contains__(self, value: Any) -> bool:
         _check_known(self._data)
-        return bool((self._data == value).any())
+        return bool(np.any(self == value))
 
     # --- methods that are a function of NumPy -----------------------------------------------
 

@@ -98,7 +98,7 @@ def _namespace(backend: str) -> Namespace:
 def _again(backend: str, part: str) -> Namespace:
     """Find the namespace of a pickle."""
     namespace = _namespace(backend)
-    return getattr(namespace, part) if part else namespace  # type: ignore[no-any-return]
+    return getattr(namespace, part) if part else namespace
 
 
 def _bare_namespace(backend: str) -> Any:

@@ -46,11 +46,12 @@ RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 #: Modules that are themselves loaded on use, and what they may import at their top.
 ON_USE: dict[str, set[str]] = {
     "backends.arrayapi": {"array_api_compat"},
+    "backends.arrayapi_functions": {"array_api_compat"},
     "backends.cupy": {"cupy"},
     "backends.dask": {"dask"},
     "backends.dask_functions": {"dask"},
     "backends.dask_lines": {"dask"},
-    "io.complete": {"zarr"},
+    "io.stores": {"zarr"},
     "resampling.kernels": {"numba"},
     "resampling.numba_engine": set(),
     "testing.checks": {"hypothesis"},
@@ -63,6 +64,7 @@ FRONT_USERS = ("cli", "demo")
 CONVENIENCE = {
     ("array", "namespace"): "image.__array_namespace__()",
     ("array", "plotting"): "image.plot()",
+    ("transforms", "io"): "Transform.read(path), transform.write(path)",
 }
 
 
@@ -200,7 +202,9 @@ def test_only_the_front_and_the_command_line_use_formats_and_libraries() -> None
         for module, imports in IMPORTS.items()
         if _unit(module) not in ("", "io", "interop", *FRONT_USERS)
         for found in imports
-        if _unit(_ours(found.name) or "") in ("io", "interop") and not found.typing_only
+        if _unit(_ours(found.name) or "") in ("io", "interop")
+        and not found.typing_only
+        and not (found.inside_function and (module, _unit(str(_ours(found.name)))) in CONVENIENCE)
     }
     assert not users
 

@@ -24,6 +24,8 @@ __all__ = [
     "Backend",
     "adopt",
     "as_numpy",
+    "assign",
+    "astype",
     "backend_of",
     "call",
     "chunked",
@@ -32,6 +34,7 @@ __all__ = [
     "index",
     "is_known",
     "is_lazy",
+    "itemsize",
     "keeps_scalars",
     "persist",
     "register",
@@ -251,6 +254,27 @@ def index(data: Any, key: Any) -> Any:
     if module not in _OWN_INDEX:
         return data[key]
     return import_module(f"{__name__}.{module}").index(data, key)
+
+
+def assign(data: Any, key: Any, value: Any) -> None:
+    """Do ``data[key] = value``."""
+    if _module_of(data.__class__) == "arrayapi":
+        import_module(f"{__name__}.arrayapi").assign(data, key, value)
+    else:
+        data[key] = value
+
+
+def astype(data: Any, dtype: Any, **options: Any) -> Any:
+    """Return the data with another type of value."""
+    if hasattr(data, "astype"):
+        return data.astype(dtype, **options)
+    return import_module(f"{__name__}.arrayapi").astype(data, dtype, **options)
+
+
+def itemsize(data: Any) -> int:
+    """Return the bytes of one value."""
+    found = getattr(data.dtype, "itemsize", None)
+    return int(import_module(f"{__name__}.arrayapi").itemsize(data) if found is None else found)
 
 
 def keeps_scalars(data: Any) -> bool:

@@ -2,14 +2,14 @@
 
 These have no ``__array_function__``, so NumPy's functions are brought to the standard's here, by
 tables: `_FUNCTIONS` for those that the standard has, with the names of their parameters, and
-`_COMPOSED` for those that are made of them. What is in neither is a TypeError: a function of the
-same name in some library may well mean something else (``torch.median``).
+`arrayapi_functions.COMPOSED` for those made of them. What is in neither is a TypeError: a function
+of the same name in some library may well mean something else (``torch.median``).
 """
 
 from __future__ import annotations
 
 import inspect
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +18,24 @@ import numpy as np
 from spatial_duck.backends import Backend, _module_of, backend_of
 from spatial_duck.backends.pieces import PIECES
 from spatial_duck.errors import missing_extra
-from spatial_duck.grid import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BACKEND", "call", "index", "namespace"]
+__all__ = ["BACKEND", "assign", "astype", "call", "index", "itemsize", "namespace"]
 
 try:
     import array_api_compat
 except ImportError as error:
     raise missing_extra("array-api-compat", "interop", "Work on array-API arrays") from error
+
+from spatial_duck.backends.arrayapi_functions import (
+    COMPOSED,
+    UFUNCS,
+    to_complex,
+    to_dtype,
+    to_floating,
+)
 
 #: Ufuncs whose name in the standard is another; the others have the same name or none.
 _UFUNC_NAMES = {
@@ -99,9 +106,62 @@ _FUNCTIONS: dict[Any, tuple[str, int, dict[str, str]]] = {
     np.empty_like: ("empty_like", 1, _LIKE),
     np.full_like: ("full_like", 2, _LIKE),
 }
-for _name in ("matrix_transpose", "vecdot"):
-    if hasattr(np, _name) and not isinstance(getattr(np, _name), np.ufunc):
-        _FUNCTIONS[getattr(np, _name)] = (_name, 1 + (_name == "vecdot"), {"axis": "axis"})
+_ALONG = {"n": "n", "axis": "axis", "norm": "norm"}
+_OVER = {"s": "s", "axes": "axes", "norm": "norm"}
+#: The same by name, where NumPy has them: those that are newer than our oldest NumPy, and those of
+#: the extensions.
+_BY_NAME: dict[str, tuple[int, dict[str, str]]] = {
+    "matrix_transpose": (1, {}),
+    "cumulative_sum": (1, {k: k for k in ("axis", "dtype", "include_initial")}),
+    "cumulative_prod": (1, {k: k for k in ("axis", "dtype", "include_initial")}),
+    "unique_values": (1, {}),
+    "unique_counts": (1, {}),
+    "unique_inverse": (1, {}),
+    "unique_all": (1, {}),
+    "meshgrid": (0, {}),
+    "linalg.cholesky": (1, {}),
+    "linalg.cross": (2, {"axis": "axis"}),
+    "linalg.det": (1, {}),
+    "linalg.diagonal": (1, {"offset": "offset"}),
+    "linalg.eigh": (1, {}),
+    "linalg.eigvalsh": (1, {}),
+    "linalg.inv": (1, {}),
+    "linalg.matmul": (2, {}),
+    "linalg.matrix_norm": (1, {"keepdims": "keepdims", "ord": "ord"}),
+    "linalg.matrix_power": (2, {}),
+    "linalg.matrix_rank": (1, {"rtol": "rtol"}),
+    "linalg.matrix_transpose": (1, {}),
+    "linalg.outer": (2, {}),
+    "linalg.pinv": (1, {}),
+    "linalg.qr": (1, {"mode": "mode"}),
+    "linalg.slogdet": (1, {}),
+    "linalg.solve": (2, {}),
+    "linalg.svd": (1, {"full_matrices": "full_matrices"}),
+    "linalg.svdvals": (1, {}),
+    "linalg.tensordot": (2, {"axes": "axes"}),
+    "linalg.trace": (1, {"offset": "offset", "dtype": "dtype"}),
+    "linalg.vecdot": (2, {"axis": "axis"}),
+    "linalg.vector_norm": (1, {**_REDUCING, "ord": "ord"}),
+    **{f"fft.{n}": (1, _ALONG) for n in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")},
+    **{f"fft.{n}": (1, _OVER) for n in ("fftn", "ifftn", "rfftn", "irfftn")},
+    **{f"fft.{n}": (1, {"axes": "axes"}) for n in ("fftshift", "ifftshift")},
+}
+
+
+def _found(owner: Any, name: str) -> Any:
+    """Return what a dotted name stands for, or None."""
+    for part in name.split("."):
+        owner = getattr(owner, part, None)
+    return owner
+
+
+for _name, (_n, _parameters) in _BY_NAME.items():
+    if _found(np, _name) is not None:
+        _FUNCTIONS[_found(np, _name)] = (_name, _n, _parameters)
+
+#: Functions of the standard on complex types alone.
+_COMPLEX = frozenset({"fft.fft", "fft.ifft", "fft.fftn", "fft.ifftn", "fft.irfft", "fft.irfftn",
+                      "fft.hfft"})  # fmt: skip
 
 #: Without an axis, NumPy flattens first.
 _FLATTENING = frozenset({np.cumsum, np.cumprod, np.take})
@@ -130,33 +190,36 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
         return _call_method(xp, owner, func.__name__, args, kwargs)
     if func in PIECES:
         return PIECES[func](*args, **kwargs)
-    if func in _COMPOSED:
-        return _COMPOSED[func](xp, *args, **kwargs)
+    if func in COMPOSED:
+        return COMPOSED[func](xp, *args, **kwargs)
     if func not in _FUNCTIONS:
         raise TypeError(
             f"{xp.__name__} has no {func.__module__}.{func.__name__} by way of the array API: "
             "use .to('numpy') first, or the library's own function on image.data"
         )
     name, n, parameters = _FUNCTIONS[func]
-    if not hasattr(xp, name):
+    run = _found(xp, name)
+    if run is None:
         raise TypeError(f"{xp.__name__} has no {name}, which numpy.{func.__name__} needs")
     if n == 0:
-        return getattr(xp, name)(*args)
+        return run(*args, **kwargs)
     arguments = _bind(func, args, kwargs)
     leading = list(arguments.values())[:n]
     options = {}
     for key, value in list(arguments.items())[n:]:
         if key not in parameters:
             raise TypeError(f"numpy.{func.__name__} on {xp.__name__} does not take {key!r}")
-        options[parameters[key]] = _dtype(xp, value) if key == "dtype" else value
+        options[parameters[key]] = to_dtype(xp, value) if key == "dtype" else value
     x = leading[0]
     if func in _FLATTENING and options.get("axis") is None:
         leading[0], options["axis"] = xp.reshape(x, (-1,)), 0
     elif func in (np.sort, np.argsort) and "axis" in options and options["axis"] is None:
         leading[0], options["axis"] = xp.reshape(x, (-1,)), -1
-    if func in (np.mean, np.std, np.var):
-        leading[0] = _floating(xp, x)
-    return getattr(xp, name)(*leading, **options)
+    if func in (np.mean, np.std, np.var) or name.startswith(("linalg.", "fft.")):
+        leading[0] = to_floating(xp, x)
+    if name in _COMPLEX:
+        leading[0] = to_complex(xp, leading[0])
+    return run(*leading, **options)
 
 
 @cache
@@ -208,20 +271,6 @@ def _brought(value: Any, like: Any, xp: Any) -> Any:
     return value
 
 
-def _dtype(xp: Any, dtype: Any) -> Any:
-    try:
-        return getattr(xp, np.dtype(dtype).name)
-    except TypeError:
-        return dtype
-
-
-def _floating(xp: Any, x: Any) -> Any:
-    """Bring integers to the library's default floating type, as NumPy does."""
-    if not hasattr(x, "dtype") or not xp.isdtype(x.dtype, ("bool", "integral")):
-        return x
-    return xp.astype(x, xp.asarray(1.0).dtype)
-
-
 def _call_ufunc(xp: Any, ufunc: np.ufunc, args: Any, kwargs: Any) -> Any:
     outs, where = kwargs.pop("out", None), kwargs.pop("where", True)
     dtype = kwargs.pop("dtype", None)
@@ -230,15 +279,17 @@ def _call_ufunc(xp: Any, ufunc: np.ufunc, args: Any, kwargs: Any) -> Any:
         raise TypeError(f"numpy.{ufunc.__name__} on {xp.__name__} does not take {sorted(kwargs)}")
     name = _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
     run = getattr(xp, name, None) if name else None
+    if ufunc.__name__ in UFUNCS:
+        run = partial(UFUNCS[ufunc.__name__], xp)
     if run is None:
         raise TypeError(
             f"numpy.{ufunc.__name__} is not in the array API: use .to('numpy') first, or the "
             "library's own function on image.data"
         )
     if dtype is not None:
-        args = [xp.astype(a, _dtype(xp, dtype)) if hasattr(a, "dtype") else a for a in args]
+        args = [xp.astype(a, to_dtype(xp, dtype)) if hasattr(a, "dtype") else a for a in args]
     if name in _FLOATING:
-        args = [_floating(xp, a) for a in args]
+        args = [to_floating(xp, a) for a in args]
     if len(args) > ufunc.nin:
         args, outs = args[: ufunc.nin], tuple(args[ufunc.nin :])
     result = run(*args)
@@ -282,104 +333,41 @@ def _call_method(xp: Any, ufunc: np.ufunc, method: str, args: Any, kwargs: Any) 
     return call(table[ufunc], args[:1], options)
 
 
-# --- functions made of others -------------------------------------------------------------
+def _full_key(data: Any, key: Any) -> Any:
+    """Return a key for all axes, as the standard wants it."""
+    keys = key if key.__class__ is tuple else (key,)
+    short = sum(k is not None for k in keys) < data.ndim
+    if short and not any(k is Ellipsis or hasattr(k, "ndim") for k in keys):
+        return (*keys, ...)
+    return key
 
 
-def _transpose(xp: Any, a: Any, axes: Any = None) -> Any:
-    order = range(a.ndim)[::-1] if axes is None else normalize_axes(tuple(axes), a.ndim)
-    return xp.permute_dims(a, tuple(order))
+def assign(data: Any, key: Any, value: Any) -> None:
+    """Do ``data[key] = value``, with short keys too."""
+    data[_full_key(data, key)] = value
 
 
-def _swapaxes(xp: Any, a: Any, axis1: int, axis2: int) -> Any:
-    order = list(range(a.ndim))
-    i, j = normalize_axis(axis1, a.ndim), normalize_axis(axis2, a.ndim)
-    order[i], order[j] = j, i
-    return xp.permute_dims(a, tuple(order))
+def astype(data: Any, dtype: Any, **options: Any) -> Any:
+    """Return the data with another type, NumPy's names of types included."""
+    xp = namespace(data)
+    return xp.astype(data, to_dtype(xp, dtype), **options)
 
 
-def _rot90(xp: Any, m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
-    first, second = normalize_axes(tuple(axes), m.ndim)
-    turned = _swapaxes(xp, m, first, second) if k % 2 else m
-    flipped = {0: (), 1: (first,), 2: (first, second), 3: (second,)}[k % 4]
-    return xp.flip(turned, axis=flipped) if flipped else turned
-
-
-def _squeeze(xp: Any, a: Any, axis: Any = None) -> Any:
-    axes = [i for i, n in enumerate(a.shape) if n == 1] if axis is None else axis
-    return xp.squeeze(a, axis=normalize_axes(axes, a.ndim))
-
-
-def _expand_dims(xp: Any, a: Any, axis: Any) -> Any:
-    axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
-    for i in sorted(normalize_axes(axes, a.ndim + len(axes))):
-        a = xp.expand_dims(a, axis=i)
-    return a
-
-
-def _reshape(xp: Any, a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any:
-    if order not in ("C", "A"):
-        raise TypeError(f"reshape on {xp.__name__} takes order 'C' alone, got {order!r}")
-    return xp.reshape(a, shape if isinstance(shape, tuple | list) else (shape,), copy=copy)
-
-
-def _clip(xp: Any, a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) -> Any:
-    kwargs = {k: v for k, v in kwargs.items() if v is not None and v is not np._NoValue}
-    low = kwargs.pop("min", a_min)
-    high = kwargs.pop("max", a_max)
-    if kwargs:
-        raise TypeError(f"clip on {xp.__name__} does not take {sorted(kwargs)}")
-    low, high = (None if v is np._NoValue else v for v in (low, high))
-    return xp.clip(a, low, high)
-
-
-def _round(xp: Any, a: Any, decimals: int = 0, out: Any = None) -> Any:
-    if decimals or out is not None:
-        raise TypeError(f"round on {xp.__name__} takes no decimals and no out")
-    return xp.round(a)
-
-
-def _where(xp: Any, condition: Any, x: Any, y: Any) -> Any:
-    if not hasattr(x, "dtype") and not hasattr(y, "dtype"):
-        x = xp.asarray(x)
-    return xp.where(condition, x, y)
-
-
-_COMPOSED: dict[Any, Callable[..., Any]] = {
-    np.transpose: _transpose,
-    np.swapaxes: _swapaxes,
-    np.rot90: _rot90,
-    np.squeeze: _squeeze,
-    np.expand_dims: _expand_dims,
-    np.reshape: _reshape,
-    np.clip: _clip,
-    np.round: _round,
-    np.around: _round,
-    np.where: _where,
-    np.ravel: lambda xp, a, order="C": _reshape(xp, a, (-1,), order),
-    np.flipud: lambda xp, m: xp.flip(m, axis=0),
-    np.fliplr: lambda xp, m: xp.flip(m, axis=1),
-    np.copy: lambda xp, a, **_: xp.asarray(a, copy=True),
-    np.ptp: lambda xp, a, axis=None, keepdims=False: (
-        xp.max(a, axis=axis, keepdims=keepdims) - xp.min(a, axis=axis, keepdims=keepdims)
-    ),
-    np.shape: lambda _, a: tuple(a.shape),
-    np.ndim: lambda _, a: a.ndim,
-    np.size: lambda _, a, axis=None: int(
-        np.prod([a.shape[i] for i in normalize_axes(axis, a.ndim)], dtype=int)
-    ),
-    np.iscomplexobj: lambda xp, x: xp.isdtype(x.dtype, "complex floating"),
-    np.isrealobj: lambda xp, x: not xp.isdtype(x.dtype, "complex floating"),
-}
+def itemsize(data: Any) -> int:
+    """Return the bytes of one value."""
+    xp = namespace(data)
+    if xp.isdtype(data.dtype, "bool"):
+        return 1
+    info = xp.iinfo if xp.isdtype(data.dtype, "integral") else xp.finfo
+    pair = 2 if xp.isdtype(data.dtype, "complex floating") else 1  # finfo is of one part
+    return int(info(data.dtype).bits * pair // 8)
 
 
 def index(data: Any, key: Any) -> Any:
     """Return ``data[key]``, for libraries too that have no negative steps or short keys."""
     keys = key if key.__class__ is tuple else (key,)
     if not any(isinstance(k, slice) and k.step is not None and k.step < 0 for k in keys):
-        short = sum(k is not None for k in keys) < data.ndim
-        if short and not any(k is Ellipsis or hasattr(k, "ndim") for k in keys):
-            return data[(*keys, ...)]  # the standard wants all axes
-        return data[key]
+        return data[_full_key(data, key)]
     if any(hasattr(k, "__len__") or hasattr(k, "ndim") for k in keys):
         raise TypeError("a key with both negative steps and arrays: index in two steps")
     used = sum(k is not None and k is not Ellipsis for k in keys)
