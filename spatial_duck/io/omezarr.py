@@ -21,7 +21,7 @@ An axis that is oblique, sheared, flipped or runs along another world axis than 
 said in the standard: writing raises `GeometryLossError`. ``oblique="keep"`` accepts that other
 readers see the image unrotated, at its spacing, while this library reads the exact geometry back.
 
-Every chunk carries a checksum (crc32c in format 3, zlib's in format 2) and is stored even where it
+Every chunk carries a checksum (crc32c in format 3, gzip's in format 2) and is stored even where it
 holds fill values alone, and the group says so under ``"complete"``, with the number of chunk files
 of each level: reading a chunk that is missing is an error.
 
@@ -171,7 +171,7 @@ def _checked(group: Any, name: str, level: int, attributes: Mapping[str, Any], m
         )
     import zarr
 
-    from spatial_duck.io.complete import CompleteStore
+    from spatial_duck.io.stores import CompleteStore
 
     place = array.store_path
     return zarr.open_array(CompleteStore(place.store), path=place.path, mode="r")
@@ -245,12 +245,12 @@ def write_image(
             return
         places = [notes.fresh / str(n) for n in range(len(layouts))]
         if notes.header is None:
-            arrays = [x.create(place) for x, place in zip(layouts, places, strict=True)]
+            for layout, place in zip(layouts, places, strict=True):
+                layout.create(place)
             notes.begin({"fingerprint": fingerprint, "blocks": blocks.blocks})
-        else:
-            arrays = [_reopened(place) for place in places]
-            # Finished blocks are known by their numbers, so the blocks stay as they were.
-            blocks = blocks._replace(blocks=tuple(map(tuple, notes.header["blocks"])))
+        # Finished blocks are known by their numbers, so the blocks stay as they were.
+        blocks = blocks._replace(blocks=tuple(map(tuple, (notes.header or {})["blocks"])))
+        arrays = [_opened(place, version) for place in places]
         job = streaming.Job(blocks, arrays, method, notes, None if lazy else data)
         lazy_data = data if lazy else None
         if notes.done:
@@ -273,10 +273,20 @@ def _cpus() -> int:
     return int(CPU_COUNT)
 
 
-def _reopened(place: Path) -> Any:
+def _opened(place: Path, version: str) -> Any:
+    """Return the array of a level, to be written to."""
     import zarr
+    from zarr.storage import LocalStore
 
-    return zarr.open_array(str(place), mode="r+", config={"write_empty_chunks": True})
+    from spatial_duck.io.stores import TimelessStore
+
+    store = LocalStore(place)
+    return zarr.open_array(
+        TimelessStore(store) if version == "0.4" else store,
+        mode="r+",
+        # What is missing is then known to be missing.
+        config={"write_empty_chunks": True},
+    )
 
 
 def _finished(
@@ -343,7 +353,7 @@ class _Layout:
             for n, w, c in zip(g.shape, wanted, self.chunks, strict=True)
         )
 
-    def create(self, place: Path) -> Any:
+    def create(self, place: Path) -> None:
         """Create the Zarr array, without any chunk."""
         import zarr
 
@@ -352,24 +362,22 @@ class _Layout:
             "dtype": self.dtype,
             "chunks": self.chunks,
             "fill_value": 0,
-            # What is missing is then known to be missing.
-            "config": {"write_empty_chunks": True},
         }
         if self.version == "0.4":
             import numcodecs
 
-            return zarr.create_array(
+            zarr.create_array(
                 str(place),
                 zarr_format=2,
-                # What every reader of format 2 knows, with a checksum (Adler-32), and without the
-                # time that gzip puts in, so that the same voxels have the same bytes.
-                compressors=numcodecs.Zlib(level=1),
+                # What every reader of format 2 knows, with a checksum (CRC-32).
+                compressors=numcodecs.GZip(level=1),
                 chunk_key_encoding={"name": "v2", "separator": "/"},
                 **common,
             )
+            return
         from zarr.codecs import Crc32cCodec, ZstdCodec
 
-        return zarr.create_array(
+        zarr.create_array(
             str(place),
             zarr_format=3,
             shards=self.shards,

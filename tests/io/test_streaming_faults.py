@@ -385,3 +385,14 @@ def test_lazy_names_of_a_store_are_the_same_each_time(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     io.write(path, volume(), **OPTIONS)
     assert io.read(path).chunk().data.name == io.read(path).chunk().data.name
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_the_same_voxels_have_the_same_bytes_at_any_time(
+    version: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    for n, now in enumerate((1.0, 2.0e9)):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        (tmp_path / str(n)).mkdir()
+        io.write(tmp_path / str(n) / "a.zarr", volume(), version=version, **OPTIONS)
+    assert faults.trees_differ(tmp_path / "0" / "a.zarr", tmp_path / "1" / "a.zarr") is None
