@@ -25,6 +25,7 @@ EXPECTED = {
         "labels of the chunked scan are those in memory: True",
     ),
     "09_check_your_own_image_class": (("hypothesis",), "Moving                      21       0"),
+    "to_a_network_and_back": (("torch", "zarr", "dask", "numba", "resource"), "cap of 30 MB kept"),
     "peers": ((), "| `np.pad(x, 2)` | kept |"),
 }
 

@@ -8,6 +8,7 @@ that blending is a sum, and the weight of a block is the product of those along 
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -71,12 +72,13 @@ class Cover:
         """Return first index of a core, and the one after its last."""
         return self.edges[k], self.edges[k + 1]
 
-    def meeting(self, k: int) -> list[int]:
+    def meeting(self, k: int) -> range:
         """Return the windows that count in a core."""
         if self.weights is None:
-            return [k]
+            return range(k, k + 1)
         start, stop = self.core(k)
-        return [j for j, (a, b) in enumerate(self.windows) if a < stop and b > start]
+        starts, stops = [a for a, _ in self.windows], [b for _, b in self.windows]
+        return range(bisect_right(stops, start), bisect_left(starts, stop))
 
 
 def even_edges(length: int, size: int | None) -> tuple[int, ...]:
@@ -139,10 +141,13 @@ def cover_windows(length: int, window: int, overlap: int, blend: str | None) -> 
         return Cover((0, length), ((0, length),))
     starts = [*range(0, length - window, window - overlap), length - window]
     windows = [(a, a + window) for a in starts]
-    # The border of two cores is the middle of what their windows share.
-    middles = [-(-(a[1] + b[0]) // 2) for a, b in itertools.pairwise(windows)]
     weights = _weights(windows, overlap, length, blend) if overlap else None
-    return Cover((0, *middles, length), tuple(windows), weights)
+    # The border of two cores is the middle of what their windows share. Where these are blended it
+    # is where the second one begins, so that as few windows as can be are needed for a core.
+    borders = starts[1:]
+    if weights is None:
+        borders = [-(-(a[1] + b[0]) // 2) for a, b in itertools.pairwise(windows)]
+    return Cover((0, *borders, length), tuple(windows), weights)
 
 
 def _weights(

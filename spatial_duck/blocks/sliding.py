@@ -72,7 +72,9 @@ def sliding_window(
     Returns
     -------
     SpatialArray
-        On the image's grid; lazy where the image is. Memory follows the windows in flight.
+        On the image's grid; lazy where the image is. Memory follows the windows in flight and,
+        where they are blended, those that wait for the ones beside them: about two layers across
+        the image.
 
     Raises
     ------
