@@ -18,9 +18,12 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.world import World
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from spatial_duck.registration.job import RegistrationReport
 
     Floats = NDArray[np.float64]
 
@@ -86,9 +89,12 @@ class Transform(ABC):
     ----------
     world : World
         The coordinates of the points that come and go.
+    report : RegistrationReport or None
+        How it was found, where `register` made it. It is not kept by what is made of the transform.
     """
 
     world: World
+    report: RegistrationReport | None = None
 
     @abstractmethod
     def __call__(self, points: ArrayLike) -> Floats:
@@ -118,6 +124,47 @@ class Transform(ABC):
             Its axes may be in another order, frame or unit, and may be more than the transform's:
             further axes are left as they are.
         """
+
+    @staticmethod
+    def read(path: str | os.PathLike[str]) -> Transform:
+        """Read a transform from a file of ITK's: ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``.
+
+        Returns
+        -------
+        Transform
+            In the world x, y, z, LPS, mm, in which such files are written.
+
+        Raises
+        ------
+        FormatError
+            If the file does not hold a transform that is known.
+        """
+        from spatial_duck.io.transform_files import read_transform
+
+        return read_transform(path)
+
+    def write(
+        self, path: str | os.PathLike[str], *, frame: str | None = None, overwrite: bool = False
+    ) -> None:
+        """Write the transform as a file of ITK's; composites are flattened.
+
+        Parameters
+        ----------
+        path : path
+            The target, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``.
+        frame : str, optional
+            What the frame is where the transform does not say.
+        overwrite : bool, optional
+            Replace a file that is there.
+
+        Raises
+        ------
+        FrameError, GeometryLossError
+            If ITK cannot hold it.
+        """
+        from spatial_duck.io.transform_files import write_transform
+
+        write_transform(path, self, frame=frame, overwrite=overwrite)
 
 
 class Affine(Transform):

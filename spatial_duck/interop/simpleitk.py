@@ -1,4 +1,4 @@
-"""SimpleITK images, to and from.
+"""SimpleITK images, to and from; transforms go on to `simpleitk_transforms`.
 
 SimpleITK's API is in x, y, z order, its NumPy views in z, y, x; positions are LPS in mm. Vector
 images have the plain axis ``c`` last; the fourth axis is time ``t``.
@@ -14,6 +14,7 @@ from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError, missing_extra
 from spatial_duck.geometry import Geometry
 from spatial_duck.io.layout import Rules, checked_dtype, fitted
+from spatial_duck.transforms import Transform
 from spatial_duck.world import World
 
 __all__ = ["from_simpleitk", "to_simpleitk"]
@@ -44,17 +45,17 @@ class _Buffer:
         self.__array_interface__ = self.view.__array_interface__
 
 
-def from_simpleitk(image: Any) -> SpatialArray:
-    """Return a SimpleITK image as a `SpatialArray`, without copying.
+def from_simpleitk(image: Any) -> Any:
+    """Return a SimpleITK image as a `SpatialArray`, without copying, or a transform as ours.
 
     Parameters
     ----------
-    image : SimpleITK.Image
-        Of 2 to 4 dimensions.
+    image : SimpleITK.Image or SimpleITK.Transform
+        An image of 2 to 4 dimensions.
 
     Returns
     -------
-    SpatialArray
+    SpatialArray or Transform
         Dims ``(t, z, y, x, c)`` as there are; frame LPS, unit mm. Its data are read-only and share
         the image's memory; SimpleITK copies them before it writes to the image. Metadata are in
         ``attrs["simpleitk"]``.
@@ -64,6 +65,10 @@ def from_simpleitk(image: Any) -> SpatialArray:
     FormatError
         If it has more dimensions.
     """
+    if isinstance(image, _simpleitk().Transform):
+        from spatial_duck.interop import simpleitk_transforms
+
+        return simpleitk_transforms.from_simpleitk(image)
     n = image.GetDimension()
     if n > 4:
         raise FormatError(f"a SimpleITK image of {n} dimensions has axes without names; extract 4")
@@ -84,12 +89,13 @@ def from_simpleitk(image: Any) -> SpatialArray:
     return SpatialArray(data, geometry, attrs={"simpleitk": meta} if meta else {})
 
 
-def to_simpleitk(image: SpatialArray, *, frame: str | None = None) -> Any:
-    """Return an image as a SimpleITK image; SimpleITK copies the data.
+def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -> Any:
+    """Return an image as a SimpleITK image, or a transform as a SimpleITK transform.
 
     Parameters
     ----------
-    image : SpatialArray
+    image : SpatialArray or Transform
+        SimpleITK copies the data of an image.
         With 2 or 3 space axes, a time axis and one plain axis at most. A slice that lives in 3-D
         becomes a volume of one slice. bool becomes uint8 and float16 float32, which change no
         value.
@@ -98,7 +104,7 @@ def to_simpleitk(image: SpatialArray, *, frame: str | None = None) -> Any:
 
     Returns
     -------
-    SimpleITK.Image
+    SimpleITK.Image or SimpleITK.Transform
         A vector image where there is a plain axis.
 
     Raises
@@ -106,6 +112,10 @@ def to_simpleitk(image: SpatialArray, *, frame: str | None = None) -> Any:
     GeometryLossError, FrameError
         If SimpleITK cannot hold the geometry.
     """
+    if isinstance(image, Transform):
+        from spatial_duck.interop import simpleitk_transforms
+
+        return simpleitk_transforms.to_simpleitk(image, frame=frame)
     sitk = _simpleitk()
     data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.dims else 2)
     if 0 in g.shape:

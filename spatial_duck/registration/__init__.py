@@ -1,0 +1,13 @@
+"""Registration: `register` finds the transform that brings one image onto another.
+
+``front`` checks what the user gives, brings a coarse level of both images into memory, and judges
+the answer; an engine optimises. To add an engine, write a module with ``run(job) -> Outcome``
+(`spatial_duck.registration.job`) and add its row to `ENGINES`.
+"""
+
+from __future__ import annotations
+
+from spatial_duck.registration.front import ENGINES, METRICS, MODELS, register
+from spatial_duck.registration.job import LevelReport, RegistrationReport
+
+__all__ = ["ENGINES", "METRICS", "MODELS", "LevelReport", "RegistrationReport", "register"]
