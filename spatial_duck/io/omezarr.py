@@ -281,12 +281,10 @@ def _opened(place: Path, version: str) -> Any:
     from spatial_duck.io.stores import TimelessStore
 
     store = LocalStore(place)
-    return zarr.open_array(
-        TimelessStore(store) if version == "0.4" else store,
-        mode="r+",
-        # What is missing is then known to be missing.
-        config={"write_empty_chunks": True},
-    )
+    # What is missing is then known to be missing. Older versions of zarr do not take the setting
+    # as an argument; the array keeps the one that it was opened with.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(TimelessStore(store) if version == "0.4" else store, mode="r+")
 
 
 def _finished(
