@@ -2,7 +2,7 @@
 
 Each contender runs in a process of its own: it opens the source (chunks of 128, zstd) as its users
 would, and writes four levels of factor 2 in chunks of 128. Its time is that of the call, without
-imports; its memory the highest resident size over that before the call. How far its levels lie from
+imports, on the clock and on the CPUs, which other work on the machine disturbs less; its memory the highest resident size over that before the call. How far its levels lie from
 where its metadata say is measured on a ramp of odd size, in voxels of the finest level: the largest
 difference between a level's values and the ramp at its own places, without and with the outermost
 voxels.
@@ -134,10 +134,10 @@ def _resident(field: str) -> int:
 def run_one(name: str, source: str, target: str) -> dict[str, float]:
     call = CONTENDERS[name][1](source, target)
     idle = _resident("VmRSS")
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     call()
-    seconds = time.perf_counter() - begin
-    return {"seconds": seconds, "peak": _resident("VmHWM") - idle}
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    return {"seconds": seconds, "cpu": cpu, "peak": _resident("VmHWM") - idle}
 
 
 def _levels(target: Path) -> list[tuple[Any, Any, Any]]:
@@ -226,6 +226,7 @@ def main() -> None:
 
     pythons = dict(item.split("=", 1) for item in given.python)
     times: dict[str, list[float]] = {}
+    cpus: dict[str, list[float]] = {}
     rest: dict[str, tuple[float, float, tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -238,6 +239,7 @@ def main() -> None:
                 if found is None:
                     continue
                 times.setdefault(name, []).append(found["seconds"])
+                cpus.setdefault(name, []).append(found["cpu"])
                 size = _size(target)
                 shutil.rmtree(target)
                 if n == 0:
@@ -247,14 +249,15 @@ def main() -> None:
                         _child(python, name, folder / axis, ramps / axis)
                     rest[name] = (found["peak"], size, geometric_error(ramps))
                     shutil.rmtree(ramps)
-    first = min(times["spatial_duck, mean"])
+    first, first_cpu = min(times["spatial_duck, mean"]), min(cpus["spatial_duck, mean"])
     rows = [
-        [name, f"{min(t):.1f}", f"{min(t) / first:.1f}", f"{rest[name][0] / 1e6:.0f}",
+        [name, f"{min(t):.1f}", f"{min(t) / first:.1f}", f"{min(cpus[name]):.1f}",
+         f"{min(cpus[name]) / first_cpu:.1f}", f"{rest[name][0] / 1e6:.0f}",
          f"{rest[name][1] / 1e6:.0f}", f"{rest[name][2][0]:.2g}", f"{rest[name][2][1]:.2g}"]
         for name, t in times.items()
     ]  # fmt: skip
     shape = "×".join(map(str, given.shape))
-    header = ["", "s", "ratio", "peak MB", "disk MB", "off, inner", "off, all"]
+    header = ["", "s", "ratio", "CPU s", "ratio", "peak MB", "disk MB", "off, inner", "off, all"]
     print(render(f"Pyramid of {shape} uint16, Zarr to OME-Zarr", header, rows))
     packages = [importlib.import_module(module).__name__ for module in ("numpy", "zarr", "dask")]
     print(environment([*packages, "ngff-zarr", "ome-zarr"]))

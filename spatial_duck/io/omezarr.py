@@ -373,13 +373,14 @@ class _Layout:
                 **common,
             )
             return
-        from zarr.codecs import Crc32cCodec, ZstdCodec
+        from zarr.codecs import BloscCodec, Crc32cCodec
 
         zarr.create_array(
             str(place),
             zarr_format=3,
             shards=self.shards,
-            compressors=(ZstdCodec(level=3), Crc32cCodec()),
+            # On images and labels alike several times as fast as zstd, and no larger on images.
+            compressors=(BloscCodec(cname="lz4", shuffle="bitshuffle"), Crc32cCodec()),
             dimension_names=list(ngff.axis_names(self.geometry)),
             **common,
         )
