@@ -19,6 +19,7 @@ from spatial_duck.interop.xarray import from_xarray
 from spatial_duck.interop.xarray import to_xarray as _to_xarray
 from spatial_duck.io.layout import Rules, column_kinds, fitted
 from spatial_duck.io.ngff import what_is_lost
+from spatial_duck.io.upright import upright
 from spatial_duck.multiscale import Pyramid
 
 if TYPE_CHECKING:
@@ -61,18 +62,10 @@ def aligned(image: SpatialArray, name: str, oblique: str, options: tuple[str, ..
     SpatialArray
         Dims slowest first.
     """
-    if oblique not in ("refuse", *options):
-        raise ValueError(f"oblique must be one of {('refuse', *options)}, got {oblique!r}")
     rules = Rules(name, (), plain="keep", max_plain=1, plain_names=None, unspecified=True,
                   named=True)  # fmt: skip
     data, g = fitted(image, rules)
-    lost = what_is_lost(g)
-    if lost and oblique == "refuse":
-        raise GeometryLossError(
-            f"{name} holds a start and a spacing along axes of their own names, and would lose "
-            f"{lost}. Bring the image onto such a grid with reorient(...) or resample(...), or "
-            f"accept the loss with oblique={options[0]!r}"
-        )
+    upright(g, name, oblique, options)
     names = [n or "c" for n in g.dims]
     plain = [i for i, kind in enumerate(column_kinds(g)) if kind == "plain"]
     for i in plain:

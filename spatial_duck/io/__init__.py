@@ -18,6 +18,12 @@ nrrd        .nrrd .nhdr              t, z, y, x                  raw mapped; oth
 metaimage   .mha .mhd                t, z, y, x, c (as ITK)      raw mapped; compressed in memory
 ome-zarr    .ome.zarr .zarr          t, c, z, y, x               a lazy view of the Zarr array
 dicom       .dcm, a folder           t or c, z, y, x, c          in memory; lazy=True by slice
+tiff        .tif .tiff               t, c, z, y, x               mapped, or a lazy view of tiles
+minc        .mnc (read)              the file's, as z, y, x      in memory
+hdf5        .h5 .hdf5                any                         contiguous mapped; lazy=True
+npy         .npy with .npy.json      any                         mapped
+vti         .vti                     z, y, x, c                  raw mapped; others in memory
+picture     .png (others read)       y, x, c                     in memory
 ==========  =======================  ==========================  ================================
 """
 
@@ -95,12 +101,46 @@ def _is_dicom(path: Path, head: bytes) -> bool:
     return looks_like_dicom(path, head)
 
 
+def _is_tiff(_: Path, head: bytes) -> bool:
+    return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _is_minc(path: Path, head: bytes) -> bool:
+    from spatial_duck.io.minc import looks_like_minc
+
+    return looks_like_minc(path, head)
+
+
+def _is_hdf5(_: Path, head: bytes) -> bool:
+    return head.startswith(b"\x89HDF\r\n\x1a\n")
+
+
+def _is_npy(_: Path, head: bytes) -> bool:
+    return head.startswith(b"\x93NUMPY")
+
+
+def _is_vti(_: Path, head: bytes) -> bool:
+    return b"<VTKFile" in head and b"ImageData" in head
+
+
+def _is_picture(_: Path, head: bytes) -> bool:
+    from spatial_duck.io.pictures import looks_like_picture
+
+    return looks_like_picture(head)
+
+
 FORMATS: tuple[Format, ...] = (
     Format("nifti", (".nii", ".nii.gz"), "spatial_duck.io.nifti", _is_nifti),
     Format("nrrd", (".nrrd", ".nhdr"), "spatial_duck.io.nrrd", _is_nrrd),
     Format("metaimage", (".mha", ".mhd"), "spatial_duck.io.metaimage", _is_metaimage),
     Format("ome-zarr", (".ome.zarr", ".zarr"), "spatial_duck.io.omezarr", _is_zarr),
     Format("dicom", (".dcm",), "spatial_duck.io.dicom", _is_dicom),
+    Format("tiff", (".tif", ".tiff"), "spatial_duck.io.tiff", _is_tiff),
+    Format("minc", (".mnc",), "spatial_duck.io.minc", _is_minc),
+    Format("hdf5", (".h5", ".hdf5"), "spatial_duck.io.hdf5", _is_hdf5),
+    Format("npy", (".npy",), "spatial_duck.io.npy", _is_npy),
+    Format("vti", (".vti",), "spatial_duck.io.vti", _is_vti),
+    Format("picture", (".png",), "spatial_duck.io.pictures", _is_picture),
 )
 
 _BY_NAME = {row.name: row for row in FORMATS}
@@ -199,9 +239,10 @@ def _opened(
 ) -> Source:
     row = _row_to_read(path, format)
     if level is not None:
-        if row.name != "ome-zarr" and level != 0:
+        leveled = row.name in ("ome-zarr", "tiff")
+        if not leveled and level != 0:
             raise FormatError(f"{path}: {row.name} has one level only, level={level} was asked for")
-        if row.name == "ome-zarr":
+        if leveled:
             options["level"] = level
     source: Source = import_module(row.module).open_source(path, **options)
     return source
@@ -233,7 +274,8 @@ def read(
         default lazy where that costs nothing (raw files are mapped, Zarr is viewed).
     **options
         The format's own, documented at its module: ``form`` and ``scaled`` (nifti), ``multiscale``
-        (ome-zarr), ``data_anywhere`` (nrrd, metaimage).
+        (ome-zarr), ``data_anywhere`` (nrrd, metaimage), ``series``, ``where``, ``irregular``, …
+        (dicom), ``series`` (tiff), ``dataset`` (hdf5), ``name`` (vti).
 
     Returns
     -------

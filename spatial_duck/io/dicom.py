@@ -536,7 +536,7 @@ def _without_syntax(dataset: Any) -> NDArray[Any]:
 
 
 def _plane(frame: Frame, dtype: np.dtype[Any], scaled: bool) -> NDArray[Any]:
-    indices = None if frame.index is None else [frame.index]
+    indices = None if frame.number is None else [frame.number]
     return _finished(_pixels(frame.path, indices)[0], frame, dtype, scaled)
 
 
@@ -580,13 +580,13 @@ def _loader(
             files.setdefault(item.frame.path, []).append(k)
         for path, numbers in files.items():
             frames = [slices[k].frame for k in numbers]
-            if any(f.index is None for f in frames) or any(slices[k].other for k in numbers):
+            if any(f.number is None for f in frames) or any(slices[k].other for k in numbers):
                 for k in numbers:
                     flat[k] = _slice(slices[k], dtype, scaled)
                 continue
             # One pass through a file of many frames.
-            order = sorted(range(len(numbers)), key=lambda i: frames[i].index or 0)
-            planes = _pixels(path, [frames[i].index or 0 for i in order])
+            order = sorted(range(len(numbers)), key=lambda i: frames[i].number or 0)
+            planes = _pixels(path, [frames[i].number or 0 for i in order])
             for i, plane in zip(order, planes, strict=True):
                 flat[numbers[i]] = _finished(plane, frames[i], dtype, scaled)
         return out

@@ -62,7 +62,7 @@ class Frame(NamedTuple):
     ----------
     path : Path
         The file.
-    index : int or None
+    number : int or None
         Number of the frame in a multi-frame file, from 0.
     shape : tuple of int
         Rows, columns, and samples where there are several.
@@ -77,7 +77,7 @@ class Frame(NamedTuple):
     """
 
     path: Path
-    index: int | None
+    number: int | None
     shape: tuple[int, ...]
     position: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
@@ -90,7 +90,7 @@ class Frame(NamedTuple):
     @property
     def name(self) -> str:
         """What messages call it."""
-        return self.path.name + ("" if self.index is None else f" (frame {self.index + 1})")
+        return self.path.name + ("" if self.number is None else f" (frame {self.number + 1})")
 
 
 class Slice(NamedTuple):
@@ -260,9 +260,9 @@ def _piles(
         return None, (), groups
     if all(len(g) == count for g in groups):
         for key in KEYS:
-            wanted = None
+            wanted: set[Any] | None = None
             for group in groups:
-                found = [frames[i].keys.get(key) for i in group]
+                found: list[Any] = [frames[i].keys.get(key) for i in group]
                 values = set(found)
                 if None in values or len(values) != count or values != (wanted or values):
                     break
@@ -301,8 +301,8 @@ def _line(
     numbers = np.arange(n)
     if irregular == "refuse" or step is None:
         for origin, vector in _fits(places):
-            off = np.linalg.norm(origin + numbers[:, None] * vector - places, axis=1)
-            if off.max() <= tolerance:
+            off = _lengths(origin + numbers[:, None] * vector - places)
+            if float(np.max(off)) <= tolerance:
                 return origin, vector, numbers.astype(np.float64)
     if irregular == "refuse":
         raise FormatError(_reason(where, frames, places, normal, tolerance))
@@ -311,8 +311,8 @@ def _line(
     chord = places[-1] - places[0]
     length = float(np.linalg.norm(chord))
     along = (places - places[0]) @ chord / length
-    off = np.linalg.norm(places[0] + along[:, None] * (chord / length) - places, axis=1)
-    if off.max() > tolerance:
+    off = _lengths(places[0] + along[:, None] * (chord / length) - places)
+    if float(np.max(off)) > tolerance:
         worst = int(np.argmax(off))
         raise FormatError(
             f"{where}: the slices do not lie on one line: {frames[worst].name} is "
@@ -324,6 +324,11 @@ def _line(
         raise ValueError(f"step must be positive, got {step!r}")
     targets = np.arange(int(np.floor(length / size + 1e-6)) + 1) * size
     return places[0], chord / length * size, np.interp(targets, along, numbers)
+
+
+def _lengths(vectors: Floats) -> Floats:
+    out: Floats = np.sqrt((vectors**2).sum(axis=1))
+    return out
 
 
 def _fits(places: Floats) -> list[tuple[Floats, Floats]]:
@@ -342,9 +347,9 @@ def _reason(
 ) -> str:
     """Say why slices lie on no grid."""
     steps = np.diff(places, axis=0)
-    gaps = steps @ normal
+    gaps: Floats = np.asarray(steps @ normal)
     usual = float(np.median(gaps))
-    smallest = float(gaps.min())
+    smallest = float(np.min(gaps))
     times = gaps / smallest
     whole = np.round(times)
     end = (
@@ -373,7 +378,7 @@ def _reason(
             f"{', …' if len(uneven) > _NAMES else ''}{end}"
         )
     aside = steps - gaps[:, None] * normal
-    off = np.linalg.norm(aside - np.median(aside, axis=0), axis=1)
+    off = _lengths(aside - np.median(aside, axis=0))
     worst = int(np.argmax(off))
     return (
         f"{where}: slices are shifted unevenly: {frames[worst + 1].name} is {off[worst]:.4g} mm "
