@@ -90,7 +90,7 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
                 warnings.simplefilter("ignore")
                 import ants
         except ImportError:
-            raise missing_extra("antspyx", "interop", "Converting ANTsPy images") from None
+            raise missing_extra("antspyx", "ants", "Converting ANTsPy images") from None
     ants = sys.modules["ants"]
     fit = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.dims else 2)
     if 0 in fit.geometry.shape:

@@ -74,7 +74,7 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     try:
         import highdicom
     except ImportError:
-        raise missing_extra("highdicom", "interop", "Converting highdicom's Volume") from None
+        raise missing_extra("highdicom", "libraries", "Converting highdicom's Volume") from None
     data, g = fitted(image, _RULES, frame=frame, minimum=3)
     if 0 in g.shape:
         raise FormatError(f"highdicom cannot hold an image without voxels, got shape {g.shape}")

@@ -36,7 +36,7 @@ def _itk() -> Any:
     try:
         import itk
     except ImportError:
-        raise missing_extra("itk", "interop", "Converting ITK images") from None
+        raise missing_extra("itk", "libraries", "Converting ITK images") from None
     return itk
 
 

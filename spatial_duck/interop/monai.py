@@ -106,7 +106,7 @@ def to_monai(image: SpatialArray, *, frame: str | None = None) -> Any:
     try:
         from monai.data import MetaTensor
     except ImportError:
-        raise missing_extra("monai", "interop", "Converting MONAI's MetaTensor") from None
+        raise missing_extra("monai", "torch", "Converting MONAI's MetaTensor") from None
     import torch
 
     data, g = in_order(fitted(image, _RULES, frame=frame, minimum=3), "ptxyz")

@@ -98,7 +98,7 @@ def to_ngff_image(
         import dask.array
         import ngff_zarr
     except ImportError:
-        raise missing_extra("ngff-zarr", "interop", "Converting ngff-zarr's images") from None
+        raise missing_extra("ngff-zarr", "libraries", "Converting ngff-zarr's images") from None
     fit = aligned(image, "ngff-zarr", oblique, ("drop",))
     g = fit.geometry
     scale, start = scale_and_translation(g)

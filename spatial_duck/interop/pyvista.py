@@ -31,7 +31,7 @@ def _pyvista() -> Any:
     try:
         import pyvista
     except ImportError:
-        raise missing_extra("pyvista", "interop", "Converting VTK's image data") from None
+        raise missing_extra("pyvista", "libraries", "Converting VTK's image data") from None
     return pyvista
 
 

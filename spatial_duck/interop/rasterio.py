@@ -128,7 +128,7 @@ def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
     try:
         from rasterio import Affine
     except ImportError:
-        raise missing_extra("rasterio", "interop", "Converting rasters") from None
+        raise missing_extra("rasterio", "libraries", "Converting rasters") from None
     data, g = _flat(image)
     array = data if g.ndim == 3 else data[None]
     profile: dict[str, Any] = {
@@ -217,7 +217,7 @@ def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
         import xarray
         from rasterio import Affine
     except ImportError:
-        raise missing_extra("rioxarray", "interop", "Converting rasters") from None
+        raise missing_extra("rioxarray", "libraries", "Converting rasters") from None
     data, g = _flat(image)
     transform = _corner_transform(g)
     if not (transform[0] or transform[4]):

@@ -116,7 +116,7 @@ def to_spatial_image(
     try:
         import spatial_image
     except ImportError:
-        raise missing_extra("spatial-image", "interop", "Converting spatial-image") from None
+        raise missing_extra("spatial-image", "libraries", "Converting spatial-image") from None
     fit = aligned(image, "spatial-image", oblique, ("keep",))
     g = fit.geometry
     if 0 in g.shape:

@@ -99,7 +99,7 @@ def to_torchio(
                 warnings.simplefilter("ignore")
                 import torchio
         except ImportError:
-            raise missing_extra("torchio", "interop", "Converting torchio images") from None
+            raise missing_extra("torchio", "torch", "Converting torchio images") from None
     torchio = sys.modules["torchio"]
     if kind not in ("scalar", "label"):
         raise ValueError(f"kind must be 'scalar' or 'label', got {kind!r}")
