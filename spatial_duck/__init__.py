@@ -32,7 +32,6 @@ from spatial_duck.errors import (
     GeometryError,
     GeometryLossError,
     GeometryMismatchError,
-    RegistrationError,
     SpatialDuckError,
     TooLargeError,
     UnsafeInputError,
@@ -86,17 +85,18 @@ if TYPE_CHECKING:
     from spatial_duck.io import read, write
     from spatial_duck.multiscale import Pyramid, pyramid
     from spatial_duck.networks import Conformed, conform, restore
-    from spatial_duck.registration import register
     from spatial_duck.resampling import resample
     from spatial_duck.spatial import crop, pad_to, reorient, sample
-    from spatial_duck.transforms import Affine, Transform
+    from spatial_duck.transforms import Affine, Composite, DisplacementField, Transform
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Affine",
     "BlockError",
+    "Composite",
     "Conformed",
+    "DisplacementField",
     "FormatError",
     "FrameError",
     "Geometry",
@@ -104,7 +104,6 @@ __all__ = [
     "GeometryLossError",
     "GeometryMismatchError",
     "Pyramid",
-    "RegistrationError",
     "SpatialArray",
     "SpatialDuckError",
     "SpatialImage",
@@ -145,7 +144,6 @@ __all__ = [
     "random_affine",
     "read",
     "reduce_blocks",
-    "register",
     "reorient",
     "resample",
     "restore",
@@ -180,7 +178,6 @@ _LAZY = {
     "interface": "interface",
     "ndimage": "ndimage",
     "measure": "measure",
-    "register": "registration",
     "resample": "resampling",
     "reorient": "spatial",
     "crop": "spatial",
@@ -197,6 +194,8 @@ _LAZY = {
     "augment": "augmentation",
     "random_affine": "augmentation",
     "Affine": "transforms",
+    "Composite": "transforms",
+    "DisplacementField": "transforms",
     "Transform": "transforms",
     "read": "io",
     "write": "io",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "Command", "main"]
 
-_INTERPOLATIONS = ("nearest", "linear")
+_INTERPOLATIONS = ("nearest", "linear", "cubic", "quintic", "lanczos", "label")
 
 
 class Command(NamedTuple):
@@ -114,25 +114,6 @@ def _resample(args: argparse.Namespace) -> None:
         if args.spacing is not None:
             image = _moved(args, image, spacing=_spacing(args.spacing, image.geometry))
     _write(args, image)
-
-
-def _register(args: argparse.Namespace) -> None:
-    from spatial_duck.interop.simpleitk_transforms import to_simpleitk
-
-    fixed, moving = sd.read(args.fixed), sd.read(args.moving)
-    transform = sd.register(
-        fixed, moving, args.model, metric=args.metric, at=args.at, initial=args.initial,
-        seed=args.seed, progress=sys.stderr.isatty(),
-    )  # fmt: skip
-    to_simpleitk(transform, frame=args.frame)  # before anything is written
-    transform.write(args.out, frame=args.frame, overwrite=args.overwrite)
-    print(transform.report)
-    print(f"wrote {args.out}")
-    if args.apply is not None:
-        moved = sd.resample(moving, fixed, transform=transform, fill=args.fill)
-        args.output, args.keep_oblique = args.apply, False
-        _write(args, moved)
-        print(f"wrote {args.apply}")
 
 
 def _moved(args: argparse.Namespace, image: Any, **target: Any) -> Any:
@@ -343,47 +324,6 @@ COMMANDS = (
             "spatial-duck resample brain.nii.gz thick.nrrd --spacing z=5 --orientation RAS",
             "spatial-duck resample oblique.nii.gz out.nii.gz --spacing 1 --align",
             "spatial-duck resample labels.nrrd out.nrrd --like brain.nrrd --interpolation nearest",
-        ),
-    ),
-    Command(
-        "register",
-        "find the transform that brings one image onto another",
-        (
-            _argument("fixed", metavar="FIXED", help="image that stays"),
-            _argument("moving", metavar="MOVING", help="image that is brought onto it"),
-            _argument(
-                "--out", metavar="FILE", required=True, help="ITK transform, .h5 or .tfm"
-            ),
-            _argument("--apply", metavar="FILE", help="write MOVING on the grid of FIXED here"),
-            _argument(
-                "--model",
-                choices=("translation", "rigid", "similarity", "affine", "bspline"),
-                default="rigid",
-                help="default: rigid",
-            ),
-            _argument(
-                "--metric",
-                choices=("mattes", "mean_squares", "correlation"),
-                default="mattes",
-                help="default: mattes, mutual information",
-            ),
-            _argument("--at", type=float, metavar="S", help="spacing of the finest level used"),
-            _argument(
-                "--initial",
-                choices=("geometry", "moments", "world"),
-                default="geometry",
-                help="where to start: centres on each other (default), centres of mass, or where "
-                "the images lie",
-            ),
-            _argument("--seed", type=int, default=0, help="of the voxels sampled; default 0"),
-            _argument("--fill", type=float, default=0.0, help="value outside; default 0"),
-            _argument("--overwrite", action="store_true", help="replace files that are there"),
-            _argument("--frame", metavar="CODE", help="frame of images that do not say"),
-        ),
-        _register,
-        (
-            "spatial-duck register mr.nii.gz ct.nii.gz --out ct_to_mr.h5 --apply moved.nii.gz",
-            "spatial-duck register a.nrrd b.nrrd --out ab.tfm --model affine --at 4",
         ),
     ),
     Command(

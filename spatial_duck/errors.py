@@ -12,7 +12,6 @@ __all__ = [
     "GeometryError",
     "GeometryLossError",
     "GeometryMismatchError",
-    "RegistrationError",
     "SpatialDuckError",
     "TooLargeError",
     "UnsafeInputError",
@@ -68,10 +67,6 @@ class BlockError(SpatialDuckError, RuntimeError):
     number: tuple[int, ...] = ()
     window: tuple[tuple[int, int], ...] = ()
     bounds: list[list[float]] | None = None
-
-
-class RegistrationError(SpatialDuckError, RuntimeError):
-    """Two images cannot be brought onto each other; the message says what was tried."""
 
 
 def missing_extra(package: str, extra: str, what: str) -> ImportError:

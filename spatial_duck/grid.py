@@ -267,7 +267,9 @@ class Grid:
         shape[walked.place : walked.place] = walked.block
         axes[walked.place : walked.place] = new_axes
         result = self._with(tuple(shape), unique_names(axes), origin)
-        gone = [old.lost for a, old in taken.items() if a in walked.even and not any(walked.steps[a])]
+        gone = [
+            old.lost for a, old in taken.items() if a in walked.even and not any(walked.steps[a])
+        ]
         lost = next((function for function in gone if function), None)
         return result if lost is None else result._astray(lost)
 

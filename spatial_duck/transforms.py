@@ -8,7 +8,10 @@ it meets an LPS image.
 
 from __future__ import annotations
 
+import itertools
+import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,11 +26,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from spatial_duck.registration.job import RegistrationReport
+    from spatial_duck.array import SpatialArray
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Affine", "Transform", "sub_world", "world_change"]
+__all__ = [
+    "Affine",
+    "Composite",
+    "DisplacementField",
+    "Transform",
+    "sub_world",
+    "world_change",
+]
 
 #: A matrix with a larger condition number has no inverse that one could use.
 _MAX_CONDITION = 1e12
@@ -89,12 +99,9 @@ class Transform(ABC):
     ----------
     world : World
         The coordinates of the points that come and go.
-    report : RegistrationReport or None
-        How it was found, where `register` made it. It is not kept by what is made of the transform.
     """
 
     world: World
-    report: RegistrationReport | None = None
 
     @abstractmethod
     def __call__(self, points: ArrayLike) -> Floats:
@@ -166,6 +173,34 @@ class Transform(ABC):
 
         write_transform(path, self, frame=frame, overwrite=overwrite)
 
+    @property
+    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+        """The simple maps that points go through, the first one first."""
+        raise TypeError(
+            f"transform must be an Affine, a DisplacementField or a Composite of these, got "
+            f"{type(self).__name__}"
+        )
+
+
+def _points_in(points: ArrayLike, world: World) -> Floats:
+    """Return points as numbers, one entry for each axis of a world in the last dimension."""
+    values = np.asarray(points, dtype=np.float64)
+    if values.ndim == 0 or values.shape[-1] != len(world.axes):
+        raise GeometryError(
+            f"points must have one entry for each of the world axes {world.axes!r} in "
+            f"their last dimension, got shape {values.shape}"
+        )
+    return values
+
+
+def _check_axes(axes: Sequence[str], world: World) -> None:
+    missing = [name for name in axes if name not in world.axes]
+    if missing:
+        raise GeometryError(
+            f"world: the transform moves points along {tuple(axes)!r}, and the world "
+            f"{world.axes!r} lacks {missing!r}"
+        )
+
 
 class Affine(Transform):
     """An affine map.
@@ -222,6 +257,11 @@ class Affine(Transform):
         self._matrix = values
 
     @property
+    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+        """The map itself."""
+        return (self,)
+
+    @property
     def matrix(self) -> Floats:
         """The homogeneous matrix, read-only, shape (n_world + 1, n_world + 1)."""
         return self._matrix
@@ -234,13 +274,8 @@ class Affine(Transform):
 
     def __call__(self, points: ArrayLike) -> Floats:
         """Map points, shape (..., n_world)."""
-        values = np.asarray(points, dtype=np.float64)
+        values = _points_in(points, self.world)
         n = len(self.world.axes)
-        if values.ndim == 0 or values.shape[-1] != n:
-            raise GeometryError(
-                f"points must have one entry for each of the world axes {self.world.axes!r} in "
-                f"their last dimension, got shape {values.shape}"
-            )
         mapped: Floats = values @ self._matrix[:n, :n].T + self._matrix[:n, n]
         return mapped
 
@@ -252,12 +287,7 @@ class Affine(Transform):
 
     def to_world(self, world: World) -> Affine:
         """Return the same map for points in another world."""
-        missing = [name for name in self.world.axes if name not in world.axes]
-        if missing:
-            raise GeometryError(
-                f"world: the transform moves points along {self.world.axes!r}, and the world "
-                f"{world.axes!r} lacks {missing!r}"
-            )
+        _check_axes(self.world.axes, world)
         change = np.eye(len(self.world.axes) + 1)
         change[:-1, :-1] = world_change(self.world, sub_world(world, self.world.axes))
         inside = change @ self._matrix @ np.linalg.inv(change)
@@ -280,3 +310,252 @@ class Affine(Transform):
 
     def __repr__(self) -> str:
         return f"Affine({self._matrix.tolist()}, {self.world!r})"
+
+
+class DisplacementField(Transform):
+    """A map that adds to each point the vector that an image has there.
+
+    Between the voxels of the field vectors are linear; points further than half a voxel from its
+    outermost voxel centres stay where they are, as in ITK.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        With one plain axis, whose entries are the vectors' components: one for each axis of the
+        image's world, in that order, in its units. It must be as long as the world has axes, and
+        the image must have as many sampled axes. On a NumPy array, or a Dask or Zarr one, which is
+        read where and when vectors are needed.
+    bound : float or array_like of float, shape (n_world,), optional
+        No component is larger than this. It says how far around a block of the output voxels of
+        the input are needed; found from the vectors where these are in memory, and needed where
+        a lazy image is resampled by a lazy field.
+
+    Raises
+    ------
+    GeometryError
+        If the image is not such a one.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> vectors = sd.SpatialArray(np.full((1, 4), 2.0), dims=("c", "x"), spacing=0.5)
+    >>> DisplacementField(vectors)([[1.0], [9.0]])
+    array([[3.],
+           [9.]])
+    """
+
+    def __init__(self, image: SpatialArray, bound: ArrayLike | None = None) -> None:
+        geometry = image.geometry
+        world = geometry.world
+        n = len(world.axes)
+        plain = [a for a in range(geometry.ndim) if a not in geometry.sampled_axes]
+        if len(plain) != 1 or geometry.shape[plain[0]] != n or len(geometry.sampled_axes) != n:
+            raise GeometryError(
+                f"a displacement field over the world axes {world.axes!r} needs {n} sampled axes "
+                f"and one plain axis of length {n}, one vector component for each world axis; got "
+                f"{geometry!r}"
+            )
+        if image.dtype.kind not in "fiu":
+            raise TypeError(f"a displacement field must hold real numbers, got {image.dtype}")
+        self.image = image
+        self.world = world
+        self._axes = world.axes
+        self._component = plain[0]
+        steps = np.linalg.inv(geometry.direction * geometry.spacing)
+        self._index_map: tuple[Floats, Floats] = (steps, -steps @ geometry.origin)
+        self._vectors: Floats = np.eye(n)
+        self._bound = None if bound is None else np.broadcast_to(np.abs(bound), n).astype(float)
+        if self._bound is not None and not np.isfinite(self._bound).all():
+            raise GeometryError(f"bound must be finite, got {bound!r}")
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The world axes along which points are moved."""
+        return self._axes
+
+    @property
+    def index_map(self) -> tuple[Floats, Floats]:
+        """Matrix and offset from a point's coordinates along `axes` to an index of the field."""
+        return self._index_map
+
+    @property
+    def vectors(self) -> Floats:
+        """Matrix from the components in the image to those along `axes`."""
+        return self._vectors
+
+    @cached_property
+    def data(self) -> Any:
+        """The vectors, component first; lazy where the image is."""
+        data = self.image.data
+        order = [self._component, *[a for a in range(data.ndim) if a != self._component]]
+        moved = data.transpose(order)
+        if isinstance(moved, np.ndarray) and moved.dtype.kind != "f":
+            moved = moved.astype(np.float64)
+        return moved
+
+    @cached_property
+    def bound(self) -> tuple[Floats, Floats]:
+        """The lowest and the highest that each component in the image may be, 0 between them."""
+        if self._bound is not None:
+            return -self._bound, self._bound
+        if not isinstance(self.data, np.ndarray):
+            raise GeometryError(
+                "a displacement field that is not in memory needs bound=, the largest "
+                "displacement along each world axis, to say which voxels a block needs; or load "
+                "it with image.compute()"
+            )
+        axes = tuple(range(1, self.data.ndim))
+        least, most = self.data.min(axes, initial=0), self.data.max(axes, initial=0)
+        if not (np.isfinite(least).all() and np.isfinite(most).all()):
+            raise GeometryError("a displacement field must be finite")
+        return least.astype(np.float64), most.astype(np.float64)
+
+    def part(self, index: Floats) -> tuple[NDArray[Any], tuple[tuple[int, int], ...]]:
+        """Return the vectors around positions, and the box of voxels that these are.
+
+        Parameters
+        ----------
+        index : ndarray of float, shape (n_world, ...)
+            Positions in the field.
+        """
+        data = self.data
+        lengths = data.shape[1:]
+        if not hasattr(data, "to_dask") and not hasattr(data, "dask"):
+            return data, tuple([(0, n) for n in lengths])
+        box = []
+        for line, n in zip(index, lengths, strict=True):
+            low = math.floor(np.clip(line.min(initial=np.inf), 0, n - 1))
+            high = math.floor(np.clip(line.max(initial=-np.inf), 0, n - 1)) + 2
+            box.append((low, max(min(high, n), low + 1)))
+        found = data[(slice(None), *[slice(*bounds) for bounds in box])]
+        if hasattr(found, "dask"):  # already inside a task, or asked for here and now
+            found = found.compute(scheduler="synchronous")
+        values = np.asarray(found)
+        kind = values.dtype if values.dtype.kind == "f" else np.float64
+        return values.astype(kind, copy=False), tuple(box)
+
+    def __call__(self, points: ArrayLike) -> Floats:
+        """Map points, shape (..., n_world)."""
+        moved = _points_in(points, self.world).copy()
+        rows = [self.world.axes.index(name) for name in self._axes]
+        matrix, offset = self._index_map
+        index = np.moveaxis(moved[..., rows] @ matrix.T + offset, -1, 0)
+        data, box = self.part(index)
+        lengths = self.data.shape[1:]
+        inside = np.ones(index.shape[1:], dtype=bool)
+        total: Any = 0.0
+        low, fraction = [], []
+        for line, n, (first, _) in zip(index, lengths, box, strict=True):
+            inside &= (line >= -0.5) & (line < n - 0.5)
+            clamped = np.clip(line, 0, n - 1)
+            floor = np.floor(clamped)
+            fraction.append(clamped - floor)
+            low.append((floor.astype(np.intp), n, first))
+        for corner in itertools.product((0, 1), repeat=len(lengths)):
+            key = [np.minimum(at + c, n - 1) - first for (at, n, first), c in
+                   zip(low, corner, strict=True)]  # fmt: skip
+            key = [np.where(inside, k, 0) for k in key]
+            weight = np.prod([f if c else 1 - f for f, c in zip(fraction, corner, strict=True)], 0)
+            total = total + weight * data[(slice(None), *key)]
+        vectors = np.moveaxis(np.tensordot(self._vectors, total * inside, 1), 0, -1)
+        moved[..., rows] += vectors
+        return moved
+
+    @property
+    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+        """The map itself."""
+        return (self,)
+
+    def inverse(self) -> Transform:
+        """Raise: a field has no inverse in closed form."""
+        raise GeometryError(
+            "a displacement field has no inverse in closed form; make the field of the other "
+            "direction where this one was made"
+        )
+
+    def to_world(self, world: World) -> DisplacementField:
+        """Return the same map for points in another world."""
+        _check_axes(self._axes, world)
+        here = sub_world(self.world, self._axes)
+        change = world_change(here, sub_world(world, self._axes))
+        found = DisplacementField(self.image, self._bound)
+        found.world, found._axes = world, self._axes
+        matrix, offset = self._index_map
+        found._index_map = matrix @ np.linalg.inv(change), offset
+        found._vectors = change @ self._vectors
+        for name in ("bound", "data"):
+            if name in self.__dict__:
+                found.__dict__[name] = self.__dict__[name]
+        return found
+
+    def __dask_tokenize__(self) -> Any:
+        from dask.base import normalize_token
+
+        matrix, offset = self._index_map
+        bound = None if self._bound is None else self._bound.tolist()
+        return normalize_token(
+            (type(self), self.image, matrix.tolist(), offset.tolist(), self._vectors.tolist(),
+             self.world, bound)
+        )  # fmt: skip
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _field_again, (self.image, self._bound, self.world)
+
+    def __repr__(self) -> str:
+        return f"DisplacementField({self.image.geometry!r})"
+
+
+def _field_again(image: SpatialArray, bound: Any, world: World) -> DisplacementField:
+    field = DisplacementField(image, bound)
+    return field if field.world == world else field.to_world(world)
+
+
+class Composite(Transform):
+    """Several maps, one after the other.
+
+    Parameters
+    ----------
+    *transforms : Transform
+        Points go through the first one first: ``Composite(a, b)(p)`` is ``b(a(p))``. Their worlds
+        may differ in frame, unit and order of axes; the composite's is the one with most axes, the
+        first of these.
+
+    Examples
+    --------
+    >>> double = Affine([[2, 0], [0, 1]], ("x",))
+    >>> shift = Affine([[1, 5], [0, 1]], ("x",))
+    >>> Composite(double, shift)([[1.0]])
+    array([[7.]])
+    """
+
+    def __init__(self, *transforms: Transform) -> None:
+        if not transforms:
+            raise TypeError("Composite needs at least one transform")
+        for transform in transforms:
+            if not isinstance(transform, Transform):
+                raise TypeError(f"Composite takes transforms, got {type(transform).__name__}")
+        self.world = max([t.world for t in transforms], key=lambda world: len(world.axes))
+        self.transforms = tuple([t.to_world(self.world) for t in transforms])
+
+    @property
+    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+        """The simple maps that points go through, the first one first."""
+        return tuple([part for t in self.transforms for part in t.parts])
+
+    def __call__(self, points: ArrayLike) -> Floats:
+        """Map points, shape (..., n_world)."""
+        values = _points_in(points, self.world)
+        for transform in self.transforms:
+            values = transform(values)
+        return values
+
+    def inverse(self) -> Composite:
+        """Return the inverse map, where each of the maps has one in closed form."""
+        return Composite(*[t.inverse() for t in reversed(self.transforms)])
+
+    def to_world(self, world: World) -> Composite:
+        """Return the same map for points in another world."""
+        return Composite(*[t.to_world(world) for t in self.transforms])
+
+    def __repr__(self) -> str:
+        return f"Composite({', '.join([repr(t) for t in self.transforms])})"

@@ -251,7 +251,5 @@ def _units(
             raise GeometryError(f"unit: {unknown!r} are not among the world axes {axes!r}")
         return tuple(canonical_unit(units.get(name)) for name in axes)
     if not isinstance(units, Sequence) or len(units) != len(axes):
-        raise GeometryError(
-            f"unit: expected one unit for each world axis {axes!r}, got {units!r}"
-        )
+        raise GeometryError(f"unit: expected one unit for each world axis {axes!r}, got {units!r}")
     return tuple(canonical_unit(unit) for unit in units)

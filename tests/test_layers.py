@@ -34,7 +34,7 @@ LAYERS = (
         "intensity",
         "networks",
         "augmentation",
-        "registration",
+        "bspline",
         "ndimage",
         "measure",
     ),

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import spatial_duck as sd
+from spatial_duck.bspline import BSpline
 from spatial_duck.errors import FormatError, FrameError, GeometryError, GeometryLossError
-from spatial_duck.registration.bspline import BSpline
 from spatial_duck.transforms import Affine, Composite, DisplacementField, Transform
 from spatial_duck.world import World
 
@@ -222,7 +222,7 @@ REFUSED = [
     ("a.tfm", b"#Insight Transform File V1.0\n#Transform 0\nTransform: "
      b"DisplacementFieldTransform_double_3_3\nParameters: 0 0 0\nFixedParameters: 90000 90000 90000"
      b" 0 0 0 1 1 1 1 0 0 0 1 0 0 0 1\n", "90000"),
-]  # fmt: skip  # noqa: ISC004
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name, content, message", REFUSED)

@@ -79,9 +79,7 @@ _HERE = "spatial_duck.interop."
 
 LIBRARIES: tuple[Library, ...] = (
     Library("simpleitk", ("SimpleITK:Image",), _HERE + "simpleitk"),
-    Library(
-        "itk", ("itk:itkImageBase2", "itk:itkImageBase3", "itk:itkImageBase4"), _HERE + "itk"
-    ),
+    Library("itk", ("itk:itkImageBase2", "itk:itkImageBase3", "itk:itkImageBase4"), _HERE + "itk"),
     Library("nibabel", ("nibabel:SpatialImage",), _HERE + "nibabel"),
     Library("xarray", ("xarray:DataArray",), _HERE + "xarray"),
     Library("spatial_image", (), _HERE + "spatial_image"),
@@ -98,9 +96,7 @@ LIBRARIES: tuple[Library, ...] = (
     Library("rioxarray", (), _HERE + "rasterio"),
 )
 
-_FUNCTIONS = {
-    f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("from", "to")
-} | {
+_FUNCTIONS = {f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("from", "to")} | {
     "from_ngff_multiscales": _HERE + "ngff_zarr",
     "through_itk": _HERE + "itk",
     "to_pyradiomics": _HERE + "pyradiomics",

@@ -235,6 +235,4 @@ def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
     kept = {k: v for k, v in image.attrs.items() if k != "crs"}
     out = xarray.DataArray(data, coords, dims, name=name, attrs=kept)
     out = out.rio.write_transform(Affine(*transform), inplace=True)
-    return (
-        out.rio.write_crs(image.attrs["crs"], inplace=True) if "crs" in image.attrs else out
-    )
+    return out.rio.write_crs(image.attrs["crs"], inplace=True) if "crs" in image.attrs else out

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
-from spatial_duck.registration import itk
+from spatial_duck.interop import itk_transforms as itk
 from spatial_duck.world import SPACE_AXES, World
 
 if TYPE_CHECKING:

@@ -64,9 +64,7 @@ def from_torchio(image: Any) -> SpatialArray:
     tensor = image.data
     world = World(("x", "y", "z"), "mm", "RAS")
     affine = np.asarray(image.affine, np.float64)
-    geometry = Geometry.from_affine(
-        tuple(tensor.shape), affine, ("c", "x", "y", "z"), world=world
-    )
+    geometry = Geometry.from_affine(tuple(tensor.shape), affine, ("c", "x", "y", "z"), world=world)
     return SpatialArray(tensor, geometry)
 
 

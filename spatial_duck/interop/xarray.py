@@ -92,9 +92,7 @@ def to_xarray(image: SpatialArray, *, wrap: bool = True, name: str | None = None
             "frame": g.frame,
             "sampled": [dims[i] for i in g.sampled_axes],
         }
-    return _xarray().DataArray(
-        image if wrap else image.data, coords, dims, name=name, attrs=kept
-    )
+    return _xarray().DataArray(image if wrap else image.data, coords, dims, name=name, attrs=kept)
 
 
 def from_xarray(array: Any) -> SpatialArray:

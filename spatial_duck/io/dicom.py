@@ -440,9 +440,7 @@ def _stored(dataset: Any) -> np.dtype[Any]:
     return np.dtype(f"{'i' if dataset.get('PixelRepresentation') else 'u'}{max(bits // 8, 1)}")
 
 
-def _dtype(
-    place: Path, dataset: Any, slices: Sequence[Slice], scaled: bool
-) -> np.dtype[Any]:
+def _dtype(place: Path, dataset: Any, slices: Sequence[Slice], scaled: bool) -> np.dtype[Any]:
     try:
         stored = _stored(dataset)
     except FormatError as error:
@@ -495,9 +493,7 @@ def _common(members: Sequence[tuple[Path, Any]]) -> dict[str, Any]:
                     continue
                 plain = _plain(value)
                 found[element.keyword] = list(plain) if isinstance(plain, tuple) else plain
-        common = found if common is None else {
-            k: v for k, v in common.items() if found.get(k) == v
-        }
+        common = found if common is None else {k: v for k, v in common.items() if found.get(k) == v}
     return common or {}
 
 

@@ -117,8 +117,10 @@ def _check_digits(
     g: Geometry, spacing: Sequence[Any], cosines: Sequence[Any], places: Sequence[Any]
 ) -> None:
     written = np.array([[float(str(v)) for v in row] for row in places])
-    steps = np.diff(written, axis=0).mean(axis=0) if len(written) > 1 else (
-        g.direction[:, 0] * g.spacing[0]
+    steps = (
+        np.diff(written, axis=0).mean(axis=0)
+        if len(written) > 1
+        else (g.direction[:, 0] * g.spacing[0])
     )
     length = float(np.linalg.norm(steps))
     cosine = np.array([float(str(v)) for v in cosines]).reshape(2, 3)

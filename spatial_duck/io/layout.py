@@ -309,9 +309,11 @@ def fitted(
     g = _ordered(thickened(g, minimum))
     added = tuple(range(image.ndim, g.ndim))
     order = _order(g, image.ndim, plain, rules.plain)
-    data = np.expand_dims(image, added).transpose(order).data if (
-        added or order != tuple(range(g.ndim))
-    ) else image.data
+    data = (
+        np.expand_dims(image, added).transpose(order).data
+        if (added or order != tuple(range(g.ndim)))
+        else image.data
+    )
     return Fitted(data, g.transpose(order))
 
 
@@ -349,9 +351,7 @@ def _order(g: Geometry, given: int, plain: Sequence[int], where: str) -> tuple[i
     return tuple(sorted(range(g.ndim), key=rank))
 
 
-def check_precision(
-    geometry: Geometry, stored: Geometry, name: str, advice: str
-) -> None:
+def check_precision(geometry: Geometry, stored: Geometry, name: str, advice: str) -> None:
     """Refuse a header that moves voxels by more than the tolerance, for want of digits.
 
     Parameters

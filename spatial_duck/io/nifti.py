@@ -108,11 +108,13 @@ def _read_header(path: Path) -> tuple[Any, str | None]:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     try:
-        with (gzip.open(path) if packed else path.open("rb")) as file:
+        with gzip.open(path) if packed else path.open("rb") as file:
             head = file.read(12)
-            kind = nib.Nifti2Header if 540 in struct.unpack("<i", head[:4]) + struct.unpack(
-                ">i", head[:4]
-            ) else nib.Nifti1Header
+            kind = (
+                nib.Nifti2Header
+                if 540 in struct.unpack("<i", head[:4]) + struct.unpack(">i", head[:4])
+                else nib.Nifti1Header
+            )
             file.seek(0)
             header = kind.from_fileobj(file, check=True)
     except (MemoryError, RecursionError):
@@ -232,9 +234,7 @@ def _affine(header: Any, form: str | None, where: object) -> tuple[str | None, N
     return None, np.diag([*steps, 1.0])
 
 
-def _disagree(
-    a: NDArray[Any], b: NDArray[Any], shape: tuple[int, ...], tolerance: float
-) -> bool:
+def _disagree(a: NDArray[Any], b: NDArray[Any], shape: tuple[int, ...], tolerance: float) -> bool:
     """Tell whether two affines put a corner of the grid more than `tolerance` voxels apart."""
     sizes = [*shape[:3], 1, 1, 1][:3]
     corners = np.array(np.meshgrid(*[(0, max(n - 1, 0)) for n in sizes])).reshape(3, -1)
@@ -406,9 +406,11 @@ def write_image(
     dtype = np.dtype(header.get_data_dtype())
     packed = path.name.lower().endswith(".gz")
     with safety.published(path, overwrite=overwrite) as fresh, fresh.open("wb") as raw:
-        file: Any = gzip.GzipFile(
-            filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0
-        ) if packed else raw
+        file: Any = (
+            gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0)
+            if packed
+            else raw
+        )
         try:
             header.write_to(file)
             file.write(b"\0" * (int(header["vox_offset"]) - file.tell()))
@@ -441,8 +443,9 @@ def make_header(
     try:
         header.set_data_shape(shape)
     except Exception as error:  # HeaderDataError: a length over 32767
-        raise FormatError(f"NIfTI-{version} cannot hold shape {shape} ({error}); use version=2"
-                          ) from error
+        raise FormatError(
+            f"NIfTI-{version} cannot hold shape {shape} ({error}); use version=2"
+        ) from error
     _restore(nib, header, kept)
     _set_units(header, file_g)
     affine = _set_forms(header, file_g, kept)

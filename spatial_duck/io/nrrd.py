@@ -234,9 +234,7 @@ def _unit(unit: Any) -> str | None:
     return None if text in ("", "???", "none") else text
 
 
-def _dims(
-    header: dict[str, Any], n: int, spatial: list[int], timed: list[int]
-) -> list[str | None]:
+def _dims(header: dict[str, Any], n: int, spatial: list[int], timed: list[int]) -> list[str | None]:
     """Name the axes, in the file's order."""
     labels: list[str | None] = [None] * n
     given = header.get("labels")

@@ -156,9 +156,7 @@ def confined(header: Path, name: str, *, anywhere: bool = False) -> Path:
     return path
 
 
-def map_raw(
-    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int
-) -> NDArray[Any]:
+def map_raw(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> NDArray[Any]:
     """Return the voxels of a raw file, mapped: nothing is read yet, and changes stay in memory."""
     check_size(path, count_bytes(shape, dtype), offset)
     if 0 in shape:

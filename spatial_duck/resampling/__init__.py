@@ -1,18 +1,22 @@
 """Resampling: one plan, several executors.
 
-`plan` turns two geometries and a transform into what has to be done; `blocks` does it for one block
-of output voxels, with the arithmetic of an engine (`numba_engine`, or `numpy_engine` where Numba is
-missing); `memory` and `chunked` decide which blocks there are, for arrays in memory and for arrays
-in chunks (Dask, Zarr).
+`planning` turns two geometries and a transform into a `plan.Plan`: what has to be done. `blocks`
+does it for one block of output voxels, with the arithmetic of an engine (`numba_engine`,
+`numpy_engine` where Numba is missing, `cupy_engine`); `prepare` runs the filters that have to run
+over the source first; `memory` and `chunked` decide which blocks there are, for arrays in memory
+and for arrays in chunks (Dask, Zarr).
 
-To add an engine, write a module with the functions of `numpy_engine` and choose it in
-`blocks.engine_for`. To add an executor, make it call `blocks.block` with the box of source voxels
+To add an interpolation, give it a row in `weights.kinds` and its weights, and its taps in each
+engine. To add an engine, write a module with the functions of `numpy_engine` and choose it in
+`engines.engine_for`. To add an executor, make it call `blocks.block` with the box of source voxels
 that `Plan.input_box` asks for, and choose it in `resample`.
 """
 
 from __future__ import annotations
 
 from spatial_duck.resampling.front import resample, target_grid
-from spatial_duck.resampling.plan import INTERPOLATIONS, Plan, make_plan
+from spatial_duck.resampling.plan import Plan
+from spatial_duck.resampling.planning import make_plan
+from spatial_duck.resampling.weights import INTERPOLATIONS
 
 __all__ = ["INTERPOLATIONS", "Plan", "make_plan", "resample", "target_grid"]

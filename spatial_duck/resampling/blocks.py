@@ -7,20 +7,21 @@ floating (see `work_type`), and are rounded once, at the end.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib.util import find_spec
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.resampling import numpy_engine
+from spatial_duck.resampling import engines, numpy_engine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from spatial_duck.resampling.plan import Box, Plan, Table
+    from spatial_duck.resampling.lines import Table
+    from spatial_duck.resampling.mixed import Box, Mixed
+    from spatial_duck.resampling.plan import Plan
 
 __all__ = ["block", "check_fill", "check_type", "fill_block", "work_type"]
 
@@ -41,7 +42,10 @@ def work_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def check_type(dtype: np.dtype[Any], interpolation: str) -> None:
     """Refuse a type that cannot be interpolated."""
-    if dtype.kind in "iufc" or (interpolation == "nearest" and numpy_engine.supports(dtype)):
+    picks = interpolation in ("nearest", "label")  # values that are there, and no others
+    if dtype.kind in "iufc" and not (dtype.kind == "c" and interpolation == "label"):
+        return
+    if picks and numpy_engine.supports(dtype) and dtype.kind != "c":
         return
     advice = "interpolation='nearest'" if dtype.kind in "bmM" else "an array of numbers"
     raise TypeError(f"resample cannot make {interpolation!r} values of type {dtype}; use {advice}")
@@ -62,22 +66,6 @@ def check_fill(fill: Any, dtype: np.dtype[Any]) -> Any:
     return value[()]
 
 
-@lru_cache(maxsize=1)
-def _compiled() -> Any:
-    """Return the compiled engine, or None where Numba is not installed."""
-    if find_spec("numba") is None:
-        return None
-    from spatial_duck.resampling import numba_engine
-
-    return numba_engine
-
-
-def engine_for(dtype: np.dtype[Any]) -> Any:
-    """Return the engine that works on a type."""
-    compiled = _compiled()
-    return compiled if compiled is not None and compiled.supports(dtype) else numpy_engine
-
-
 def fill_block(shape: Sequence[int], dtype: np.dtype[Any], fill: Any) -> NDArray[Any]:
     """Return a block that lies outside the source."""
     return np.full(shape, fill, dtype=dtype)
@@ -92,8 +80,8 @@ def block(
     ----------
     plan : Plan
         What to do.
-    source : ndarray
-        The voxels of the source in `box`.
+    source : array
+        The voxels of the source in `box`, filtered by `prepare` where the plan has filters.
     box : Box
         At least `plan.input_box` of `out_box`.
     out_box : Box
@@ -156,24 +144,59 @@ def _interpolate(
     target = kept[(None,) * sum(line.out is None for line in plan.lines)]
     passes = [(i, rest[line.source], box[line.source][0]) for i, line in enumerate(plan.lines)
               if line.source in rest]  # fmt: skip
-    if plan.order == 0:
+    # Where voxels become fewer first, so that the passes after have less to do.
+    passes.sort(key=lambda one: -abs(plan.lines[one[0]].scale))
+    if plan.interpolation in ("nearest", "label"):
         view = _take(view, passes, None if mixed is None else view.dtype, target)
     else:
-        view = _lerp(view, passes, mixed is None, target)
-    if mixed is None:
-        return
+        view = _weigh(view, passes, mixed is None, target)
+    if mixed is not None:
+        _mix(plan, mixed, view, box, out_box, target, fill)
+
+
+def _mix(
+    plan: Plan, mixed: Mixed, view: Any, box: Box, out_box: Box, target: Any, fill: Any
+) -> None:
+    """Interpolate along the axes that depend on several output axes."""
     ranges = tuple([out_box[o] for o in mixed.outs])
     firsts = [box[s][0] for s in mixed.sources]
-    if view.dtype.char == "e":
+    xp = engines.module_of(view)
+    if view.dtype.char == "e" and plan.interpolation not in ("nearest", "label"):
         view = view.astype(np.float32)
-    direct = target.dtype.char != "e"
-    result = target if direct else np.empty(target.shape, np.float32)
-    engine_for(view.dtype).affine(
-        view, firsts, mixed.lengths, mixed.rows(ranges), mixed.slope, ranges[-1][0], result,
-        fill, plan.order, plan.edge,
-    )  # fmt: skip
+    direct = target.dtype.char != "e" or view.dtype.char == "e"
+    result = target if direct else xp.empty(target.shape, np.float32)
+    engine = engines.engine_for(view)
+    how, edge = plan.interpolation, plan.edge
+    if mixed.bend is None and ranges and how != "label":
+        engine.affine(view, firsts, mixed.lengths, mixed.rows(ranges), mixed.slope, ranges[-1][0],
+                      result, fill, how, edge)  # fmt: skip
+    else:
+        _mix_points(engine, mixed, view, firsts, ranges, result, fill, how, edge)
     if not direct:
         target[...] = result
+
+
+#: Points whose positions are worked out together, so that these fit in a cache.
+_POINTS = 1 << 15
+
+
+def _mix_points(
+    engine: Any, mixed: Mixed, view: Any, firsts: Sequence[int], ranges: Box, result: Any,
+    fill: Any, how: str, edge: bool,
+) -> None:  # fmt: skip
+    """Interpolate at points whose positions are worked out one by one, a few rows at a time."""
+    sizes = [stop - start for start, stop in ranges]
+    inner = math.prod(sizes[1:])
+    each = max(_POINTS // max(inner, 1), 1) if isinstance(view, np.ndarray) else 1 << 62
+    batch = result.ndim - len(sizes)
+    for i in range(0, sizes[0] if sizes else 1, each):
+        part, here = ranges, result
+        if sizes:
+            start = ranges[0][0] + i
+            part = ((start, min(start + each, ranges[0][1])), *ranges[1:])
+            here = result[(slice(None),) * batch + (slice(i, i + each),)]
+        engine.points(view, firsts, mixed.lengths, mixed.positions(part), here, fill, how, edge,
+                      mixed.reach)  # fmt: skip
 
 
 def _take(
@@ -187,32 +210,37 @@ def _take(
     if between is not None:
         if not passes:
             return view
-        target = np.empty([len(i) for i in indices], view.dtype.newbyteorder("="))
+        xp = engines.module_of(view)
+        target = xp.empty([len(i) for i in indices], view.dtype.newbyteorder("="))
     if passes:
-        engine_for(view.dtype).gather(view, indices, target)
+        engines.engine_for(view).gather(view, indices, target)
     else:
         target[...] = view
     return target
 
 
-def _lerp(
+def _weigh(
     view: NDArray[Any], passes: Sequence[tuple[int, Table, int]], final: bool,
     target: NDArray[Any],
 ) -> NDArray[Any]:  # fmt: skip
     """Interpolate along one axis after the other; the last pass writes to the target."""
     work = work_type(view.dtype)
     real = np.dtype(work.char.lower())
+    xp = engines.module_of(view)
     if passes and view.dtype.char == "e":
         view = view.astype(np.float32)
     for number, (axis, table, first) in enumerate(passes):
         last = final and number == len(passes) - 1 and target.dtype.char != "e"
         shape = [*view.shape[:axis], len(table.low), *view.shape[axis + 1 :]]
-        result = target if last else np.empty(shape, work)
-        assert table.fraction is not None or table.step is None
-        fraction = np.zeros(len(table.low)) if table.fraction is None else table.fraction
-        engine_for(view.dtype).lerp(
-            view, axis, table.low - first, table.high - first, fraction.astype(real), result
-        )
+        result = target if last else xp.empty(shape, work)
+        engine = engines.engine_for(view)
+        if table.taps is not None and table.weights is not None:
+            engine.taps(view, axis, table.taps - first, table.weights.astype(real), result)
+        else:
+            fraction = np.zeros(len(table.low)) if table.fraction is None else table.fraction
+            engine.lerp(
+                view, axis, table.low - first, table.high - first, fraction.astype(real), result
+            )
         view = result
     if final and view is not target:
         target[...] = view

@@ -2,28 +2,35 @@
 
 The result is a Dask array. Each of its chunks depends on those chunks of the source that meet its
 input box, and on nothing where it lies outside the source. Chunks are computed as in memory, from
-indices in the whole output, so that the values are the same to the bit.
+indices in the whole output, so that nearest and linear values are the same to the bit. Where the
+source has to be filtered first (B-splines) it is filtered once, chunk by chunk with enough around
+each that the values are the same to 2e-9.
+
+The graph is one small task for each chunk: what all of them need, the plan and where the chunks
+begin, is one node of the graph.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck.errors import GeometryError, missing_extra
-from spatial_duck.resampling import memory
+from spatial_duck.resampling import engines, memory
 from spatial_duck.resampling.blocks import fill_block
+from spatial_duck.resampling.prepare import prepare, prepared_type, wider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from spatial_duck.resampling.plan import Box, Plan
+    from spatial_duck.resampling.mixed import Box
+    from spatial_duck.resampling.plan import Plan
 
     Chunks = tuple[tuple[int, ...], ...]
 
@@ -59,9 +66,12 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     if found is not None:
         return found
     array = data.to_dask() if on_disk else data
-    if not isinstance(array, da.Array) or not isinstance(array._meta, np.ndarray):
+    known = isinstance(array, da.Array) and (
+        isinstance(array._meta, np.ndarray) or engines.module_of(array._meta) is not np
+    )
+    if not known:
         raise TypeError(
-            f"resample works on NumPy, Dask and Zarr arrays, got {type(data).__name__}"
+            f"resample works on NumPy, CuPy, Dask and Zarr arrays, got {type(data).__name__}"
             f"{' of ' + type(array._meta).__name__ if isinstance(array, da.Array) else ''}; "
             "bring the image to one of these with image.to(...)"
         )
@@ -74,7 +84,11 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     if found is not None:
         return found
     chunks = output_chunks(plan, array.chunks, array.dtype.itemsize)
-    return _graph(da, plan, array, chunks, fill)
+    dtype = array.dtype.newbyteorder("=")
+    if plan.filters:
+        array = _filtered(da, plan, array)
+    work = _Work(plan, _edges(chunks), _edges(array.chunks), dtype, fill)
+    return _graph(da, work, array, chunks)
 
 
 def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
@@ -111,69 +125,181 @@ def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
     return tuple([c if c is not None else (0,) for c in out])
 
 
-def _ranges(chunks: Sequence[int]) -> list[tuple[int, int]]:
-    """Return start and stop of each chunk along an axis."""
-    ends = list(itertools.accumulate(chunks))
-    return list(zip([0, *ends[:-1]], ends, strict=True))
+def _edges(chunks: Chunks) -> tuple[NDArray[np.intp], ...]:
+    """Return where the chunks along each axis begin, and where the last one ends."""
+    return tuple([np.cumsum([0, *c]) for c in chunks])
 
 
-def _graph(da: Any, plan: Plan, array: Any, chunks: Chunks, fill: Any) -> Any:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """What all chunks need: resampling by a plan.
+
+    Attributes
+    ----------
+    plan : Plan
+        What to do.
+    outs, sources : tuple of ndarray of int
+        Where the chunks begin along each axis of the output and of the source.
+    dtype : numpy.dtype
+        That of the output.
+    fill : scalar
+        Value outside.
+    """
+
+    plan: Plan
+    outs: tuple[NDArray[np.intp], ...]
+    sources: tuple[NDArray[np.intp], ...]
+    dtype: np.dtype[Any]
+    fill: Any
+
+    def box(self, out_box: Box) -> Box | None:
+        """Return the box of the source that a box of the output needs."""
+        return self.plan.input_box(out_box)
+
+    def boxes(self) -> Iterator[tuple[list[tuple[Any, Any]], Any]]:
+        """Give the same for all chunks at each index along the first axis, as arrays."""
+        plan, n = self.plan, len(self.outs)
+
+        def along(values: Any, axis: int) -> Any:
+            return np.asarray(values).reshape([-1 if a == axis else 1 for a in range(n)])
+
+        ranges = [(along(e[:-1], o), along(e[1:], o)) for o, e in enumerate(self.outs)]
+        found: list[Any] = [None] * len(plan.source_shape)
+        met: Any = np.array(True).reshape((1,) * n)
+        for line in plan.lines:
+            parts = [(0, 1)]
+            if line.out is not None:
+                parts = list(itertools.pairwise(self.outs[line.out].tolist()))
+            tables = [line.table(*part, plan.interpolation, plan.edge) for part in parts]
+            needs = [t.bounds if t.stop > t.start else (0, 0) for t in tables]
+            first, stop = (along([b[i] for b in needs], line.out or 0) for i in (0, 1))
+            found[line.source] = first, stop
+            met = np.logical_and(met, stop > first)
+
+        def slab(values: Any, i: int) -> Any:
+            return values if n == 0 or len(values) == 1 else values[i : i + 1]
+
+        for i in range(len(self.outs[0]) - 1 if n else 1):
+            bounds = [None if b is None else (slab(b[0], i), slab(b[1], i)) for b in found]
+            hit = slab(met, i)
+            if plan.mixed is not None:
+                here = [(slab(ranges[o][0], i), slab(ranges[o][1], i)) for o in plan.mixed.outs]
+                boxes, inside = plan.mixed.bounds(here, plan.edge)
+                hit = np.logical_and(hit, inside)
+                for source, box in zip(plan.mixed.sources, boxes, strict=True):
+                    bounds[source] = box
+            yield bounds, hit
+
+    def make(self, source: Any, box: Box, out_box: Box) -> Any:
+        """Compute a block."""
+        out = engines.module_of(source).empty([b - a for a, b in out_box], self.dtype)
+        memory.fill_in(self.plan, source, box, out, self.fill, threads=1, out_box=out_box)
+        return out
+
+
+class _Filter(_Work):
+    """What all chunks need: filtering of the source, each chunk by itself."""
+
+    __slots__ = ()
+
+    def box(self, out_box: Box) -> Box | None:
+        """Return a chunk with as much around it as the filters look at."""
+        return wider(self.plan, out_box)
+
+    def boxes(self) -> Iterator[tuple[list[tuple[Any, Any]], Any]]:
+        """Give the same for all chunks at each index along the first axis, as arrays."""
+        for i in range(len(self.outs[0]) - 1):
+            edges = (self.outs[0][i : i + 2], *self.outs[1:])
+            found = []
+            for axis, (e, halo, n) in enumerate(
+                zip(edges, self.plan.halo, self.plan.source_shape, strict=True)
+            ):
+                shape = [-1 if a == axis else 1 for a in range(len(edges))]
+                first, stop = np.maximum(e[:-1] - halo, 0), np.minimum(e[1:] + halo, n)
+                found.append((first.reshape(shape), stop.reshape(shape)))
+            yield found, True
+
+    def make(self, source: Any, box: Box, out_box: Box) -> Any:
+        """Filter a block."""
+        inner = [slice(a - f, b - f) for (a, b), (f, _) in zip(out_box, box, strict=True)]
+        found = prepare(self.plan, source)[tuple(inner)]
+        return found.copy() if found.size < source.size else found
+
+
+def _filtered(da: Any, plan: Plan, array: Any) -> Any:
+    """Return the source filtered, lazily."""
+    edges = _edges(array.chunks)
+    work = _Filter(plan, edges, edges, prepared_type(array.dtype), 0)
+    return _graph(da, work, array, array.chunks)
+
+
+def _graph(da: Any, work: _Work, array: Any, chunks: Chunks) -> Any:
     """Make the lazy array."""
-    from dask._task_spec import List, Task, TaskRef
+    from dask._task_spec import DataNode, Task, TaskRef
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    dtype = array.dtype.newbyteorder("=")
-    name = f"resample-{tokenize(plan, array.name, chunks, fill)}"
-    edges = [np.cumsum([0, *c]) for c in array.chunks]
-    compute = partial(_compute, plan, dtype, fill)
-    tasks: dict[Any, Any] = {}
-    for index, out_box, box in _boxes(plan, chunks):
-        key = (name, *index)
-        if box is None:
-            shape = tuple([stop - start for start, stop in out_box])
-            tasks[key] = Task(key, fill_block, shape, dtype, fill)
-            continue
-        met = [_meeting(e, *bounds) for e, bounds in zip(edges, box, strict=True)]
-        pieces = [
-            TaskRef((array.name, *number)) for number in itertools.product(*[m[0] for m in met])
-        ]
-        cuts = tuple([m[1] for m in met])
-        tasks[key] = Task(key, compute, out_box, box, cuts, List(*pieces))
+    step = "resample" if type(work) is _Work else "filter"
+    name = f"{step}-{tokenize(work.plan, array.name, chunks, work.dtype, work.fill, step)}"
+    common = TaskRef(f"{name}-common")
+    tasks: dict[Any, Any] = {common.key: DataNode(common.key, work)}
+    sizes = [range(len(c)) for c in chunks]
+    refs: dict[tuple[int, ...], Any] = {}
+    source = array.name
+    for slab, (bounds, met) in enumerate(work.boxes()):
+        shape = (1, *[len(s) for s in sizes[1:]]) if sizes else ()
+        hits = np.broadcast_to(met, shape).ravel().tolist()
+        spans = [
+            list(zip(*[np.broadcast_to(np.searchsorted(e, b, side), shape).ravel().tolist()
+                       for b, side in zip(bound, ("right", "left"), strict=True)], strict=True))
+            for e, bound in zip(work.sources, bounds, strict=True)
+        ]  # fmt: skip
+        indices = itertools.product((slab,), *sizes[1:]) if sizes else ((),)
+        for index, hit, span in zip(indices, hits, zip(*spans, strict=True), strict=True):
+            key = (name, *index)
+            if not hit:
+                tasks[key] = Task(key, _outside, common, index)
+                continue
+            needed = []
+            for number in itertools.product(*[range(a - 1, b) for a, b in span]):
+                ref = refs.get(number)
+                if ref is None:
+                    refs[number] = ref = TaskRef((source, *number))
+                needed.append(ref)
+            tasks[key] = Task(key, _block, common, index, *needed)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[array])
-    return da.Array(graph, name, chunks, dtype=dtype, meta=np.empty((0,) * len(chunks), dtype))
+    meta = engines.module_of(array._meta).empty((0,) * len(chunks), work.dtype)
+    return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
 
 
-def _boxes(plan: Plan, chunks: Chunks) -> Iterator[tuple[tuple[int, ...], Box, Box | None]]:
-    """Give index, output box and input box of each output chunk."""
-    ranges = [_ranges(c) for c in chunks]
-    # What a line needs depends on one axis of the output: it is worked out once for each range.
-    needs: list[list[tuple[int, int] | None]] = []
-    for line in plan.lines:
-        parts = [(0, 1)] if line.out is None else ranges[line.out]
-        tables = [line.table(*part, plan.order, plan.edge) for part in parts]
-        needs.append([t.bounds if t.stop > t.start else None for t in tables])
-    mixed = plan.mixed
-    for index in itertools.product(*[range(len(r)) for r in ranges]):
-        out_box = tuple([r[i] for r, i in zip(ranges, index, strict=True)])
-        box: list[tuple[int, int] | None] = [None] * len(plan.source_shape)
-        for line, need in zip(plan.lines, needs, strict=True):
-            box[line.source] = need[0 if line.out is None else index[line.out]]
-        if mixed is not None:
-            found = mixed.bounds(tuple([out_box[o] for o in mixed.outs]), plan.edge)
-            for i, source in enumerate(mixed.sources):
-                box[source] = None if found is None else found[i]
-        full = [b for b in box if b is not None]
-        yield index, out_box, tuple(full) if len(full) == len(box) else None
+def _out_box(work: _Work, index: tuple[int, ...]) -> Box:
+    """Return the box of the output that a chunk is."""
+    return tuple([(int(e[i]), int(e[i + 1])) for e, i in zip(work.outs, index, strict=True)])
 
 
-def _meeting(
-    edges: NDArray[np.intp], start: int, stop: int
-) -> tuple[range, tuple[tuple[int, int], ...]]:
-    """Return the chunks that meet a range, and the part of each (from, to) that lies in it."""
+def _outside(work: _Work, index: tuple[int, ...]) -> Any:
+    """Return a chunk that lies outside the source."""
+    return fill_block([b - a for a, b in _out_box(work, index)], work.dtype, work.fill)
+
+
+def _block(work: _Work, index: tuple[int, ...], *pieces: Any) -> Any:
+    """Compute one chunk of the output from the chunks of the source that it needs."""
+    out_box = _out_box(work, index)
+    box = work.box(out_box)
+    if box is None:  # the box of many chunks was known less exactly
+        return _outside(work, index)
+    cuts = [_meeting(e, *bounds) for e, bounds in zip(work.sources, box, strict=True)]
+    return work.make(_assembled(pieces, box, cuts), box, out_box)
+
+
+Cuts = tuple[tuple[int, int], ...]
+
+
+def _meeting(edges: NDArray[np.intp], start: int, stop: int) -> Cuts:
+    """Return the part (from, to) of each chunk that meets a range."""
     first = int(np.searchsorted(edges, start, "right")) - 1
     last = int(np.searchsorted(edges, stop, "left"))
-    return range(first, last), tuple(
+    return tuple(
         [
             (max(start - int(edges[i]), 0), min(stop, int(edges[i + 1])) - int(edges[i]))
             for i in range(first, last)
@@ -181,26 +307,16 @@ def _meeting(
     )
 
 
-def _compute(
-    plan: Plan,
-    dtype: np.dtype[Any],
-    fill: Any,
-    out_box: Box,
-    box: Box,
-    cuts: tuple[tuple[tuple[int, int], ...], ...],
-    pieces: Sequence[NDArray[Any]],
-) -> NDArray[Any]:
-    """Compute one chunk of the output from the chunks of the source that it needs."""
+def _assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
+    """Put together a box of the source from its chunks: a view where it lies in one."""
     if len(pieces) == 1:
-        source = np.asarray(pieces[0])[tuple([slice(*c[0]) for c in cuts])]
-    else:
-        source = np.empty([stop - start for start, stop in box], dtype)
-        starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
-        numbers = itertools.product(*[range(len(c)) for c in cuts])
-        for piece, number in zip(pieces, numbers, strict=True):
-            here = tuple([slice(*c[i]) for c, i in zip(cuts, number, strict=True)])
-            there = tuple([slice(s[i], s[i + 1]) for s, i in zip(starts, number, strict=True)])
-            source[there] = np.asarray(piece)[here]
-    out = np.empty([stop - start for start, stop in out_box], dtype)
-    memory.fill_in(plan, source, box, out, fill, threads=1, out_box=out_box)
-    return out
+        return pieces[0][tuple([slice(*c[0]) for c in cuts])]
+    first = pieces[0]
+    source = engines.module_of(first).empty([stop - start for start, stop in box], first.dtype)
+    starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
+    numbers = itertools.product(*[range(len(c)) for c in cuts])
+    for piece, number in zip(pieces, numbers, strict=True):
+        here = tuple([slice(*c[i]) for c, i in zip(cuts, number, strict=True)])
+        there = tuple([slice(s[i], s[i + 1]) for s, i in zip(starts, number, strict=True)])
+        source[there] = piece[here]
+    return source

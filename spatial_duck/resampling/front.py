@@ -11,12 +11,15 @@ import numpy as np
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
-from spatial_duck.resampling import chunked, memory
+from spatial_duck.resampling import chunked, engines, memory
 from spatial_duck.resampling.blocks import check_fill, check_type
-from spatial_duck.resampling.plan import INTERPOLATIONS, make_plan
+from spatial_duck.resampling.explain import describe
+from spatial_duck.resampling.planning import make_plan
+from spatial_duck.resampling.weights import INTERPOLATIONS
 from spatial_duck.world import SPACE_AXES
 
 if TYPE_CHECKING:
+    from spatial_duck.resampling.plan import Plan
     from spatial_duck.transforms import Transform
 
     PerAxis = float | Sequence[float | None] | Mapping[str, float]
@@ -34,7 +37,9 @@ def resample(
     interpolation: str = "linear",
     fill: Any = 0,
     antialias: bool = False,
-) -> SpatialArray:
+    mask: bool = False,
+    explain: bool = False,
+) -> Any:
     """Bring an image to another grid.
 
     The world axes that image and target have in common take part. Other axes of the image, plain
@@ -60,19 +65,30 @@ def resample(
         divided among the voxels.
     transform : Transform, optional
         Maps points of the output to points of the image.
-    interpolation : {"linear", "nearest"}
+    interpolation : {"linear", "nearest", "cubic", "quintic", "lanczos", "label"}
         How values between voxels are made. Integers are rounded to the nearest, halves to even.
+        Cubic and quintic are B-splines through the values, mirrored at the outermost voxel
+        centres; Lanczos has a radius of 5 voxels, and weights that sum to 1. Label takes the value
+        that has most of the linear weight around a point, the smallest of several.
     fill : scalar or "edge"
         Value of voxels that lie outside the image: more than half a voxel from its outermost voxel
-        centres. Nearer ones have the value at the edge, and all have with ``"edge"``.
+        centres. Nearer ones have the value at the edge (the mirrored one, for B-splines and
+        Lanczos as in ITK), and all have the edge's with ``"edge"``.
     antialias : bool
-        Not available yet.
+        Smooth along axes where the output's voxels are larger, by a Gaussian of 0.7 times the root
+        of the difference of the squared spacings. For labels the weights reach as far as the new
+        spacing instead.
+    mask : bool
+        Return an image of bool beside the result: True where a voxel lies inside the image.
+    explain : bool
+        Return what would be done and read, as text, and do nothing.
 
     Returns
     -------
     SpatialArray
         Where no arithmetic is needed, on a view of the data; where the image is on a Dask or Zarr
-        array, on a lazy Dask array.
+        array, on a lazy Dask array; on the GPU where the image is. A tuple with ``mask=True``, a
+        string with ``explain=True``.
 
     Raises
     ------
@@ -99,19 +115,46 @@ def resample(
         )
     if interpolation not in INTERPOLATIONS:
         raise ValueError(f"interpolation must be one of {INTERPOLATIONS}, got {interpolation!r}")
-    if antialias:
-        raise NotImplementedError("antialias is not available yet; smooth the image first")
+    if antialias and interpolation == "nearest":
+        raise ValueError(
+            "antialias smooths, and nearest makes no new values; use 'label' for labels, 'linear' "
+            "for numbers"
+        )
     data = image.data
     check_type(data.dtype, interpolation)
     edge = isinstance(fill, str) and fill == "edge"
     value = check_fill(0 if edge else fill, data.dtype)
     target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
-    plan = make_plan(image.geometry, target, transform, interpolation, edge=edge)
-    if isinstance(data, np.ndarray):
-        result: Any = memory.execute(plan, data, value)
-    else:
-        result = chunked.execute(plan, data, value)
-    return SpatialArray(result, plan.geometry, attrs=image.attrs)
+    plan = make_plan(
+        image.geometry, target, transform, interpolation, edge=edge, antialias=antialias
+    )
+    if explain:
+        return describe(plan, image)
+    result = SpatialArray(_execute(plan, data, value), plan.geometry, attrs=image.attrs)
+    if not mask:
+        return result
+    inside = make_plan(image.geometry, target, transform, "nearest")
+    met = SpatialArray(_execute(inside, _all_true(data), False), plan.geometry)
+    return result, met
+
+
+def _execute(plan: Plan, data: Any, fill: Any) -> Any:
+    """Give a plan to the executor of an array's kind."""
+    if isinstance(data, np.ndarray) or engines.module_of(data) is not np:
+        return memory.execute(plan, data, fill)
+    return chunked.execute(plan, data, fill)
+
+
+def _all_true(data: Any) -> Any:
+    """Return an array of the same kind and shape that is True everywhere, and takes no memory."""
+    if hasattr(data, "to_dask"):
+        data = data.to_dask()
+    if hasattr(data, "dask"):
+        import dask.array as da
+
+        return da.ones(data.shape, chunks=data.chunks, dtype=bool)
+    xp = engines.module_of(data)
+    return xp.broadcast_to(xp.ones((), bool), data.shape)
 
 
 def target_grid(

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.resampling import engines
 from spatial_duck.resampling.blocks import block
+from spatial_duck.resampling.prepare import prepare, wider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from spatial_duck.resampling.plan import Box, Plan
+    from spatial_duck.resampling.mixed import Box
+    from spatial_duck.resampling.plan import Plan
 
 __all__ = ["cut", "execute", "slices", "workers"]
 
@@ -119,9 +122,20 @@ def execute(plan: Plan, data: NDArray[Any], fill: Any, threads: int | None = Non
     found: NDArray[Any] | None = view(plan, data)
     if found is not None:
         return found
-    out = np.empty(plan.shape, data.dtype.newbyteorder("="))
-    if out.size:
-        fill_in(plan, data, tuple([(0, n) for n in data.shape]), out, fill, threads)
+    xp = engines.module_of(data)
+    out = xp.empty(plan.shape, data.dtype.newbyteorder("="))
+    if out.size == 0:
+        return out
+    box: Box = tuple([(0, n) for n in data.shape])
+    if plan.filters:
+        needed = plan.input_box(tuple([(0, n) for n in plan.shape]))
+        if needed is None:
+            out[...] = fill
+            return out
+        box = wider(plan, needed)
+        part = data[tuple([slice(*bounds) for bounds in box])]
+        data = prepare(plan, part, workers() if threads is None else threads)
+    fill_in(plan, data, box, out, fill, threads)
     return out
 
 
@@ -138,7 +152,7 @@ def fill_in(
     threads = workers() if threads is None else threads
     whole = out_box or tuple([(0, n) for n in plan.shape])
     steps = sum(not line.exact for line in plan.lines) + (plan.mixed is not None)
-    if out.size < 2 * _SMALL:
+    if out.size < 2 * _SMALL or not isinstance(out, np.ndarray):
         pieces = [tuple([(0, n) for n in out.shape])]
     else:
         each = -(-out.size // (threads * (4 if plan.mixed is not None else 1)))

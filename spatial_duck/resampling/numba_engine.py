@@ -9,11 +9,12 @@ to be contiguous where it is. What is compiled is kept on disk.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.resampling import kernels, numpy_engine
+from spatial_duck.resampling import kernels, kernels_wide, numpy_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.intp]
 
-__all__ = ["affine", "gather", "lerp", "supports"]
+__all__ = ["affine", "gather", "lerp", "points", "prefilter", "supports", "taps"]
+
+#: Elements of a row that are worked on together, so that they stay in a cache.
+_TILE = 2048
 
 
 def supports(dtype: np.dtype[Any]) -> bool:
@@ -100,6 +104,23 @@ def lerp(
     out: NDArray[Any],
 ) -> None:  # fmt: skip
     """Interpolate linearly along one axis."""
+    _along(kernels.lerp_inner, kernels.lerp_outer, source, axis, out, (low, high, fraction))
+
+
+def taps(
+    source: NDArray[Any], axis: int, index: Ints, weight: NDArray[Any], out: NDArray[Any]
+) -> None:
+    """Weigh several neighbours along one axis."""
+    sums = np.empty(_TILE, np.result_type(source, weight))
+    _along(kernels_wide.taps_inner, kernels_wide.taps_outer, source, axis, out, (index, weight),
+           (sums,))  # fmt: skip
+
+
+def _along(
+    inside: Any, outside: Any, source: NDArray[Any], axis: int, out: NDArray[Any],
+    tables: tuple[NDArray[Any], ...], scratch: tuple[NDArray[Any], ...] = (),
+) -> None:  # fmt: skip
+    """Run a loop along one axis: one kernel for the inner axis, one for all others."""
     if out.size == 0:
         return
     source = _usable(source)
@@ -110,16 +131,42 @@ def lerp(
     if not after:
         offsets, ((P, p, D), (Q, q, E)) = _padded(before, 2)
         for a, b in offsets:
-            kernels.lerp_inner(src, so + a, dst, do + b, P, p, D, Q, q, E, ss[axis],
-                        low, high, fraction, ds[axis])  # fmt: skip
+            inside(src, so + a, dst, do + b, P, p, D, Q, q, E, ss[axis], *tables, ds[axis])
         return
     X, x, xd = after[-1]
     # The axes around are loops of their own: the kernel has one before the axis and one after.
     outer, ((P, p, D),) = _padded(before, 1)
     inner, ((Q, q, E),) = _padded(after[:-1], 1)
     for (a, b), (c, d) in itertools.product(outer, inner):
-        kernels.lerp_outer(src, so + a + c, dst, do + b + d, P, p, D, Q, q, E, ss[axis],
-                    X, x, xd, low, high, fraction, ds[axis])  # fmt: skip
+        outside(src, so + a + c, dst, do + b + d, P, p, D, Q, q, E, ss[axis], X, x, xd, *tables,
+                ds[axis], *scratch)  # fmt: skip
+
+
+def prefilter(source: NDArray[Any], axis: int, poles: Sequence[float], out: NDArray[Any]) -> None:
+    """Make B-spline coefficients along one axis."""
+    n = source.shape[axis]
+    if out.size == 0:
+        return
+    if n == 1:
+        out[...] = source
+        return
+    if source.dtype.kind == "c":
+        prefilter(source.real, axis, poles, out.real)
+        prefilter(source.imag, axis, poles, out.imag)
+        return
+    source = _usable(source)
+    src, so, ss = _flat(source)
+    dst, do, ds = _flat(out)
+    found = [numpy_engine.first_powers(z, n) for z in poles]
+    starts = np.zeros((len(poles), max(map(len, found))))
+    for line, powers in zip(starts, found, strict=True):
+        line[: len(powers)] = powers
+    dims = list(zip(out.shape, ss, ds, strict=True))
+    around = sorted(_merged(dims[:axis]) + _merged(dims[axis + 1 :]), key=lambda dim: -abs(dim[1]))
+    offsets, ((P, p, D), (X, x, xd)) = _padded(around, 2)
+    for a, b in offsets:
+        kernels_wide.prefilter(src, so + a, dst, do + b, P, p, D, X, x, xd, n, ss[axis], ds[axis],
+                               np.array(poles), starts)  # fmt: skip
 
 
 _BITS = {1: np.dtype("u1"), 2: np.dtype("u2"), 4: np.dtype("u4"), 8: np.dtype("u8")}
@@ -168,39 +215,114 @@ def affine(
     start: int,
     out: NDArray[Any],
     fill: Any,
-    order: int,
+    how: str,
     edge: bool,
 ) -> None:
     """Interpolate along rows of points that run straight through the source."""
     k = len(slope)
     if k > 3:
-        numpy_engine.affine(source, first, lengths, rows, slope, start, out, fill, order, edge)
+        numpy_engine.affine(source, first, lengths, rows, slope, start, out, fill, how, edge)
         return
     if out.size == 0:
         return
-    value = np.asarray(fill, dtype=out.dtype).reshape(1)
-    source = _usable(source)
-    if order == 0:
-        source, out, value = _bits(source), _bits(out), _bits(value)
-    src, so, ss = _flat(source)
-    dst, do, ds = _flat(out)
     batch = source.ndim - k
-    at = _offsets(out.shape[batch:-1], ds[batch:-1])
-    width = 2 if order == 1 and k <= 2 else 3
-    lead = width - k
-    t = [0] * lead + list(ss[batch:])
-    n = [1] * lead + list(lengths)
+    lead = (2 if how == "linear" and k <= 2 else 3) - k
+    source, out, value = _operands(source, out, fill, how)
     slopes = [0.0] * lead + [float(s) for s in slope]
     if lead:
         rows = np.concatenate([np.zeros((len(rows), lead)), rows], axis=1)
-    so -= sum([f * s for f, s in zip(first, ss[batch:], strict=True)])
-    loops: tuple[Any, Any] = (kernels.linear2, kernels.linear3)
-    kernel: Any = loops[width - 2] if order == 1 else kernels.nearest3
+    if how == "linear":
+        kernel: Any = kernels.linear2 if lead + k == 2 else kernels.linear3
+    else:
+        kernel = kernels.nearest3 if how == "nearest" else kernels_wide.rows[how]
     far = np.inf if edge else 0.0
-    stop = start + out.shape[-1]
+    more = (_unit(source.dtype),) if how == "linear" else ()
+    order = _tiles(out.shape[batch:-1])
+    rows = rows[order]
+    for src, so, t, n, dst, at, dx in _batches(source, first, lengths, out, batch, lead):
+        kernel(src, so, *t, *n, dst, at[order], dx, rows, *slopes, start, start + out.shape[-1],
+               value, far, *more)  # fmt: skip
+
+
+def _unit(dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a 1 of the type in which values of a type are interpolated."""
+    return np.ones(1, np.float32 if dtype.char in "fF" else np.float64)
+
+
+def _tiles(shape: Sequence[int], edge: int = 8) -> Ints:
+    """Return an order of rows in which neighbours in both directions come soon after each other."""
+    count = math.prod(shape)
+    if len(shape) < 2 or count < 4 * edge * edge:
+        return np.arange(count)
+    index = np.arange(count).reshape(-1, *shape[-2:])
+    parts = [
+        part
+        for i in range(0, shape[-2], edge)
+        for j in range(0, shape[-1], edge)
+        for part in [index[:, i : i + edge, j : j + edge].reshape(len(index), -1)]
+    ]
+    return np.ascontiguousarray(np.concatenate(parts, axis=1).ravel())
+
+
+def points(
+    source: NDArray[Any],
+    first: Sequence[int],
+    lengths: Sequence[int],
+    positions: Floats,
+    out: NDArray[Any],
+    fill: Any,
+    how: str,
+    edge: bool,
+    reach: Sequence[float],
+) -> None:
+    """Interpolate at any points."""
+    k = len(positions)
+    if k > 3:
+        numpy_engine.points(source, first, lengths, positions, out, fill, how, edge, reach)
+        return
+    if out.size == 0:
+        return
+    batch, lead = source.ndim - k, 3 - k
+    source, out, value = _operands(source, out, fill, how)
+    if out.ndim == batch:
+        out = out[..., None]
+    count = out.shape[-1]
+    flat = [np.zeros(1)] * lead + [np.ascontiguousarray(p).reshape(-1) for p in positions]
+    steps = [0] * lead + [1] * k
+    kernel: Any = {
+        "nearest": kernels_wide.points_nearest, "linear": kernels_wide.points_linear,
+        "label": kernels_wide.points_label, **kernels_wide.points,
+    }[how]  # fmt: skip
+    more = [1.0] * lead + [float(r) for r in reach] if how == "label" else []
+    far = np.inf if edge else 0.0
+    for src, so, t, n, dst, at, dx in _batches(source, first, lengths, out, batch, lead):
+        kernel(src, so, *t, *n, dst, at, dx, *flat, *steps, count, value, far, *more)
+
+
+def _operands(
+    source: NDArray[Any], out: NDArray[Any], fill: Any, how: str
+) -> tuple[NDArray[Any], NDArray[Any], Any]:
+    """Return source, output and fill as the kernels take them."""
+    value = np.asarray(fill, dtype=out.dtype).reshape(1)
+    source = _usable(source)
+    if how == "nearest":
+        source, out, value = _bits(source), _bits(out), _bits(value)
+    return source, out, value[0]
+
+
+def _batches(
+    source: NDArray[Any], first: Sequence[int], lengths: Sequence[int], out: NDArray[Any],
+    batch: int, lead: int,
+) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+    """Give what the kernels take of source and output, for each index of the axes carried along."""
+    src, so, ss = _flat(source)
+    dst, do, ds = _flat(out)
+    at = _offsets(out.shape[batch:-1], ds[batch:-1])
+    t = [0] * lead + list(ss[batch:])
+    n = [1] * lead + list(lengths)
+    so -= sum([f * s for f, s in zip(first, ss[batch:], strict=True)])
     for a, b in _shifts(out.shape[:batch], ss[:batch], ds[:batch]):
-        kernel(src, so + a, *t, *n, dst, at + (do + b), ds[-1], rows, *slopes,
-               start, stop, value[0], far)  # fmt: skip
+        yield src, so + a, t, n, dst, at + (do + b), ds[-1]
 
 
 def _offsets(shape: Sequence[int], strides: Sequence[int]) -> Ints:

@@ -262,8 +262,10 @@ def assert_same(found: sd.SpatialArray, image: sd.SpatialArray) -> None:
         n: u for n, v in zip(g.world.axes, g.unit, strict=True)
         if (u := units.get(n)) is not None and v is not None
     })  # fmt: skip
-    assert (g.frame is None) <= (h.frame is None) or not set("xyz") & set(h.world.axes) or (
-        g.frame is None
+    assert (
+        (g.frame is None) <= (h.frame is None)
+        or not set("xyz") & set(h.world.axes)
+        or (g.frame is None)
     )
     if "t" in units and dict(zip(g.world.axes, g.unit, strict=True)).get("t") is None:
         # ITK and ANTsPy have no name for the unit of time; it was written in seconds.

@@ -100,6 +100,11 @@ def test_a_view_of_a_store_stays_one():
     np.testing.assert_array_equal(np.asarray(result), data[3:9, ::-1])
 
 
+def _chunks(task):
+    """The chunks that a task needs, beside the node that all of them share."""
+    return {key for key in task.dependencies if isinstance(key, tuple)}
+
+
 @pytest.mark.parametrize("name", ["axes", "affine", "slice"])
 def test_only_what_is_needed(name):
     """Each output chunk depends on the source chunks that the box of its neighbours meets."""
@@ -110,7 +115,7 @@ def test_only_what_is_needed(name):
     starts = [np.cumsum([0, *c]) for c in result.data.chunks]
     top, checked = np.array(GEOMETRY.shape) - 1, 0
     for index in np.ndindex(*result.data.numblocks):
-        depends = graph[(result.data.name, *index)].dependencies
+        depends = _chunks(graph[(result.data.name, *index)])
         ranges = [np.arange(s[i], s[i + 1]) for s, i in zip(starts, index, strict=True)]
         points = result.geometry.index_to_physical(np.stack(np.meshgrid(*ranges), -1))
         position = GEOMETRY.physical_to_index(points).reshape(-1, 3)
@@ -121,7 +126,7 @@ def test_only_what_is_needed(name):
         low = np.floor(np.clip(position.min(axis=0), 0, top)).astype(int) // size
         high = np.ceil(np.clip(position.max(axis=0), 0, top)).astype(int) // size
         expected = {("source", *(low + k).tolist()) for k in np.ndindex(*(high - low + 1))}
-        assert set(depends) == expected
+        assert depends == expected
         checked += 1
     assert checked
 
@@ -131,7 +136,7 @@ def test_blocks_outside_depend_on_nothing():
     target = Geometry((60, 30, 40), (2, 1, 1), (-40, 0.5, 0))
     result = resample(sd.SpatialArray(source, GEOMETRY), target, fill=3)
     graph = dict(result.data.__dask_graph__())
-    free = [k for k in graph if k[0] == result.data.name and not graph[k].dependencies]
+    free = [k for k in graph if k[0] == result.data.name and not _chunks(graph[k])]
     assert len(free) >= result.data.npartitions // 2
     computed = np.asarray(result.compute().data)
     assert (computed[:20] == 3).all()

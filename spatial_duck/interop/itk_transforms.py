@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.array import SpatialArray
+from spatial_duck.bspline import BSpline
 from spatial_duck.errors import FormatError, GeometryLossError, missing_extra
 from spatial_duck.geometry import Geometry
-from spatial_duck.registration.bspline import BSpline
 from spatial_duck.transforms import Affine, Composite, DisplacementField, Transform
 
 if TYPE_CHECKING:

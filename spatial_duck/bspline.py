@@ -166,8 +166,7 @@ class BSpline(Transform):
     def inverse(self) -> Transform:
         """Raise: a spline has no inverse in closed form."""
         raise GeometryError(
-            "a B-spline has no inverse in closed form; take that of field(geometry), or register "
-            "the images the other way round"
+            "a B-spline has no inverse in closed form; take that of field(geometry)"
         )
 
     def to_world(self, world: World) -> BSpline:

@@ -1,0 +1,139 @@
+"""Filters that run over the source before it is interpolated.
+
+B-splines need coefficients, and smoothing along axes that mix has to happen along the source's own
+axes. Both run over a box of the source as a whole: what lies `Plan.halo` voxels away no longer
+matters, so that a box that is so much larger than needed gives the values of the whole, to 2e-9.
+
+Values that are not finite keep to themselves: the filters see their neighbours in their place, and
+afterwards they stand where they stood, so that whatever weighs them shows it.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.resampling import engines
+from spatial_duck.resampling.lines import Line
+from spatial_duck.resampling.weights import kinds
+
+if TYPE_CHECKING:
+    from spatial_duck.resampling.mixed import Box
+    from spatial_duck.resampling.plan import Plan
+
+__all__ = ["prepare", "prepared_type", "wider"]
+
+
+def prepared_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type that filtered values are kept in: they are computed in 64 bits."""
+    small = dtype.kind in "iub" and dtype.itemsize == 1
+    return np.dtype({"e": "f", "f": "f", "F": "F", "D": "D"}.get(dtype.char, "f" if small else "d"))
+
+
+def wider(plan: Plan, box: Box) -> Box:
+    """Return a box of the source with as much around it as the filters look at."""
+    return tuple(
+        [
+            (max(start - halo, 0), min(stop + halo, n))
+            for (start, stop), halo, n in zip(box, plan.halo, plan.source_shape, strict=True)
+        ]
+    )
+
+
+def prepare(plan: Plan, data: Any, threads: int = 1) -> Any:
+    """Run a plan's filters over a box of the source.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do; see `Plan.filters`.
+    data : array
+        The box. Where it ends before the source does its outermost values are off.
+    threads : int
+        How many to use.
+
+    Returns
+    -------
+    array
+        New, of `prepared_type`; the last of the axes that mix is the inner one.
+    """
+    xp = engines.module_of(data)
+    filters = plan.filters
+    order = list(range(data.ndim))
+    if plan.mixed is not None and plan.mixed.sources[-1] != order[-1]:
+        order.append(order.pop(plan.mixed.sources[-1]))
+    kind = prepared_type(data.dtype)
+    out = xp.empty([data.shape[a] for a in order], kind)
+    out = out.transpose(np.argsort(order).tolist())
+    source, bad = _tamed(xp, data, list(filters))
+    for axis, (poles, sigma) in filters.items():
+        _split(plan, source, out, axis, poles, sigma, threads)
+        source = out
+    if bad is not None:
+        out[bad] = data[bad]
+    return out
+
+
+def _tamed(xp: Any, data: Any, axes: list[int]) -> tuple[Any, Any]:
+    """Return finite values, and where they are not those that came."""
+    if data.dtype.kind not in "fc":
+        return data, None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if bool(xp.isfinite(data.sum())):
+            return data, None
+    bad = ~xp.isfinite(data)
+    if not bool(bad.any()):
+        return data, None
+    return _filled(xp, data, bad, axes[-1]), bad
+
+
+def _filled(xp: Any, data: Any, bad: Any, axis: int) -> Any:
+    """Put the nearest good value before or after along an axis where values are bad, or 0."""
+    n = data.shape[axis]
+    index = xp.arange(n).reshape([-1 if a == axis else 1 for a in range(data.ndim)])
+    before = xp.maximum.accumulate(xp.where(bad, -1, index), axis=axis)
+    after = xp.where(bad, n, index)
+    after = xp.flip(xp.minimum.accumulate(xp.flip(after, axis), axis=axis), axis)
+    nearest = xp.where((before < 0) | ((after < n) & (after - index < index - before)), after,
+                       before)  # fmt: skip
+    found = xp.take_along_axis(data, xp.clip(nearest, 0, n - 1), axis)
+    return xp.where(xp.isfinite(found), found, found.dtype.type(0))
+
+
+def _split(
+    plan: Plan, source: Any, out: Any, axis: int, poles: tuple[float, ...], sigma: float,
+    threads: int,
+) -> None:  # fmt: skip
+    """Filter along one axis, a part of another axis in each thread."""
+    engine = engines.engine_for(source)
+    tables = None
+    if sigma:
+        line = Line(axis, axis, 1.0, 0.0, source.shape[axis], sigma)
+        table = line.spread(mirror=bool(kinds[plan.interpolation].poles))
+        tables = table[0], table[1].astype(out.real.dtype)
+
+    def work(part: tuple[slice, ...]) -> None:
+        values = source[part]
+        if poles:
+            engine.prefilter(values, axis, poles, out[part])
+            values = out[part]
+        if tables is not None:  # it reads around what it writes
+            engine.taps(values.copy(), axis, *tables, out[part])
+
+    others = [a for a in range(source.ndim) if a != axis]
+    if not others or source.size < 1 << 16 or threads == 1:
+        work((slice(None),) * source.ndim)
+        return
+    across = max(others, key=lambda a: (min(source.shape[a], 4 * threads), -a))
+    n = source.shape[across]
+    count = min(2 * threads, n)
+    edges = [n * i // count for i in range(count + 1)]
+    parts = [
+        tuple([slice(a, b) if i == across else slice(None) for i in range(source.ndim)])
+        for a, b in zip(edges, edges[1:], strict=False)
+    ]
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, parts):
+            pass
