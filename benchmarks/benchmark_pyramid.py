@@ -2,10 +2,10 @@
 
 Each contender runs in a process of its own: it opens the source (chunks of 128, zstd) as its users
 would, and writes four levels of factor 2 in chunks of 128. Its time is that of the call, without
-imports, on the clock and on the CPUs, which other work on the machine disturbs less; its memory the highest resident size over that before the call. How far its levels lie from
-where its metadata say is measured on a ramp of odd size, in voxels of the finest level: the largest
-difference between a level's values and the ramp at its own places, without and with the outermost
-voxels.
+imports, on the clock and on the CPUs, which other work on the machine disturbs less; its memory the
+highest resident size over that before the call. How far its levels lie from where its metadata say
+is measured on a ramp of odd size, in voxels of the finest level: the largest difference between a
+level's values and the ramp at its own places, without and with the outermost voxels.
 
     python -m benchmarks.benchmark_pyramid [--rounds 2] [--shape 512 768 768]
         [--python multiscale-spatial-image=/path/of/another/python]
