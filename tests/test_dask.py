@@ -86,11 +86,12 @@ LAZY = [
     with_(np.quantile, V, 0.4, axis=0, method="nearest"),
     with_(np.nanquantile, VN, 0.4, axis=0), with_(np.nanpercentile, VN, 4, axis=(1, 2)),
     with_(np.take_along_axis, V, ORDER, axis=1),
-    with_(np.take_along_axis, V, ORDER[:, :2, :1], 1), with_(np.take_along_axis, LINE, ORDER[0, 0]),
+    with_(np.take_along_axis, V, ORDER[:, :2, :1], 1),
+    with_(np.take_along_axis, LINE, ORDER[0, 0], 0),
     with_(np.trapezoid, V), with_(np.trapezoid, V, dx=0.5, axis=0),
     with_(np.trapezoid, V, LINE[:4], axis=1), with_(np.trapezoid, V, np.sort(V)),
-    with_(np.cumulative_sum, V, axis=1), with_(np.cumulative_sum, VI, axis=0, include_initial=True),
-    with_(np.cumulative_prod, V, axis=-1, include_initial=True), with_(np.cumulative_sum, LINE),
+
+
     with_(np.unwrap, V), with_(np.unwrap, V, axis=0, period=4),
     with_(np.packbits, VI > 0, axis=1), with_(np.packbits, VI[0, 0] > 0),
     with_(np.unpackbits, VI.astype("u1"), axis=2, count=5),
@@ -154,6 +155,14 @@ LAZY = [
     with_(np.matmul, MATRICES, MATRICES), with_(np.vecdot, V, V[::-1]), with_(np.modf, V),
     with_(np.divmod, VI, 4), with_(np.frexp, V),
 ]  # fmt: skip
+
+if hasattr(np, "cumulative_sum"):  # NumPy 2.1
+    LAZY += [
+        with_(np.cumulative_sum, V, axis=1),
+        with_(np.cumulative_sum, VI, axis=0, include_initial=True),
+        with_(np.cumulative_prod, V, axis=-1, include_initial=True),
+        with_(np.cumulative_sum, LINE),
+    ]
 
 
 @pytest.mark.parametrize("function, args, kwargs", LAZY)

@@ -85,7 +85,6 @@ _FUNCTIONS: dict[Any, tuple[str, int, dict[str, str]]] = {
     np.argsort: ("argsort", 1, {"axis": "axis", "stable": "stable"}),
     np.searchsorted: ("searchsorted", 2, {"side": "side", "sorter": "sorter"}),
     np.nonzero: ("nonzero", 1, {}),
-    np.concatenate: ("concat", 1, {"axis": "axis"}),
     np.stack: ("stack", 1, {"axis": "axis"}),
     np.broadcast_to: ("broadcast_to", 2, {}),
     np.broadcast_arrays: ("broadcast_arrays", 0, {}),
@@ -399,7 +398,6 @@ def _same(data: Any, **_: Any) -> Any:
 _TO_NUMPY: dict[str, Callable[[Any], Any]] = {
     "torch": lambda x: x.detach().cpu().resolve_conj().resolve_neg().numpy(),
     "sparse": lambda x: x.todense(),
-    "array_api_strict": lambda x: np.from_dlpack(x),
 }
 
 

@@ -283,6 +283,7 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     np.vstack: _joined(2, 0),
     np.dstack: _joined(3, 2),
     np.append: _append,
+    np.concatenate: lambda xp, arrays, /, axis=0: xp.concat(arrays, axis=axis),
     np.pad: _pad,
     np.isclose: _isclose,
     np.allclose: lambda xp, a, b, *args, **kwargs: bool(

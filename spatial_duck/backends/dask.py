@@ -239,11 +239,15 @@ def _reduce(
         )
     else:
         kind = ufunc.reduce(np.ones_like(array._meta, shape=(1,)), dtype=dtype).dtype
-        step = partial(ufunc.reduce, dtype=dtype)
+        step = partial(_reduce_block, ufunc, dtype)
         result = da.reduction(array, step, step, axis=axis, keepdims=keepdims, dtype=kind)
     if initial is not np._NoValue and initial is not None:
         result = ufunc(result, np.asarray(initial).astype(result.dtype))
     return result if out is None else da.core.handle_out(_out(out), result)
+
+
+def _reduce_block(ufunc: np.ufunc, kind: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return ufunc.reduce(x, axis=axis, dtype=kind, keepdims=keepdims)
 
 
 def _accumulate(

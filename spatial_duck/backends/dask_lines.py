@@ -126,14 +126,20 @@ def _by_name(func: Any, names: tuple[str, ...], given: dict[str, Any], *arrays: 
     return func(*positional, **values)
 
 
-for _func, _names in [
-    (np.interp, ("x",)),
-    (np.polyval, ("x",)),
-    (np.is_busday, ("dates",)),
-    (np.busday_offset, ("dates", "offsets")),
-    (np.busday_count, ("begindates", "enddates")),
-]:
-    FUNCTIONS[_func] = _elementwise(_func, *_names)
+for _curve in (np.interp, np.polyval):
+    FUNCTIONS[_curve] = _elementwise(_curve, "x")
+
+
+def _of_dates(func: Any, dtype: Any) -> Callable[..., Any]:
+    def run(*dates: Any, **options: Any) -> Any:
+        return _elemwise(functools.partial(func, **options), *dates, dtype=dtype)
+
+    return run
+
+
+FUNCTIONS[np.is_busday] = _of_dates(np.is_busday, bool)
+FUNCTIONS[np.busday_offset] = _of_dates(np.busday_offset, "M8[D]")
+FUNCTIONS[np.busday_count] = _of_dates(np.busday_count, np.int64)
 
 
 @added("datetime_as_string")
@@ -199,8 +205,19 @@ def along(func: Any, a: Any, axis: int, given: dict[str, Any]) -> Any:
     return a.map_blocks(run, chunks=tuple(chunks), dtype=tried.dtype, meta=_empty(tried))
 
 
-for _func in (np.sort, np.argsort, np.partition, np.argpartition, np.packbits, np.unpackbits):
-    FUNCTIONS[_func] = _along(_func)
+for _sorting in (np.sort, np.argsort, np.partition, np.argpartition):
+    FUNCTIONS[_sorting] = _along(_sorting)
+
+
+def _of_bits(func: Any) -> Callable[..., Any]:
+    def run(a: Any, /, axis: Any = None, **options: Any) -> Any:
+        return along(func, _flat(func, a) if axis is None else a, axis or 0, options)
+
+    return run
+
+
+for _packing in (np.packbits, np.unpackbits):
+    FUNCTIONS[_packing] = _of_bits(_packing)
 
 
 @added("sort_complex")
