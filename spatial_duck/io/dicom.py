@@ -26,6 +26,7 @@ from ``attrs["dicom"]``.
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -119,12 +120,26 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
+class _Bounded(io.BufferedReader):
+    """A file that reads no further than it is long, whatever length an element declares."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._end = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to `size` bytes; a buffer is made for those that are there only."""
+        if size is not None and size > 0:
+            size = min(size, max(self._end - self.tell(), 0))
+        return super().read(size)
+
+
 def _header(path: Path) -> Any:
     pydicom = _pydicom()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _Bounded(path) as file:
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
             list(dataset)  # converts each element, so that one that is not valid is found here
             return dataset
     except (MemoryError, RecursionError):
@@ -504,11 +519,13 @@ def _pixels(path: Path, indices: list[int] | None) -> list[NDArray[Any]]:
     try:
         if indices is None:
             # A file from before part 10 does not say its syntax.
-            dataset = _pydicom().dcmread(path, force=True)
+            with _Bounded(path) as file:
+                dataset = _pydicom().dcmread(file, force=True)
             if "TransferSyntaxUID" not in getattr(dataset, "file_meta", {}):
                 return [_without_syntax(dataset)]
             return [pixel_array(dataset)]
-        return list(iter_pixels(path, indices=indices))
+        with _Bounded(path) as file:
+            return list(iter_pixels(file, indices=indices))
     except (MemoryError, RecursionError):
         raise
     except Exception as error:  # each decoder raises its own

@@ -112,7 +112,7 @@ def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) ->
     if ndim > len(_AXES):
         raise FormatError(f"{header}: NDims must be 1 to 4, got {ndim}")
     sizes = _numbers(header, fields, ndim, "DimSize")
-    if sizes is None or any(n < 1 or n != int(n) for n in sizes):
+    if sizes is None or any(n < 1 or not n.is_integer() for n in sizes):
         raise FormatError(f"{header}: DimSize must hold positive ints, got {sizes}")
     channels = _integer(header, fields, "ElementNumberOfChannels", 1, 1)
     kind = fields.get("ElementType", "")

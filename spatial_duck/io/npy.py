@@ -66,16 +66,16 @@ def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
                 raise FormatError(f"version {version} is not read")
             shape, fortran, dtype = read(file)
             offset = file.tell()
-    except (EOFError, OSError, SyntaxError, TypeError, ValueError) as error:
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:  # NumPy evaluates the header, which raises many kinds
         raise FormatError(f"{path}: its header is not valid: {error}") from error
     if dtype.kind not in "biufc":
         raise FormatError(f"{path}: voxels must be numbers, got {dtype}")
     return tuple(int(n) for n in shape), bool(fortran), dtype, offset
 
 
-def write_image(
-    path: Path, image: Any, *, overwrite: bool = False, progress: Any = None
-) -> None:
+def write_image(path: Path, image: Any, *, overwrite: bool = False, progress: Any = None) -> None:
     """Write a ``.npy`` file and its side-car; see `spatial_duck.write`."""
     dtype = np.dtype(image.dtype)
     if dtype.kind not in "biufc":
