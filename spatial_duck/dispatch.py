@@ -97,7 +97,7 @@ class Dispatching:
         geometry = self._geometry
         depth = 1
         if geometry.__class__ is tuple:
-            depth = geometry[4] + 1  # type: ignore[index]
+            depth = geometry[4] + 1
             if depth > _MAX_DEFERRED:
                 geometry, depth = self._settle(), 1
         return (move, geometry, arguments, keywords, depth)
@@ -369,7 +369,7 @@ class Dispatching:
                 data = _run(ufunc, (first._data, second._data), {})
                 attrs = common_attrs([first, second])
                 if geometry.__class__ is not tuple:
-                    geometry = _fitted(geometry, data)  # type: ignore[arg-type]
+                    geometry = _fitted(geometry, data)
             else:
                 image, other = (first, second) if first.__class__ is cls else (second, first)
                 if other.__class__ not in _PLAIN_OPERANDS:
@@ -391,7 +391,7 @@ def _is_constant(value: Any) -> bool:
     """Tell whether an argument can neither change later nor hold an image."""
     if value.__class__ is tuple:
         return all([v.__class__ in _CONSTANTS or _is_constant(v) for v in value])
-    return isinstance(value, type | np.dtype | np.generic) or value is np._NoValue  # type: ignore[attr-defined]
+    return isinstance(value, type | np.dtype | np.generic) or value is np._NoValue
 
 
 def _run(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:

@@ -284,7 +284,8 @@ def restore(
         return image
     if image.dtype.kind == "b":  # has no values between, and none to fill in
         interpolation = "nearest"
-    return resample(image, original, interpolation=interpolation, fill=fill)
+    result: SpatialArray = resample(image, original, interpolation=interpolation, fill=fill)
+    return result
 
 
 def _as_image(prediction: Any, record: Conformed) -> SpatialArray:

@@ -216,12 +216,12 @@ REFUSED = [
     ("a.xfm", b"#Insight Transform File V1.0\n", "transform files end in"),
     ("a.h5", b"#Insight Transform File V1.0\n", "begins with"),
     ("a.tfm", b"", "begins with"),
-    ("a.tfm", b"#Insight Transform File V1.0\n#Transform 0\nTransform: Foo_double_3_3\n"
-     b"Parameters: 1\nFixedParameters: 1\n", "cannot read"),
+    ("a.tfm", (b"#Insight Transform File V1.0\n#Transform 0\nTransform: Foo_double_3_3\n"
+     b"Parameters: 1\nFixedParameters: 1\n"), "cannot read"),
     ("a.h5", b"\x89HDF\r\n\x1a\n", "cannot read"),
-    ("a.tfm", b"#Insight Transform File V1.0\n#Transform 0\nTransform: "
+    ("a.tfm", (b"#Insight Transform File V1.0\n#Transform 0\nTransform: "
      b"DisplacementFieldTransform_double_3_3\nParameters: 0 0 0\nFixedParameters: 90000 90000 90000"
-     b" 0 0 0 1 1 1 1 0 0 0 1 0 0 0 1\n", "90000"),
+     b" 0 0 0 1 1 1 1 0 0 0 1 0 0 0 1\n"), "90000"),
 ]  # fmt: skip
 
 

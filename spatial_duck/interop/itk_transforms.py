@@ -112,7 +112,8 @@ def transform_from_itk(transform: Any, world: World) -> Transform:
     if not transform.IsLinear():
         raise FormatError(
             f"a SimpleITK transform of kind {type(transform).__name__} has no equal here; known "
-            "are all linear ones, DisplacementFieldTransform, BSplineTransform and composites of these"
+            "are all linear ones, DisplacementFieldTransform, BSplineTransform and composites of "
+            "these"
         )
     return Affine(_matrix(transform), world)
 

@@ -57,9 +57,7 @@ def h5py_module(what: str = "Reading and writing HDF5") -> Any:
 class FileArray:
     """A dataset of a file, opened for each read, so that it can be pickled and used by threads."""
 
-    def __init__(
-        self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> None:
+    def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.path, self.name, self.shape, self.dtype = path, name, shape, dtype
         self.ndim = len(shape)
 
@@ -123,8 +121,10 @@ def _found(h5py: Any, path: Path, file: Any, name: str | None) -> Any:
 
     file.visititems(visit)
     if len(images) != 1:
-        what = f"several images: {', '.join(images)}" if images else (
-            f"no dataset with the attributes {', '.join(_REQUIRED)}"
+        what = (
+            f"several images: {', '.join(images)}"
+            if images
+            else (f"no dataset with the attributes {', '.join(_REQUIRED)}")
         )
         raise FormatError(f"{path}: it holds {what}; name one with dataset=...")
     return file[images[0]]

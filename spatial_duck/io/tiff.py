@@ -51,9 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "open_source", "write_image"]
 
-RULES = Rules(
-    "TIFF", (), plain="first", plain_names=None, unspecified=True, named=True
-)
+RULES = Rules("TIFF", (), plain="first", plain_names=None, unspecified=True, named=True)
 _LETTERS = {"T": "t", "Z": "z", "Y": "y", "X": "x", "C": "c", "S": "c"}
 #: Types that tifffile writes in each kind.
 _DTYPES = {
@@ -435,9 +433,12 @@ def write_image(
         big = total > (1 << 32) - (1 << 25)
         if big and kind == "imagej":
             raise FormatError("ImageJ's TIFF holds 4 GiB at most; use kind='ome'")
-        with tifffile.TiffWriter(
-            fresh, bigtiff=big, ome=kind == "ome", imagej=kind == "imagej"
-        ) as writer, warnings.catch_warnings():
+        with (
+            tifffile.TiffWriter(
+                fresh, bigtiff=big, ome=kind == "ome", imagej=kind == "imagej"
+            ) as writer,
+            warnings.catch_warnings(),
+        ):
             # tifffile warns of units that are not OME's own; they are kept in the record.
             warnings.simplefilter("ignore", UserWarning)
             writer.write(
@@ -499,8 +500,8 @@ def _ome_metadata(
         field = "TimeIncrement" if name == "t" else f"PhysicalSize{name.upper()}"
         metadata[field] = size
         # Without its unit a length would be read as µm, and a time as s.
-        metadata[field + "Unit"] = _OME_UNITS.get(unit, unit) if unit else (
-            "s" if name == "t" else "pixel"
+        metadata[field + "Unit"] = (
+            _OME_UNITS.get(unit, unit) if unit else ("s" if name == "t" else "pixel")
         )
         if name == "t" and unit is None:
             del metadata[field], metadata[field + "Unit"]

@@ -293,9 +293,7 @@ def _from_base64(path: Path, text: bytes, layout: _Layout, limit: int) -> bytes:
         raise FormatError(f"{path}: its base64 voxels are not valid: {error}") from error
 
 
-def _unpacked(
-    path: Path, data: bytes, layout: _Layout, needed: int | None
-) -> bytes | bytearray:
+def _unpacked(path: Path, data: bytes, layout: _Layout, needed: int | None) -> bytes | bytearray:
     """Check an array's header against its bytes, and decompress these."""
     size, head = layout.head.itemsize, layout.head
     limit = _WORD if needed is None else needed
@@ -353,9 +351,7 @@ def write_image(
         file.write(b"\n  </AppendedData>\n</VTKFile>\n")
 
 
-def _head(
-    g: Geometry, dtype: np.dtype[Any], name: str, compress: bool, unit: str | None
-) -> bytes:
+def _head(g: Geometry, dtype: np.dtype[Any], name: str, compress: bool, unit: str | None) -> bytes:
     def words(values: Any) -> str:
         return " ".join(repr(float(v)) for v in values)
 
@@ -386,9 +382,7 @@ def _head(
     )  # fmt: skip
     ET.indent(root)
     text = ET.tostring(root, encoding="unicode").removesuffix("</VTKFile>")
-    return (
-        f'<?xml version="1.0"?>\n{text}  <AppendedData encoding="raw">\n   _'
-    ).encode()
+    return (f'<?xml version="1.0"?>\n{text}  <AppendedData encoding="raw">\n   _').encode()
 
 
 def _write_blocks(file: Any, data: Any, dtype: np.dtype[Any], progress: Any) -> None:

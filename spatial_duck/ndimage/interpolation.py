@@ -71,7 +71,8 @@ def zoom(
     for axis, factor in zip(place.axes, factors, strict=True):
         at = image.geometry.sampled_axes.index(axis)
         shape[at] = max(round(image.shape[axis] * float(factor)), min(image.shape[axis], 1))
-    return resample(image, shape=shape, interpolation=interpolation, fill="edge")
+    result: SpatialArray = resample(image, shape=shape, interpolation=interpolation, fill="edge")
+    return result
 
 
 def shift(
@@ -185,6 +186,7 @@ def affine_transform(
             f"{type(transform).__name__}; spatial_duck.Affine(matrix, world) makes one of a "
             "matrix of world coordinates"
         )
-    return resample(
+    result: SpatialArray = resample(
         image, image.geometry, transform=transform, interpolation=interpolation, fill=fill
     )
+    return result

@@ -90,7 +90,7 @@ class Bend:
         return points
 
     def bounds(
-        self, ranges: Sequence[Any], lows: Sequence[Any], highs: Sequence[Any]
+        self, _ranges: Sequence[Any], lows: Sequence[Any], highs: Sequence[Any]
     ) -> tuple[list[Any], list[Any]]:
         """Widen the bounds of straight positions by as far as the fields can move them."""
         low, high = list(lows), list(highs)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["execute", "output_chunks"]
 
+#: Where the first and the last chunk that a span meets are looked up.
+SIDES: tuple[Any, Any] = ("right", "left")
+
 #: Bytes of an output chunk, at most.
 _LARGEST = 1 << 25
 
@@ -180,7 +183,9 @@ class _Work:
             return values if n == 0 or len(values) == 1 else values[i : i + 1]
 
         for i in range(len(self.outs[0]) - 1 if n else 1):
-            bounds = [None if b is None else (slab(b[0], i), slab(b[1], i)) for b in found]
+            bounds: list[Any] = [
+                None if b is None else (slab(b[0], i), slab(b[1], i)) for b in found
+            ]
             hit = slab(met, i)
             if plan.mixed is not None:
                 here = [(slab(ranges[o][0], i), slab(ranges[o][1], i)) for o in plan.mixed.outs]
@@ -250,8 +255,8 @@ def _graph(da: Any, work: _Work, array: Any, chunks: Chunks) -> Any:
         shape = (1, *[len(s) for s in sizes[1:]]) if sizes else ()
         hits = np.broadcast_to(met, shape).ravel().tolist()
         spans = [
-            list(zip(*[np.broadcast_to(np.searchsorted(e, b, side), shape).ravel().tolist()
-                       for b, side in zip(bound, ("right", "left"), strict=True)], strict=True))
+            list(zip(*[np.broadcast_to(e.searchsorted(b, side), shape).ravel().tolist()
+                       for b, side in zip(bound, SIDES, strict=True)], strict=True))
             for e, bound in zip(work.sources, bounds, strict=True)
         ]  # fmt: skip
         indices = itertools.product((slab,), *sizes[1:]) if sizes else ((),)

@@ -32,8 +32,10 @@ def describe(plan: Plan, image: SpatialArray) -> str:
     """
     source = image.geometry
     lines = [
-        f"resample {_named(source)} to {_named(plan.geometry)}, {plan.interpolation}, "
-        f"{'edge values' if plan.edge else 'fill'} outside: {_kind(plan)}"
+        (
+            f"resample {_named(source)} to {_named(plan.geometry)}, {plan.interpolation}, "
+            f"{'edge values' if plan.edge else 'fill'} outside: {_kind(plan)}"
+        )
     ]
     box = plan.input_box(tuple([(0, n) for n in plan.shape]))
     if box is None:

@@ -41,6 +41,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def jit(function: F) -> F:
+    """Compile a kernel; it is kept on disk and releases the interpreter lock."""
     compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     return compiled
 
@@ -54,6 +55,7 @@ def fused(function: F) -> F:
 
 
 def inline(function: F) -> F:
+    """Compile a part of kernels into them."""
     compiled: F = numba.njit(inline="always", nogil=True, error_model="numpy")(function)
     return compiled
 
@@ -62,7 +64,7 @@ def put(out: Any, i: Any, value: Any) -> None:
     """Write a value, rounded and saturated where `out` holds integers."""
 
 
-@overload(put, inline="always")  # type: ignore[untyped-decorator]
+@overload(put, inline="always")
 def _put_overload(out: Any, i: Any, value: Any) -> Any:
     if isinstance(out.dtype, types.Integer):
         top, bottom = out.dtype.maxval, out.dtype.minval

@@ -199,12 +199,48 @@ def _cube(src, q, z0, z1, f0, f1, f2):
             d += e * src[p + np.uint64(3)]
             p += z1
         q += z0
-    w0, w1_, w2, w3 = _four(f2)
-    return a * w0 + b * w1_ + c * w2 + d * w3
+    k0, k1, k2, k3 = _four(f2)
+    return a * k0 + b * k1 + c * k2 + d * k3
 
 
 @inline
-def _none(src, q, z0, z1, f0, f1, f2):
+def _six(f):
+    g = 1.0 - f
+    f2, g2, t, u = f * f, g * g, 1.0 + f, 2.0 - f
+    return (
+        g2 * g2 * g * (1 / 120),
+        17 / 40 + t * (5 / 8 + t * (-7 / 4 + t * (5 / 4 + t * (-3 / 8 + t * (1 / 24))))),
+        11 / 20 + f2 * (-1 / 2 + f2 * (1 / 4 - f * (1 / 12))),
+        11 / 20 + g2 * (-1 / 2 + g2 * (1 / 4 - g * (1 / 12))),
+        17 / 40 + u * (5 / 8 + u * (-7 / 4 + u * (5 / 4 + u * (-3 / 8 + u * (1 / 24))))),
+        f2 * f2 * f * (1 / 120),
+    )
+
+
+@inline
+def _cube6(src, q, z0, z1, f0, f1, f2):
+    """Return the quintic value in 6 × 6 × 6 neighbours, the last six of them side by side."""
+    zero = src.dtype.type(0) * 1.0
+    a, b, c, d, g, h = zero, zero, zero, zero, zero, zero
+    w1 = _six(f1)
+    for w in _six(f0):
+        p = q
+        for v in w1:
+            e = w * v
+            a += e * src[p]
+            b += e * src[p + np.uint64(1)]
+            c += e * src[p + np.uint64(2)]
+            d += e * src[p + np.uint64(3)]
+            g += e * src[p + np.uint64(4)]
+            h += e * src[p + np.uint64(5)]
+            p += z1
+        q += z0
+    k0, k1, k2, k3, k4, k5 = _six(f2)
+    return a * k0 + b * k1 + c * k2 + d * k3 + g * k4 + h * k5
+
+
+@inline
+def _none(src, q, z0, z1, f0, f1, f2):  # noqa: ARG001  the parameters of its kind
     """Stand for what there is no fast loop for."""
     return src.dtype.type(0) * 1.0
 
@@ -292,11 +328,16 @@ def _make(taps, weigh, mirror, cube, lowest):
                 l0, l1, l2 = np.floor(y0), np.floor(y1), np.floor(y2)
                 if (
                     t2 == 1 and l0 >= lowest and l1 >= lowest and l2 >= lowest
-                    and l0 < n0 - 2 and l1 < n1 - 2 and l2 < n2 - 2
+                    and l0 < n0 - half and l1 < n1 - half and l2 < n2 - half
                     and l0 != y0 and l1 != y1 and l2 != y2
                 ):  # fmt: skip
-                    q = np.uint64(so + (np.int64(l0) - 1) * t0 + (np.int64(l1) - 1) * t1
-                                  + np.int64(l2) - 1)  # fmt: skip
+                    q = np.uint64(
+                        so
+                        + (np.int64(l0) - lowest) * t0
+                        + (np.int64(l1) - lowest) * t1
+                        + np.int64(l2)
+                        - lowest
+                    )
                     put(dst, d + c * dx, cube(src, q, np.uint64(t0), np.uint64(t1), y0 - l0,
                                               y1 - l1, y2 - l2))  # fmt: skip
                     continue
@@ -329,7 +370,7 @@ def _make(taps, weigh, mirror, cube, lowest):
 
 _LOOPS = {
     "cubic": _make(4, _cubic, True, _cube, 1),
-    "quintic": _make(6, _quintic, True, _none, 1 << 62),
+    "quintic": _make(6, _quintic, True, _cube6, 2),
     "lanczos": _make(10, _lanczos, False, _none, 1 << 62),
 }
 #: Loops over straight rows, and over any points, by interpolation.

@@ -63,8 +63,10 @@ class Table(NamedTuple):
     def bounds(self) -> tuple[int, int]:
         """First source voxel that is needed, and the one after the last."""
         if self.taps is not None:
-            return int(self.low.min()), int(self.high.max()) + 1
-        return int(min(self.low[0], self.low[-1])), int(max(self.high[0], self.high[-1])) + 1
+            return int(np.min(self.low)), int(np.max(self.high)) + 1
+        ends = (int(self.low[0]), int(self.low[-1]))
+        tops = (int(self.high[0]), int(self.high[-1]))
+        return min(ends), max(tops) + 1
 
     @property
     def step(self) -> int | None:

@@ -123,7 +123,7 @@ def execute(plan: Plan, data: NDArray[Any], fill: Any, threads: int | None = Non
     if found is not None:
         return found
     xp = engines.module_of(data)
-    out = xp.empty(plan.shape, data.dtype.newbyteorder("="))
+    out: NDArray[Any] = xp.empty(plan.shape, data.dtype.newbyteorder("="))
     if out.size == 0:
         return out
     box: Box = tuple([(0, n) for n in data.shape])

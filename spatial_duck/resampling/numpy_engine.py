@@ -2,8 +2,9 @@
 
 An engine is a module with the functions of this one. Each writes into `out`, which may be any
 strided view; where `out` holds integers the values are rounded to the nearest, halves to even, and
-stop at the ends of the type. Values agree between the engines of the CPU but for the last bit of a sum of products. A neighbour whose weight is
-0 has no part in a value, not even where it is NaN.
+stop at the ends of the type. Values agree between the engines of the CPU but
+for the last bit of a sum of products. A neighbour whose weight is 0 has no part in a value, not
+even where it is NaN.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ def affine(
         block = np.empty((*source.shape[:batch], *x.shape[1:]), dtype=out.dtype)
         points(source, first, lengths, x, block, fill, how, edge, ())
         if outer:
-            here = np.unravel_index(np.arange(r0, r0 + len(part)), outer)
+            here: Any = np.unravel_index(np.arange(r0, r0 + len(part)), outer)
             out[(..., *here, slice(None))] = block
         else:
             out[...] = block[..., 0, :]
@@ -192,7 +193,9 @@ def _linear(
     source: NDArray[Any], x: list[Floats], first: Sequence[int], lengths: Sequence[int]
 ) -> NDArray[Any]:
     kind = np.float32 if source.dtype.char in "fF" else np.float64
-    low, high, fraction = [], [], []
+    low: list[Any] = []
+    high: list[Any] = []
+    fraction: list[Any] = []
     for p, f, n in zip(x, first, lengths, strict=True):
         clamped = np.clip(p, 0.0, n - 1)
         floor = np.floor(clamped)
@@ -268,12 +271,14 @@ def _majority(
     values, shares = [], []
     for at in np.ndindex(*[w.shape[1] for _, w in spans]):
         share = np.prod([w[:, k] for (_, w), k in zip(spans, at, strict=True)], axis=0)
-        values.append(source[(..., *[i[:, k] for (i, _), k in zip(spans, at, strict=True)])])
+        key: Any = (..., *[i[:, k] for (i, _), k in zip(spans, at, strict=True)])
+        values.append(source[key])
         shares.append(np.broadcast_to(share, (*batch, len(share))))
     order = np.argsort(values, axis=0, kind="stable")
     label = np.take_along_axis(np.array(values), order, 0)
     share = np.take_along_axis(np.array(shares), order, 0)
-    best, most, total = label[0].copy(), np.full(label[0].shape, -1.0), np.zeros(label[0].shape)
+    best: NDArray[Any] = label[0].copy()
+    most, total = np.full(label[0].shape, -1.0), np.zeros(label[0].shape)
     for k in range(len(label)):
         same = label[k] == label[k - 1] if k else np.ones(label[0].shape, dtype=bool)
         total = np.where(same, total, 0.0) + share[k]

@@ -90,7 +90,7 @@ def make_plan(
     found = _lines(source, ours, matrix, offset, outs, antialias)
     apart = _apart(found, matrix, bend, interpolation)
     rest = [s for s in range(len(ours)) if s not in apart]
-    lines = [found[s] for s in apart]
+    lines = [line for s in apart if (line := found[s]) is not None]
     mixed = None
     if rest:
         mixed = _mixed(source, ours, matrix, offset, outs, rest, bend, interpolation, antialias)

@@ -10,6 +10,7 @@ afterwards they stand where they stood, so that whatever weighs them shows it.
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +133,7 @@ def _split(
     edges = [n * i // count for i in range(count + 1)]
     parts = [
         tuple([slice(a, b) if i == across else slice(None) for i in range(source.ndim)])
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
     ]
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, parts):

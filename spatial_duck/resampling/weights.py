@@ -81,7 +81,8 @@ def gaussian(sigma: float) -> Floats:
     """Return the weights of a Gaussian cut off at four standard deviations, of odd length."""
     radius = math.ceil(4 * sigma)
     found: Floats = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma, 1e-9)) ** 2)
-    return found / found.sum()
+    found /= found.sum()
+    return found
 
 
 def weights(how: str, fraction: Floats) -> Floats:
@@ -105,24 +106,30 @@ def weights(how: str, fraction: Floats) -> Floats:
     """
     taps = kinds[how].taps
     t = np.abs(fraction[..., None] - np.arange(1 - taps // 2, taps // 2 + 1))
+    found: Floats
     if how == "cubic":
-        return np.where(t < 1, (4 - 6 * t**2 + 3 * t**3) / 6, np.maximum(2 - t, 0) ** 3 / 6)
-    if how == "quintic":
+        found = np.where(t < 1, (4 - 6 * t**2 + 3 * t**3) / 6, np.maximum(2 - t, 0) ** 3 / 6)
+    elif how == "quintic":
         near = 11 / 20 - t**2 / 2 + t**4 / 4 - t**5 / 12
         middle = 17 / 40 + 5 * t / 8 - 7 * t**2 / 4 + 5 * t**3 / 4 - 3 * t**4 / 8 + t**5 / 24
-        return np.where(t < 1, near, np.where(t < 2, middle, np.maximum(3 - t, 0) ** 5 / 120))
-    if how == "lanczos":
+        found = np.where(t < 1, near, np.where(t < 2, middle, np.maximum(3 - t, 0) ** 5 / 120))
+    elif how == "lanczos":
         found = np.sinc(t) * np.sinc(t / (taps // 2))
         # Where a position is a voxel's centre the sines are only nearly 0.
         found = np.where(fraction[..., None] == 0, t == 0, found)
-        return found / found.sum(axis=-1, keepdims=True)
-    return np.maximum(1 - t, 0)
+        found = found / found.sum(axis=-1, keepdims=True)
+    else:
+        found = np.maximum(1 - t, 0)
+    return found
 
 
 def lookup(index: NDArray[Any], n: int, mirror: bool) -> Ints:
     """Return the voxel that stands at each index of a grid that goes on beyond its ends."""
+    found: Ints
     if not mirror:
-        return np.clip(index, 0, n - 1).astype(np.intp)
-    period = max(2 * (n - 1), 1)
-    inside = np.abs(index) % period
-    return np.minimum(inside, period - inside).astype(np.intp) if n > 1 else inside * 0
+        found = np.clip(index, 0, n - 1).astype(np.intp)
+    else:
+        period = max(2 * (n - 1), 1)
+        inside = np.abs(index) % period
+        found = (np.minimum(inside, period - inside) * (n > 1)).astype(np.intp)
+    return found

@@ -162,7 +162,7 @@ def test_gantry_tilt_is_kept_as_a_shear(data_file: Callable[[str], Path]) -> Non
 
 def test_real_gap_is_refused_and_can_be_filled(data_file: Callable[[str], Path]) -> None:
     path = data_file("dicom/ct_slice_increment")
-    with pytest.raises(FormatError, match="missing slices .*0009-0001.dcm and IM-0001-0010"):
+    with pytest.raises(FormatError, match=r"missing slices .*0009-0001\.dcm and IM-0001-0010"):
         io.read(path)
     image = io.read(path, irregular="resample")
     assert image.shape[0] == 5

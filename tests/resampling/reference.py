@@ -30,12 +30,23 @@ def to_itk(data: np.ndarray, geometry: Geometry) -> Any:
 
 
 def by_itk(
-    data: np.ndarray, source: Geometry, target: Geometry, interpolation: str, fill: float
+    data: np.ndarray,
+    source: Geometry,
+    target: Geometry,
+    interpolation: str,
+    fill: float,
+    transform: Any = None,
 ) -> np.ndarray:
     """Resample with SimpleITK."""
     import SimpleITK as sitk
 
-    codes = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear}
+    codes = {
+        "nearest": sitk.sitkNearestNeighbor,
+        "linear": sitk.sitkLinear,
+        "cubic": sitk.sitkBSpline3,
+        "quintic": sitk.sitkBSpline5,
+        "lanczos": sitk.sitkLanczosWindowedSinc,
+    }
     task = sitk.ResampleImageFilter()
     task.SetSize(target.shape[::-1])
     task.SetOutputSpacing(target.spacing[::-1].tolist())
@@ -44,6 +55,8 @@ def by_itk(
     task.SetInterpolator(codes[interpolation])
     task.SetDefaultPixelValue(float(fill))
     task.SetNumberOfThreads(1)
+    if transform is not None:
+        task.SetTransform(transform)
     return sitk.GetArrayFromImage(task.Execute(to_itk(data, source)))
 
 
