@@ -60,7 +60,8 @@ def test_info_of_a_pyramid(image: sd.SpatialArray, tmp_path: Path, capsys: Any) 
     assert main(["info", str(path), "--level", "1"]) == 0
     out = capsys.readouterr().out
     assert "levels     2" in out
-    assert "spacing    z 6, y 4, x 2 mm" in out
+    # The finest axis first, until the voxels are alike.
+    assert "spacing    z 3, y 2, x 2 mm" in out
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha", ".ome.zarr"])

@@ -34,6 +34,11 @@ class CompleteStore(WrapperStore[Any]):
     #: Newer versions of zarr would go past `get` where the wrapped store can answer at once.
     _supports_sync_io = False
 
+    @property
+    def root(self) -> Any:
+        """The directory of the store that is wrapped, where that has one."""
+        return self._store.root
+
     async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
         """Read one key."""
         value = await super().get(key, *args, **kwargs)
