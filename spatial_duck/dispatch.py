@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Dispatching"]
 
 _new = object.__new__
+_CONCATENATE = np.concatenate
+_NDARRAY = np.ndarray
 
 #: Arguments of these types can neither change later nor hold an image.
 _CONSTANTS = frozenset({int, float, bool, complex, str, type(None), slice, EllipsisType, type})
@@ -201,9 +203,55 @@ class Dispatching:
         for t in types:
             if t is not self.__class__ and not (issubclass(t, Dispatching) or backends.is_known(t)):
                 return NotImplemented
+        if func is _CONCATENATE and not kwargs:
+            joined = self._join(*args)
+            if joined is not None:
+                return joined
         if func in CREATES:
             return self._create(func, args, kwargs)
         return self._call(func, args, kwargs)
+
+    def _join(self, images: Any, axis: Any = 0) -> Any:
+        """Concatenate pieces of one image again; None where that needs a closer look.
+
+        Rule, checks and wrapping in one go: pieces of one image lie where the same arithmetic
+        puts them, so that comparing for equality does. Whatever differs goes the general way.
+        """
+        if images.__class__ is not list or axis.__class__ is not int or not images:
+            return None
+        cls = self.__class__
+        bare = []
+        first: Any = None
+        grid: Any
+        total = 0
+        for image in images:
+            if image.__class__ is not cls or image._attrs or image._data.__class__ is not _NDARRAY:
+                return None
+            grid = image._geometry
+            if grid.__class__ is tuple:
+                grid = image._settle()
+            if first is None:
+                first, axes, shape = grid, grid._axes, grid._shape
+                if not 0 <= axis < len(axes) or axes[axis][1] is None:
+                    return None
+                _, spacing, column, _ = axes[axis]
+            else:
+                length = spacing * total
+                origin = tuple([o + length * c for o, c in zip(first._origin, column)])  # noqa: B905
+                if (
+                    grid._origin != origin
+                    or grid._shape != shape
+                    or grid._axes != axes
+                    or grid._world != first._world
+                ):
+                    return None
+            total += shape[axis]
+            bare.append(image._data)
+        new = _new(cls)
+        new._data = data = _CONCATENATE(bare, axis)
+        new._geometry = first._with(data.shape, axes, first._origin)
+        new._attrs = None
+        return new
 
     def _create(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         """Call a function that has this image as its ``like=``."""
@@ -252,28 +300,6 @@ class Dispatching:
                         image._defer(rule.geometry, rest, kwargs),
                         image._attrs.copy() if image._attrs else None,
                     )
-        elif (
-            not kwargs
-            and args
-            and args[0].__class__ is list
-            and (len(args) == 1 or (len(args) == 2 and args[1].__class__ is int))
-        ):
-            # The common case of joining: images in a list, which _call_general would find too.
-            grids, bare, attrs = [], [], False
-            for image in args[0]:
-                if image.__class__ is not cls:
-                    break
-                geometry = image._geometry
-                grids.append(image._settle() if geometry.__class__ is tuple else geometry)
-                bare.append(image._data)
-                attrs = attrs or image._attrs is not None
-            else:
-                if grids and bare[0].__class__ is np.ndarray and not attrs:
-                    geometry = rule.geometry(grids, *args[1:])
-                    result = func(bare, *args[1:])
-                    if geometry.__class__ is Geometry and geometry._shape == result.shape:
-                        return cls._wrap(result, geometry)
-                    return cls._dress(result, geometry, args[0])
         return cls._call_general(func, rule, args, kwargs)
 
     @classmethod
