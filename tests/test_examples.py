@@ -29,6 +29,9 @@ EXPECTED = {
     "peers": ((), "| `np.pad(x, 2)` | kept |"),
 }
 
+#: Where Hypothesis keeps what it found, out of the way.
+STORAGE = Path(tempfile.gettempdir()) / "spatial_duck_hypothesis"
+
 
 @lru_cache
 def output(path: Path) -> str:
@@ -40,6 +43,7 @@ def output(path: Path) -> str:
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
             "PYTHONIOENCODING": "utf-8",
             "TMPDIR": folder,
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(STORAGE),
         }
         found = subprocess.run(
             [sys.executable, *strict, str(path)],

@@ -53,6 +53,7 @@ ON_USE: dict[str, set[str]] = {
     "backends.dask_lines": {"dask"},
     "io.stores": {"zarr"},
     "resampling.kernels": {"numba"},
+    "resampling.kernels_wide": set(),
     "resampling.numba_engine": set(),
     "testing.checks": {"hypothesis"},
     "testing.stores": {"zarr"},

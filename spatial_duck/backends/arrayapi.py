@@ -398,6 +398,8 @@ def _same(data: Any, **_: Any) -> Any:
 _TO_NUMPY: dict[str, Callable[[Any], Any]] = {
     "torch": lambda x: x.detach().cpu().resolve_conj().resolve_neg().numpy(),
     "sparse": lambda x: x.todense(),
+    # Of its devices, only the first may be read by NumPy.
+    "array_api_strict": lambda x: np.asarray(x.to_device(type(x.device)("CPU_DEVICE"))),
 }
 
 
