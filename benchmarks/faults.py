@@ -155,8 +155,9 @@ def signal_runs(count: int, folder: Path, number: signal.Signals, seed: int = 0)
             child.start()
             started.wait()
             time.sleep(rng.uniform(0, 1.1 * duration))
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid or 0, number)
+            # One that has ended may have left its number to another process.
+            if child.is_alive():
+                os.kill(child.pid, number)
             child.join()
             what = state(path, 1 if overwrite else None, 2)
             found[what] += 1

@@ -67,24 +67,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError, missing_extra
-from spatial_duck.io import journal, ngff, safety, streaming
+from spatial_duck.io import blockplan, journal, ngff, safety, streaming
+from spatial_duck.io.layout_zarr import Layout
 from spatial_duck.io.source import Source, reporter
 from spatial_duck.multiscale import level_geometries
 
 if TYPE_CHECKING:
     import os
 
-    from spatial_duck.geometry import Geometry
     from spatial_duck.io.source import Progress
 
     Chunks = int | Mapping[str, int] | Sequence[int]
 
 __all__ = ["open_source", "write_image"]
 
-#: Voxels of a chunk along space axes, by how many space axes there are.
-_CHUNK = {1: 1 << 20, 2: 1024, 3: 96}
-#: Chunks of fewer bytes, where there are more of them than this, go into shards of such bytes.
-_SMALL_CHUNK, _MANY_CHUNKS, _SHARD = 1 << 17, 1000, 1 << 23
+#: Bytes that blocks in flight may take.
 _MEMORY = 512_000_000
 
 
@@ -225,7 +222,7 @@ def write_image(
         raise FormatError(f"OME-Zarr holds numbers, got {dtype} voxels; use image.astype(...)")
     data = fitted.data.to_dask() if hasattr(fitted.data, "to_dask") else fitted.data
     lazy = hasattr(data, "dask")
-    layouts = [_Layout(g, dtype, chunks, shards, version, data.chunks if lazy else None)
+    layouts = [Layout(g, dtype, chunks, shards, version, data.chunks if lazy else None)
                for g in geometries]  # fmt: skip
     attributes = ngff.attributes(image, geometries, version, method, name=path.name)
     attributes[ngff.NAMESPACE]["complete"] = {"chunks": [x.count_files() for x in layouts]}
@@ -239,7 +236,7 @@ def write_image(
     }
     budget, threads = _bytes(memory), threads or _cpus()
     shapes, written = [g.shape for g in geometries], [x.written for x in layouts]
-    blocks = streaming.plan(shapes, bins, written, dtype, method, budget, threads)
+    blocks = blockplan.plan(shapes, bins, written, dtype, method, budget, threads)
     with journal.writing(path, fingerprint, overwrite=overwrite, resume=resume) as notes:
         if notes is None:
             return
@@ -288,7 +285,7 @@ def _opened(place: Path, version: str) -> Any:
 
 
 def _finished(
-    fresh: Path, layouts: Sequence[_Layout], attributes: dict[str, Any], version: str
+    fresh: Path, layouts: Sequence[Layout], attributes: dict[str, Any], version: str
 ) -> None:
     """Write the group's metadata, which make it an image, once every chunk is there."""
     import zarr
@@ -309,122 +306,3 @@ def _finished(
 
 
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
-
-
-class _Layout:
-    """How the array of a level lies in chunks."""
-
-    def __init__(
-        self, g: Geometry, dtype: Any, chunks: Any, shards: Any, version: str, source: Any
-    ) -> None:
-        self.geometry, self.dtype, self.version = g, dtype, version
-        self.chunks = _lengths(g, chunks, "chunks", _default_chunks(g, source))
-        self.shards = self._shards(shards)
-
-    @property
-    def written(self) -> tuple[int, ...]:
-        """Lengths of what is written at once."""
-        return self.shards or self.chunks
-
-    def count_files(self) -> int:
-        """Return the number of files that the array has when it is complete."""
-        return math.prod(-(-n // c) for n, c in zip(self.geometry.shape, self.written, strict=True))
-
-    def _shards(self, shards: Any) -> tuple[int, ...] | None:
-        g, size = self.geometry, self.dtype.itemsize * math.prod(self.chunks)
-        if shards is False or (shards is None and self.version == "0.4"):
-            return None
-        if shards is not None:
-            if self.version == "0.4":
-                raise FormatError("OME-Zarr 0.4 has no shards, which must be False, or version 0.5")
-            wanted = _lengths(g, shards, "shards", self.chunks)
-        else:
-            many = math.prod(-(-n // c) for n, c in zip(g.shape, self.chunks, strict=True))
-            if size >= _SMALL_CHUNK or many <= _MANY_CHUNKS:
-                return None
-            spread = [c if n > c else 0 for n, c in zip(g.shape, self.chunks, strict=True)]
-            times = max(2, round((_SHARD / size) ** (1 / sum(map(bool, spread)))))
-            wanted = tuple(times * s or c for s, c in zip(spread, self.chunks, strict=True))
-        # Shards hold whole chunks, and no more of them than there are.
-        return tuple(
-            c * max(1, min(-(-w // c), -(-n // c)))
-            for n, w, c in zip(g.shape, wanted, self.chunks, strict=True)
-        )
-
-    def create(self, place: Path) -> None:
-        """Create the Zarr array, without any chunk."""
-        import zarr
-
-        common = {
-            "shape": self.geometry.shape,
-            "dtype": self.dtype,
-            "chunks": self.chunks,
-            "fill_value": 0,
-        }
-        if self.version == "0.4":
-            import numcodecs
-
-            zarr.create_array(
-                str(place),
-                zarr_format=2,
-                # What every reader of format 2 knows, with a checksum (CRC-32).
-                compressors=numcodecs.GZip(level=1),
-                chunk_key_encoding={"name": "v2", "separator": "/"},
-                **common,
-            )
-            return
-        from zarr.codecs import BloscCodec, Crc32cCodec
-
-        zarr.create_array(
-            str(place),
-            zarr_format=3,
-            shards=self.shards,
-            # On images and labels alike several times as fast as zstd, and no larger on images.
-            compressors=(BloscCodec(cname="lz4", shuffle="bitshuffle"), Crc32cCodec()),
-            dimension_names=list(ngff.axis_names(self.geometry)),
-            **common,
-        )
-
-
-def _lengths(g: Geometry, given: Any, what: str, default: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a length for each axis, from one for the space axes, by name or for each."""
-    space = [name in ("x", "y", "z") for name in g.dims]
-    if isinstance(given, Sequence):
-        wanted = list(given)
-    elif isinstance(given, Mapping):
-        wanted = [given.get(name, 0) for name in g.dims]
-    else:
-        wanted = [int(given) if given and s else 0 for s in space]
-    if len(wanted) != g.ndim or any(c != int(c) or c < 0 for c in wanted):
-        raise FormatError(f"{what} must hold a positive int for each of {g.dims!r}, got {given!r}")
-    return tuple(
-        max(1, min(n, int(c) or d)) for n, c, d in zip(g.shape, wanted, default, strict=True)
-    )
-
-
-def _default_chunks(g: Geometry, source: Any) -> tuple[int, ...]:
-    """Return lengths of chunks that are near the usual ones, in step with those of the source."""
-    space = [name in ("x", "y", "z") for name in g.dims]
-    usual = _CHUNK.get(sum(space), 96)
-    return tuple(
-        _in_step(usual, source[axis] if source else ()) if is_space else 1
-        for axis, is_space in enumerate(space)
-    )
-
-
-def _in_step(usual: int, chunks: Sequence[int]) -> int:
-    """Return a multiple or a divisor of the length of chunks, near the usual length.
-
-    Examples
-    --------
-    >>> [_in_step(96, (n, n, 7)) for n in (1, 10, 64, 128, 512, 97)]
-    [96, 100, 128, 128, 128, 97]
-    """
-    first = chunks[0] if chunks else 0
-    if not first or len(chunks) < 2 or any(c != first for c in chunks[:-1]):
-        return usual
-    if first <= usual:
-        return first * max(1, round(usual / first))
-    parts = [first // k for k in range(1, first + 1) if first % k == 0]
-    best = min(parts, key=lambda c: abs(math.log(c / usual)))
-    return best if usual / 2 <= best <= 2 * usual else usual

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck import io
 from spatial_duck.binning import METHODS
-from spatial_duck.io import streaming
+from spatial_duck.io import blockplan, streaming
 from spatial_duck.multiscale import pyramid
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_each_voxel_is_computed_once(
     method: str, name: str, batch: int, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(streaming, "_BATCH", batch)
-    monkeypatch.setattr(streaming, "_BLOCK_BYTES", 1)  # blocks as small as they can be
+    monkeypatch.setattr(blockplan, "_BLOCK_BYTES", 1)  # blocks as small as they can be
     source, image = counted((41, 70, 75), CHUNKS[name])
     options = {"levels": 4, "factors": 2, "method": method}
     io.write(tmp_path / "a.ome.zarr", image, chunks=16, shards=False, **options)
@@ -104,7 +104,7 @@ def test_blocks_put_levels_together_as_in_memory(
 ) -> None:
     monkeypatch.setattr(streaming, "_BATCH", data.draw(st.sampled_from([3, 4096]), "batch"))
     monkeypatch.setattr(
-        streaming, "_BLOCK_BYTES", data.draw(st.sampled_from([1, 1 << 9, 1 << 23]), "block")
+        blockplan, "_BLOCK_BYTES", data.draw(st.sampled_from([1, 1 << 9, 1 << 23]), "block")
     )
     ndim = data.draw(st.integers(2, 4))
     sides = st.integers(1, {2: 23, 3: 15, 4: 7}[ndim])

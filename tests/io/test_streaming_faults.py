@@ -18,7 +18,7 @@ import spatial_duck as sd
 from benchmarks import faults
 from spatial_duck import io
 from spatial_duck.errors import FormatError
-from spatial_duck.io import journal, streaming
+from spatial_duck.io import blockplan, journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ OPTIONS: dict[str, Any] = {"chunks": 16, "levels": 3, "shards": False}
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: Any) -> None:
-    monkeypatch.setattr(streaming, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(blockplan, "_BLOCK_BYTES", 1)
 
 
 def volume(seed: int = 0, shape: tuple[int, ...] = (40, 50, 30)) -> sd.SpatialArray:
@@ -114,7 +114,7 @@ DEATHS = {
 _DYING = """
 import os, signal, sys, pathlib
 from benchmarks import faults
-from spatial_duck.io import journal, streaming
+from spatial_duck.io import blockplan, journal
 path, where, swaps = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "True"
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 swap, rename, noted = journal._exchange, pathlib.Path.rename, journal.Journal._append
