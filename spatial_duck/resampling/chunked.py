@@ -7,7 +7,8 @@ source has to be filtered first (B-splines) it is filtered once, chunk by chunk 
 each that the values are the same to 2e-9.
 
 The graph is one small task for each chunk: what all of them need, the plan and where the chunks
-begin, is one node of the graph.
+begin, is one node of the graph. An array on disk is read in the tasks themselves, through a
+`reading.ChunkReader` that they share.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from spatial_duck.errors import GeometryError, missing_extra
 from spatial_duck.resampling import engines, memory
 from spatial_duck.resampling.blocks import fill_block
 from spatial_duck.resampling.prepare import prepare, prepared_type, wider
+from spatial_duck.resampling.reading import ChunkReader, assembled, meeting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -88,10 +90,11 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
         return found
     chunks = output_chunks(plan, array.chunks, array.dtype.itemsize)
     dtype = array.dtype.newbyteorder("=")
+    stored = data if on_disk else None
     if plan.filters:
-        array = _filtered(da, plan, array)
+        array, stored = _filtered(da, plan, array, stored), None
     work = _Work(plan, _edges(chunks), _edges(array.chunks), dtype, fill)
-    return _graph(da, work, array, chunks)
+    return _graph(da, work, array, stored, chunks)
 
 
 def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
@@ -231,15 +234,15 @@ class _Filter(_Work):
         return found.copy() if found.size < source.size else found
 
 
-def _filtered(da: Any, plan: Plan, array: Any) -> Any:
+def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
     """Return the source filtered, lazily."""
     edges = _edges(array.chunks)
     work = _Filter(plan, edges, edges, prepared_type(array.dtype), 0)
-    return _graph(da, work, array, array.chunks)
+    return _graph(da, work, array, stored, array.chunks)
 
 
-def _graph(da: Any, work: _Work, array: Any, chunks: Chunks) -> Any:
-    """Make the lazy array."""
+def _graph(da: Any, work: _Work, array: Any, stored: Any, chunks: Chunks) -> Any:
+    """Make the lazy array: of the chunks of a Dask array, or of what is stored."""
     from dask._task_spec import DataNode, Task, TaskRef
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
@@ -247,7 +250,15 @@ def _graph(da: Any, work: _Work, array: Any, chunks: Chunks) -> Any:
     step = "resample" if type(work) is _Work else "filter"
     name = f"{step}-{tokenize(work.plan, array.name, chunks, work.dtype, work.fill, step)}"
     common = TaskRef(f"{name}-common")
-    tasks: dict[Any, Any] = {common.key: DataNode(common.key, work)}
+    meta = engines.module_of(array._meta).empty((0,) * len(chunks), work.dtype)
+    tasks: dict[Any, Any] = {}
+    if stored is not None:
+        tasks[common.key] = Task(common.key, _begin, work, stored)
+        for index in itertools.product(*[range(len(c)) for c in chunks]):
+            tasks[name, *index] = Task((name, *index), _read_block, common, index)
+        graph = HighLevelGraph.from_collections(name, tasks)
+        return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
+    tasks[common.key] = DataNode(common.key, work)
     sizes = [range(len(c)) for c in chunks]
     refs: dict[tuple[int, ...], Any] = {}
     source = array.name
@@ -273,7 +284,6 @@ def _graph(da: Any, work: _Work, array: Any, chunks: Chunks) -> Any:
                 needed.append(ref)
             tasks[key] = Task(key, _block, common, index, *needed)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[array])
-    meta = engines.module_of(array._meta).empty((0,) * len(chunks), work.dtype)
     return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
 
 
@@ -293,35 +303,28 @@ def _block(work: _Work, index: tuple[int, ...], *pieces: Any) -> Any:
     box = work.box(out_box)
     if box is None:  # the box of many chunks was known less exactly
         return _outside(work, index)
-    cuts = [_meeting(e, *bounds) for e, bounds in zip(work.sources, box, strict=True)]
-    return work.make(_assembled(pieces, box, cuts), box, out_box)
+    cuts = [meeting(e, *bounds)[1] for e, bounds in zip(work.sources, box, strict=True)]
+    source = assembled(pieces, box, cuts, engines.module_of(pieces[0]))
+    return work.make(source, box, out_box)
 
 
-Cuts = tuple[tuple[int, int], ...]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """What all chunks need of an array on disk, in one computation."""
+
+    work: _Work
+    reader: ChunkReader
 
 
-def _meeting(edges: NDArray[np.intp], start: int, stop: int) -> Cuts:
-    """Return the part (from, to) of each chunk that meets a range."""
-    first = int(np.searchsorted(edges, start, "right")) - 1
-    last = int(np.searchsorted(edges, stop, "left"))
-    return tuple(
-        [
-            (max(start - int(edges[i]), 0), min(stop, int(edges[i + 1])) - int(edges[i]))
-            for i in range(first, last)
-        ]
-    )
+def _begin(work: _Work, data: Any) -> _Run:
+    """Begin a computation: nothing is remembered of the one before."""
+    return _Run(work, ChunkReader(data, work.sources))
 
 
-def _assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
-    """Put together a box of the source from its chunks: a view where it lies in one."""
-    if len(pieces) == 1:
-        return pieces[0][tuple([slice(*c[0]) for c in cuts])]
-    first = pieces[0]
-    source = engines.module_of(first).empty([stop - start for start, stop in box], first.dtype)
-    starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
-    numbers = itertools.product(*[range(len(c)) for c in cuts])
-    for piece, number in zip(pieces, numbers, strict=True):
-        here = tuple([slice(*c[i]) for c, i in zip(cuts, number, strict=True)])
-        there = tuple([slice(s[i], s[i + 1]) for s, i in zip(starts, number, strict=True)])
-        source[there] = piece[here]
-    return source
+def _read_block(run: _Run, index: tuple[int, ...]) -> Any:
+    """Compute one chunk of the output from what lies on disk."""
+    out_box = _out_box(run.work, index)
+    box = run.work.box(out_box)
+    if box is None:
+        return _outside(run.work, index)
+    return run.work.make(run.reader.box(box), box, out_box)

@@ -71,6 +71,15 @@ def _put_overload(out: Any, i: Any, value: Any) -> Any:
         high, low = float(top), float(bottom)
         kind = np.dtype(out.dtype.name).type
 
+        if out.dtype.bitwidth <= 32:
+
+            def put_small(out: Any, i: Any, value: Any) -> None:
+                # Added to 1.5 · 2**52 a number has no digits left behind the point.
+                r = np.int64((value + 6755399441055744.0) - 6755399441055744.0)
+                out[i] = kind(min(max(r, bottom), top))
+
+            return put_small
+
         def put_whole(out: Any, i: Any, value: Any) -> None:
             r = np.rint(value)
             if r >= high:

@@ -152,7 +152,8 @@ def fill_in(
     threads = workers() if threads is None else threads
     whole = out_box or tuple([(0, n) for n in plan.shape])
     steps = sum(not line.exact for line in plan.lines) + (plan.mixed is not None)
-    if out.size < 2 * _SMALL or not isinstance(out, np.ndarray):
+    whole_at_once = threads == 1 and steps <= 1  # nothing between steps that should stay in a cache
+    if out.size < 2 * _SMALL or whole_at_once or not isinstance(out, np.ndarray):
         pieces = [tuple([(0, n) for n in out.shape])]
     else:
         each = -(-out.size // (threads * (4 if plan.mixed is not None else 1)))

@@ -1,0 +1,124 @@
+"""Boxes of an array on disk, put together of its chunks; those used last are kept.
+
+A chunk is needed by all output chunks around it. As tasks of a graph, decoded chunks stay in memory
+until the last of these is done, which with a rotation is nearly the whole volume. A `ChunkReader`
+keeps a fixed number of bytes instead, and reads again what it had to drop. It lives as long as one
+computation: the next one reads what is on disk then.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from concurrent.futures import Future
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.resampling.mixed import Box
+
+__all__ = ["ChunkReader", "assembled", "meeting"]
+
+Cuts = tuple[tuple[int, int], ...]
+
+#: Bytes of decoded chunks that are kept.
+KEPT = 1 << 27
+
+
+def meeting(edges: NDArray[np.intp], start: int, stop: int) -> tuple[range, Cuts]:
+    """Return the chunks that meet a range, and the part (from, to) of each that lies in it.
+
+    Examples
+    --------
+    >>> meeting(np.array([0, 4, 8, 12]), 3, 6)
+    (range(0, 2), ((3, 4), (0, 2)))
+    """
+    first = int(edges.searchsorted(start, "right")) - 1
+    last = int(edges.searchsorted(stop, "left"))
+    return range(first, last), tuple(
+        [
+            (max(start - int(edges[i]), 0), min(stop, int(edges[i + 1])) - int(edges[i]))
+            for i in range(first, last)
+        ]
+    )
+
+
+def assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts], xp: Any = np) -> Any:
+    """Put together a box of chunks: a view where it lies in one."""
+    if len(pieces) == 1:
+        return pieces[0][tuple([slice(*c[0]) for c in cuts])]
+    source = xp.empty([stop - start for start, stop in box], pieces[0].dtype)
+    starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
+    numbers = itertools.product(*[range(len(c)) for c in cuts])
+    for piece, number in zip(pieces, numbers, strict=True):
+        here = tuple([slice(*c[i]) for c, i in zip(cuts, number, strict=True)])
+        there = tuple([slice(s[i], s[i + 1]) for s, i in zip(starts, number, strict=True)])
+        source[there] = piece[here]
+    return source
+
+
+class ChunkReader:
+    """Reads boxes of an array on disk.
+
+    Parameters
+    ----------
+    data : array
+        What `numpy.asarray` reads slices of.
+    edges : sequence of ndarray of int
+        Where the chunks begin along each axis, and where the last one ends.
+    kept : int, optional
+        Bytes of decoded chunks to keep.
+    """
+
+    def __init__(self, data: Any, edges: Sequence[NDArray[np.intp]], kept: int = KEPT) -> None:
+        self._data, self._edges, self._kept = data, tuple(edges), kept
+        self._chunks: OrderedDict[tuple[int, ...], Future[NDArray[Any]]] = OrderedDict()
+        self._size = 0
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ChunkReader, (self._data, self._edges, self._kept)
+
+    def box(self, box: Box) -> NDArray[Any]:
+        """Return the voxels of a box."""
+        met = [meeting(e, *bounds) for e, bounds in zip(self._edges, box, strict=True)]
+        pieces = [self._chunk(number) for number in itertools.product(*[m[0] for m in met])]
+        found: NDArray[Any] = assembled(pieces, box, [m[1] for m in met])
+        return found
+
+    def _chunk(self, number: tuple[int, ...]) -> NDArray[Any]:
+        """Return one chunk, read once even where several threads ask for it."""
+        with self._lock:
+            known = self._chunks.get(number)
+            if known is not None:
+                self._chunks.move_to_end(number)
+            else:
+                mine: Future[NDArray[Any]] = Future()
+                self._chunks[number] = mine
+        if known is not None:
+            return known.result()
+        try:
+            bounds = [slice(int(e[i]), int(e[i + 1])) for e, i in
+                      zip(self._edges, number, strict=True)]  # fmt: skip
+            values = np.asarray(self._data[tuple(bounds)])
+        except BaseException as error:
+            with self._lock:
+                self._chunks.pop(number, None)
+            mine.set_exception(error)
+            raise
+        mine.set_result(values)
+        with self._lock:
+            self._size += values.nbytes
+            while self._size > self._kept and len(self._chunks) > 1:
+                oldest = next((n for n, f in self._chunks.items() if f.done()), number)
+                dropped = self._chunks.pop(oldest, None)
+                if dropped is None or oldest == number:
+                    break
+                self._size -= dropped.result().nbytes
+        return values
