@@ -12,6 +12,7 @@ not an error of ours or an image within its declared size is printed with its nu
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import resource
 import signal
 import subprocess
@@ -139,11 +140,14 @@ def work(kind: str, first: int, last: int) -> None:
             print(number, end=" ", flush=True)
             path.write_bytes(mutated(raw, seed.head, number))
             signal.alarm(SECONDS)
+            # Code in C does not see the alarm.
+            faulthandler.dump_traceback_later(2 * SECONDS, exit=True)
             try:
                 told = _read(folder / seed.name)
             except BaseException as error:  # all of them are what is looked for
                 told = f"WRONG {type(error).__name__}: {str(error)[:200]}".replace("\n", " ")
             signal.alarm(0)
+            faulthandler.cancel_dump_traceback_later()
             print(told, flush=True)
 
 

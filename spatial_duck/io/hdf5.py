@@ -138,7 +138,7 @@ def _record(path: Path, dataset: Any) -> dict[str, Any]:
         raise FormatError(f"{path}: the dataset has no attributes {', '.join(missing)}")
 
     def words(name: str, n: int) -> list[str | None]:
-        texts = [v.decode() if isinstance(v, bytes) else str(v) for v in np.atleast_1d(held[name])]
+        texts = [_text(v) for v in np.atleast_1d(held[name])]
         if len(texts) != n:
             raise FormatError(f"{path}: the attribute {name!r} must hold {n} strings, got {texts}")
         return [text or None for text in texts]
@@ -158,9 +158,12 @@ def _record(path: Path, dataset: Any) -> dict[str, Any]:
             else [None] * len(axes),
             "frame": words("frame", 1)[0] if "frame" in held else None,
         },
-        "lost": parsed(path, str(held["lost"])) if "lost" in held else {},
-        "attrs": parsed(path, str(held["attrs"])) if "attrs" in held else {},
+        **{n: parsed(path, _text(held[n])) if n in held else {} for n in ("lost", "attrs")},
     }  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def write_image(
@@ -191,7 +194,7 @@ def write_image(
         h5py.File(fresh, "w") as file,
     ):
         target = file.create_dataset(dataset, shape, dtype, **options)
-        _set_attributes(h5py, target, record)
+        _set_attributes(target, record)
         for key, slab in zip(_keys(image.data, dtype), slabs(image.data, dtype), strict=True):
             target[key] = slab
             done += slab.nbytes
@@ -225,23 +228,30 @@ class _Shape:
         return np.broadcast_to(np.zeros((), "u1"), self.shape)[key]
 
 
-def _set_attributes(h5py: Any, target: Any, record: dict[str, Any]) -> None:
-    text = h5py.string_dtype()
+def _set_attributes(target: Any, record: dict[str, Any]) -> None:
     world = record["world"]
-
-    def words(values: Any) -> Any:
-        return np.array([v or "" for v in values], dtype=object)
-
-    target.attrs.create("dims", words(record["dims"]), dtype=text)
+    target.attrs["dims"] = _words(record["dims"])
     target.attrs["sampled"] = np.array(record["sampled"], np.int64)
     for name in ("spacing", "origin"):
         target.attrs[name] = np.array(record[name], np.float64)
     direction = np.array(record["direction"], np.float64)
     target.attrs["direction"] = direction.reshape(len(world["axes"]), len(record["sampled"]))
-    target.attrs.create("world_axes", words(world["axes"]), dtype=text)
-    target.attrs.create("world_units", words(world["units"]), dtype=text)
-    target.attrs["frame"] = world["frame"] or ""
-    if record["lost"]:
-        target.attrs["lost"] = json.dumps(record["lost"])
-    if record["attrs"]:
-        target.attrs["attrs"] = json.dumps(record["attrs"])
+    target.attrs["world_axes"] = _words(world["axes"])
+    target.attrs["world_units"] = _words(world["units"])
+    target.attrs["frame"] = np.bytes_(world["frame"] or "")
+    for name in ("lost", "attrs"):
+        if record[name]:
+            text = json.dumps(record[name])
+            target.attrs[name] = text if len(text) > _FIXED else np.bytes_(text)
+
+
+#: Bytes of text that an attribute holds in itself.
+_FIXED = 60_000
+
+
+def _words(values: Any) -> Any:
+    """Return strings of fixed length: those of any length lie in a heap of the file.
+
+    A broken heap keeps libhdf5 busy for ever, and the geometry of every file would go through it.
+    """
+    return np.array([str(v or "").encode() for v in values], dtype="S")

@@ -222,8 +222,8 @@ def test_hdf5_attributes_are_as_documented(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5") as file:
         attrs = file["scan/ct"].attrs
         point = attrs["origin"] + attrs["direction"] @ (attrs["spacing"] * [1, 2, 3])
-        assert list(attrs["world_axes"]) == ["z", "y", "x"]
-        assert attrs["frame"] == "RAS"
+        assert list(attrs["world_axes"]) == [b"z", b"y", b"x"]
+        assert attrs["frame"] == b"RAS"
     assert np.allclose(point, volume().index_to_physical((1, 2, 3)))
     with h5py.File(tmp_path / "b.h5", "w") as file:  # as any other software writes it
         other = file.create_dataset("x", data=np.zeros((3, 4), "f4"))
