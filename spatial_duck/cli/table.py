@@ -1,0 +1,186 @@
+"""The table of subcommands: names, arguments, help, and the function that runs each.
+
+To add one, write its function in `spatial_duck.cli.actions` (or a module of its own) and add a row
+to `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spatial_duck.cli import actions
+from spatial_duck.testing.report import LEVELS
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+__all__ = ["COMMANDS", "Command"]
+
+_INTERPOLATIONS = ("nearest", "linear", "cubic", "quintic", "lanczos", "label")
+
+
+class Command(NamedTuple):
+    """A subcommand.
+
+    Attributes
+    ----------
+    name, summary : str
+        As ``--help`` shows them.
+    arguments : tuple
+        Positional and keyword arguments of `argparse.ArgumentParser.add_argument`, one pair each.
+    run : callable
+        Takes the parsed arguments.
+    examples : tuple of str
+        Lines to copy.
+    """
+
+    name: str
+    summary: str
+    arguments: tuple[tuple[tuple[str, ...], dict[str, Any]], ...]
+    run: Callable[[argparse.Namespace], None]
+    examples: tuple[str, ...]
+
+
+def _argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    return names, options
+
+
+_LEVEL = _argument("--level", type=int, metavar="N", help="resolution to open, 0 the finest")
+_OUTPUT = (
+    _argument("input", metavar="IN", help="image file, or directory of a Zarr group"),
+    _argument("output", metavar="OUT", help="its suffix tells the format"),
+)
+_WRITING = (
+    _argument("--overwrite", action="store_true", help="replace OUT if it is there"),
+    _argument(
+        "--frame",
+        metavar="CODE",
+        help="for NIfTI and MetaImage: which way x, y and z point in an image that does not say",
+    ),
+    _argument(
+        "--keep-oblique",
+        action="store_true",
+        help="for OME-Zarr: accept that other programs will see an oblique image unrotated",
+    ),
+)
+
+COMMANDS = (
+    Command(
+        "info",
+        "show what a file says of its image, without reading voxels",
+        (_argument("files", metavar="FILE", nargs="+", help="image file"), _LEVEL),
+        actions.info,
+        ("spatial-duck info brain.nii.gz", "spatial-duck info volume.ome.zarr --level 2"),
+    ),
+    Command(
+        "convert",
+        "write an image in another format, with its geometry",
+        (*_OUTPUT, *_WRITING, _LEVEL),
+        actions.convert,
+        (
+            "spatial-duck convert brain.nrrd brain.nii.gz",
+            "spatial-duck convert volume.mha volume.ome.zarr",
+        ),
+    ),
+    Command(
+        "resample",
+        "write an image on another grid",
+        (
+            *_OUTPUT,
+            _argument(
+                "--spacing",
+                nargs="+",
+                metavar="S",
+                help="one number for all axes of space, one for each in array-axis order, or "
+                "NAME=NUMBER; others keep theirs",
+            ),
+            _argument("--like", metavar="FILE", help="take the grid of this image"),
+            _argument(
+                "--orientation",
+                metavar="CODE",
+                help="permute and flip to the nearest orientation first, such as RAS",
+            ),
+            _argument(
+                "--align",
+                action="store_true",
+                help="take a grid along the world's axes that covers the image, which may be "
+                "oblique",
+            ),
+            _argument(
+                "--interpolation",
+                choices=_INTERPOLATIONS,
+                default="linear",
+                help="default: linear",
+            ),
+            _argument("--fill", type=float, default=0.0, help="value outside; default 0"),
+            *_WRITING,
+            _LEVEL,
+        ),
+        actions.resample,
+        (
+            "spatial-duck resample brain.nii.gz brain_1mm.nii.gz --spacing 1",
+            "spatial-duck resample brain.nii.gz thick.nrrd --spacing z=5 --orientation RAS",
+            "spatial-duck resample oblique.nii.gz out.nii.gz --spacing 1 --align",
+            "spatial-duck resample labels.nrrd out.nrrd --like brain.nrrd --interpolation nearest",
+        ),
+    ),
+    Command(
+        "view",
+        "draw three planes through the centre into a picture",
+        (
+            _argument("file", metavar="FILE", help="image file"),
+            _argument("--out", metavar="PNG", required=True, help="picture to write"),
+            _argument("--overlay", metavar="FILE", help="draw this image over it, on its own grid"),
+            _argument("--limits", nargs=2, type=float, metavar=("LOW", "HIGH"), help="grey values"),
+            _argument("--title", help="default: the file's name"),
+            _argument("--dpi", type=float, default=120.0, help="default: 120"),
+            _LEVEL,
+        ),
+        actions.view,
+        (
+            "spatial-duck view brain.nii.gz --out brain.png",
+            "spatial-duck view brain.nrrd --overlay tumour.nrrd --out both.png",
+        ),
+    ),
+    Command(
+        "check",
+        "check an image class: does every voxel keep its value and place",
+        (
+            _argument(
+                "subject",
+                metavar="PACKAGE.MODULE:NAME",
+                help="a function (data, spacing, origin, direction) -> image, or a subclass of "
+                "spatial_duck.testing.Conformance",
+            ),
+            _argument(
+                "--geometry-of",
+                metavar="PACKAGE.MODULE:NAME",
+                help="a function image -> (spacing, origin, direction), where they are called "
+                "otherwise",
+            ),
+            _argument(
+                "--level",
+                action="append",
+                choices=LEVELS,
+                help="check this level alone; may be given again",
+            ),
+            _argument(
+                "--axis-aligned", action="store_true", help="axes run along the world's axes only"
+            ),
+        ),
+        actions.check,
+        (
+            "spatial-duck check mypackage.images:make",
+            "spatial-duck check mypackage.images:make --level attributes --level indexing",
+            "spatial-duck check tests.test_images:TestMyImage",
+        ),
+    ),
+    Command(
+        "demo",
+        "run the main job on a real image and show what it did",
+        (_argument("--out", metavar="DIR", default="demo-output", help="default: ./demo-output"),),
+        actions.demo,
+        ("spatial-duck demo --out demo-output",),
+    ),
+)
