@@ -18,6 +18,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -27,6 +28,9 @@ from typing import Any
 import numpy as np
 
 __all__ = ["full_disk_runs", "mounted", "signal_runs", "trees_differ"]
+
+#: Seconds that a process may take to start on a loaded machine.
+_PATIENCE = 300
 
 SHAPE = (60, 90, 75)
 OPTIONS: dict[str, Any] = {"chunks": 16, "memory": 100_000, "shards": False}
@@ -153,11 +157,13 @@ def signal_runs(count: int, folder: Path, number: signal.Signals, seed: int = 0)
             started = context.Event()
             child = context.Process(target=write, args=(path, 2, started), kwargs=options)
             child.start()
-            started.wait()
+            if not started.wait(_PATIENCE):
+                raise TimeoutError(f"run {n}: the writer's process did not start")
             time.sleep(rng.uniform(0, 1.1 * duration))
             # One that has ended may have left its number to another process.
-            if child.is_alive():
-                os.kill(child.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                if child.is_alive():
+                    os.kill(child.pid, number)
             child.join()
             what = state(path, 1 if overwrite else None, 2)
             found[what] += 1
@@ -169,6 +175,7 @@ def signal_runs(count: int, folder: Path, number: signal.Signals, seed: int = 0)
         found["resumed to the same bytes" if odd is None else f"wrong: {odd}"] += what != "new"
         found["complete with the same bytes" if odd is None else f"wrong: {odd}"] += what == "new"
         shutil.rmtree(place)
+        print(f"  run {n + 1} of {count}", end="\r", file=sys.stderr, flush=True)
     return +found
 
 
@@ -242,17 +249,17 @@ def main() -> None:
         f"{given.full} disks": lambda folder: full_disk_runs(given.full, folder),
     }
     for title, run in runs.items():
-        print(title)
+        print(title, flush=True)
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
             try:
                 found = run(Path(folder))
             except OSError as error:
-                print(f"  not run: {error}")
+                print(f"  not run: {error!r}", flush=True)
                 continue
             for what, number in sorted(found.items()):
                 print(f"  {number:5d}  {what}")
-            print(f"  {time.perf_counter() - begin:.0f} s")
+            print(f"  {time.perf_counter() - begin:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
