@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.intp]
 
-__all__ = ["Line", "Table", "settled"]
+__all__ = ["GRAIN", "Line", "Table", "settled"]
 
 #: A position this close to a multiple of half a voxel, in half voxels, is there.
-_GRAIN = 2.0**-31
+GRAIN = 2.0**-31
 
 
 def settled(x: NDArray[Any]) -> Floats:
     """Put positions that lie on the centre or edge of a voxel, but for rounding errors, there."""
     halves = np.rint(x * 2.0)
-    found: Floats = np.where(np.abs(x * 2.0 - halves) < _GRAIN, halves * 0.5, x)
+    found: Floats = np.where(np.abs(x * 2.0 - halves) < GRAIN, halves * 0.5, x)
     return found
 
 
