@@ -50,6 +50,8 @@ def write(path: Path, seed: int, started: Any = None, **options: Any) -> None:
 
     made = image(seed)
     if started is not None:
+        # A process begun in the background of a shell without job control ignores it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         started.set()
     with contextlib.suppress(KeyboardInterrupt):
         io.write(path, made, **OPTIONS, **options)
