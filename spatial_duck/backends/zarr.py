@@ -8,10 +8,12 @@ blocks lie on the chunks of the store. Zarr has no functions of its own.
 
 from __future__ import annotations
 
+import gzip
 import math
 import operator
 import uuid
 import weakref
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +30,7 @@ from spatial_duck.backends.indexmap import (
 )
 from spatial_duck.backends.zarr_moves import MOVES
 from spatial_duck.config import current
-from spatial_duck.errors import TooLargeError
+from spatial_duck.errors import FormatError, SpatialDuckError, TooLargeError
 from spatial_duck.grid import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from spatial_duck.backends.indexmap import Fixed, Maps, Shape
 
 __all__ = ["BACKEND", "BlockReader", "ZarrView", "place"]
+
+
+#: What codecs raise for bytes that are not valid.
+_CODEC_ERRORS = (ValueError, RuntimeError, EOFError, zlib.error, gzip.BadGzipFile)
 
 
 class ZarrView(NDArrayOperatorsMixin):
@@ -284,7 +290,15 @@ class ZarrView(NDArrayOperatorsMixin):
         ask, turn = self._selection()
         indexed = any(isinstance(a, np.ndarray) for a in ask)
         array = self.array
-        found = np.asarray(array.oindex[ask] if indexed else array[ask], self.dtype)
+        try:
+            found = np.asarray(array.oindex[ask] if indexed else array[ask], self.dtype)
+        except SpatialDuckError:
+            raise
+        except _CODEC_ERRORS as error:
+            raise FormatError(
+                f"{array.store_path}: a chunk cannot be decoded, its bytes are not those that were "
+                f"written: {error}"
+            ) from error
         found = found.transpose(self._order())
         return np.asarray(found[(*turn, ...)])
 

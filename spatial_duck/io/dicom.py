@@ -26,7 +26,6 @@ from ``attrs["dicom"]``.
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -120,24 +119,10 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-class _Bounded(io.BufferedReader):
-    """A file that reads no further than it is long, whatever length an element declares."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
-        self._end = path.stat().st_size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to `size` bytes; a buffer is made for those that are there only."""
-        if size is not None and size > 0:
-            size = min(size, max(self._end - self.tell(), 0))
-        return super().read(size)
-
-
 def _header(path: Path) -> Any:
     pydicom = _pydicom()
     try:
-        with warnings.catch_warnings(), _Bounded(path) as file:
+        with warnings.catch_warnings(), safety.BoundedFile(path) as file:
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
             list(dataset)  # converts each element, so that one that is not valid is found here
@@ -519,12 +504,12 @@ def _pixels(path: Path, indices: list[int] | None) -> list[NDArray[Any]]:
     try:
         if indices is None:
             # A file from before part 10 does not say its syntax.
-            with _Bounded(path) as file:
+            with safety.BoundedFile(path) as file:
                 dataset = _pydicom().dcmread(file, force=True)
             if "TransferSyntaxUID" not in getattr(dataset, "file_meta", {}):
                 return [_without_syntax(dataset)]
             return [pixel_array(dataset)]
-        with _Bounded(path) as file:
+        with safety.BoundedFile(path) as file:
             return list(iter_pixels(file, indices=indices))
     except (MemoryError, RecursionError):
         raise

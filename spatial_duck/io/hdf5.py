@@ -31,8 +31,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.errors import FormatError, UnsafeInputError, missing_extra
 from spatial_duck.io import safety
+from spatial_duck.io.hdf5_guard import guarded, h5py_module
 from spatial_duck.io.record import from_record, parsed, to_record
 from spatial_duck.io.source import Source, reporter, slabs
 
@@ -43,15 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["FileArray", "open_source", "write_image"]
 
 _REQUIRED = ("dims", "sampled", "spacing", "origin", "direction", "world_axes")
-
-
-def h5py_module(what: str = "Reading and writing HDF5") -> Any:
-    """Import h5py, or say which extra brings it."""
-    try:
-        import h5py
-    except ImportError:
-        raise missing_extra("h5py", "io", what) from None
-    return h5py
 
 
 class FileArray:
@@ -75,13 +67,14 @@ def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> 
     place = Path(path)
     h5py = h5py_module()
     try:
-        with h5py.File(place, "r") as file:
+        with guarded(place) as file:
             found = _found(h5py, place, file, dataset)
+            _check_within(place, found)
             record = _record(place, found)
             shape, dtype = tuple(int(n) for n in found.shape), np.dtype(found.dtype)
             offset, chunks, name = found.id.get_offset(), found.chunks, str(found.name)
             stored = int(found.id.get_storage_size())
-            packed = bool(found.compression or chunks or found.external or found.is_virtual)
+            packed = bool(found.compression or chunks)
     except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
@@ -106,6 +99,19 @@ def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> 
 
     attrs = record.get("attrs")
     return Source("hdf5", geometry, dtype, dict(attrs) if isinstance(attrs, dict) else {}, load)
+
+
+def _check_within(path: Path, dataset: Any) -> None:
+    """Refuse a dataset whose voxels lie in other files, which may be any."""
+    others = [str(name) for name, *_ in dataset.external or ()]
+    if dataset.is_virtual:
+        others = [source.file_name for source in dataset.virtual_sources()]
+    others = [name for name in others if name != "."]
+    if others:
+        raise UnsafeInputError(
+            f"{path}: its voxels lie in other files ({', '.join(others[:5])}); open it with h5py "
+            "if you trust it, and wrap it: SpatialArray(dask.array.from_array(dataset), ...)"
+        )
 
 
 def _found(h5py: Any, path: Path, file: Any, name: str | None) -> Any:

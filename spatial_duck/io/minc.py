@@ -18,6 +18,7 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError, missing_extra
 from spatial_duck.geometry import Geometry
 from spatial_duck.io import safety
+from spatial_duck.io.hdf5_guard import check_readable
 from spatial_duck.io.source import Source, delayed_array
 from spatial_duck.world import World
 
@@ -44,7 +45,15 @@ def _opened(path: Path) -> Any:
         import nibabel
     except ImportError:
         raise missing_extra("nibabel", "io", "Reading MINC") from None
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == _HDF5[:4]:
+        check_readable(path, "Reading MINC 2")
     try:
+        if start[:3] == b"CDF":
+            # netCDF's reader asks for as many bytes as a header declares.
+            holder = nibabel.fileholders.FileHolder(fileobj=safety.BoundedFile(path))
+            return nibabel.Minc1Image.from_file_map({"image": holder})
         return nibabel.load(path)
     except (MemoryError, RecursionError):
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import os
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "BoundedFile",
     "ZlibFile",
     "available_memory",
     "check_memory",
@@ -163,6 +165,20 @@ def map_raw(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: in
         return np.zeros(shape, dtype)
     mapped = np.memmap(path, dtype=dtype, mode="c", offset=offset, shape=shape, order="C")
     return np.asarray(mapped)
+
+
+class BoundedFile(io.BufferedReader):
+    """A file that reads no further than it is long, whatever a header declares."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._end = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to `size` bytes; a buffer is made for those that are there only."""
+        if size is not None and size > 0:
+            size = min(size, max(self._end - self.tell(), 0))
+        return super().read(size)
 
 
 class ZlibFile:

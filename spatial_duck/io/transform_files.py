@@ -6,15 +6,20 @@ ITK's. A file is written complete or not at all.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from spatial_duck.errors import FormatError, missing_extra
 from spatial_duck.interop import simpleitk_transforms
-from spatial_duck.io.safety import published
+from spatial_duck.io.hdf5_guard import check_length, guarded
+from spatial_duck.io.safety import check_memory, check_size, published
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from spatial_duck.transforms import Transform
 
@@ -27,6 +32,10 @@ SUFFIXES = {
     ".h5": b"\x89HDF\r\n\x1a\n",
     ".hdf5": b"\x89HDF\r\n\x1a\n",
 }
+
+
+#: Kinds whose fixed parameters begin with the size of a grid, one vector a point.
+_GRIDDED = ("Displacement", "BSpline")
 
 
 def _simpleitk() -> Any:
@@ -74,47 +83,87 @@ def read_transform(path: str | os.PathLike[str]) -> Transform:
             f"{place}: a transform file of this suffix begins with {start!r}, got {head!r}"
         )
     if start.startswith(b"#"):
-        _check_counts(place)
+        _check_text(place)
+    else:
+        _check_hdf5(place)
     sitk = _simpleitk()
     try:
         found = sitk.ReadTransform(str(place))
         return simpleitk_transforms.from_simpleitk(found)
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, UnicodeDecodeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise FormatError(
             f"{place}: ITK cannot read a transform from it: {lines[-1] if lines else error!r}"
         ) from error
 
 
-def _check_counts(path: Path) -> None:
-    """Refuse a text file that declares a larger field than it has numbers for.
+def _check_text(path: Path) -> None:
+    """Refuse a text file whose lines are not what ITK writes.
 
-    ITK allocates what the fixed parameters declare before it looks at the parameters.
+    ITK reads numbers up to the first that is none and allocates what the fixed parameters declare
+    before it looks at the parameters; what comes of that may end the process.
     """
-    kind, count = "", 0
+    kind, found = "", dict[str, list[str]]()
     with path.open(encoding="ascii", errors="replace") as file:
         for line in file:
-            name, _, rest = line.partition(":")
-            if name == "Transform":
-                kind = rest.strip()
-            elif name == "Parameters":
-                count = len(rest.split())
-            elif name == "FixedParameters" and kind.startswith(("Displacement", "BSpline")):
-                _check_declared(path, kind, rest.split(), count)
+            name, colon, rest = (part.strip() for part in line.partition(":"))
+            if not name or name.startswith("#"):
+                continue
+            if name == "Transform" and colon:
+                _check_declared(path, kind, found)
+                kind, found = rest, {}
+            elif name in ("Parameters", "FixedParameters") and kind:
+                found[name] = rest.split()
+                _check_numbers(path, name, found[name])
+            else:
+                raise FormatError(f"{path}: expected a line of an ITK transform, got {line[:80]!r}")
+    _check_declared(path, kind, found)
 
 
-def _check_declared(path: Path, kind: str, fixed: list[str], count: int) -> None:
-    n = int(kind.rpartition("_")[2]) if kind.rpartition("_")[2].isdigit() else 0
+def _check_numbers(path: Path, name: str, words: list[str]) -> None:
     try:
-        sizes = [float(word) for word in fixed[:n]]
+        finite = bool(np.isfinite(np.array(words, np.float64)).all())
     except ValueError:
-        sizes = []
-    total = float(n)
-    for size in sizes:
-        total *= size
-    if len(sizes) != n or total != count:
+        finite = False
+    if not finite:
+        raise FormatError(f"{path}: {name} must be finite numbers, got {' '.join(words)[:80]!r}")
+
+
+def _check_hdf5(path: Path) -> None:
+    """Read a file through h5py first: ITK takes types, lengths and heaps for granted."""
+    try:
+        with guarded(path, "Reading a transform from HDF5") as file:
+            for group in file["TransformGroup"].values():
+                check_length(path, group["TransformType"])
+                kind = group["TransformType"].asstr()[0]
+                read = {}
+                for name in ("TransformFixedParameters", "TransformParameters"):
+                    if name not in group:
+                        continue
+                    held = group[name]
+                    if held.ndim != 1 or held.dtype.kind != "f":
+                        raise FormatError(f"{path}: {name} must be a list of numbers, got {held!r}")
+                    # At least a file's own bytes, but for those that are compressed.
+                    check_size(path, held.nbytes, compression="gzip")
+                    check_memory(path, held.nbytes)
+                    read[name.removeprefix("Transform")] = held[()]
+                _check_declared(path, kind, read)
+    except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{path}: HDF5 cannot read it: {error}") from error
+
+
+def _check_declared(path: Path, kind: str, found: Mapping[str, Any]) -> None:
+    """Refuse a grid that is larger than there are numbers for."""
+    if not kind.startswith(_GRIDDED):
+        return
+    n = int(kind.rpartition("_")[2]) if kind.rpartition("_")[2].isdigit() else 0
+    count, fixed = len(found.get("Parameters", ())), found.get("FixedParameters", ())
+    sizes = [float(word) for word in fixed[:n]]
+    if len(fixed) != n * (n + 3) or n * math.prod(sizes) != count or not count:
         raise FormatError(
-            f"{path}: {kind} declares a grid of {fixed[:n]!r} and has {count} parameters; it is "
+            f"{path}: {kind} declares a grid of {sizes!r} and has {count} parameters; it is "
             "truncated or its header is wrong"
         )
 
