@@ -3,7 +3,8 @@
 ``python benchmarks/array_api.py PATH [BACKEND ...]`` runs the suite that is checked out at PATH, or
 ``$ARRAY_API_TESTS``, for each installed backend and prints a table. It exits with 1 if images fail
 a test that bare arrays pass. The suite is https://github.com/data-apis/array-api-tests, with its
-submodule and what its requirements.txt names.
+submodule and what its requirements.txt names. Failing examples are not made smaller: for Dask's own
+failures that would take hours.
 """
 
 from __future__ import annotations
@@ -36,8 +37,17 @@ PREPARE = {"jax": 'import jax; jax.config.update("jax_enable_x64", True)'}
 #: The suite looks at values, which lazy images refuse where Dask's arrays compute.
 LOOK = {
     "dask": '[setattr(SpatialArray, "__%s__" % t.__name__, lambda self, t=t: t(self.data)) '
-    "for t in (bool, int, float, complex)]"
+    'for t in (bool, int, float, complex, __import__("operator").index)]'
 }
+
+
+def pytest_sessionstart() -> None:
+    """Leave out the shrinking of failing examples; this module is a plugin of the suite's runs."""
+    from hypothesis import Phase, settings
+
+    phases = [p for p in settings.default.phases if p not in (Phase.shrink, Phase.explain)]
+    settings.register_profile("found", settings.default, phases=phases)
+    settings.load_profile("found")
 
 
 class Outcome(NamedTuple):
@@ -58,8 +68,9 @@ def run(suite: Path, backend: str, ours: bool, options: argparse.Namespace) -> O
     report = subprocess.run(
         [
             sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=no", "-rfE", "-p",
-            "no:cacheprovider", "--disable-warnings", f"--hypothesis-seed={options.seed}",
-            f"--max-examples={options.max_examples}", *options.tests,
+            "no:cacheprovider", "-p", "benchmarks.array_api", "--disable-warnings",
+            f"--hypothesis-seed={options.seed}", f"--max-examples={options.max_examples}",
+            *options.tests,
         ],
         cwd=suite,
         env={
@@ -68,6 +79,7 @@ def run(suite: Path, backend: str, ours: bool, options: argparse.Namespace) -> O
             "ARRAY_API_TESTS_VERSION": VERSION,
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
             "COLUMNS": "1000",  # names of tests in full
+            "DASK_SCHEDULER": "synchronous",  # threads would be started for a few numbers each
         },
         capture_output=True,
         text=True,

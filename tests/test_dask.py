@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib import recfunctions
 
 from spatial_duck import SpatialArray, backends
 from spatial_duck.testing import assert_lazy
@@ -156,6 +157,42 @@ LAZY = [
     with_(np.divmod, VI, 4), with_(np.frexp, V),
 ]  # fmt: skip
 
+#: Matrices in several blocks, whose decompositions have other signs; tall and wide.
+TALL = _random.uniform(-1, 1, (9, 3))
+POINTS = np.array([(1, 2.0), (3, 4.0), (5, 6.0)], [("p", "i4"), ("q", "f8")])
+SERIES = _random.uniform(1, 9, (6, 7))
+VINF = np.where(V > 7, np.inf, np.where(V < -7, -np.inf, VN))
+
+LAZY += [
+    with_(np.nan_to_num, VN), with_(np.nan_to_num, VN, True, 3.0), with_(np.nan_to_num, VINF),
+    with_(np.nan_to_num, VINF, copy=False, posinf=9.0, neginf=-9.0), with_(np.nan_to_num, VI),
+    with_(np.searchsorted, np.sort(LINE), V[0]), with_(np.searchsorted, np.sort(LINE), V, "right"),
+    with_(np.gradient, V), with_(np.gradient, V, 0.5, axis=1), with_(np.gradient, LINE),
+    with_(np.gradient, V, 2.0, 1.0, axis=(0, 2), edge_order=2),
+    with_(np.linspace, V, 9.0, 3), with_(np.linspace, V, V[0], 4, False, axis=-1),
+    with_(np.linspace, VI, VI[::-1], 3, retstep=True), with_(np.linspace, 0, V, 3, dtype="i4"),
+    with_(np.geomspace, SERIES, 9.0, 3), with_(np.logspace, V, 1.0, num=3, base=2, axis=1),
+    with_(np.linalg.svd, MATRICES), with_(np.linalg.svd, MATRICES[:, :2], full_matrices=False),
+    with_(np.linalg.svd, MATRICES[:, :2], compute_uv=False),
+    with_(np.linalg.svd, TALL, compute_uv=False), with_(np.linalg.svd, TALL.T, compute_uv=False),
+    with_(np.linalg.qr, MATRICES), with_(np.linalg.qr, MATRICES[:, :2], "complete"),
+    with_(np.linalg.qr, MATRICES[:, :, :2], mode="r"),
+    with_(np.linalg.lstsq, TALL, TALL[:, 0]), with_(np.linalg.lstsq, TALL, TALL[:, :2]),
+    with_(np.histogram2d, LINE, LINE**2, 4, [[-9, 9], [0, 81]]),
+    with_(np.histogram2d, LINE, LINE, [[-9.0, 0, 9]] * 2, weights=LINE, density=True),
+    with_(np.histogramdd, (LINE, LINE[::-1]), 3, [[-9, 9]] * 2),
+    with_(np.histogramdd, TALL, [[-1.0, 0, 1]] * 3), with_(np.union1d, VI, VI[0]),
+    with_(np.polynomial.polynomial.polyval2d, V, V[::-1], [[1.0, 2], [3, 4]]),
+    with_(np.polynomial.polynomial.polygrid2d, LINE, V[0], [[1.0, 2], [3, 4]]),
+    with_(recfunctions.rename_fields, POINTS, {"p": "r"}),
+    with_(recfunctions.require_fields, POINTS, [("q", "f8")]),
+    with_(recfunctions.repack_fields, POINTS),
+    with_(recfunctions.repack_fields, POINTS, align=True),
+    with_(recfunctions.structured_to_unstructured, POINTS),
+    with_(recfunctions.structured_to_unstructured, POINTS, "f4"),
+    with_(recfunctions.unstructured_to_structured, TALL, [("a", "i4"), ("b", "f8"), ("c", "f4")]),
+]  # fmt: skip
+
 if hasattr(np, "cumulative_sum"):  # NumPy 2.1
     LAZY += [
         with_(np.cumulative_sum, V, axis=1),
@@ -185,6 +222,61 @@ def test_partitions_are_partitions() -> None:
     np.testing.assert_array_equal(ordered[:, 2], np.sort(V, 1)[:, 2])
 
 
+@pytest.mark.parametrize("matrix", [TALL, TALL.T], ids=["tall", "wide"])
+def test_a_matrix_in_several_blocks_is_decomposed_up_to_signs(matrix: Any) -> None:
+    lazy = lazily(matrix)
+    assert lazy.npartitions > 1
+    with assert_lazy():
+        q, r = backends.call(np.linalg.qr, (lazy,), {})
+        u, s, v = backends.call(np.linalg.svd, (lazy,), {"full_matrices": False})
+        alone = backends.call(np.linalg.qr, (lazy, "r"), {})
+    same(abs(np.asarray(q)), abs(np.linalg.qr(matrix).Q))
+    same(abs(np.asarray(alone)), abs(np.linalg.qr(matrix).R))
+    np.testing.assert_allclose(q @ r, matrix)
+    np.testing.assert_allclose(u * s @ v, matrix)
+    for call in (
+        lambda: backends.call(np.linalg.svd, (lazy,), {}),
+        lambda: backends.call(np.linalg.qr, (lazy, "complete"), {}),
+    ):
+        with pytest.raises(TypeError, match="several blocks"):
+            call()
+
+
+def test_curves_are_fitted_to_each_column() -> None:
+    x = np.arange(6.0)
+    with assert_lazy():
+        found = backends.call(np.polyfit, (x, lazily(SERIES), 2), {})
+        one = backends.call(np.polyfit, (x, lazily(SERIES[:, 0]), 1), {"w": x + 1})
+        solved = backends.call(np.linalg.lstsq, (np.vander(x, 2), lazily(SERIES)), {})
+        few = backends.call(np.linalg.lstsq, (np.ones((6, 2)), lazily(SERIES[:, 0])), {})
+    same(found, np.polyfit(x, SERIES, 2))
+    same(one, np.polyfit(x, SERIES[:, 0], 1, w=x + 1))
+    same(solved, np.linalg.lstsq(np.vander(x, 2), SERIES))
+    same(few, np.linalg.lstsq(np.ones((6, 2)), SERIES[:, 0]))
+    with pytest.raises(TypeError, match="in memory"):
+        backends.call(np.polyfit, (lazily(x), lazily(SERIES), 2), {})
+    with pytest.raises(TypeError, match="coefficients alone"):
+        backends.call(np.polyfit, (x, lazily(SERIES), 2), {"cov": True})
+
+
+def test_new_arrays_of_the_kind_of_lazy_images(tmp_path: Any) -> None:
+    like = SpatialArray(lazily(V), spacing=(3, 2, 0.5))
+    (tmp_path / "numbers").write_text("1 2\n3 4")
+    with assert_lazy():
+        made = [
+            (np.eye(3, 4, 1, "i4", like=like), np.eye(3, 4, 1, "i4")),
+            (np.identity(3, like=like), np.identity(3)),
+            (np.fromfunction(np.hypot, (2, 3), like=like), np.fromfunction(np.hypot, (2, 3))),
+            (np.frombuffer(b"abc", "u1", like=like), np.frombuffer(b"abc", "u1")),
+            (np.loadtxt(tmp_path / "numbers", like=like), np.array([[1.0, 2], [3, 4]])),
+            (np.require([[1, 2]], "f4", like=like), np.require([[1, 2]], "f4")),
+        ]
+    for found, expected in made:
+        assert isinstance(found.data, da.Array)
+        assert found.geometry.sampled_axes == ()
+        same(found.data, expected)
+
+
 ALL_AXES = [
     lambda x: np.median(x), lambda x: np.sort(x, axis=None), lambda x: np.quantile(x, 0.5),
     lambda x: np.argsort(x, None), lambda x: np.nanpercentile(x, 5),
@@ -211,6 +303,10 @@ REFUSED = [
     (lambda x: np.emath.sqrt(x), "result's type"),
     (lambda x: np.subtract.reduce(x), "order counts"),
     (lambda x: np.sort(x[x > 0]), "known length"),
+    (lambda x: np.histogram2d(x[0, 0], x[0, 0], 4), "range="),
+    (lambda x: np.linalg.eig(x[:, :4, :4]), "eigh"),
+    (lambda x: np.shares_memory(x, x), "have not got yet"),
+    (lambda x: np.array2string(x), "to show it"),
 ]
 
 

@@ -121,7 +121,10 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
     if func in _REDUCERS and _masked(kwargs):
         return call_ufunc(_REDUCERS[func], "reduce", args, {"axis": None, **kwargs})
     if "like" in kwargs:
-        run = func  # NumPy takes the argument out, and hands Dask the rest
+        if func in FUNCTIONS:
+            kwargs = {k: v for k, v in kwargs.items() if k != "like"}
+        else:
+            run = func  # NumPy takes the argument out, and hands Dask the rest
     try:
         return run(*args, **kwargs)
     except NotImplementedError as error:

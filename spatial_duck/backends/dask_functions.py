@@ -1,7 +1,7 @@
 """NumPy's functions that Dask lacks, made lazily of those that it has.
 
-Functions of the matrices in the last two axes run on whole matrices (`_matrices`); the others are
-formulas. `REASONS` says of what is not here why not, and what to do.
+Those along one axis, of matrices and of new arrays have modules of their own; these are formulas,
+or run block by block. `REASONS` says of what is not there why not, and what to do.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
+from numpy.lib import recfunctions
+from numpy.polynomial import polynomial
 
+from spatial_duck.backends.dask_creation import FUNCTIONS as _CREATION
 from spatial_duck.backends.dask_lines import (
     FUNCTIONS,
     added,
-    arguments,
+    elementwise,
+    elemwise,
     is_lazy,
-    refuse_lazy,
     sample,
 )
+from spatial_duck.backends.dask_matrices import FUNCTIONS as _MATRICES
 from spatial_duck.backends.pieces import PIECES
 from spatial_duck.grid import normalize_axis
 
@@ -28,185 +32,35 @@ if TYPE_CHECKING:
 
 __all__ = ["FUNCTIONS", "REASONS"]
 
-FUNCTIONS.update(PIECES)
+FUNCTIONS.update(PIECES | _MATRICES | _CREATION)
 
 _IN_PLACE = "writes single voxels in place: compute first, or build a mask and use np.where"
-_TEXT = "would have to compute the array to know how wide its result's text is"
-_TYPE = "would have to compute the array to know its result's type"
+_COMPUTE = "call .compute() first, or use map_blocks"
+_TEXT = f"would have to compute the array to know how wide its result's text is: {_COMPUTE}"
+_TYPE = f"would have to compute the array to know its result's type: {_COMPUTE}"
+_ROOTS = (
+    "would have to compute the array to know its result's type: use numpy's function of that name, "
+    "on complex data where a value has no real result"
+)
+_MEMORY = "asks about memory, which lazy data have not got yet"
+_SHOW = f"would have to compute the array to show it: {_COMPUTE}, or repr(image)"
 #: Why Dask cannot have a function, by its name.
 REASONS = {
     "place": _IN_PLACE, "put": _IN_PLACE, "put_along_axis": _IN_PLACE, "fill_diagonal": _IN_PLACE,
+    "assign_fields_by_name": _IN_PLACE, "recursive_fill_fields": _IN_PLACE,
     "center": _TEXT, "ljust": _TEXT, "rjust": _TEXT, "zfill": _TEXT, "replace": _TEXT,
     "multiply": _TEXT, "mod": _TEXT, "expandtabs": _TEXT, "translate": _TEXT, "decode": _TEXT,
-    "encode": _TEXT, "partition": _TEXT, "rpartition": _TEXT,
-    "eig": _TYPE, "eigvals": _TYPE, "real_if_close": _TYPE, "roots": _TYPE, "sqrt": _TYPE,
-    "log": _TYPE, "log2": _TYPE, "log10": _TYPE, "logn": _TYPE, "power": _TYPE, "arccos": _TYPE,
-    "arcsin": _TYPE, "arctanh": _TYPE,
+    "encode": _TEXT, "partition": _TEXT, "rpartition": _TEXT, "_join": _TEXT, "_split": _TEXT,
+    "_rsplit": _TEXT, "_splitlines": _TEXT,
+    "eig": f"{_TYPE}, or numpy.linalg.eigh where the matrices are symmetric",
+    "eigvals": f"{_TYPE}, or numpy.linalg.eigvalsh where the matrices are symmetric",
+    "real_if_close": f"{_TYPE}, or image.real",
+    "roots": _TYPE, "sqrt": _ROOTS, "log": _ROOTS, "log2": _ROOTS, "log10": _ROOTS,
+    "logn": _TYPE, "power": _ROOTS, "arccos": _ROOTS, "arcsin": _ROOTS, "arctanh": _ROOTS,
+    "may_share_memory": _MEMORY, "shares_memory": _MEMORY,
+    "array_str": _SHOW, "array_repr": _SHOW, "array2string": _SHOW,
     "trim_zeros": "would have to compute the array to know where it ends: slice it",
 }  # fmt: skip
-
-
-# --- matrices -----------------------------------------------------------------------------
-
-
-def _matrices(
-    func: Any, signature: str, sizes: Callable[..., dict[str, int]] | None = None
-) -> Callable[..., Any]:
-    """Make a function of the matrices in the last two axes, each whole in one block.
-
-    Parameters
-    ----------
-    func : callable
-        NumPy's.
-    signature : str
-        As of a generalised ufunc.
-    sizes : callable, optional
-        ``sizes(m, n)``: lengths that are new in the result.
-    """
-    count = signature.partition("->")[0].count("(")
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        given = dict(list(arguments(func, args, kwargs).items())[count:])
-        refuse_lazy(func, given)
-        arrays = [da.asarray(a) for a in args[:count]]
-        tried = func(*[sample(a)[(..., *[slice(1)] * min(a.ndim, 2))] for a in arrays], **given)
-        many = isinstance(tried, tuple)
-        result = da.apply_gufunc(
-            functools.partial(_as_tuple if many else _as_is, func, given),
-            signature,
-            *arrays,
-            output_dtypes=[s.dtype for s in tried] if many else tried.dtype,
-            output_sizes=sizes(*arrays[0].shape[-2:]) if sizes else None,
-            allow_rechunk=True,
-        )
-        return type(tried)(*result) if many else result
-
-    return run
-
-
-def _as_is(func: Any, given: dict[str, Any], *arrays: Any) -> Any:
-    return func(*arrays, **given)
-
-
-def _as_tuple(func: Any, given: dict[str, Any], *arrays: Any) -> Any:
-    return tuple(func(*arrays, **given))
-
-
-for _name, _signature in {
-    "det": "(m,m)->()",
-    "slogdet": "(m,m)->(),()",
-    "eigh": "(m,m)->(m),(m,m)",
-    "eigvalsh": "(m,m)->(m)",
-    "pinv": "(m,n)->(n,m)",
-    "matrix_rank": "(m,n)->()",
-    "cond": "(m,n)->()",
-    "matrix_power": "(m,m)->(m,m)",
-    "inv": "(m,m)->(m,m)",
-    "cholesky": "(m,m)->(m,m)",  # Dask's own is the upper triangle
-}.items():
-    FUNCTIONS[getattr(np.linalg, _name)] = _matrices(getattr(np.linalg, _name), _signature)
-added("svdvals", module=np.linalg)(
-    _matrices(
-        getattr(np.linalg, "svdvals", None), "(m,n)->(k)", sizes=lambda m, n: {"k": min(m, n)}
-    )
-)
-
-
-@added("solve", module=np.linalg)
-def _solve(a: Any, b: Any) -> Any:
-    signature = "(m,m),(m)->(m)" if b.ndim == 1 else "(m,m),(m,n)->(m,n)"
-    return _matrices(np.linalg.solve, signature)(a, b)
-
-
-@added("matrix_norm", module=np.linalg)
-def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    norm = _matrices(np.linalg.matrix_norm, "(m,n)->()")(x, ord=ord)
-    return norm[..., None, None] if keepdims else norm
-
-
-@added("vector_norm", module=np.linalg)
-def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    size = abs(x if x.dtype.kind in "fc" else x.astype(float))
-    over = {"axis": axis, "keepdims": keepdims}
-    if ord == 0:
-        return (x != 0).sum(**over).astype(size.dtype)
-    if ord in (np.inf, -np.inf):
-        return size.max(**over) if ord > 0 else size.min(**over)
-    return da.sqrt((size**2).sum(**over)) if ord == 2 else (size**ord).sum(**over) ** (1 / ord)
-
-
-def _swapped(x: Any, /) -> Any:
-    if x.ndim < 2:
-        raise ValueError(f"Input array must be at least 2-dimensional, but it is {x.ndim}")
-    return x.swapaxes(-1, -2)
-
-
-added("matrix_transpose")(_swapped)
-added("matrix_transpose", module=np.linalg)(_swapped)
-
-
-@added("diagonal", module=np.linalg)
-def _diagonals(x: Any, /, *, offset: int = 0) -> Any:
-    return da.diagonal(x, offset, -2, -1)
-
-
-@added("trace", module=np.linalg)
-def _traces(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
-    return da.diagonal(x, offset, -2, -1).sum(-1, dtype=dtype)
-
-
-@added("outer", module=np.linalg)
-def _outer(x1: Any, x2: Any, /) -> Any:
-    return da.asarray(x1)[:, None] * da.asarray(x2)[None, :]
-
-
-@added("vecdot", module=np.linalg)
-def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    return (da.conj(x1) * x2).sum(axis)
-
-
-added("matmul", module=np.linalg)(lambda x1, x2, /: da.matmul(x1, x2))
-added("tensordot", module=np.linalg)(lambda x1, x2, /, *, axes=2: da.tensordot(x1, x2, axes))
-
-
-@added("multi_dot", module=np.linalg)
-def _multi_dot(arrays: Any, *, out: Any = None) -> Any:
-    if out is not None:
-        raise TypeError("numpy.linalg.multi_dot on Dask takes no out=")
-    return functools.reduce(da.dot, [da.asarray(a) for a in arrays])
-
-
-@added("cross")
-def _cross(
-    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
-) -> Any:
-    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
-    a, b = da.moveaxis(da.asarray(a), axisa, -1), da.moveaxis(da.asarray(b), axisb, -1)
-    if (a.shape[-1], b.shape[-1]) != (3, 3):
-        raise ValueError("Dask has cross products of vectors of 3 alone")
-    turns = [(1, 2), (2, 0), (0, 1)]
-    product = da.stack([a[..., i] * b[..., j] - a[..., j] * b[..., i] for i, j in turns], -1)
-    return da.moveaxis(product, -1, axisc)
-
-
-added("cross", module=np.linalg)(lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis))
-
-
-@added("inner")
-def _inner(a: Any, b: Any, /) -> Any:
-    a, b = da.asarray(a), da.asarray(b)
-    return da.tensordot(a, b, axes=((-1,), (-1,))) if a.ndim and b.ndim else a * b
-
-
-@added("kron")
-def _kron(a: Any, b: Any) -> Any:
-    a, b = da.asarray(a), da.asarray(b)
-    n = max(a.ndim, b.ndim)
-    a, b = (x.reshape((1,) * (n - x.ndim) + x.shape) for x in (a, b))
-    shape = [p * q for p, q in zip(a.shape, b.shape, strict=True)]
-    left = a[tuple([k for _ in range(n) for k in (slice(None), None)])]
-    right = b[tuple([k for _ in range(n) for k in (None, slice(None))])]
-    return (left * right).reshape(shape)
 
 
 # --- by other functions -------------------------------------------------------------------
@@ -302,6 +156,47 @@ def _histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, **_: Any) ->
     return np.histogram_bin_edges(np.empty(0, a.dtype), bins, range)
 
 
+@added("histogram2d")
+def _histogram2d(
+    x: Any, y: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+) -> Any:
+    """Count pairs of values; Dask wants both in the same chunks."""
+    given = {"range": range, "density": density, "weights": weights}
+    x, y, given = _beside(np.histogram2d, bins, given, x, y)
+    return da.histogram2d(x, y, bins, **given)
+
+
+@added("histogramdd")
+def _histogramdd(
+    sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+) -> Any:
+    given = {"range": range, "density": density, "weights": weights}
+    if isinstance(sample, tuple | list):
+        *lines, given = _beside(np.histogramdd, bins, given, *sample)
+        return da.histogramdd(tuple(lines), bins, **given)
+    lines, given = _beside(np.histogramdd, bins, given, da.asarray(sample).rechunk({1: -1}))
+    return da.histogramdd(lines, bins, **given)
+
+
+def _beside(func: Any, bins: Any, given: dict[str, Any], *lines: Any) -> Any:
+    """Return lines of values in the chunks of the first, and the options with such weights."""
+    numbers = np.ndim(bins) == 0 or any(np.ndim(b) == 0 for b in bins)
+    if (numbers and given["range"] is None) or is_lazy((bins, given["range"])):
+        raise TypeError(
+            f"numpy.{func.__name__} on Dask needs the edges of the bins, or their number and range="
+        )
+    first = next(x for x in lines if isinstance(x, da.Array))
+    lines = tuple([da.asarray(x).rechunk(first.chunks) for x in lines])
+    if given["weights"] is not None:
+        given["weights"] = da.asarray(given["weights"]).rechunk(first.chunks[:1])
+    return *lines, given
+
+
+@added("union1d")
+def _union1d(ar1: Any, ar2: Any) -> Any:
+    return da.unique(da.concatenate([da.asarray(a).reshape(-1) for a in (ar1, ar2)]))
+
+
 def _unique_of(x: Any, **options: Any) -> Any:
     return da.unique(x.reshape(-1), **options)
 
@@ -391,3 +286,71 @@ for _func in (np.common_type, np.min_scalar_type, np.can_cast):
 def _einsum_path(*operands: Any, optimize: Any = "greedy") -> Any:
     known = [np.broadcast_to(0, a.shape) if isinstance(a, da.Array) else a for a in operands]
     return np.einsum_path(*known, optimize=optimize)
+
+
+# --- polynomials in several variables, and fields -----------------------------------------
+
+
+@added("polyval2d", module=polynomial)
+def _polyval2d(x: Any, y: Any, c: Any) -> Any:
+    if is_lazy(c) or np.ndim(c) != 2:
+        raise TypeError("numpy.polyval2d on Dask needs a matrix of coefficients in memory")
+    return elementwise(polynomial.polyval2d, "x", "y")(x, y, c)
+
+
+@added("polygrid2d", module=polynomial)
+def _polygrid2d(x: Any, y: Any, c: Any) -> Any:
+    x, y = da.asarray(x), da.asarray(y)
+    n = x.ndim + y.ndim
+    x = da.broadcast_to(x[(..., *[None] * y.ndim)], x.shape + y.shape)
+    return _polyval2d(x, da.broadcast_to(y, x.shape[: n - y.ndim] + y.shape), c)
+
+
+@added("polyvalnd", module=polynomial)
+def _polyvalnd(pts: Any, c: Any) -> Any:
+    if is_lazy(c) or np.ndim(c) != len(pts):
+        raise TypeError("numpy.polyvalnd on Dask needs an axis of coefficients for each point's")
+    return elemwise(functools.partial(_polynomial, c), *pts)
+
+
+def _polynomial(c: Any, *pts: Any) -> Any:
+    return polynomial.polyvalnd(pts, c)
+
+
+def _of_fields(func: Any) -> Callable[..., Any]:
+    """Make a function of each voxel's fields."""
+
+    def run(base: Any, *args: Any, **kwargs: Any) -> Any:
+        block = functools.partial(_first, func, args, kwargs)
+        return base.map_blocks(block, meta=block(base._meta))
+
+    return run
+
+
+def _first(func: Any, args: Any, kwargs: Any, base: Any) -> Any:
+    return func(base, *args, **kwargs)
+
+
+for _name in ("rename_fields", "require_fields", "repack_fields"):
+    FUNCTIONS[getattr(recfunctions, _name)] = _of_fields(getattr(recfunctions, _name))
+
+
+@added("apply_along_fields", module=recfunctions)
+def _apply_along_fields(func: Any, arr: Any) -> Any:
+    block = functools.partial(recfunctions.apply_along_fields, func)
+    return arr.map_blocks(block, dtype=block(sample(arr)).dtype)
+
+
+@added("structured_to_unstructured", module=recfunctions)
+def _structured_to_unstructured(arr: Any, *args: Any, **kwargs: Any) -> Any:
+    block = functools.partial(_first, recfunctions.structured_to_unstructured, args, kwargs)
+    tried = block(arr._meta)
+    chunks = (*arr.chunks, tried.shape[-1:])
+    return arr.map_blocks(block, new_axis=arr.ndim, chunks=chunks, meta=tried)
+
+
+@added("unstructured_to_structured", module=recfunctions)
+def _unstructured_to_structured(arr: Any, *args: Any, **kwargs: Any) -> Any:
+    block = functools.partial(_first, recfunctions.unstructured_to_structured, args, kwargs)
+    meta = block(sample(arr, -1 % arr.ndim))[(slice(0, 0),) * (arr.ndim - 1)]
+    return arr.rechunk({-1: -1}).map_blocks(block, drop_axis=arr.ndim - 1, meta=meta)

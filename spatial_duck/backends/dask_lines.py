@@ -19,13 +19,23 @@ from spatial_duck.grid import normalize_axes, normalize_axis
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FUNCTIONS", "added", "along", "arguments", "is_lazy", "refuse_lazy", "sample"]
+__all__ = [
+    "FUNCTIONS",
+    "added",
+    "along",
+    "arguments",
+    "elementwise",
+    "elemwise",
+    "is_lazy",
+    "refuse_lazy",
+    "sample",
+]
 
 #: NumPy function: what does it lazily. The modules beside this one add theirs.
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
 #: With Dask's expressions it is public.
-_elemwise = getattr(da, "elemwise", None) or da.core.elemwise
+elemwise = getattr(da, "elemwise", None) or da.core.elemwise
 
 
 def added(*names: str, module: Any = np) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -102,14 +112,14 @@ def _empty(result: Any) -> Any:
 # --- voxel by voxel -----------------------------------------------------------------------
 
 
-def _elementwise(func: Any, *names: str) -> Callable[..., Any]:
+def elementwise(func: Any, *names: str) -> Callable[..., Any]:
     """Make a function whose result has the shape of some arguments, broadcast together."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
         given = arguments(func, args, kwargs)
-        arrays = [given.pop(n) for n in names if n in given]
+        arrays = {n: given.pop(n) for n in names if given.get(n) is not None}
         refuse_lazy(func, given)
-        return _elemwise(functools.partial(_by_name, func, names, given), *arrays)
+        return elemwise(functools.partial(_by_name, func, tuple(arrays), given), *arrays.values())
 
     return run
 
@@ -127,12 +137,26 @@ def _by_name(func: Any, names: tuple[str, ...], given: dict[str, Any], *arrays: 
 
 
 for _curve in (np.interp, np.polyval):
-    FUNCTIONS[_curve] = _elementwise(_curve, "x")
+    FUNCTIONS[_curve] = elementwise(_curve, "x")
+
+
+@added("nan_to_num")
+def _nan_to_num(x: Any, copy: bool = True, *values: Any, **named: Any) -> Any:  # noqa: ARG001
+    """Replace values, never in place: blocks are shared."""
+    run = elementwise(np.nan_to_num, "x", "nan", "posinf", "neginf")
+    return run(x, True, *values, **named)
+
+
+@added("searchsorted")
+def _searchsorted(a: Any, v: Any, side: Any = "left", sorter: Any = None) -> Any:
+    if is_lazy(a):
+        return da.searchsorted(a, da.asarray(v), side, sorter)
+    return elementwise(np.searchsorted, "v")(a, v, side, sorter)
 
 
 def _of_dates(func: Any, dtype: Any) -> Callable[..., Any]:
     def run(*dates: Any, **options: Any) -> Any:
-        return _elemwise(functools.partial(func, **options), *dates, dtype=dtype)
+        return elemwise(functools.partial(func, **options), *dates, dtype=dtype)
 
     return run
 
@@ -145,7 +169,7 @@ FUNCTIONS[np.busday_count] = _of_dates(np.busday_count, np.int64)
 @added("datetime_as_string")
 def _datetime_as_string(arr: Any, **options: Any) -> Any:
     run = functools.partial(np.datetime_as_string, **options)
-    return _elemwise(run, arr, dtype=run(sample(arr)).dtype)
+    return elemwise(run, arr, dtype=run(sample(arr)).dtype)
 
 
 def _same_width(func: Any) -> Callable[..., Any]:
@@ -159,7 +183,7 @@ for _name in ("capitalize", "lower", "swapcase", "title", "upper"):
     FUNCTIONS[getattr(np.strings, _name)] = _same_width(getattr(np.strings, _name))
 for _name in ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal"):
     FUNCTIONS[getattr(np.char, _name)] = functools.partial(
-        _elemwise, getattr(np.char, _name), dtype=bool
+        elemwise, getattr(np.char, _name), dtype=bool
     )
 
 
@@ -417,3 +441,25 @@ def _diff(a: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
         raise TypeError("Dask has no diff with prepend and append of two kinds of array")
     parts = [pieces.get("prepend"), a, pieces.get("append")]
     return da.diff(da.concatenate([p for p in parts if p is not None], axis), n, axis)
+
+
+@added("gradient")
+def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: Any = 1) -> Any:
+    """Do what Dask does, in chunks that are long enough for it."""
+    refuse_lazy(np.gradient, {"varargs": varargs})
+    axes = normalize_axes(axis, f.ndim)
+    for i in axes:
+        f = f.rechunk({i: _at_least(edge_order + 1, f.chunks[i])})
+    found = da.gradient(f, *varargs, axis=axes, edge_order=edge_order)
+    return found[0] if len(axes) == 1 else tuple(found)
+
+
+def _at_least(least: int, chunks: tuple[int, ...]) -> tuple[int, ...]:
+    """Join chunks with their neighbours until none is shorter than `least`."""
+    joined: list[int] = []
+    for n in chunks:
+        if joined and (joined[-1] < least or n < least):
+            joined[-1] += n
+        else:
+            joined.append(n)
+    return tuple(joined)
