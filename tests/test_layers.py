@@ -39,6 +39,7 @@ LAYERS = (
         "measure",
     ),
     ("io", "interop", "testing", "plotting"),
+    ("viewer",),
     ("cli", "demo"),
 )
 RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
@@ -62,7 +63,7 @@ ON_USE: dict[str, set[str]] = {
     "testing.strategies": {"hypothesis"},
 }
 #: What stands above the front: it is written as a user of the package would write it.
-FRONT_USERS = ("cli", "demo")
+FRONT_USERS = ("viewer", "cli", "demo")
 #: Upward imports inside functions that are methods of the array for the user's convenience.
 CONVENIENCE = {
     ("array", "namespace"): "image.__array_namespace__()",

@@ -1,4 +1,4 @@
-"""The command line: ``spatial-duck info | convert | resample | view | check | demo``.
+"""The command line: ``spatial-duck info | convert | resample | pyramid | view | …``.
 
 `main` returns 0 when all went well, 1 on an error (one line on stderr; ``--debug`` shows where it
 came from), 2 on wrong usage, and 130 when interrupted. Each subcommand is a row of `COMMANDS` in

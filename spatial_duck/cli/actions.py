@@ -6,7 +6,7 @@ An argument that only the image shows to be wrong raises `UsageError`.
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["UsageError", "check", "convert", "demo", "info", "resample", "view"]
+__all__ = ["UsageError", "check", "convert", "demo", "info", "pyramid", "resample", "view"]
 
 
 class UsageError(SpatialDuckError):
@@ -128,7 +128,12 @@ def _spacing(words: Sequence[str], geometry: Any) -> list[float]:
 
 
 def view(args: argparse.Namespace) -> None:
-    """Draw three planes into a picture."""
+    """Draw three planes into a picture, or show them in the browser."""
+    if args.interactive == (args.out is not None):
+        raise UsageError("say how to view: --interactive in the browser, or --out PNG")
+    if args.interactive:
+        _browse(args)
+        return
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -137,11 +142,81 @@ def view(args: argparse.Namespace) -> None:
 
     image = sd.read(args.file, level=args.level)
     overlay = None if args.overlay is None else sd.read(args.overlay)
-    title = args.title if args.title is not None else Path(args.file).name
     figure = Figure(figsize=plotting.figure_size(image), layout="constrained")
-    plotting.plot(image, overlay, title=title, figure=figure, limits=args.limits)
+    plotting.plot(image, overlay, title=_title(args), figure=figure, limits=args.limits)
     figure.savefig(args.out, dpi=args.dpi)
     print(f"wrote {args.out}")
+
+
+def _browse(args: argparse.Namespace) -> None:
+    """Serve the planes until Ctrl-C, which is how this ends well."""
+    import webbrowser
+
+    from spatial_duck.viewer import Scene, Server, open_levels
+
+    levels = open_levels(args.file, args.level)
+    overlay = None if args.overlay is None else open_levels(args.overlay)
+    names = (_title(args), Path(args.overlay or "").name)
+    with Server(Scene(levels, overlay, names=names, limits=args.limits)) as server:
+        print(f"{server.url}\nOnly this machine can open it. Ctrl-C ends.", flush=True)
+        if not args.no_browser:
+            webbrowser.open(server.url)
+        with suppress(KeyboardInterrupt):
+            server.wait()
+
+
+def _title(args: argparse.Namespace) -> str:
+    return Path(args.file).name if args.title is None else str(args.title)
+
+
+def pyramid(args: argparse.Namespace) -> None:
+    """Write an OME-Zarr with its pyramid, or give one that is there other levels."""
+    target = Path(args.input if args.output is None else args.output)
+    if args.output is None:
+        _check_alone(args.input)
+    image = sd.read(args.input, level=0)
+    options: dict[str, Any] = {"method": args.method, "levels": args.levels}
+    options["factors"] = None if args.factors is None else _factors(args.factors)
+    if args.output is None:
+        # As it was: its blocks, and a geometry that it holds beside the standard's.
+        options |= {"oblique": "keep", "overwrite": True}
+    else:
+        options |= {"oblique": "keep" if args.keep_oblique else "refuse"}
+        options |= {"overwrite": args.overwrite}
+    with _progress(f"writing {target.name}") as progress:
+        sd.write(target, image, format="ome-zarr", progress=progress, **options)
+    print(f"wrote {target}: {len(sd.pyramid(image, args.levels, **_shape(options)))} levels")
+
+
+def _shape(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in ("method", "factors")}
+
+
+def _check_alone(path: str) -> None:
+    """Refuse to replace a group that holds more than one image's levels."""
+    from spatial_duck import io
+
+    if io.sniff(path) != "ome-zarr":
+        raise UsageError(f"{path} is no OME-Zarr: say where to write one, pyramid IN OUT.ome.zarr")
+    levels = {str(n) for n in range(io.info(path).levels)}
+    metadata = {"zarr.json", ".zgroup", ".zattrs", ".zmetadata"}
+    others = sorted({p.name for p in Path(path).iterdir()} - levels - metadata)
+    if others:
+        raise UsageError(
+            f"{path} holds {', '.join(others)} beside its levels, which replacing it would lose: "
+            "write another with pyramid IN OUT.ome.zarr"
+        )
+
+
+def _factors(words: Sequence[str]) -> int | dict[str, int]:
+    try:
+        if len(words) == 1 and "=" not in words[0]:
+            return int(words[0])
+        return {name: int(value) for name, value in (word.split("=", 1) for word in words)}
+    except ValueError:
+        raise UsageError(
+            f"--factors takes one whole number, or NAME=NUMBER for axes; got {' '.join(words)!r}"
+        ) from None
 
 
 def check(args: argparse.Namespace) -> None:

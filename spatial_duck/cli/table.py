@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spatial_duck.cli import actions
+from spatial_duck.multiscale import METHODS
 from spatial_duck.testing.report import LEVELS
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ _OUTPUT = (
     _argument("input", metavar="IN", help="image file, or directory of a Zarr group"),
     _argument("output", metavar="OUT", help="its suffix tells the format"),
 )
+_KEEP_OBLIQUE = _argument(
+    "--keep-oblique",
+    action="store_true",
+    help="for OME-Zarr: accept that other programs will see an oblique image unrotated",
+)
 _WRITING = (
     _argument("--overwrite", action="store_true", help="replace OUT if it is there"),
     _argument(
@@ -58,11 +64,7 @@ _WRITING = (
         metavar="CODE",
         help="for NIfTI and MetaImage: which way x, y and z point in an image that does not say",
     ),
-    _argument(
-        "--keep-oblique",
-        action="store_true",
-        help="for OME-Zarr: accept that other programs will see an oblique image unrotated",
-    ),
+    _KEEP_OBLIQUE,
 )
 
 COMMANDS = (
@@ -126,20 +128,68 @@ COMMANDS = (
         ),
     ),
     Command(
+        "pyramid",
+        "write an OME-Zarr at several resolutions, or give one new levels",
+        (
+            _argument("input", metavar="IN", help="image file; of an OME-Zarr its finest level"),
+            _argument(
+                "output",
+                metavar="OUT",
+                nargs="?",
+                help="OME-Zarr to write; without it IN is replaced once the new one is complete",
+            ),
+            _argument(
+                "--method",
+                choices=METHODS,
+                default="mean",
+                help="how the voxels of a bin become one: mean and gaussian for intensities, mode "
+                "and label for labels; default: mean",
+            ),
+            _argument(
+                "--factors",
+                nargs="+",
+                metavar="F",
+                help="bin length from level to level: one number for the axes of space, or "
+                "NAME=NUMBER; default: 2 along the finest axes, until voxels are isotropic",
+            ),
+            _argument(
+                "--levels",
+                type=int,
+                metavar="N",
+                help="with the finest; default: until 64 voxels are left",
+            ),
+            _argument("--overwrite", action="store_true", help="replace OUT if it is there"),
+            _KEEP_OBLIQUE,
+        ),
+        actions.pyramid,
+        (
+            "spatial-duck pyramid brain.nii.gz brain.ome.zarr",
+            "spatial-duck pyramid labels.nrrd labels.ome.zarr --method label --factors z=1 y=2 x=2",
+            "spatial-duck pyramid volume.ome.zarr --levels 5",
+        ),
+    ),
+    Command(
         "view",
-        "draw three planes through the centre into a picture",
+        "look at an image: three planes in the browser, or as a picture",
         (
             _argument("file", metavar="FILE", help="image file"),
-            _argument("--out", metavar="PNG", required=True, help="picture to write"),
+            _argument(
+                "--interactive",
+                action="store_true",
+                help="in the browser, linked, an image of any size; reads only what it shows",
+            ),
+            _argument("--out", metavar="PNG", help="picture of the planes through the centre"),
             _argument("--overlay", metavar="FILE", help="draw this image over it, on its own grid"),
             _argument("--limits", nargs=2, type=float, metavar=("LOW", "HIGH"), help="grey values"),
             _argument("--title", help="default: the file's name"),
-            _argument("--dpi", type=float, default=120.0, help="default: 120"),
+            _argument("--dpi", type=float, default=120.0, help="of the picture; default: 120"),
+            _argument("--no-browser", action="store_true", help="print the address, open nothing"),
             _LEVEL,
         ),
         actions.view,
         (
-            "spatial-duck view brain.nii.gz --out brain.png",
+            "spatial-duck view --interactive brain.nii.gz",
+            "spatial-duck view --interactive volume.ome.zarr --overlay tumour.nrrd",
             "spatial-duck view brain.nrrd --overlay tumour.nrrd --out both.png",
         ),
     ),
