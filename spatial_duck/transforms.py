@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.world import World
@@ -355,7 +356,7 @@ class DisplacementField(Transform):
                 f"and one plain axis of length {n}, one vector component for each world axis; got "
                 f"{geometry!r}"
             )
-        if image.dtype.kind not in "fiu":
+        if backends.host_type(image.dtype).kind not in "fiu":
             raise TypeError(f"a displacement field must hold real numbers, got {image.dtype}")
         self.image = image
         self.world = world
@@ -386,9 +387,8 @@ class DisplacementField(Transform):
     @cached_property
     def data(self) -> Any:
         """The vectors, component first; lazy where the image is."""
-        data = self.image.data
-        order = [self._component, *[a for a in range(data.ndim) if a != self._component]]
-        moved = data.transpose(order)
+        order = [self._component, *[a for a in range(self.image.ndim) if a != self._component]]
+        moved = np.transpose(self.image, order).data
         if isinstance(moved, np.ndarray) and moved.dtype.kind != "f":
             moved = moved.astype(np.float64)
         return moved
@@ -398,14 +398,20 @@ class DisplacementField(Transform):
         """The lowest and the highest that each component in the image may be, 0 between them."""
         if self._bound is not None:
             return -self._bound, self._bound
-        if not isinstance(self.data, np.ndarray):
+        if backends.is_lazy(self.data):
             raise GeometryError(
                 "a displacement field that is not in memory needs bound=, the largest "
                 "displacement along each world axis, to say which voxels a block needs; or load "
                 "it with image.compute()"
             )
-        axes = tuple(range(1, self.data.ndim))
-        least, most = self.data.min(axes, initial=0), self.data.max(axes, initial=0)
+        if not isinstance(self.data, np.ndarray):
+            # Two numbers for each component, which a device gives when asked for them.
+            parts = list(np.moveaxis(self.image, self._component, 0))
+            ends = [(float(np.min(part)), float(np.max(part))) for part in parts]
+            least, most = np.minimum(np.array(ends), 0)[:, 0], np.maximum(np.array(ends), 0)[:, 1]
+        else:
+            axes = tuple(range(1, self.data.ndim))
+            least, most = self.data.min(axes, initial=0), self.data.max(axes, initial=0)
         if not (np.isfinite(least).all() and np.isfinite(most).all()):
             raise GeometryError("a displacement field must be finite")
         return least.astype(np.float64), most.astype(np.float64)
@@ -420,7 +426,12 @@ class DisplacementField(Transform):
         """
         data = self.data
         lengths = data.shape[1:]
-        if not hasattr(data, "to_dask") and not hasattr(data, "dask"):
+        if not backends.is_lazy(data):
+            if not isinstance(data, np.ndarray):
+                raise TypeError(
+                    f"the displacement field is on {type(data).__name__} and the points are on "
+                    "NumPy's arrays; bring both to one with image.to(...)"
+                )
             return data, tuple([(0, n) for n in lengths])
         box = []
         for line, n in zip(index, lengths, strict=True):

@@ -31,6 +31,7 @@ __all__ = [
     "chunked",
     "compute",
     "device",
+    "host_type",
     "index",
     "is_known",
     "is_lazy",
@@ -277,6 +278,20 @@ def itemsize(data: Any) -> int:
     return int(import_module(f"{__name__}.arrayapi").itemsize(data) if found is None else found)
 
 
+def host_type(dtype: Any) -> np.dtype[Any]:
+    """Return NumPy's type for that of any library; half precision for bfloat16.
+
+    Examples
+    --------
+    >>> host_type(np.dtype("int16"))
+    dtype('int16')
+    """
+    if isinstance(dtype, np.dtype) and dtype.kind != "V":
+        return dtype
+    name = str(dtype).rpartition(".")[2]
+    return np.dtype("float16" if name == "bfloat16" else name)
+
+
 def keeps_scalars(data: Any) -> bool:
     """Tell whether a voxel of an image stays one: where the library has arrays and no scalars.
 
@@ -313,6 +328,10 @@ def chunked(data: Any, chunks: Any = "auto") -> Any:
 
 def as_numpy(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
     """Return ``np.asarray(data)``: refused where the backend refuses it."""
+    if _module_of(type(data)) == "dask":  # with its expressions NumPy makes an object of the array
+        if copy is False:
+            raise ValueError("copy=False: a Dask array must be computed to be an array in memory")
+        data = data.compute()
     return np.array(data, dtype=dtype, copy=copy)
 
 

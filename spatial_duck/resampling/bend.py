@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Matrix = tuple[tuple[float, ...], ...]
 
-__all__ = ["Bend", "Step"]
+__all__ = ["Bend", "Step", "on_grid"]
 
 #: Factors smaller than this are rounding errors.
 _NOTHING = 1e-12
@@ -174,13 +174,18 @@ def _apply(matrix: Floats, offset: Floats, points: Floats) -> Floats:
     return out
 
 
+def on_grid(matrix: Floats, offset: Floats) -> bool:
+    """Tell whether indices become indices of a field moved by whole numbers."""
+    same = matrix.shape[0] == matrix.shape[1] and np.abs(matrix - np.eye(len(offset))).max() < 1e-9
+    return bool(same and np.abs(offset - np.rint(offset)).max() < 1e-7)
+
+
 def _rows(field: DisplacementField, matrix: Floats, offset: Floats, ranges: Box) -> NDArray[Any]:
     """Return the vectors of a field at straight rows of points, component first."""
     data = field.data
-    k, lengths = len(offset), data.shape[1:]
-    same = matrix.shape[0] == matrix.shape[1] and np.abs(matrix - np.eye(k)).max() < 1e-9
-    start = np.rint(offset)
-    if same and np.abs(offset - start).max() < 1e-7:
+    lengths = data.shape[1:]
+    if on_grid(matrix, offset):
+        start = np.rint(offset)
         inside = [(int(a + s), int(b + s)) for (a, b), s in zip(ranges, start, strict=True)]
         if all(a >= 0 and b <= n for (a, b), n in zip(inside, lengths, strict=True)):
             return np.asarray(data[(slice(None), *[slice(a, b) for a, b in inside])])

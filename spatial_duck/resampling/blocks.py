@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spatial_duck.resampling.mixed import Box, Mixed
     from spatial_duck.resampling.plan import Plan
 
-__all__ = ["block", "check_fill", "check_type", "fill_block", "work_type"]
+__all__ = ["block", "check_fill", "check_type", "work_type"]
 
 #: Types of the arithmetic, for those that are not worked on in 64-bit floats.
 _WORK = {"e": "f", "f": "f", "F": "F", "D": "D", "g": "g", "G": "G"}
@@ -64,11 +64,6 @@ def check_fill(fill: Any, dtype: np.dtype[Any]) -> Any:
     if not same:
         raise ValueError(f"fill must be 'edge' or one number that {dtype} can hold, got {fill!r}")
     return value[()]
-
-
-def fill_block(shape: Sequence[int], dtype: np.dtype[Any], fill: Any) -> NDArray[Any]:
-    """Return a block that lies outside the source."""
-    return np.full(shape, fill, dtype=dtype)
 
 
 def block(
@@ -160,11 +155,10 @@ def _mix(
     """Interpolate along the axes that depend on several output axes."""
     ranges = tuple([out_box[o] for o in mixed.outs])
     firsts = [box[s][0] for s in mixed.sources]
-    xp = engines.module_of(view)
     if view.dtype.char == "e" and plan.interpolation not in ("nearest", "label"):
         view = view.astype(np.float32)
     direct = target.dtype.char != "e" or view.dtype.char == "e"
-    result = target if direct else xp.empty(target.shape, np.float32)
+    result = target if direct else np.empty(target.shape, np.float32)
     engine = engines.engine_for(view)
     how, edge = plan.interpolation, plan.edge
     if mixed.bend is None and ranges and how != "label":
@@ -187,7 +181,7 @@ def _mix_points(
     """Interpolate at points whose positions are worked out one by one, a few rows at a time."""
     sizes = [stop - start for start, stop in ranges]
     inner = math.prod(sizes[1:])
-    each = max(_POINTS // max(inner, 1), 1) if isinstance(view, np.ndarray) else 1 << 62
+    each = max(_POINTS // max(inner, 1), 1)
     batch = result.ndim - len(sizes)
     for i in range(0, sizes[0] if sizes else 1, each):
         part, here = ranges, result
@@ -210,8 +204,7 @@ def _take(
     if between is not None:
         if not passes:
             return view
-        xp = engines.module_of(view)
-        target = xp.empty([len(i) for i in indices], view.dtype.newbyteorder("="))
+        target = np.empty([len(i) for i in indices], view.dtype.newbyteorder("="))
     if passes:
         engines.engine_for(view).gather(view, indices, target)
     else:
@@ -226,13 +219,12 @@ def _weigh(
     """Interpolate along one axis after the other; the last pass writes to the target."""
     work = work_type(view.dtype)
     real = np.dtype(work.char.lower())
-    xp = engines.module_of(view)
     if passes and view.dtype.char == "e":
         view = view.astype(np.float32)
     for number, (axis, table, first) in enumerate(passes):
         last = final and number == len(passes) - 1 and target.dtype.char != "e"
         shape = [*view.shape[:axis], len(table.low), *view.shape[axis + 1 :]]
-        result = target if last else xp.empty(shape, work)
+        result = target if last else np.empty(shape, work)
         engine = engines.engine_for(view)
         if table.taps is not None and table.weights is not None:
             engine.taps(view, axis, table.taps - first, table.weights.astype(real), result)

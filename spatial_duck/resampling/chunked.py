@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import GeometryError, missing_extra
-from spatial_duck.resampling import engines, memory
-from spatial_duck.resampling.blocks import fill_block
+from spatial_duck.resampling import device, engines, memory
 from spatial_duck.resampling.prepare import prepare, prepared_type, wider
 from spatial_duck.resampling.reading import ChunkReader, assembled, meeting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -71,15 +70,9 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     if found is not None:
         return found
     array = data.to_dask() if on_disk else data
-    known = isinstance(array, da.Array) and (
-        isinstance(array._meta, np.ndarray) or engines.module_of(array._meta) is not np
-    )
-    if not known:
-        raise TypeError(
-            f"resample works on NumPy, CuPy, Dask and Zarr arrays, got {type(data).__name__}"
-            f"{' of ' + type(array._meta).__name__ if isinstance(array, da.Array) else ''}; "
-            "bring the image to one of these with image.to(...)"
-        )
+    like = None if engines.on_host(array._meta) else array._meta
+    if like is not None:
+        device.place_of(like)
     if any(math.isnan(n) for n in array.shape):
         raise GeometryError(
             f"resample needs the shape of the image, got {array.shape}; call compute_chunk_sizes() "
@@ -93,7 +86,7 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     stored = data if on_disk else None
     if plan.filters:
         array, stored = _filtered(da, plan, array, stored), None
-    work = _Work(plan, _edges(chunks), _edges(array.chunks), dtype, fill)
+    work = _Work(plan, _edges(chunks), _edges(array.chunks), dtype, fill, like)
     return _graph(da, work, array, stored, chunks)
 
 
@@ -150,6 +143,8 @@ class _Work:
         That of the output.
     fill : scalar
         Value outside.
+    like : array or None
+        A chunk without voxels, where chunks are not NumPy's.
     """
 
     plan: Plan
@@ -157,6 +152,7 @@ class _Work:
     sources: tuple[NDArray[np.intp], ...]
     dtype: np.dtype[Any]
     fill: Any
+    like: Any = None
 
     def box(self, out_box: Box) -> Box | None:
         """Return the box of the source that a box of the output needs."""
@@ -200,7 +196,10 @@ class _Work:
 
     def make(self, source: Any, box: Box, out_box: Box) -> Any:
         """Compute a block."""
-        out = engines.module_of(source).empty([b - a for a, b in out_box], self.dtype)
+        if not engines.on_host(source):
+            dtype = device.place_of(source).named(self.dtype)
+            return device.block(self.plan, source, box, out_box, self.fill, dtype)
+        out = np.empty([b - a for a, b in out_box], self.dtype)
         memory.fill_in(self.plan, source, box, out, self.fill, threads=1, out_box=out_box)
         return out
 
@@ -230,6 +229,8 @@ class _Filter(_Work):
     def make(self, source: Any, box: Box, out_box: Box) -> Any:
         """Filter a block."""
         inner = [slice(a - f, b - f) for (a, b), (f, _) in zip(out_box, box, strict=True)]
+        if not engines.on_host(source):
+            return device.prepare(self.plan, source)[tuple(inner)]
         found = prepare(self.plan, source)[tuple(inner)]
         return found.copy() if found.size < source.size else found
 
@@ -237,7 +238,8 @@ class _Filter(_Work):
 def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
     """Return the source filtered, lazily."""
     edges = _edges(array.chunks)
-    work = _Filter(plan, edges, edges, prepared_type(array.dtype), 0)
+    like = None if engines.on_host(array._meta) else array._meta
+    work = _Filter(plan, edges, edges, prepared_type(array.dtype), 0, like)
     return _graph(da, work, array, stored, array.chunks)
 
 
@@ -250,7 +252,7 @@ def _graph(da: Any, work: _Work, array: Any, stored: Any, chunks: Chunks) -> Any
     step = "resample" if type(work) is _Work else "filter"
     name = f"{step}-{tokenize(work.plan, array.name, chunks, work.dtype, work.fill, step)}"
     common = TaskRef(f"{name}-common")
-    meta = engines.module_of(array._meta).empty((0,) * len(chunks), work.dtype)
+    meta = _filled(work, (0,) * len(chunks))
     tasks: dict[Any, Any] = {}
     if stored is not None:
         tasks[common.key] = Task(common.key, _begin, work, stored)
@@ -294,7 +296,15 @@ def _out_box(work: _Work, index: tuple[int, ...]) -> Box:
 
 def _outside(work: _Work, index: tuple[int, ...]) -> Any:
     """Return a chunk that lies outside the source."""
-    return fill_block([b - a for a, b in _out_box(work, index)], work.dtype, work.fill)
+    return _filled(work, [b - a for a, b in _out_box(work, index)])
+
+
+def _filled(work: _Work, shape: Sequence[int]) -> Any:
+    """Return a chunk of one value."""
+    if work.like is None:
+        return np.full(shape, work.fill, dtype=work.dtype)
+    place = device.place_of(work.like)
+    return device.outside(place, shape, place.named(work.dtype), work.fill)
 
 
 def _block(work: _Work, index: tuple[int, ...], *pieces: Any) -> Any:
@@ -304,7 +314,13 @@ def _block(work: _Work, index: tuple[int, ...], *pieces: Any) -> Any:
     if box is None:  # the box of many chunks was known less exactly
         return _outside(work, index)
     cuts = [meeting(e, *bounds)[1] for e, bounds in zip(work.sources, box, strict=True)]
-    source = assembled(pieces, box, cuts, engines.module_of(pieces[0]))
+    if work.like is None:
+        source = assembled(pieces, box, cuts)
+    else:
+        number = itertools.product(*[range(len(c)) for c in cuts])
+        parts = [p[tuple([slice(*c[i]) for c, i in zip(cuts, at, strict=True)])]
+                 for p, at in zip(pieces, number, strict=True)]  # fmt: skip
+        source = device.assembled(parts, [len(c) for c in cuts])
     return work.make(source, box, out_box)
 
 

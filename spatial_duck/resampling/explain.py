@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.backends import host_type, itemsize
 from spatial_duck.resampling.memory import view
 from spatial_duck.resampling.prepare import prepared_type, wider
 from spatial_duck.resampling.weights import kinds
@@ -43,12 +44,12 @@ def describe(plan: Plan, image: SpatialArray) -> str:
     read = wider(plan, box)
     share = math.prod([b - a for a, b in read]) / max(math.prod(plan.source_shape), 1)
     voxels = ", ".join([f"{a}:{b}" for a, b in read])
-    size = math.prod([b - a for a, b in read]) * image.dtype.itemsize
+    size = math.prod([b - a for a, b in read]) * itemsize(image.data)
     lines.append(f"reads [{voxels}], {share:.0%} of the image, {_bytes(size)}")
     for axis, (poles, sigma) in plan.filters.items():
         done = [f"B-spline prefilter, {len(poles)} pole(s)"] if poles else []
         done += [f"Gaussian, sigma {sigma:.3g} voxels"] if sigma else []
-        kind = prepared_type(image.dtype)
+        kind = prepared_type(host_type(image.dtype))
         lines.append(f"filters source axis {_axis(source.dims, axis)}: {', '.join(done)}; {kind}")
     lines += [_line(plan, line, source.dims) for line in plan.lines if _line(plan, line, ())]
     if plan.mixed is not None:
@@ -58,7 +59,7 @@ def describe(plan: Plan, image: SpatialArray) -> str:
         lines.append("lazy: computed chunk by chunk, each from the voxels that it needs")
     elif view(plan, np.broadcast_to(np.zeros((), bool), plan.source_shape)) is not None:
         lines.append("returns a view of the data")
-    total = math.prod(plan.shape) * image.dtype.itemsize
+    total = math.prod(plan.shape) * itemsize(image.data)
     lines.append(f"makes {'×'.join(map(str, plan.shape))} voxels of {image.dtype}, {_bytes(total)}")
     return "\n".join(lines)
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
-from spatial_duck.resampling import chunked, engines, memory
+from spatial_duck.resampling import chunked, device, engines, memory
 from spatial_duck.resampling.blocks import check_fill, check_type
 from spatial_duck.resampling.explain import describe
 from spatial_duck.resampling.planning import make_plan
@@ -50,7 +51,8 @@ def resample(
     Parameters
     ----------
     image : SpatialArray
-        On a NumPy, Dask or Zarr array.
+        On an array of any backend but sparse. What is computed on a GPU or through the array API
+        stays there, and gradients of floating values go through it.
     to : SpatialArray, Geometry or object with shape, spacing, origin and direction, optional
         The grid wanted; the image's own by default. It may be in another frame, unit or order of
         world axes, and may have fewer sampled axes than the world has axes: a slice of a volume.
@@ -121,9 +123,10 @@ def resample(
             "for numbers"
         )
     data = image.data
-    check_type(data.dtype, interpolation)
+    dtype = backends.host_type(data.dtype)
+    check_type(dtype, interpolation)
     edge = isinstance(fill, str) and fill == "edge"
-    value = check_fill(0 if edge else fill, data.dtype)
+    value = check_fill(0 if edge else fill, dtype)
     target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
     plan = make_plan(
         image.geometry, target, transform, interpolation, edge=edge, antialias=antialias
@@ -140,9 +143,10 @@ def resample(
 
 def _execute(plan: Plan, data: Any, fill: Any) -> Any:
     """Give a plan to the executor of an array's kind."""
-    if isinstance(data, np.ndarray) or engines.module_of(data) is not np:
+    if engines.on_host(data):
         return memory.execute(plan, data, fill)
-    return chunked.execute(plan, data, fill)
+    executor = chunked if backends.is_lazy(data) else device
+    return executor.execute(plan, data, fill)
 
 
 def _all_true(data: Any) -> Any:
@@ -152,9 +156,11 @@ def _all_true(data: Any) -> Any:
     if hasattr(data, "dask"):
         import dask.array as da
 
-        return da.ones(data.shape, chunks=data.chunks, dtype=bool)
-    xp = engines.module_of(data)
-    return xp.broadcast_to(xp.ones((), bool), data.shape)
+        ones = da.ones(data.shape, chunks=data.chunks, dtype=bool)
+        return ones if engines.on_host(data._meta) else data.map_blocks(device.all_true, dtype=bool)
+    if engines.on_host(data):
+        return np.broadcast_to(np.ones((), bool), data.shape)
+    return device.all_true(data)
 
 
 def target_grid(

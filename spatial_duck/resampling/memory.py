@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.resampling import engines
+from spatial_duck import backends
 from spatial_duck.resampling.blocks import block
 from spatial_duck.resampling.prepare import prepare, wider
 
@@ -73,10 +73,12 @@ def view(plan: Plan, data: Any) -> Any:
     here, there = found
     if any(s != slice(0, n) for s, n in zip(there, plan.shape, strict=True)):
         return None
-    part = data[here]
+    part = backends.index(data, here)
     order = sorted(range(len(plan.lines)), key=lambda i: plan.lines[i].out or 0)
     axes = tuple([plan.lines[i].source for i in order])
-    return part if axes == tuple(range(len(axes))) else part.transpose(axes)
+    if axes == tuple(range(len(axes))):
+        return part
+    return backends.call(np.transpose, (part, axes), {})
 
 
 def cut(shape: Sequence[int], voxels: int) -> list[Box]:
@@ -122,8 +124,7 @@ def execute(plan: Plan, data: NDArray[Any], fill: Any, threads: int | None = Non
     found: NDArray[Any] | None = view(plan, data)
     if found is not None:
         return found
-    xp = engines.module_of(data)
-    out: NDArray[Any] = xp.empty(plan.shape, data.dtype.newbyteorder("="))
+    out: NDArray[Any] = np.empty(plan.shape, data.dtype.newbyteorder("="))
     if out.size == 0:
         return out
     box: Box = tuple([(0, n) for n in data.shape])
@@ -153,7 +154,7 @@ def fill_in(
     whole = out_box or tuple([(0, n) for n in plan.shape])
     steps = sum(not line.exact for line in plan.lines) + (plan.mixed is not None)
     whole_at_once = threads == 1 and steps <= 1  # nothing between steps that should stay in a cache
-    if out.size < 2 * _SMALL or whole_at_once or not isinstance(out, np.ndarray):
+    if out.size < 2 * _SMALL or whole_at_once:
         pieces = [tuple([(0, n) for n in out.shape])]
     else:
         each = -(-out.size // (threads * (4 if plan.mixed is not None else 1)))

@@ -60,15 +60,14 @@ def prepare(plan: Plan, data: Any, threads: int = 1) -> Any:
     array
         New, of `prepared_type`; the last of the axes that mix is the inner one.
     """
-    xp = engines.module_of(data)
     filters = plan.filters
     order = list(range(data.ndim))
     if plan.mixed is not None and plan.mixed.sources[-1] != order[-1]:
         order.append(order.pop(plan.mixed.sources[-1]))
     kind = prepared_type(data.dtype)
-    out = xp.empty([data.shape[a] for a in order], kind)
+    out = np.empty([data.shape[a] for a in order], kind)
     out = out.transpose(np.argsort(order).tolist())
-    source, bad = _tamed(xp, data, list(filters))
+    source, bad = _tamed(data, list(filters))
     for axis, (poles, sigma) in filters.items():
         _split(plan, source, out, axis, poles, sigma, threads)
         source = out
@@ -77,30 +76,30 @@ def prepare(plan: Plan, data: Any, threads: int = 1) -> Any:
     return out
 
 
-def _tamed(xp: Any, data: Any, axes: list[int]) -> tuple[Any, Any]:
+def _tamed(data: Any, axes: list[int]) -> tuple[Any, Any]:
     """Return finite values, and where they are not those that came."""
     if data.dtype.kind not in "fc":
         return data, None
     with np.errstate(over="ignore", invalid="ignore"):
-        if bool(xp.isfinite(data.sum())):
+        if bool(np.isfinite(data.sum())):
             return data, None
-    bad = ~xp.isfinite(data)
+    bad = ~np.isfinite(data)
     if not bool(bad.any()):
         return data, None
-    return _filled(xp, data, bad, axes[-1]), bad
+    return _filled(data, bad, axes[-1]), bad
 
 
-def _filled(xp: Any, data: Any, bad: Any, axis: int) -> Any:
+def _filled(data: Any, bad: Any, axis: int) -> Any:
     """Put the nearest good value before or after along an axis where values are bad, or 0."""
     n = data.shape[axis]
-    index = xp.arange(n).reshape([-1 if a == axis else 1 for a in range(data.ndim)])
-    before = xp.maximum.accumulate(xp.where(bad, -1, index), axis=axis)
-    after = xp.where(bad, n, index)
-    after = xp.flip(xp.minimum.accumulate(xp.flip(after, axis), axis=axis), axis)
-    nearest = xp.where((before < 0) | ((after < n) & (after - index < index - before)), after,
+    index = np.arange(n).reshape([-1 if a == axis else 1 for a in range(data.ndim)])
+    before = np.maximum.accumulate(np.where(bad, -1, index), axis=axis)
+    after = np.where(bad, n, index)
+    after = np.flip(np.minimum.accumulate(np.flip(after, axis), axis=axis), axis)
+    nearest = np.where((before < 0) | ((after < n) & (after - index < index - before)), after,
                        before)  # fmt: skip
-    found = xp.take_along_axis(data, xp.clip(nearest, 0, n - 1), axis)
-    return xp.where(xp.isfinite(found), found, found.dtype.type(0))
+    found = np.take_along_axis(data, np.clip(nearest, 0, n - 1), axis)
+    return np.where(np.isfinite(found), found, found.dtype.type(0))
 
 
 def _split(

@@ -49,11 +49,11 @@ def meeting(edges: NDArray[np.intp], start: int, stop: int) -> tuple[range, Cuts
     )
 
 
-def assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts], xp: Any = np) -> Any:
+def assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
     """Put together a box of chunks: a view where it lies in one."""
     if len(pieces) == 1:
         return pieces[0][tuple([slice(*c[0]) for c in cuts])]
-    source = xp.empty([stop - start for start, stop in box], pieces[0].dtype)
+    source = np.empty([stop - start for start, stop in box], pieces[0].dtype)
     starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
     numbers = itertools.product(*[range(len(c)) for c in cuts])
     for piece, number in zip(pieces, numbers, strict=True):

@@ -64,6 +64,9 @@ class DeviceArray(NDArrayOperatorsMixin):
             "construct a NumPy array explicitly."
         )
 
+    def __array_namespace__(self, api_version: str | None = None) -> Any:  # noqa: ARG002
+        return _Namespace()
+
     # --- NumPy's functions ----------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -145,6 +148,38 @@ def _call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         given = out if isinstance(out, tuple) else (out,)
         return given[0] if len(given) == 1 else given
     return result
+
+
+class _Namespace:
+    """The array API on such arrays: NumPy's functions, which make arrays on the device."""
+
+    __name__ = "device"
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(np, name)
+        if isinstance(found, type) or not callable(found):
+            return found
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            kwargs.pop("device", None)
+            if name != "asarray" and not all(map(_may_mix, _arrays(args))):
+                raise TypeError(f"{name}: an array of the host and one of the device")
+            return _call(found, args, kwargs)
+
+        return function
+
+    def __array_namespace_info__(self) -> Any:
+        """Return what NumPy says of itself."""
+        return np.__array_namespace_info__()
+
+
+def _arrays(value: Any) -> Iterator[Any]:
+    """Yield the arrays among arguments, those in lists too."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _arrays(item)
+    elif isinstance(value, np.ndarray):
+        yield value
 
 
 def _may_mix(value: Any) -> bool:
