@@ -68,7 +68,7 @@ class Geometry(Grid):
     world : World or sequence of str, optional
         The world axes. By default the sampled dims, in array order.
     frame : str, optional
-        Which way the anatomical x, y, z point: ``"LPS"``, ``"RAS"``, …
+        Which way the anatomical x, y, z point: ``"LPS"``, ``"RAS"`` or another such code.
     unit : str, mapping or sequence, optional
         Unit of the space axes, or of each world axis.
     lost : mapping of int to str, optional
@@ -203,10 +203,12 @@ class Geometry(Grid):
 
         Parameters
         ----------
+        shape, spacing
+            As for `Geometry`.
         corner : sequence of float, optional
             World position of the outer corner of the voxel at index 0, half a voxel before its
             centre along each sampled axis.
-        shape, spacing, direction, dims, sampled, world, frame, unit
+        direction, dims, sampled, world, frame, unit
             As for `Geometry`.
 
         Examples
@@ -604,6 +606,11 @@ class Geometry(Grid):
             The other; it may be in another frame, world order or unit.
         tolerance : float, optional
             Largest displacement of a voxel centre, in voxels (`config` has the default, 1e-3).
+
+        Returns
+        -------
+        bool
+            False too where they cannot be compared, as with other shapes or units.
         """
         return mixing.same_grid(self, other, tolerance)
 

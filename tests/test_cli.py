@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,6 +147,85 @@ def test_view_of_a_real_image(data_file: Callable[[str], Path], tmp_path: Path) 
     assert out.stat().st_size > 10_000
 
 
+# --- pyramid ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", ["", "--method label", "--factors 3", "--factors z=1 x=2"])
+def test_pyramid_writes_levels(
+    words: str, file: Path, image: sd.SpatialArray, tmp_path: Path, capsys: Any
+) -> None:
+    out = tmp_path / "out.ome.zarr"
+    assert main(["pyramid", str(file), str(out), "--levels", "2", *words.split()]) == 0
+    assert capsys.readouterr().out == f"wrote {out}: 2 levels\n"
+    options: dict[str, Any] = {
+        "--method label": {"method": "label"},
+        "--factors 3": {"factors": 3},
+        "--factors z=1 x=2": {"factors": {"x": 2}},
+    }.get(words, {})
+    for level, expected in enumerate(sd.pyramid(image, 2, **options)):
+        found = sd.read(out, level=level)
+        np.testing.assert_array_equal(np.asarray(found), expected.data)
+        assert_geometry_equal(found, expected, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("oblique", [False, True])
+def test_pyramid_gives_a_group_new_levels(
+    oblique: bool, image: sd.SpatialArray, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.ome.zarr"
+    before = image.replace(direction=OBLIQUE) if oblique else image
+    sd.write(path, before, levels=1, oblique="keep")
+    assert main(["pyramid", str(path), "--levels", "3"]) == 0
+    found = [sd.read(path, level=level) for level in range(3)]
+    np.testing.assert_array_equal(np.asarray(found[0]), image.data)
+    assert_geometry_equal(found[0], before, tolerance=1e-9)
+    assert_geometry_equal(found[2], sd.pyramid(before, 3)[2], tolerance=1e-6)
+
+
+def test_pyramid_replaces_nothing_that_it_would_lose(
+    image: sd.SpatialArray, tmp_path: Path, capsys: Any
+) -> None:
+    path = tmp_path / "a.ome.zarr"
+    sd.write(path, image, levels=1)
+    (path / "labels").mkdir()
+    (path / "labels" / "precious").write_text("voxels")
+    assert main(["pyramid", str(path)]) == 2
+    assert "labels" in capsys.readouterr().err
+    assert (path / "labels" / "precious").read_text() == "voxels"
+
+
+# --- view --interactive -------------------------------------------------------------------
+
+
+def test_interactive_serves_until_it_is_interrupted(file: Path) -> None:
+    command = [sys.executable, "-m", "spatial_duck.cli", "view", str(file), "--interactive"]
+    running = subprocess.Popen(
+        [*command, "--no-browser", "--overlay", str(file)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert running.stdout
+        url = running.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/", url)
+        with urllib.request.urlopen(f"{url}scene.json", timeout=20) as answer:
+            names = [layer["name"] for layer in json.load(answer)["layers"]]
+        assert names == ["a.nrrd", "a.nrrd"]
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=20) == 0
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_interactive_opens_a_browser(file: Path, monkeypatch: Any, capsys: Any) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("spatial_duck.viewer.Server.wait", lambda self: None)
+    assert main(["view", str(file), "--interactive", "--title", "t", "--limits", "0", "9"]) == 0
+    assert opened == [capsys.readouterr().out.split()[0]]
+
+
+# --- errors and help ----------------------------------------------------------------------
+
 #: Command lines that fail: {file} is an image, {out} a path that is not there.
 FAILING = {
     "no file": ("info nothing.nii", 1, "nothing.nii: No such file or directory"),
@@ -160,7 +243,14 @@ FAILING = {
     "no command": ("", 2, "COMMAND"),
     "unknown command": ("fly", 2, "invalid choice"),
     "unknown option": ("info {file} --fast", 2, "--fast"),
-    "missing option": ("view {file}", 2, "--out"),
+    "no way to view": ("view {file}", 2, "--out"),
+    "two ways to view": ("view {file} --interactive --out {out}.png", 2, "--out"),
+    "no planes to view": ("view {line} --interactive", 1, "two or three axes"),
+    "no such level": ("view {file} --interactive --level 3", 1, "level"),
+    "no target": ("pyramid {file}", 2, "no OME-Zarr"),
+    "bad factors": ("pyramid {file} {out}.ome.zarr --factors 1.5", 2, "--factors takes"),
+    "unknown factors": ("pyramid {file} {out}.ome.zarr --factors q=2", 1, "'q'"),
+    "oblique levels": ("pyramid {oblique} {out}.ome.zarr", 1, "oblique"),
     "bad choice": ("resample {file} {out}.nrrd --spacing 1 --interpolation magic", 2, "magic"),
 }
 
@@ -172,7 +262,9 @@ def test_errors_are_one_line_with_the_right_code(
     line, code, said = FAILING[case]
     (tmp_path / "text.txt").write_text("hello")
     sd.write(tmp_path / "oblique.nrrd", image.replace(direction=OBLIQUE))
+    sd.write(tmp_path / "line.npy", sd.SpatialArray(np.zeros(3)))
     paths = {
+        "line": tmp_path / "line.npy",
         "file": file,
         "out": tmp_path / "out",
         "text": tmp_path / "text.txt",

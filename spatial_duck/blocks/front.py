@@ -146,11 +146,13 @@ def reduce_blocks(
     function : callable
         As for `map_blocks`. With a halo, ``grid=`` tells it what it answers for, so that nothing is
         counted twice.
-    *images, halo, halo_unit, blocks, interpolation, fill, threads
+    *images
         As for `map_blocks`.
     combine : callable, optional
         ``combine(values)``: one value for a list of them. It is called with neighbours in block
         order, and again with what it returned.
+    halo, halo_unit, blocks, interpolation, fill, threads
+        As for `map_blocks`.
 
     Returns
     -------

@@ -24,7 +24,7 @@ def from_nibabel(image: Any) -> SpatialArray:
     Parameters
     ----------
     image : nibabel.spatialimages.SpatialImage
-        Any: NIfTI, MGH, MINC, Analyze, …
+        Any: NIfTI, MGH, MINC, Analyze or another.
 
     Returns
     -------

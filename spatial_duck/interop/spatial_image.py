@@ -171,7 +171,7 @@ def from_multiscale_spatial_image(tree: Any) -> Pyramid:
     Parameters
     ----------
     tree : xarray.DataTree
-        With an array in each of ``scale0``, ``scale1``, …
+        With an array in each of ``scale0``, ``scale1`` and so on.
 
     Raises
     ------

@@ -392,6 +392,11 @@ def percentile_filter(
         The neighbourhood, as for `median_filter`.
     axes, mode, cval
         As for `gaussian_filter`.
+
+    Returns
+    -------
+    SpatialArray
+        On the grid of the image.
     """
     options = {"percentile": percentile}
     return ranked(image, "percentile_filter", size, radius, footprint, axes, mode, cval, options)
@@ -420,6 +425,11 @@ def rank_filter(
         The neighbourhood, as for `median_filter`.
     axes, mode, cval
         As for `gaussian_filter`.
+
+    Returns
+    -------
+    SpatialArray
+        On the grid of the image.
     """
     options = {"rank": rank}
     return ranked(image, "rank_filter", size, radius, footprint, axes, mode, cval, options)
@@ -445,6 +455,11 @@ def maximum_filter(
         The neighbourhood, as for `median_filter`.
     axes, mode, cval
         As for `gaussian_filter`.
+
+    Returns
+    -------
+    SpatialArray
+        On the grid of the image.
     """
     return ranked(image, "maximum_filter", size, radius, footprint, axes, mode, cval)
 
@@ -469,5 +484,10 @@ def minimum_filter(
         The neighbourhood, as for `median_filter`.
     axes, mode, cval
         As for `gaussian_filter`.
+
+    Returns
+    -------
+    SpatialArray
+        On the grid of the image.
     """
     return ranked(image, "minimum_filter", size, radius, footprint, axes, mode, cval)

@@ -171,6 +171,11 @@ def binary_dilation(
         On a NumPy, CuPy, Dask or Zarr array.
     radius, size, footprint, axes, border_value
         As for `binary_erosion`.
+
+    Returns
+    -------
+    SpatialArray of bool
+        On the grid of the image.
     """
     steps = ["binary_dilation"]
     what = "binary_dilation"
@@ -194,6 +199,11 @@ def binary_opening(
         On a NumPy, CuPy, Dask or Zarr array.
     radius, size, footprint, axes, border_value
         As for `binary_erosion`.
+
+    Returns
+    -------
+    SpatialArray of bool
+        On the grid of the image.
     """
     steps = ["binary_erosion", "binary_dilation"]
     what = "binary_opening"
@@ -218,6 +228,11 @@ def binary_closing(
     radius, size, footprint, axes, border_value
         As for `binary_erosion`. As in SciPy, with a border value of 0 objects at the image's ends
         are eroded from outside.
+
+    Returns
+    -------
+    SpatialArray of bool
+        On the grid of the image.
     """
     steps = ["binary_dilation", "binary_erosion"]
     what = "binary_closing"
@@ -331,6 +346,11 @@ def grey_dilation(
         On a NumPy, CuPy, Dask or Zarr array, of real numbers.
     radius, size, footprint, axes, mode, cval
         As for `grey_erosion`.
+
+    Returns
+    -------
+    SpatialArray
+        On the grid of the image.
     """
     if footprint is not None:
         footprint = np.flip(np.asarray(footprint))
@@ -355,6 +375,11 @@ def grey_opening(
         On a NumPy, CuPy, Dask or Zarr array, of real numbers.
     radius, size, footprint, axes, mode, cval
         As for `grey_erosion`.
+
+    Returns
+    -------
+    SpatialArray
+        On the grid of the image.
     """
     element: dict[str, Any] = {"size": size, "footprint": footprint, "axes": axes}
     element |= {"mode": mode, "cval": cval}
@@ -379,6 +404,11 @@ def grey_closing(
         On a NumPy, CuPy, Dask or Zarr array, of real numbers.
     radius, size, footprint, axes, mode, cval
         As for `grey_erosion`.
+
+    Returns
+    -------
+    SpatialArray
+        On the grid of the image.
     """
     element: dict[str, Any] = {"size": size, "footprint": footprint, "axes": axes}
     element |= {"mode": mode, "cval": cval}

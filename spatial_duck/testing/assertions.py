@@ -85,6 +85,10 @@ def assert_lazy(*stores: Any) -> Iterator[None]:
     ----------
     *stores : spatial_duck.testing.stores.RecordingStore
         Zarr stores that write down what is read from them.
+
+    Yields
+    ------
+    None
     """
     seen = [len(store.chunks_read) for store in stores]
     with ExitStack() as stack:
@@ -98,7 +102,12 @@ def assert_lazy(*stores: Any) -> Iterator[None]:
 
 @contextmanager
 def assert_no_host_copy() -> Iterator[None]:
-    """Assert that inside the block no `DeviceArray` is copied to the host."""
+    """Assert that inside the block no `DeviceArray` is copied to the host.
+
+    Yields
+    ------
+    None
+    """
     before = DeviceArray.copies
     yield
     count = DeviceArray.copies - before

@@ -57,6 +57,11 @@ def place_of(image: Any, geometry_of: Callable[[Any], Sequence[Any]] | None = No
         Reads (spacing, origin, direction), and the sampled axes as an optional fourth, from an
         image of a class that calls them otherwise.
 
+    Returns
+    -------
+    Place
+        As plain arrays of float64.
+
     Raises
     ------
     AssertionError

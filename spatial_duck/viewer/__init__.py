@@ -46,10 +46,11 @@ def open_levels(path: str | os.PathLike[str], level: int | None = None) -> list[
     """
     from spatial_duck import io
 
-    count = io.info(path).levels
-    first = 0 if level is None else range(count)[level]
+    first = level or 0
+    # Which refuses a level that is not there.
+    count = io.info(path, level=first).levels
     found: list[SpatialArray] = []
-    for n in range(first, count):
+    for n in range(first % count, count):
         image = io.read(path, level=n)
         # Levels may hold other things than scales; what has other axes is left out.
         if not found or image.dims == found[0].dims:
