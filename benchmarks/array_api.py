@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import subprocess
 import sys
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSION = "2024.12"
@@ -48,6 +49,11 @@ def pytest_sessionstart() -> None:
     phases = [p for p in settings.default.phases if p not in (Phase.shrink, Phase.explain)]
     settings.register_profile("found", settings.default, phases=phases)
     settings.load_profile("found")
+
+
+def pytest_runtest_setup(item: Any) -> None:
+    """Let the examples that the suite draws outside of Hypothesis' own runs be the same in all."""
+    random.seed(item.nodeid)
 
 
 class Outcome(NamedTuple):

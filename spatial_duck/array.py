@@ -544,8 +544,6 @@ class _Blocks:
 
     def __getitem__(self, key: Any) -> SpatialArray:
         image = self._image
-        data = image._data.blocks[key]
-        geometry = image.geometry
         keys = key if isinstance(key, tuple) else (key,)
         keys = (*keys, *[slice(None)] * (image.ndim - len(keys))) if Ellipsis not in keys else keys
         if Ellipsis in keys:
@@ -558,11 +556,19 @@ class _Blocks:
             whole: Any = np.concatenate([np.arange(0), *along])
             if len(whole) and (np.diff(whole) == 1).all():
                 whole = slice(whole[0], whole[-1] + 1)
-            geometry = geometry[(slice(None),) * axis + (whole,)]
+            voxels.append((slice(None),) * axis + (whole,))
+            geometry = geometry[voxels[-1]]
+        data = image._data
+        if hasattr(data, "blocks"):
+            data = data.blocks[key]
+        else:  # Dask's array expressions have none
+            for along_axis in voxels:
+                data = data[along_axis]
         return image._wrap(data, geometry, _copied(image._attrs))
 
     def ravel(self) -> list[SpatialArray]:
         """Return all chunks in C order."""
+        geometry, voxels = image.geometry, []
         return [self[i] for i in np.ndindex(self.shape)]
 
 

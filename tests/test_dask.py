@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -384,12 +385,6 @@ def test_delayed_functions_get_images() -> None:
     assert found == (np.ndarray, image().geometry)
 
 
-def test_visualize(tmp_path: Any) -> None:
-    pytest.importorskip("graphviz", reason="needs graphviz")
-    dask.visualize(image(), filename=str(tmp_path / "graph"), format="dot")
-    assert (tmp_path / "graph.dot").exists()
-
-
 def test_both_sides_of_an_operator() -> None:
     a, bare = image(), lazily(V)
     with assert_lazy():
@@ -442,43 +437,128 @@ def test_times_and_other_values() -> None:
     assert np.asarray((days + np.timedelta64(1, "D")).data)[0] == DAYS[0] + 1
 
 
-_EXPRESSIONS = """
+#: Run with Dask's array expressions on and off.
+_ENGINES = """
+import sys
 import numpy as np, dask, dask.array as da
 from spatial_duck import SpatialArray
 V = np.arange(120.0).reshape(5, 4, 6)
 x = da.from_array(V, chunks=(3, 3, 4))
-assert hasattr(x, "expr"), "the engine is off"
+assert hasattr(x, "expr") == (sys.argv[1] == "True"), "no such engine"
 a = SpatialArray(x, spacing=(3, 2, 1), attrs={"n": 1})
 assert not hasattr(a, "expr")
 assert dask.is_dask_collection(a)
-b = (a + 1)[1:, ::-1].sum(axis=0)
-for found in (dask.compute(b)[0], b.compute(), dask.persist(b)[0].compute(), b.persist().compute(),
-              dask.optimize(b)[0].compute()):
+
+def right(found, expected=a, values=V):
     assert isinstance(found, SpatialArray), type(found)
     assert type(found.data) is np.ndarray
-    assert found.geometry == b.geometry
-    np.testing.assert_allclose(found.data, (V + 1)[1:, ::-1].sum(axis=0))
+    assert found.geometry == expected.geometry and found.attrs == expected.attrs
+    np.testing.assert_allclose(found.data, values)
+
+b = (a + 1)[1:, ::-1].sum(axis=0)
+values = (V + 1)[1:, ::-1].sum(axis=0)
+for found in (dask.compute(b)[0], b.compute(), dask.persist(b)[0].compute(), b.persist().compute(),
+              dask.optimize(b)[0].compute(), dask.compute({"b": [b]})[0]["b"][0]):
+    right(found, b, values)
 c, d = dask.compute(a, a.replace(spacing=2))
-assert (c.spacing == (3, 2, 1)).all() and (d.spacing == 2).all() and c.attrs == {"n": 1}
+right(c)
+right(d, a.replace(spacing=2))
 from dask.base import tokenize
+assert tokenize(a) == tokenize(SpatialArray(x, spacing=(3, 2, 1), attrs={"n": 1}))
 assert tokenize(a) != tokenize(a.replace(spacing=2))
-# Not x + a: there Dask's expressions ask no other type before they take it for their own.
-for e in (a + x, np.add(x, a), x < a, x % a):
+for e in (a + x, np.add(x, a), x < a, x % a, x == a):
     assert isinstance(e, SpatialArray) and e.geometry == a.geometry
     assert dask.is_dask_collection(e)
-assert dask.delayed(lambda i: i.geometry)(a).compute() == a.geometry
-assert a.rechunk(2).chunks[2] == (2, 2, 2)
-np.testing.assert_array_equal(np.transpose(a).compute().data, V.T)
+geometries = [dask.delayed(lambda i: i.geometry, pure=True)(i) for i in (a, a.replace(spacing=2))]
+assert dask.compute(*geometries) == (a.geometry, a.replace(spacing=2).geometry)
+assert a.rechunk(2).chunks[2] == a.chunk(2).chunks[2] == (2, 2, 2)
+assert a.blocks[1, 0, 1].geometry == a[3:, :3, 4:].geometry
+np.testing.assert_array_equal(a.blocks[1, 0, 1], V[3:, :3, 4:])
+assert a.to_dask_array() is x
+np.testing.assert_array_equal(SpatialArray(V).to_dask_array(2).compute(), V)
+right(np.transpose(a).compute(), np.transpose(a), V.T)
+assert np.asarray(a).dtype == float
+np.testing.assert_array_equal(a, V)
+try:
+    import graphviz
+except ImportError:
+    print("not visualized")
+else:
+    # Without its program.
+    graphviz.Digraph.pipe = lambda self, format=None, **_: self.source.encode()
+    dask.visualize(a + 1, filename=sys.argv[2], format="dot")
+    assert "->" in open(sys.argv[2] + ".dot").read()
+try:
+    from distributed import Client
+except ImportError:
+    sys.exit()
+with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+    right(client.compute(a + 1).result(), a, V + 1)
+    right(client.persist(a + 1).compute(), a, V + 1)
+    right(client.submit(lambda i: i.compute(), a).result())
+    right(client.submit(np.flip, SpatialArray(V, a.geometry, attrs={"n": 1})).result(),
+          SpatialArray(V, a.geometry[::-1, ::-1, ::-1], attrs={"n": 1}), np.flip(V))
+    one, two = client.gather(client.map(lambda i: i.geometry, [a, a.replace(spacing=2)]))
+    assert one == a.geometry and two == a.replace(spacing=2).geometry
+    one = client.scatter(SpatialArray(V, a.geometry, attrs={"n": 1}))
+    right(one.result())
+    (many,) = client.scatter([SpatialArray(V, a.geometry, attrs={"n": 1})], broadcast=True)
+    right(many.result())
 """
 
 
-def test_with_array_expressions() -> None:
+def run_engine(code: str, engine: bool, *arguments: str) -> str:
+    """Run a script in a Python whose Dask has its array expressions on or off."""
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _EXPRESSIONS],
-        env={**os.environ, "DASK_ARRAY__QUERY_PLANNING": "True"},
+        [sys.executable, "-W", "ignore", "-c", code, str(engine), *arguments],
+        env={**os.environ, "DASK_ARRAY__QUERY_PLANNING": str(engine)},
         capture_output=True,
         text=True,
     )
-    if "the engine is off" in run.stderr:
-        pytest.skip("this Dask has no array expressions")
+    if "no such engine" in run.stderr:
+        pytest.skip("this Dask has one engine only")
     assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize("engine", [False, True], ids=["graphs", "expressions"])
+def test_collections_on_both_engines(engine: bool, tmp_path: Any) -> None:
+    said = run_engine(_ENGINES, engine, str(tmp_path / "graph"))
+    if "not visualized" in said:
+        pytest.skip("all but visualize, which needs graphviz")
+
+
+_LEFT = """
+import operator
+import numpy as np, dask.array as da
+from spatial_duck import SpatialArray
+V = np.arange(1, 121.0).reshape(5, 4, 6)
+x = da.from_array(V, chunks=(3, 3, 4))
+assert hasattr(x, "expr"), "no such engine"
+a = SpatialArray(x, spacing=(3, 2, 1))
+for name in ("add", "sub", "mul", "truediv", "floordiv", "pow"):
+    f = getattr(operator, name)
+    found = f(x, a)
+    np.testing.assert_allclose(found.compute(), f(V, V))  # the data are right all the same
+    print(name, isinstance(found, SpatialArray))
+    assert isinstance(f(a, x), SpatialArray) and isinstance(getattr(np, {
+        "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
+        "pow": "power"}.get(name, name))(x, a), SpatialArray)
+"""
+
+
+@functools.cache
+def on_the_left() -> str:
+    return run_engine(_LEFT, True)
+
+
+def test_data_are_right_with_an_array_of_expressions_on_the_left() -> None:
+    assert len(on_the_left().splitlines()) == 6
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="Dask's expressions take + - * / // ** of what has to_dask_array() without asking it",
+)
+def test_the_place_is_kept_with_an_array_of_expressions_on_the_left() -> None:
+    assert "False" not in on_the_left()
