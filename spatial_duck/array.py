@@ -549,6 +549,7 @@ class _Blocks:
         if Ellipsis in keys:
             i = keys.index(Ellipsis)
             keys = (*keys[:i], *[slice(None)] * (image.ndim + 1 - len(keys)), *keys[i + 1 :])
+        geometry, voxels = image.geometry, []
         for axis, (k, lengths) in enumerate(zip(keys, image._data.chunks, strict=True)):
             ends = np.cumsum(lengths)
             chosen = np.atleast_1d(np.arange(len(lengths))[k])
@@ -568,7 +569,6 @@ class _Blocks:
 
     def ravel(self) -> list[SpatialArray]:
         """Return all chunks in C order."""
-        geometry, voxels = image.geometry, []
         return [self[i] for i in np.ndindex(self.shape)]
 
 
