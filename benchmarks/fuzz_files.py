@@ -327,6 +327,8 @@ def run(kind: str, first: int, last: int) -> tuple[dict[str, int], list[str]]:
     wrong = []
     while first < last:
         lines, status = _forked(kind, first, min(last, first + BATCH))
+        if not lines:
+            raise SystemExit(f"{kind}: nothing was read; the unchanged file must be readable")
         at = first - 1
         for line in lines:
             word, _, told = line.partition(" ")

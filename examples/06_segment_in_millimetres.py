@@ -1,8 +1,8 @@
 """Segment a scan with scikit-image in millimetres, and bring the mask back to the DICOM's frame.
 
 Run it with ``python examples/06_segment_in_millimetres.py [FOLDER [PICTURE.png]]``; it needs the
-extras ``io`` and ``resample``, and scikit-image. Without a folder it takes a CT with a tilted
-gantry from ``SPATIAL_DUCK_DATA`` if that is there, else a phantom that it writes.
+extras ``io`` and ``resample``, and scikit-image. Without a folder it writes one: an MR of a
+head from ``SPATIAL_DUCK_DATA`` if that is there, else a phantom.
 """
 
 from __future__ import annotations
@@ -21,40 +21,37 @@ import spatial_duck as sd
 from spatial_duck import measure as physical
 from spatial_duck.targets import aligned_grid
 
-#: Bone is denser than this, in Hounsfield units.
-BONE = 300.0
-
 
 def folder_of_slices(made: str) -> Path:
+    """Return a folder of DICOM slices: one that is given, or one that is written here."""
     if len(sys.argv) > 1:
         return Path(sys.argv[1])
-    real = Path(os.environ.get("SPATIAL_DUCK_DATA", ""), "dicom", "ct_gantry_tilt")
-    return real if real.is_dir() else phantom(Path(made) / "ct")
+    real = Path(os.environ.get("SPATIAL_DUCK_DATA", ""), "nrrd", "brain1_image.nrrd")
+    head = sd.read(real) if real.is_file() else phantom()
+    sd.write(Path(made) / "scan", head.replace(attrs={"dicom": {"Modality": "MR"}}), format="dicom")
+    return Path(made) / "scan"
 
 
-def phantom(folder: Path) -> Path:
-    """Write a hollow ball of bone as the slices of a CT whose gantry is tilted by 14°."""
-    shape, spacing = (12, 128, 128), np.array([5.0, 1.0, 1.0])
+def phantom() -> sd.SpatialArray:
+    """Return a bright ball on noise, in slices that are shifted as by a tilted gantry."""
+    shape, spacing = (16, 128, 128), np.array([5.0, 1.0, 1.0])
     direction = np.array([[0, 0, 1], [0, 0.970296, 0], [1, -0.241922, 0]])
     grid = sd.Geometry(shape, spacing, direction=direction, world=("x", "y", "z"), frame="LPS",
                        unit="mm")  # fmt: skip
     place = grid.index_to_physical(np.moveaxis(np.indices(shape), 0, -1))
-    radius = np.linalg.norm(place - grid.center, axis=-1)
-    values = np.select([radius < 20, radius < 26], [40, 1000], -1000).astype("i2")
-    sd.write(folder, sd.SpatialArray(values, grid, attrs={"dicom": {"Modality": "CT"}}),
-             format="dicom")  # fmt: skip
-    return folder
+    inside = np.linalg.norm(place - grid.center, axis=-1) < 26
+    noise = np.random.default_rng(0).normal(100, 30, shape)
+    return sd.SpatialArray((noise + 900 * inside).clip(0).astype("i2"), grid)
 
 
 def segment(image: sd.SpatialArray) -> sd.SpatialArray:
-    """Find the skull: smoothed by 1 mm, dense, without what is smaller than 200 mm³."""
+    """Find the head: smoothed by 1 mm, brighter than Otsu's threshold, the largest piece."""
     # scikit-image takes arrays and lengths in voxels: the spacing turns one into the other.
     smooth = filters.gaussian(np.asarray(image), sigma=1.0 / image.spacing, preserve_range=True)
-    dense = smooth > BONE
-    labels = measure.label(morphology.closing(dense, np.ones((1, 3, 3))))
-    sizes = np.bincount(labels.ravel()) * np.prod(image.spacing)
-    sizes[0] = 0
-    return image.replace(data=(sizes >= 200)[labels])
+    bright = smooth > filters.threshold_otsu(smooth)
+    labels = measure.label(morphology.opening(bright, morphology.ball(2)))
+    sizes = np.bincount(labels.ravel())
+    return image.replace(data=labels == 1 + np.argmax(sizes[1:]))
 
 
 def main() -> None:
@@ -63,13 +60,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scan = sd.read(folder_of_slices(folder), lazy=False)
     print(scan)
-    tilt = abs(np.degrees(np.arcsin(scan.direction[:, 0] @ scan.direction[:, 1])))
-    print(f"slices are shifted as by a gantry tilted by {tilt:.1f}°\n")
+    print()
 
-    # Where the work is easy: upright voxels of 1 mm, along the patient's axes.
-    even = sd.resample(scan, to=aligned_grid(scan.geometry, spacing=1.0), fill=-1000)
+    # Where the work is easy: upright voxels of 2 mm, along the patient's axes.
+    even = sd.resample(scan, to=aligned_grid(scan.geometry, spacing=2.0))
     mask = segment(even)
-    print(f"segmented on {'×'.join(map(str, even.shape))} voxels of 1 mm")
+    print(f"segmented on {'×'.join(map(str, even.shape))} voxels of 2 mm")
 
     # Back to the slices that the scanner made.
     back = sd.resample(mask, to=scan, interpolation="nearest").astype("u1")
@@ -87,12 +83,14 @@ def main() -> None:
         again = sd.read(Path(folder) / "mask")
         print("\nslice      ImagePositionPatient of the mask  off the scan's slice by")
         worst = 0.0
-        for number, file in enumerate(sorted((Path(folder) / "mask").iterdir())):
+        files = sorted((Path(folder) / "mask").iterdir())
+        for number, file in enumerate(files):
             header = pydicom.dcmread(file)
             position = np.array(header.ImagePositionPatient, float)
             off = float(np.linalg.norm(position - scan.index_to_physical((number, 0, 0))))
             worst = max(worst, off)
-            print(f"{file.name}  {np.round(position, 3)!s:32}  {off:.1e} mm")
+            if number in (0, len(files) - 1):
+                print(f"{file.name}  {np.round(position, 3)!s:32}  {off:.1e} mm")
         assert np.array_equal(again.data, back.data)
         assert header.FrameOfReferenceUID == scan.attrs["dicom"]["FrameOfReferenceUID"]
     print(f"the mask lies on the scan's slices, in its frame of reference: {worst < 0.01}")

@@ -254,6 +254,8 @@ def open_source(
     header, compression = _read_header(file)
     geometry = header_geometry(header, form, file)
     stored = np.dtype(header.get_data_dtype())
+    if not np.isfinite(header["vox_offset"]):
+        raise FormatError(f"{file}: vox_offset must be a number, got {header['vox_offset']!r}")
     offset = int(header["vox_offset"])
     slope, inter = _scaling(header, file)
     needed = safety.count_bytes(geometry.shape, stored)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.errors import FormatError, GeometryError, missing_extra
+from spatial_duck.geometry import Geometry
 from spatial_duck.interop import simpleitk_transforms
 from spatial_duck.io.hdf5_guard import check_length, guarded
 from spatial_duck.io.safety import check_memory, check_size, published
@@ -166,6 +167,16 @@ def _check_declared(path: Path, kind: str, found: Mapping[str, Any]) -> None:
             f"{path}: {kind} declares a grid of {sizes!r} and has {count} parameters; it is "
             "truncated or its header is wrong"
         )
+    origin, spacing = fixed[n : 2 * n], fixed[2 * n : 3 * n]
+    try:
+        # ITK may not come to an end with a matrix that cannot be inverted.
+        Geometry(
+            [int(size) for size in sizes], [float(v) for v in spacing], [float(v) for v in origin],
+            np.array(fixed[3 * n :], np.float64).reshape(n, n), [f"i{k}" for k in range(n)],
+            sampled=range(n), world=[f"x{k}" for k in range(n)],
+        )  # fmt: skip
+    except GeometryError as error:
+        raise FormatError(f"{path}: the grid of {kind} is not valid: {error}") from error
 
 
 def write_transform(
