@@ -13,6 +13,7 @@ from spatial_duck.dispatch import Dispatching
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.methods import ArrayMethods
+from spatial_duck.validation import refuse_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ class SpatialArray(ArrayMethods, Dispatching):
     world : World or sequence of str, optional
         The world axes. By default the sampled dims.
     frame : str, optional
-        Which way the anatomical x, y and z point: ``"LPS"``, ``"RAS"``, …
+        Which way the anatomical x, y and z point: ``"LPS"``, ``"RAS"`` or another such code.
     unit : str, mapping or sequence, optional
         Unit of the space axes, or of each world axis.
     attrs : mapping, optional
@@ -388,7 +389,18 @@ class SpatialArray(ArrayMethods, Dispatching):
         return backends.device(self._data)
 
     def plot(self, **options: Any) -> Any:
-        """Draw three planes through the centre, in world units; see `spatial_duck.plotting`."""
+        """Draw three planes through the centre, in world units.
+
+        Parameters
+        ----------
+        **options
+            As for `spatial_duck.plotting.plot`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            With an axes for each plane.
+        """
         from spatial_duck import plotting
 
         return plotting.plot(self, **options)
@@ -411,9 +423,9 @@ class SpatialArray(ArrayMethods, Dispatching):
 
         Parameters
         ----------
-        device
+        device : object
             As the backend names it.
-        stream : optional
+        stream : object, optional
             As the backend takes it.
         """
         data = backends.to_device(self._data, device, stream)
@@ -590,3 +602,20 @@ def _rebuild_persisted(
 ) -> SpatialArray:
     """Make the image of a persisted Dask array."""
     return SpatialArray._wrap(finish(graph, *args, **options), geometry, _copied(attrs))
+
+
+refuse_setting(
+    SpatialArray,
+    (
+        "data",
+        "geometry",
+        "spacing",
+        "origin",
+        "direction",
+        "dims",
+        "world",
+        "frame",
+        "unit",
+        "attrs",
+    ),
+)

@@ -14,7 +14,7 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.world import SPACE_AXES, World, check_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ __all__ = [
     "default_columns",
     "find_sampled",
     "numbers",
+    "refuse_setting",
 ]
 
 DEFAULT_DIMS = {0: (), 1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
@@ -236,3 +237,29 @@ def check_origin(origin: Any, world: World) -> tuple[float, ...]:
             f"{world.axes!r}, got {origin!r}"
         )
     return tuple(values.tolist())
+
+
+def refuse_setting(cls: type, names: Iterable[str]) -> None:
+    """Let properties that cannot be set say what to write instead.
+
+    Parameters
+    ----------
+    cls : type
+        Has ``replace`` with a parameter of each name.
+    names : iterable of str
+        Of its properties.
+    """
+    for name in names:
+        found = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
+        # Still a plain property: reading it is as fast as before.
+        setattr(cls, name, found.setter(_refusal(cls.__name__, name)))
+
+
+def _refusal(owner: str, name: str) -> Any:
+    def refuse(_: Any, __: Any) -> None:
+        raise AttributeError(
+            f"the {name} of a {owner} cannot be set, as others may share it: make another with "
+            f"replace({name}=...)"
+        )
+
+    return refuse

@@ -53,8 +53,9 @@ def _is_said(code: str, message: str, doc: str, path: str, value: Any) -> bool:
     if code == "PR01":
         # A method of one line, such as geometry.flip(axes), says it with its parameters' names; a
         # named tuple has attributes; a protocol is not called.
-        record = inspect.isclass(value) and (issubclass(value, tuple) or hasattr(value, "_is_protocol")
-                                             or "Attributes\n---" in doc)  # fmt: skip
+        record = inspect.isclass(value) and (
+            issubclass(value, tuple) or hasattr(value, "_is_protocol") or "Attributes\n---" in doc
+        )
         return record or ("." in path and "Parameters\n---" not in doc)
     if code == "PR04":
         return "As for `" in doc or "as for `" in doc  # the types are said there

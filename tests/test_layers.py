@@ -16,8 +16,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "spatial_duck"
 LAYERS = (
     ("errors",),
     ("config", "world", "keys", "interface"),
-    ("grid", "validation"),
+    ("axes", "indexing", "grid", "validation"),
     ("mixing",),
+    ("located",),
     ("geometry",),
     ("rules", "backends"),
     ("dispatch", "methods", "display"),
@@ -38,7 +39,7 @@ LAYERS = (
         "ndimage",
         "measure",
     ),
-    ("io", "interop", "testing", "plotting"),
+    ("io", "interop", "registration", "testing", "plotting"),
     ("viewer",),
     ("cli", "demo"),
 )

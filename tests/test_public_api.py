@@ -51,8 +51,8 @@ PROMISED = {
 
 #: Modules of the package that ``import spatial_duck`` may load.
 EARLY = {
-    *("array", "backends", "config", "dispatch", "errors", "geometry", "grid", "keys", "methods"),
-    *("mixing", "rules", "validation", "world"),
+    *("array", "axes", "backends", "config", "dispatch", "errors", "geometry", "grid"),
+    *("indexing", "keys", "located", "methods", "mixing", "rules", "validation", "world"),
 }
 
 
