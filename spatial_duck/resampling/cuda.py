@@ -50,12 +50,12 @@ def defines(source: np.dtype[Any], out: np.dtype[Any], work: np.dtype[Any], taps
     --------
     >>> f4 = np.dtype("f4")
     >>> defines(f4, f4, f4, 2)
-    ('-DT=float', '-DO=float', '-DW=float', '-DTAPS=2', '-DINTEGER=0')
+    ('-DSOURCE=float', '-DOUTPUT=float', '-DWORK=float', '-DTAPS=2', '-DINTEGER=0')
     """
     names = [_c_name(d) for d in (source, out, work)]
     if None in names:
         return None
-    found = [f"-D{k}={n}" for k, n in zip("TOW", names, strict=True)]
+    found = [f"-D{k}={n}" for k, n in zip(("SOURCE", "OUTPUT", "WORK"), names, strict=True)]
     found += [f"-DTAPS={taps}", f"-DINTEGER={int(out.kind in 'iu')}"]
     if out.kind in "iu":
         info = np.iinfo(out)

@@ -1,7 +1,7 @@
 // Resampling kernels: a matrix in up to three dimensions, and tables along up to three axes.
 //
-// Compiled with these names defined: T, the type of the source; O, that of the output; W, float or
-// double, of the arithmetic; TAPS, neighbours along an axis (1: nearest, 2: linear, 4, 6: B-splines,
+// Compiled with these names defined: SOURCE, the type of the source; OUTPUT; WORK, float or double,
+// that of the arithmetic; TAPS, neighbours along an axis (1: nearest, 2: linear, 4, 6: B-splines,
 // 10: Lanczos); INTEGER, 1 where O is one, with OMIN and OMAX its ends. The code has no part that
 // only a GPU can run: compiled as C++ with EMULATED defined, each kernel is a loop over its threads.
 
@@ -19,6 +19,9 @@
 #endif
 
 typedef long long Long;
+typedef SOURCE T;
+typedef OUTPUT O;
+typedef WORK W;
 #define PI 3.14159265358979323846
 #define GRAIN 4.656612873077393e-10  // 2**-31, as in lines.py
 
@@ -75,6 +78,7 @@ DEVICE W weight(W t) {  // of a neighbour at a distance
 #endif
 }
 
+#if TAPS > 1
 // Neighbours along one axis: indices into the box at hand, and their weights; returns how many.
 DEVICE int neighbours(double x, int first, int length, int edge, int *index, W *weights) {
     if (length == 1) {
@@ -95,6 +99,7 @@ DEVICE int neighbours(double x, int first, int length, int edge, int *index, W *
         for (int k = 0; k < TAPS; ++k) weights[k] /= total;
     return TAPS;
 }
+#endif
 
 struct Affine {
     double matrix[3][3], offset[3];

@@ -34,7 +34,6 @@ TARGETS = {
     ),
 }
 HOWS = ("nearest", "linear", "cubic", "quintic", "lanczos")
-NATIVE = {"T": "f4", "O": "f4", "W": "f4"}
 
 
 @pytest.fixture(scope="session")
@@ -144,8 +143,7 @@ def test_nan_stays_in_its_kernel(name, how, emulated):
 VARIANTS = [
     cuda.defines(np.dtype(t), np.dtype(o), np.dtype(w), taps)
     for t, o, w, taps in [
-        ("f4", "f4", "f4", 2), ("u2", "u2", "f8", 2), ("u1", "u1", "f8", 1), ("f4", "u1", "f4", 4),
-        ("f8", "i8", "f8", 6), ("f8", "f8", "f8", 10),
+        ("f4", "f4", "f4", 2), ("u2", "u2", "f8", 1), ("f4", "u1", "f4", 4), ("f8", "i8", "f8", 10),
     ]
 ]  # fmt: skip
 
@@ -166,9 +164,8 @@ def test_compiles_for_a_gpu(options, tmp_path):
     text = (tmp_path / "kernels.ptx").read_text()
     for name in ("affine", "tables"):
         assert f".entry {name}(" in text
-    assert "fma.rn.f64" not in text.split(".entry tables")[0].split("sin")[0] or "TAPS=10" in str(
-        options
-    )
+    # A fused product would move positions off those of the CPU.
+    assert "fma.rn.f64" not in text or "-DTAPS=10" in options
 
 
 @pytest.mark.gpu
