@@ -43,6 +43,7 @@ DEVICE double settled(double x) {
     return fabs(x * 2.0 - halves) < GRAIN ? halves * 0.5 : x;
 }
 
+#if TAPS > 1
 DEVICE int looked_up(Long index, int n) {
 #if TAPS == 4 || TAPS == 6
     Long period = 2 * (Long)(n - 1);
@@ -78,7 +79,6 @@ DEVICE W weight(W t) {  // of a neighbour at a distance
 #endif
 }
 
-#if TAPS > 1
 // Neighbours along one axis: indices into the box at hand, and their weights; returns how many.
 DEVICE int neighbours(double x, int first, int length, int edge, int *index, W *weights) {
     if (length == 1) {
