@@ -132,7 +132,6 @@ _BY_NAME: dict[str, tuple[int, dict[str, str]]] = {
     "linalg.matrix_transpose": (1, {}),
     "linalg.outer": (2, {}),
     "linalg.pinv": (1, {}),
-    "linalg.qr": (1, {"mode": "mode"}),
     "linalg.slogdet": (1, {}),
     "linalg.solve": (2, {}),
     "linalg.svd": (1, {"full_matrices": "full_matrices"}),

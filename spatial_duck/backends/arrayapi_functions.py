@@ -253,6 +253,13 @@ def _dot(xp: Any, a: Any, b: Any) -> Any:
     return xp.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
 
 
+def _qr(xp: Any, a: Any, mode: str = "reduced") -> Any:
+    if mode not in ("reduced", "complete", "r"):
+        raise TypeError(f"numpy.linalg.qr on {xp.__name__} has no mode {mode!r}")
+    found = xp.linalg.qr(to_floating(xp, a), mode="reduced" if mode == "r" else mode)
+    return found[1] if mode == "r" else found
+
+
 def _unique(xp: Any, ar: Any, **options: Any) -> Any:
     if any(v for k, v in options.items() if k not in ("equal_nan", "sorted")):
         raise TypeError(f"unique on {xp.__name__}: use numpy.unique_counts, unique_inverse or _all")
@@ -295,6 +302,7 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     np.dot: _dot,
     np.inner: lambda xp, a, b: xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,))),
     np.outer: lambda xp, a, b: _flat(xp, a)[:, None] * _flat(xp, b)[None, :],
+    np.linalg.qr: _qr,
     np.unique: _unique,
     np.argwhere: lambda xp, a: xp.stack(xp.nonzero(a), axis=1),
     np.flatnonzero: lambda xp, a: xp.nonzero(_flat(xp, a))[0],

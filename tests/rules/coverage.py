@@ -1,6 +1,7 @@
 """Each recipe on each backend: right, or refused as the bare backend refuses it.
 
-``python -m tests.rules.coverage`` prints how many functions of each family are right and refused.
+``python -m tests.rules.coverage`` prints how many functions of each family are right and refused;
+the README shows it. A function is right on a backend if one of its recipes is, and none is wrong.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ import sys
 import warnings
 from collections import defaultdict
 from contextlib import nullcontext
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +25,7 @@ from tests.rules.recipes import RECIPES, Im, Recipe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BACKENDS", "NoSuchType", "check", "table"]
+__all__ = ["BACKENDS", "NoSuchType", "check", "outcome", "table", "versions"]
 
 
 class NoSuchType(Exception):
@@ -47,14 +51,22 @@ def _zarr(array: Any) -> Any:
     return backends.adopt(made)
 
 
-def _strict(array: Any) -> Any:
-    import array_api_strict
+def _of(library: str) -> Callable[[Any], Any]:
+    def make(array: Any) -> Any:
+        if library == "jax":
+            import jax
 
-    return array_api_strict.asarray(array)
+            jax.config.update("jax_enable_x64", True)
+        return backends.to(array, library)
+
+    return make
 
 
 def _to_numpy(array: Any) -> Any:
-    return np.asarray(array.compute(scheduler="synchronous") if hasattr(array, "dask") else array)
+    if hasattr(array, "dask"):
+        return np.asarray(array.compute(scheduler="synchronous"))
+    kind = type(array).__module__.partition(".")[0]
+    return backends.to(array, "numpy") if kind in ("sparse", "torch") else np.asarray(array)
 
 
 #: How each backend makes an array of NumPy's, and its arrays' names in the table.
@@ -62,12 +74,14 @@ BACKENDS: dict[str, Callable[[Any], Any]] = {
     "numpy": np.array,
     "dask": _dask,
     "zarr": _zarr,
-    "array_api_strict": _strict,
+    **{library: _of(library) for library in ("array_api_strict", "torch", "jax", "sparse")},
 }
 #: Recipes for which Dask tells a wrong shape, which is refused: it takes a line of quantiles only.
 WRONG = {"nanquantile-0"}
 #: What backends refuse by.
-REFUSALS = (TypeError, NotImplementedError, AttributeError, ValueError, IndexError, KeyError)
+REFUSALS = (
+    TypeError, NotImplementedError, AttributeError, ValueError, IndexError, KeyError, RuntimeError,
+)  # fmt: skip
 
 
 def _call(recipe: Recipe, of: Any, call: Any) -> Any:
@@ -181,41 +195,74 @@ def _same_places(reference: Any, result: Any) -> None:
         assert result.geometry.world == reference.geometry.world
 
 
-def table() -> str:
-    """Return how many functions of each family are right and refused on each backend."""
-    found: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    functions: dict[str, set[Any]] = defaultdict(set)
-    for function in OVERRIDABLE:
-        rule = rules.find(function)
-        functions["refuses" if rule is None else rule.kind].add(
-            f"{function.__module__}.{function.__name__}"
-        )
+@cache
+def outcome(label: str, backend: str) -> str:
+    """Return what `check` says of the recipe of a label; "refused" for types not to be had."""
+    try:
+        return check(_BY_LABEL[label], backend)
+    except NoSuchType:
+        return "refused"
+
+
+_BY_LABEL = {r.label: r for r in RECIPES}
+
+
+def family(function: Any) -> str:
+    """Return the module of rules that a function is in."""
+    rule = rules.find(function)
+    return "refused by us" if rule is None else rule.geometry.__module__.rpartition(".")[2]
+
+
+def table(names: tuple[str, ...] | None = None) -> list[list[str]]:
+    """Return how many functions of each family are right / refused on backends that are installed.
+
+    Parameters
+    ----------
+    names : tuple of str, optional
+        The backends.
+
+    Returns
+    -------
+    list of list of str
+        The rows, the header first; the last sums up.
+    """
+    names = names or tuple([b for b in BACKENDS if find_spec(b)])
+    labels: dict[Any, list[str]] = defaultdict(list)
     for recipe in RECIPES:
-        function = find(recipe.name)
-        if function not in OVERRIDABLE:
-            continue
-        rule = rules.find(function)
-        assert rule is not None
-        for backend in BACKENDS:
-            try:
-                outcome = check(recipe, backend)
-            except NoSuchType:
-                outcome = "refused"
-            found[rule.kind, backend][outcome].add(recipe.name)
-    lines = ["| family | functions | " + " | ".join(BACKENDS) + " |"]
-    lines.append("| --- " * (len(BACKENDS) + 2) + "|")
-    for kind in ("moves", "keeps", "derives", "plain"):
-        cells = []
-        for backend in BACKENDS:
-            counts = found[kind, backend]
-            cells.append(f"{len(counts['right'])} / {len(counts['refused'] - counts['right'])}")
-        lines.append(f"| {kind} | {len(functions[kind])} | " + " | ".join(cells) + " |")
-    refused = len(functions["refuses"])
-    lines.append(
-        f"| refused by us | {refused} | " + " | ".join([f"0 / {refused}"] * len(BACKENDS)) + " |"
+        labels[find(recipe.name)].append(recipe.label)
+    families: dict[str, list[Any]] = defaultdict(list)
+    for function in OVERRIDABLE:
+        families[family(function)].append(function)
+    rows = [["family", "functions", *names]]
+    total = dict.fromkeys(names, 0)
+    for name, functions in sorted(families.items(), key=lambda f: (f[0] == "refused by us", f[0])):
+        row = [name, str(len(functions))]
+        for backend in names:
+            right = sum(
+                any([outcome(label, backend) == "right" for label in labels[f]]) for f in functions
+            )
+            total[backend] += right
+            row.append(f"{right} / {len(functions) - right}")
+        rows.append(row)
+    whole = len(OVERRIDABLE)
+    rows.append(["all", str(whole), *[f"{n} / {whole - n}" for n in total.values()]])
+    return rows
+
+
+def versions(names: tuple[str, ...] = tuple(BACKENDS)) -> str:
+    """Return the versions of the libraries among those backends that are installed."""
+    return ", ".join(
+        [f"{b} {metadata.version(b.replace('_', '-'))}" for b in names if find_spec(b)]
     )
-    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table and the versions."""
+    header, *rows = table()
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    sys.stdout.write("\n".join([f"| {' | '.join(line)} |" for line in lines]))
+    sys.stdout.write(f"\n\n{versions()}\n")
 
 
 if __name__ == "__main__":
-    sys.stdout.write(table() + "\n")
+    main()
