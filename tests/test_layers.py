@@ -49,6 +49,7 @@ RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 ON_USE: dict[str, set[str]] = {
     "backends.arrayapi": {"array_api_compat"},
     "backends.arrayapi_functions": {"array_api_compat"},
+    "backends.arrayapi_values": {"array_api_compat"},
     "backends.cupy": {"cupy"},
     "backends.dask": {"dask"},
     "backends.dask_creation": {"dask"},
@@ -60,6 +61,7 @@ ON_USE: dict[str, set[str]] = {
     "resampling.kernels_wide": set(),
     "resampling.numba_engine": set(),
     "testing.checks": {"hypothesis"},
+    "testing.operations": {"hypothesis"},
     "testing.stores": {"zarr"},
     "testing.strategies": {"hypothesis"},
 }
