@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
-from spatial_duck.resampling.blocks import check_type, work_type
+from spatial_duck.resampling.blocks import check_type
+from spatial_duck.resampling.device_values import place_of
+from spatial_duck.resampling.sampling import values_at_points, zeros
+from spatial_duck.resampling.weights import INTERPOLATIONS
 from spatial_duck.world import check_frame
 
 if TYPE_CHECKING:
@@ -255,11 +259,11 @@ def sample(
     Parameters
     ----------
     image : SpatialArray
-        On a NumPy, CuPy, Dask or Zarr array.
+        On an array of any backend but sparse.
     points : array_like of float, shape (..., n_world)
         In the image's world: its axes, units and frame.
-    interpolation : {"linear", "nearest"}
-        How values between voxels are made.
+    interpolation : {"linear", "nearest", "cubic", "quintic", "lanczos", "label"}
+        How values between voxels are made, as by `resample`.
     fill : scalar
         Value at points outside: more than half a voxel from the outermost voxel centres, along
         every axis. Nearer ones have the value at the edge.
@@ -267,9 +271,9 @@ def sample(
     Returns
     -------
     array, shape (*points.shape[:-1], *plain axes in array order)
-        Of the backend's kind; lazy, a Dask array, where the image is on a Dask or Zarr array.
-        Linear values are floating and not rounded. Nearest ones have the type of the image, or
-        one that can hold `fill` too: pass ``fill=0`` to keep integers.
+        Of the backend's kind; lazy, a Dask array, where the image is on a Dask or Zarr array, of
+        which only the chunks near points are read. Values are floating and not rounded; nearest
+        ones and labels have the type of the image, or one that can hold `fill` too: pass ``fill=0`` to keep integers.
 
     Raises
     ------
@@ -287,22 +291,41 @@ def sample(
     array([0.5, 4. , nan])
     """
     geometry = image.geometry
-    if interpolation not in ("nearest", "linear"):
-        raise ValueError(f"interpolation must be 'nearest' or 'linear', got {interpolation!r}")
-    check_type(image.dtype, interpolation)
-    if not geometry.sampled_axes:
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"interpolation must be one of {INTERPOLATIONS}, got {interpolation!r}")
+    check_type(backends.host_type(image.dtype), interpolation)
+    sampled = geometry.sampled_axes
+    if not sampled:
         raise GeometryLossError(f"sample needs a sampled axis, and the image has none: {geometry}")
-    index = geometry.physical_to_index(points)[..., list(geometry.sampled_axes)]
+    index = geometry.physical_to_index(points)[..., list(sampled)]
     _check_on_grid(geometry, points)
-    lengths = [geometry.shape[axis] for axis in geometry.sampled_axes]
-    inside = ((index >= -0.5) & (index < np.array(lengths) - 0.5)).all(axis=-1)
-    values = _values(image, np.where(inside[..., None], index, 0.0), lengths, interpolation)
-    plain = values.ndim - inside.ndim
-    kept = inside.reshape(*inside.shape, *[1] * plain)
-    kind = np.result_type(values.dtype, np.min_scalar_type(fill)) if fill != 0 else values.dtype
-    if kind == values.dtype and bool(inside.all()):
+    lengths = np.array([geometry.shape[axis] for axis in sampled])
+    inside = ((index >= -0.5) & (index < lengths - 0.5)).all(axis=-1)
+    order = [*sampled, *[axis for axis in range(image.ndim) if axis not in sampled]]
+    moved = np.transpose(image, order).data if order != sorted(order) else image.data
+    shape = (*inside.shape, *moved.shape[len(sampled) :])
+    if inside.any():
+        # Where there is no value that of a point which is there is taken, so that no more is read.
+        index = np.where(inside[..., None], index, index[inside][0]).reshape(-1, len(sampled))
+        values = values_at_points(moved, np.ascontiguousarray(index.T), interpolation)
+        values = backends.call(np.reshape, (values, shape), {})
+    else:
+        values = zeros(moved, shape, interpolation)
+    return _filled(values, inside, fill)
+
+
+def _filled(values: Any, inside: NDArray[np.bool_], fill: Any) -> Any:
+    """Return values with a fill where points lie outside, in a type that can hold both."""
+    dtype = backends.host_type(values.dtype)
+    kind = np.result_type(dtype, np.min_scalar_type(fill)) if fill != 0 else dtype
+    if kind == dtype and bool(inside.all()):
         return values
-    return np.where(kept, values.astype(kind), np.asarray(fill).astype(kind))
+    kept = inside.reshape(*inside.shape, *[1] * (values.ndim - inside.ndim))
+    if isinstance(values, np.ndarray) or backends.is_lazy(values):
+        return np.where(kept, values.astype(kind), np.asarray(fill).astype(kind))
+    place = place_of(values)
+    values = values if kind == dtype else place.xp.astype(values, place.named(kind))
+    return place.xp.where(place.put(kept), values, place.full((), fill, values.dtype))
 
 
 def _check_on_grid(geometry: Geometry, points: ArrayLike) -> None:
@@ -318,42 +341,3 @@ def _check_on_grid(geometry: Geometry, points: ArrayLike) -> None:
             f"{len(geometry.world.axes)} world axes, and a point lies {apart:.6g} off it, where "
             "the image says nothing"
         )
-
-
-def _values(image: SpatialArray, index: Floats, lengths: Sequence[int], interpolation: str) -> Any:
-    """Return the values at indices that lie inside, points first and plain axes after them."""
-    data = image.data
-    if hasattr(data, "to_dask"):
-        data = data.to_dask()
-    lazy = hasattr(data, "vindex")
-    sampled = image.geometry.sampled_axes
-    order = [*sampled, *[axis for axis in range(data.ndim) if axis not in sampled]]
-    moved = data.transpose(order)
-
-    def take(chosen: Sequence[NDArray[np.intp]]) -> Any:
-        return (moved.vindex if lazy else moved)[tuple(chosen)]
-
-    top = np.array(lengths) - 1
-    if 0 in lengths:
-        shape = (*index.shape[:-1], *moved.shape[len(sampled) :])
-        return np.zeros(shape, data.dtype)
-    if interpolation == "nearest":
-        nearest = np.clip(np.floor(index + 0.5), 0, top).astype(np.intp)
-        return take([nearest[..., k] for k in range(len(lengths))])
-    clamped = np.clip(index, 0.0, top)
-    low = np.floor(clamped).astype(np.intp)
-    fraction = clamped - low
-    high = low + (fraction > 0)
-    work = work_type(np.dtype(data.dtype))
-    fraction = fraction.astype(work.char.lower())
-    one = work.type(1)
-    plain = (1,) * (data.ndim - len(sampled))
-
-    def blend(chosen: tuple[NDArray[np.intp], ...]) -> Any:
-        k = len(chosen)
-        if k == len(lengths):
-            return take(chosen) * one
-        a, b = blend((*chosen, low[..., k])), blend((*chosen, high[..., k]))
-        return a + fraction[..., k].reshape(*fraction.shape[:-1], *plain) * (b - a)
-
-    return blend(())

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from spatial_duck.resampling.device_values import Place
     from spatial_duck.resampling.mixed import Box, Mixed
     from spatial_duck.resampling.plan import Plan
+    from spatial_duck.resampling.prepare import Filters
 
-__all__ = ["all_true", "assembled", "block", "execute", "outside", "prepare", "sampled"]
+__all__ = ["all_true", "assembled", "block", "execute", "filtered", "outside", "prepare"]
 
 #: Points that are worked on together: the positions of these take some 100 MB.
 _POINTS = 1 << 21
@@ -72,7 +73,7 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
             if needed is None:
                 return outside(place_of(data), plan.shape, dtype, fill)
             box = wider(plan, needed)
-            data = data[tuple([slice(*bounds) for bounds in box])]
+            data = backends.index(data, tuple([slice(*bounds) for bounds in box]))
         data = prepare(plan, data)
     return block(plan, data, box, whole, fill, dtype)
 
@@ -110,6 +111,11 @@ def _bend(plan: Plan) -> Bend | None:
 
 def prepare(plan: Plan, data: Any) -> Any:
     """Run a plan's filters over a box of the source, as `prepare.prepare` does in memory."""
+    return filtered(data, plan.filters, plan.interpolation)
+
+
+def filtered(data: Any, filters: Filters, interpolation: str) -> Any:
+    """Run filters over an array, as `prepare.filtered` does in memory."""
     place = place_of(data)
     xp = place.xp
     wanted = prepared_type(host_type(data.dtype))
@@ -118,12 +124,12 @@ def prepare(plan: Plan, data: Any) -> Any:
     bad = None
     if host_type(data.dtype).kind in "fc":
         bad = ~xp.isfinite(value)
-        value = _tamed(place, value, bad, list(plan.filters)[-1])
-    for axis, (poles, sigma) in plan.filters.items():
+        value = _tamed(place, value, bad, list(filters)[-1])
+    for axis, (poles, sigma) in filters.items():
         if poles:
             value = _coefficients(place, value, axis, poles)
         if sigma:
-            value = smooth(place, value, axis, sigma, bool(kinds[plan.interpolation].poles))
+            value = smooth(place, value, axis, sigma, bool(kinds[interpolation].poles))
     if bad is not None:
         value = xp.where(bad, xp.astype(data, value.dtype), value)
     return xp.astype(value, place.named(wanted) if wanted.itemsize < 8 else wide, copy=False)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from spatial_duck.resampling.mixed import Box
     from spatial_duck.resampling.plan import Plan
 
-__all__ = ["prepare", "prepared_type", "wider"]
+    Filters = dict[int, tuple[tuple[float, ...], float]]
+
+__all__ = ["filtered", "prepare", "prepared_type", "wider"]
 
 
 def prepared_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -60,16 +62,35 @@ def prepare(plan: Plan, data: Any, threads: int = 1) -> Any:
     array
         New, of `prepared_type`; the last of the axes that mix is the inner one.
     """
-    filters = plan.filters
-    order = list(range(data.ndim))
-    if plan.mixed is not None and plan.mixed.sources[-1] != order[-1]:
-        order.append(order.pop(plan.mixed.sources[-1]))
-    kind = prepared_type(data.dtype)
-    out = np.empty([data.shape[a] for a in order], kind)
+    inner = data.ndim - 1 if plan.mixed is None else plan.mixed.sources[-1]
+    return filtered(data, plan.filters, plan.interpolation, inner, threads)
+
+
+def filtered(
+    data: Any, filters: Filters, interpolation: str, inner: int, threads: int = 1
+) -> Any:
+    """Run filters over an array; see `prepare`.
+
+    Parameters
+    ----------
+    data : array
+        The values.
+    filters : dict of axis to (poles, sigma)
+        As `Plan.filters` has them.
+    interpolation : str
+        What the values are for.
+    inner : int
+        The axis that is to be the inner one of the result.
+    threads : int
+        How many to use.
+    """
+    order = [a for a in range(data.ndim) if a != inner] + [inner]
+    out = np.empty([data.shape[a] for a in order], prepared_type(data.dtype))
     out = out.transpose(np.argsort(order).tolist())
     source, bad = _tamed(data, list(filters))
+    mirror = bool(kinds[interpolation].poles)
     for axis, (poles, sigma) in filters.items():
-        _split(plan, source, out, axis, poles, sigma, threads)
+        _split(source, out, axis, poles, sigma, mirror, threads)
         source = out
     if bad is not None:
         out[bad] = data[bad]
@@ -103,7 +124,7 @@ def _filled(data: Any, bad: Any, axis: int) -> Any:
 
 
 def _split(
-    plan: Plan, source: Any, out: Any, axis: int, poles: tuple[float, ...], sigma: float,
+    source: Any, out: Any, axis: int, poles: tuple[float, ...], sigma: float, mirror: bool,
     threads: int,
 ) -> None:  # fmt: skip
     """Filter along one axis, a part of another axis in each thread."""
@@ -111,7 +132,7 @@ def _split(
     tables = None
     if sigma:
         line = Line(axis, axis, 1.0, 0.0, source.shape[axis], sigma)
-        table = line.spread(mirror=bool(kinds[plan.interpolation].poles))
+        table = line.spread(mirror)
         tables = table[0], table[1].astype(out.real.dtype)
 
     def work(part: tuple[slice, ...]) -> None:
