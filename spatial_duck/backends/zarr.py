@@ -8,12 +8,10 @@ blocks lie on the chunks of the store. Zarr has no functions of its own.
 
 from __future__ import annotations
 
-import gzip
 import math
 import operator
 import uuid
 import weakref
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,9 +26,10 @@ from spatial_duck.backends.indexmap import (
     compose,
     compose_arrays,
 )
+from spatial_duck.backends.zarr_errors import CODEC_ERRORS, broken
 from spatial_duck.backends.zarr_moves import MOVES
 from spatial_duck.config import current
-from spatial_duck.errors import FormatError, SpatialDuckError, TooLargeError
+from spatial_duck.errors import SpatialDuckError, TooLargeError
 from spatial_duck.grid import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
@@ -41,10 +40,6 @@ if TYPE_CHECKING:
     from spatial_duck.backends.indexmap import Fixed, Maps, Shape
 
 __all__ = ["BACKEND", "BlockReader", "ZarrView", "place"]
-
-
-#: What codecs raise for bytes that are not valid.
-_CODEC_ERRORS = (ValueError, RuntimeError, EOFError, zlib.error, gzip.BadGzipFile)
 
 
 class ZarrView(NDArrayOperatorsMixin):
@@ -294,11 +289,8 @@ class ZarrView(NDArrayOperatorsMixin):
             found = np.asarray(array.oindex[ask] if indexed else array[ask], self.dtype)
         except SpatialDuckError:
             raise
-        except _CODEC_ERRORS as error:
-            raise FormatError(
-                f"{array.store_path}: a chunk cannot be decoded, its bytes are not those that were "
-                f"written: {error}"
-            ) from error
+        except CODEC_ERRORS as error:
+            raise broken(array, ask, error) from error
         found = found.transpose(self._order())
         return np.asarray(found[(*turn, ...)])
 

@@ -1,0 +1,55 @@
+"""What is said of chunks that cannot be decoded: which one, of which array, and what to do."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["CODEC_ERRORS", "broken"]
+
+#: What codecs raise for bytes that are not valid: a wrong checksum, an end too early.
+CODEC_ERRORS = (ValueError, RuntimeError, EOFError, zlib.error, gzip.BadGzipFile)
+
+
+def broken(array: Any, ask: Sequence[Any], error: Exception) -> FormatError:
+    """Return the error for a read that a codec refused, with the name of the first bad chunk.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        What was read.
+    ask : sequence of int, slice or ndarray of int
+        The selection, one entry for each axis.
+    error : Exception
+        What the codec said.
+    """
+    key = next(_bad_chunks(array, ask), None)
+    which = "a chunk" if key is None else f"chunk {key!r}"
+    return FormatError(
+        f"{array.store_path}: {which} cannot be decoded, its bytes are not those that were "
+        f"written ({type(error).__name__}: {error}); bring that file back from a copy, or write "
+        "the image again; parts of it that do not need this chunk can still be read"
+    )
+
+
+def _bad_chunks(array: Any, ask: Sequence[Any]) -> Iterator[str]:
+    """Yield the keys of chunks in a selection that cannot be read one by one."""
+    stored = getattr(array, "shards", None) or array.chunks
+    numbers = [
+        np.unique(np.atleast_1d(np.arange(n)[a] if isinstance(a, slice) else a) // c).tolist()
+        for a, n, c in zip(ask, array.shape, stored, strict=True)
+    ]
+    for number in itertools.product(*numbers):
+        try:
+            array[tuple([slice(i * c, (i + 1) * c) for i, c in zip(number, stored, strict=True)])]
+        except CODEC_ERRORS:
+            yield array.metadata.encode_chunk_key(number)
