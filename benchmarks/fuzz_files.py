@@ -74,7 +74,7 @@ def _written(
 
 
 def _dicom(folder: Path) -> tuple[Path, Path]:
-    io.write(folder / "a.d", _image(), format="dicom")
+    io.write(folder / "a.d", _image()[:3], format="dicom")
     return sorted((folder / "a.d").iterdir())[1], folder / "a.d"
 
 

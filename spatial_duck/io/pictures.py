@@ -9,6 +9,7 @@ that origin, frame and direction are lost.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from spatial_duck.world import World
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -48,6 +50,13 @@ def _imageio() -> Any:
     return imageio
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a picture; decoders ask for as many bytes as its parts declare."""
+    with safety.BoundedFile(path) as raw, _imageio().imopen(raw, "r") as file:
+        yield file
+
+
 def _refused(path: Path, error: Exception) -> FormatError:
     return FormatError(f"{path}: it cannot be read as a picture: {error}")
 
@@ -55,9 +64,9 @@ def _refused(path: Path, error: Exception) -> FormatError:
 def open_source(path: str | os.PathLike[str]) -> Source:
     """Open a picture; see `spatial_duck.read`."""
     place = Path(path)
-    imageio = _imageio()
+    _imageio()
     try:
-        with imageio.imopen(place, "r") as file:
+        with _opened(place) as file:
             several = (file.properties(index=...).n_images or 1) > 1
             found = file.properties(index=... if several else 0)
             meta = file.metadata(index=0, exclude_applied=False)
@@ -79,7 +88,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     def read() -> NDArray[Any]:
         safety.check_memory(place, needed)
         try:
-            values = np.asarray(imageio.imread(place, index=... if several else 0))
+            with _opened(place) as file:
+                values = np.asarray(file.read(index=... if several else 0))
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # as above

@@ -7,6 +7,7 @@ ITK's. A file is written complete or not at all.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.interop import simpleitk_transforms
 from spatial_duck.io.hdf5_guard import check_length, guarded
 from spatial_duck.io.safety import check_memory, check_size, published
+from spatial_duck.world import SPACE_AXES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from spatial_duck.transforms import Transform
 
@@ -34,6 +36,31 @@ SUFFIXES = {
     ".hdf5": b"\x89HDF\r\n\x1a\n",
 }
 
+
+#: Numbers of parameters and of fixed parameters in n dimensions, which ITK takes for granted.
+_COUNTS: dict[str, Callable[[int], tuple[int, set[int]]]] = {
+    "Affine": lambda n: (n * n + n, {n}),
+    "ComposeScaleSkewVersor3D": lambda _: (12, {3}),
+    "Composite": lambda _: (0, {0}),
+    "Euler2D": lambda _: (3, {2}),
+    "Euler3D": lambda _: (6, {3, 4}),
+    "FixedCenterOfRotationAffine": lambda n: (n * n + n, {n}),
+    "Identity": lambda _: (0, {0}),
+    "MatrixOffsetTransformBase": lambda n: (n * n + n, {n}),
+    "QuaternionRigid": lambda _: (7, {3}),
+    "Rigid2D": lambda _: (3, {2}),
+    "Rigid3D": lambda _: (12, {3}),
+    "Scale": lambda n: (n, {n}),
+    "ScaleLogarithmic": lambda n: (n, {n}),
+    "ScaleSkewVersor3D": lambda _: (15, {3}),
+    "ScaleVersor3D": lambda _: (9, {3}),
+    "Similarity2D": lambda _: (4, {2}),
+    "Similarity3D": lambda _: (7, {3}),
+    "Translation": lambda n: (n, {0}),
+    "Versor": lambda _: (3, {3}),
+    "VersorRigid3D": lambda _: (6, {3}),
+}
+_KIND = re.compile(r"(?P<name>\w+?)(?:Transform)?_(?:double|float)_(?P<n>[23])_(?P=n)")
 
 #: Kinds whose fixed parameters begin with the size of a grid, one vector a point.
 _GRIDDED = ("Displacement", "BSpline")
@@ -114,6 +141,8 @@ def _check_text(path: Path) -> None:
                 _check_declared(path, kind, found)
                 kind, found = rest, {}
             elif name in ("Parameters", "FixedParameters") and kind:
+                if name in found:
+                    raise FormatError(f"{path}: {name} of {kind} are there twice")
                 found[name] = rest.split()
                 _check_numbers(path, name, found[name])
             else:
@@ -156,13 +185,32 @@ def _check_hdf5(path: Path) -> None:
 
 
 def _check_declared(path: Path, kind: str, found: Mapping[str, Any]) -> None:
-    """Refuse a grid that is larger than there are numbers for."""
-    if not kind.startswith(_GRIDDED):
+    """Refuse numbers that are too few for the kind, or for the grid that they declare."""
+    if not kind:
         return
-    n = int(kind.rpartition("_")[2]) if kind.rpartition("_")[2].isdigit() else 0
+    match = _KIND.fullmatch(kind)
+    name, n = (match["name"], int(match["n"])) if match else ("", 0)
     count, fixed = len(found.get("Parameters", ())), found.get("FixedParameters", ())
+    if name in _COUNTS:
+        wanted, fixes = _COUNTS[name](n)
+        if count != wanted or len(fixed) not in fixes:
+            raise FormatError(
+                f"{path}: {kind} has {wanted} parameters and {max(fixes)} fixed ones, got {count} "
+                f"and {len(fixed)}"
+            )
+        return
+    if not name.startswith(_GRIDDED):
+        raise FormatError(
+            f"{path}: ITK cannot read a transform from it that is known here: {kind!r}; known are "
+            f"{', '.join(_COUNTS)}, {', '.join(_GRIDDED)}"
+        )
     sizes = [float(word) for word in fixed[:n]]
-    if len(fixed) != n * (n + 3) or n * math.prod(sizes) != count or not count:
+    if (
+        len(fixed) != n * (n + 3)
+        or any(size % 1 for size in sizes)
+        or n * math.prod(sizes) != count
+        or not count
+    ):
         raise FormatError(
             f"{path}: {kind} declares a grid of {sizes!r} and has {count} parameters; it is "
             "truncated or its header is wrong"
@@ -172,8 +220,8 @@ def _check_declared(path: Path, kind: str, found: Mapping[str, Any]) -> None:
         # ITK may not come to an end with a matrix that cannot be inverted.
         Geometry(
             [int(size) for size in sizes], [float(v) for v in spacing], [float(v) for v in origin],
-            np.array(fixed[3 * n :], np.float64).reshape(n, n), [f"i{k}" for k in range(n)],
-            sampled=range(n), world=[f"x{k}" for k in range(n)],
+            np.array(fixed[3 * n :], np.float64).reshape(n, n), SPACE_AXES[:n],
+            world=SPACE_AXES[:n],
         )  # fmt: skip
     except GeometryError as error:
         raise FormatError(f"{path}: the grid of {kind} is not valid: {error}") from error
