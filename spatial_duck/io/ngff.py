@@ -15,6 +15,7 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.io.layout import Fitted, Rules, column_kinds, fitted
+from spatial_duck.io.ngff_systems import Loader, by_axis, columns, read_systems
 from spatial_duck.world import SPACE_AXES, World, canonical_unit
 
 __all__ = [
@@ -47,28 +48,62 @@ _SPELLED = {
 }  # fmt: skip
 
 
+#: Anatomical orientations (RFC-4), by the letter that an axis runs to.
+_LETTERS = {
+    "right-to-left": "L", "left-to-right": "R", "anterior-to-posterior": "P",
+    "posterior-to-anterior": "A", "inferior-to-superior": "S", "superior-to-inferior": "I",
+}  # fmt: skip
+
+
 class Dataset(NamedTuple):
-    """One level: its path and the products of its and the group's transformations."""
+    """One level: its path and the homogeneous matrix of its and the group's transformations."""
 
     path: str
-    scale: tuple[float, ...]
-    translation: tuple[float, ...]
+    matrix: Any
 
 
 class Multiscale(NamedTuple):
-    """One entry of ``multiscales``."""
+    """One entry of ``multiscales``.
+
+    Attributes
+    ----------
+    version : str
+        Of the standard.
+    axes : tuple of mappings
+        Of the arrays.
+    datasets : tuple of Dataset
+        The levels, the finest first.
+    fields : mapping
+        What it says besides geometry.
+    world : tuple of mappings
+        Axes of the coordinate system that the matrices lead to.
+    """
 
     version: str
     axes: tuple[Mapping[str, Any], ...]
     datasets: tuple[Dataset, ...]
     fields: Mapping[str, Any]
+    world: tuple[Mapping[str, Any], ...]
 
 
 # --- reading ------------------------------------------------------------------------------
 
 
-def multiscales(path: object, attributes: Mapping[str, Any]) -> list[Multiscale]:
+def multiscales(
+    path: object, attributes: Mapping[str, Any], system: str | None, load: Loader
+) -> list[Multiscale]:
     """Return the entries of a group's ``multiscales``, checked.
+
+    Parameters
+    ----------
+    path : object
+        For messages.
+    attributes : mapping
+        Of the group.
+    system : str or None
+        Coordinate system that positions are wanted in (0.6); None for that of the datasets.
+    load : callable
+        Reads a matrix that lies in an array of its own.
 
     Raises
     ------
@@ -77,58 +112,75 @@ def multiscales(path: object, attributes: Mapping[str, Any]) -> list[Multiscale]
     """
     ome = attributes.get("ome", attributes)
     entries = ome.get("multiscales") if isinstance(ome, Mapping) else None
+    if isinstance(ome, Mapping) and entries is None and "scene" in ome:
+        raise FormatError(f"{path}: it is a scene of several images; open one of them by its path")
     if not isinstance(entries, Sequence) or not entries:
         raise FormatError(
             f"{path}: the Zarr group has no 'multiscales' attribute, so that it is no OME-Zarr "
             "image; open an array of it with zarr and SpatialArray(array, ...)"
         )
-    return [_multiscale(path, entry, str(ome.get("version", ""))) for entry in entries]
+    version = str(ome.get("version", ""))
+    return [_multiscale(path, entry, version, system, load) for entry in entries]
 
 
-def _multiscale(path: object, entry: Any, version: str) -> Multiscale:
+def _multiscale(
+    path: object, entry: Any, version: str, system: str | None, load: Loader
+) -> Multiscale:
     try:
         version = str(entry.get("version", version))
-        axes = entry["axes"]
-        if version not in ("", "0.4", "0.5") or not all(isinstance(a, Mapping) for a in axes):
-            raise FormatError(f"{path}: OME-Zarr version {version!r} is not read; 0.4 and 0.5 are")
-        n = len(axes)
-        outer = _transform(path, entry.get("coordinateTransformations"), n)
-        datasets = []
-        for item in entry["datasets"]:
-            scale, shift = _transform(path, item.get("coordinateTransformations"), n)
-            datasets.append(
-                Dataset(
-                    str(item["path"]),
-                    tuple((scale * outer[0]).tolist()),
-                    tuple((shift * outer[0] + outer[1]).tolist()),
-                )
-            )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{path}: its 'multiscales' are not valid: {error!r}") from error
-    if not datasets:
-        raise FormatError(f"{path}: its 'multiscales' list no datasets")
-    fields = {k: v for k, v in entry.items() if k in ("name", "type", "metadata")}
-    return Multiscale(version, tuple(axes), tuple(datasets), fields)
-
-
-def _transform(path: object, items: Any, n: int) -> tuple[Any, Any]:
-    scale, shift = np.ones(n), np.zeros(n)
-    for item in items or ():
-        kind = item["type"]
-        if kind == "identity":
-            continue
-        if kind not in ("scale", "translation") or kind not in item:
-            raise FormatError(f"{path}: the transformation {item!r} is no scale or translation")
-        values = np.asarray(item[kind], np.float64)
-        if values.shape != (n,):
-            raise FormatError(f"{path}: {kind} must hold {n} numbers, got {item[kind]!r}")
-        if kind == "scale":
-            scale, shift = scale * values, shift * values
+        if "coordinateSystems" in entry and version.startswith("0.6"):
+            found = _with_systems(entry, version, system, load)
+        elif version not in ("", "0.4", "0.5"):
+            raise FormatError(f"OME-Zarr version {version!r} is not read; 0.4, 0.5 and 0.6 are")
+        elif system is not None:
+            raise FormatError(f"OME-Zarr {version} has no coordinate systems; leave system= out")
         else:
-            shift = shift + values
-    return scale, shift
+            found = _with_axes(entry, version)
+        if not all(isinstance(a, Mapping) for a in (*found.axes, *found.world)):
+            raise FormatError(f"axes must be objects, got {found.axes!r}")
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        told = error if isinstance(error, FormatError) else f"not valid: {error!r}"
+        raise FormatError(f"{path}: its 'multiscales': {told}") from error
+    if not found.datasets:
+        raise FormatError(f"{path}: its 'multiscales' list no datasets")
+    return found
+
+
+def _with_axes(entry: Any, version: str) -> Multiscale:
+    """Read an entry of 0.4 or 0.5."""
+    axes = tuple(entry["axes"])
+    n = len(axes)
+    outer = _transform(entry.get("coordinateTransformations"), n)
+    datasets = [
+        Dataset(str(item["path"]), outer @ _transform(item.get("coordinateTransformations"), n))
+        for item in entry["datasets"]
+    ]
+    return Multiscale(version, axes, tuple(datasets), _fields(entry), axes)
+
+
+def _with_systems(entry: Any, version: str, system: str | None, load: Loader) -> Multiscale:
+    """Read an entry of 0.6."""
+    found = read_systems(entry, load)
+    name = found.intrinsic if system is None else system
+    further = found.matrix_to(name, load)
+    datasets = [Dataset(place, further @ matrix) for place, matrix in found.datasets]
+    fields = {**_fields(entry), "systems": {"read": name, "others": sorted(found.axes)}}
+    axes = found.axes[found.intrinsic]
+    return Multiscale(version, axes, tuple(datasets), fields, found.axes[name])
+
+
+def _fields(entry: Any) -> dict[str, Any]:
+    return {k: v for k, v in entry.items() if k in ("name", "type", "metadata")}
+
+
+def _transform(items: Any, n: int) -> Any:
+    """Return the homogeneous matrix of a list of scales and translations."""
+    total = np.eye(n + 1)
+    for item in items or ():
+        if item["type"] not in ("identity", "scale", "translation"):
+            raise FormatError(f"the transformation {item!r} is no scale or translation")
+        total = by_axis(item["type"], item, n) @ total
+    return total
 
 
 def standard_geometry(
@@ -140,29 +192,49 @@ def standard_geometry(
         raise FormatError(
             f"{path}: {len(axes)} axes are listed, and level {dataset.path!r} has shape {shape}"
         )
+    moving = _moving(axes)
     names = [str(a.get("name", "")) or None for a in axes]
-    kinds = [str(a.get("type", "")).lower() for a in axes]
-    moving = [
-        i
-        for i, (name, kind) in enumerate(zip(names, kinds, strict=True))
-        if kind in ("space", "time") or (not kind and name in (*SPACE_AXES, "t"))
-    ]
     # A plain axis may not have a name that would make it sampled.
     for i, name in enumerate(names):
         if i not in moving and name in (*SPACE_AXES, "t"):
             names[i] = None
-    sampled = [str(names[i]) for i in moving]
-    units = [canonical_unit(axes[i].get("unit") or None) for i in moving]
-    scale = np.array([dataset.scale[i] for i in moving])
+    rows = _moving(multiscale.world)
+    still = [i for i in range(len(axes)) if i not in moving]
+    if dataset.matrix[np.ix_(rows, still)].any():
+        raise FormatError(f"{path}: a transformation moves channels through space")
+    spacing, direction, origin = columns(dataset.matrix, rows, moving)
+    world = [multiscale.world[i] for i in rows]
+    units = [canonical_unit(a.get("unit") or None) for a in world]
     return Geometry(
         shape,
-        abs(scale).tolist(),
-        [dataset.translation[i] for i in moving],
-        np.diag(np.where(scale < 0, -1.0, 1.0)),
+        spacing.tolist(),
+        origin.tolist(),
+        direction,
         names,
-        sampled=sampled,
-        world=World(sampled, units),
+        sampled=moving,
+        world=World([str(a["name"]) for a in world], units, _frame(world)),
     )
+
+
+def _moving(axes: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return which axes are space or time."""
+    kinds = [str(a.get("type", "")).lower() for a in axes]
+    return [
+        i
+        for i, (a, kind) in enumerate(zip(axes, kinds, strict=True))
+        if kind in ("space", "time") or (not kind and a.get("name") in (*SPACE_AXES, "t"))
+    ]
+
+
+def _frame(axes: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the frame that the anatomical orientations (RFC-4) of x, y and z say."""
+    said = {a.get("name"): a.get("orientation") for a in axes}
+    letters = ""
+    for name in SPACE_AXES:
+        orientation = said.get(name)
+        value = orientation.get("value") if isinstance(orientation, Mapping) else None
+        letters += _LETTERS.get(str(value), "")
+    return letters if len(letters) == 3 else None
 
 
 def exact_geometry(path: object, own: Any, level: str, standard: Geometry) -> Geometry:
@@ -308,6 +380,7 @@ def attributes(
         axes.append(axis)
     kept = dict(image.attrs.get("ome") or {})
     omero = kept.pop("omero", None)
+    kept.pop("systems", None)
     entry: dict[str, Any] = {"name": name, **kept}
     entry |= {"axes": axes, "type": method, "datasets": []}
     for n, g in enumerate(geometries):

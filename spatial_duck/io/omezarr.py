@@ -1,4 +1,4 @@
-"""OME-Zarr 0.4 (Zarr format 2) and 0.5 (Zarr format 3), through zarr-python.
+"""OME-Zarr 0.4 (Zarr format 2), 0.5 (format 3) and 0.6 (read), through zarr-python.
 
 A level is opened as a lazy view of its Zarr array; nothing is read. Arrays are ``(t, c, z, y, x)``.
 ``scale`` and ``translation`` give the position of voxel **centres**. The standard has no direction,
@@ -31,7 +31,9 @@ target and takes its name when it is complete; what an interrupted write leaves 
 (`spatial_duck.io.journal`).
 
 Options of `read`: ``multiscale`` (which of several, by number), ``exact=False`` (the standard's
-metadata alone), ``missing="fill"`` (missing chunks hold fill values).
+metadata alone), ``missing="fill"`` (missing chunks hold fill values), ``system`` (0.6: the name of
+the coordinate system that positions are wanted in, where one other than the datasets' own; any that
+is reached by linear transformations). ``attrs["ome"]["systems"]`` lists them.
 
 Options of `write`:
 
@@ -85,6 +87,10 @@ __all__ = ["open_source", "write_image"]
 _MEMORY = 512_000_000
 
 
+#: Numbers that the matrix of a transformation may have.
+_MATRIX = 1024
+
+
 def _zarr(what: str) -> Any:
     try:
         import zarr
@@ -100,6 +106,7 @@ def open_source(
     multiscale: int = 0,
     exact: bool = True,
     missing: Literal["refuse", "fill"] = "refuse",
+    system: str | None = None,
 ) -> Source:
     """Open an OME-Zarr group; see `spatial_duck.read`."""
     zarr = _zarr("Reading OME-Zarr")
@@ -117,7 +124,7 @@ def open_source(
         raise
     except Exception as error:  # each store raises its own
         raise FormatError(f"{path}: it cannot be opened as a Zarr group: {error}") from error
-    scales = ngff.multiscales(path, attributes)
+    scales = ngff.multiscales(path, attributes, system, lambda name: _small(group, name))
     if not 0 <= multiscale < len(scales):
         raise FormatError(f"{path}: it has {len(scales)} multiscales, {multiscale} was asked for")
     chosen = scales[multiscale]
@@ -134,7 +141,7 @@ def open_source(
         raise FormatError(f"{path}: its level {dataset.path!r} is not valid: {error}") from error
     try:
         geometry = ngff.standard_geometry(path, chosen, dataset, shape)
-        if exact and multiscale == 0:
+        if exact and multiscale == 0 and system is None:
             own = attributes.get(ngff.NAMESPACE)
             geometry = ngff.exact_geometry(path, own, dataset.path, geometry)
     except GeometryError as error:
@@ -149,6 +156,19 @@ def open_source(
 
     attrs = ngff.kept_attrs(attributes, chosen)
     return Source("ome-zarr", geometry, np.dtype(array.dtype), attrs, load, count)
+
+
+def _small(group: Any, name: str) -> Any:
+    """Read the matrix of a transformation."""
+    try:
+        array = group[name]
+        if array.size > _MATRIX:
+            raise FormatError(f"the matrix {name!r} has {array.size} numbers")
+        return array[...]
+    except FormatError:
+        raise
+    except Exception as error:  # a missing array, or one that is not valid
+        raise FormatError(f"the matrix {name!r} cannot be read: {error}") from error
 
 
 def _checked(group: Any, name: str, level: int, attributes: Mapping[str, Any], missing: str) -> Any:
