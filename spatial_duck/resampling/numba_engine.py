@@ -1,9 +1,9 @@
 """The arithmetic of resampling in Numba: single-threaded, and without the interpreter's lock.
 
-The functions are those of `numpy_engine`, which says what they do; `kernels` has the loops. These
-get every array as a flat one with an offset and strides, so that one compiled variant for each
-type serves all layouts (read-only, negative strides, any order of axes), and so that a row is known
-to be contiguous where it is. What is compiled is kept on disk.
+The functions are those of `numpy_engine`, which says what they do; `kernels`, `kernels_points` and
+`kernels_wide` have the loops. These get every array as a flat one with an offset and strides, so
+that one compiled variant for each type serves all layouts (read-only, negative strides, any order
+of axes), and so that a row is known to be contiguous where it is. What is compiled is kept on disk.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.resampling import kernels, kernels_wide, numpy_engine
+from spatial_duck.resampling import kernels, kernels_points, kernels_wide, numpy_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,7 +112,7 @@ def taps(
 ) -> None:
     """Weigh several neighbours along one axis."""
     sums = np.empty(_TILE, np.result_type(source, weight))
-    _along(kernels_wide.taps_inner, kernels_wide.taps_outer, source, axis, out, (index, weight),
+    _along(kernels.taps_inner, kernels.taps_outer, source, axis, out, (index, weight),
            (sums,))  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def prefilter(source: NDArray[Any], axis: int, poles: Sequence[float], out: NDAr
     around = sorted(_merged(dims[:axis]) + _merged(dims[axis + 1 :]), key=lambda dim: -abs(dim[1]))
     offsets, ((P, p, D), (X, x, xd)) = _padded(around, 2)
     for a, b in offsets:
-        kernels_wide.prefilter(src, so + a, dst, do + b, P, p, D, X, x, xd, n, ss[axis], ds[axis],
+        kernels.prefilter(src, so + a, dst, do + b, P, p, D, X, x, xd, n, ss[axis], ds[axis],
                                np.array(poles), starts)  # fmt: skip
 
 
@@ -225,28 +225,33 @@ def affine(
         return
     if out.size == 0:
         return
-    batch = source.ndim - k
-    lead = (2 if how == "linear" and k <= 2 else 3) - k
+    batch, lead = source.ndim - k, 3 - k
+    kind = _kind(how, source.dtype, k)
     source, out, value = _operands(source, out, fill, how)
-    slopes = [0.0] * lead + [float(s) for s in slope]
-    if lead:
-        rows = np.concatenate([np.zeros((len(rows), lead)), rows], axis=1)
-    if how == "linear":
-        kernel: Any = kernels.linear2 if lead + k == 2 else kernels.linear3
-    else:
-        kernel = kernels.nearest3 if how == "nearest" else kernels_wide.rows[how]
-    far = np.inf if edge else 0.0
-    more = (_unit(source.dtype),) if how == "linear" else ()
+    slopes = (0.0,) * lead + tuple([float(s) for s in slope])
     order = _tiles(out.shape[batch:-1])
-    rows = rows[order]
-    for src, so, t, n, dst, at, dx in _batches(source, first, lengths, out, batch, lead):
-        kernel(src, so, *t, *n, dst, at[order], dx, rows, *slopes, start, start + out.shape[-1],
-               value, far, *more)  # fmt: skip
+    base = np.zeros((len(rows), 3))
+    base[:, lead:] = rows[order]
+    far = np.inf if edge else 0.0
+    for src, grid, dst, at, dx in _batches(source, first, lengths, out, batch, lead):
+        kernels_points.rows(kind, src, grid, dst, at[order], dx, base, slopes, start,
+                            start + out.shape[-1], value, far)  # fmt: skip
 
 
-def _unit(dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return a 1 of the type in which values of a type are interpolated."""
-    return np.ones(1, np.float32 if dtype.char in "fF" else np.float64)
+def _kind(how: str, dtype: np.dtype[Any], k: int, reach: Sequence[float] = ()) -> Any:
+    """Return an interpolation along k axes as the kernels take it."""
+    if how == "linear":
+        one = np.ones(1, np.float32 if dtype.char in "fF" else np.float64)
+        return kernels_points.Linear(one) if k == 3 else kernels_points.Plane(one)
+    if how == "label":
+        return kernels_wide.Label((1.0,) * (3 - k) + tuple([float(r) for r in reach]))
+    return _KINDS[how]
+
+
+_KINDS: dict[str, Any] = {
+    "nearest": kernels_points.Nearest(0), "cubic": kernels_wide.Cubic(4),
+    "quintic": kernels_wide.Quintic(6), "lanczos": kernels_wide.Lanczos(10),
+}  # fmt: skip
 
 
 def _tiles(shape: Sequence[int], edge: int = 8) -> Ints:
@@ -283,20 +288,16 @@ def points(
     if out.size == 0:
         return
     batch, lead = source.ndim - k, 3 - k
+    kind = _kind(how, source.dtype, k, reach)
     source, out, value = _operands(source, out, fill, how)
     if out.ndim == batch:
         out = out[..., None]
-    count = out.shape[-1]
-    flat = [np.zeros(1)] * lead + [np.ascontiguousarray(p).reshape(-1) for p in positions]
-    steps = [0] * lead + [1] * k
-    kernel: Any = {
-        "nearest": kernels_wide.points_nearest, "linear": kernels_wide.points_linear,
-        "label": kernels_wide.points_label, **kernels_wide.points,
-    }[how]  # fmt: skip
-    more = [1.0] * lead + [float(r) for r in reach] if how == "label" else []
+    nowhere = np.zeros(1)
+    where = (nowhere,) * lead + tuple([np.ascontiguousarray(p).reshape(-1) for p in positions])
+    steps = (0,) * lead + (1,) * k
     far = np.inf if edge else 0.0
-    for src, so, t, n, dst, at, dx in _batches(source, first, lengths, out, batch, lead):
-        kernel(src, so, *t, *n, dst, at, dx, *flat, *steps, count, value, far, *more)
+    for src, grid, dst, at, dx in _batches(source, first, lengths, out, batch, lead):
+        kernels_points.points(kind, src, grid, dst, at, dx, where, steps, out.shape[-1], value, far)
 
 
 def _operands(
@@ -318,11 +319,10 @@ def _batches(
     src, so, ss = _flat(source)
     dst, do, ds = _flat(out)
     at = _offsets(out.shape[batch:-1], ds[batch:-1])
-    t = [0] * lead + list(ss[batch:])
-    n = [1] * lead + list(lengths)
-    so -= sum([f * s for f, s in zip(first, ss[batch:], strict=True)])
+    here = [0] * lead + list(ss[batch:]) + [1] * lead + [int(n) for n in lengths]
+    so -= sum([int(f) * s for f, s in zip(first, ss[batch:], strict=True)])
     for a, b in _shifts(out.shape[:batch], ss[:batch], ds[:batch]):
-        yield src, so + a, t, n, dst, at + (do + b), ds[-1]
+        yield src, (so + a, *here), dst, at + (do + b), ds[-1]
 
 
 def _offsets(shape: Sequence[int], strides: Sequence[int]) -> Ints:
