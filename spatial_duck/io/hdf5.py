@@ -75,7 +75,7 @@ def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> 
             offset, chunks, name = found.id.get_offset(), found.chunks, str(found.name)
             stored = int(found.id.get_storage_size())
             packed = bool(found.compression or chunks)
-    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{place}: it is not a valid HDF5 file: {error}") from error

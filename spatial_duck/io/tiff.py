@@ -91,6 +91,10 @@ def open_source(
                 geometry = _coarser(geometry, tuple(int(n) for n in whole.shape), shape)
             offset = None if chosen.dataoffset is None else int(chosen.dataoffset)
             needed, pages = safety.count_bytes(shape, dtype), len(chosen.pages)
+            page = chosen.keyframe
+            listed, declared = len(page.dataoffsets), math.prod(page.chunked)
+            if listed < declared:
+                raise FormatError(f"{place}: it lists {listed} tiles or strips of {declared}")
         if complaints:
             # Else a file that lost its metadata would be read without its geometry.
             raise FormatError(f"{place}: it is not a valid TIFF file: {complaints[0]}")
@@ -116,6 +120,8 @@ def open_source(
             raise
         except Exception as error:  # as above, and each codec's own
             raise FormatError(f"{place}: its voxels cannot be read: {error}") from error
+        if np.size(values) != math.prod(shape):
+            raise FormatError(f"{place}: expected shape {shape}, got {np.shape(values)}")
         return np.asarray(values).reshape(shape)
 
     def view() -> Any:
