@@ -97,6 +97,26 @@ def test_resample_to_a_spacing(file: Path, image: sd.SpatialArray, tmp_path: Pat
         assert_geometry_equal(found, again, tolerance=1e-6)
 
 
+def test_resample_smooths_and_continues_the_edge_when_asked(
+    file: Path, image: sd.SpatialArray, tmp_path: Path
+) -> None:
+    other, out = tmp_path / "other.nrrd", tmp_path / "out.nrrd"
+    beyond = sd.resample(sd.pad_to(image, shape=[n + 6 for n in image.shape]), spacing=3)
+    sd.write(other, beyond)
+    for words, options in {
+        "--antialias": {"antialias": True},
+        "--edge": {"fill": "edge"},
+        "--fill 7": {"fill": 7},
+        "--edge --antialias --interpolation cubic": {
+            "fill": "edge", "antialias": True, "interpolation": "cubic",
+        },
+    }.items():  # fmt: skip
+        command = ["resample", str(file), str(out), "--overwrite", "--like", str(other)]
+        assert main([*command, *words.split()]) == 0
+        expected = sd.resample(image, beyond, **options)
+        np.testing.assert_allclose(np.asarray(sd.read(out)), expected.data, atol=1e-5)
+
+
 def test_resample_like_another(file: Path, image: sd.SpatialArray, tmp_path: Path) -> None:
     other, out = tmp_path / "other.nrrd", tmp_path / "out.nrrd"
     sd.write(other, image[1:, ::2].replace(image.data[1:, ::2] * 0))

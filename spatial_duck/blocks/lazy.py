@@ -8,7 +8,6 @@ itself is a node of the graph, so that it (a network, perhaps) goes to each work
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +17,15 @@ from spatial_duck.blocks.memory import rounded
 from spatial_duck.blocks.regions import slices
 from spatial_duck.errors import missing_extra
 from spatial_duck.resampling.blocks import work_type
+from spatial_duck.resampling.reading import assembled, meeting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from spatial_duck.blocks.job import BlockValue, Job
     from spatial_duck.blocks.regions import Box
+    from spatial_duck.resampling.reading import Cuts
 
-    Cuts = tuple[tuple[tuple[int, int], ...], ...]
     Number = tuple[int, ...]
 
 __all__ = ["as_dask", "execute", "values"]
@@ -125,11 +125,11 @@ def _tasks(
     name = f"{what}-{token}"
     tasks: dict[Any, Any] = {f"{name}-job": DataNode(f"{name}-job", job)}
     ref = TaskRef(f"{name}-job")
-    edges = [[[0, *itertools.accumulate(c)] for c in array.chunks] for array in arrays]
+    edges = [[np.cumsum([0, *c]) for c in array.chunks] for array in arrays]
     known: list[list[dict[tuple[int, int], Any]]] = [[{} for _ in a.chunks] for a in arrays]
     for number in job.numbers:
         boxes = job.boxes(number)
-        cuts: list[Cuts | None] = []
+        cuts: list[Sequence[Cuts] | None] = []
         pieces = []
         for array, ends, seen, box in zip(arrays, edges, known, boxes, strict=True):
             met = []
@@ -139,7 +139,7 @@ def _tasks(
                 continue
             for axis, bounds in enumerate(box):
                 if bounds not in seen[axis]:
-                    seen[axis][bounds] = _meeting(ends[axis], *bounds)
+                    seen[axis][bounds] = meeting(ends[axis], *bounds)
                 met.append(seen[axis][bounds])
             cuts.append(tuple([m[1] for m in met]))
             pieces.append(
@@ -150,41 +150,22 @@ def _tasks(
     return name, tasks
 
 
-def _meeting(
-    edges: Sequence[int], start: int, stop: int
-) -> tuple[range, tuple[tuple[int, int], ...]]:
-    """Return the chunks that meet a range, and the part of each (from, to) that lies in it."""
-    met = range(bisect_right(edges, start) - 1, bisect_left(edges, stop))
-    cuts = [(max(start - edges[i], 0), min(stop, edges[i + 1]) - edges[i]) for i in met]
-    return met, tuple(cuts)
-
-
-def _assemble(box: Box, cuts: Cuts | None, pieces: Sequence[Any]) -> Any:
+def _part(box: Box, cuts: Sequence[Cuts] | None, pieces: Sequence[Any]) -> Any:
     """Put the parts of chunks that meet a box together."""
     if cuts is None:
         return np.empty_like(pieces[0], shape=[stop - start for start, stop in box])
-    if len(pieces) == 1:
-        return pieces[0][tuple([slice(*c[0]) for c in cuts])]
-    lengths = [[b - a for a, b in c] for c in cuts]
-    starts = [[0, *itertools.accumulate(n)] for n in lengths]
-    out = np.empty_like(pieces[0], shape=[s[-1] for s in starts])
-    numbers = itertools.product(*[range(len(c)) for c in cuts])
-    for piece, number in zip(pieces, numbers, strict=True):
-        here = tuple([slice(*c[i]) for c, i in zip(cuts, number, strict=True)])
-        there = tuple([slice(s[i], s[i + 1]) for s, i in zip(starts, number, strict=True)])
-        out[there] = piece[here]
-    return out
+    return assembled(pieces, box, cuts)
 
 
 def _compute(
     job: Job,
     number: Number,
     boxes: Sequence[Box],
-    cuts: Sequence[Cuts | None],
+    cuts: Sequence[Sequence[Cuts] | None],
     pieces: Sequence[Any],
 ) -> Any:
     """Compute what is needed of one block's result."""
-    data = [_assemble(b, c, p) for b, c, p in zip(boxes, cuts, pieces, strict=True)]
+    data = [_part(b, c, p) for b, c, p in zip(boxes, cuts, pieces, strict=True)]
     return job.compute(number, boxes, data)
 
 
@@ -192,11 +173,11 @@ def _value(
     job: Job,
     number: Number,
     boxes: Sequence[Box],
-    cuts: Sequence[Cuts | None],
+    cuts: Sequence[Sequence[Cuts] | None],
     pieces: Sequence[Any],
 ) -> Any:
     """Return what the function returns for one block."""
-    data = [_assemble(b, c, p) for b, c, p in zip(boxes, cuts, pieces, strict=True)]
+    data = [_part(b, c, p) for b, c, p in zip(boxes, cuts, pieces, strict=True)]
     return job.value(number, boxes, data)
 
 

@@ -93,7 +93,8 @@ def _moved(args: argparse.Namespace, image: Any, **target: Any) -> Any:
     return sd.resample(
         image,
         interpolation=args.interpolation,
-        fill=args.fill,
+        fill="edge" if args.edge else args.fill,
+        antialias=args.antialias,
         **target,
     )
 

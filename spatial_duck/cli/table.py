@@ -116,12 +116,23 @@ COMMANDS = (
                 help="default: linear",
             ),
             _argument("--fill", type=float, default=0.0, help="value outside; default 0"),
+            _argument(
+                "--edge",
+                action="store_true",
+                help="continue the outermost values instead of --fill",
+            ),
+            _argument(
+                "--antialias",
+                action="store_true",
+                help="smooth along axes where voxels become larger",
+            ),
             *_WRITING,
             _LEVEL,
         ),
         actions.resample,
         (
             "spatial-duck resample brain.nii.gz brain_1mm.nii.gz --spacing 1",
+            "spatial-duck resample brain.nii.gz brain_4mm.nii.gz --spacing 4 --antialias",
             "spatial-duck resample brain.nii.gz thick.nrrd --spacing z=5 --orientation RAS",
             "spatial-duck resample oblique.nii.gz out.nii.gz --spacing 1 --align",
             "spatial-duck resample labels.nrrd out.nrrd --like brain.nrrd --interpolation nearest",

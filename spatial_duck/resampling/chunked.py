@@ -314,13 +314,7 @@ def _block(work: _Work, index: tuple[int, ...], *pieces: Any) -> Any:
     if box is None:  # the box of many chunks was known less exactly
         return _outside(work, index)
     cuts = [meeting(e, *bounds)[1] for e, bounds in zip(work.sources, box, strict=True)]
-    if work.like is None:
-        source = assembled(pieces, box, cuts)
-    else:
-        number = itertools.product(*[range(len(c)) for c in cuts])
-        parts = [p[tuple([slice(*c[i]) for c, i in zip(cuts, at, strict=True)])]
-                 for p, at in zip(pieces, number, strict=True)]  # fmt: skip
-        source = device.assembled(parts, [len(c) for c in cuts])
+    source = assembled(pieces, box, cuts)
     return work.make(source, box, out_box)
 
 

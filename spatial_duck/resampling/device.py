@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from spatial_duck.resampling.plan import Plan
     from spatial_duck.resampling.prepare import Filters
 
-__all__ = ["all_true", "assembled", "block", "execute", "filtered", "outside", "prepare"]
+__all__ = ["all_true", "block", "execute", "filtered", "joined", "outside", "prepare"]
 
 #: Points that are worked on together: the positions of these take some 100 MB.
 _POINTS = 1 << 21
@@ -89,7 +89,7 @@ def all_true(data: Any) -> Any:
     return place.xp.broadcast_to(place.full((), True, place.xp.bool), data.shape)
 
 
-def assembled(pieces: Sequence[Any], counts: Sequence[int]) -> Any:
+def joined(pieces: Sequence[Any], counts: Sequence[int]) -> Any:
     """Join pieces that lie side by side, in C order, so many along each axis."""
     parts = list(pieces)
     xp = place_of(parts[0]).xp

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.resampling import device
+from spatial_duck.resampling.engines import on_host
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.resampling.mixed import Box
 
-__all__ = ["ChunkReader", "assembled", "meeting"]
+__all__ = ["ChunkReader", "Cuts", "assembled", "meeting"]
 
 Cuts = tuple[tuple[int, int], ...]
 
@@ -50,17 +53,32 @@ def meeting(edges: NDArray[np.intp], start: int, stop: int) -> tuple[range, Cuts
 
 
 def assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
-    """Put together a box of chunks: a view where it lies in one."""
-    if len(pieces) == 1:
-        return pieces[0][tuple([slice(*c[0]) for c in cuts])]
-    source = np.empty([stop - start for start, stop in box], pieces[0].dtype)
-    starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
+    """Put together a box of chunks: a view where it lies in one.
+
+    Parameters
+    ----------
+    pieces : sequence of array
+        The chunks, in C order.
+    box : Box
+        What they make.
+    cuts : sequence of Cuts
+        For each axis the part of each chunk that lies in the box.
+    """
     numbers = itertools.product(*[range(len(c)) for c in cuts])
-    for piece, number in zip(pieces, numbers, strict=True):
-        here = tuple([slice(*c[i]) for c, i in zip(cuts, number, strict=True)])
-        there = tuple([slice(s[i], s[i + 1]) for s, i in zip(starts, number, strict=True)])
-        source[there] = piece[here]
-    return source
+    parts = [
+        piece[tuple([slice(*c[i]) for c, i in zip(cuts, number, strict=True)])]
+        for piece, number in zip(pieces, numbers, strict=True)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    if not on_host(parts[0]):
+        return device.joined(parts, [len(c) for c in cuts])
+    out = np.empty([stop - start for start, stop in box], pieces[0].dtype)
+    starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
+    numbers = itertools.product(*[itertools.pairwise(s) for s in starts])
+    for part, number in zip(parts, numbers, strict=True):
+        out[tuple([slice(*bounds) for bounds in number])] = part
+    return out
 
 
 class ChunkReader:
