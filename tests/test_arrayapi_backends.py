@@ -81,6 +81,44 @@ CALLS = [
     f(np.array_equal, VN, VN, equal_nan=True), f(np.astype, V, np.float32), f(np.astype, V, int),
     f(np.meshgrid, LINE, V[0, :, 0].copy(), indexing="ij"), f(np.swapaxes, V, 0, -1),
 ]  # fmt: skip
+CALLS += [
+    f(np.round, V, 1), f(np.round, V * 100, -1), f(np.fix, V - 4), f(np.iscomplex, VC),
+    f(np.isreal, V), f(np.isposinf, np.where(V > 4, np.inf, V)), f(np.isneginf, -V),
+    f(np.sinc, V - V[0, 0, 0]),
+    f(np.select, [V > 6, V > 3], [V, -V], 7.0), f(np.select, [V > 6], [VI]),
+    f(np.polyval, [1.0, 2, 3], V),
+    f(np.digitize, V, [2.0, 4, 6]), f(np.digitize, V, [2.0, 4], right=True),
+    f(np.interp, V, [2.0, 5, 7], [1.0, 0, 3]), f(np.interp, V, [2.0, 5], [1.0, 0], -1.0, 9.0),
+    f(np.nanmax, VN, axis=1), f(np.nanmin, VN), f(np.nanmax, VI, axis=0), f(np.nanstd, VN, axis=2),
+    f(np.nanvar, VN, ddof=1), f(np.nanvar, VN, axis=(0, 2), keepdims=True),
+    f(np.nanargmax, VN, axis=2), f(np.nanargmin, VN), f(np.nancumsum, VN, axis=1),
+    f(np.nancumprod, VN), f(np.average, V, axis=1), f(np.average, V, 2, LINE),
+    f(np.average, V, weights=V, returned=True), f(np.quantile, V, 0.3, axis=1),
+    f(np.quantile, V, [0.1, 0.5], axis=(0, 2), keepdims=True), f(np.percentile, V, 99.0),
+    f(np.percentile, VN, [20, 100], axis=1),
+    f(np.linalg.norm, V), f(np.linalg.norm, V, axis=1), f(np.linalg.norm, LINE, 3),
+    f(np.linalg.norm, V, "fro", (0, 2), keepdims=True), f(np.linalg.norm, V, 1, axis=1),
+    f(np.gradient, V), f(np.gradient, V, 0.5, axis=1), f(np.gradient, LINE, 2.0),
+    f(np.take, V, [0, -1], axis=2), f(np.take, V, [[0, 1], [2, 3]]), f(np.take, V, 1, 0),
+    f(np.take_along_axis, V, np.argsort(V, 1), axis=1),
+    f(np.compress, [True, False, True], V, axis=1),
+    f(np.delete, V, [1, -1], axis=2), f(np.delete, V, slice(1, 3), 0), f(np.rollaxis, V, 2),
+    f(np.rollaxis, V, 0, 3), f(np.rollaxis, V, 1, -1), f(np.column_stack, [LINE, LINE]),
+    f(np.lib.stride_tricks.sliding_window_view, V, (2, 3), axis=(0, 2)),
+    f(np.lib.stride_tricks.sliding_window_view, LINE, 3),
+    f(np.partition, LINE, 0),
+    f(np.isin, VI, [3, 5, 9]), f(np.isin, VI, VI[0], invert=True), f(np.union1d, VI, VI[0] + 1),
+    f(np.setdiff1d, VI, [3, 5, 9]), f(np.setxor1d, VI, VI[:2]), f(np.intersect1d, VI, VI[:1]),
+    f(np.histogram, V), f(np.histogram, V, 4, (2.0, 6.0)),
+    f(np.histogram, V, [1.0, 2, 9], density=True),
+    f(np.vdot, VC, VC), f(np.linalg.multi_dot, [V[0], V[1].T.copy(), V[2]]), f(np.kron, V[0], M),
+    f(np.cross, M, S), f(np.cross, M, S[0]), f(np.cross, M, S, axisc=0),
+    f(np.tril_indices_from, V[0], 1), f(np.diag_indices_from, M[0]), f(np.array_equiv, V, V[0]),
+    f(np.linalg.qr, V, "r"), f(np.fix, V),
+]  # fmt: skip
+if hasattr(np, "trapezoid"):
+    CALLS += [f(np.trapezoid, V), f(np.trapezoid, V, LINE), f(np.trapezoid, V, dx=0.5, axis=0)]
+
 #: What the libraries refuse by, where the bare function is refused too.
 REFUSALS = (
     TypeError,
@@ -131,7 +169,9 @@ def _same(found: Any, expected: Any, ordered: bool) -> None:
 
 
 REFUSED = [
-    lambda x: np.kron(x, x), lambda x: np.pad(x, 1, "linear_ramp"), lambda x: np.histogram(x),
+    lambda x: np.pad(x, 1, "linear_ramp"), lambda x: np.histogram(x, "auto"),
+    lambda x: np.quantile(x, 0.5, method="nearest"), lambda x: np.i0(x),
+    lambda x: np.gradient(x, edge_order=2), lambda x: np.interp(x, [0, 1], [0, 1], period=3),
     lambda x: np.subtract.reduce(x), lambda x: np.unique(x, return_index=True),
 ]  # fmt: skip
 
@@ -140,6 +180,30 @@ REFUSED = [
 def test_the_rest_is_refused(library: str, call: Any) -> None:
     with pytest.raises(TypeError):
         call(SpatialArray(held(library, V), **GRID))
+
+
+def test_new_arrays_of_the_kind_of_an_image(library: str) -> None:
+    image = SpatialArray(held(library, V), **GRID)
+    for made, expected in (
+        (np.zeros((2, 3), like=image), np.zeros((2, 3))),
+        (np.arange(5, like=image), np.arange(5)),
+        (np.asarray([[1.0, 2]], like=image), np.array([[1.0, 2]])),
+        (np.full((2,), 7, like=image), np.full((2,), 7)),
+        (np.eye(3, like=image), np.eye(3)),
+    ):
+        assert type(made.data) is type(image.data)
+        assert not made.geometry.sampled_axes
+        np.testing.assert_array_equal(backends.to(made.data, "numpy"), expected)
+
+
+def test_copied_in_place(library: str) -> None:
+    if library in ("jax", "jax.numpy", "sparse"):
+        pytest.skip("its arrays are not written to")
+    image = SpatialArray(held(library, V.copy()), **GRID)
+    np.copyto(image, 3.0, where=image > 6)
+    np.putmask(image, image < 2, -1.0)
+    expected = np.where(V > 6, 3, np.where(V < 2, -1, V))
+    np.testing.assert_array_equal(backends.to(image.data, "numpy"), expected)
 
 
 def test_methods_and_operators(library: str) -> None:

@@ -36,6 +36,7 @@ from spatial_duck.backends.arrayapi_functions import (
     to_dtype,
     to_floating,
 )
+from spatial_duck.backends.arrayapi_values import VALUES, created
 
 #: Ufuncs whose name in the standard is another; the others have the same name or none.
 _UFUNC_NAMES = {
@@ -180,6 +181,8 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
     """
     like = _first(args, kwargs)
     xp = namespace(like)
+    if "like" in kwargs:
+        return created(xp, func, args, kwargs)
     args, kwargs = _brought(args, like, xp), _brought(kwargs, like, xp)
     owner = getattr(func, "__self__", None)
     if isinstance(func, np.ufunc):
@@ -188,8 +191,9 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
         return _call_method(xp, owner, func.__name__, args, kwargs)
     if func in PIECES:
         return PIECES[func](*args, **kwargs)
-    if func in COMPOSED:
-        return COMPOSED[func](xp, *args, **kwargs)
+    composed = VALUES.get(func) or COMPOSED.get(func)
+    if composed is not None:
+        return composed(xp, *args, **kwargs)
     if func not in _FUNCTIONS:
         raise TypeError(
             f"{xp.__name__} has no {func.__module__}.{func.__name__} by way of the array API: "

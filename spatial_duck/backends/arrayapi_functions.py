@@ -106,12 +106,6 @@ def _clip(xp: Any, a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) 
     return xp.clip(a, low, high)
 
 
-def _round(xp: Any, a: Any, decimals: int = 0, out: Any = None) -> Any:
-    if decimals or out is not None:
-        raise TypeError(f"round on {xp.__name__} takes no decimals and no out")
-    return xp.round(a)
-
-
 def _where(xp: Any, condition: Any, x: Any, y: Any) -> Any:
     if not hasattr(x, "dtype") and not hasattr(y, "dtype"):
         x = xp.asarray(x)
@@ -322,8 +316,6 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     np.expand_dims: _expand_dims,
     np.reshape: _reshape,
     np.clip: _clip,
-    np.round: _round,
-    np.around: _round,
     np.where: _where,
     np.ravel: lambda xp, a, order="C": _reshape(xp, a, (-1,), order),
     np.flipud: lambda xp, m: xp.flip(m, axis=0),
