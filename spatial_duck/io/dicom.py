@@ -6,10 +6,11 @@ without it lists them, and so does `series_of`. A path to a file opens that file
 or the frames of an enhanced multi-frame image.
 
 Arrays are slowest first, ``(t or c, z, y, x, c)``; the world is x, y, z in LPS and mm. Slices are
-sorted by position along the normal (`spatial_duck.io.dicom_stack`). A leading axis is there where
-several frames share each place: ``t`` where a tag gives even times, else a plain axis; its tag and
-values are in attrs. Colours are the last axis ``c``. A frame without ImagePositionPatient (X-ray,
-ultrasound, secondary capture) has an unspecified frame and origin 0.
+sorted by position along the normal (`spatial_duck.io.dicom_stack`). One or two leading axes are
+there where several frames share each place, by one tag or two (time and echo, time and b-value):
+``t`` where a tag gives even times, else a plain axis; tags and values are in attrs. Colours are
+the last axis ``c``. A frame without ImagePositionPatient (X-ray, ultrasound, secondary capture) has
+an unspecified frame and origin 0.
 
 RescaleSlope and RescaleIntercept, of each slice its own, belong to the data: they are applied, to
 float64, or to an integer type where the slope is 1 throughout. ``scaled=False`` reads what is
@@ -384,9 +385,9 @@ def open_source(
                 place, frames, tolerance=tolerance, irregular=irregular, step=step,
                 duplicates=duplicates,
             )  # fmt: skip
-            geometry, slices = stack.geometry, [s for pile in stack.slices for s in pile]
-            if stack.key is not None:
-                extra[stack.key] = [list(v) if _is_many(v) else v for v in stack.values]
+            geometry, slices = stack.geometry, list(stack.slices)
+            for key, values in stack.keys:
+                extra[key] = [list(v) if _is_many(v) else v for v in values]
         else:
             geometry, slices = _unplaced(place, frames)
         geometry = _with_samples(geometry, frames[0].shape)

@@ -11,6 +11,8 @@ Formula: DICOM PS3.3 C.7.6.2.1.1, in LPS and mm: the centre of the pixel in row 
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+
+#: Tags with their values, each in order.
+Keys = tuple[tuple[str, tuple[Any, ...]], ...]
 
 __all__ = ["KEYS", "Frame", "Slice", "Stack", "stacked"]
 
@@ -116,21 +121,18 @@ class Stack(NamedTuple):
 
     Attributes
     ----------
-    slices : tuple of tuple of Slice
-        By the leading axis (time, echo, …; of length 1 where there is none), then along z.
+    slices : tuple of Slice
+        By the leading axes (time, echo, …), then along z, the last the fastest.
     geometry : Geometry
-        Dims ``(t or c, z, y, x)``, the first where `key` is not None. Channels of colour images
-        are not among them.
-    key : str or None
-        The tag by which the leading axis goes.
-    values : tuple
-        Its values.
+        Dims ``(z, y, x)`` after a leading axis for each of `keys`. Channels of colour images are
+        not among them.
+    keys : tuple of (str, tuple)
+        The tag by which each leading axis goes, and its values; none, one or two.
     """
 
-    slices: tuple[tuple[Slice, ...], ...]
+    slices: tuple[Slice, ...]
     geometry: Geometry
-    key: str | None
-    values: tuple[Any, ...]
+    keys: Keys
 
 
 def stacked(
@@ -172,19 +174,20 @@ def stacked(
     depth = places @ normal
     order = np.argsort(depth, kind="stable")
     groups = _groups(order, depth, tolerance)
-    key, values, piles = _piles(where, frames, groups, duplicates)
+    keys, piles = _piles(where, frames, groups, duplicates)
     line = places[[pile[0] for pile in piles]]
     origin, vector, positions = _line(
         where, [frames[pile[0]] for pile in piles], line, normal, tolerance, irregular, step
     )
     geometry = _geometry(first, len(positions), origin, vector, (across, down))
-    if key is not None:
+    for key, values in reversed(keys):
         geometry = _with_leading(geometry, key, values)
-    slices = tuple(
-        tuple(_mixed([frames[pile[k]] for pile in piles], positions))
-        for k in range(len(values) if key is not None else 1)
-    )
-    return Stack(slices, geometry, key, values)
+    slices = [
+        part
+        for k in range(len(piles[0]))
+        for part in _mixed([frames[pile[k]] for pile in piles], positions)
+    ]
+    return Stack(tuple(slices), geometry, keys)
 
 
 def _listed(frames: Sequence[Frame]) -> str:
@@ -253,36 +256,48 @@ def _groups(order: NDArray[Any], depth: Floats, tolerance: float) -> list[list[i
 
 def _piles(
     where: object, frames: Sequence[Frame], groups: list[list[int]], duplicates: str
-) -> tuple[str | None, tuple[Any, ...], list[list[int]]]:
-    """Find the tag that tells frames in one place apart, and sort each pile by it."""
+) -> tuple[Keys, list[list[int]]]:
+    """Find the tag, or the two, that tell frames in one place apart, and sort each pile by them."""
     count = len(groups[0])
     if all(len(g) == 1 for g in groups):
-        return None, (), groups
+        return (), groups
     if all(len(g) == count for g in groups):
-        for key in KEYS:
-            wanted: set[Any] | None = None
-            for group in groups:
-                found: list[Any] = [frames[i].keys.get(key) for i in group]
-                values = set(found)
-                if None in values or len(values) != count or values != (wanted or values):
-                    break
-                wanted = values
-            else:
-                assert wanted is not None
-                ordered = tuple(sorted(wanted))
-                piles = [sorted(g, key=lambda i: frames[i].keys[key]) for g in groups]
-                return key, ordered, piles
+        keys = _told_apart(frames, groups, count)
+        if keys:
+            names = [key for key, _ in keys]
+
+            def rank(i: int) -> tuple[Any, ...]:
+                return tuple(frames[i].keys[name] for name in names)
+
+            return keys, [sorted(g, key=rank) for g in groups]
     if duplicates == "first":
-        return None, (), [g[:1] for g in groups]
+        return (), [g[:1] for g in groups]
     twice = [g for g in groups if len(g) > 1]
     pairs = "; ".join(" and ".join(frames[i].name for i in g[:3]) for g in twice[:_NAMES])
-    keys = sorted({k for g in twice for k in KEYS if len({frames[i].keys.get(k) for i in g}) > 1})
-    differ = f"they differ in {', '.join(keys)}" if keys else "no known tag tells them apart"
+    tags = sorted({k for g in twice for k in KEYS if len({frames[i].keys.get(k) for i in g}) > 1})
+    differ = f"they differ in {', '.join(tags)}" if tags else "no known tag tells them apart"
     raise FormatError(
         f"{where}: {len(twice)} duplicates, slices that lie in one place: {pairs}"
         f"{'; …' if len(twice) > _NAMES else ''}; {differ}. Take some with where={{tag: value}}, "
         "or the first of each with duplicates='first'"
     )
+
+
+def _told_apart(frames: Sequence[Frame], groups: list[list[int]], count: int) -> Keys:
+    """Return one tag of which each pile has the same values, or two of which it has each pair."""
+    values: dict[str, list[Any]] = {}
+    for key in KEYS:
+        found = {frames[i].keys.get(key) for g in groups for i in g}
+        if None not in found and 1 < len(found) <= count:
+            values[key] = sorted(found)
+    for size in (1, 2):
+        for names in itertools.combinations(values, size):
+            if math.prod(len(values[name]) for name in names) != count:
+                continue
+            wanted = set(itertools.product(*[values[name] for name in names]))
+            if all({tuple(frames[i].keys[n] for n in names) for i in g} == wanted for g in groups):
+                return tuple((name, tuple(values[name])) for name in names)
+    return ()
 
 
 def _line(
@@ -403,16 +418,17 @@ def _geometry(
 
 
 def _with_leading(geometry: Geometry, key: str, values: tuple[Any, ...]) -> Geometry:
-    """Add the leading axis: time where its values are even, else a plain one."""
+    """Add a leading axis: time where its values are even, else a plain one."""
     unit = KEYS[key]
     g = geometry
     steps = np.diff(np.array(values, np.float64)) if unit else np.zeros(1)
-    if unit is None or not (abs(steps - steps[0]) <= 1e-3 * steps[0]).all():
-        name = "t" if key.startswith("Temporal") else "c"
+    even = bool((abs(steps - steps[0]) <= 1e-3 * steps[0]).all())
+    if unit is None or not even or "t" in g.dims:
         # Numbers of time points without times: the axis is time, and its places are not known.
+        unnamed = key.startswith("Temporal") or "c" in g.dims
         return Geometry(
             (len(values), *g.shape), g.spacing.tolist(), g.origin, g.direction,
-            ("c" if name == "c" else None, *g.dims), world=g.world,
+            (None if unnamed else "c", *g.dims), world=g.world,
         )  # fmt: skip
     direction = np.zeros((4, 4))
     direction[:3, 1:], direction[3, 0] = g.direction, 1

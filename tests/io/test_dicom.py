@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -357,7 +359,33 @@ def test_time_and_echoes_become_an_axis(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(one), values[1])
 
 
-def multiframe(path: Path, image: sd.SpatialArray, times: int = 1, shared: bool = True) -> None:
+def test_time_and_echo_become_two_axes(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number, (t, echo) in enumerate(itertools.product(range(3), range(2))):
+        name = f"{9 - number}"  # the names do not order them
+        io.write(tmp_path / "in" / name, volume() + np.int16(100 * t + 1000 * echo), format="dicom")
+        for file in files(tmp_path / "in" / name):
+            edit(file, SeriesInstanceUID="1.2.3", TriggerTime=40.0 + 25 * t, EchoTime=10.0 + echo)
+    image = io.read(tmp_path / "in")
+    assert image.dims == ("t", "c", "z", "y", "x")
+    assert image.shape == (3, 2, *SHAPE)
+    assert (image.spacing[0], image.origin[3]) == (25, 40)
+    assert image.attrs["dicom"]["EchoTime"] == [10, 11]
+    assert image.attrs["dicom"]["TriggerTime"] == [40, 65, 90]
+    lazy = io.read(tmp_path / "in", lazy=True)
+    values = np.asarray(image)
+    assert np.array_equal(np.asarray(lazy), values)
+    for t, echo in itertools.product(range(3), range(2)):
+        assert np.array_equal(values[t, echo], np.asarray(volume()) + 100 * t + 1000 * echo)
+    # One pair is not there: no grid of times and echoes.
+    shutil.rmtree(tmp_path / "in" / "9")
+    with pytest.raises(FormatError, match=r"duplicates.*EchoTime"):
+        io.read(tmp_path / "in")
+
+
+def multiframe(
+    path: Path, image: sd.SpatialArray, times: int = 1, shared: bool = True, values: int = 1
+) -> None:
     """Write an enhanced file, its frames shuffled."""
     from pydicom.dataset import Dataset
     from pydicom.sequence import Sequence
@@ -372,17 +400,21 @@ def multiframe(path: Path, image: sd.SpatialArray, times: int = 1, shared: bool 
     measures.PixelSpacing = singles[0].PixelSpacing
     both = {"PlaneOrientationSequence": [plane], "PixelMeasuresSequence": [measures]}
     frames, pixels = [], []
-    for t in range(times):
+    for t, b in itertools.product(range(times), range(values)):
         for k in np.random.default_rng(t).permutation(len(singles)):
             groups, place, content = Dataset(), Dataset(), Dataset()
             place.ImagePositionPatient = singles[k].ImagePositionPatient
             content.TemporalPositionIndex = t + 1
             groups.PlanePositionSequence = Sequence([place])
             groups.FrameContentSequence = Sequence([content])
+            if values > 1:
+                diffusion = Dataset()
+                diffusion.DiffusionBValue = 500.0 * b
+                groups.MRDiffusionSequence = Sequence([diffusion])
             for keyword, items in both.items() if not shared else ():
                 setattr(groups, keyword, Sequence(items))
             frames.append(groups)
-            pixels.append((singles[k].pixel_array + 1000 * t).astype("i2"))
+            pixels.append((singles[k].pixel_array + 1000 * t + 5000 * b).astype("i2"))
     if shared:
         groups = Dataset()
         for keyword, items in both.items():
@@ -413,6 +445,20 @@ def test_enhanced_multiframe_with_time(tmp_path: Path) -> None:
     assert back.attrs["dicom"]["TemporalPositionIndex"] == [1, 2, 3]
     for t in range(3):
         assert_same(back[t], image + np.int16(1000 * t))
+
+
+def test_enhanced_multiframe_with_time_and_b_value(tmp_path: Path) -> None:
+    image = volume(tilt=0.2)
+    multiframe(tmp_path / "a.dcm", image, times=3, values=2)
+    back = io.read(tmp_path / "a.dcm")
+    assert back.dims == (None, "c", "z", "y", "x")
+    assert back.shape == (3, 2, *SHAPE)
+    assert back.attrs["dicom"]["TemporalPositionIndex"] == [1, 2, 3]
+    assert back.attrs["dicom"]["DiffusionBValue"] == [0, 500]
+    for t, b in itertools.product(range(3), range(2)):
+        assert_same(back[t, b], image + np.int16(1000 * t + 5000 * b))
+    one = io.read(tmp_path / "a.dcm", where={"DiffusionBValue": 500})
+    assert np.array_equal(np.asarray(one), np.asarray(back)[:, 1])
 
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
