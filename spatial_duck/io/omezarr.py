@@ -69,7 +69,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError, missing_extra
-from spatial_duck.io import blockplan, journal, ngff, safety, streaming
+from spatial_duck.io import blockplan, journal, ngff, safety, seal, streaming
 from spatial_duck.io.layout_zarr import Layout
 from spatial_duck.io.source import Source, reporter
 from spatial_duck.multiscale import level_geometries
@@ -140,12 +140,16 @@ def open_source(
     except Exception as error:  # a missing array, or metadata that are not valid
         raise FormatError(f"{path}: its level {dataset.path!r} is not valid: {error}") from error
     try:
-        geometry = ngff.standard_geometry(path, chosen, dataset, shape)
+        geometry = standard = ngff.standard_geometry(path, chosen, dataset, shape)
         if exact and multiscale == 0 and system is None:
             own = attributes.get(ngff.NAMESPACE)
             geometry = ngff.exact_geometry(path, own, dataset.path, geometry)
+            if own is None or geometry is not standard:  # else a warning has been given
+                seal.check(path, array, attributes)
     except GeometryError as error:
         raise FormatError(f"{path}: its geometry is not valid: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: its metadata are not valid: {error!r}") from error
 
     def load(lazy: bool | None) -> Any:
         view = ZarrView(array)
@@ -319,6 +323,7 @@ def _finished(
                 f"{fresh}: {there} of {layout.count_files()} chunk files of level {n} are there; "
                 "others were removed or added while it was written. Start again without resume=True"
             )
+        seal.seal(_opened(fresh / str(n), version), attributes)
     for name in ("zarr.json", ".zgroup", ".zattrs"):
         (fresh / name).unlink(missing_ok=True)
     group = 2 if version == "0.4" else 3
