@@ -36,7 +36,8 @@ from spatial_duck.backends.arrayapi_functions import (
     to_dtype,
     to_floating,
 )
-from spatial_duck.backends.arrayapi_values import VALUES, created
+from spatial_duck.backends.arrayapi_lines import VALUES
+from spatial_duck.backends.arrayapi_values import created
 
 #: Ufuncs whose name in the standard is another; the others have the same name or none.
 _UFUNC_NAMES = {
