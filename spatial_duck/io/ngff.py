@@ -237,14 +237,17 @@ def _frame(axes: Sequence[Mapping[str, Any]]) -> str | None:
     return letters if len(letters) == 3 else None
 
 
-def exact_geometry(path: object, own: Any, level: str, standard: Geometry) -> Geometry:
-    """Return the geometry that this library kept, where it still fits the standard's metadata."""
+def exact_geometry(path: object, own: Any, level: str, standard: Geometry) -> Geometry | None:
+    """Return the geometry that this library kept, where it still fits the standard's metadata.
+
+    Where it does not, the standard's, with a warning; None where nothing was kept for this level.
+    """
     if not isinstance(own, Mapping) or own.get("version") != _VERSION:
-        return standard
+        return None
     try:
         entry = next((e for e in own["levels"] if e["path"] == level), None)
         if entry is None:
-            return standard
+            return None
         exact, first = (_own_geometry(own["world"], e) for e in (entry, own["levels"][0]))
     except (AttributeError, GeometryError, KeyError, TypeError, ValueError) as error:
         raise FormatError(

@@ -143,9 +143,10 @@ def open_source(
         geometry = standard = ngff.standard_geometry(path, chosen, dataset, shape)
         if exact and multiscale == 0 and system is None:
             own = attributes.get(ngff.NAMESPACE)
-            geometry = ngff.exact_geometry(path, own, dataset.path, geometry)
-            if own is None or geometry is not standard:  # else a warning has been given
+            exact_one = ngff.exact_geometry(path, own, dataset.path, standard)
+            if exact_one is not standard:  # else a warning has been given
                 seal.check(path, array, attributes)
+            geometry = standard if exact_one is None else exact_one
     except GeometryError as error:
         raise FormatError(f"{path}: its geometry is not valid: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:

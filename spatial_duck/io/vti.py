@@ -237,6 +237,7 @@ def _loader(
 
 
 def _check_count(path: Path, where: int, head: np.dtype[Any], needed: int) -> None:
+    safety.check_size(path, head.itemsize, where)
     with path.open("rb") as file:
         file.seek(where)
         data = file.read(head.itemsize)

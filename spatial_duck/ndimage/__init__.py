@@ -34,6 +34,15 @@ from spatial_duck.ndimage.filters import (
     rank_filter,
     uniform_filter,
 )
+from spatial_duck.ndimage.grey import (
+    black_tophat,
+    grey_closing,
+    grey_dilation,
+    grey_erosion,
+    grey_opening,
+    morphological_gradient,
+    white_tophat,
+)
 from spatial_duck.ndimage.interpolation import affine_transform, rotate, shift, zoom
 from spatial_duck.ndimage.measurements import (
     center_of_mass,
@@ -50,14 +59,7 @@ from spatial_duck.ndimage.morphology import (
     binary_erosion,
     binary_fill_holes,
     binary_opening,
-    black_tophat,
     distance_transform_edt,
-    grey_closing,
-    grey_dilation,
-    grey_erosion,
-    grey_opening,
-    morphological_gradient,
-    white_tophat,
 )
 
 __all__ = [
