@@ -1,0 +1,253 @@
+"""The parts of `benchmark_resample` that need processes of their own: stores, planning, starting.
+
+Peak memory is the highest resident size during the work over that before it, after a first small
+resampling, so that libraries and kernels are loaded. Every store has chunks of 64 and zstd.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks._rivals import THREADS
+from benchmarks._table import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+CHUNK = 64
+_C, _S = np.cos(0.3), np.sin(0.3)
+_TURN = np.array([[_C, -_S, 0], [_S, _C, 0], [0, 0, 1]]) @ [[1, 0, 0], [0, _C, -_S], [0, _S, _C]]
+
+
+def _about(shape: Sequence[int]) -> np.ndarray:
+    """Return the offset of a rotation about the middle."""
+    middle = np.array(shape) / 2
+    found: np.ndarray = middle - _TURN @ middle
+    return found
+
+
+# --- in processes of their own ------------------------------------------------------------
+
+
+def _ours(source: Any) -> Any:
+    import spatial_duck as sd
+
+    target = sd.Geometry(source.shape, 1.0, _about(source.shape), _TURN)
+    return sd.resample(sd.SpatialArray(source), target).data
+
+
+def _dask_image(source: Any) -> Any:
+    import dask.array as da
+    from dask_image.ndinterp import affine_transform
+
+    return affine_transform(
+        source if isinstance(source, da.Array) else da.from_zarr(source), _TURN,
+        offset=_about(source.shape), order=1, output_chunks=(CHUNK,) * 3,
+    )  # fmt: skip
+
+
+def _copy(source: Any) -> Any:
+    import dask.array as da
+
+    return da.from_zarr(source)
+
+
+def _simpleitk(source: Any) -> np.ndarray:
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(THREADS)
+    image = sitk.GetImageFromArray(source[...])
+    move = sitk.AffineTransform(3)
+    move.SetMatrix(_TURN[::-1, ::-1].ravel().tolist())
+    move.SetTranslation(_about(source.shape)[::-1].tolist())
+    found: np.ndarray = sitk.GetArrayViewFromImage(sitk.Resample(image, move))
+    return found
+
+
+STORES: dict[str, Callable[[Any], Any]] = {
+    "spatial_duck": _ours, "plain Dask copy": _copy, "dask-image": _dask_image,
+    "SimpleITK, in memory": _simpleitk,
+}  # fmt: skip
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+
+
+class _Peak:
+    """The highest resident size over that at the start, and the time since then."""
+
+    def __enter__(self) -> _Peak:
+        self.most, self._idle, self._done = 0, _resident(), threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        self._begin = time.perf_counter(), time.process_time()
+        return self
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self.most = max(self.most, _resident() - self._idle)
+
+    def __exit__(self, *_: object) -> None:
+        self.wall = time.perf_counter() - self._begin[0]
+        self.cpu = time.process_time() - self._begin[1]
+        self._done.set()
+        self._thread.join()
+
+
+def _store(name: str, path: str, out: str) -> dict[str, float]:
+    """Do one of `STORES` and write the result."""
+    import dask
+    import dask.array as da
+    import zarr
+
+    dask.config.set(scheduler="threads", num_workers=THREADS)
+    STORES[name](zarr.create_array({}, shape=(9, 9, 9), dtype="u2"))  # loads and compiles
+    source = zarr.open_array(path, mode="r")
+    if name == "spatial_duck":
+        np.asarray(_ours(da.from_array(np.zeros((9, 9, 9), "u2"))))
+    with _Peak() as peak:
+        found = STORES[name](source)
+        target = zarr.create_array(out, shape=found.shape, chunks=(CHUNK,) * 3, dtype=found.dtype)
+        if isinstance(found, np.ndarray):
+            target[...] = found
+        else:
+            da.store(found.rechunk((CHUNK,) * 3), target, lock=False)
+    return {"seconds": peak.wall, "cpu": peak.cpu, "peak": peak.most / 1e6}
+
+
+def _plan(name: str, count: int) -> dict[str, float]:
+    """Plan the rotation of a volume of count³ chunks."""
+    import dask.array as da
+
+    small = da.zeros((128,) * 3, chunks=CHUNK, dtype="u2")
+    STORES[name](small)
+    source = da.zeros((count * CHUNK,) * 3, chunks=CHUNK, dtype="u2")
+    with _Peak() as peak:
+        found = STORES[name](source)
+    return {
+        "chunks": float(np.prod(found.numblocks)), "seconds": peak.wall, "cpu": peak.cpu,
+        "peak": max(peak.most, 1) / 1e6,
+    }  # fmt: skip
+
+
+def _start(kind: str) -> dict[str, float]:
+    """Time the first resampling of a process."""
+    import spatial_duck as sd
+
+    begin, cpu = time.perf_counter(), time.process_time()
+    import numba  # noqa: F401
+
+    middle, cpu_middle = time.perf_counter(), time.process_time()
+    image = sd.SpatialArray(np.ones((40, 40, 40), kind))
+    sd.resample(image, spacing=0.8)
+    sd.resample(image, sd.Geometry(image.shape, 1.0, _about(image.shape), _TURN))
+    return {
+        "numba": middle - begin, "numba cpu": cpu_middle - cpu,
+        "first": time.perf_counter() - middle, "first cpu": time.process_time() - cpu_middle,
+    }  # fmt: skip
+
+
+# --- tables -------------------------------------------------------------------------------
+
+
+def _child(*arguments: str, **environment: str) -> dict[str, float] | str:
+    """Run a function of this module in a new process; return what it measured, or why not."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks._resample_store", *arguments],
+        capture_output=True, text=True, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["no message"])[-1]
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def make_volume(path: Path, shape: tuple[int, ...]) -> None:
+    """Write something smooth with noise, a slab of chunks at a time."""
+    import zarr
+
+    volume = zarr.create_array(str(path), shape=shape, chunks=(CHUNK,) * 3, dtype="u2")
+    rng = np.random.default_rng(0)
+    rows, columns = np.ogrid[: shape[1], : shape[2]]
+    for start in range(0, shape[0], CHUNK):
+        depth = np.arange(start, min(start + CHUNK, shape[0]))[:, None, None]
+        smooth = 2000 + 900 * np.sin(depth / 40) * np.cos(rows / 60) * np.sin(columns / 50)
+        volume[start : start + CHUNK] = (smooth + rng.integers(0, 64, smooth.shape)).astype("u2")
+
+
+def stores(quick: bool, scales: Sequence[int]) -> None:
+    """Print the table of stores."""
+    import shutil
+
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        for scale in scales:
+            shape = (128, 192, 192) if quick else (512, 768, 768)
+            shape = (shape[0] * scale, *shape[1:])
+            source, out = Path(place) / "source.zarr", Path(place) / "out.zarr"
+            make_volume(source, shape)
+            first = None
+            for name in STORES:
+                if scale > 1 and name not in ("spatial_duck", "plain Dask copy"):
+                    continue
+                found = _child("store", name, str(source), str(out))
+                shutil.rmtree(out, ignore_errors=True)
+                label = f"{'×'.join(map(str, shape))}: {name}"
+                if isinstance(found, str):
+                    rows.append([label, "not run:", found, "", "", ""])
+                    continue
+                first = first or found
+                ratios = [f"{found[key] / first[key]:.2f}" for key in ("seconds", "cpu")]
+                rows.append([label, f"{found['seconds']:.1f}", f"{found['cpu']:.1f}", *ratios,
+                             f"{found['peak']:.0f}"])  # fmt: skip
+            shutil.rmtree(source)
+    title = f"uint16, Zarr to Zarr, rotation about two axes, linear, {os.cpu_count()} CPUs"
+    print(render(title, ["", "s", "CPU s", "×", "× CPU", "peak MB"], rows))
+
+
+def starts(quick: bool) -> None:
+    """Print the tables of planning and starting."""
+    rows = []
+    for name, count in (("spatial_duck", 40), ("spatial_duck", 100), ("dask-image", 10),
+                        ("dask-image", 20)):  # fmt: skip
+        if quick and count > 40:
+            continue
+        found = _child("plan", name, str(count))
+        if isinstance(found, str):
+            rows.append([f"{name}, {count}³ chunks", "not run:", found, "", ""])
+            continue
+        chunks = found["chunks"]
+        rows.append([
+            f"{name}, {count}³ chunks", f"{found['seconds']:.2f}", f"{found['cpu']:.2f}",
+            f"{found['cpu'] / chunks * 1e6:.1f}", f"{found['peak'] * 1e6 / chunks:.0f}",
+        ])  # fmt: skip
+    header = ["", "s", "CPU s", "µs CPU a chunk", "bytes a chunk"]
+    print(render("Planning a rotation of a volume that is not there, chunks of 64", header, rows))
+    rows = []
+    with tempfile.TemporaryDirectory() as cache:
+        for kind in ("f4", "u1", "i2"):
+            for state in ("nothing compiled", "in a later process"):
+                found = _child("start", kind, NUMBA_CACHE_DIR=cache)
+                cells = ["not run:", found, "", ""] if isinstance(found, str) else [
+                    f"{value:.2f}" for value in found.values()]  # fmt: skip
+                rows.append([f"{np.dtype(kind)}, {state}", *cells])
+    header = ["", "import numba, s", "CPU s", "then, s", "CPU s"]
+    print(render("The first two linear resamplings, along the axes and turned", header, rows))
+
+
+if __name__ == "__main__":
+    _PARTS: dict[str, Callable[..., dict[str, float]]] = {
+        "store": _store, "plan": lambda name, count: _plan(name, int(count)), "start": _start,
+    }  # fmt: skip
+    print(json.dumps(_PARTS[sys.argv[1]](*sys.argv[2:])))
