@@ -3,15 +3,21 @@
 8×8×8 float64, so that the time is the wrapper's and not the arithmetic's. `DoNothing` wraps and
 unwraps and keeps no knowledge at all: the least that NumPy's protocols let a wrapper cost. pint,
 unyt and astropy carry a unit and no geometry; MetaTensor and xarray carry geometry.
+
+A second table has a function of each family of rules. A peer is timed where NumPy's function gives
+its own kind of array back. Of what we cost over NumPy, the rule's own arithmetic is timed apart:
+the rest is the look-up in the table, the binding of arguments and the wrapping.
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib import recfunctions
 
 from benchmarks._table import environment, measure, render
 
@@ -25,6 +31,8 @@ SPACING = (2.5, 0.7, 0.7)
 ORIGIN = (-120.0, 30.5, 12.25)
 #: At most this much over bare NumPy, in µs.
 LIMIT = 2.0
+#: Short rounds, and many: some of them fall between what else a busy machine does.
+SHORT: dict[str, Any] = {"seconds": 0.0008, "rounds": 80}
 LIMIT_ORIGIN = 4.5  # for a slice whose origin is then read
 
 
@@ -201,6 +209,106 @@ def case(operation: str, peer: str, made: tuple[Any, Any, Any]) -> Callable[[], 
     return lambda: function(*made)
 
 
+@cache
+def _values(kind: str) -> Any:
+    return np.full(SHAPE, "ab") if kind == "text" else np.zeros(SHAPE, "i4,f8")
+
+
+#: Of each family of rules a function, and its arguments; "text" and "fields" stand for arrays of
+#: such values in the place of x.
+FAMILIES: dict[str, tuple[Callable[..., Any], Callable[[Any, Any, Any], tuple[Any, ...]]]] = {
+    "elementwise": (np.clip, lambda x, y, z: (x, 0.2, 0.8)),
+    "moves": (np.moveaxis, lambda x, y, z: (x, 0, 2)),
+    "joining": (np.stack, lambda x, y, z: ([x, z],)),
+    "reductions": (np.mean, lambda x, y, z: (x, 1)),
+    "neighbours": (np.diff, lambda x, y, z: (x,)),
+    "linear": (np.trace, lambda x, y, z: (x,)),
+    "matrices": (np.linalg.inv, lambda x, y, z: (x,)),
+    "fft": (np.fft.fft, lambda x, y, z: (x,)),
+    "values": (np.unique, lambda x, y, z: (x,)),
+    "inplace": (np.copyto, lambda x, y, z: (x, z)),
+    "creation": (np.zeros_like, lambda x, y, z: (x,)),
+    "queries": (np.array_equal, lambda x, y, z: (x, z)),
+    "polynomials": (
+        np.polynomial.polynomial.polyval2d, lambda x, y, z: (x, z, np.ones((2, 2)))
+    ),
+    "text": (np.strings.upper, lambda x, y, z: (_holding(x, "text"),)),
+    "records": (recfunctions.repack_fields, lambda x, y, z: (_holding(x, "fields"),)),
+}  # fmt: skip
+
+
+def _holding(x: Any, kind: str) -> Any:
+    """Return an array like x with other values: for ourselves and NumPy alone."""
+    if isinstance(x, np.ndarray) and type(x) is not np.ndarray:
+        raise TypeError("units have no such values")
+    if type(x) is np.ndarray:
+        return _values(kind)
+    if type(x) is DoNothing:
+        return DoNothing(_values(kind))
+    if hasattr(x, "replace"):
+        return x.replace(_values(kind))
+    raise TypeError("no such values")
+
+
+def family_case(name: str, peer: str, made: tuple[Any, Any, Any]) -> Callable[[], object] | None:
+    """Return the call to time, or None where a peer refuses it or gives another kind of array."""
+    function, arguments = FAMILIES[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            args = arguments(*made)
+            found = function(*args)
+        except Exception:  # whatever a library refuses by
+            return None
+    found = found[0] if isinstance(found, tuple) else found
+    bare = hasattr(found, "shape") and np.shape(found) and type(found) is np.ndarray
+    if bare and peer not in ("NumPy", "do nothing"):
+        return None
+    return lambda: function(*args)
+
+
+def rule_case(name: str, made: tuple[Any, Any, Any]) -> Callable[[], object]:
+    """Return the rule's own work; nothing where it waits until the geometry is asked for."""
+    from spatial_duck import rules
+
+    function, arguments = FAMILIES[name]
+    rule = rules.find(function)
+    if rule.deferrable:
+        return lambda: None
+    grids = [_grid(a) for a in arguments(*made)]
+    return lambda: rule.geometry(*grids)
+
+
+def _grid(argument: Any) -> Any:
+    if isinstance(argument, list):
+        return [_grid(a) for a in argument]
+    return getattr(argument, "geometry", argument)
+
+
+def families() -> dict[str, dict[str, Timing]]:
+    """Time a function of each family, of all peers that offer it, and the rule alone."""
+    made = {}
+    for peer in PEERS:
+        try:
+            made[peer] = images(peer)
+        except ImportError:
+            continue
+    times = {}
+    for name in FAMILIES:
+        calls = {peer: family_case(name, peer, three) for peer, three in made.items()}
+        found = {p: c for p, c in calls.items() if c is not None}
+        calls = {**found, "rule": rule_case(name, made["spatial_duck"])}
+        times[name] = measure(calls, **SHORT)
+    return times
+
+
+def chained(image: Any, length: int) -> Any:
+    """Slice many times, and ask where the result lies."""
+    for _ in range(length):
+        image = image[:, ::-1]
+    return image.origin
+
+
 class WrapperSuite:
     params = (list(OPERATIONS), list(PEERS))
     param_names = ("operation", "peer")
@@ -229,8 +337,32 @@ def compare() -> tuple[dict[str, dict[str, Timing]], list[str]]:
     times = {}
     for operation in OPERATIONS:
         calls = {peer: case(operation, peer, three) for peer, three in made.items()}
-        times[operation] = measure({p: c for p, c in calls.items() if c is not None})
+        times[operation] = measure({p: c for p, c in calls.items() if c is not None}, **SHORT)
     return times, missing
+
+
+def print_families() -> None:
+    """Print what each family of functions costs."""
+    times = families()
+    peers = [p for p in PEERS if any(p in row for row in times.values())]
+    rows = []
+    for name, row in times.items():
+        ours, numpy, rule = row["spatial_duck"], row["NumPy"], row["rule"]
+        cells = [f"{1e6 * row[p].best:.2f}" if p in row else "-" for p in peers]
+        over = 1e6 * (ours.best - numpy.best)
+        spread = 1e6 * ((ours.median - ours.best) + (numpy.median - numpy.best))
+        rest = over - 1e6 * rule.best
+        function = FAMILIES[name][0].__name__
+        rows.append(
+            [f"{name}: {function}", *cells, f"{over:+.2f}", f"{1e6 * rule.best:.2f}",
+             f"{rest:+.2f}", f"{LIMIT:.1f}", f"{spread:.2f}"]
+        )  # fmt: skip
+    header = [
+        "family", *peers, "over NumPy", "its rule", "the rest", "wanted", "best to median",
+    ]  # fmt: skip
+    print(
+        render("A function of each family of rules, best of interleaved rounds in µs", header, rows)
+    )
 
 
 def main() -> None:
@@ -260,6 +392,18 @@ def main() -> None:
         )
     for peer in missing:
         print(f"{peer}: not installed, left out")
+    print()
+    print_families()
+    print()
+    image = images("spatial_duck")[0]
+    lengths = (1, 10, 100, 1_000)
+    chains = measure(
+        {str(n): lambda n=n: chained(image, n) for n in lengths}, seconds=0.01, rounds=9
+    )
+    cells = [[f"{n:,}", f"{1e6 * chains[str(n)].best / n:.2f}"] for n in lengths]
+    print(
+        render("Slices one after the other, then the origin: µs a slice", ["slices", "each"], cells)
+    )
     print(environment(["numpy", "monai", "torch", "pint", "unyt", "astropy", "xarray"]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import product
 from typing import Any
 
@@ -131,6 +132,33 @@ def test_cost_of_moving_a_view_does_not_grow_with_the_image():
     assert view.shape == (10**5, 10**5)
     assert view.spacing.tolist() == [0.5, 0.5]
     assert np.asarray(view[:2, :2]).tolist() == [[0, 0], [0, 0]]
+
+
+def calls_of_a_chain(image: SpatialArray, length: int) -> int:
+    """Count the calls of functions that slices one after the other take, and their origin."""
+    count = 0
+
+    def note(frame: Any, event: str, arg: Any) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(note)
+    try:
+        for _ in range(length):
+            image = image[:, ::-1]
+        image.origin  # noqa: B018
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("kind", ["numpy", "zarr"])
+def test_cost_of_a_slice_does_not_grow_with_the_chain(kind):
+    image = (
+        SpatialArray(voxel_numbers(GEOMETRY.shape), GEOMETRY) if kind == "numpy" else stored()[0]
+    )
+    calls_of_a_chain(image, 1)  # imports
+    assert calls_of_a_chain(image, 1_000) <= 10 * calls_of_a_chain(image, 100)
 
 
 # --- a device -----------------------------------------------------------------------------
