@@ -32,6 +32,7 @@ from spatial_duck.errors import (
     GeometryError,
     GeometryLossError,
     GeometryMismatchError,
+    RegistrationError,
     SpatialDuckError,
     TooLargeError,
     UnsafeInputError,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
         to_multiscale_spatial_image,
         to_napari,
         to_ngff_image,
+        to_ngff_multiscales,
         to_nibabel,
         to_pyradiomics,
         to_pyvista,
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
     from spatial_duck.io import read, write
     from spatial_duck.multiscale import Pyramid, pyramid
     from spatial_duck.networks import Conformed, conform, restore
+    from spatial_duck.registration import Registration, register
     from spatial_duck.resampling import resample
     from spatial_duck.spatial import crop, pad_to, reorient, sample
     from spatial_duck.transforms import Affine, Composite, DisplacementField, Transform
@@ -104,6 +107,8 @@ __all__ = [
     "GeometryLossError",
     "GeometryMismatchError",
     "Pyramid",
+    "Registration",
+    "RegistrationError",
     "SpatialArray",
     "SpatialDuckError",
     "SpatialImage",
@@ -144,6 +149,7 @@ __all__ = [
     "random_affine",
     "read",
     "reduce_blocks",
+    "register",
     "reorient",
     "resample",
     "restore",
@@ -158,6 +164,7 @@ __all__ = [
     "to_multiscale_spatial_image",
     "to_napari",
     "to_ngff_image",
+    "to_ngff_multiscales",
     "to_nibabel",
     "to_pyradiomics",
     "to_pyvista",
@@ -178,6 +185,8 @@ _LAZY = {
     "interface": "interface",
     "ndimage": "ndimage",
     "measure": "measure",
+    "register": "registration",
+    "Registration": "registration",
     "resample": "resampling",
     "reorient": "spatial",
     "crop": "spatial",
@@ -209,6 +218,7 @@ _LAZY = {
     "to_pyvista": "interop",
     "to_pyradiomics": "interop",
     "to_ngff_image": "interop",
+    "to_ngff_multiscales": "interop",
     "to_napari": "interop",
     "to_multiscale_spatial_image": "interop",
     "to_monai": "interop",
@@ -252,4 +262,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

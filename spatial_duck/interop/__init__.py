@@ -98,6 +98,7 @@ LIBRARIES: tuple[Library, ...] = (
 
 _FUNCTIONS = {f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("from", "to")} | {
     "from_ngff_multiscales": _HERE + "ngff_zarr",
+    "to_ngff_multiscales": _HERE + "ngff_zarr",
     "through_itk": _HERE + "itk",
     "to_pyradiomics": _HERE + "pyradiomics",
 }

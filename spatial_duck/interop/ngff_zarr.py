@@ -18,7 +18,7 @@ from spatial_duck.interop.spatial_image import LONG_UNITS, aligned, scale_and_tr
 from spatial_duck.multiscale import Pyramid
 from spatial_duck.world import SPACE_AXES, World
 
-__all__ = ["from_ngff_image", "from_ngff_multiscales", "to_ngff_image"]
+__all__ = ["from_ngff_image", "from_ngff_multiscales", "to_ngff_image", "to_ngff_multiscales"]
 
 _TO = {
     "L": "right-to-left", "R": "left-to-right", "P": "anterior-to-posterior",
@@ -122,3 +122,53 @@ def to_ngff_image(
         data, tuple(g.dims), scale, start, name=name, axes_units=units or None,
         axes_orientations=orientations,
     )  # fmt: skip
+
+
+def to_ngff_multiscales(
+    pyramid: Pyramid, *, name: str = "image", oblique: Literal["refuse", "drop"] = "refuse"
+) -> Any:
+    """Return a pyramid as ngff-zarr's `Multiscales`, with the levels that it has.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        Its levels are taken as they are; none is computed.
+    name : str, optional
+        Of the image.
+    oblique : {"refuse", "drop"}, optional
+        As for `to_ngff_image`.
+
+    Returns
+    -------
+    ngff_zarr.Multiscales
+        For ``ngff_zarr.to_ngff_zarr``. Levels written by it have their own scale and translation.
+
+    Raises
+    ------
+    GeometryLossError
+        If the levels are not aligned with their world axes.
+    """
+    images = [to_ngff_image(level, name=name, oblique=oblique) for level in pyramid]
+    import ngff_zarr
+    from ngff_zarr.v04.zarr_metadata import Axis, Dataset, Metadata, Scale, Translation
+
+    first = images[0]
+    units, turned = first.axes_units or {}, first.axes_orientations or {}
+    axes = [
+        Axis(n, "time" if n == "t" else "space" if n in SPACE_AXES else "channel", units.get(n),
+             turned.get(n))
+        for n in first.dims
+    ]  # fmt: skip
+    datasets = [
+        Dataset(
+            f"scale{number}/{name}",
+            [
+                Scale([float(image.scale.get(n, 1)) for n in image.dims]),
+                Translation([float(image.translation.get(n, 0)) for n in image.dims]),
+            ],
+        )
+        for number, image in enumerate(images)
+    ]
+    # The class has another name in newer versions.
+    cls = getattr(ngff_zarr, "NgffMultiscales", None) or ngff_zarr.Multiscales
+    return cls(images, Metadata(axes, datasets, None, name=name))
