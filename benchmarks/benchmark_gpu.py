@@ -101,7 +101,7 @@ def work(side: int) -> None:
 
 
 def _by_torch(data: Any, source: Geometry, target: Geometry, how: str) -> float | None:
-    """Return the seconds of `grid_sample`, the making of its grid included; None where it cannot."""
+    """Return the seconds of `grid_sample`, the making of its grid included; None: it cannot."""
     try:
         import torch
     except ImportError:

@@ -1,11 +1,16 @@
-"""What is left of an OME-Zarr when its writer is killed, interrupted, or out of disk space.
+"""What is left of an OME-Zarr when its writer is killed, interrupted, or out of disk space, and of
+a resampling whose workers are killed.
 
 Each run writes an image into a fresh place or over an older image, stops the writer, and opens the
 target. It must be the old image, the new one, or be refused with a message that says how to go on;
 anything else is counted as wrong. Then the write is resumed, and the result compared byte by byte
 with one that was never stopped.
 
-    python -m benchmarks.faults [--kills 200] [--interrupts 40] [--full 20]
+With workers of Dask, a resampling is computed and then written while one or two of three workers
+are killed: the voxels and files must be those of a quiet run to the bit, or the error must be clear
+and the write resume to the same bytes.
+
+    python -m benchmarks.faults [--kills 200] [--interrupts 40] [--full 20] [--workers 10]
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -27,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["full_disk_runs", "mounted", "signal_runs", "trees_differ"]
+__all__ = ["full_disk_runs", "mounted", "signal_runs", "trees_differ", "worker_runs"]
 
 #: Seconds that a process may take to start on a loaded machine.
 _PATIENCE = 300
@@ -236,9 +242,94 @@ def full_disk_runs(count: int, folder: Path) -> Counter[str]:
     return found
 
 
+@contextlib.contextmanager
+def _killing(pids: list[int], times: list[float]) -> Any:
+    """Kill processes, each so many seconds from now; in the end wait until that has been done."""
+
+    def kill(pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    timers = [threading.Timer(at, kill, (pid,)) for pid, at in zip(pids, times, strict=True)]
+    for timer in timers:
+        timer.start()
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.join()
+
+
+def worker_runs(count: int, folder: Path, seed: int = 0) -> Counter[str]:
+    """Kill workers of Dask while they compute a resampling, and again while they write it.
+
+    Parameters
+    ----------
+    count : int
+        Number of runs, each on a cluster of its own of three processes.
+    folder : Path
+        An empty directory.
+    seed : int, optional
+        Of the times, and of who is killed.
+
+    Returns
+    -------
+    Counter
+        How often the voxels and the files were those of a quiet run, and what was said otherwise.
+    """
+    from distributed import Client, KilledWorker, LocalCluster
+
+    import spatial_duck as sd
+    from spatial_duck import io
+    from spatial_duck.errors import SpatialDuckError
+
+    found: Counter[str] = Counter()
+    rng = random.Random(seed)
+    write(folder / "source.ome.zarr", 1)
+    source = io.read(folder / "source.ome.zarr")
+    turned = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
+    grid = source.geometry.replace(direction=turned, spacing=(1.5, 0.9, 1.1), origin=(5, 20, 0))
+    options = {**OPTIONS, "oblique": "keep"}
+    calm: dict[str, Any] = {"processes": True, "dashboard_address": None, "memory_limit": 0}
+    for n in range(count):
+        how = ("linear", "nearest", "cubic")[n % 3]
+        lazy = sd.resample(source, grid, interpolation=how)
+        quiet = lazy.compute(scheduler="threads").data
+        reference, path = folder / f"quiet{n}.ome.zarr", folder / f"{n}.ome.zarr"
+        io.write(reference, lazy, **options)
+        with LocalCluster(3, threads_per_worker=1, **calm) as cluster, Client(cluster) as c:
+            begin = time.perf_counter()
+            c.compute(lazy.data).result(timeout=_PATIENCE)
+            duration = time.perf_counter() - begin
+            for what in ("computed", "written"):
+                c.wait_for_workers(2, timeout=_PATIENCE)  # a killed one is started again
+                pids = rng.sample(sorted(c.run(os.getpid).values()), rng.choice((1, 2)))
+                times = [rng.uniform(0, duration) for _ in pids]
+                try:
+                    with _killing(pids, times):
+                        if what == "computed":
+                            values = c.compute(lazy.data).result(timeout=_PATIENCE)
+                        else:
+                            io.write(path, lazy, **options)
+                except (KilledWorker, SpatialDuckError, OSError) as error:
+                    found[f"{what}: {type(error).__name__}"] += 1
+                    if what == "written":
+                        io.write(path, lazy, resume=True, **options)
+                        odd = trees_differ(path, reference)
+                        found["resumed to the same bytes" if odd is None else f"wrong: {odd}"] += 1
+                    continue
+                if what == "computed":
+                    odd = None if np.array_equal(values, quiet) else "voxels"
+                else:
+                    odd = trees_differ(path, reference)
+                found[f"{what}: the same bits" if odd is None else f"wrong: {odd}"] += 1
+        print(f"  run {n + 1} of {count}", file=sys.stderr, flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("kills", 200), ("interrupts", 40), ("full", 20)):
+    for name, default in (("kills", 200), ("interrupts", 40), ("full", 20), ("workers", 10)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     runs = {
@@ -249,8 +340,13 @@ def main() -> None:
             given.interrupts, folder, signal.SIGINT
         ),
         f"{given.full} disks": lambda folder: full_disk_runs(given.full, folder),
+        f"{given.workers} runs with workers of Dask killed": lambda folder: worker_runs(
+            given.workers, folder
+        ),
     }
     for title, run in runs.items():
+        if title.startswith("0 "):
+            continue
         print(title, flush=True)
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()

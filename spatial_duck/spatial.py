@@ -273,7 +273,8 @@ def sample(
     array, shape (*points.shape[:-1], *plain axes in array order)
         Of the backend's kind; lazy, a Dask array, where the image is on a Dask or Zarr array, of
         which only the chunks near points are read. Values are floating and not rounded; nearest
-        ones and labels have the type of the image, or one that can hold `fill` too: pass ``fill=0`` to keep integers.
+        ones and labels have the type of the image, or one that can hold `fill` too: pass
+        ``fill=0`` to keep integers.
 
     Raises
     ------
@@ -306,7 +307,8 @@ def sample(
     shape = (*inside.shape, *moved.shape[len(sampled) :])
     if inside.any():
         # Where there is no value that of a point which is there is taken, so that no more is read.
-        index = np.where(inside[..., None], index, index[inside][0]).reshape(-1, len(sampled))
+        one: Floats = index[inside][0]
+        index = np.where(inside[..., None], index, one).reshape(-1, len(sampled))
         values = values_at_points(moved, np.ascontiguousarray(index.T), interpolation)
         values = backends.call(np.reshape, (values, shape), {})
     else:

@@ -22,6 +22,7 @@ import numpy as np
 
 from spatial_duck.errors import GeometryError, missing_extra
 from spatial_duck.resampling import device, engines, memory
+from spatial_duck.resampling.device_values import place_of
 from spatial_duck.resampling.prepare import prepare, prepared_type, wider
 from spatial_duck.resampling.reading import ChunkReader, assembled, meeting
 
@@ -72,7 +73,7 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     array = data.to_dask() if on_disk else data
     like = None if engines.on_host(array._meta) else array._meta
     if like is not None:
-        device.place_of(like)
+        place_of(like)
     if any(math.isnan(n) for n in array.shape):
         raise GeometryError(
             f"resample needs the shape of the image, got {array.shape}; call compute_chunk_sizes() "
@@ -197,7 +198,7 @@ class _Work:
     def make(self, source: Any, box: Box, out_box: Box) -> Any:
         """Compute a block."""
         if not engines.on_host(source):
-            dtype = device.place_of(source).named(self.dtype)
+            dtype = place_of(source).named(self.dtype)
             return device.block(self.plan, source, box, out_box, self.fill, dtype)
         out = np.empty([b - a for a, b in out_box], self.dtype)
         memory.fill_in(self.plan, source, box, out, self.fill, threads=1, out_box=out_box)
@@ -303,7 +304,7 @@ def _filled(work: _Work, shape: Sequence[int]) -> Any:
     """Return a chunk of one value."""
     if work.like is None:
         return np.full(shape, work.fill, dtype=work.dtype)
-    place = device.place_of(work.like)
+    place = place_of(work.like)
     return device.outside(place, shape, place.named(work.dtype), work.fill)
 
 

@@ -325,9 +325,7 @@ def _steps(place: Place, line: Sequence[float], ranges: Box) -> Any:
     return float(line[-1]) * inner
 
 
-def _straight(
-    place: Place, line: Sequence[float], start: float, ranges: Box, ndim: int
-) -> Any:
+def _straight(place: Place, line: Sequence[float], start: float, ranges: Box, ndim: int) -> Any:
     """Return start + line @ index for the indices of a box that may lack the last axes."""
     total = place.full((1,) * ndim, float(start), place.real)
     for axis, (factor, bounds) in enumerate(zip(line, ranges, strict=True)):
@@ -362,7 +360,7 @@ def _bent(place: Place, bend: Bend, ranges: Box) -> list[Any]:
                      zip(matrix.tolist(), offset.tolist(), strict=True)]  # fmt: skip
         else:
             index = _applied(matrix, offset, [points[r] for r in rows])
-        data = _vectors(place, step.field, index)
+        data = _vectors(place, step.field)
         lengths = data.shape[1:]
         moved, inside = values_at(place, data, [0] * len(lengths), lengths, index, shape, "linear",
                                   False)  # fmt: skip
@@ -388,7 +386,7 @@ def _applied(matrix: Any, offset: Any, points: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _vectors(place: Place, field: Any, index: Sequence[Any]) -> Any:
+def _vectors(place: Place, field: Any) -> Any:
     """Return the vectors of a field, component first, where the image is."""
     data = field.data
     if isinstance(data, np.ndarray):

@@ -189,14 +189,14 @@ def prefilter(place: Place, value: Any, axis: int, poles: Sequence[float]) -> An
         where = lookup(np.arange(-pad, n + pad), n, mirror=True)
         c = xp.take(value, place.put(where, place.index), axis=axis) * ((1 - z) * (1 - 1 / z))
         for k in range(steps):
-            c = _shifted_sum(xp, c, axis, 1 << k, z ** (1 << k), forward=True)
+            c = _shifted_sum(c, axis, 1 << k, z ** (1 << k), forward=True)
         for k in range(steps):
-            c = _shifted_sum(xp, c, axis, 1 << k, z ** (1 << k), forward=False)
+            c = _shifted_sum(c, axis, 1 << k, z ** (1 << k), forward=False)
         value = c * -z
     return value
 
 
-def _shifted_sum(xp: Any, c: Any, axis: int, by: int, factor: float, forward: bool) -> Any:
+def _shifted_sum(c: Any, axis: int, by: int, factor: float, forward: bool) -> Any:
     """Return ``c[i] + factor * c[i - by]`` (or ``i + by``), where both are there."""
     n = c.shape[axis]
     around = (slice(None),) * axis

@@ -66,9 +66,7 @@ def prepare(plan: Plan, data: Any, threads: int = 1) -> Any:
     return filtered(data, plan.filters, plan.interpolation, inner, threads)
 
 
-def filtered(
-    data: Any, filters: Filters, interpolation: str, inner: int, threads: int = 1
-) -> Any:
+def filtered(data: Any, filters: Filters, interpolation: str, inner: int, threads: int = 1) -> Any:
     """Run filters over an array; see `prepare`.
 
     Parameters

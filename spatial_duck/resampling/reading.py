@@ -75,9 +75,9 @@ def assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
         return device.joined(parts, [len(c) for c in cuts])
     out = np.empty([stop - start for start, stop in box], pieces[0].dtype)
     starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
-    numbers = itertools.product(*[itertools.pairwise(s) for s in starts])
-    for part, number in zip(parts, numbers, strict=True):
-        out[tuple([slice(*bounds) for bounds in number])] = part
+    places = itertools.product(*[itertools.pairwise(s) for s in starts])
+    for part, place in zip(parts, places, strict=True):
+        out[tuple([slice(*bounds) for bounds in place])] = part
     return out
 
 

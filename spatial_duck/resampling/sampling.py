@@ -91,7 +91,7 @@ def _values(part: Any, index: Any, how: str, firsts: Sequence[int], lengths: Seq
     """Return the values at points, of the part of the data around them."""
     k = len(lengths)
     poles = kinds[how].poles
-    filters = {a: (poles, 0.0) for a in range(k)} if poles else {}
+    filters = dict.fromkeys(range(k), (poles, 0.0)) if poles else {}
     order = (*range(k, part.ndim), *range(k))
     if not engines.on_host(part):
         place = place_of(part)

@@ -64,7 +64,7 @@ class DeviceArray(NDArrayOperatorsMixin):
             "construct a NumPy array explicitly."
         )
 
-    def __array_namespace__(self, api_version: str | None = None) -> Any:  # noqa: ARG002
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
         return _Namespace()
 
     # --- NumPy's functions ----------------------------------------------------------------

@@ -1,8 +1,6 @@
-"""Arrays that stay where they are: every plan and interpolation on each library of the array API."""
+"""Arrays that stay where they are: every plan and interpolation, on each array library."""
 
 from __future__ import annotations
-
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck import DisplacementField, backends
 from spatial_duck.geometry import Geometry
-from spatial_duck.resampling import INTERPOLATIONS, make_plan, resample
+from spatial_duck.resampling import INTERPOLATIONS, resample
 from spatial_duck.testing import DeviceArray, assert_no_host_copy, strategies
 from spatial_duck.transforms import Affine, Composite
 
@@ -72,9 +70,7 @@ MAKE = {
     "jax": _library("jax"),
     "cupy": _library("cupy"),
 }
-LIBRARIES = [
-    pytest.param(name, marks=pytest.mark.gpu) if name == "cupy" else name for name in MAKE
-]
+LIBRARIES = [pytest.param(name, marks=pytest.mark.gpu) if name == "cupy" else name for name in MAKE]
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -102,8 +98,17 @@ def _same(image, like, expected, exact=False, tolerance=1e-9):
         np.testing.assert_allclose(found, expected.data, rtol=0, atol=tolerance * scale)
 
 
-@pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+#: JAX compiles every step of every shape, which takes long: it runs some of them.
+EVERY = [
+    pytest.param(library, name, how, marks=pytest.mark.gpu if library == "cupy" else ())
+    for library in MAKE
+    for name in TARGETS
+    for how in INTERPOLATIONS
+    if library != "jax" or (name in ("scaled", "oblique") and how in ("linear", "cubic", "label"))
+]
+
+
+@pytest.mark.parametrize("library, name, interpolation", EVERY, indirect=["library"])
 def test_every_plan(name, interpolation, library):
     data = np.rint(DATA / 20) if interpolation == "label" else DATA
     like = library(data)
@@ -117,8 +122,11 @@ def test_every_plan(name, interpolation, library):
 
 
 @pytest.mark.parametrize("dims", ["zyxc", "zcyx", "tzyxc"])
-@pytest.mark.parametrize("name", ["shift", "scaled", "turned", "oblique", "oblique line", "in plane"])
+@pytest.mark.parametrize(
+    "name", ["shift", "scaled", "turned", "oblique", "oblique line", "in plane"]
+)
 @pytest.mark.parametrize("interpolation", ["linear", "cubic", "label"])
+@pytest.mark.parametrize("library", ["device"], indirect=True)
 def test_plain_axes_anywhere(dims, name, interpolation, library):
     lengths, spacing = {"c": 3, "t": 2, "z": 6, "y": 9, "x": 11}, {"z": 2.0, "t": 0.5}
     shape = [lengths[d] for d in dims]
@@ -133,6 +141,7 @@ def test_plain_axes_anywhere(dims, name, interpolation, library):
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "quintic", "lanczos", "label"])
 @pytest.mark.parametrize("options", [{"fill": "edge"}, {"antialias": True}])
 @pytest.mark.parametrize("name", ["scaled", "coarse", "coarse, oblique", "oblique"])
+@pytest.mark.parametrize("library", ["device", "torch"], indirect=True)
 def test_edge_and_antialias(interpolation, options, name, library):
     if interpolation == "nearest" and "antialias" in options:
         pytest.skip("nearest values cannot be smoothed")
@@ -153,6 +162,7 @@ TRANSFORMS = {
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("library", ["device", "strict", "torch"], indirect=True)
 def test_displacement_fields(transform, interpolation, library):
     like = library(DATA)
     options = {"transform": TRANSFORMS[transform], "interpolation": interpolation}
@@ -177,8 +187,9 @@ def test_field_on_the_device_and_on_the_grid(dtype, library):
     _same(found, like, expected, tolerance=1e-9)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32", "bool", "complex64"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "bool", "complex64"])
 @pytest.mark.parametrize("name", ["scaled", "oblique"])
+@pytest.mark.parametrize("library", ["device", "strict", "torch"], indirect=True)
 def test_types(dtype, name, library):
     if dtype == "bool":
         data = DATA > 0
@@ -204,6 +215,7 @@ def test_types(dtype, name, library):
 
 @pytest.mark.parametrize("name", ["scaled", "oblique"])
 @pytest.mark.parametrize("interpolation", ["linear", "cubic", "lanczos"])
+@pytest.mark.parametrize("library", ["device", "torch"], indirect=True)
 def test_what_is_not_finite_stays_in_its_kernel(name, interpolation, library):
     data = DATA.copy()
     data[3, 4, 5], data[2, 2, 2], data[5, 8, 10] = np.nan, np.inf, np.nan
@@ -360,10 +372,3 @@ def test_chunks_are_worked_on_where_they_are(name, interpolation):
         edges = [np.cumsum((0, *c)) for c in lazy.data.chunks]
         part = tuple([slice(e[i], e[i + 1]) for e, i in zip(edges, where, strict=True)])
         np.testing.assert_allclose(block.get(), expected.data[part], rtol=0, atol=1e-6)
-
-
-def test_plans_are_the_same_as_on_the_host():
-    """What is done on a device is decided by geometries alone."""
-    plan = make_plan(SOURCE, OBLIQUE)
-    with nullcontext():
-        assert plan.kind == "affine"
