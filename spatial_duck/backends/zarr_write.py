@@ -13,6 +13,7 @@ import numpy as np
 from spatial_duck.backends import call
 from spatial_duck.backends.indexmap import Pointwise, View, compose_arrays
 from spatial_duck.backends.zarr import ZarrView, place
+from spatial_duck.backends.zarr_turns import turn
 from spatial_duck.config import current
 
 __all__ = ["assign", "ufunc_into"]
@@ -99,12 +100,16 @@ def _put(view: ZarrView, value: Any) -> None:
     """Write an array of the view's own shape and type."""
     if value.size == 0:
         return
-    ask, turn = view._selection()
-    back = tuple([0 if t is None else t for t in turn])
+    ask, flips = view._selection()
+    back = tuple([0 if t is None else t for t in flips])
     value = value[back].transpose(np.argsort(view._order()))
-    arrays = [n for n, a in enumerate(ask) if isinstance(a, np.ndarray)]
-    if not arrays:
-        view.array[ask] = value[()]
+    with turn(view.array, ask):
+        _put_selected(view.array, ask, value)
+
+
+def _put_selected(array: Any, ask: tuple[Any, ...], value: Any) -> None:
+    if not any(isinstance(a, np.ndarray) for a in ask):
+        array[ask] = value[()]
         return
     # Where an index repeats, the last value stays; Zarr leaves open which one does.
     picked, place = list(ask), 0
@@ -114,12 +119,12 @@ def _put(view: ZarrView, value: Any) -> None:
             picked[n] = unique
             value = value.take(len(a) - 1 - last, axis=place)
         place += not isinstance(a, int)
-    if view.array.shards is None:
-        view.array.oindex[tuple(picked)] = value
+    if array.shards is None:
+        array.oindex[tuple(picked)] = value
     else:  # zarr 3.1 writes these wrongly into sharded arrays
         open_grid = np.ix_(*[_as_index(a) for a in picked])
         at = [c.ravel() for c in np.broadcast_arrays(*open_grid)]
-        view.array.vindex[tuple(at)] = value.ravel()
+        array.vindex[tuple(at)] = value.ravel()
 
 
 def _as_index(selected: Any) -> Any:

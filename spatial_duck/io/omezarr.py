@@ -68,7 +68,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, GeometryError, GeometryLossError, missing_extra
+from spatial_duck.errors import (
+    FormatError,
+    GeometryError,
+    GeometryLossError,
+    UnsafeInputError,
+    missing_extra,
+)
 from spatial_duck.io import blockplan, journal, ngff, safety, seal, streaming
 from spatial_duck.io.layout_zarr import Layout
 from spatial_duck.io.source import Source, reporter
@@ -132,6 +138,7 @@ def open_source(
     if not -count <= level < count:
         raise FormatError(f"{path}: it has {count} levels, level {level} was asked for")
     dataset = chosen.datasets[level]
+    _check_inside(path, dataset.path)
     try:
         array = _checked(group, dataset.path, level % count, attributes, missing)
         shape = tuple(array.shape)
@@ -161,6 +168,18 @@ def open_source(
 
     attrs = ngff.kept_attrs(attributes, chosen)
     return Source("ome-zarr", geometry, np.dtype(array.dtype), attrs, load, count)
+
+
+def _check_inside(path: str | os.PathLike[str], name: str) -> None:
+    """Refuse a level that lies elsewhere, by its name or a link, in a local store."""
+    if "://" in str(path):
+        return
+    root = Path(path).resolve()
+    if not (root / name).resolve().is_relative_to(root):
+        raise UnsafeInputError(
+            f"{path}: its level {name!r} lies in another folder; a level must be inside its group. "
+            "Open that folder as an image of its own if you trust it"
+        )
 
 
 def _small(group: Any, name: str) -> Any:
