@@ -1,0 +1,183 @@
+"""The runs of `benchmarks.safety`, shortened: nothing comes through unsaid, nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+from benchmarks import safety
+from spatial_duck import io
+from spatial_duck.backends import zarr_turns
+from spatial_duck.io import seal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+for _package in ("h5py", "imageio", "nibabel", "numcodecs", "zarr"):
+    pytest.importorskip(_package, reason=f"needs {_package}")
+
+
+@pytest.mark.parametrize("kind", safety.FLIPPED)
+def test_no_flipped_bit_goes_unsaid(kind: str) -> None:
+    found = [*safety.flips(kind, 40, seed=1)]
+    assert not [row for row in found if row[0].startswith("wrong")]
+    assert sum(what == "refused" for what, _ in found) > 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", safety.FLIPPED)
+def test_no_flipped_bit_goes_unsaid_in_a_long_run(kind: str) -> None:
+    assert not [row for row in safety.flips(kind, 3000, seed=2) if row[0].startswith("wrong")]
+
+
+def test_every_changed_word_of_the_attributes_is_told(tmp_path: Path) -> None:
+    """Single bits of the metadata alone, where whole words may be lost: all of one byte in 29."""
+    path = tmp_path / "a.ome.zarr"
+    sd.write(path, safety.image(), levels=1, chunks=16, shards=False)
+    reference = safety.load(path)
+    file = path / "zarr.json"
+    old = file.read_bytes()
+    for byte in range(0, len(old), 29):
+        new = bytearray(old)
+        new[byte] ^= 4
+        file.write_bytes(new)
+        assert not safety.outcome(path, reference).startswith("wrong"), old[byte - 9 : byte + 9]
+
+
+def test_what_another_program_changes_is_told_and_read(tmp_path: Path) -> None:
+    import zarr
+
+    path = tmp_path / "a.ome.zarr"
+    image = safety.image()
+    sd.write(path, image, levels=1)
+    zarr.open_group(str(path), mode="r+").attrs["viewer"] = {"colour": "red"}
+    with pytest.warns(UserWarning, match="are not those that were written with it"):
+        assert sd.read(path).geometry == image.geometry
+
+
+def test_stores_without_seals_are_read(tmp_path: Path) -> None:
+    import zarr
+
+    path = tmp_path / "a.ome.zarr"
+    sd.write(path, safety.image(), levels=1)
+    group = zarr.open_group(str(path), mode="r+")
+    del group["0"].attrs["spatial_duck"]
+    group.attrs["viewer"] = "red"
+    assert sd.read(path).geometry == safety.image().geometry
+    assert len(seal.checksum({})) == 8
+
+
+@pytest.mark.parametrize("name", [n for n in safety.BOMBS if "Zarr" not in n])
+def test_bombs_stop_at_the_declared_size(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safety, "_BOMB", 1 << 28)
+    monkeypatch.setattr(safety, "BOMBS", {name: safety.BOMBS[name]})
+    ((_, (found, _), grown),) = safety.bombs()
+    assert found == "refused"
+    assert grown < 60e6
+
+
+@pytest.mark.parametrize("name", [n for n in safety.BOMBS if "Zarr" in n])
+def test_chunks_that_grow_are_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safety, "_BOMB", 1 << 22)
+    assert safety.outcome(safety.BOMBS[name](tmp_path)) == "refused"
+
+
+@pytest.mark.parametrize(
+    "makers", [safety.TRAVERSALS, safety.GIANTS, safety.OBJECTS], ids=["paths", "giants", "objects"]
+)
+def test_files_that_ask_for_too_much_are_refused(
+    makers: dict[str, Callable[[Path], Path]],
+) -> None:
+    assert {found for found, _ in safety.tried(makers)} == {"refused"}
+
+
+# --- writers ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(zarr_turns.fcntl is None, reason="files are not locked here")
+@pytest.mark.parametrize("aligned", [True, False])
+def test_two_writers_lose_nothing(aligned: bool) -> None:
+    assert {found for found, _ in safety.two_writers(aligned, 2)} == {"complete"}
+
+
+@pytest.mark.skipif(zarr_turns.fcntl is None, reason="files are not locked here")
+def test_a_writer_whose_turn_does_not_come_has_written_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import zarr
+
+    monkeypatch.setattr(zarr_turns, "PATIENCE", 0.02)
+    array = zarr.create_array(tmp_path / "a", shape=(8, 8), chunks=(4, 4), dtype="u1", fill_value=0)
+    volume = sd.SpatialArray(array)
+    whole, part = (slice(0, 4, 1),) * 2, (slice(0, 3, 1),) * 2
+    with zarr_turns.turn(array, whole):  # whole chunks beside whole chunks
+        volume[4:] = 1
+        with pytest.raises(BlockingIOError, match="shares chunks"):
+            volume[0, :3] = 1
+    with zarr_turns.turn(array, part), pytest.raises(BlockingIOError, match="not begun"):
+        volume[:4] = 1
+    assert not array[:4].any()
+    volume[0, :3] = 1  # and the turn is given back
+    assert array[0, :3].all()
+
+
+@pytest.mark.parametrize(
+    "selection, whole",
+    [
+        ((slice(0, 10, 1), slice(0, 7, 1)), True),
+        ((slice(4, 8, 1), slice(3, 6, 1)), True),
+        ((slice(8, 10, 1), slice(6, 7, 1)), True),
+        ((slice(4, 9, 1), slice(0, 7, 1)), False),
+        ((slice(3, 8, 1), slice(0, 7, 1)), False),
+        ((slice(0, 8, 2), slice(0, 7, 1)), False),
+        ((0, slice(0, 7, 1)), False),
+        ((np.array([0, 1, 2, 3]), slice(0, 7, 1)), False),
+    ],
+)
+def test_whole_chunks(selection: Any, whole: bool) -> None:
+    assert zarr_turns.covers_chunks(selection, (10, 7), (4, 3)) is whole
+
+
+def test_axes_of_one_chunk_or_of_chunks_of_one_are_always_whole() -> None:
+    assert zarr_turns.covers_chunks((3, slice(0, 7, 1)), (10, 7), (1, 7))
+    assert zarr_turns.covers_chunks((slice(0, 9, 3), 0), (10, 1), (1, 4))
+
+
+# --- read-only ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nrrd", "a.mha", "a.npy", "a.ome.zarr", "a.vti"])
+def test_what_was_read_is_read_only_on_disk(name: str, tmp_path: Path) -> None:
+    """Writing into an image that was read never reaches its file."""
+    path = tmp_path / name
+    sd.write(path, safety.image(), **({"shards": False} if "zarr" in name else {}))
+    files = [p for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file()]
+    before = [p.read_bytes() for p in files]
+    for p in files:
+        p.chmod(0o444)
+    found = io.read(path)
+    with contextlib.suppress(ValueError, TypeError):  # read-only, or a copy in memory
+        found[...] = 0
+    assert [p.read_bytes() for p in files] == before
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes everywhere"
+)
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(PermissionError):
+            sd.write(tmp_path / "a.nrrd", safety.image())
+    finally:
+        tmp_path.chmod(0o755)
