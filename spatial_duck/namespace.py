@@ -185,6 +185,8 @@ def _rule(part: str, name: str) -> Callable[..., Any] | None:
 def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> Any:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if "ddof" in kwargs and name in ("std", "var"):  # as xarray says it
+            kwargs["correction"] = kwargs.pop("ddof")
         images: list[Any] = []
         grids, _ = dispatch._apart(args, images)
         grid_kwargs, _ = dispatch._apart_mapping(kwargs, images)
