@@ -75,6 +75,7 @@ def run(suite: Path, backend: str, ours: bool, options: argparse.Namespace) -> O
         [
             sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=no", "-rfE", "-p",
             "no:cacheprovider", "-p", "benchmarks.array_api", "--disable-warnings",
+            "--disable-deadline",  # of a machine that is busy, or a library that compiles
             f"--hypothesis-seed={options.seed}", f"--max-examples={options.max_examples}",
             *options.tests,
         ],
