@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Chunks = tuple[tuple[int, ...], ...]
 
-__all__ = ["execute", "output_chunks"]
+__all__ = ["Filter", "Work", "edges_of", "execute", "output_chunks"]
 
 #: Where the first and the last chunk that a span meets are looked up.
 SIDES: tuple[Any, Any] = ("right", "left")
@@ -87,7 +87,7 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     stored = data if on_disk else None
     if plan.filters:
         array, stored = _filtered(da, plan, array, stored), None
-    work = _Work(plan, _edges(chunks), _edges(array.chunks), dtype, fill, like)
+    work = Work(plan, edges_of(chunks), edges_of(array.chunks), dtype, fill, like)
     return _graph(da, work, array, stored, chunks)
 
 
@@ -125,13 +125,13 @@ def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
     return tuple([c if c is not None else (0,) for c in out])
 
 
-def _edges(chunks: Chunks) -> tuple[NDArray[np.intp], ...]:
+def edges_of(chunks: Chunks) -> tuple[NDArray[np.intp], ...]:
     """Return where the chunks along each axis begin, and where the last one ends."""
     return tuple([np.cumsum([0, *c]) for c in chunks])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Work:
+class Work:
     """What all chunks need: resampling by a plan.
 
     Attributes
@@ -205,7 +205,7 @@ class _Work:
         return out
 
 
-class _Filter(_Work):
+class Filter(Work):
     """What all chunks need: filtering of the source, each chunk by itself."""
 
     __slots__ = ()
@@ -238,19 +238,19 @@ class _Filter(_Work):
 
 def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
     """Return the source filtered, lazily."""
-    edges = _edges(array.chunks)
+    edges = edges_of(array.chunks)
     like = None if engines.on_host(array._meta) else array._meta
-    work = _Filter(plan, edges, edges, prepared_type(array.dtype), 0, like)
+    work = Filter(plan, edges, edges, prepared_type(array.dtype), 0, like)
     return _graph(da, work, array, stored, array.chunks)
 
 
-def _graph(da: Any, work: _Work, array: Any, stored: Any, chunks: Chunks) -> Any:
+def _graph(da: Any, work: Work, array: Any, stored: Any, chunks: Chunks) -> Any:
     """Make the lazy array: of the chunks of a Dask array, or of what is stored."""
     from dask._task_spec import DataNode, Task, TaskRef
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    step = "resample" if type(work) is _Work else "filter"
+    step = "resample" if type(work) is Work else "filter"
     name = f"{step}-{tokenize(work.plan, array.name, chunks, work.dtype, work.fill, step)}"
     common = TaskRef(f"{name}-common")
     meta = _filled(work, (0,) * len(chunks))
@@ -290,17 +290,17 @@ def _graph(da: Any, work: _Work, array: Any, stored: Any, chunks: Chunks) -> Any
     return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
 
 
-def _out_box(work: _Work, index: tuple[int, ...]) -> Box:
+def _out_box(work: Work, index: tuple[int, ...]) -> Box:
     """Return the box of the output that a chunk is."""
     return tuple([(int(e[i]), int(e[i + 1])) for e, i in zip(work.outs, index, strict=True)])
 
 
-def _outside(work: _Work, index: tuple[int, ...]) -> Any:
+def _outside(work: Work, index: tuple[int, ...]) -> Any:
     """Return a chunk that lies outside the source."""
     return _filled(work, [b - a for a, b in _out_box(work, index)])
 
 
-def _filled(work: _Work, shape: Sequence[int]) -> Any:
+def _filled(work: Work, shape: Sequence[int]) -> Any:
     """Return a chunk of one value."""
     if work.like is None:
         return np.full(shape, work.fill, dtype=work.dtype)
@@ -308,7 +308,7 @@ def _filled(work: _Work, shape: Sequence[int]) -> Any:
     return device.outside(place, shape, place.named(work.dtype), work.fill)
 
 
-def _block(work: _Work, index: tuple[int, ...], *pieces: Any) -> Any:
+def _block(work: Work, index: tuple[int, ...], *pieces: Any) -> Any:
     """Compute one chunk of the output from the chunks of the source that it needs."""
     out_box = _out_box(work, index)
     box = work.box(out_box)
@@ -323,11 +323,11 @@ def _block(work: _Work, index: tuple[int, ...], *pieces: Any) -> Any:
 class _Run:
     """What all chunks need of an array on disk, in one computation."""
 
-    work: _Work
+    work: Work
     reader: ChunkReader
 
 
-def _begin(work: _Work, data: Any) -> _Run:
+def _begin(work: Work, data: Any) -> _Run:
     """Begin a computation: nothing is remembered of the one before."""
     return _Run(work, ChunkReader(data, work.sources))
 
