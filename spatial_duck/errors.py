@@ -12,6 +12,7 @@ __all__ = [
     "GeometryError",
     "GeometryLossError",
     "GeometryMismatchError",
+    "RegistrationError",
     "SpatialDuckError",
     "TooLargeError",
     "UnsafeInputError",
@@ -69,6 +70,10 @@ class BlockError(SpatialDuckError, RuntimeError):
     bounds: list[list[float]] | None = None
 
 
+class RegistrationError(SpatialDuckError, RuntimeError):
+    """Two images cannot be brought onto each other; the message says what was tried."""
+
+
 def missing_extra(package: str, extra: str, what: str) -> ImportError:
     """Make the ImportError for an optional dependency that is not installed.
 
@@ -80,6 +85,11 @@ def missing_extra(package: str, extra: str, what: str) -> ImportError:
         The extra of spatial_duck that brings it.
     what : str
         What needs it, as the subject of a sentence.
+
+    Returns
+    -------
+    ImportError
+        To be raised.
 
     Examples
     --------

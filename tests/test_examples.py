@@ -26,10 +26,17 @@ EXPECTED = {
         ("pydicom", "skimage", "numba"),
         "the mask lies on the scan's slices, in its frame of reference: True",
     ),
+    "07_register_and_apply_out_of_core": (
+        ("SimpleITK", "zarr", "dask", "numba"),
+        "SimpleITK applies transform.h5 to the same voxels: True",
+    ),
     "fmri_to_xarray_and_back": (("nibabel", "xarray"), "description                      True"),
     "radiomics_features": (("radiomics", "numba", "nrrd"), "the same: True"),
     "09_check_your_own_image_class": (("hypothesis",), "Moving                      21       0"),
-    "to_a_network_and_back": (("torch", "zarr", "dask", "numba", "resource"), "cap of 30 MB kept"),
+    "08_to_a_network_and_back": (
+        ("torch", "zarr", "dask", "numba", "resource"),
+        "cap of 30 MB kept",
+    ),
     "peers": ((), "| `np.pad(x, 2)` | kept |"),
 }
 

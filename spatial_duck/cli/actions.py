@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["UsageError", "check", "convert", "demo", "info", "pyramid", "resample", "view"]
+__all__ = [
+    "UsageError",
+    "check",
+    "convert",
+    "demo",
+    "info",
+    "pyramid",
+    "register",
+    "resample",
+    "view",
+]
 
 
 class UsageError(SpatialDuckError):
@@ -64,6 +74,22 @@ def convert(args: argparse.Namespace) -> None:
     """Write an image in another format."""
     image = sd.read(args.input, level=args.level)
     _write(args, image)
+
+
+def register(args: argparse.Namespace) -> None:
+    """Write the transform that brings one image onto another, and the image that it moves."""
+    fixed, moving = sd.read(args.fixed), sd.read(args.moving)
+    found = sd.register(
+        fixed, moving, args.model, metric=args.metric, at=args.at, initial=args.initial,
+        seed=args.seed, progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    print(found)
+    found.write(args.out, frame=args.frame, overwrite=args.overwrite)
+    print(f"wrote {args.out}")
+    if args.apply is not None:
+        moved = sd.resample(moving, fixed, transform=found, fill=args.fill)
+        sd.write(args.apply, moved, overwrite=args.overwrite)
+        print(f"wrote {args.apply}")
 
 
 def resample(args: argparse.Namespace) -> None:

@@ -139,6 +139,47 @@ COMMANDS = (
         ),
     ),
     Command(
+        "register",
+        "find the transform that brings one image onto another",
+        (
+            _argument("fixed", metavar="FIXED", help="image that stays"),
+            _argument("moving", metavar="MOVING", help="image that is brought onto it"),
+            _argument(
+                "--out", metavar="FILE", required=True, help="ITK transform to write, .h5 or .tfm"
+            ),
+            _argument("--apply", metavar="FILE", help="write MOVING on the grid of FIXED here"),
+            _argument(
+                "--model",
+                choices=("translation", "rigid", "similarity", "affine", "bspline"),
+                default="rigid",
+                help="default: rigid",
+            ),
+            _argument(
+                "--metric",
+                choices=("mattes", "mean_squares", "correlation"),
+                default="mattes",
+                help="default: mattes, mutual information",
+            ),
+            _argument("--at", type=float, metavar="S", help="spacing of the finest level used"),
+            _argument(
+                "--initial",
+                choices=("auto", "world", "geometry", "moments"),
+                default="auto",
+                help="where to start: where the images lie, their centres or centres of mass on "
+                "each other; default: the best of these",
+            ),
+            _argument("--seed", type=int, default=0, help="of the voxels sampled; default 0"),
+            _argument("--fill", type=float, default=0.0, help="value outside; default 0"),
+            _argument("--frame", metavar="CODE", help="frame of images that do not say"),
+            _argument("--overwrite", action="store_true", help="replace files that are there"),
+        ),
+        actions.register,
+        (
+            "spatial-duck register mr.nii.gz ct.nii.gz --out ct_to_mr.h5 --apply moved.nii.gz",
+            "spatial-duck register a.nrrd b.nrrd --out ab.tfm --model affine --at 4",
+        ),
+    ),
+    Command(
         "pyramid",
         "write an OME-Zarr at several resolutions, or give one new levels",
         (
