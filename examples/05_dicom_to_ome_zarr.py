@@ -73,7 +73,7 @@ def convert(folder: Path, target: Path) -> None:
     print(f"values are those of the DICOM files: {same}")
     print(f"largest difference is below 0.01 mm: {worst < 0.01}")
     if len(sys.argv) > 2:
-        whole.plot().figure.savefig(sys.argv[2])
+        whole.plot().savefig(sys.argv[2])
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ def main() -> None:
         assert header.FrameOfReferenceUID == scan.attrs["dicom"]["FrameOfReferenceUID"]
     print(f"the mask lies on the scan's slices, in its frame of reference: {worst < 0.01}")
     if len(sys.argv) > 2:
-        scan.plot(overlay=back).figure.savefig(sys.argv[2])
+        scan.plot(overlay=back).savefig(sys.argv[2])
 
 
 if __name__ == "__main__":

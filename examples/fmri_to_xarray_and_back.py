@@ -63,7 +63,7 @@ def main() -> None:
             print(f"{name:32} {same}")
             assert same
     if len(sys.argv) > 1:
-        sd.from_xarray(mean).plot().figure.savefig(sys.argv[1])
+        sd.from_xarray(mean).plot().savefig(sys.argv[1])
 
 
 if __name__ == "__main__":

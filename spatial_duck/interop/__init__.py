@@ -101,6 +101,7 @@ _FUNCTIONS = {f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("
     "to_ngff_multiscales": _HERE + "ngff_zarr",
     "through_itk": _HERE + "itk",
     "to_pyradiomics": _HERE + "pyradiomics",
+    "view": _HERE + "viewers",
 }
 
 
