@@ -70,7 +70,7 @@ def _simpleitk(source: Any) -> np.ndarray:
     move = sitk.AffineTransform(3)
     move.SetMatrix(_TURN[::-1, ::-1].ravel().tolist())
     move.SetTranslation(_about(source.shape)[::-1].tolist())
-    found: np.ndarray = sitk.GetArrayViewFromImage(sitk.Resample(image, move))
+    found: np.ndarray = sitk.GetArrayFromImage(sitk.Resample(image, move))
     return found
 
 

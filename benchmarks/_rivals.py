@@ -31,6 +31,12 @@ class NotDone(Exception):
     """A library does not offer a kind of work."""
 
 
+class _View(np.ndarray):
+    """A view of an image's values, with the image, which it does not own otherwise."""
+
+    image: Any
+
+
 def _matrix(geometry: Geometry) -> np.ndarray:
     """Return the matrix from indices to the world, shape (4, 4), in array-axis order."""
     matrix = np.eye(4)
@@ -89,7 +95,14 @@ def with_simpleitk(
     if moved is not None:
         field = place(sitk.GetImageFromArray(moved.astype(float), isVector=True), target)
         task.SetTransform(sitk.DisplacementFieldTransform(field))
-    return lambda: sitk.GetArrayViewFromImage(task.Execute(image))
+
+    def run() -> np.ndarray:
+        done = task.Execute(image)
+        found = sitk.GetArrayViewFromImage(done).view(_View)
+        found.image = done
+        return found
+
+    return run
 
 
 def with_scipy(data: np.ndarray, source: Geometry, target: Geometry, how: str, moved: Any) -> Task:

@@ -410,8 +410,9 @@ class DisplacementField(Transform):
             ends = [(float(np.min(part)), float(np.max(part))) for part in parts]
             least, most = np.minimum(np.array(ends), 0)[:, 0], np.maximum(np.array(ends), 0)[:, 1]
         else:
-            axes = tuple(range(1, self.data.ndim))
-            least, most = self.data.min(axes, initial=0), self.data.max(axes, initial=0)
+            # One component after the other, which is 20 times faster than along all other axes.
+            least = np.array([part.min(initial=0) for part in self.data])
+            most = np.array([part.max(initial=0) for part in self.data])
         if not (np.isfinite(least).all() and np.isfinite(most).all()):
             raise GeometryError("a displacement field must be finite")
         return least.astype(np.float64), most.astype(np.float64)
@@ -494,9 +495,9 @@ class DisplacementField(Transform):
         matrix, offset = self._index_map
         found._index_map = matrix @ np.linalg.inv(change), offset
         found._vectors = change @ self._vectors
-        for name in ("bound", "data"):
-            if name in self.__dict__:
-                found.__dict__[name] = self.__dict__[name]
+        found.__dict__["data"] = self.data
+        if self._bound is None and isinstance(self.data, np.ndarray):
+            found.__dict__["bound"] = self.bound  # worked out once, for all worlds
         return found
 
     def __dask_tokenize__(self) -> Any:
