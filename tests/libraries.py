@@ -2,7 +2,8 @@
 
 ``SCIPY_ARRAY_API=1 python tests/libraries.py`` prints a table: ``keeps``, where the result lies on
 the image's grid or on what a reduction leaves of it; ``in part``, where some of its axes do;
-``no place``, an image whose axes are plain; ``bare``, no image; ``refused``, with the error.
+``no place``, an image whose axes are plain; ``bare``, no image; ``refused``, with the error. With
+``markdown`` it is sorted by answer, as the README has it.
 """
 
 from __future__ import annotations
@@ -133,12 +134,36 @@ def place(found: Any, grid: Any) -> str:
     return "in part" if grid is None or g.lost else "WRONG"
 
 
+#: The answers, as the README says them.
+ANSWERS = {
+    "keeps": "an image in its place",
+    "in part": "an image, in its place along the axes that can be",
+    "no place": "an image whose axes are plain",
+    "bare": "a bare array or number",
+    "refused": "refused with an error",
+    "not installed": "not installed",
+}
+
+
+def markdown(found: dict[str, str]) -> str:
+    """Return the functions by answer, as rows of a table."""
+    lines = []
+    for word, meaning in ANSWERS.items():
+        names = [f"`{n}`" for n, f in found.items() if f.partition(":")[0] == word]
+        if names:
+            lines.append(f"| {meaning} | {', '.join(names)} |")
+    return "\n".join(["| gives | functions |", "| --- | --- |", *lines]) + "\n"
+
+
 def main() -> None:
     """Print the table."""
     warnings.simplefilter("ignore")
     found = {name: outcome(name) for name in FUNCTIONS}
     if sys.argv[1:] == ["json"]:
         sys.stdout.write(json.dumps(found))
+        return
+    if sys.argv[1:] == ["markdown"]:
+        sys.stdout.write(markdown(found))
         return
     for name, word in found.items():
         sys.stdout.write(f"{name:45}{word}\n")

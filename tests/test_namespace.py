@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pickle
 import subprocess
 import sys
 import warnings
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 from spatial_duck import SpatialArray, backends
 from spatial_duck.errors import GeometryMismatchError
 from spatial_duck.testing import assert_lazy
+from tests.libraries import markdown
 
 pytest.importorskip("array_api_compat", reason="needs array-api-compat")
 
@@ -410,6 +413,16 @@ def test_no_library_function_gives_a_wrong_place(libraries: Any) -> None:
     differ = {name: found for name, found in libraries.items() if found == "OTHER DATA"}
     assert not differ, "other values than for the bare array"
     assert len(libraries) > 20
+
+
+def test_the_readme_tells_which(libraries: Any) -> None:
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+    for package, name in (("scipy", "SciPy"), ("scikit-image", "scikit-image")):
+        if not importlib.util.find_spec({"scikit-image": "skimage"}.get(package, package)):
+            pytest.skip(f"needs {name}")
+        if f"{name} {metadata.version(package)}" not in readme:
+            pytest.skip(f"told of another version than {name} {metadata.version(package)}")
+    assert markdown(libraries).strip() in readme
 
 
 #: Whatever the version: these go through the array API from end to end.
