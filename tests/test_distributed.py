@@ -104,3 +104,37 @@ def test_images_with_other_geometry_are_not_merged(client: Any) -> None:
     is_image(second, b, V + 1)
     delayed = [dask.delayed(where, pure=True)(i) for i in (a, b)]
     assert [d[1] for d in dask.compute(*delayed)] == [a.geometry, b.geometry]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
+def test_resampling_of_a_store_on_several_workers(interpolation: str, tmp_path: Any) -> None:
+    """Each worker reads what it needs itself: the bits are those of threads."""
+    zarr = pytest.importorskip("zarr", reason="needs zarr")
+    import spatial_duck as sd
+
+    values = np.random.default_rng(0).normal(size=(30, 40, 50)).astype("f4")
+    array = zarr.create_array(tmp_path / "a.zarr", shape=values.shape, chunks=(11, 12, 13),
+                              dtype="f4")  # fmt: skip
+    array[...] = values
+    source = SpatialArray(array, spacing=(2, 1, 1))
+    turned = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
+    grid = source.geometry.replace(direction=turned, spacing=(1.5, 1.1, 0.9), origin=(0, 5, 0))
+    lazy = sd.resample(source, grid, interpolation=interpolation)
+    expected = lazy.compute(scheduler="threads").data
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = {"processes": True, "dashboard_address": None, "memory_limit": 0}
+        with (
+            distributed.LocalCluster(n_workers=3, threads_per_worker=1, **options) as cluster,
+            distributed.Client(cluster) as several,
+        ):
+            held = several.persist(lazy.data)
+            distributed.wait(held)
+            busy = [worker for worker, keys in several.has_what().items() if keys]
+            blocks = held.compute()
+    assert len(busy) > 1, "one worker did it all"
+    np.testing.assert_array_equal(blocks, expected)
+    if interpolation != "cubic":
+        there = sd.resample(source.compute(), grid, interpolation=interpolation)
+        np.testing.assert_array_equal(blocks, there.data)
