@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import multiprocessing
 import os
 import random
@@ -266,7 +267,7 @@ def worker_runs(count: int, folder: Path, seed: int = 0) -> Counter[str]:
     Parameters
     ----------
     count : int
-        Number of runs, each on a cluster of its own of three processes.
+        Number of runs, on one cluster of three processes.
     folder : Path
         An empty directory.
     seed : int, optional
@@ -291,39 +292,42 @@ def worker_runs(count: int, folder: Path, seed: int = 0) -> Counter[str]:
     grid = source.geometry.replace(direction=turned, spacing=(1.5, 0.9, 1.1), origin=(5, 20, 0))
     options = {**OPTIONS, "oblique": "keep"}
     calm: dict[str, Any] = {"processes": True, "dashboard_address": None, "memory_limit": 0}
-    for n in range(count):
-        how = ("linear", "nearest", "cubic")[n % 3]
-        lazy = sd.resample(source, grid, interpolation=how)
-        quiet = lazy.compute(scheduler="threads").data
-        reference, path = folder / f"quiet{n}.ome.zarr", folder / f"{n}.ome.zarr"
-        io.write(reference, lazy, **options)
-        with LocalCluster(3, threads_per_worker=1, **calm) as cluster, Client(cluster) as c:
+    ways = {how: sd.resample(source, grid, interpolation=how) for how in ("linear", "nearest",
+                                                                         "cubic")}  # fmt: skip
+    quiet: dict[str, tuple[Any, float]] = {}
+    for how, lazy in ways.items():
+        io.write(folder / f"{how}.ome.zarr", lazy, **options)
+        quiet[how] = lazy.compute(scheduler="threads").data, 0.0
+    with LocalCluster(3, threads_per_worker=1, **calm) as cluster, Client(cluster) as client:
+        for how, lazy in ways.items():
+            client.compute(lazy.data).result(timeout=_PATIENCE)  # each worker has loaded all
             begin = time.perf_counter()
-            c.compute(lazy.data).result(timeout=_PATIENCE)
-            duration = time.perf_counter() - begin
-            for what in ("computed", "written"):
-                c.wait_for_workers(2, timeout=_PATIENCE)  # a killed one is started again
-                pids = rng.sample(sorted(c.run(os.getpid).values()), rng.choice((1, 2)))
-                times = [rng.uniform(0, duration) for _ in pids]
-                try:
-                    with _killing(pids, times):
-                        if what == "computed":
-                            values = c.compute(lazy.data).result(timeout=_PATIENCE)
-                        else:
-                            io.write(path, lazy, **options)
-                except (KilledWorker, SpatialDuckError, OSError) as error:
-                    found[f"{what}: {type(error).__name__}"] += 1
-                    if what == "written":
-                        io.write(path, lazy, resume=True, **options)
+            client.compute(lazy.data).result(timeout=_PATIENCE)
+            quiet[how] = quiet[how][0], time.perf_counter() - begin
+        for n, what in itertools.product(range(count), ("computed", "written")):
+            how = list(ways)[n % len(ways)]
+            lazy, (expected, duration) = ways[how], quiet[how]
+            reference, path = folder / f"{how}.ome.zarr", folder / f"{n}.ome.zarr"
+            client.wait_for_workers(2, timeout=_PATIENCE)  # a killed one is started again
+            living = sorted(w.pid for w in cluster.workers.values() if w.pid)
+            pids = rng.sample(living, rng.choice((1, 2)))
+            times = [rng.uniform(0, duration) for _ in pids]
+            try:
+                with _killing(pids, times):
+                    if what == "computed":
+                        values = client.compute(lazy.data).result(timeout=_PATIENCE)
+                        odd = None if np.array_equal(values, expected) else "voxels"
+                    else:
+                        io.write(path, lazy, **options)
                         odd = trees_differ(path, reference)
-                        found["resumed to the same bytes" if odd is None else f"wrong: {odd}"] += 1
-                    continue
-                if what == "computed":
-                    odd = None if np.array_equal(values, quiet) else "voxels"
-                else:
-                    odd = trees_differ(path, reference)
                 found[f"{what}: the same bits" if odd is None else f"wrong: {odd}"] += 1
-        print(f"  run {n + 1} of {count}", file=sys.stderr, flush=True)
+            except (KilledWorker, SpatialDuckError, OSError) as error:
+                found[f"{what}: {type(error).__name__}"] += 1
+                if what == "written":
+                    io.write(path, lazy, resume=True, **options)
+                    odd = trees_differ(path, reference)
+                    found["resumed to the same bytes" if odd is None else f"wrong: {odd}"] += 1
+            print(f"  run {n + 1} of {count}: {dict(found)}", file=sys.stderr, flush=True)
     return found
 
 
