@@ -2,8 +2,9 @@
 
 Run it with ``python examples/08_to_a_network_and_back.py``. It needs PyTorch and the extras
 ``zarr`` and ``resample``. The volume is oblique and has thick slices; the network, a small U-Net
-with random weights, wants voxels of 1 mm that run to SPL, and intensities from 0 to 1. All steps are lazy: what
-is in memory at any time is the windows in flight, and those that wait for the ones beside them.
+with random weights, wants voxels of 1 mm that run to SPL, and intensities from 0 to 1. All steps
+are lazy: what is in memory at any time is the windows in flight, and those that wait for the ones
+beside them.
 """
 
 from __future__ import annotations

@@ -163,6 +163,12 @@ class BSpline(Transform):
         full = grid.expand_dims(0).repeat(len(data), 0)
         return DisplacementField(SpatialArray(data, full))
 
+    def map_bounds(self, bounds: ArrayLike) -> Floats:
+        """Return a box that holds the images of all points of a box."""
+        low, high = np.asarray(bounds, dtype=np.float64)
+        flat = self.coefficients.reshape(len(low), -1)  # splines lie between their coefficients
+        return np.stack([low + np.minimum(flat.min(1), 0), high + np.maximum(flat.max(1), 0)])
+
     def inverse(self) -> Transform:
         """Raise: a spline has no inverse in closed form."""
         raise GeometryError(

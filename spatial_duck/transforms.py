@@ -133,6 +133,21 @@ class Transform(ABC):
             further axes are left as they are.
         """
 
+    @abstractmethod
+    def map_bounds(self, bounds: ArrayLike) -> Floats:
+        """Return a box that holds the images of all points of a box.
+
+        Parameters
+        ----------
+        bounds : array_like of float, shape (2, n_world)
+            Lowest and highest coordinates in the transform's world, as `Geometry.bounds` has them.
+
+        Returns
+        -------
+        ndarray of float, shape (2, n_world)
+            The smallest such box for an affine map, and one that may be larger for others.
+        """
+
     @staticmethod
     def read(path: str | os.PathLike[str]) -> Transform:
         """Read a transform from a file of ITK's: ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``.
@@ -192,6 +207,23 @@ def _points_in(points: ArrayLike, world: World) -> Floats:
             f"their last dimension, got shape {values.shape}"
         )
     return values
+
+
+def _box_in(bounds: ArrayLike, world: World) -> tuple[Floats, Floats]:
+    """Return the lowest and the highest coordinates of a box, copied."""
+    values = np.array(_points_in(bounds, world))
+    if values.shape != (2, len(world.axes)) or not (values[0] <= values[1]).all():
+        raise GeometryError(
+            f"bounds must hold the lowest and the highest coordinates along the world axes "
+            f"{world.axes!r}, got {bounds!r}"
+        )
+    return values[0], values[1]
+
+
+def _through(matrix: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Return the ends of what a matrix makes of vectors whose entries lie between others."""
+    ends = np.stack([matrix * low, matrix * high])
+    return ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
 
 
 def _check_axes(axes: Sequence[str], world: World) -> None:
@@ -286,6 +318,12 @@ class Affine(Transform):
         inverse[-1] = self._matrix[-1]
         return Affine(inverse, self.world)
 
+    def map_bounds(self, bounds: ArrayLike) -> Floats:
+        """Return the smallest box that holds the images of all points of a box."""
+        n = len(self.world.axes)
+        ends = _through(self._matrix[:n, :n], *_box_in(bounds, self.world))
+        return np.stack(ends) + self._matrix[:n, n]
+
     def to_world(self, world: World) -> Affine:
         """Return the same map for points in another world."""
         _check_axes(self.world.axes, world)
@@ -344,6 +382,9 @@ class DisplacementField(Transform):
     array([[3.],
            [9.]])
     """
+
+    #: How far a point misses itself that goes through a numeric inverse and back, in world units.
+    error: float = 0.0
 
     def __init__(self, image: SpatialArray, bound: ArrayLike | None = None) -> None:
         geometry = image.geometry
@@ -406,7 +447,8 @@ class DisplacementField(Transform):
             )
         if not isinstance(self.data, np.ndarray):
             # Two numbers for each component, which a device gives when asked for them.
-            parts = list(np.moveaxis(self.image, self._component, 0))
+            front: Any = np.moveaxis
+            parts = list(front(self.image, self._component, 0))
             ends = [(float(np.min(part)), float(np.max(part))) for part in parts]
             least, most = np.minimum(np.array(ends), 0)[:, 0], np.maximum(np.array(ends), 0)[:, 1]
         else:
@@ -478,12 +520,29 @@ class DisplacementField(Transform):
         """The map itself."""
         return (self,)
 
-    def inverse(self) -> Transform:
-        """Raise: a field has no inverse in closed form."""
-        raise GeometryError(
-            "a displacement field has no inverse in closed form; make the field of the other "
-            "direction where this one was made"
-        )
+    def inverse(self) -> DisplacementField:
+        """Return the inverse map as a field on the same grid, found numerically.
+
+        Its ``error`` says how far a point that goes there and back misses itself at most.
+
+        Raises
+        ------
+        GeometryError
+            If the field folds space.
+        """
+        from spatial_duck.inverse import invert_field
+
+        return invert_field(self)
+
+    def map_bounds(self, bounds: ArrayLike) -> Floats:
+        """Return a box that holds the images of all points of a box."""
+        low, high = _box_in(bounds, self.world)
+        rows = [self.world.axes.index(name) for name in self._axes]
+        least, most = _through(self._vectors, *self.bound)
+        # Points off the grid stay where they are.
+        low[rows] += np.minimum(least, 0)
+        high[rows] += np.maximum(most, 0)
+        return np.stack([low, high])
 
     def to_world(self, world: World) -> DisplacementField:
         """Return the same map for points in another world."""
@@ -495,6 +554,7 @@ class DisplacementField(Transform):
         matrix, offset = self._index_map
         found._index_map = matrix @ np.linalg.inv(change), offset
         found._vectors = change @ self._vectors
+        found.error = self.error * float(np.linalg.norm(change, 2))
         found.__dict__["data"] = self.data
         if self._bound is None and isinstance(self.data, np.ndarray):
             found.__dict__["bound"] = self.bound  # worked out once, for all worlds
@@ -561,8 +621,15 @@ class Composite(Transform):
             values = transform(values)
         return values
 
+    def map_bounds(self, bounds: ArrayLike) -> Floats:
+        """Return a box that holds the images of all points of a box."""
+        found = np.stack(_box_in(bounds, self.world))
+        for transform in self.transforms:
+            found = transform.map_bounds(found)
+        return found
+
     def inverse(self) -> Composite:
-        """Return the inverse map, where each of the maps has one in closed form."""
+        """Return the inverse map, of which the parts of displacement fields are numeric."""
         return Composite(*[t.inverse() for t in reversed(self.transforms)])
 
     def to_world(self, world: World) -> Composite:

@@ -36,6 +36,7 @@ LAYERS = (
         "networks",
         "augmentation",
         "bspline",
+        "inverse",
         "ndimage",
         "measure",
     ),

@@ -201,6 +201,10 @@ class Registration(Transform):
         """Return the map in the other direction, where there is one."""
         return self.transform.inverse()
 
+    def map_bounds(self, bounds: ArrayLike) -> Floats:
+        """Return a box that holds the images of all points of a box."""
+        return self.transform.map_bounds(bounds)
+
     def to_world(self, world: World) -> Transform:
         """Return the same map for points in another world."""
         return self.transform.to_world(world)

@@ -121,5 +121,6 @@ def verdict(job: Job, outcome: Outcome) -> tuple[bool, str]:
 def _largest_move(job: Job, transform: Transform) -> float:
     """Return how far the answer is from the start, in voxels of the finest level."""
     points, _ = probes(job.levels[-1])
-    moved = np.abs(transform(points) - job.start(points)).max()
-    return float(moved / job.levels[-1].fixed.spacing.min())
+    moved = float(np.abs(transform(points) - job.start(points)).max())
+    voxel: float = min(job.levels[-1].fixed.spacing.tolist())
+    return moved / voxel

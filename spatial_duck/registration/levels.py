@@ -33,6 +33,8 @@ __all__ = ["check_image", "common_world", "level_spacings", "make_levels"]
 _SHORTEST = 16
 #: Bins leave this many voxels along an axis, where there were as many.
 _FEWEST = 4
+#: Voxels by which values are continued where there are none.
+_REACH = 4
 #: Bytes of a slab of an image in memory that is binned at once.
 _SLAB = 1 << 26
 
@@ -118,7 +120,7 @@ def _bins(geometry: Geometry, spacing: Floats) -> tuple[int, ...]:
     least number goes for all of them.
     """
     if len(spacing) != len(geometry.spacing):
-        spacing = np.full(len(geometry.spacing), spacing.min())
+        spacing = np.full(len(geometry.spacing), min(spacing.tolist()))
     return tuple(
         [
             max(1, min(math.floor(wanted / own * (1 + 1e-6)), n // _FEWEST))
@@ -147,10 +149,10 @@ def level_spacings(
     here = [_in_space(_finest(image).geometry, world) for image in (fixed, moving)]
     n = _finest(fixed).ndim
     if at is None:
-        finest = np.full(n, min(here[0].spacing.min(), here[1].spacing.min()))
+        finest = np.full(n, min([min(g.spacing.tolist()) for g in here]))
         while 4 * sum([_size(g, finest) for g in here]) > memory:
             finest = finest * 2**0.25
-            if finest.max() > max([float((g.spacing * g.shape).max()) for g in here]):
+            if max(finest.tolist()) > max([max((g.spacing * g.shape).tolist()) for g in here]):
                 break
     else:
         finest = np.broadcast_to(np.asarray(at, dtype=np.float64), n)
@@ -182,7 +184,7 @@ def make_levels(
     """Read the finest level of both images, bin it for the others, and bring the masks to them."""
     sides: list[list[tuple[SpatialArray, SpatialArray | None]]] = []
     # The moving image has other axes: the finest spacing goes for all of them.
-    uniform = [np.array([s.min()]) for s in spacings]
+    uniform = [np.array([min(s.tolist())]) for s in spacings]
     for image, mask, wanted in (
         (fixed, fixed_mask, list(spacings)), (moving, moving_mask, uniform)
     ):  # fmt: skip
@@ -202,7 +204,7 @@ def _read(source: SpatialArray | Pyramid, spacing: Floats, world: World) -> Spat
     ratio = min(image.spacing.tolist()) / min(in_space.spacing.tolist())
     own = spacing * ratio  # in the image's own unit
     if isinstance(source, Pyramid):
-        image = source.at(own.tolist() if len(own) == image.ndim else float(own.min()))
+        image = source.at(own.tolist() if len(own) == image.ndim else min(own.tolist()))
     bins = _bins(image.geometry, own)
     geometry = _in_space(shrunk_geometry(image.geometry, bins), world)
     return SpatialArray(_binned(image, bins).reshape(geometry.shape), geometry)
@@ -243,7 +245,31 @@ def _masked(
         inside = inside.reshape(image.shape)
     if not finite.all():
         inside = finite.astype(np.uint8) if inside is None else inside * finite
-        image = image.replace(np.where(finite, image.data, np.float32(0)))
+        image = image.replace(_continued(image.data, finite))
     if inside is None:
         return image, None
     return image, SpatialArray(np.ascontiguousarray(inside, np.uint8), image.geometry)
+
+
+def _continued(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return values, continued by means of their neighbours where they are not known.
+
+    What is smoothed and interpolated near the border then shows no edge that is not there.
+    """
+    out = np.where(known, values, np.float32(0))
+    for _ in range(_REACH):
+        total, count = out, known.astype(np.float32)
+        for axis in range(out.ndim):
+            total, count = _summed(total, axis), _summed(count, axis)
+        fresh = ~known & (count > 0)
+        out[fresh] = total[fresh] / count[fresh]
+        known = known | fresh
+    out[~known] = out[known].mean() if known.any() else 0
+    return out
+
+
+def _summed(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Return the sum of each voxel and its two neighbours along an axis."""
+    widths = [(1, 1) if a == axis else (0, 0) for a in range(values.ndim)]
+    lines = np.moveaxis(np.pad(values, widths), axis, 0)
+    return np.moveaxis(lines[:-2] + lines[1:-1] + lines[2:], 0, axis)
