@@ -446,3 +446,17 @@ def test_cost_does_not_grow_with_the_length_of_a_chain():
     assert isinstance(place_of(g), Place)
     assert g.origin.tolist() == [500.0, 0.0]
     assert len(g._axes) == 2
+
+
+def test_diff_is_along_the_last_axis_by_default() -> None:
+    g = Geometry((4, 5, 6), spacing=(3, 2, 1))
+    assert g.diff().shape == (4, 5, 5)
+    assert g.diff(2).origin.tolist() == [0, 0, 1]
+
+
+def test_indices_that_go_together_walk_along_their_diagonal() -> None:
+    g = Geometry((4, 5, 6), spacing=(3, 4, 1), origin=(10, 20, 30))
+    walked = g[[0, 1, 2], [1, 2, 3]]
+    assert walked.spacing.tolist() == [5, 1]
+    assert walked.origin.tolist() == [10, 24, 30]
+    np.testing.assert_allclose(walked.direction[:, 0], [0.6, 0.8, 0])

@@ -13,6 +13,7 @@ import spatial_duck as sd
 from benchmarks import safety
 from spatial_duck import io
 from spatial_duck.backends import zarr_turns
+from spatial_duck.io import safety as checks
 from spatial_duck.io import seal
 
 if TYPE_CHECKING:
@@ -181,3 +182,44 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
             sd.write(tmp_path / "a.nrrd", safety.image())
     finally:
         tmp_path.chmod(0o755)
+
+
+# --- what the checks allow, to the byte ---------------------------------------------------
+
+
+def test_a_name_that_leads_out_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (tmp_path / "a.raw").touch()
+    header = inside / "a.mhd"
+    for name in ("../a.raw", str(tmp_path / "a.raw")):
+        with pytest.raises(sd.UnsafeInputError):
+            checks.confined(header, name)
+        assert checks.confined(header, name, anywhere=True).name == "a.raw"
+    (inside / "a.raw").touch()
+    assert checks.confined(header, "a.raw") == (inside / "a.raw").resolve()
+
+
+def test_limits_are_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, dtype = checks.count_bytes, np.dtype("u2")
+    assert count((0, 5), dtype) == 0
+    assert count((3, 5), dtype) == 30
+    with pytest.raises(sd.FormatError, match="0 or more"):
+        count((3, -1), dtype)
+    monkeypatch.setattr(checks, "available_memory", lambda: 100)
+    checks.check_memory("a", 100)
+    with pytest.raises(sd.UnsafeInputError):
+        checks.check_memory("a", 101)
+    path = tmp_path / "a.raw"
+    path.write_bytes(bytes(10))
+    checks.check_size(path, 10)
+    checks.check_size(path, 8, 2)
+    for needed, offset in ((11, 0), (9, 2), (1, -1)):
+        with pytest.raises(sd.FormatError):
+            checks.check_size(path, needed, offset)
+    most = 10 * checks._HIGHEST_RATIO["gzip"]
+    checks.check_size(path, most, compression="gzip")
+    with pytest.raises(sd.UnsafeInputError):
+        checks.check_size(path, most + 1, compression="gzip")
+    with pytest.raises(sd.UnsafeInputError):
+        checks.check_size(path, 1, 20, compression="gzip")
