@@ -303,11 +303,11 @@ def sample(
     lengths = np.array([geometry.shape[axis] for axis in sampled])
     inside = ((index >= -0.5) & (index < lengths - 0.5)).all(axis=-1)
     order = [*sampled, *[axis for axis in range(image.ndim) if axis not in sampled]]
-    moved = np.transpose(image, order).data if order != sorted(order) else image.data
+    moved: Any = np.transpose(image, order).data if order != sorted(order) else image.data
     shape = (*inside.shape, *moved.shape[len(sampled) :])
     if inside.any():
         # Where there is no value that of a point which is there is taken, so that no more is read.
-        one: Floats = index[inside][0]
+        one = np.asarray(index[inside])[0]
         index = np.where(inside[..., None], index, one).reshape(-1, len(sampled))
         values = values_at_points(moved, np.ascontiguousarray(index.T), interpolation)
         values = backends.call(np.reshape, (values, shape), {})

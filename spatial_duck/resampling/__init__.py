@@ -2,12 +2,13 @@
 
 `planning` turns two geometries and a transform into a `plan.Plan`: what has to be done. `blocks`
 does it for one block of output voxels, with the arithmetic of an engine (`numba_engine`,
-`numpy_engine` where Numba is missing, `cupy_engine`); `prepare` runs the filters that have to run
-over the source first; `memory` and `chunked` decide which blocks there are, for arrays in memory
-and for arrays in chunks (Dask, Zarr).
+`numpy_engine` where Numba is missing); `prepare` runs the filters that have to run over the source
+first; `memory` and `chunked` decide which blocks there are, for arrays in memory and for arrays in
+chunks (Dask, Zarr). `device` does the same for every other array where it is, by functions of the
+array API (`device_values`), and for CuPy by kernels (`cuda`). `sampling` has values at points.
 
 To add an interpolation, give it a row in `weights.kinds` and its weights, and its taps in each
-engine. To add an engine, write a module with the functions of `numpy_engine` and choose it in
+engine and in `device_values`. To add an engine, write a module with the functions of `numpy_engine` and choose it in
 `engines.engine_for`. To add an executor, make it call `blocks.block` with the box of source voxels
 that `Plan.input_box` asks for, and choose it in `resample`.
 """

@@ -253,13 +253,26 @@ def test_cupys_names_are_there():
     assert {"cupy.asarray", "cupy.asnumpy", "cupy.RawModule", "cupy.cuda.Device"} <= seen
 
 
+def _by_way_of_xp(path):
+    """Return the names that a module takes from ``xp``, or from ``place.xp``."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            owner = getattr(node.value, "id", None) or getattr(node.value, "attr", None)
+            found |= {node.attr} if owner == "xp" else set()
+    return found
+
+
 def test_names_used_by_way_of_a_variable_are_there():
     cupy = pytest.importorskip("cupy", reason="needs cupy")
-    tree = ast.parse((PACKAGE / "resampling" / "cuda.py").read_text())
-    names = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)
-             and isinstance(n.value, ast.Name) and n.value.id == "xp"}  # fmt: skip
+    names = _by_way_of_xp(PACKAGE / "resampling" / "cuda.py")
     assert names
     assert not [name for name in names if not hasattr(cupy, name)]
+    compat = pytest.importorskip("array_api_compat.cupy", reason="needs array-api-compat")
+    for module in ("device", "device_values", "sampling"):
+        names = _by_way_of_xp(PACKAGE / "resampling" / f"{module}.py") - {"__name__"}
+        assert names
+        assert not [name for name in names if not hasattr(compat, name)]
     from cupyx.scipy.ndimage import spline_filter1d
 
     signature = inspect.signature(spline_filter1d)
