@@ -17,7 +17,7 @@ nifti       .nii .nii.gz             x, y, z, t, c (as nibabel)  .nii mapped; .n
 nrrd        .nrrd .nhdr              t, z, y, x                  raw mapped; others in memory
 metaimage   .mha .mhd                t, z, y, x, c (as ITK)      raw mapped; compressed in memory
 ome-zarr    .ome.zarr .zarr          t, c, z, y, x               a lazy view of the Zarr array
-dicom       .dcm, a folder           t or c, z, y, x, c          in memory; lazy=True by slice
+dicom       .dcm, a folder           t, c, z, y, x, c            in memory; lazy=True by slice
 tiff        .tif .tiff               t, c, z, y, x               mapped, or a lazy view of tiles
 minc        .mnc (read)              the file's, as z, y, x      in memory
 hdf5        .h5 .hdf5                any                         contiguous mapped; lazy=True
@@ -274,8 +274,8 @@ def read(
         default lazy where that costs nothing (raw files are mapped, Zarr is viewed).
     **options
         The format's own, documented at its module: ``form`` and ``scaled`` (nifti), ``multiscale``
-        (ome-zarr), ``data_anywhere`` (nrrd, metaimage), ``series``, ``where``, ``irregular``, …
-        (dicom), ``series`` (tiff), ``dataset`` (hdf5), ``name`` (vti).
+        and ``system`` (ome-zarr), ``data_anywhere`` (nrrd, metaimage), ``series``, ``where``,
+        ``irregular``, … (dicom), ``series`` (tiff), ``dataset`` (hdf5), ``name`` (vti).
 
     Returns
     -------
