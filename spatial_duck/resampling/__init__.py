@@ -8,9 +8,10 @@ chunks (Dask, Zarr). `device` does the same for every other array where it is, b
 array API (`device_values`), and for CuPy by kernels (`cuda`). `sampling` has values at points.
 
 To add an interpolation, give it a row in `weights.kinds` and its weights, and its taps in each
-engine and in `device_values`. To add an engine, write a module with the functions of `numpy_engine` and choose it in
-`engines.engine_for`. To add an executor, make it call `blocks.block` with the box of source voxels
-that `Plan.input_box` asks for, and choose it in `resample`.
+engine and in `device_values`. To add an engine, write a module with the functions of
+`numpy_engine` and choose it in `engines.engine_for`. To add an executor, make it call
+`blocks.block` with the box of source voxels that `Plan.input_box` asks for, and choose it in
+`resample`.
 """
 
 from __future__ import annotations
