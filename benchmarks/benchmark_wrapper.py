@@ -275,8 +275,14 @@ def rule_case(name: str, made: tuple[Any, Any, Any]) -> Callable[[], object]:
     rule = rules.find(function)
     if rule.deferrable:
         return lambda: None
-    grids = [_grid(a) for a in arguments(*made)]
-    return lambda: rule.geometry(*grids)
+    args = arguments(*made)
+    grids = [_grid(a) for a in args]
+    if not callable(rule.geometry(*grids)):
+        return lambda: rule.geometry(*grids)
+    # What looks at the result as well.
+    data = args[0].data
+    found = function(data)
+    return lambda: rule.geometry(*grids)(found, data)
 
 
 def _grid(argument: Any) -> Any:

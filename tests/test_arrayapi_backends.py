@@ -82,7 +82,7 @@ CALLS = [
     f(np.meshgrid, LINE, V[0, :, 0].copy(), indexing="ij"), f(np.swapaxes, V, 0, -1),
 ]  # fmt: skip
 CALLS += [
-    f(np.round, V, 1), f(np.round, V * 100, -1), f(np.fix, V - 4), f(np.iscomplex, VC),
+    f(np.round, V, 1), f(np.round, V * 100, -1), f(np.iscomplex, VC),
     f(np.isreal, V), f(np.isposinf, np.where(V > 4, np.inf, V)), f(np.isneginf, -V),
     f(np.sinc, V - V[0, 0, 0]),
     f(np.select, [V > 6, V > 3], [V, -V], 7.0), f(np.select, [V > 6], [VI]),
@@ -114,7 +114,7 @@ CALLS += [
     f(np.vdot, VC, VC), f(np.linalg.multi_dot, [V[0], V[1].T.copy(), V[2]]), f(np.kron, V[0], M),
     f(np.cross, M, S), f(np.cross, M, S[0]), f(np.cross, M, S, axisc=0),
     f(np.tril_indices_from, V[0], 1), f(np.diag_indices_from, M[0]), f(np.array_equiv, V, V[0]),
-    f(np.linalg.qr, V, "r"), f(np.fix, V),
+    f(np.linalg.qr, V, "r"),
 ]  # fmt: skip
 if hasattr(np, "trapezoid"):
     CALLS += [f(np.trapezoid, V), f(np.trapezoid, V, LINE), f(np.trapezoid, V, dx=0.5, axis=0)]

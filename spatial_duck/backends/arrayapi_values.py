@@ -79,7 +79,9 @@ def created(xp: Any, func: Any, args: Any, kwargs: Any) -> Any:
         if func in (np.asarray, np.asanyarray) and not kwargs and len(args) == 1:
             return args[0]
         raise TypeError(f"numpy.{func.__name__} on {xp.__name__} takes lists and arrays of NumPy")
-    return xp.asarray(np.ascontiguousarray(func(*args, **kwargs)), device=place)
+    made = np.ascontiguousarray(func(*args, **kwargs))
+    # The memory of a buffer may be read-only, which PyTorch does not know.
+    return xp.asarray(made if made.flags.writeable else made.copy(), device=place)
 
 
 # --- voxel by voxel -----------------------------------------------------------------------
