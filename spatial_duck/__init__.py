@@ -42,7 +42,7 @@ from spatial_duck.world import World
 
 if TYPE_CHECKING:
     from spatial_duck import backends, interface, measure, ndimage, testing
-    from spatial_duck.augmentation import augment, random_affine
+    from spatial_duck.augmentation import augment, random_affine, random_elastic
     from spatial_duck.blocks import map_blocks, reduce_blocks, sliding_window
     from spatial_duck.interface import SpatialImage
     from spatial_duck.interop import (
@@ -147,6 +147,7 @@ __all__ = [
     "pad_to",
     "pyramid",
     "random_affine",
+    "random_elastic",
     "read",
     "reduce_blocks",
     "register",
@@ -202,6 +203,7 @@ _LAZY = {
     "Conformed": "networks",
     "augment": "augmentation",
     "random_affine": "augmentation",
+    "random_elastic": "augmentation",
     "Affine": "transforms",
     "Composite": "transforms",
     "DisplacementField": "transforms",

@@ -10,23 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.bspline import BSpline
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import INTERPOLATIONS, resample
-from spatial_duck.transforms import Affine, sub_world
+from spatial_duck.transforms import Affine, Composite, sub_world
 from spatial_duck.world import SPACE_AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from spatial_duck.array import SpatialArray
-    from spatial_duck.geometry import Geometry
+    from spatial_duck.transforms import DisplacementField, Transform
+    from spatial_duck.world import World
 
     Floats = NDArray[np.float64]
     PerWorldAxis = float | Sequence[float]
 
-__all__ = ["augment", "random_affine"]
+__all__ = ["augment", "random_affine", "random_elastic"]
+
+#: A displacement that changes by less than this over its own distance folds nothing.
+_STEEPEST = 0.8
 
 
 def random_affine(
@@ -107,6 +113,81 @@ def random_affine(
     return Affine(whole, sub_world(geometry.world, names))
 
 
+def random_elastic(
+    geometry: Geometry,
+    seed: int | np.random.Generator,
+    *,
+    displacement: PerWorldAxis,
+    control: float,
+) -> DisplacementField:
+    """Return a random smooth displacement of the space around a grid.
+
+    A vector is drawn at each control point, on a grid along the axes of the world, and a cubic
+    B-spline goes near them (as in Ronneberger et al., U-Net, MICCAI 2015). Space is not folded.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Where the image lies. All axes of its world must be axes of space.
+    seed : int or numpy.random.Generator
+        The same seed gives the same transform.
+    displacement : float or sequence of float
+        Largest displacement along each axis of the world or for all, in its units.
+    control : float
+        Distance between control points, in the world's unit.
+
+    Returns
+    -------
+    DisplacementField
+        For ``resample(image, transform=...)``; linear between points a quarter of `control` apart.
+
+    Raises
+    ------
+    GeometryError
+        If a number is not valid, or the displacement so large for the distance between control
+        points that it could fold space.
+
+    Examples
+    --------
+    >>> from spatial_duck.geometry import Geometry
+    >>> wave = random_elastic(Geometry((11, 11), spacing=2.0), 0, displacement=1, control=10)
+    >>> bool((abs(wave([[10.0, 10.0]]) - 10) <= 1).all())
+    True
+    """
+    world = geometry.world
+    n = len(world.axes)
+    if any(name not in SPACE_AXES for name in world.axes):
+        raise GeometryError(
+            f"random_elastic needs a world of space axes alone, got {world.axes!r}; index time away"
+        )
+    if not 0 < control < np.inf:
+        raise GeometryError(f"control must be a positive distance, got {control!r}")
+    largest = np.broadcast_to(_each("displacement", displacement, n), n)
+    # Slopes of cubic B-splines are differences of neighbouring coefficients at most.
+    if 2 * float(np.sqrt((largest**2).sum())) * np.sqrt(n) > _STEEPEST * control:
+        raise GeometryError(
+            f"a displacement of {displacement!r} between control points {control!r} apart could "
+            "fold space; take a smaller one, or put them further apart"
+        )
+    rng = np.random.default_rng(seed)
+    low, high = np.asarray(geometry.bounds, dtype=np.float64)
+    counts = np.ceil((high - low) / control).astype(int) + 5
+    knots = _grid_along(world, counts, control, (low + high) / 2)
+    drawn = rng.uniform(-1, 1, (n, *counts.tolist())) * largest.reshape(n, *[1] * n)
+    covered = np.ceil((high - low) / (control / 4)).astype(int) + 3
+    fine = _grid_along(world, covered, control / 4, (low + high) / 2)
+    return BSpline(drawn, knots).field(fine)
+
+
+def _grid_along(world: World, counts: NDArray[np.int_], step: float, center: Floats) -> Geometry:
+    """Return a grid along the axes of the world about a point."""
+    origin = center - step * (counts - 1) / 2
+    return Geometry(
+        counts.tolist(), [step] * len(counts), origin.tolist(), dims=world.axes,
+        sampled=world.axes, world=world,
+    )  # fmt: skip
+
+
 def _each(what: str, given: PerWorldAxis, count: int) -> Floats:
     values = np.asarray(given, dtype=np.float64)
     if values.shape not in ((), (count,)) or not (values >= 0).all() or np.isinf(values).any():
@@ -121,9 +202,10 @@ def augment(
     *labels: SpatialArray,
     seed: int | np.random.Generator,
     fill: Any = 0,
+    elastic: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> tuple[SpatialArray, ...]:
-    """Move an image and its labels by one random affine transform, each on its own grid.
+    """Move an image and its labels by one random transform, each on its own grid.
 
     Parameters
     ----------
@@ -135,6 +217,9 @@ def augment(
         The same seed gives the same result.
     fill : scalar
         Value of voxels of the image that come from outside it; labels have 0 there.
+    elastic : mapping, optional
+        Parameters of `random_elastic`, whose displacement is then added to the affine transform:
+        ``{"displacement": 3, "control": 30}``.
     **options
         For `random_affine`: `rotation`, `scale`, `shear`, `translation`, `flip`.
 
@@ -151,7 +236,10 @@ def augment(
     >>> bool(((moved.data > 17) == label.data).all())
     True
     """
-    transform = random_affine(image.geometry, seed, **options)
+    rng = np.random.default_rng(seed)
+    transform: Transform = random_affine(image.geometry, rng, **options)
+    if elastic is not None:
+        transform = Composite(random_elastic(image.geometry, rng, **elastic), transform)
     moved = [resample(image, image, transform=transform, fill=fill)]
     for label in labels:
         found = "label" if "label" in INTERPOLATIONS and label.dtype.kind != "b" else "nearest"

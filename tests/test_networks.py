@@ -447,3 +447,43 @@ def test_images_and_labels_move_together(lazy):
     assert sure.sum() > 1000
     np.testing.assert_array_equal(part[sure], again[sure] > 1)
     assert {0, 1} == set(part[sure].tolist())
+
+
+def test_elastic_transforms_are_bounded_smooth_and_repeatable():
+    wave = sd.random_elastic(GRID, 3, displacement=(1.0, 0.0, 2.0), control=25)
+    points = np.random.default_rng(0).uniform(*GRID.bounds, (500, 3))
+    moved = wave(points) - points
+    assert (np.abs(moved) <= np.array([1.0, 0.0, 2.0]) + 1e-9).all()
+    assert np.abs(moved[:, 0]).max() > 0.1
+    np.testing.assert_array_equal(
+        moved, sd.random_elastic(GRID, 3, displacement=(1, 0, 2), control=25)(points) - points
+    )
+    other = sd.random_elastic(GRID, 4, displacement=(1, 0, 2), control=25)(points) - points
+    assert (moved[:, 0] != other[:, 0]).any()
+    # Nothing folds: points in a row stay in their order, and there is an inverse.
+    line = np.linspace(*GRID.bounds, 400)
+    assert ((np.diff(wave(line), axis=0) @ (line[-1] - line[0])) > 0).all()
+    assert wave.inverse().error < 0.5
+    for options, match in (
+        ({"displacement": 3, "control": 10}, "fold"),
+        ({"displacement": 1, "control": 0}, "control"),
+        ({"displacement": -1, "control": 9}, "displacement"),
+    ):  # fmt: skip
+        with pytest.raises(sd.GeometryError, match=match):
+            sd.random_elastic(GRID, 0, **options)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_images_and_labels_move_together_when_bent(lazy):
+    points = GRID.index_to_physical(np.moveaxis(np.indices(GRID.shape), 0, -1))
+    image = sd.SpatialArray((points - GRID.center) @ [1.0, 0.5, -0.7], GRID)
+    label = sd.SpatialArray((image.data > 1).astype("u1"), GRID)
+    given = (lazily(image), lazily(label)) if lazy else (image, label)
+    elastic = {"displacement": 2, "control": 30}
+    moved, cut = sd.augment(*given, seed=7, rotation=5, scale=0.1, fill=np.nan, elastic=elastic)
+    plain, _ = sd.augment(*given, seed=7, rotation=5, scale=0.1, fill=np.nan)
+    moved, cut = np.asarray(moved.compute()), np.asarray(cut.compute())
+    sure = np.abs(moved - 1) > 2.0
+    assert sure.sum() > 0.2 * moved.size
+    np.testing.assert_array_equal(cut[sure], moved[sure] > 1)
+    assert np.nanmax(np.abs(moved - np.asarray(plain.compute()))) > 0.1

@@ -379,7 +379,7 @@ def test_nothing_to_align_is_an_error() -> None:
         with pytest.raises(RegistrationError, match=f"{name}: all voxels"):
             sd.register(*pair, at=4)
     with pytest.raises(RegistrationError, match="mask"):
-        sd.register(fixed, fixed, fixed_mask=fixed.replace(fixed.data < -1), at=4)
+        sd.register(fixed, fixed, fixed_mask=fixed.replace(fixed.data < -1e6), at=4)
 
 
 def test_iterations_that_run_out_are_flagged() -> None:

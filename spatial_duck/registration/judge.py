@@ -17,14 +17,22 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["check_answer", "check_contrast", "check_overlap", "overlapping", "probes", "verdict"]
+__all__ = [
+    "NOTICEABLE",
+    "check_answer",
+    "check_contrast",
+    "check_overlap",
+    "overlapping",
+    "probes",
+    "verdict",
+]
 
 #: An answer with less of the fixed image on the moving one is none.
 _LEAST_OVERLAP = 0.01
 #: Over this many voxels the overlap is found.
 _PROBES = 20000
-#: Metrics differ if they do by this part of what the search gained.
-_NOTICEABLE = 1e-3
+#: Metrics differ if they do by this part of what the search gained: jittered voxels are noise.
+NOTICEABLE = 0.05
 
 
 def check_contrast(level: Level) -> None:
@@ -110,7 +118,7 @@ def verdict(job: Job, outcome: Outcome) -> tuple[bool, str]:
             f"the metric is worse than at the start, {outcome.after:.6g} against "
             f"{outcome.before:.6g}"
         )
-    if outcome.better is not None and outcome.after - outcome.better > _NOTICEABLE * gained:
+    if outcome.better is not None and outcome.after - outcome.better > NOTICEABLE * gained:
         against.append(
             f"the metric is better a little way from the answer, {outcome.better:.6g} against "
             f"{outcome.after:.6g}"

@@ -31,6 +31,7 @@ from spatial_duck.interop.itk_transforms import (
     transform_to_itk,
 )
 from spatial_duck.registration.job import LevelLog, Outcome
+from spatial_duck.registration.judge import NOTICEABLE
 from spatial_duck.transforms import Affine, Composite
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def run(job: Job) -> Outcome:
     if job.model != "bspline":
         for _ in range(_AGAIN):
             better, there = finest.around(model)
-            if better >= after and log[-1].converged:
+            if better >= after - 0.5 * NOTICEABLE * abs(before - after) and log[-1].converged:
                 break
             if better < after:
                 model.SetParameters(there)
