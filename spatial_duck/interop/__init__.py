@@ -85,6 +85,11 @@ LIBRARIES: tuple[Library, ...] = (
     Library("spatial_image", (), _HERE + "spatial_image"),
     Library("multiscale_spatial_image", ("xarray:DataTree",), _HERE + "spatial_image"),
     Library("ngff_image", ("ngff_zarr:NgffImage",), _HERE + "ngff_zarr"),
+    Library(
+        "ngff_multiscales",
+        ("ngff_zarr:NgffMultiscales", "ngff_zarr:Multiscales"),
+        _HERE + "ngff_zarr",
+    ),
     Library("monai", ("monai:MetaTensor",), _HERE + "monai"),
     Library("torchio", ("torchio:Image",), _HERE + "torchio"),
     Library("highdicom", ("highdicom:Volume",), _HERE + "highdicom"),
@@ -97,8 +102,6 @@ LIBRARIES: tuple[Library, ...] = (
 )
 
 _FUNCTIONS = {f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("from", "to")} | {
-    "from_ngff_multiscales": _HERE + "ngff_zarr",
-    "to_ngff_multiscales": _HERE + "ngff_zarr",
     "through_itk": _HERE + "itk",
     "to_pyradiomics": _HERE + "pyradiomics",
     "view": _HERE + "viewers",

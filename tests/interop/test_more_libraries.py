@@ -679,6 +679,7 @@ def test_pyramids_are_ngff_multiscales_and_are_written_as_they_are(
     other = interop.to_ngff_multiscales(levels, name="brain")
     back = interop.from_ngff_multiscales(other)
     assert len(back) == 3
+    assert_geometry_equal(sd.asarray(other), image, tolerance=1e-9)
     for ours, theirs in zip(levels, back, strict=True):
         assert_geometry_equal(ours, theirs, tolerance=1e-9)
     try:
