@@ -2,6 +2,10 @@
 
 Where Dask lacks a function, its own answer to NumPy is to compute everything and go on in memory.
 Here that is a TypeError, so that nothing larger than memory is ever computed by surprise.
+
+A limit: with Dask's array expressions on, ``x + image`` (and ``- * / // **``) of a bare `x` gives a
+bare array. Those operators of theirs take the image's `to_dask_array` without asking it first; the
+data are right. ``image + x`` and ``np.add(x, image)`` are images.
 """
 
 from __future__ import annotations
