@@ -10,7 +10,7 @@ says. `spatial_duck.binning` has the methods.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -272,6 +272,77 @@ class Pyramid(Sequence[SpatialArray]):
             if (_space_spacing(level) <= np.asarray(spacing, float) * (1 + 1e-6)).all():
                 best = level
         return best
+
+    def upsample_to(
+        self, image: SpatialArray, level: int = 0, *, interpolation: str = "linear"
+    ) -> SpatialArray:
+        """Bring what was made of a coarse level to the grid of a finer one.
+
+        Parameters
+        ----------
+        image : SpatialArray
+            On any grid of the same world; its plain axes stay.
+        level : int, optional
+            Whose grid is wanted; the finest by default.
+        interpolation : str, optional
+            As `resample` has it; "nearest" or "label" for labels.
+
+        Returns
+        -------
+        SpatialArray
+            Lazy where the image is. Voxels at the far end that fill no bin of the coarse level have
+            the values at its edge.
+        """
+        from spatial_duck.resampling import resample
+
+        to = self.levels[level].geometry
+        found: SpatialArray = resample(image, to, interpolation=interpolation, fill="edge")
+        return found
+
+    def apply(
+        self,
+        function: Callable[[SpatialArray], SpatialArray],
+        size: float | Sequence[float],
+        *,
+        voxels: float = 4,
+        to: int | None = 0,
+        interpolation: str = "linear",
+    ) -> SpatialArray:
+        """Call a function with the level that fits the size of what it looks for.
+
+        Parameters
+        ----------
+        function : callable
+            Called with the coarsest level in which a feature of that size is `voxels` voxels wide,
+            or the finest where none is fine enough. Returns an image.
+        size : float or sequence of float
+            Of the feature in the unit of the image: one number for all space axes, or one for each.
+        voxels : float, optional
+            How many voxels a feature needs across.
+        to : int or None, optional
+            Level to whose grid the result is brought by `upsample_to`; None leaves it.
+        interpolation : str, optional
+            As for `upsample_to`.
+
+        Examples
+        --------
+        >>> levels = pyramid(SpatialArray(np.zeros((128, 256)), spacing=0.5))
+        >>> seen = []
+        >>> bright = levels.apply(lambda level: seen.append(level.shape) or level > 1, size=8)
+        >>> seen, bright.shape
+        ([(32, 64)], (128, 256))
+        """
+        width = np.asarray(size, dtype=np.float64)
+        if not ((width > 0) & np.isfinite(width)).all() or not 0 < voxels < np.inf:
+            raise GeometryError(
+                f"size and voxels must be positive and finite, got {size!r} and {voxels!r}"
+            )
+        found = function(self.at((width / voxels).tolist()))
+        if to is None:
+            return found
+        labels = found.dtype.kind == "b"
+        how = "nearest" if labels and interpolation == "linear" else interpolation
+        return self.upsample_to(found, to, interpolation=how)
 
     def __repr__(self) -> str:
         shapes = ", ".join(str(level.shape) for level in self.levels)

@@ -260,3 +260,46 @@ def test_bad_arguments_are_named() -> None:
         level_factors(image.geometry, (2,))
     with pytest.raises(ValueError, match="one level"):
         Pyramid(())
+
+
+# --- from coarse to fine --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask"])
+def test_what_was_made_of_a_coarse_level_comes_to_the_fine_grid(kind: str) -> None:
+    """A ramp is itself again, but for the half voxels at the ends."""
+    image = sd.SpatialArray(np.zeros((32, 40)), spacing=(1.0, 0.8), origin=(3, -7), unit="mm")
+    ramp = image.index_to_physical(np.moveaxis(np.indices(image.shape), 0, -1)) @ [1.0, -2.0]
+    image = image.replace(ramp)
+    if kind == "dask":
+        pytest.importorskip("dask.array", reason="needs dask")
+        image = image.chunk(11)
+    levels = pyramid(image, 3)
+    back = levels.upsample_to(levels[2])
+    assert back.geometry == image.geometry
+    assert (getattr(back.data, "chunks", None) is not None) == (kind == "dask")
+    np.testing.assert_allclose(np.asarray(back.data)[2:-2, 2:-2], ramp[2:-2, 2:-2], atol=1e-9)
+    assert np.isfinite(np.asarray(levels.upsample_to(levels[2], 1).data)).all()
+
+
+@pytest.mark.parametrize(
+    "size, voxels, spacing", [(8, 4, 2.0), (8, 8, 1.0), (3.9, 2, 1.0), (100, 4, 4.0), (0.1, 4, 0.5)]
+)
+def test_functions_get_the_level_that_fits_a_feature(
+    size: float, voxels: float, spacing: float
+) -> None:
+    levels = pyramid(sd.SpatialArray(np.ones((64, 128)), spacing=0.5), 4)
+    seen: list[float] = []
+
+    def look(level: sd.SpatialArray) -> sd.SpatialArray:
+        seen.append(float(level.spacing[0]))
+        return level > 0
+
+    found = levels.apply(look, size, voxels=voxels)
+    assert seen == [spacing]
+    assert found.geometry == levels[0].geometry
+    assert found.dtype == bool
+    assert found.data.all()
+    assert levels.apply(look, size, voxels=voxels, to=None).spacing[0] == spacing
+    with pytest.raises(GeometryError, match="size"):
+        levels.apply(look, 0)
