@@ -288,6 +288,8 @@ def host_type(dtype: Any) -> np.dtype[Any]:
     """
     if isinstance(dtype, np.dtype) and dtype.kind != "V":
         return dtype
+    if isinstance(dtype, type):  # NumPy's and CuPy's namespaces have classes
+        return np.dtype(dtype)
     name = str(dtype).rpartition(".")[2]
     return np.dtype("float16" if name == "bfloat16" else name)
 

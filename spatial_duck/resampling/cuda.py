@@ -149,7 +149,7 @@ def affine(
     -------
     array, shape (*batch, *ranges), or None
     """
-    k, m = len(mixed.sources), len(ranges)
+    k, m, dtype = len(mixed.sources), len(ranges), np.dtype(dtype)
     if mixed.bend is not None or how == "label" or not 1 <= m <= 3 or k > 3 or 0 in value.shape:
         return None
     if dtype.kind == "c" and value.dtype.kind == "c" and dtype.itemsize in (8, 16):
@@ -205,7 +205,8 @@ def lines(value: Any, passes: Sequence[tuple[int, Table, int]], dtype: Any) -> A
     if value.dtype.kind == "c" or all(t.fraction is None and t.taps is None for _, t, _ in passes):
         return None
     work = _work(value.dtype)
-    names = [_c_name(d) for d in (value.dtype, work if dtype is None else dtype)]
+    dtype = work if dtype is None else np.dtype(dtype)
+    names = [_c_name(d) for d in (value.dtype, dtype)]
     if None in names or 0 in value.shape:
         return None
     found = [(axis, *_neighbours(table, first, work)) for axis, table, first in passes]
@@ -213,7 +214,7 @@ def lines(value: Any, passes: Sequence[tuple[int, Table, int]], dtype: Any) -> A
     together = 3 if max(index.shape[1] for _, index, _ in found) <= 2 else 1
     for i in range(0, len(found), together):
         last = i + together >= len(found)
-        value = _tabled(value, found[i : i + together], work, dtype if last and dtype else work)
+        value = _tabled(value, found[i : i + together], work, dtype if last else work)
     return value
 
 

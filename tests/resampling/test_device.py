@@ -357,11 +357,15 @@ def _chunked(data, chunks):
 
 
 @pytest.mark.parametrize("name", ["shift", "scaled", "oblique", "turned", "far away"])
-@pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
-def test_chunks_are_worked_on_where_they_are(name, interpolation):
+@pytest.mark.parametrize(
+    "interpolation, dtype",
+    [("nearest", "int16"), ("linear", "float64"), ("linear", "uint8"), ("cubic", "float64")],
+)
+def test_chunks_are_worked_on_where_they_are(name, interpolation, dtype):
     dask = pytest.importorskip("dask", reason="needs dask")
-    image = sd.SpatialArray(_chunked(DATA, (4, 5, 4)), SOURCE)
-    expected = resample(sd.SpatialArray(DATA, SOURCE), TARGETS[name], interpolation=interpolation,
+    data = DATA if dtype == "float64" else np.clip(DATA, 0, 200).astype(dtype)
+    image = sd.SpatialArray(_chunked(data, (4, 5, 4)), SOURCE)
+    expected = resample(sd.SpatialArray(data, SOURCE), TARGETS[name], interpolation=interpolation,
                         fill=3)  # fmt: skip
     lazy = resample(image, TARGETS[name], interpolation=interpolation, fill=3)
     assert type(lazy.data._meta) is DeviceArray
