@@ -6,8 +6,8 @@ target. It must be the old image, the new one, or be refused with a message that
 anything else is counted as wrong. Then the write is resumed, and the result compared byte by byte
 with one that was never stopped.
 
-With workers of Dask, a resampling is computed and then written while one or two of three workers
-are killed: the voxels and files must be those of a quiet run to the bit, or the error must be clear
+With workers of Dask, a resampling is computed and then written while one of three workers is killed
+each time: the voxels and files must be those of a quiet run to the bit, or the error must be clear
 and the write resume to the same bytes.
 
     python -m benchmarks.faults [--kills 200] [--interrupts 40] [--full 20] [--workers 10]
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import multiprocessing
 import os
 import random
@@ -244,21 +243,19 @@ def full_disk_runs(count: int, folder: Path) -> Counter[str]:
 
 
 @contextlib.contextmanager
-def _killing(pids: list[int], times: list[float]) -> Any:
-    """Kill processes, each so many seconds from now; in the end wait until that has been done."""
+def _killing(pid: int, seconds: float) -> Any:
+    """Kill a process so many seconds from now; in the end wait until that has been done."""
 
-    def kill(pid: int) -> None:
+    def kill() -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
-    timers = [threading.Timer(at, kill, (pid,)) for pid, at in zip(pids, times, strict=True)]
-    for timer in timers:
-        timer.start()
+    timer = threading.Timer(seconds, kill)
+    timer.start()
     try:
         yield
     finally:
-        for timer in timers:
-            timer.join()
+        timer.join()
 
 
 def worker_runs(count: int, folder: Path, seed: int = 0) -> Counter[str]:
@@ -267,7 +264,7 @@ def worker_runs(count: int, folder: Path, seed: int = 0) -> Counter[str]:
     Parameters
     ----------
     count : int
-        Number of runs, on one cluster of three processes.
+        Number of runs, each on a cluster of its own of three processes.
     folder : Path
         An empty directory.
     seed : int, optional
@@ -291,43 +288,46 @@ def worker_runs(count: int, folder: Path, seed: int = 0) -> Counter[str]:
     turned = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
     grid = source.geometry.replace(direction=turned, spacing=(1.5, 0.9, 1.1), origin=(5, 20, 0))
     options = {**OPTIONS, "oblique": "keep"}
-    calm: dict[str, Any] = {"processes": True, "dashboard_address": None, "memory_limit": 0}
+    calm: dict[str, Any] = {
+        "processes": True,
+        "threads_per_worker": 1,
+        "dashboard_address": None,
+        "memory_limit": 0,
+    }
     ways = {how: sd.resample(source, grid, interpolation=how) for how in ("linear", "nearest",
                                                                          "cubic")}  # fmt: skip
-    quiet: dict[str, tuple[Any, float]] = {}
+    quiet: dict[str, Any] = {}
     for how, lazy in ways.items():
         io.write(folder / f"{how}.ome.zarr", lazy, **options)
-        quiet[how] = lazy.compute(scheduler="threads").data, 0.0
-    with LocalCluster(3, threads_per_worker=1, **calm) as cluster, Client(cluster) as client:
-        for how, lazy in ways.items():
-            client.compute(lazy.data).result(timeout=_PATIENCE)  # each worker has loaded all
+        quiet[how] = lazy.compute(scheduler="threads").data
+    for n in range(count):
+        how = list(ways)[n % len(ways)]
+        lazy, expected = ways[how], quiet[how]
+        reference, path = folder / f"{how}.ome.zarr", folder / f"{n}.ome.zarr"
+        with LocalCluster(n_workers=3, **calm) as cluster, Client(cluster) as client:
+            client.compute(lazy.data).result(timeout=_PATIENCE)  # now each worker has loaded all
             begin = time.perf_counter()
             client.compute(lazy.data).result(timeout=_PATIENCE)
-            quiet[how] = quiet[how][0], time.perf_counter() - begin
-        for n, what in itertools.product(range(count), ("computed", "written")):
-            how = list(ways)[n % len(ways)]
-            lazy, (expected, duration) = ways[how], quiet[how]
-            reference, path = folder / f"{how}.ome.zarr", folder / f"{n}.ome.zarr"
-            client.wait_for_workers(2, timeout=_PATIENCE)  # a killed one is started again
-            living = sorted(w.pid for w in cluster.workers.values() if w.pid)
-            pids = rng.sample(living, rng.choice((1, 2)))
-            times = [rng.uniform(0, duration) for _ in pids]
-            try:
-                with _killing(pids, times):
-                    if what == "computed":
-                        values = client.compute(lazy.data).result(timeout=_PATIENCE)
-                        odd = None if np.array_equal(values, expected) else "voxels"
-                    else:
-                        io.write(path, lazy, **options)
+            duration = time.perf_counter() - begin
+            pids = [w.pid for w in cluster.workers.values() if w.pid]
+            for what in ("computed", "written"):
+                victim = pids.pop(rng.randrange(len(pids)))
+                try:
+                    with _killing(victim, rng.uniform(0, duration)):
+                        if what == "computed":
+                            values = client.compute(lazy.data).result(timeout=_PATIENCE)
+                            odd = None if np.array_equal(values, expected) else "voxels"
+                        else:
+                            io.write(path, lazy, **options)
+                            odd = trees_differ(path, reference)
+                    found[f"{what}: the same bits" if odd is None else f"wrong: {odd}"] += 1
+                except (KilledWorker, SpatialDuckError, OSError) as error:
+                    found[f"{what}: {type(error).__name__}"] += 1
+                    if what == "written":
+                        io.write(path, lazy, resume=True, **options)
                         odd = trees_differ(path, reference)
-                found[f"{what}: the same bits" if odd is None else f"wrong: {odd}"] += 1
-            except (KilledWorker, SpatialDuckError, OSError) as error:
-                found[f"{what}: {type(error).__name__}"] += 1
-                if what == "written":
-                    io.write(path, lazy, resume=True, **options)
-                    odd = trees_differ(path, reference)
-                    found["resumed to the same bytes" if odd is None else f"wrong: {odd}"] += 1
-            print(f"  run {n + 1} of {count}: {dict(found)}", file=sys.stderr, flush=True)
+                        found["resumed to the same bytes" if odd is None else f"wrong: {odd}"] += 1
+                print(f"  run {n + 1} of {count}: {dict(found)}", file=sys.stderr, flush=True)
     return found
 
 
