@@ -50,6 +50,7 @@ RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 ON_USE: dict[str, set[str]] = {
     "backends.arrayapi": {"array_api_compat"},
     "backends.arrayapi_functions": {"array_api_compat"},
+    "backends.arrayapi_lines": set(),
     "backends.arrayapi_values": {"array_api_compat"},
     "backends.cupy": {"cupy"},
     "backends.dask": {"dask"},
