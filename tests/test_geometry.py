@@ -449,3 +449,16 @@ def test_replace_world_keeps_units_of_axes_that_stay():
 def test_replace_refuses_unknown_fields():
     with pytest.raises(TypeError, match="known are"):
         Geometry((2, 2)).replace(spacings=3)
+
+
+def test_a_place_in_space_and_time_needs_no_names() -> None:
+    """Four numbers of origin are of t, z, y and x, whichever of them the array samples."""
+    assert Geometry((2, 2), origin=(1, 2, 3, 4)).world.axes == ("t", "z", "y", "x")
+    with_time = Geometry((2, 2), dims=("t", "x"), origin=(1, 2, 3, 4))
+    assert with_time.world.axes == ("t", "z", "y", "x")
+
+
+def test_an_affine_without_sampled_axes() -> None:
+    g = Geometry.from_affine((3,), [[5.0], [1.0]], dims=("c",), world=("x",))
+    assert g.origin.tolist() == [5]
+    assert g.sampled_axes == ()

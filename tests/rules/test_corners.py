@@ -35,3 +35,51 @@ def test_cross_of_two_and_three_components(axes: tuple[int, int, int]) -> None:
         with pytest.warns(DeprecationWarning, match="2-dimensional"):
             mixed = np.cross(flat, vectors)
         assert mixed.geometry.spacing.tolist() == [2, 3]
+
+
+def test_unique_gives_the_inverse_its_grid() -> None:
+    for index in (False, True):
+        found = np.unique(IMAGE, return_index=index, return_inverse=True)
+        inverse = found[1 + index]
+        assert inverse.shape == IMAGE.shape
+        assert inverse.geometry.spacing.tolist() == [3, 2, 1]
+        assert found[0].geometry.sampled_axes == ()
+
+
+def test_histogramdd_of_one_line() -> None:
+    line = sd.SpatialArray(np.arange(6.0), spacing=2)
+    counts, edges = np.histogramdd(line, bins=3)
+    expected, _ = np.histogramdd(line.data, bins=3)
+    np.testing.assert_array_equal(counts, expected)
+    assert len(edges) == 1
+
+
+def test_records_take_the_last_axis() -> None:
+    recfunctions = pytest.importorskip("numpy.lib.recfunctions", reason="a part of NumPy")
+    vectors = sd.SpatialArray(
+        np.arange(24.0).reshape(2, 3, 4), dims=("y", "x", "v"), spacing=(2, 3)
+    )
+    found = recfunctions.unstructured_to_structured(vectors)
+    assert found.shape == (2, 3)
+    assert found.dims == ("y", "x")
+    assert found.geometry.spacing.tolist() == [2, 3]
+
+
+def test_tensorsolve_with_axes() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.random((4, 3, 6, 8))  # axis 1 goes to the end
+    b = rng.random((4, 6))
+    assert a.size == b.size**2
+    image = sd.SpatialArray(b, spacing=(2, 3))
+    found = np.linalg.tensorsolve(a, image, axes=(1,))
+    expected = np.linalg.tensorsolve(a, b, axes=(1,))
+    np.testing.assert_array_equal(found.data, expected)
+    assert found.geometry.shape == found.shape == expected.shape
+    assert found.geometry.sampled_axes == ()
+
+
+def test_a_function_has_one_rule() -> None:
+    from spatial_duck.rules._rule import rule
+
+    with pytest.raises(RuntimeError, match="has a rule already"):
+        rule("plain", np.sum)(lambda a: a)
