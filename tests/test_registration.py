@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -317,6 +318,36 @@ def test_lazy_images_give_the_same_and_only_the_level_is_in_memory(kind: str) ->
     assert all(n <= 13 * 17 * 24 for n in largest)
 
 
+def test_chunks_on_disk_are_read_once_and_of_a_pyramid_those_of_one_level() -> None:
+    zarr = pytest.importorskip("zarr", reason="needs zarr")
+    dask = pytest.importorskip("dask", reason="needs dask")
+    from spatial_duck.testing.stores import RecordingStore
+
+    fixed = _phantom(96)
+    stores, stored = [], []
+    for level in sd.pyramid(fixed, 3):
+        stores.append(RecordingStore(zarr.storage.MemoryStore()))
+        array = zarr.create_array(stores[-1], shape=level.shape, chunks=(16,) * 3, dtype="f4")
+        array[...] = level.data
+        stored.append(level.replace(array))
+    moving = fixed.replace(origin=(fixed.origin + [2.0, -1.0, 1.5]).tolist())
+    coarse = sd.pyramid(moving, 3)[2]
+    options: dict[str, Any] = {"metric": "mean_squares", "at": 8 / 3, "levels": 1}
+    found = sd.register(sd.Pyramid(stored), coarse, "translation", **options)
+    np.testing.assert_allclose(found.transform.matrix[:3, 3], [2, -1, 1.5], atol=0.05)
+    # Levels of 96, 48 and 24 voxels: 216, 27 and 8 chunks.
+    assert [len(store.chunks_read) for store in stores] == [0, 0, 8]
+    tracemalloc.start()
+    with dask.config.set(scheduler="synchronous"):
+        again = sd.register(stored[0], coarse, "translation", **options)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(stores[0].chunks_read) == len(set(stores[0].chunks_read)) == 216
+    assert peak < fixed.nbytes
+    # Means of means are rounded once more; the last step of a search is 3e-4 mm.
+    np.testing.assert_allclose(again.transform.matrix, found.transform.matrix, atol=1e-3)
+
+
 def test_levels_by_memory_and_pyramids() -> None:
     fixed = _phantom(48)
     moving = _moved(fixed, _rigid(fixed.center, fixed.world))
@@ -360,6 +391,24 @@ def test_a_transform_to_start_from() -> None:
     found = sd.register(fixed, moving, metric="mean_squares", at=4,
                         initial=near.to_world(World("xyz", "um", "RAS")))  # fmt: skip
     assert _error(found, far, fixed) < 0.2
+
+
+def test_the_command_line(tmp_path: Any, capsys: Any) -> None:
+    from spatial_duck.cli import main
+
+    fixed = _phantom().replace(attrs={})
+    moving = fixed.replace(origin=(fixed.origin + [2.0, -1.0, 1.5]).tolist())
+    paths = [str(tmp_path / name) for name in ("f.nrrd", "m.nrrd", "t.h5", "out.nrrd")]
+    sd.write(paths[0], fixed)
+    sd.write(paths[1], moving)
+    options = ["--model", "translation", "--metric", "mean_squares", "--at", "4"]
+    assert main(["register", *paths[:2], "--out", paths[2], "--apply", paths[3], *options]) == 0
+    assert "converged: Reg" in capsys.readouterr().out
+    found = sd.Transform.read(paths[2])
+    np.testing.assert_allclose(found([0.0, 0.0, 0.0]), [1.5, -1.0, 2.0], atol=0.05)
+    out = sd.read(paths[3])
+    assert out.geometry.isclose(sd.read(paths[0]).geometry)
+    np.testing.assert_allclose(out.data, fixed.data, atol=0.02 * np.ptp(fixed.data))
 
 
 # --- when it does not find one --------------------------------------------------------------
