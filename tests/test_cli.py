@@ -226,11 +226,11 @@ def test_interactive_serves_until_it_is_interrupted(file: Path) -> None:
         assert running.stdout
         url = running.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/", url)
-        with urllib.request.urlopen(f"{url}scene.json", timeout=20) as answer:
+        with urllib.request.urlopen(f"{url}scene.json", timeout=90) as answer:
             names = [layer["name"] for layer in json.load(answer)["layers"]]
         assert names == ["a.nrrd", "a.nrrd"]
         running.send_signal(signal.SIGINT)
-        assert running.wait(timeout=20) == 0
+        assert running.wait(timeout=90) == 0
     finally:
         running.kill()
         running.communicate()

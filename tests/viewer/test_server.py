@@ -28,7 +28,7 @@ def server() -> Iterator[Server]:
 def get(
     server: Server, path: str, *, host: str | None = None, method: str = "GET"
 ) -> tuple[int, bytes, http.client.HTTPMessage]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
         connection.putrequest(method, path, skip_host=True)
         connection.putheader("Host", host or f"127.0.0.1:{server.port}")

@@ -66,7 +66,7 @@ class Browser:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._base + path, data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=180) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             with error:
@@ -79,7 +79,7 @@ class Browser:
         with contextlib.suppress(Exception):
             self._ask("DELETE", "")
         self._driver.terminate()
-        self._driver.wait(timeout=10)
+        self._driver.wait(timeout=60)
         if self._driver.stdout:
             self._driver.stdout.close()
 
@@ -92,7 +92,7 @@ class Browser:
         """Run JavaScript; what it returns."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(args)})
 
-    def settle(self, timeout: float = 30) -> None:
+    def settle(self, timeout: float = 90) -> None:
         """Wait until no tile is on its way and the next frame is drawn."""
         end = time.monotonic() + timeout
         quiet = 0
