@@ -151,7 +151,7 @@ class Registration(Transform):
     It maps points of the fixed image to points of the moving one and goes wherever a transform
     goes: ``resample(moving, fixed, transform=found)``, ``found.write("found.h5")``.
 
-    Attributes
+    Parameters
     ----------
     transform : Transform
         The bare transform, in the world of the fixed image.
