@@ -462,3 +462,19 @@ def test_an_affine_without_sampled_axes() -> None:
     g = Geometry.from_affine((3,), [[5.0], [1.0]], dims=("c",), world=("x",))
     assert g.origin.tolist() == [5]
     assert g.sampled_axes == ()
+
+
+def test_repr_says_every_number() -> None:
+    g = Geometry((2, 3), spacing=(0.5, 4), origin=(6, 7), frame="LPS", unit="mm")
+    text = repr(g)
+    for part in ("shape=(2, 3)", "spacing=(0.5, 4)", "origin=(6, 7)", "dims=('y', 'x')", "'LPS'"):
+        assert part in text
+
+
+def test_a_plane_of_an_axis_that_lost_its_place_has_none() -> None:
+    g = Geometry((4, 5, 6), spacing=(3, 2, 1)).lose(0, "sort")
+    plane = g[1]
+    assert plane.shape == (5, 6)
+    assert plane.sampled_axes == ()
+    assert plane.lost == {0: "sort", 1: "sort"}
+    assert plane.dims == ("y", "x")
