@@ -324,6 +324,11 @@ class Pyramid(Sequence[SpatialArray]):
         interpolation : str, optional
             As for `upsample_to`.
 
+        Returns
+        -------
+        SpatialArray
+            What the function returned, on the grid of level `to`.
+
         Examples
         --------
         >>> levels = pyramid(SpatialArray(np.zeros((128, 256)), spacing=0.5))
