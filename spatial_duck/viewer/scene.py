@@ -347,15 +347,24 @@ class Scene:
         size = self.pixel * 2.0**zoom
         across, down, through = self.planes[plane][1:]
         view = np.empty((len(self.frame.names), TILE, TILE))
-        steps = np.arange(TILE) + 0.5
-        view[across] = self.low[across] + (column * TILE + steps) * size
-        view[down] = (self.low[down] + (row * TILE + steps) * size)[:, None]
+        steps = np.arange(TILE)
+        view[across] = self._at(across, column * TILE + steps, size)
+        view[down] = self._at(down, row * TILE + steps, size)[:, None]
         if through is not None:
-            view[through] = self.low[through] + (depth + 0.5) * size
+            view[through] = self._at(through, depth, size)
         values = self.layers[layer].sample(
             view.reshape(len(view), -1), size, dict(fixed or {}), smooth
         )
         return values.reshape(TILE, TILE)
+
+    def _at(self, axis: int, pixel: Any, size: float) -> Any:
+        """Return the centres of pixels along a view coordinate.
+
+        An image that is thinner than half a pixel is hit in its middle, so that it stays in sight.
+        """
+        low, high = self.low[axis], self.high[axis]
+        first = (low + high) / 2 if high - low < size / 2 else low + size / 2
+        return np.where(np.equal(pixel, 0), first, low + (pixel + 0.5) * size)
 
     def limits(self, layer: int) -> tuple[float, float]:
         """Return values to show as black and white, from the middle planes at the last zoom."""
