@@ -207,16 +207,26 @@ class Layer:
         """
         number = self.level_for(pixel)
         level = self.levels[number]
-        matrix, offset = self.to_index(number)
-        index = matrix @ view + offset[:, None]
-        last = np.array([level.image.shape[a] - 1 for a in self.axes])[:, None]
+        last = self._last(0)
+        index = self._index(0, view)
+        # By the finest level: a coarser one may end up to half of its voxels earlier.
         inside = ((index >= -0.5) & (index <= last + 0.5)).all(axis=0)
+        if number:
+            last, index = self._last(number), self._index(number, view)
         out = np.full(view.shape[1], np.nan, np.float32)
         if inside.any():
             # In single precision afterwards: what is drawn has 256 shades.
             with np.errstate(over="ignore", invalid="ignore"):
                 out[inside] = _values(level, index[:, inside], last, fixed, smooth)
         return out
+
+    def _index(self, level: int, view: NDArray[np.float64]) -> NDArray[np.float64]:
+        matrix, offset = self.to_index(level)
+        return matrix @ view + offset[:, None]
+
+    def _last(self, level: int) -> NDArray[np.intp]:
+        shape = self.levels[level].image.shape
+        return np.array([shape[a] - 1 for a in self.axes], np.intp)[:, None]
 
     @property
     def dtype(self) -> str:
