@@ -344,6 +344,23 @@ def test_graphs_have_a_node_for_each_block_and_one_for_the_function():
     assert added == 48 + 1
 
 
+def test_tasks_are_made_when_they_are_asked_for():
+    """Planning costs the same for any number of blocks, and workers are sent the job alone."""
+    cloudpickle = pytest.importorskip("cloudpickle", reason="needs dask")
+    da = pytest.importorskip("dask.array", reason="needs dask")
+    sizes = []
+    for blocks in (20, 2):
+        image = sd.SpatialArray(da.zeros((40, 40, 40), chunks=20, dtype="f4"))
+        result = sd.map_blocks(identity, image, halo=1, blocks=blocks)
+        graph = result.data.dask.layers[result.data.name].mapping
+        assert "_tasks" not in vars(graph)
+        sizes.append(len(cloudpickle.dumps(graph)))
+        assert len(graph) == 1 + (40 // blocks) ** 3
+        assert "_tasks" in vars(graph)
+        assert len(cloudpickle.dumps(graph)) == sizes[-1]
+    assert sizes[1] < 2 * sizes[0]
+
+
 def test_the_same_call_has_the_same_name():
     pytest.importorskip("dask", reason="needs dask")
     image = sd.SpatialArray(on("dask", values()), GRID)

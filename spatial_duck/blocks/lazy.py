@@ -8,7 +8,11 @@ itself is a node of the graph, so that it (a network, perhaps) goes to each work
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +24,7 @@ from spatial_duck.resampling.blocks import work_type
 from spatial_duck.resampling.reading import assembled, meeting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from spatial_duck.blocks.job import BlockValue, Job
     from spatial_duck.blocks.regions import Box
@@ -56,26 +60,15 @@ def execute(job: Job, arrays: Sequence[Any]) -> Any:
         The data of each image.
     """
     import dask.array as da
-    from dask._task_spec import List, Task, TaskRef
     from dask.highlevelgraph import HighLevelGraph
 
     assert job.dtype is not None
-    name, tasks = _tasks("map_blocks", _compute, job, arrays)
-    if job.blended:
-        layer, ref = f"{name}-blend", TaskRef(f"{name}-job")
-        for number in job.numbers:
-            near = itertools.product(
-                *[c.meeting(k) for c, k in zip(job.covers, number, strict=True)]
-            )
-            found = tuple(near)
-            parts = List(*[TaskRef((name, *k)) for k in found])
-            key = (layer, *number)
-            tasks[key] = Task(key, _blend, ref, number, found, parts)
-        name = layer
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=arrays)
+    graph = _Graph.of("map_blocks", _compute, job, arrays)
+    name = f"{graph.name}-blend" if job.blended else graph.name
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=arrays)
     chunks = tuple([cover.chunks for cover in job.covers])
     meta = np.empty_like(arrays[0]._meta, shape=(0,) * job.grid.ndim, dtype=job.dtype)
-    return da.Array(graph, name, chunks, dtype=job.dtype, meta=meta)
+    return da.Array(layers, name, chunks, dtype=job.dtype, meta=meta)
 
 
 def values(
@@ -89,7 +82,8 @@ def values(
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
 
-    name, tasks = _tasks("reduce_blocks", _value, job, arrays)
+    graph = _Graph.of("reduce_blocks", _value, job, arrays)
+    name, tasks = graph.name, dict(graph)
     keys: list[Any] = [(name, *number) for number in job.numbers]
     if combine is None:
         out: Any = f"{name}-list"
@@ -106,48 +100,117 @@ def values(
                 keys.append(key)
             level += 1
         (out,) = keys
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=arrays)
-    return Delayed(out, graph, layer=name)
+    layers = HighLevelGraph.from_collections(name, tasks, dependencies=arrays)
+    return Delayed(out, layers, layer=name)
 
 
-def _tasks(
-    what: str, compute: Callable[..., Any], job: Job, arrays: Sequence[Any]
-) -> tuple[str, dict[Any, Any]]:
-    """Return a name, and the tasks that compute one block each."""
-    from dask._task_spec import DataNode, List, Task, TaskRef
-    from dask.base import tokenize
+# --- the graph ----------------------------------------------------------------------------
 
-    token = tokenize(
-        job.function, job.dtype, job.fill, job.grid, [a.name for a in arrays],
-        [(c.edges, c.windows, c.weights) for c in job.covers],
-        [(s.geometry, s.attrs, s.axes, s.interpolation) for s in job.sources],
-    )  # fmt: skip
-    name = f"{what}-{token}"
-    tasks: dict[Any, Any] = {f"{name}-job": DataNode(f"{name}-job", job)}
-    ref = TaskRef(f"{name}-job")
-    edges = [[np.cumsum([0, *c]) for c in array.chunks] for array in arrays]
-    known: list[list[dict[tuple[int, int], Any]]] = [[{} for _ in a.chunks] for a in arrays]
-    for number in job.numbers:
-        boxes = job.boxes(number)
-        cuts: list[Sequence[Cuts] | None] = []
-        pieces = []
-        for array, ends, seen, box in zip(arrays, edges, known, boxes, strict=True):
-            met = []
-            if any(stop <= start for start, stop in box):  # no chunk is read for no voxels
-                cuts.append(None)
-                pieces.append(List(array._meta))
-                continue
-            for axis, bounds in enumerate(box):
-                if bounds not in seen[axis]:
-                    seen[axis][bounds] = meeting(ends[axis], *bounds)
-                met.append(seen[axis][bounds])
-            cuts.append(tuple([m[1] for m in met]))
-            pieces.append(
-                List(*[TaskRef((array.name, *k)) for k in itertools.product(*[m[0] for m in met])])
-            )
-        key = (name, *number)
-        tasks[key] = Task(key, compute, ref, number, tuple(boxes), tuple(cuts), List(*pieces))
-    return name, tasks
+
+class _Chunked(NamedTuple):
+    """What the graph knows of an array."""
+
+    name: str
+    chunks: tuple[tuple[int, ...], ...]
+    meta: Any
+
+
+@dataclass(eq=False)
+class _Graph(Mapping[Any, Any]):
+    """The tasks of a job by key, made when first asked for.
+
+    So that planning costs the same for any number of blocks, and what goes to a scheduler in
+    another process is the job and not its tasks.
+    """
+
+    name: str
+    compute: Callable[..., Any]
+    job: Job
+    arrays: tuple[_Chunked, ...]
+
+    @classmethod
+    def of(cls, what: str, compute: Callable[..., Any], job: Job, arrays: Sequence[Any]) -> _Graph:
+        """Return the graph that calls `compute` for each block."""
+        from dask.base import tokenize
+
+        token = tokenize(
+            job.function, job.dtype, job.fill, job.grid, [a.name for a in arrays],
+            [(c.edges, c.windows, c.weights) for c in job.covers],
+            [(s.geometry, s.attrs, s.axes, s.interpolation) for s in job.sources],
+        )  # fmt: skip
+        known = tuple([_Chunked(a.name, a.chunks, a._meta) for a in arrays])
+        return cls(f"{what}-{token}", compute, job, known)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._tasks[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Graph, (self.name, self.compute, self.job, self.arrays)
+
+    @cached_property
+    def _tasks(self) -> dict[Any, Any]:
+        from dask._task_spec import DataNode, Task, TaskRef
+
+        name, compute, job = self.name, self.compute, self.job
+        tasks: dict[Any, Any] = {f"{name}-job": DataNode(f"{name}-job", job)}
+        ref = TaskRef(f"{name}-job")
+        finders = [_Finder(array) for array in self.arrays]
+        for number in job.numbers:
+            boxes = job.boxes(number)
+            cuts, pieces = [], []
+            for finder, box in zip(finders, boxes, strict=True):
+                cut, found = finder(box)
+                cuts.append(cut)
+                pieces += found
+            key = (name, *number)
+            # The pieces are arguments of their own: containers would be tasks inside the task.
+            tasks[key] = Task(key, compute, ref, number, tuple(boxes), tuple(cuts), *pieces)
+        if job.blended:
+            for number in job.numbers:
+                near = [c.meeting(k) for c, k in zip(job.covers, number, strict=True)]
+                blocks = tuple(itertools.product(*near))
+                key = (f"{name}-blend", *number)
+                parts = [TaskRef((name, *k)) for k in blocks]
+                tasks[key] = Task(key, _blend, ref, number, blocks, *parts)
+        return tasks
+
+
+class _Finder:
+    """Finds the chunks of an array that meet boxes; most boxes share their bounds and chunks."""
+
+    def __init__(self, array: _Chunked) -> None:
+        self._name, self._meta = array.name, array.meta
+        self._edges = [np.cumsum([0, *c]) for c in array.chunks]
+        self._met: list[dict[tuple[int, int], tuple[range, Cuts]]] = [{} for _ in array.chunks]
+        self._refs: dict[Number, Any] = {}
+
+    def __call__(self, box: Box) -> tuple[tuple[Cuts, ...] | None, list[Any]]:
+        """Return the parts of chunks along each axis, and references to the chunks."""
+        from dask._task_spec import TaskRef
+
+        met = []
+        for seen, edges, bounds in zip(self._met, self._edges, box, strict=True):
+            if bounds[1] <= bounds[0]:  # no chunk is read for no voxels
+                return None, [self._meta]
+            if bounds not in seen:
+                seen[bounds] = meeting(edges, *bounds)
+            met.append(seen[bounds])
+        refs = self._refs
+        found = []
+        for k in itertools.product(*[m[0] for m in met]):
+            if k not in refs:
+                refs[k] = TaskRef((self._name, *k))
+            found.append(refs[k])
+        return tuple([m[1] for m in met]), found
+
+
+# --- what the tasks do --------------------------------------------------------------------
 
 
 def _part(box: Box, cuts: Sequence[Cuts] | None, pieces: Sequence[Any]) -> Any:
@@ -157,16 +220,27 @@ def _part(box: Box, cuts: Sequence[Cuts] | None, pieces: Sequence[Any]) -> Any:
     return assembled(pieces, box, cuts)
 
 
+def _parts(
+    boxes: Sequence[Box], cuts: Sequence[Sequence[Cuts] | None], pieces: Sequence[Any]
+) -> list[Any]:
+    """Return what each image has in its box."""
+    ends = itertools.accumulate([1 if c is None else math.prod(map(len, c)) for c in cuts])
+    bounds = itertools.pairwise([0, *ends])
+    return [
+        _part(box, cut, pieces[start:stop])
+        for box, cut, (start, stop) in zip(boxes, cuts, bounds, strict=True)
+    ]
+
+
 def _compute(
     job: Job,
     number: Number,
     boxes: Sequence[Box],
     cuts: Sequence[Sequence[Cuts] | None],
-    pieces: Sequence[Any],
+    *pieces: Any,
 ) -> Any:
     """Compute what is needed of one block's result."""
-    data = [_part(b, c, p) for b, c, p in zip(boxes, cuts, pieces, strict=True)]
-    return job.compute(number, boxes, data)
+    return job.compute(number, boxes, _parts(boxes, cuts, pieces))
 
 
 def _value(
@@ -174,14 +248,13 @@ def _value(
     number: Number,
     boxes: Sequence[Box],
     cuts: Sequence[Sequence[Cuts] | None],
-    pieces: Sequence[Any],
+    *pieces: Any,
 ) -> Any:
     """Return what the function returns for one block."""
-    data = [_part(b, c, p) for b, c, p in zip(boxes, cuts, pieces, strict=True)]
-    return job.value(number, boxes, data)
+    return job.value(number, boxes, _parts(boxes, cuts, pieces))
 
 
-def _blend(job: Job, number: Number, blocks: Sequence[Number], parts: Sequence[Any]) -> Any:
+def _blend(job: Job, number: Number, blocks: Sequence[Number], *parts: Any) -> Any:
     """Add up the blocks that reach into one chunk of the result."""
     assert job.dtype is not None
     core = job.core(number)
