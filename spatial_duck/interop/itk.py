@@ -124,6 +124,8 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
             f"this installation of ITK wraps no image of {n} dimensions of {dtype} with "
             f"{g.ndim - n} plain axes: use image.astype('f4') first, or to_simpleitk"
         ) from error
+    # ITK takes an array with one long axis, which is in Fortran's order too, for its transpose.
+    out.SetRegions([g.shape[a] for a in reversed(g.sampled_axes)])
     out.SetSpacing(g.spacing[::-1].tolist())
     out.SetOrigin(g.origin.tolist())
     out.SetDirection(itk.matrix_from_array(np.ascontiguousarray(g.direction[:, ::-1])))

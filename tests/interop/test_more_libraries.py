@@ -321,6 +321,8 @@ WANTED: list[tuple[str, tuple[int, ...], tuple[str, ...], str]] = [
      "simpleitk itk nibabel ants napari spatial_image ngff_image"),
     ("thin", (1, 4, 1), ("z", "y", "x"),
      VOLUMES),
+    ("one column", (4, 1, 1), ("z", "y", "x"),
+     VOLUMES),
     ("x first", (5, 4, 3), ("x", "y", "z"),
      VOLUMES),
     ("plane", (4, 5), ("y", "x"),
