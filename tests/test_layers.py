@@ -25,6 +25,8 @@ LAYERS = (
     ("array",),
     ("namespace",),
     (
+        "mapping",
+        "displacement",
         "transforms",
         "targets",
         "resampling",
@@ -74,8 +76,8 @@ FRONT_USERS = ("viewer", "cli", "demo")
 CONVENIENCE = {
     ("array", "namespace"): "image.__array_namespace__()",
     ("array", "plotting"): "image.plot()",
-    ("transforms", "inverse"): "field.inverse()",
-    ("transforms", "io"): "Transform.read(path), transform.write(path)",
+    ("displacement", "inverse"): "field.inverse()",
+    ("mapping", "io"): "Transform.read(path), transform.write(path)",
 }
 
 
