@@ -44,12 +44,24 @@ def broken(array: Any, ask: Sequence[Any], error: Exception) -> FormatError:
 def _bad_chunks(array: Any, ask: Sequence[Any]) -> Iterator[str]:
     """Yield the keys of chunks in a selection that cannot be read one by one."""
     stored = getattr(array, "shards", None) or array.chunks
-    numbers = [
-        np.unique(np.atleast_1d(np.arange(n)[a] if isinstance(a, slice) else a) // c).tolist()
-        for a, n, c in zip(ask, array.shape, stored, strict=True)
-    ]
+    numbers = [_numbers(a, n, c) for a, n, c in zip(ask, array.shape, stored, strict=True)]
     for number in itertools.product(*numbers):
         try:
             array[tuple([slice(i * c, (i + 1) * c) for i, c in zip(number, stored, strict=True)])]
-        except CODEC_ERRORS:
+        except (*CODEC_ERRORS, OverflowError):  # the latter for sizes that no array can have
             yield array.metadata.encode_chunk_key(number)
+
+
+def _numbers(ask: Any, length: int, chunk: int) -> Sequence[int]:
+    """Return the numbers of the chunks along an axis that a selection meets."""
+    if not isinstance(ask, slice):
+        found: list[int] = np.unique(np.atleast_1d(ask) // chunk).tolist()
+        return found
+    # By arithmetic alone: a length that a broken file declares may be more than memory holds.
+    indices = range(*ask.indices(length))
+    if not indices:
+        return ()
+    if abs(indices.step) > chunk:
+        return sorted({i // chunk for i in indices})
+    ends = sorted((indices[0], indices[-1]))
+    return range(ends[0] // chunk, ends[1] // chunk + 1)

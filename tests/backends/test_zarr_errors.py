@@ -84,3 +84,15 @@ def test_stores_of_others(codec: str, tmp_path: Path) -> None:
     # What does not need it can still be read.
     np.testing.assert_array_equal(image[:8].compute().data, values[:8])
     np.testing.assert_array_equal(image[:, 8:].compute().data, values[:, 8:])
+
+
+def test_a_broken_array_of_any_declared_length_is_named(tmp_path: Path) -> None:
+    zarr.create_array(tmp_path / "a.zarr", shape=(10**17,), chunks=(1000,), dtype="u1",
+                      compressors=zarr.codecs.GzipCodec())  # fmt: skip
+    array = zarr.open_array(tmp_path / "a.zarr")
+    array[:1000] = 1
+    _damage(tmp_path / "a.zarr" / "c" / "0")
+    for key in (slice(3, 9), slice(2999, None, -700), slice(10**5, None, -9999)):
+        ask = sd.SpatialArray(array)[key]
+        with pytest.raises(FormatError, match="chunk 'c/0'"):
+            ask.compute()
