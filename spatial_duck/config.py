@@ -1,4 +1,4 @@
-"""Settings that hold for a block of code: tolerance, what a lost geometry does, a read limit.
+"""Settings that hold for a block of code: tolerance, what a lost geometry does, limits of memory.
 
 They live in a context variable, so that threads and async tasks do not disturb each other.
 """
@@ -31,11 +31,15 @@ class Settings(NamedTuple):
     max_read_bytes : float
         Most bytes that ``np.asarray`` of an array on disk reads; above it, it refuses and says
         how to go on.
+    max_kept_bytes : float
+        Most bytes of decoded chunks of an array on disk that one computation of a resampled image
+        keeps for the blocks to come, in each process; what it had to drop is read again.
     """
 
     tolerance: float = 1e-3
     on_loss: Literal["keep", "warn", "raise"] = "keep"
     max_read_bytes: float = 4 * 2**30
+    max_kept_bytes: float = 2**27
 
 
 DEFAULTS = Settings()
@@ -49,6 +53,7 @@ def config(
     tolerance: float | None = None,
     on_loss: Literal["keep", "warn", "raise"] | None = None,
     max_read_bytes: float | None = None,
+    max_kept_bytes: float | None = None,
 ) -> Iterator[Settings]:
     """Change settings inside a ``with`` block.
 
@@ -60,6 +65,9 @@ def config(
         What happens when a function cannot keep the positions along an axis.
     max_read_bytes : float, optional
         Most bytes that ``np.asarray`` of an array on disk reads; ``math.inf`` for no limit.
+    max_kept_bytes : float, optional
+        Most bytes of decoded chunks that are kept while a resampled image is computed from an
+        array on disk, beside the blocks in flight. What holds is what held when it was resampled.
 
     Raises
     ------
@@ -82,11 +90,14 @@ def config(
         raise ValueError(f"on_loss must be 'keep', 'warn' or 'raise', got {on_loss!r}")
     if max_read_bytes is not None and not max_read_bytes > 0:
         raise ValueError(f"max_read_bytes must be a positive number, got {max_read_bytes!r}")
+    if max_kept_bytes is not None and not max_kept_bytes >= 0:
+        raise ValueError(f"max_kept_bytes must be 0 or more, got {max_kept_bytes!r}")
     token = _settings.set(
         Settings(
             now.tolerance if tolerance is None else float(tolerance),
             now.on_loss if on_loss is None else on_loss,
             now.max_read_bytes if max_read_bytes is None else max_read_bytes,
+            now.max_kept_bytes if max_kept_bytes is None else max_kept_bytes,
         )
     )
     try:

@@ -48,6 +48,14 @@ def test_bad_word():
         pass
 
 
+@pytest.mark.parametrize("name", ["max_read_bytes", "max_kept_bytes"])
+@pytest.mark.parametrize("limit", [-1, float("nan")])
+def test_bad_limits(name, limit):
+    with pytest.raises(ValueError, match=name), config(**{name: limit}):
+        pass
+    assert current() == Settings()
+
+
 def test_tolerance_decides_what_is_the_same_grid():
     a, b = Geometry((4, 5), (2, 1)), Geometry((4, 5), (2, 1), (0.1, 0))
     assert not a.isclose(b)

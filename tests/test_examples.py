@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,16 @@ def test_large_volumes_are_not_read_to_move_them() -> None:
     assert [n for name, n in chunks.items() if name.startswith(("flip", "plan"))] == [0, 0]
     assert [n for name, n in chunks.items() if name.startswith("crop")] == [1]
     assert all(n < 30 for n in chunks.values())
+
+
+def test_registering_and_applying_take_less_memory_than_a_volume() -> None:
+    for package in ("SimpleITK", "zarr", "dask", "numba"):
+        pytest.importorskip(package, reason=f"needs {package}")
+    said = output(ROOT / "examples" / "07_register_and_apply_out_of_core.py")
+    (volume,) = re.findall(r"each volume has (\d+) MB", said)
+    peaks = re.findall(r"peak memory ([\d.]+) MB to (\w+), cap of (\d+) MB kept", said)
+    assert [what for _, what, _ in peaks] == ["register", "apply"]
+    assert all(float(peak) < int(cap) < int(volume) / 2 for peak, _, cap in peaks)
 
 
 def test_every_example_is_expected_here() -> None:

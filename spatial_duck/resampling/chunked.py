@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.config import current
 from spatial_duck.errors import GeometryError, missing_extra
 from spatial_duck.resampling import device, engines, memory
 from spatial_duck.resampling.device_values import place_of
@@ -256,7 +257,9 @@ def _graph(da: Any, work: Work, array: Any, stored: Any, chunks: Chunks) -> Any:
     meta = _filled(work, (0,) * len(chunks))
     tasks: dict[Any, Any] = {}
     if stored is not None:
-        tasks[common.key] = Task(common.key, _begin, work, stored)
+        # What the settings say here does not hold in the threads that compute.
+        kept = current().max_kept_bytes
+        tasks[common.key] = Task(common.key, _begin, work, stored, kept)
         for index in itertools.product(*[range(len(c)) for c in chunks]):
             tasks[name, *index] = Task((name, *index), _read_block, common, index)
         graph = HighLevelGraph.from_collections(name, tasks)
@@ -327,9 +330,9 @@ class _Run:
     reader: ChunkReader
 
 
-def _begin(work: Work, data: Any) -> _Run:
+def _begin(work: Work, data: Any, kept: float) -> _Run:
     """Begin a computation: nothing is remembered of the one before."""
-    return _Run(work, ChunkReader(data, work.sources))
+    return _Run(work, ChunkReader(data, work.sources, kept))
 
 
 def _read_block(run: _Run, index: tuple[int, ...]) -> Any:

@@ -2,7 +2,8 @@
 
 A chunk is needed by all output chunks around it. As tasks of a graph, decoded chunks stay in memory
 until the last of these is done, which with a rotation is nearly the whole volume. A `ChunkReader`
-keeps a fixed number of bytes instead, and reads again what it had to drop. It lives as long as one
+keeps a fixed number of bytes instead (``config(max_kept_bytes=...)``), and reads again what it had
+to drop. It lives as long as one
 computation: the next one reads what is on disk then.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.config import current
 from spatial_duck.resampling import device
 from spatial_duck.resampling.engines import on_host
 
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["ChunkReader", "Cuts", "assembled", "meeting"]
 
 Cuts = tuple[tuple[int, int], ...]
-
-#: Bytes of decoded chunks that are kept.
-KEPT = 1 << 27
 
 
 def meeting(edges: NDArray[np.intp], start: int, stop: int) -> tuple[range, Cuts]:
@@ -90,12 +89,15 @@ class ChunkReader:
         What `numpy.asarray` reads slices of.
     edges : sequence of ndarray of int
         Where the chunks begin along each axis, and where the last one ends.
-    kept : int, optional
-        Bytes of decoded chunks to keep.
+    kept : float, optional
+        Bytes of decoded chunks to keep; what the settings say by default.
     """
 
-    def __init__(self, data: Any, edges: Sequence[NDArray[np.intp]], kept: int = KEPT) -> None:
-        self._data, self._edges, self._kept = data, tuple(edges), kept
+    def __init__(
+        self, data: Any, edges: Sequence[NDArray[np.intp]], kept: float | None = None
+    ) -> None:
+        self._data, self._edges = data, tuple(edges)
+        self._kept = current().max_kept_bytes if kept is None else kept
         self._chunks: OrderedDict[tuple[int, ...], Future[NDArray[Any]]] = OrderedDict()
         self._size = 0
         self._lock = Lock()

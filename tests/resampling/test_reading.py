@@ -78,6 +78,24 @@ def test_pickles_without_what_it_keeps():
     assert len(pickle.dumps(reader)) < 2 * len(pickle.dumps(DATA))
 
 
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_what_is_kept_is_a_setting_of_where_the_image_was_resampled(scheduler):
+    """The settings do not reach the threads that compute."""
+    found, reads = [], []
+    for limit in (0, 2000 * DATA.itemsize, None):
+        store = RecordingStore(zarr.storage.MemoryStore())
+        array = zarr.create_array(store, shape=DATA.shape, chunks=(7, 16, 11), dtype=DATA.dtype)
+        array[...] = DATA
+        with sd.config(max_kept_bytes=limit):
+            result = resample(sd.SpatialArray(array, GEOMETRY), TARGET)
+        store.chunks_read.clear()
+        found.append(np.asarray(result.data.compute(scheduler=scheduler, num_workers=2)))
+        reads.append(len(store.chunks_read))
+    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(found[1], found[2])
+    assert min(reads[:2]) > reads[2] == len(set(store.chunks_read))
+
+
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
 def test_each_computation_reads_each_chunk_once_and_anew(interpolation, scheduler):
