@@ -61,7 +61,7 @@ def output(path: Path) -> str:
         found = subprocess.run(
             [sys.executable, *strict, str(path)],
             cwd=folder, env=environ, capture_output=True, text=True, encoding="utf-8",
-            timeout=120, check=False,
+            timeout=400, check=False,
         )  # fmt: skip
         assert found.returncode == 0, found.stderr
         assert not list(Path(folder).iterdir()), "the example leaves files behind"

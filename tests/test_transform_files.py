@@ -196,7 +196,7 @@ def test_itk_reads_what_was_written(tmp_path: Any) -> None:
         made[path].write(path)
     subprocess.run(
         [sys.executable, "-c", _ITK, str(tmp_path / "points.npy"), *map(str, made)],
-        check=True, timeout=120,
+        check=True, timeout=400,
     )  # fmt: skip
     for path, ours in made.items():
         np.testing.assert_allclose(np.load(f"{path}.npy"), ours(points), atol=1e-6)
