@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A job in the background of a script ignores it, and so would the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Same examples in each CI run: a failure there is the change's, and its blob can be replayed.
 hypothesis.settings.register_profile(
