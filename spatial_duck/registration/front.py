@@ -39,7 +39,15 @@ METRICS = MappingProxyType(
     }
 )
 #: Engines, and the modules that have their ``run``.
-ENGINES = MappingProxyType({"simpleitk": "spatial_duck.registration.simpleitk_engine"})
+ENGINES = MappingProxyType(
+    {
+        "simpleitk": "spatial_duck.registration.simpleitk_engine",
+        "elastix": "spatial_duck.registration.elastix_engine",
+        "ants": "spatial_duck.registration.ants_engine",
+    }
+)
+#: Models that only some engines have.
+_ONLY = {"bspline": ("simpleitk",)}
 
 
 def register(
@@ -113,7 +121,9 @@ def register(
         True writes lines to stderr; a callable gets (level, iteration, metric). What it raises
         stops the registration.
     engine : str, optional
-        What optimises: one of `ENGINES`.
+        What optimises: one of `ENGINES`. "elastix" (extra ``elastix``) and "ants" (extra ``ants``)
+        find the models that are matrices, from a start that is one; `progress` hears of their
+        iterations when they are over. ANTs runs in a process of its own.
 
     Returns
     -------
@@ -152,6 +162,11 @@ def register(
         {"levels": (levels, 1), "seed": (seed, 0), "threads": (threads, 1), "samples": (samples, 1),
          "iterations": (iterations, 1), "memory": (memory, 1)},
     )  # fmt: skip
+    if engine not in _ONLY.get(model, ENGINES):
+        raise ValueError(
+            f"model {model!r} is searched for by engine {' or '.join(_ONLY[model])} alone, got "
+            f"engine={engine!r}"
+        )
     if not isinstance(initial, Transform) and initial not in ("auto", *STARTS):
         raise ValueError(
             f"initial must be a Transform, 'auto' or one of {', '.join(STARTS)}, got {initial!r}"

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["joined", "run"]
+__all__ = ["histogram_bins", "joined", "run"]
 
 #: Bins of the joint histogram, and the number of voxels from which there are as many.
 _BINS = ((0, 32), (30_000, 64))
@@ -115,6 +115,11 @@ def run(job: Job) -> Outcome:
         joined(found, job.start), tuple(log), scale * before, scale * after,
         None if better is None else scale * better,
     )  # fmt: skip
+
+
+def histogram_bins(voxels: int) -> int:
+    """Return how many bins a joint histogram of so many voxels has along each axis."""
+    return [bins for least, bins in _BINS if voxels >= least][-1]
 
 
 def joined(first: Transform, then: Transform) -> Transform:
@@ -192,7 +197,7 @@ class _Search:
         method = sitk.ImageRegistrationMethod()
         method.SetNumberOfThreads(job.threads)
         inside = _count(level.fixed, level.fixed_mask)
-        _METRICS[job.metric](method, [bins for least, bins in _BINS if inside >= least][-1])
+        _METRICS[job.metric](method, histogram_bins(inside))
         for mask, give in (
             (level.fixed_mask, method.SetMetricFixedMask),
             (level.moving_mask, method.SetMetricMovingMask),

@@ -1,0 +1,248 @@
+"""What engines other than SimpleITK share: numbers to hand over, and a metric to judge answers by.
+
+An engine gets both images in coordinates in which the fixed image has its centre at 0 and voxels
+of about 1, so that neither units nor where the scanner stood matter to its limits. The start is
+part of where the moving image lies there: the engine begins with no motion at all, and its answer,
+a map of the same model, is put before the start.
+
+Engines report metrics over voxels of their own choice; those before and after are taken here, over
+the same voxels each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spatial_duck.errors import RegistrationError
+from spatial_duck.registration.job import Outcome
+from spatial_duck.registration.judge import overlapping, probes
+from spatial_duck.registration.simpleitk_engine import histogram_bins, joined
+from spatial_duck.resampling.sampling import values_at_points
+from spatial_duck.transforms import Affine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.registration.job import Job, Level, LevelLog
+    from spatial_duck.transforms import Transform
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["Numbers", "Side", "check_job", "given_up", "numbers", "outcome", "reported"]
+
+#: How far around the answer is looked, in voxels.
+_AROUND = 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """An image as a library takes it.
+
+    Attributes
+    ----------
+    data : ndarray of float32
+        Less the mean of the fixed image, over its standard deviation.
+    mask : ndarray of uint8 or None
+        1 where voxels take part.
+    spacing, direction, origin : ndarray
+        In array order, the direction's rows in the order of the world's axes.
+    """
+
+    data: NDArray[np.float32]
+    mask: NDArray[np.uint8] | None
+    spacing: Floats
+    origin: Floats
+    direction: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbers:
+    """Both images of the finest level, and the way back.
+
+    Attributes
+    ----------
+    fixed, moving : Side
+        In the engine's coordinates.
+    unit : Affine
+        From the world to these.
+    scale : float
+        What the engine's metric is to be multiplied by.
+    inside : int
+        Number of voxels of the fixed image that take part.
+    """
+
+    fixed: Side
+    moving: Side
+    unit: Affine
+    scale: float
+    inside: int
+
+
+def check_job(job: Job, engine: str, least: int = 4) -> None:
+    """Refuse images that are too thin for an engine's filters, and starts that it cannot take.
+
+    Raises
+    ------
+    RegistrationError
+        If they are, or the start is not an Affine.
+    """
+    level = job.levels[-1]
+    for name, image in (("fixed", level.fixed), ("moving", level.moving)):
+        if min(image.shape) < least:
+            raise RegistrationError(
+                f"{name}: {engine} takes {least} voxels or more along each axis, got "
+                f"{image.shape} at the finest level; use engine='simpleitk'"
+            )
+    if not isinstance(job.start, Affine):
+        raise RegistrationError(
+            f"initial: {engine} starts from an Affine, got {job.start!r}; use engine='simpleitk'"
+        )
+
+
+def given_up(engine: str, said: str) -> RegistrationError:
+    """Return the error for an engine that gave up, with the last line of what it said."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    reason = lines[-1] if lines else "no reason given"
+    return RegistrationError(
+        f"registration failed: {engine} says {reason!r}; start closer with initial=, or take a "
+        "coarser level with at="
+    )
+
+
+def reported(job: Job, log: tuple[LevelLog, ...]) -> tuple[LevelLog, ...]:
+    """Tell the user's `progress` of all iterations, once the search is over."""
+    if job.progress is not None:
+        for number, level in enumerate(log):
+            for iteration, value in enumerate(level.metric):
+                job.progress(number, iteration + 1, value)
+    return log
+
+
+def numbers(job: Job) -> Numbers:
+    """Return what an engine is given; the job's start must be an Affine."""
+    level, world = job.levels[-1], job.start.world
+    n = len(world.axes)
+    matrix = np.eye(n + 1)
+    matrix[:n, :n] /= min(level.fixed.spacing.tolist())
+    matrix[:n, n] = -matrix[:n, :n] @ job.centre
+    unit = Affine(matrix, world)
+    values = level.fixed.data
+    if level.fixed_mask is not None:
+        values = values[level.fixed_mask.data.astype(bool)]
+    scale = float(values.std(dtype=np.float64)) or 1.0
+    offset = float(values.mean(dtype=np.float64))
+    back = joined(job.start.inverse(), unit)
+    assert isinstance(back, Affine)
+    sides = [
+        _side(image, mask, way, offset, scale)
+        for image, mask, way in (
+            (level.fixed, level.fixed_mask, unit), (level.moving, level.moving_mask, back)
+        )
+    ]  # fmt: skip
+    squared = scale**2 if job.metric == "mean_squares" else 1.0
+    return Numbers(sides[0], sides[1], unit, squared, values.size)
+
+
+def _side(
+    image: SpatialArray, mask: SpatialArray | None, way: Affine, offset: float, scale: float
+) -> Side:
+    g = image.geometry
+    columns = way.matrix[:-1, :-1] @ (g.direction * g.spacing)
+    spacing = np.sqrt((columns**2).sum(axis=0))
+    return Side(
+        np.ascontiguousarray((image.data - offset) / scale, dtype=np.float32),
+        None if mask is None else np.ascontiguousarray(mask.data, dtype=np.uint8),
+        spacing, way(g.origin), columns / spacing,
+    )  # fmt: skip
+
+
+def outcome(
+    job: Job, given: Numbers, map_points: Callable[[Floats], Floats], log: tuple[LevelLog, ...]
+) -> Outcome:
+    """Return what was found.
+
+    Parameters
+    ----------
+    job : Job
+        That was run.
+    given : Numbers
+        What the engine was given.
+    map_points : callable
+        The engine's answer, an affine map of points of shape (n, n_world) in its coordinates.
+    log : tuple of LevelLog
+        The coarsest level first.
+    """
+    n = len(job.centre)
+    corners = map_points(np.vstack([np.zeros(n), np.eye(n)]))
+    matrix = np.eye(n + 1)
+    matrix[:n, :n], matrix[:n, n] = (corners[1:] - corners[0]).T, corners[0]
+    unit = given.unit.matrix
+    found = Affine(np.linalg.solve(unit, matrix @ unit), job.start.world)
+    whole = joined(found, job.start)
+    level = job.levels[-1]
+    measure = _Measure(level, job.metric)
+    return Outcome(
+        whole, log, measure(job.start), measure(whole),
+        min([measure(moved) for moved in _around(whole, level)]),
+    )  # fmt: skip
+
+
+def _around(found: Transform, level: Level) -> list[Transform]:
+    """Return maps that lead a small step away along each axis of the world."""
+    n = len(found.world.axes)
+    step = _AROUND * max(min(level.fixed.spacing.tolist()), min(level.moving.spacing.tolist()))
+    out: list[Transform] = []
+    for shift in (*step * np.eye(n), *-step * np.eye(n)):
+        matrix = np.eye(n + 1)
+        matrix[:n, n] = shift
+        out.append(joined(found, Affine(matrix, found.world)))
+    return out
+
+
+class _Measure:
+    """A metric at a level as a function of a transform, over the same voxels each time."""
+
+    def __init__(self, level: Level, metric: str) -> None:
+        self.level, self.metric = level, _METRICS[metric]
+        self.points, self.values = probes(level)
+
+    def __call__(self, transform: Transform) -> float:
+        moving = self.level.moving
+        points = transform(self.points)
+        inside, _ = overlapping(self.level, points)
+        if not inside.any():
+            return float("inf")
+        index = moving.geometry.physical_to_index(points[inside])
+        index = np.clip(index, 0, np.array(moving.shape) - 1).T
+        there = np.asarray(values_at_points(moving.data, index, "linear"), dtype=np.float64)
+        return self.metric(self.values[inside].astype(np.float64), there)
+
+
+def _mean_squares(here: Floats, there: Floats) -> float:
+    return float(((here - there) ** 2).mean())
+
+
+def _correlation(here: Floats, there: Floats) -> float:
+    a, b = here - here.mean(), there - there.mean()
+    power = float((a @ a) * (b @ b))
+    return -(float(a @ b) ** 2) / power if power else 0.0
+
+
+def _mutual_information(here: Floats, there: Floats) -> float:
+    joint = np.histogram2d(here, there, bins=histogram_bins(len(here)))[0] / len(here)
+    apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    full = joint > 0
+    return -float((joint[full] * np.log(joint[full] / apart[full])).sum())
+
+
+_METRICS: dict[str, Callable[[Floats, Floats], float]] = {
+    "mattes": _mutual_information,
+    "mean_squares": _mean_squares,
+    "correlation": _correlation,
+}
