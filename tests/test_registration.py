@@ -538,7 +538,7 @@ def test_engines_take_masks(other: str) -> None:
     layer = np.indices(moving.shape)[0]
     spoilt = moving.replace(np.where(layer < 8, np.float32(900), moving.data))
     mask = moving.replace(layer >= 9)
-    # ANTs ends early beside a mask: without one the error is 17 mm, with mean squares 1.4 mm.
+    # Without a mask the error is 17 mm. ANTs with mean squares is then still 1.4 mm off.
     metric, most = {"elastix": ("mean_squares", 0.2), "ants": ("mattes", 0.5)}[other]
     options: dict[str, Any] = {"metric": metric, "at": 2, "levels": 1, "engine": other}
     found = sd.register(fixed, spoilt, moving_mask=mask, initial="world", **options)

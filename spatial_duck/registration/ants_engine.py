@@ -3,8 +3,8 @@
 One run of antsRegistration over its own pyramid of the finest level, halved as often as there are
 levels. It runs in a process of its own: how many threads it uses is read once, when its library
 loads, and the metric of each iteration is only printed. `progress` hears of it when the search is
-over. Beside a mask ANTs ends early with mean squares: half a voxel from the answer in our tests,
-where mutual information comes within an eighth.
+over. Beside a mask ANTs ends further from the answer with mean squares, 0.7 of a voxel in our
+tests, than with mutual information.
 """
 
 from __future__ import annotations
