@@ -209,10 +209,12 @@ class Layer:
         level = self.levels[number]
         last = self._last(0)
         index = self._index(0, view)
-        # By the finest level: a coarser one may end up to half of its voxels earlier.
         inside = ((index >= -0.5) & (index <= last + 0.5)).all(axis=0)
         if number:
+            # A coarser level may end nearly one of its voxels earlier. Half of one, beside its own
+            # half, is shown all the same, or thin images vanish; more would be a pixel off.
             last, index = self._last(number), self._index(number, view)
+            inside &= ((index >= -1) & (index <= last + 1)).all(axis=0)
         out = np.full(view.shape[1], np.nan, np.float32)
         if inside.any():
             # In single precision afterwards: what is drawn has 256 shades.
