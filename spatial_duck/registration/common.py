@@ -1,11 +1,11 @@
-"""What engines other than SimpleITK share: numbers to hand over, and a metric to judge answers by.
+"""What engines share: how values are scaled, and what those other than SimpleITK are handed.
 
-An engine gets both images in coordinates in which the fixed image has its centre at 0 and voxels
-of about 1, so that neither units nor where the scanner stood matter to its limits. The start is
-part of where the moving image lies there: the engine begins with no motion at all, and its answer,
-a map of the same model, is put before the start.
+Such an engine gets both images in coordinates in which the fixed image has its centre at 0 and
+voxels of about 1, so that neither units nor where the scanner stood matter to its limits. The start
+is part of where the moving image lies there: the engine begins with no motion at all, and its
+answer, a map of the same model, is put before the start.
 
-Engines report metrics over voxels of their own choice; those before and after are taken here, over
+They report metrics over voxels of their own choice; those before and after are taken here, over
 the same voxels each time.
 """
 
@@ -19,9 +19,8 @@ import numpy as np
 from spatial_duck.errors import RegistrationError
 from spatial_duck.registration.job import Outcome
 from spatial_duck.registration.judge import overlapping, probes
-from spatial_duck.registration.simpleitk_engine import histogram_bins, joined
 from spatial_duck.resampling.sampling import values_at_points
-from spatial_duck.transforms import Affine
+from spatial_duck.transforms import Affine, Composite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +33,80 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Numbers", "Side", "check_job", "given_up", "numbers", "outcome", "reported"]
+__all__ = [
+    "AROUND",
+    "Contrast",
+    "Numbers",
+    "Side",
+    "check_job",
+    "contrast",
+    "given_up",
+    "histogram_bins",
+    "joined",
+    "numbers",
+    "outcome",
+    "reported",
+    "voxel_size",
+]
 
 #: How far around the answer is looked, in voxels.
-_AROUND = 0.25
+AROUND = 0.25
+#: Bins of the joint histogram, and the number of voxels from which there are as many.
+_BINS = ((0, 32), (30_000, 64))
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """How the values of a level are brought to one scale: limits of optimisers are absolute.
+
+    Attributes
+    ----------
+    mean, deviation : float
+        Of the voxels of the fixed image that take part.
+    metric : float
+        What the metric of scaled images is to be multiplied by.
+    inside : int
+        Number of these voxels.
+    """
+
+    mean: float
+    deviation: float
+    metric: float
+    inside: int
+
+    def scaled(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return values less the mean, over the standard deviation."""
+        found: NDArray[np.float32] = (data - self.mean) / self.deviation
+        return found
+
+
+def contrast(level: Level, metric: str) -> Contrast:
+    """Return how the values of a level are scaled."""
+    values = level.fixed.data
+    if level.fixed_mask is not None:
+        values = values[level.fixed_mask.data.astype(bool)]
+    deviation = float(values.std(dtype=np.float64)) or 1.0
+    squared = deviation**2 if metric == "mean_squares" else 1.0
+    return Contrast(float(values.mean(dtype=np.float64)), deviation, squared, values.size)
+
+
+def voxel_size(level: Level) -> float:
+    """Return the shortest spacing of the coarser image."""
+    return float(max(min(level.fixed.spacing.tolist()), min(level.moving.spacing.tolist())))
+
+
+def histogram_bins(voxels: int) -> int:
+    """Return how many bins a joint histogram of so many voxels has along each axis."""
+    return [bins for least, bins in _BINS if voxels >= least][-1]
+
+
+def joined(first: Transform, then: Transform) -> Transform:
+    """Return one map for two, the simplest."""
+    if isinstance(first, Affine) and isinstance(then, Affine):
+        return Affine(then.matrix @ first.matrix, then.world)
+    if isinstance(then, Affine) and np.array_equal(then.matrix, np.eye(len(then.matrix))):
+        return first
+    return Composite(first, then)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,13 +174,13 @@ def check_job(job: Job, engine: str, least: int = 4) -> None:
         )
 
 
-def given_up(engine: str, said: str) -> RegistrationError:
+def given_up(engine: str, said: str, where: str = "") -> RegistrationError:
     """Return the error for an engine that gave up, with the last line of what it said."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     reason = lines[-1] if lines else "no reason given"
     return RegistrationError(
-        f"registration failed: {engine} says {reason!r}; start closer with initial=, or take a "
-        "coarser level with at="
+        f"registration failed{where}: {engine} says {reason!r}; start closer with initial=, or "
+        "take a coarser level with at="
     )
 
 
@@ -132,31 +201,24 @@ def numbers(job: Job) -> Numbers:
     matrix[:n, :n] /= min(level.fixed.spacing.tolist())
     matrix[:n, n] = -matrix[:n, :n] @ job.centre
     unit = Affine(matrix, world)
-    values = level.fixed.data
-    if level.fixed_mask is not None:
-        values = values[level.fixed_mask.data.astype(bool)]
-    scale = float(values.std(dtype=np.float64)) or 1.0
-    offset = float(values.mean(dtype=np.float64))
+    scaling = contrast(level, job.metric)
     back = joined(job.start.inverse(), unit)
     assert isinstance(back, Affine)
     sides = [
-        _side(image, mask, way, offset, scale)
+        _side(image, mask, way, scaling)
         for image, mask, way in (
             (level.fixed, level.fixed_mask, unit), (level.moving, level.moving_mask, back)
         )
     ]  # fmt: skip
-    squared = scale**2 if job.metric == "mean_squares" else 1.0
-    return Numbers(sides[0], sides[1], unit, squared, values.size)
+    return Numbers(sides[0], sides[1], unit, scaling.metric, scaling.inside)
 
 
-def _side(
-    image: SpatialArray, mask: SpatialArray | None, way: Affine, offset: float, scale: float
-) -> Side:
+def _side(image: SpatialArray, mask: SpatialArray | None, way: Affine, scaling: Contrast) -> Side:
     g = image.geometry
     columns = way.matrix[:-1, :-1] @ (g.direction * g.spacing)
     spacing = np.sqrt((columns**2).sum(axis=0))
     return Side(
-        np.ascontiguousarray((image.data - offset) / scale, dtype=np.float32),
+        np.ascontiguousarray(scaling.scaled(image.data), dtype=np.float32),
         None if mask is None else np.ascontiguousarray(mask.data, dtype=np.uint8),
         spacing, way(g.origin), columns / spacing,
     )  # fmt: skip
@@ -196,7 +258,7 @@ def outcome(
 def _around(found: Transform, level: Level) -> list[Transform]:
     """Return maps that lead a small step away along each axis of the world."""
     n = len(found.world.axes)
-    step = _AROUND * max(min(level.fixed.spacing.tolist()), min(level.moving.spacing.tolist()))
+    step = AROUND * voxel_size(level)
     out: list[Transform] = []
     for shift in (*step * np.eye(n), *-step * np.eye(n)):
         matrix = np.eye(n + 1)

@@ -18,9 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import RegistrationError, missing_extra
-from spatial_duck.registration.common import check_job, given_up, numbers, outcome, reported
+from spatial_duck.registration.common import (
+    check_job,
+    given_up,
+    histogram_bins,
+    numbers,
+    outcome,
+    reported,
+)
 from spatial_duck.registration.job import LevelLog
-from spatial_duck.registration.simpleitk_engine import histogram_bins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -30,6 +30,14 @@ from spatial_duck.interop.itk_transforms import (
     transform_from_itk,
     transform_to_itk,
 )
+from spatial_duck.registration.common import (
+    AROUND,
+    contrast,
+    given_up,
+    histogram_bins,
+    joined,
+    voxel_size,
+)
 from spatial_duck.registration.job import LevelLog, Outcome
 from spatial_duck.registration.judge import NOTICEABLE
 from spatial_duck.transforms import Affine, Composite
@@ -39,23 +47,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import Geometry
     from spatial_duck.registration.job import Job
-    from spatial_duck.transforms import Transform
 
     Floats = NDArray[np.float64]
 
-__all__ = ["histogram_bins", "joined", "run"]
+__all__ = ["run"]
 
-#: Bins of the joint histogram, and the number of voxels from which there are as many.
-_BINS = ((0, 32), (30_000, 64))
 #: Standard deviation of the smoothing, in voxels of the coarser image.
 _SMOOTHING = 0.5
 #: A search ends when its steps are shorter than this part of a voxel.
 _SHORTEST = 1e-4
-#: How far around the answer is looked, in voxels, and how often the search goes on from there.
-_AROUND, _AGAIN = 0.25, 2
+#: How often the search goes on from where a look around the answer found better.
+_AGAIN = 2
 #: Larger levels are interpolated linearly.
 _CUBIC = 1 << 22
 
@@ -110,25 +114,11 @@ def run(job: Job) -> Outcome:
         matrix = back @ found.matrix @ unit.matrix
         matrix[-1] = found.matrix[-1]
         found = Affine(matrix, found.world)
-    scale = finest.scale**2 if job.metric == "mean_squares" else 1.0
+    scale = finest.contrast.metric
     return Outcome(
         joined(found, job.start), tuple(log), scale * before, scale * after,
         None if better is None else scale * better,
     )  # fmt: skip
-
-
-def histogram_bins(voxels: int) -> int:
-    """Return how many bins a joint histogram of so many voxels has along each axis."""
-    return [bins for least, bins in _BINS if voxels >= least][-1]
-
-
-def joined(first: Transform, then: Transform) -> Transform:
-    """Return one map for two, the simplest."""
-    if isinstance(first, Affine) and isinstance(then, Affine):
-        return Affine(then.matrix @ first.matrix, then.world)
-    if isinstance(then, Affine) and np.array_equal(then.matrix, np.eye(len(then.matrix))):
-        return first
-    return Composite(first, then)
 
 
 def _unit(job: Job) -> Affine:
@@ -162,19 +152,12 @@ class _Search:
         self.sitk, self.job, self.number, self.unit = sitk, job, number, unit
         self.level = level = job.levels[number]
         self.factor = float(unit.matrix[0, 0])
-        self.voxel = self.factor * float(
-            max(min(level.fixed.spacing.tolist()), min(level.moving.spacing.tolist()))
-        )
+        self.voxel = self.factor * voxel_size(level)
         self.start = transform_to_itk(Composite(unit.inverse(), job.start, unit))
-        # Limits of the optimisers are absolute: values are brought to one scale.
-        values = level.fixed.data
-        if level.fixed_mask is not None:
-            values = values[level.fixed_mask.data.astype(bool)]
-        self.scale = float(values.std(dtype=np.float64)) or 1.0
-        offset = float(values.mean(dtype=np.float64))
+        self.contrast = contrast(level, job.metric)
         self.pair = tuple(
             [
-                self._smooth(self._image((i.data - offset) / self.scale, i.geometry))
+                self._smooth(self._image(self.contrast.scaled(i.data), i.geometry))
                 for i in (level.fixed, level.moving)
             ]
         )
@@ -196,7 +179,7 @@ class _Search:
         sitk, job, level = self.sitk, self.job, self.level
         method = sitk.ImageRegistrationMethod()
         method.SetNumberOfThreads(job.threads)
-        inside = _count(level.fixed, level.fixed_mask)
+        inside = self.contrast.inside
         _METRICS[job.metric](method, histogram_bins(inside))
         for mask, give in (
             (level.fixed_mask, method.SetMetricFixedMask),
@@ -238,7 +221,7 @@ class _Search:
             method.SetOptimizerAsPowell(
                 numberOfIterations=iterations,
                 maximumLineIterations=100,
-                stepLength=_AROUND * self.voxel,
+                stepLength=AROUND * self.voxel,
                 stepTolerance=_SHORTEST * self.voxel,
                 valueTolerance=1e-7,
             )
@@ -258,7 +241,7 @@ class _Search:
         self._give_optimiser(method, model, polish)
         values: list[float] = []
         failed: list[BaseException] = []
-        scale = self.scale**2 if job.metric == "mean_squares" else 1.0
+        scale = self.contrast.metric
 
         def note() -> None:
             values.append(scale * method.GetMetricValue())
@@ -301,7 +284,7 @@ class _Search:
         for number, shift in enumerate(shifts.tolist()):
             for sign in (-1, 1):
                 there = list(here)
-                there[number] += sign * _AROUND * self.voxel / shift
+                there[number] += sign * AROUND * self.voxel / shift
                 moved = self.sitk.Transform(model)  # shares nothing once it is changed
                 moved.SetParameters(there)
                 with suppress(RegistrationError):  # so far away that nothing overlaps
@@ -309,12 +292,7 @@ class _Search:
         return min(found, default=(np.inf, here))
 
     def _gave_up(self, error: RuntimeError) -> RegistrationError:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[-1] if lines else "no reason given"
-        return RegistrationError(
-            f"registration failed at level {self.number}: SimpleITK says {reason!r}; start closer "
-            "with initial=, or take a coarser level with at="
-        )
+        return given_up("SimpleITK", str(error), f" at level {self.number}")
 
 
 def _shift_per_unit(model: Any, bounds: Floats) -> Floats:
@@ -341,7 +319,3 @@ def _shift_per_unit(model: Any, bounds: Floats) -> Floats:
     finally:
         model.SetParameters(here)
     return np.array(shifts)
-
-
-def _count(image: SpatialArray, mask: SpatialArray | None) -> int:
-    return int(image.size if mask is None else np.count_nonzero(mask.data))
