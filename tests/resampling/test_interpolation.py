@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,14 +12,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import make_plan, resample
 from spatial_duck.resampling.weights import blur
 from spatial_duck.testing import strategies
-
-_spec = importlib.util.spec_from_file_location(
-    "resampling_reference", Path(__file__).parent / "reference.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
+from tests.resampling import reference
 
 WIDE = ("cubic", "quintic", "lanczos")
 C, S = np.cos(0.3), np.sin(0.3)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,14 +13,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import make_plan, resample
 from spatial_duck.testing import strategies
 from spatial_duck.transforms import Affine
-
-_spec = importlib.util.spec_from_file_location(
-    "resampling_reference", Path(__file__).parent / "reference.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
+from tests.resampling import reference
 
 FLOATS = ("float32", "float64", ">f4")
 INTEGERS = ("uint8", "int16", "uint16", "int32", ">i2", "int64")

@@ -40,26 +40,8 @@ POINTS = RNG.uniform(-3, 25, (200, 3))
 
 
 def by_itk(target, interpolation, transform=None, data=DATA):
-    """Resample with SimpleITK."""
-    import SimpleITK as sitk
-
-    codes = {
-        "nearest": sitk.sitkNearestNeighbor,
-        "linear": sitk.sitkLinear,
-        "cubic": sitk.sitkBSpline3,
-        "quintic": sitk.sitkBSpline5,
-        "lanczos": sitk.sitkLanczosWindowedSinc,
-    }
-    task = sitk.ResampleImageFilter()
-    task.SetSize(target.shape[::-1])
-    task.SetOutputSpacing(target.spacing[::-1].tolist())
-    task.SetOutputOrigin(target.origin.tolist())
-    task.SetOutputDirection(target.direction[:, ::-1].ravel().tolist())
-    task.SetInterpolator(codes[interpolation])
-    task.SetDefaultPixelValue(OUTSIDE)
-    if transform is not None:
-        task.SetTransform(transform)
-    return sitk.GetArrayFromImage(task.Execute(reference.to_itk(data, SOURCE)))
+    """Resample the data with SimpleITK."""
+    return reference.by_itk(data, SOURCE, target, interpolation, OUTSIDE, transform)
 
 
 def itk_field():
