@@ -34,12 +34,16 @@ class Settings(NamedTuple):
     max_kept_bytes : float
         Most bytes of decoded chunks of an array on disk that one computation of a resampled image
         keeps for the blocks to come, in each process; what it had to drop is read again.
+    max_wait_seconds : float
+        Longest that a write of parts of chunks waits for others that write to the same local
+        Zarr array; then it is refused, before it has written anything.
     """
 
     tolerance: float = 1e-3
     on_loss: Literal["keep", "warn", "raise"] = "keep"
     max_read_bytes: float = 4 * 2**30
     max_kept_bytes: float = 240e6
+    max_wait_seconds: float = 10.0
 
 
 DEFAULTS = Settings()
@@ -54,6 +58,7 @@ def config(
     on_loss: Literal["keep", "warn", "raise"] | None = None,
     max_read_bytes: float | None = None,
     max_kept_bytes: float | None = None,
+    max_wait_seconds: float | None = None,
 ) -> Iterator[Settings]:
     """Change settings inside a ``with`` block.
 
@@ -68,6 +73,9 @@ def config(
     max_kept_bytes : float, optional
         Most bytes of decoded chunks that are kept while a resampled image is computed from an
         array on disk, beside the blocks in flight. What holds is what held when it was resampled.
+    max_wait_seconds : float, optional
+        Longest that a write of parts of chunks waits for others that write to the same local
+        Zarr array; 0 refuses it at once, ``math.inf`` waits as long as it takes.
 
     Raises
     ------
@@ -92,12 +100,15 @@ def config(
         raise ValueError(f"max_read_bytes must be a positive number, got {max_read_bytes!r}")
     if max_kept_bytes is not None and not max_kept_bytes >= 0:
         raise ValueError(f"max_kept_bytes must be 0 or more, got {max_kept_bytes!r}")
+    if max_wait_seconds is not None and not max_wait_seconds >= 0:
+        raise ValueError(f"max_wait_seconds must be 0 or more, got {max_wait_seconds!r}")
     token = _settings.set(
         Settings(
             now.tolerance if tolerance is None else float(tolerance),
             now.on_loss if on_loss is None else on_loss,
             now.max_read_bytes if max_read_bytes is None else max_read_bytes,
             now.max_kept_bytes if max_kept_bytes is None else max_kept_bytes,
+            now.max_wait_seconds if max_wait_seconds is None else max_wait_seconds,
         )
     )
     try:

@@ -2,10 +2,13 @@
 
 A chunk is written as a whole. A write that covers only a part of one reads the rest first, and
 would put back what another process has written there meanwhile. So such a write has the array for
-itself, by a lock on its metadata file that the system frees when its process ends; writes of whole
-chunks go side by side. A writer whose turn does not come is refused before it has written.
+itself, by a lock on its folder that the system frees when its process ends; writes of whole chunks
+go side by side. Waiting loses nothing, and turns are short: only a writer whose turn has not come
+after ``config(max_wait_seconds=...)`` is refused, before it has written anything. A write of many
+blocks has one turn for all of them.
 
-Locks are of one machine's processes, for arrays in local folders. Other programs do not ask.
+Locks are of one machine's processes, for arrays in local folders of file systems that have them.
+Other programs do not ask.
 """
 
 from __future__ import annotations
@@ -21,13 +24,12 @@ try:
 except ImportError:  # not on Windows, where nothing is locked
     fcntl = None  # type: ignore[assignment]
 
+from spatial_duck.config import current
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = ["covers_chunks", "turn"]
-
-#: Seconds that a writer waits for its turn.
-PATIENCE = 10.0
 
 
 def covers_chunks(selection: Sequence[Any], shape: Sequence[int], chunks: Sequence[int]) -> bool:
@@ -56,13 +58,13 @@ def covers_chunks(selection: Sequence[Any], shape: Sequence[int], chunks: Sequen
     return True
 
 
-def _metadata(array: Any) -> Path | None:
-    """Return the metadata file of an array in a local folder."""
+def _folder(array: Any) -> Path | None:
+    """Return where an array lies, if locally. Unlike its files, a folder is never replaced."""
     root = getattr(array.store_path.store, "root", None)
     if fcntl is None or root is None:
         return None
     folder = Path(root) / array.store_path.path
-    return next((f for f in (folder / "zarr.json", folder / ".zarray") if f.is_file()), None)
+    return folder if folder.is_dir() else None
 
 
 @contextmanager
@@ -80,8 +82,8 @@ def turn(array: Any, selection: Sequence[Any]) -> Iterator[None]:
     BlockingIOError
         If others write to the array for as long as this waits.
     """
-    path = _metadata(array)
-    if path is None:
+    folder = _folder(array)
+    if folder is None:
         yield
         return
     try:
@@ -89,25 +91,30 @@ def turn(array: Any, selection: Sequence[Any]) -> Iterator[None]:
     except NotImplementedError:  # chunks of different sizes
         chunks = array.shape
     whole = covers_chunks(selection, array.shape, chunks)
-    file = os.open(path, os.O_RDONLY)
+    file = os.open(folder, os.O_RDONLY)
     try:
-        _wait(file, fcntl.LOCK_SH if whole else fcntl.LOCK_EX, path.parent)
+        _wait(file, fcntl.LOCK_SH if whole else fcntl.LOCK_EX, folder)
         yield
     finally:
         os.close(file)  # which frees the lock
 
 
 def _wait(file: int, kind: int, folder: Path) -> None:
-    end = time.monotonic() + PATIENCE
+    longest = current().max_wait_seconds
+    end = time.monotonic() + longest
     while True:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > end:
+            if time.monotonic() >= end:
                 raise BlockingIOError(
-                    f"{folder}: others write to it, and this write shares chunks with them; it was "
-                    "not begun. Write whole chunks (image.data.chunks), or one after the other"
+                    f"{folder}: others write to it, and this write shares chunks with them; it "
+                    f"waited {longest:g} s and was not begun. Write whole chunks "
+                    "(image.data.chunks), one after the other, or wait longer: "
+                    "sd.config(max_wait_seconds=...)"
                 ) from None
             time.sleep(0.002)
+        except OSError:  # a file system without locks
+            return
         else:
             return

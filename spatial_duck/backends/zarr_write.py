@@ -98,13 +98,16 @@ def _lean(value: Any, ndim: int) -> Any:
 
 def _put(view: ZarrView, value: Any) -> None:
     """Write an array of the view's own shape and type."""
-    if value.size == 0:
-        return
+    if value.size:
+        with turn(view.array, view._selection()[0]):
+            _put_now(view, value)
+
+
+def _put_now(view: ZarrView, value: Any) -> None:
+    """Write an array, in a turn that the caller has."""
     ask, flips = view._selection()
     back = tuple([0 if t is None else t for t in flips])
-    value = value[back].transpose(np.argsort(view._order()))
-    with turn(view.array, ask):
-        _put_selected(view.array, ask, value)
+    _put_selected(view.array, ask, value[back].transpose(np.argsort(view._order())))
 
 
 def _put_selected(array: Any, ask: tuple[Any, ...], value: Any) -> None:
@@ -138,7 +141,9 @@ def _stream(view: ZarrView, value: Any) -> None:
     import dask.array as da
 
     value = da.broadcast_to(_lean(value, view.ndim), view.shape).rechunk(view.chunks)
-    da.store(value, _Target(view), lock=False)
+    if value.size:
+        with turn(view.array, view._selection()[0]):
+            da.store(value, _Target(view), lock=False)
 
 
 class _Target:
@@ -151,7 +156,7 @@ class _Target:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         part = self.view[key]
-        _put(part, _fitting(value, part.dtype, part.shape))
+        _put_now(part, _fitting(value, part.dtype, part.shape))
 
 
 def _assign_points(view: ZarrView, found: Pointwise, value: Any) -> None:
@@ -189,7 +194,8 @@ def _assign_points(view: ZarrView, found: Pointwise, value: Any) -> None:
     number = np.ravel_multi_index(tuple(flat), view.array.shape)
     _, last = np.unique(number[::-1], return_index=True)
     last = len(number) - 1 - last
-    view.array.vindex[tuple([c[last] for c in flat])] = value.ravel()[last]
+    with turn(view.array, flat):
+        view.array.vindex[tuple([c[last] for c in flat])] = value.ravel()[last]
 
 
 def _basic(view: ZarrView, keys: tuple[Any, ...]) -> View:

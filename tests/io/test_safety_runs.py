@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,32 +107,112 @@ def test_files_that_ask_for_too_much_are_refused(
 
 # --- writers ------------------------------------------------------------------------------
 
+needs_locks = pytest.mark.skipif(zarr_turns.fcntl is None, reason="files are not locked here")
 
-@pytest.mark.skipif(zarr_turns.fcntl is None, reason="files are not locked here")
+
+@needs_locks
 @pytest.mark.parametrize("aligned", [True, False])
 def test_two_writers_lose_nothing(aligned: bool) -> None:
     assert {found for found, _ in safety.two_writers(aligned, 2)} == {"complete"}
 
 
-@pytest.mark.skipif(zarr_turns.fcntl is None, reason="files are not locked here")
-def test_a_writer_whose_turn_does_not_come_has_written_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+WHOLE, PART = (slice(0, 4, 1),) * 2, (slice(0, 3, 1),) * 2
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> sd.SpatialArray:
+    """An image of 8 by 8 zeros on disk, in chunks of 4 by 4."""
     import zarr
 
-    monkeypatch.setattr(zarr_turns, "PATIENCE", 0.02)
-    array = zarr.create_array(tmp_path / "a", shape=(8, 8), chunks=(4, 4), dtype="u1", fill_value=0)
-    volume = sd.SpatialArray(array)
-    whole, part = (slice(0, 4, 1),) * 2, (slice(0, 3, 1),) * 2
-    with zarr_turns.turn(array, whole):  # whole chunks beside whole chunks
-        volume[4:] = 1
-        with pytest.raises(BlockingIOError, match="shares chunks"):
-            volume[0, :3] = 1
-    with zarr_turns.turn(array, part), pytest.raises(BlockingIOError, match="not begun"):
-        volume[:4] = 1
+    return sd.SpatialArray(
+        zarr.create_array(tmp_path / "a", shape=(8, 8), chunks=(4, 4), dtype="u1", fill_value=0)
+    )
+
+
+def _stream(volume: sd.SpatialArray) -> None:
+    """Write across chunks, more than is held in memory."""
+    da = pytest.importorskip("dask.array", reason="needs dask")
+    with sd.config(max_read_bytes=4):
+        volume[1:, 1:] = da.ones((7, 7), "u1", chunks=3)
+
+
+_PARTIAL_WRITES: dict[str, Callable[[sd.SpatialArray], None]] = {
+    "box": lambda v: v.__setitem__((0, slice(3)), 1),
+    "points": lambda v: v.__setitem__(([0, 1], [2, 5]), 1),
+    "mask": lambda v: v.__setitem__(np.eye(8, dtype=bool), 1),
+    "rows": lambda v: v.__setitem__([0, 7], 1),
+    "ufunc": lambda v: np.add(v[1:], 1, out=v[1:]),
+    "blocks": _stream,
+}
+
+
+@needs_locks
+@pytest.mark.parametrize("write", _PARTIAL_WRITES.values(), ids=_PARTIAL_WRITES)
+def test_a_writer_whose_turn_does_not_come_has_written_nothing(
+    volume: sd.SpatialArray, write: Callable[[sd.SpatialArray], None]
+) -> None:
+    array = volume.data.array
+    with sd.config(max_wait_seconds=0):
+        for other in (WHOLE, PART):
+            with (
+                zarr_turns.turn(array, other),
+                pytest.raises(BlockingIOError, match=r"not begun.*max_wait_seconds"),
+            ):
+                write(volume)
+            assert not array[...].any()
+        write(volume)  # and the turn is given back; a writer never waits for itself
+    assert array[...].any()
+
+
+@needs_locks
+def test_whole_chunks_are_written_side_by_side_and_wait_for_parts(volume: sd.SpatialArray) -> None:
+    array = volume.data.array
+    with sd.config(max_wait_seconds=0):
+        with zarr_turns.turn(array, WHOLE):
+            volume[4:] = 1
+        with zarr_turns.turn(array, PART), pytest.raises(BlockingIOError, match="shares chunks"):
+            volume[:4] = 1
     assert not array[:4].any()
-    volume[0, :3] = 1  # and the turn is given back
-    assert array[0, :3].all()
+    assert array[4:].all()
+
+
+@needs_locks
+def test_a_turn_holds_while_the_metadata_are_replaced(volume: sd.SpatialArray) -> None:
+    array = volume.data.array
+    with zarr_turns.turn(array, PART), sd.config(max_wait_seconds=0):
+        array.update_attributes({"a": 1})
+        with pytest.raises(BlockingIOError):
+            volume[0, :3] = 1
+
+
+@needs_locks
+def test_a_writer_waits_for_its_turn(volume: sd.SpatialArray) -> None:
+    def hold() -> None:
+        with zarr_turns.turn(volume.data.array, PART):
+            held.set()
+            time.sleep(0.1)
+            volume.data.array[0, 7] = 9
+
+    held = threading.Event()
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    with sd.config(max_wait_seconds=60):
+        volume[0, :3] = 1
+    other.join()
+    assert volume.data.array[0].tolist() == [1, 1, 1, 0, 0, 0, 0, 9]
+
+
+@needs_locks
+def test_file_systems_without_locks_are_written_to(
+    volume: sd.SpatialArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: int, kind: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(zarr_turns.fcntl, "flock", refuse)
+    volume[0, :3] = 1
+    assert volume.data.array[0, :3].all()
 
 
 @pytest.mark.parametrize(
