@@ -26,6 +26,7 @@ from spatial_duck.backends.indexmap import (
     compose,
     compose_arrays,
 )
+from spatial_duck.backends.zarr_chunks import read
 from spatial_duck.backends.zarr_errors import CODEC_ERRORS, broken
 from spatial_duck.backends.zarr_moves import MOVES
 from spatial_duck.config import current
@@ -286,7 +287,7 @@ class ZarrView(NDArrayOperatorsMixin):
         indexed = any(isinstance(a, np.ndarray) for a in ask)
         array = self.array
         try:
-            found = np.asarray(array.oindex[ask] if indexed else array[ask], self.dtype)
+            found = np.asarray(array.oindex[ask] if indexed else read(array, ask), self.dtype)
         except SpatialDuckError:
             raise
         except CODEC_ERRORS as error:

@@ -14,7 +14,7 @@ from spatial_duck.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["CODEC_ERRORS", "broken"]
+__all__ = ["CODEC_ERRORS", "broken", "broken_chunk"]
 
 #: What codecs raise for bytes that are not valid: a wrong checksum, an end too early.
 CODEC_ERRORS = (ValueError, RuntimeError, EOFError, zlib.error, gzip.BadGzipFile)
@@ -32,8 +32,12 @@ def broken(array: Any, ask: Sequence[Any], error: Exception) -> FormatError:
     error : Exception
         What the codec said.
     """
-    key = next(_bad_chunks(array, ask), None)
-    which = "a chunk" if key is None else f"chunk {key!r}"
+    return broken_chunk(array, next(_bad_chunks(array, ask), None), error)
+
+
+def broken_chunk(array: Any, number: tuple[int, ...] | None, error: Exception) -> FormatError:
+    """Return the error for a chunk or a shard that a codec refused, given its number if known."""
+    which = "a chunk" if number is None else f"chunk {array.metadata.encode_chunk_key(number)!r}"
     return FormatError(
         f"{array.store_path}: {which} cannot be decoded, its bytes are not those that were "
         f"written ({type(error).__name__}: {error}); bring that file back from a copy, or write "
@@ -41,15 +45,15 @@ def broken(array: Any, ask: Sequence[Any], error: Exception) -> FormatError:
     )
 
 
-def _bad_chunks(array: Any, ask: Sequence[Any]) -> Iterator[str]:
-    """Yield the keys of chunks in a selection that cannot be read one by one."""
+def _bad_chunks(array: Any, ask: Sequence[Any]) -> Iterator[tuple[int, ...]]:
+    """Yield the numbers of chunks in a selection that cannot be read one by one."""
     stored = getattr(array, "shards", None) or array.chunks
     numbers = [_numbers(a, n, c) for a, n, c in zip(ask, array.shape, stored, strict=True)]
     for number in itertools.product(*numbers):
         try:
             array[tuple([slice(i * c, (i + 1) * c) for i, c in zip(number, stored, strict=True)])]
         except (*CODEC_ERRORS, OverflowError):  # the latter for sizes that no array can have
-            yield array.metadata.encode_chunk_key(number)
+            yield number
 
 
 def _numbers(ask: Any, length: int, chunk: int) -> Sequence[int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spatial_duck.backends import call
+from spatial_duck.backends import call, zarr_chunks
 from spatial_duck.backends.indexmap import Pointwise, View, compose_arrays
 from spatial_duck.backends.zarr import ZarrView, place
 from spatial_duck.backends.zarr_turns import turn
@@ -111,6 +111,9 @@ def _put_now(view: ZarrView, value: Any) -> None:
 
 
 def _put_selected(array: Any, ask: tuple[Any, ...], value: Any) -> None:
+    if all(isinstance(a, slice) and a.step == 1 for a in ask):
+        zarr_chunks.write(array, ask, value)
+        return
     if not any(isinstance(a, np.ndarray) for a in ask):
         array[ask] = value[()]
         return

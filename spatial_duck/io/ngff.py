@@ -24,12 +24,15 @@ __all__ = [
     "Multiscale",
     "arranged",
     "attributes",
+    "axes_of",
     "axis_names",
     "exact_geometry",
     "kept_attrs",
+    "moving",
     "multiscales",
     "standard_geometry",
     "what_is_lost",
+    "world_of",
 ]
 
 NAMESPACE = "spatial_duck"
@@ -192,31 +195,29 @@ def standard_geometry(
         raise FormatError(
             f"{path}: {len(axes)} axes are listed, and level {dataset.path!r} has shape {shape}"
         )
-    moving = _moving(axes)
+    sampled = moving(axes)
     names = [str(a.get("name", "")) or None for a in axes]
     # A plain axis may not have a name that would make it sampled.
     for i, name in enumerate(names):
-        if i not in moving and name in (*SPACE_AXES, "t"):
+        if i not in sampled and name in (*SPACE_AXES, "t"):
             names[i] = None
-    rows = _moving(multiscale.world)
-    still = [i for i in range(len(axes)) if i not in moving]
+    rows = moving(multiscale.world)
+    still = [i for i in range(len(axes)) if i not in sampled]
     if dataset.matrix[np.ix_(rows, still)].any():
         raise FormatError(f"{path}: a transformation moves channels through space")
-    spacing, direction, origin = columns(dataset.matrix, rows, moving)
-    world = [multiscale.world[i] for i in rows]
-    units = [canonical_unit(a.get("unit") or None) for a in world]
+    spacing, direction, origin = columns(dataset.matrix, rows, sampled)
     return Geometry(
         shape,
         spacing.tolist(),
         origin.tolist(),
         direction,
         names,
-        sampled=moving,
-        world=World([str(a["name"]) for a in world], units, _frame(world)),
+        sampled=sampled,
+        world=world_of([multiscale.world[i] for i in rows]),
     )
 
 
-def _moving(axes: Sequence[Mapping[str, Any]]) -> list[int]:
+def moving(axes: Sequence[Mapping[str, Any]]) -> list[int]:
     """Return which axes are space or time."""
     kinds = [str(a.get("type", "")).lower() for a in axes]
     return [
@@ -224,6 +225,27 @@ def _moving(axes: Sequence[Mapping[str, Any]]) -> list[int]:
         for i, (a, kind) in enumerate(zip(axes, kinds, strict=True))
         if kind in ("space", "time") or (not kind and a.get("name") in (*SPACE_AXES, "t"))
     ]
+
+
+def world_of(axes: Sequence[Mapping[str, Any]]) -> World:
+    """Return the world whose coordinates are the axes of a coordinate system."""
+    units = [canonical_unit(a.get("unit") or None) for a in axes]
+    return World([str(a["name"]) for a in axes], units, _frame(axes))
+
+
+def axes_of(world: World) -> list[dict[str, Any]]:
+    """Return a world's coordinates as the axes of a coordinate system (0.6), with orientations."""
+    values = {letter: value for value, letter in _LETTERS.items()}
+    axes = []
+    for name, unit in zip(world.axes, world.units, strict=True):
+        axis: dict[str, Any] = {"name": name, "type": "time" if name == "t" else "space"}
+        if unit is not None:
+            axis["unit"] = _SPELLED.get(unit, unit)
+        if world.frame is not None and name in SPACE_AXES:
+            value = values[world.frame[SPACE_AXES.index(name)]]
+            axis["orientation"] = {"type": "anatomical", "value": value}
+        axes.append(axis)
+    return axes
 
 
 def _frame(axes: Sequence[Mapping[str, Any]]) -> str | None:

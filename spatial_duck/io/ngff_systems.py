@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Loader", "Systems", "by_axis", "columns", "read_systems"]
+__all__ = ["Loader", "Systems", "by_axis", "columns", "matrix_of", "read_systems"]
 
 #: Returns the numbers of a Zarr array inside the group, by its path.
 Loader = Callable[[str], Any]
@@ -73,7 +73,7 @@ class Systems(NamedTuple):
                     continue
                 backwards = end in found
                 try:
-                    step = _matrix(item, len(self.axes[start]), load)
+                    step = matrix_of(item, len(self.axes[start]), load)
                     step = np.linalg.inv(step) if backwards else step
                 except FormatError as error:
                     refused = f": {error}"
@@ -114,7 +114,7 @@ def read_systems(entry: Mapping[str, Any], load: Loader) -> Systems:
             raise FormatError(f"the coordinate system {name!r} of a dataset is not there")
         outputs.add(name)
         n = len(axes[name])
-        matrix = _matrix(only, n, load)
+        matrix = matrix_of(only, n, load)
         if matrix.shape != (n + 1, n + 1):
             raise FormatError(f"a dataset must have the {n} axes of {name!r}, got {only!r}")
         datasets.append((str(item["path"]), matrix))
@@ -136,8 +136,14 @@ def _name(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _matrix(item: Any, n: int, load: Loader, depth: int = 0) -> Floats:
-    """Return the homogeneous matrix of a transformation of `n` numbers."""
+def matrix_of(item: Any, n: int, load: Loader, depth: int = 0) -> Floats:
+    """Return the homogeneous matrix of a transformation of `n` numbers.
+
+    Raises
+    ------
+    FormatError, KeyError, TypeError, ValueError
+        If it is not linear, or not what the standard says.
+    """
     kind = str(item["type"])
     if depth > _MOST:
         raise FormatError(f"transformations are nested more than {_MOST} deep")
@@ -148,10 +154,10 @@ def _matrix(item: Any, n: int, load: Loader, depth: int = 0) -> Floats:
     if kind == "sequence":
         total = np.eye(n + 1)
         for part in item["transformations"]:
-            total = _matrix(part, total.shape[0] - 1, load, depth + 1) @ total
+            total = matrix_of(part, total.shape[0] - 1, load, depth + 1) @ total
         return total
     if kind == "bijection":
-        return _matrix(item["forward"], n, load, depth + 1)
+        return matrix_of(item["forward"], n, load, depth + 1)
     if kind == "byDimension":
         return _by_dimension(item["transformations"], n, load, depth)
     raise FormatError(
@@ -215,7 +221,7 @@ def _by_dimension(items: Any, n: int, load: Loader, depth: int) -> Floats:
     out = np.zeros((len(rows) + 1, n + 1))
     out[-1, -1] = 1
     for ins, outs, inner in parts:
-        matrix = _matrix(inner, len(ins), load, depth + 1)
+        matrix = matrix_of(inner, len(ins), load, depth + 1)
         if matrix.shape[0] != len(outs) + 1:
             raise FormatError(f"byDimension: {inner!r} does not give {len(outs)} numbers")
         out[np.ix_(outs, ins)] = matrix[:-1, :-1]

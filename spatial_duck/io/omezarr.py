@@ -291,7 +291,7 @@ def write_image(
             notes.begin({"fingerprint": fingerprint, "blocks": blocks.blocks})
         # Finished blocks are known by their numbers, so the blocks stay as they were.
         blocks = blocks._replace(blocks=tuple(map(tuple, (notes.header or {})["blocks"])))
-        arrays = [_opened(place, version) for place in places]
+        arrays = [_opened(place) for place in places]
         job = streaming.Job(blocks, arrays, method, notes, None if lazy else data)
         lazy_data = data if lazy else None
         if notes.done:
@@ -314,18 +314,14 @@ def _cpus() -> int:
     return int(CPU_COUNT)
 
 
-def _opened(place: Path, version: str) -> Any:
+def _opened(place: Path) -> Any:
     """Return the array of a level, to be written to."""
     import zarr
-    from zarr.storage import LocalStore
 
-    from spatial_duck.io.stores import TimelessStore
-
-    store = LocalStore(place)
     # What is missing is then known to be missing. Older versions of zarr do not take the setting
     # as an argument; the array keeps the one that it was opened with.
     with zarr.config.set({"array.write_empty_chunks": True}):
-        return zarr.open_array(TimelessStore(store) if version == "0.4" else store, mode="r+")
+        return zarr.open_array(str(place), mode="r+")
 
 
 def _finished(
@@ -343,7 +339,7 @@ def _finished(
                 f"{fresh}: {there} of {layout.count_files()} chunk files of level {n} are there; "
                 "others were removed or added while it was written. Start again without resume=True"
             )
-        seal.seal(_opened(fresh / str(n), version), attributes)
+        seal.seal(_opened(fresh / str(n)), attributes)
     for name in ("zarr.json", ".zgroup", ".zattrs"):
         (fresh / name).unlink(missing_ok=True)
     group = 2 if version == "0.4" else 3

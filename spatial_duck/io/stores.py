@@ -1,4 +1,4 @@
-"""Zarr stores that hold to more: every chunk is there, the same voxels have the same bytes.
+"""A Zarr store that holds to more: every chunk is there.
 
 Needs zarr.
 """
@@ -11,7 +11,7 @@ from zarr.storage import WrapperStore
 
 from spatial_duck.errors import FormatError
 
-__all__ = ["CompleteStore", "TimelessStore"]
+__all__ = ["CompleteStore"]
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
@@ -49,21 +49,3 @@ class CompleteStore(WrapperStore[Any]):
                 "read(..., missing='fill')"
             )
         return value
-
-
-class TimelessStore(WrapperStore[Any]):
-    """Wraps a store; chunks that are written as gzip do not say when.
-
-    The time in their header (RFC 1952, 2.3.1) would make the bytes of each write others. It counts
-    for no checksum.
-    """
-
-    #: As above, for `set`.
-    _supports_sync_io = False
-
-    async def set(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
-        """Write one key."""
-        content = value.to_bytes()
-        if content[:3] == b"\x1f\x8b\x08" and not key.endswith(_METADATA):
-            value = type(value).from_bytes(content[:4] + bytes(4) + content[8:])
-        await super().set(key, value, *args, **kwargs)

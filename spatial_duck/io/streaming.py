@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.backends import backend_of
+from spatial_duck.backends.zarr_chunks import read, write
 from spatial_duck.binning import method_named, trimmed
 from spatial_duck.errors import FormatError, missing_extra
 
@@ -99,14 +100,14 @@ class Job:
 
     def stored(self, level: int, index: Shape) -> Any:
         """Read a block that had been written; return its bins."""
-        return self._binned(level, self.arrays[level][self.blocks.box(level, index)])
+        return self._binned(level, read(self.arrays[level], self.blocks.box(level, index)))
 
     def smoothed(self, *, level: int, index: Shape) -> None:
         """Make a block from the level below as it was written, with its neighbours."""
         plan, bins, reach = self.blocks, self.blocks.bins[level], self.row.reach
         box = plan.box(level, index)
         origin, _ = plan.region(level, box, reach)
-        source = self.arrays[level - 1][origin]
+        source = read(self.arrays[level - 1], origin)
         block = np.empty([s.stop - s.start for s in box], source.dtype)
         axis = next((a for a, n in enumerate(block.shape) if n > 1), 0)
         line = source.size // max(1, block.shape[axis])
@@ -127,7 +128,7 @@ class Job:
         return self._binned(level, block)
 
     def _write(self, level: int, index: Shape, block: Any) -> None:
-        self.arrays[level][self.blocks.box(level, index)] = block
+        write(self.arrays[level], self.blocks.box(level, index), block)
         self.journal.add(level, *index)
 
     def _binned(self, level: int, block: Any) -> Any:
@@ -358,7 +359,7 @@ def check_source(job: Job, data: Any, place: Path) -> None:
         box = job.blocks.box(0, index)
         block = job.source[box] if data is None else data[box]
         now = _in_memory(block).astype(job.arrays[0].dtype, copy=False)
-        before = job.arrays[0][box]
+        before = read(job.arrays[0], box)
         if not np.array_equal(now, before, equal_nan=now.dtype.kind in "fc"):
             raise FormatError(
                 f"the interrupted write of {job.journal.fresh.name} was of an image with other "
