@@ -142,12 +142,19 @@ class Transform(ABC):
 
     @staticmethod
     def read(path: str | os.PathLike[str]) -> Transform:
-        """Read a transform from a file of ITK's: ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``.
+        """Read a transform from a file of ITK's or of OME-Zarr 0.6.
+
+        Parameters
+        ----------
+        path : path
+            ITK's end in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``; OME-Zarr's in ``.json``, or in
+            ``.zarr`` where they are groups, which may hold displacement fields.
 
         Returns
         -------
         Transform
-            In the world x, y, z, LPS, mm, in which such files are written.
+            Of an ITK file in the world x, y, z, LPS, mm, in which such files are written; of an
+            OME-Zarr in the world of the input coordinate system.
 
         Raises
         ------
@@ -161,12 +168,13 @@ class Transform(ABC):
     def write(
         self, path: str | os.PathLike[str], *, frame: str | None = None, overwrite: bool = False
     ) -> None:
-        """Write the transform as a file of ITK's; composites are flattened.
+        """Write the transform as a file of ITK's or of OME-Zarr 0.6; composites are flattened.
 
         Parameters
         ----------
         path : path
-            The target, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``.
+            The target: ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5`` (ITK); ``.json``, or ``.zarr`` for
+            a group that holds displacement fields too (OME-Zarr).
         frame : str, optional
             What the frame is where the transform does not say.
         overwrite : bool, optional
@@ -175,7 +183,7 @@ class Transform(ABC):
         Raises
         ------
         FrameError, GeometryLossError
-            If ITK cannot hold it.
+            If the file cannot hold it.
         """
         from spatial_duck.io.transform_files import write_transform
 

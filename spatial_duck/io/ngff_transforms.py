@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Axes = Sequence[Mapping[str, Any]]
     Item = Mapping[str, Any]
 
-__all__ = ["Field", "Place", "describe", "field_attributes", "understand"]
+__all__ = ["VERSION", "Field", "Place", "describe", "field_attributes", "understand"]
 
 VERSION = "0.6"
 #: Where fields lie in a store, as the standard has it.
@@ -226,7 +226,7 @@ def field_attributes(field: Field, name: str, array: str) -> dict[str, Any]:
 # --- reading ------------------------------------------------------------------------------
 
 
-def understand(ome: Any, place: Place) -> Transform:
+def understand(ome: Any, place: Place, frame: str | None = None) -> Transform:
     """Return the transform of a document.
 
     Parameters
@@ -236,6 +236,8 @@ def understand(ome: Any, place: Place) -> Transform:
         standard's examples.
     place : Place
         What lies around it.
+    frame : str, optional
+        What the frame is where the axes do not say.
 
     Returns
     -------
@@ -257,7 +259,7 @@ def understand(ome: Any, place: Place) -> Transform:
     (item,) = items
     own = {str(s["name"]): tuple(s["axes"]) for s in scene.get("coordinateSystems") or ()}
     start, end = [_axes(item.get(side), own, place) for side in ("input", "output")]
-    return _put_together(_steps(item, len(start), place), start, end)
+    return _put_together(_steps(item, len(start), place), start, end, frame)
 
 
 def _axes(reference: Any, own: Mapping[str, Axes], place: Place) -> Axes:
@@ -307,9 +309,12 @@ def _steps(item: Item, n: int, place: Place, depth: int = 0) -> list[Floats | Sp
     return found
 
 
-def _put_together(steps: list[Floats | SpatialArray], start: Axes, end: Axes) -> Transform:
+def _put_together(
+    steps: list[Floats | SpatialArray], start: Axes, end: Axes, frame: str | None
+) -> Transform:
     kept, n = ngff.moving(start), len(start)
-    world, there = (ngff.world_of([a[i] for i in ngff.moving(a)]) for a in (start, end))
+    worlds = [ngff.world_of([a[i] for i in ngff.moving(a)]) for a in (start, end)]
+    world, there = [World(w.axes, w.units, w.frame or frame) for w in worlds]
     if not kept or len(end) != n:
         raise FormatError(f"a transform needs axes of space at both ends, got {start!r}, {end!r}")
     others = [i for i in range(n) if i not in kept]

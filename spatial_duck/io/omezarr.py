@@ -87,7 +87,7 @@ if TYPE_CHECKING:
 
     Chunks = int | Mapping[str, int] | Sequence[int]
 
-__all__ = ["open_source", "write_image"]
+__all__ = ["check_inside", "open_source", "small_array", "write_image"]
 
 #: Bytes that blocks in flight may take.
 _MEMORY = 512_000_000
@@ -130,7 +130,7 @@ def open_source(
         raise
     except Exception as error:  # each store raises its own
         raise FormatError(f"{path}: it cannot be opened as a Zarr group: {error}") from error
-    scales = ngff.multiscales(path, attributes, system, lambda name: _small(group, name))
+    scales = ngff.multiscales(path, attributes, system, lambda name: small_array(group, name))
     if not 0 <= multiscale < len(scales):
         raise FormatError(f"{path}: it has {len(scales)} multiscales, {multiscale} was asked for")
     chosen = scales[multiscale]
@@ -138,7 +138,7 @@ def open_source(
     if not -count <= level < count:
         raise FormatError(f"{path}: it has {count} levels, level {level} was asked for")
     dataset = chosen.datasets[level]
-    _check_inside(path, dataset.path)
+    check_inside(path, dataset.path)
     try:
         array = _checked(group, dataset.path, level % count, attributes, missing)
         shape = tuple(array.shape)
@@ -170,8 +170,8 @@ def open_source(
     return Source("ome-zarr", geometry, np.dtype(array.dtype), attrs, load, count)
 
 
-def _check_inside(path: str | os.PathLike[str], name: str) -> None:
-    """Refuse a level that lies elsewhere, by its name or a link, in a local store."""
+def check_inside(path: str | os.PathLike[str], name: str) -> None:
+    """Refuse a node that lies outside its group, by its name or a link, in a local store."""
     if "://" in str(path):
         return
     root = Path(path).resolve()
@@ -182,7 +182,7 @@ def _check_inside(path: str | os.PathLike[str], name: str) -> None:
         )
 
 
-def _small(group: Any, name: str) -> Any:
+def small_array(group: Any, name: str) -> Any:
     """Read the matrix of a transformation."""
     try:
         array = group[name]

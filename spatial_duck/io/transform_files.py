@@ -1,7 +1,8 @@
-"""ITK's transform files: ``.tfm`` and ``.txt`` (text), ``.h5`` and ``.hdf5`` (HDF5).
+"""Transform files: ITK's ``.tfm`` and ``.txt`` (text), ``.h5`` and ``.hdf5`` (HDF5).
 
 Read and written by SimpleITK. Composites are flattened; numbers are LPS in mm, as in every file of
-ITK's. A file is written complete or not at all.
+ITK's. A file is written complete or not at all. Those of OME-Zarr, ``.json`` and ``.zarr``, are
+handed to `spatial_duck.io.transform_store`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError, missing_extra
 from spatial_duck.geometry import Geometry
 from spatial_duck.interop import simpleitk_transforms
+from spatial_duck.io import transform_store
 from spatial_duck.io.hdf5_guard import check_length, guarded
 from spatial_duck.io.safety import check_memory, check_size, published
 from spatial_duck.world import SPACE_AXES
@@ -35,6 +37,8 @@ SUFFIXES = {
     ".h5": b"\x89HDF\r\n\x1a\n",
     ".hdf5": b"\x89HDF\r\n\x1a\n",
 }
+#: Those of OME-Zarr 0.6.
+_OME_ZARR = (".json", ".zarr")
 
 
 #: Numbers of parameters and of fixed parameters in n dimensions, which ITK takes for granted.
@@ -78,7 +82,8 @@ def _suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise FormatError(
-            f"{path}: transform files end in {', '.join(SUFFIXES)}, got {suffix or 'no suffix'!r}"
+            f"{path}: transform files end in {', '.join([*SUFFIXES, *_OME_ZARR])}, got "
+            f"{suffix or 'no suffix'!r}"
         )
     return suffix
 
@@ -89,13 +94,14 @@ def read_transform(path: str | os.PathLike[str]) -> Transform:
     Parameters
     ----------
     path : path
-        A file of ITK's, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``.
+        A file of ITK's, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``, or one of OME-Zarr's,
+        ending in ``.json`` or ``.zarr``.
 
     Returns
     -------
     Transform
-        In the world x, y, z, LPS, mm; fields are in memory. Several transforms in one file are
-        a composite.
+        In the world x, y, z, LPS, mm, or in that of an OME-Zarr's input system; fields are in
+        memory. Several transforms in one file are a composite.
 
     Raises
     ------
@@ -103,6 +109,8 @@ def read_transform(path: str | os.PathLike[str]) -> Transform:
         If the file does not hold a transform that is known.
     """
     place = Path(path)
+    if place.suffix.lower() in _OME_ZARR:
+        return transform_store.read_transform(place)
     start = SUFFIXES[_suffix(place)]
     with place.open("rb") as file:
         head = file.read(len(start))
@@ -239,10 +247,11 @@ def write_transform(
     Parameters
     ----------
     path : path
-        The target, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``.
+        The target, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5`` (ITK), or in ``.json`` or
+        ``.zarr`` (OME-Zarr).
     transform : Transform
-        Over x and y, or x, y and z. Brought to LPS and mm; composites are flattened, and fields
-        read into memory.
+        Over x and y, or x, y and z. For ITK it is brought to LPS and mm, in OME-Zarr it keeps its
+        world. Composites are flattened, and fields read into memory.
     frame : str, optional
         What the frame is where the transform does not say.
     overwrite : bool, optional
@@ -251,11 +260,14 @@ def write_transform(
     Raises
     ------
     FrameError, GeometryLossError
-        If ITK cannot hold it.
+        If the file cannot hold it.
     FileExistsError
         If the file is there and `overwrite` is false.
     """
     place = Path(path)
+    if place.suffix.lower() in _OME_ZARR:
+        transform_store.write_transform(place, transform, frame=frame, overwrite=overwrite)
+        return
     _suffix(place)
     sitk = _simpleitk()
     made = simpleitk_transforms.to_simpleitk(transform, frame=frame)
