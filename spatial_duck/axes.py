@@ -97,9 +97,10 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def strided(axis: Axis, step: int) -> Axis:
-    """Return a sampled axis walked in steps of `step` voxels; a plain one as it is."""
-    if axis.spacing is None or step == 1:
+    """Return a sampled axis walked in steps of `step` voxels."""
+    if step == 1:
         return axis
+    assert axis.spacing is not None
     assert axis.column is not None
     if step < 0:
         # 0.0 - c, because -c would turn 0.0 into -0.0.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from itertools import product
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -469,6 +470,38 @@ def test_repr_says_every_number() -> None:
     text = repr(g)
     for part in ("shape=(2, 3)", "spacing=(0.5, 4)", "origin=(6, 7)", "dims=('y', 'x')", "'LPS'"):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    "options, shown",
+    [
+        ({"shape": (4, 5)}, ""),
+        ({"shape": (3, 4, 5), "dims": ("c", "y", "x")}, ""),
+        ({"shape": (3,), "dims": ("c",), "world": ("x",)}, ""),
+        ({"shape": (4, 5), "direction": [[0, -1], [1, 0]]}, "direction=[(0, -1), (1, 0)]"),
+        ({"shape": (4, 5), "direction": [[0.8, -0.6], [0.6, 0.8]]},
+         "direction=[(0.8, -0.6), (0.6, 0.8)]"),
+    ],
+)  # fmt: skip
+def test_repr_says_a_direction_that_is_not_the_default(options: Any, shown: str) -> None:
+    text = repr(Geometry(**options))
+    assert ("direction" in text) == bool(shown)
+    assert shown in text
+
+
+def test_no_zero_has_a_sign() -> None:
+    turned = Geometry((4, 5, 6), frame="LPS").to_frame("RAS")
+    assert not np.signbit(turned.origin).any()
+    assert not np.signbit(turned.direction[turned.direction == 0]).any()
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 2, 2)])
+def test_reshaping_between_empty_shapes(shape: tuple[int, ...]) -> None:
+    g = Geometry((0,), spacing=(2,))
+    assert g.reshape(shape).shape == shape
+    back = g.reshape(shape).reshape((0,))
+    assert back.shape == (0,)
+    assert back.spacing.tolist() in ([2], [])
 
 
 def test_a_plane_of_an_axis_that_lost_its_place_has_none() -> None:
