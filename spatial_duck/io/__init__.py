@@ -358,8 +358,15 @@ def write(
         lost and which option accepts it.
     FileExistsError
         If the target is there and `overwrite` is false.
+    FileNotFoundError
+        If the folder that it should lie in is not there.
     """
     row = _row_to_write(path, format)
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{path} cannot be written: there is no folder {str(folder)!r}; create it first"
+        )
     if not isinstance(image, SpatialArray):
         from spatial_duck.interop import asarray
 

@@ -221,3 +221,11 @@ def test_lazy_images_are_written_and_read(case: Case, kind: str, tmp_path: Path)
     assert np.array_equal(np.asarray(later), values[:, ::-1])
     now = io.read(tmp_path / case.name, dims=image.dims, lazy=False)
     assert isinstance(now.data, np.ndarray)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_missing_folder_is_named_before_anything_is_written(case: Case, tmp_path: Path) -> None:
+    image = sd.SpatialArray(np.zeros((2, 3, 4), "u1"), frame="LPS", unit="mm")
+    with pytest.raises(FileNotFoundError, match="no folder .*not there'; create it first"):
+        io.write(tmp_path / "not there" / case.name, image, **case.options)
+    assert not list(tmp_path.iterdir())
