@@ -1,8 +1,8 @@
 """The parts of `benchmark_resample` that need processes of their own: stores, planning, starting.
 
 Peak memory is the highest resident size during the work over that before it, after a first small
-resampling, so that libraries and kernels are loaded. Every store has chunks of 64, and zstd unless it is
-written by `spatial_duck.write`, which has Blosc's LZ4.
+resampling, so that libraries and kernels are loaded. Every store has chunks of 64, and zstd unless
+it is written by `spatial_duck.write`, which has Blosc's LZ4.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def _simpleitk(source: Any) -> np.ndarray:
 
 
 STORES: dict[str, Callable[[Any], Any]] = {
-    "spatial_duck": _ours, "spatial_duck, sd.write": _ours, "plain Dask copy": _copy, "dask-image": _dask_image,
-    "SimpleITK, in memory": _simpleitk,
+    "spatial_duck": _ours, "spatial_duck, sd.write": _ours, "plain Dask copy": _copy,
+    "dask-image": _dask_image, "SimpleITK, in memory": _simpleitk,
 }  # fmt: skip
 
 

@@ -226,6 +226,6 @@ def test_lazy_images_are_written_and_read(case: Case, kind: str, tmp_path: Path)
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_a_missing_folder_is_named_before_anything_is_written(case: Case, tmp_path: Path) -> None:
     image = sd.SpatialArray(np.zeros((2, 3, 4), "u1"), frame="LPS", unit="mm")
-    with pytest.raises(FileNotFoundError, match="no folder .*not there'; create it first"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*not there'; create it first"):
         io.write(tmp_path / "not there" / case.name, image, **case.options)
     assert not list(tmp_path.iterdir())
