@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from spatial_duck import backends
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.resampling.blocks import check_type
 from spatial_duck.resampling.device_values import place_of
+from spatial_duck.resampling.front import _per_axis
 from spatial_duck.resampling.sampling import values_at_points, zeros
 from spatial_duck.resampling.weights import INTERPOLATIONS
-from spatial_duck.world import check_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
 
     Floats = NDArray[np.float64]
+    Bounds = ArrayLike | Mapping[str, tuple[float, float]]
 
 __all__ = ["crop", "pad_to", "reorient", "sample"]
 
@@ -69,8 +71,6 @@ def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
     geometry = image.geometry
     now = geometry.orientation
     wanted = orientation.upper() if isinstance(orientation, str) else ""
-    if len(now) == 3:
-        check_frame(orientation)
     lines = [{letter, _OPPOSITE[letter]} for letter in now]
     if (
         len(wanted) != len(now)
@@ -94,7 +94,30 @@ def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
     return turned
 
 
-def _index_box(geometry: Geometry, bounds: ArrayLike, what: str) -> Floats:
+def _corners(geometry: Geometry, bounds: Bounds) -> Floats:
+    """Return the lowest and the highest coordinates of a box of the world, shape (2, n_world)."""
+    world = geometry.world.axes
+    unknown = [n for n in bounds if n not in world] if isinstance(bounds, Mapping) else []
+    if unknown:
+        raise GeometryError(f"bounds: {unknown!r} are not among the world axes {world!r}")
+    try:
+        if isinstance(bounds, Mapping):
+            ranges = [bounds.get(name, (-np.inf, np.inf)) for name in world]
+            values = np.array(list(zip(*ranges, strict=True)), dtype=np.float64)
+        else:
+            values = np.array(bounds, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape != (2, len(world)) or np.isnan(values).any() or (values[0] > values[1]).any():
+        raise GeometryError(
+            f"bounds must have shape (2, {len(world)}): the lowest and the highest coordinates "
+            f"along the world axes {world!r}, as image.bounds gives them, or map names of these to "
+            f"(lowest, highest); got {bounds!r}"
+        )
+    return values
+
+
+def _index_box(geometry: Geometry, bounds: Bounds, what: str) -> Floats:
     """Return the range of (fractional) indices along each array axis that bounds cover.
 
     Returns
@@ -102,13 +125,7 @@ def _index_box(geometry: Geometry, bounds: ArrayLike, what: str) -> Floats:
     ndarray of float, shape (2, ndim)
         Infinite along plain axes and where the bounds are.
     """
-    world = geometry.world.axes
-    values = np.array(bounds, dtype=np.float64)
-    if values.shape != (2, len(world)) or np.isnan(values).any() or (values[0] > values[1]).any():
-        raise GeometryError(
-            f"bounds must have shape (2, {len(world)}): the lowest and the highest coordinates "
-            f"along the world axes {world!r}, got {bounds!r}"
-        )
+    values = _corners(geometry, bounds)
     if geometry.lost:
         geometry._require_positions(what)
     inverse = np.linalg.pinv(geometry.direction * geometry.spacing)
@@ -120,16 +137,16 @@ def _index_box(geometry: Geometry, bounds: ArrayLike, what: str) -> Floats:
     return box
 
 
-def crop(image: SpatialArray, bounds: ArrayLike) -> SpatialArray:
+def crop(image: SpatialArray, bounds: Bounds) -> SpatialArray:
     """Cut out the part of an image that lies in a box of the world: a view.
 
     Parameters
     ----------
     image : SpatialArray
         On any backend.
-    bounds : array_like of float, shape (2, n_world)
-        Lowest and highest coordinates, as `Geometry.bounds` gives them; infinite ones set no
-        bound.
+    bounds : array_like of float, shape (2, n_world), or mapping of str to (float, float)
+        Lowest and highest coordinates, as `Geometry.bounds` gives them, or those along some of the
+        world axes by name; infinite ones set no bound.
 
     Returns
     -------
@@ -150,6 +167,8 @@ def crop(image: SpatialArray, bounds: ArrayLike) -> SpatialArray:
     >>> image = sd.SpatialArray(np.arange(10.0), spacing=0.5)
     >>> crop(image, [[1.0], [2.2]]).data
     array([2., 3., 4.])
+    >>> crop(image, {"x": (1.0, 2.2)}).origin
+    array([1.])
     """
     geometry = image.geometry
     box = _index_box(geometry, bounds, "crop")
@@ -162,8 +181,8 @@ def crop(image: SpatialArray, bounds: ArrayLike) -> SpatialArray:
         stop = math.floor(min(box[1, axis] + _NEAR, n - 1)) + 1
         if stop <= start:
             raise GeometryError(
-                f"crop: the bounds {np.asarray(bounds).tolist()} hold no voxel's centre along axis "
-                f"{axis} ({geometry.dims[axis]!r}); the image reaches over "
+                f"crop: the bounds {_corners(geometry, bounds).tolist()} hold no voxel's centre "
+                f"along axis {axis} ({geometry.dims[axis]!r}); the image reaches over "
                 f"{geometry.bounds.tolist()}"
             )
         key.append(slice(start, stop))
@@ -173,9 +192,9 @@ def crop(image: SpatialArray, bounds: ArrayLike) -> SpatialArray:
 
 def pad_to(
     image: SpatialArray,
-    bounds: ArrayLike | None = None,
+    bounds: Bounds | None = None,
     *,
-    shape: Sequence[int] | Mapping[str, int] | None = None,
+    shape: int | Sequence[int | None] | Mapping[str, int] | None = None,
     fill: Any = 0,
 ) -> SpatialArray:
     """Continue the grid of an image until it covers a box of the world, or has a shape.
@@ -184,12 +203,13 @@ def pad_to(
     ----------
     image : SpatialArray
         On any backend.
-    bounds : array_like of float, shape (2, n_world), optional
-        Lowest and highest coordinates that the voxels, to their outer edges, are to cover;
-        infinite ones ask for nothing.
-    shape : sequence of int or mapping of str to int, optional
-        Shape to reach, an entry for each sampled axis in array order or by name. Voxels are added
-        equally before and after, the odd one after.
+    bounds : array_like of float, shape (2, n_world), or mapping of str to (float, float), optional
+        Lowest and highest coordinates that the voxels, to their outer edges, are to cover, given
+        as to `crop`; infinite ones ask for nothing.
+    shape : int, sequence or mapping of str to int, optional
+        Shape to reach, given as to `resample`: one for all space axes, an entry for each sampled
+        axis or each space axis in array order, or by name. Voxels are added equally before and
+        after, the odd one after.
     fill : scalar
         Value of the voxels that are added.
 
@@ -222,29 +242,17 @@ def pad_to(
                 [math.ceil(max(w, 0)) if math.isfinite(w) else 0 for w in (before, after)]
             )
     else:
-        for axis, n in _lengths(geometry, shape).items():
-            missing = max(n - geometry.shape[axis], 0)
+        wanted = _per_axis("shape", shape, geometry)
+        for axis, n in zip(geometry.sampled_axes, wanted, strict=True):
+            if n is not None and (n != int(n) or n < 0):
+                raise GeometryError(f"shape must hold ints of 0 or more, got {shape!r}")
+            missing = max(int(n or 0) - geometry.shape[axis], 0)
             widths[axis] = (missing // 2, missing - missing // 2)
     if not any(map(any, widths)):
         return image
     pad: Any = np.pad
     padded: SpatialArray = pad(image, widths, constant_values=fill)
     return padded
-
-
-def _lengths(geometry: Geometry, shape: Any) -> dict[int, int]:
-    names = [geometry.dims[axis] for axis in geometry.sampled_axes]
-    if hasattr(shape, "keys"):
-        unknown = [name for name in shape if name not in names]
-        if unknown:
-            raise GeometryError(f"shape: {unknown!r} are not among the sampled axes {names!r}")
-        return {geometry.dims.index(name): int(n) for name, n in shape.items()}
-    values = tuple(shape)
-    if len(values) != len(names):
-        raise GeometryError(
-            f"shape must have an entry for each sampled axis {tuple(names)!r}, got {values!r}"
-        )
-    return {axis: int(n) for axis, n in zip(geometry.sampled_axes, values, strict=True)}
 
 
 def sample(
@@ -320,9 +328,12 @@ def _filled(values: Any, inside: NDArray[np.bool_], fill: Any) -> Any:
     """Return values with a fill where points lie outside, in a type that can hold both."""
     dtype = backends.host_type(values.dtype)
     kind = np.result_type(dtype, np.min_scalar_type(fill)) if fill != 0 else dtype
+    if kind == np.float16 != dtype:  # not every backend has it, and sums of it overflow
+        kind = np.dtype(np.float32)
     if kind == dtype and bool(inside.all()):
         return values
-    kept = inside.reshape(*inside.shape, *[1] * (values.ndim - inside.ndim))
+    # Of one point this is a NumPy scalar, whose reshape takes one shape only.
+    kept = inside.reshape((*inside.shape, *[1] * (values.ndim - inside.ndim)))
     if isinstance(values, np.ndarray) or backends.is_lazy(values):
         return np.where(kept, values.astype(kind), np.asarray(fill).astype(kind))
     place = place_of(values)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
+from spatial_duck.resampling.weights import INTERPOLATIONS
 from spatial_duck.spatial import crop, pad_to, reorient, sample
 from spatial_duck.testing import assert_lazy, strategies
 
@@ -66,7 +67,7 @@ def test_reorient_of_a_slice():
 
 @pytest.mark.parametrize("code", ["RA", "RASX", "XYZ", "RAL", "", None, 3, "RRS"])
 def test_reorient_refuses(code):
-    with pytest.raises(FrameError):
+    with pytest.raises(FrameError, match="orientation"):
         reorient(_numbers(Geometry((3, 4, 5), frame="LPS")), code)
 
 
@@ -116,15 +117,38 @@ def test_crop_of_infinite_bounds_on_an_oblique_grid():
     assert inside <= _places(part).keys()
 
 
+@given(volumes, st.integers(0, 2**32 - 1), st.sets(st.sampled_from("xyz")))
+def test_bounds_by_name_are_infinite_along_the_rest(geometry, seed, names):
+    """For `crop` and `pad_to`, in worlds whose axes have any order."""
+    image, axes = _numbers(geometry), geometry.world.axes
+    low, high = geometry.bounds
+    rng = np.random.default_rng(seed)
+    middle = low + rng.uniform(0.2, 0.8, len(axes)) * (high - low)
+    ranges = {name: (middle[i], high[i] + 1) for i, name in enumerate(axes) if name in names}
+    corners = np.array([ranges.get(name, (-np.inf, np.inf)) for name in axes]).T
+    assert pad_to(image, ranges).geometry == pad_to(image, corners).geometry
+    assert _cropped(image, ranges) == _cropped(image, corners)
+
+
+def _cropped(image, bounds):
+    """Return where the part lies, or why there is none."""
+    try:
+        return crop(image, bounds).geometry
+    except GeometryError as error:
+        return str(error)
+
+
 BAD_BOUNDS = [
     [[0, 0, 0]], [[0, 0], [1, 1]], [[0, 0, np.nan], [1, 1, 1]], [[2, 0, 0], [1, 1, 1]],
     [[100] * 3, [101] * 3], [[0.2] * 3, [0.8] * 3], [[-9] * 3, [-8] * 3],
+    [[0, 0, 0], [1, 1]], 5, "all", None, {"q": (0, 1)}, {"z": 1}, {"z": (0, 1, 2)}, {"z": (1, 0)},
+    _numbers(Geometry((3, 4, 5))),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("bounds", BAD_BOUNDS)
 def test_crop_refuses(bounds):
-    with pytest.raises(GeometryError):
+    with pytest.raises(GeometryError, match="bounds"):
         crop(_numbers(Geometry((3, 4, 5))), bounds)
 
 
@@ -178,6 +202,8 @@ def test_pad_to_shape():
     assert pad_to(image, shape=(6, 4)).shape == (2, 6, 4)
     np.testing.assert_array_equal(pad_to(image, shape={"y": 6}).origin, [-1, 0])
     assert pad_to(image, shape=(1, 1)) is image
+    assert pad_to(image, shape=5).shape == (2, 5, 5)
+    assert pad_to(image, shape=(None, 7)).shape == (2, 3, 7)
     assert pad_to(image, [[-np.inf, 0], [np.inf, 1]]) is image
 
 
@@ -187,6 +213,9 @@ def test_pad_to_refuses():
         pad_to(image)
     with pytest.raises(GeometryError, match="shape"):
         pad_to(image, shape=(3,))
+    for shape in ((3.5, 4), -1, (3, -4)):
+        with pytest.raises(GeometryError, match="shape must hold ints"):
+            pad_to(image, shape=shape)
     with pytest.raises(GeometryError, match="'q'"):
         pad_to(image, shape={"q": 3})
 
@@ -239,7 +268,7 @@ TYPES = [
     ("int16", "linear", np.nan, "float64"),
     ("float32", "linear", np.nan, "float32"),
     ("uint8", "nearest", 0, "uint8"),
-    ("uint8", "nearest", np.nan, "float16"),
+    ("uint8", "nearest", np.nan, "float32"),
     ("complex64", "linear", np.nan, "complex64"),
 ]
 
@@ -251,6 +280,21 @@ def test_sample_types(dtype, interpolation, fill, kind):
     for points in ([[1.0]], [[99.0]], [[1.0], [99.0]]):
         values = sample(image, points, interpolation=interpolation, fill=fill)
         assert values.dtype == kind
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("dims", ["yx", "cyx"])
+@pytest.mark.parametrize("where", [(1.0, 2.0), (1.0, 99.0)])
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_sample_at_one_point_is_that_of_a_list(interpolation, dims, where, dtype):
+    data = np.random.default_rng(0).integers(0, 9, (2, 6, 8)[-len(dims) :]).astype(dtype)
+    image = sd.SpatialArray(data, dims=tuple(dims))
+    for fill in (np.nan, 0):
+        one = sample(image, where, interpolation=interpolation, fill=fill)
+        several = sample(image, [where], interpolation=interpolation, fill=fill)
+        assert one.shape == several.shape[1:]
+        assert one.dtype == several.dtype
+        np.testing.assert_array_equal(one, several[0])
 
 
 @pytest.mark.parametrize("kind", ["dask", "zarr"])
