@@ -33,7 +33,8 @@ class Settings(NamedTuple):
         how to go on.
     max_kept_bytes : float
         Most bytes of decoded chunks of an array on disk that one computation of a resampled image
-        keeps for the blocks to come, in each process; what it had to drop is read again.
+        keeps for the blocks to come, in each process; what it had to drop is read again. A
+        worker of Dask with a memory limit keeps a quarter of that at most.
     max_wait_seconds : float
         Longest that a write of parts of chunks waits for others that write to the same local
         Zarr array; then it is refused, before it has written anything.

@@ -312,7 +312,7 @@ def marching_cubes(
     try:
         from skimage.measure import marching_cubes as march
     except ImportError:
-        raise missing_extra("scikit-image", "all", "marching_cubes") from None
+        raise missing_extra("scikit-image", None, "marching_cubes") from None
     work = np.float32 if image.dtype.kind in "biu" and image.dtype.itemsize < 4 else np.float64
     corners, faces, _, values = march(
         image.data.astype(work), level, step_size=step_size, allow_degenerate=False

@@ -17,7 +17,7 @@ import numpy as np
 
 from spatial_duck.array import SpatialArray
 from spatial_duck.binning import METHODS, Method, method_named, trimmed
-from spatial_duck.errors import GeometryError, missing_extra
+from spatial_duck.errors import GeometryError
 from spatial_duck.world import LENGTHS, SPACE_AXES
 
 if TYPE_CHECKING:
@@ -165,10 +165,8 @@ def shrink(image: SpatialArray, factors: Factors = None, method: str = "mean") -
 
 
 def _shrink_dask(data: Any, bins: tuple[int, ...], row: Method) -> Any:
-    try:
-        import dask.array
-    except ImportError:
-        raise missing_extra("dask", "dask", "A lazy pyramid") from None
+    import dask.array
+
     chunks = tuple(_aligned(c, f) for c, f in zip(data.chunks, bins, strict=True))
     if chunks != data.chunks:
         data = data.rechunk(chunks)

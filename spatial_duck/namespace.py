@@ -122,7 +122,7 @@ def _bare_namespace(backend: str) -> Any:
             raise
         if backend == "numpy":
             return np
-        raise missing_extra("array-api-compat", "arrayapi", f"The namespace of {backend}") from None
+        raise missing_extra("array-api-compat", "interop", f"The namespace of {backend}") from None
 
 
 def _plain(data: Any) -> SpatialArray:

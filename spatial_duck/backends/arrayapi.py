@@ -419,7 +419,7 @@ def _take(data: Any, library: str, device: Any = None) -> Any:
         module = "jax.numpy" if library == "jax" else library
         xp = import_module(module)
     except ImportError as error:
-        raise missing_extra(library, "all", f".to({library!r})") from error
+        raise missing_extra(library, None, f".to({library!r})") from error
     found = backend_of(data)
     if found.name == "arrayapi" and type(data).__module__.partition(".")[0].startswith(library):
         return data if device is None else array_api_compat.to_device(data, device)

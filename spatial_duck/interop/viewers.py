@@ -58,7 +58,7 @@ def view(image: SpatialArray, *overlays: SpatialArray, viewer: Any = None) -> An
         order = ("ipyniivue", "napari") if "ipykernel" in sys.modules else ("napari", "ipyniivue")
         found = [name for name in order if name in sys.modules or find_spec(name)]
         if not found:
-            raise missing_extra("napari (or ipyniivue)", "plot", "Looking at images interactively")
+            raise missing_extra("napari[all]", None, "Looking at images without ipyniivue")
         viewer = "napari" if found[0] == "napari" else "niivue"
     if isinstance(viewer, str):
         if viewer not in _OPENERS:
@@ -77,7 +77,7 @@ def _napari() -> Any:
     try:
         import napari
     except ImportError:
-        raise missing_extra("napari[all]", "plot", "Looking at images in napari") from None
+        raise missing_extra("napari[all]", None, "Looking at images in napari") from None
     return napari.Viewer()
 
 
@@ -85,7 +85,7 @@ def _niivue() -> Any:
     try:
         import ipyniivue
     except ImportError:
-        raise missing_extra("ipyniivue", "plot", "Looking at images in NiiVue") from None
+        raise missing_extra("ipyniivue", None, "Looking at images in NiiVue") from None
     return ipyniivue.NiiVue()
 
 

@@ -303,8 +303,10 @@ def write_image(
 
 
 def _bytes(memory: int | str) -> int:
-    from dask.utils import parse_bytes
-
+    try:
+        from dask.utils import parse_bytes
+    except ImportError:
+        raise missing_extra("dask", "dask", "Writing OME-Zarr") from None
     return int(parse_bytes(memory))
 
 

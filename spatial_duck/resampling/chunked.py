@@ -25,7 +25,7 @@ from spatial_duck.errors import GeometryError, missing_extra
 from spatial_duck.resampling import device, engines, memory
 from spatial_duck.resampling.device_values import place_of
 from spatial_duck.resampling.prepare import prepare, prepared_type, wider
-from spatial_duck.resampling.reading import ChunkReader, assembled, meeting
+from spatial_duck.resampling.reading import ChunkReader, assembled, keepable, meeting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -332,7 +332,7 @@ class _Run:
 
 def _begin(work: Work, data: Any, kept: float) -> _Run:
     """Begin a computation: nothing is remembered of the one before."""
-    return _Run(work, ChunkReader(data, work.sources, kept))
+    return _Run(work, ChunkReader(data, work.sources, keepable(kept)))
 
 
 def _read_block(run: _Run, index: tuple[int, ...]) -> Any:

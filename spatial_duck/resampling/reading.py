@@ -3,13 +3,13 @@
 A chunk is needed by all output chunks around it. As tasks of a graph, decoded chunks stay in memory
 until the last of these is done, which with a rotation is nearly the whole volume. A `ChunkReader`
 keeps a fixed number of bytes instead (``config(max_kept_bytes=...)``), and reads again what it had
-to drop. It lives as long as one
-computation: the next one reads what is on disk then.
+to drop. It lives as long as one computation: the next one reads what is on disk then.
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import OrderedDict
 from concurrent.futures import Future
 from threading import Lock
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.resampling.mixed import Box
 
-__all__ = ["ChunkReader", "Cuts", "assembled", "meeting"]
+__all__ = ["ChunkReader", "Cuts", "assembled", "keepable", "meeting"]
 
 Cuts = tuple[tuple[int, int], ...]
 
@@ -78,6 +78,22 @@ def assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
     for part, place in zip(parts, places, strict=True):
         out[tuple([slice(*bounds) for bounds in place])] = part
     return out
+
+
+#: What a worker of Dask may keep of the memory that it is allowed to take, for all its tasks.
+_SHARE = 0.25
+
+
+def keepable(kept: float) -> float:
+    """Return how many bytes of chunks to keep here: less on a worker of Dask with little memory."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return kept
+    try:
+        limit = distributed.get_worker().memory_manager.memory_limit
+    except ValueError:  # not on a worker
+        return kept
+    return min(kept, _SHARE * limit) if limit else kept
 
 
 class ChunkReader:

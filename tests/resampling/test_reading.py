@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import resample
-from spatial_duck.resampling.reading import ChunkReader
+from spatial_duck.resampling.reading import ChunkReader, keepable
 from spatial_duck.testing.stores import RecordingStore
 
 zarr = pytest.importorskip("zarr", reason="needs zarr")
@@ -150,3 +151,12 @@ def test_a_graph_costs_little_for_each_chunk(stored):
     assert taken / count < 120e-6  # a third of that on a machine with nothing else to do
     common = next(k for k in result.data.__dask_graph__() if isinstance(k, str))
     assert sys.getsizeof(pickle.dumps(result.data.__dask_graph__()[common])) < 20_000
+
+
+def test_a_worker_with_little_memory_keeps_less(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="needs dask.distributed")
+    assert keepable(240e6) == 240e6, "here is no worker"
+    for limit, kept in ((400e6, 100e6), (4e9, 240e6), (None, 240e6)):
+        worker = SimpleNamespace(memory_manager=SimpleNamespace(memory_limit=limit))
+        monkeypatch.setattr(distributed, "get_worker", lambda worker=worker: worker)
+        assert keepable(240e6) == kept
