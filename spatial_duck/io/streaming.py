@@ -15,6 +15,7 @@ done once. Graphs are cut into batches of `_BATCH` blocks.
 
 from __future__ import annotations
 
+import itertools
 import math
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ from spatial_duck.backends import backend_of
 from spatial_duck.backends.zarr_chunks import read, write
 from spatial_duck.binning import method_named, trimmed
 from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.resampling.chunked import edges_of
+from spatial_duck.resampling.reading import assembled, meeting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from spatial_duck.binning import Method
     from spatial_duck.io.blockplan import BlockPlan
     from spatial_duck.io.journal import Journal
+    from spatial_duck.resampling.reading import Cuts
 
     Shape = tuple[int, ...]
 
@@ -78,10 +82,13 @@ class Job:
         """Row of the table of methods."""
         return method_named(self.method)
 
-    def first(self, block: Any = None, *, index: Shape) -> Any:
-        """Write a block of the finest level; return its bins."""
-        if block is None:
-            block = self.source[self.blocks.box(0, index)]
+    def first(self, chunks: Sequence[Any] = (), cuts: Sequence[Cuts] = (), *, index: Shape) -> Any:
+        """Write a block of the finest level, put together of a lazy source's chunks."""
+        box = self.blocks.box(0, index)
+        if self.source is not None:
+            block = self.source[box]
+        else:
+            block = assembled(chunks, [(s.start, s.stop) for s in box], cuts)
         return self._written(0, index, _in_memory(block).astype(self.arrays[0].dtype, copy=False))
 
     def joined(
@@ -241,21 +248,19 @@ class _Runner:
         return key
 
     def sources(self, graph: dict[Any, Any], name: str, leaves: Sequence[Shape]) -> dict[Any, Any]:
-        """Let the tasks of the finest level take the blocks of the Dask image."""
+        """Let the tasks of the finest level take the chunks of the Dask image that they meet."""
         from dask.array.optimization import optimize
 
-        low = tuple(map(min, zip(*leaves, strict=True)))
-        high = tuple(map(max, zip(*leaves, strict=True)))
-        start, stop = self.blocks.box(0, low), self.blocks.box(0, high)
-        wanted = self.data[
-            tuple([slice(a.start, b.stop) for a, b in zip(start, stop, strict=True)])
-        ].rechunk(self.blocks.blocks[0])
-        keys = []
+        edges = edges_of(self.data.chunks)
+        wanted: dict[Any, None] = {}
         for index in leaves:
-            key = (wanted.name, *[i - first for i, first in zip(index, low, strict=True)])
-            graph[name, 0, *index] = (partial(Job.first, index=index), f"{name}-job", key)
-            keys.append(key)
-        return dict(optimize(wanted.__dask_graph__(), keys))
+            met = [meeting(e, s.start, s.stop)
+                   for e, s in zip(edges, self.blocks.box(0, index), strict=True)]  # fmt: skip
+            keys = [(self.data.name, *n) for n in itertools.product(*[m[0] for m in met])]
+            first = partial(Job.first, cuts=[m[1] for m in met], index=index)
+            graph[name, 0, *index] = (first, f"{name}-job", keys)
+            wanted |= dict.fromkeys(keys)
+        return dict(optimize(self.data.__dask_graph__(), list(wanted)))
 
     def on_threads(self, graph: dict[Any, Any], name: str, keys: list[Any]) -> Any:
         """Run a graph in threads of this process; `name` is in the keys of blocks."""
