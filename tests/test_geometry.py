@@ -489,6 +489,13 @@ def test_repr_says_a_direction_that_is_not_the_default(options: Any, shown: str)
     assert shown in text
 
 
+def test_each_axis_runs_through_space_or_along_one_other_world_axis() -> None:
+    shown = {"dims": ("t", "u", "v"), "sampled": ("u", "v"), "world": ("t", "u", "v")}
+    assert Geometry((4, 5, 6), **shown).sampled_axes == (0, 1, 2)
+    with pytest.raises(GeometryError, match="'t' mixes"):
+        Geometry((4, 5, 6), direction=[[0.6, 0.8, 0], [-0.8, 0.6, 0], [0, 0, 1]], **shown)
+
+
 def test_no_zero_has_a_sign() -> None:
     turned = Geometry((4, 5, 6), frame="LPS").to_frame("RAS")
     assert not np.signbit(turned.origin).any()

@@ -460,3 +460,31 @@ def test_indices_that_go_together_walk_along_their_diagonal() -> None:
     assert walked.spacing.tolist() == [5, 1]
     assert walked.origin.tolist() == [10, 24, 30]
     np.testing.assert_allclose(walked.direction[:, 0], [0.6, 0.8, 0])
+
+
+@pytest.mark.parametrize(
+    "old, new, order, kept",
+    [
+        ((6, 4), (2, 3, 4), "C", {2: 3}),
+        ((4, 6), (4, 3, 2), "F", {0: 2}),
+        ((2, 3, 4), (6, 4), "C", {1: 5}),
+    ],
+)
+def test_reshape_keeps_the_axes_beside_those_that_it_takes_apart(old, new, order, kept):
+    g = Geometry(old, (2, 3, 5)[: len(old)])
+    with config(on_loss="raise"), pytest.raises(GeometryLossError, match="reshape"):
+        g.reshape(new, order=order)
+    found = g.reshape(new, order=order)
+    assert dict(zip(found.sampled_axes, found.spacing.tolist(), strict=True)) == kept
+
+
+def test_an_axis_that_leaves_with_another_is_placed_in_the_middle_of_what_it_gave():
+    """A step of two voxels along one axis, beside an irregular walk along another."""
+    g = Geometry((5, 6), (2, 3), (10, 20))
+    found = g[np.array([[0], [1]]), np.array([[0, 2, 1], [1, 0, 2]])]
+    assert found.sampled_axes == ()
+    assert found.origin.tolist() == [10 + 2 * 0.5, 20 + 3 * 2.5]
+
+
+def test_windows_of_no_voxels():
+    assert Geometry((4, 5)).window(0, axis=1).shape == window_view(np.zeros((4, 5)), 0, 1).shape
