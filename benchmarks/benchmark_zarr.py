@@ -1,12 +1,15 @@
-"""What it costs to plan on a Zarr array without reading it, from a megabyte to a petabyte.
+"""What it costs to plan on a Zarr array, from a megabyte to a petabyte, and to read its chunks.
 
-The arrays are virtual: metadata alone, no chunk is ever stored. Dask and NumPy, where such an
-array can be had at all, are timed beside.
+The arrays that are planned on are virtual: metadata alone, no chunk is ever stored. Dask and NumPy,
+where such an array can be had at all, are timed beside. Chunks lie in a local folder; zarr itself
+is timed beside.
 """
 
 from __future__ import annotations
 
+import tempfile
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,6 +120,65 @@ def plans() -> dict[str, dict[str, Timing]]:
     }
 
 
+def stored(folder: Path, layout: str) -> Any:
+    """Make an array of 2 x 2 x 2 chunks, or shards of 8 smaller ones, of 1.8 MB each on disk."""
+    import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    edge, codec, sharded = 96, layout.split(",")[0], "shards" in layout
+    ours = (BloscCodec(cname="lz4", shuffle="bitshuffle"), Crc32cCodec())
+    array = zarr.create_array(
+        folder / layout, shape=(2 * edge,) * 3, dtype="u2",
+        chunks=(edge // (1 + sharded),) * 3, shards=(edge,) * 3 if sharded else None,
+        compressors="auto" if codec == "zstd" else ours,
+    )  # fmt: skip
+    z, y, x = np.ogrid[:edge, :edge, :edge]
+    noise = np.random.default_rng(0).integers(0, 64, (edge,) * 3)
+    block = 2000 + 900 * np.sin(z / 40) * np.cos(y / 60) * np.sin(x / 50) + noise
+    array[...] = np.tile(block.astype("u2"), (2, 2, 2))
+    return array
+
+
+LAYOUTS = ("zstd", "Blosc LZ4", "Blosc LZ4, shards")
+
+
+def chunks() -> dict[str, dict[str, Timing]]:
+    """Time reading and writing a chunk, or a shard, through a view and by zarr itself."""
+    place, found = np.s_[96:192, :96, 96:192], {}
+    with tempfile.TemporaryDirectory() as folder:
+        for layout in LAYOUTS:
+            array = stored(Path(folder), layout)
+            view, block = adopt(array), array[place]
+            found[f"read, {layout}"] = measure(
+                {"ours": lambda v=view: np.asarray(v[place]), "zarr": lambda a=array: a[place]}
+            )
+            found[f"write, {layout}"] = measure(
+                {"ours": lambda v=view, b=block: v.__setitem__(place, b),
+                 "zarr": lambda a=array, b=block: a.__setitem__(place, b)}
+            )  # fmt: skip
+    return found
+
+
+class ChunkSuite:
+    params = (list(LAYOUTS), ["ours", "zarr"])
+    param_names = ("layout", "by")
+
+    def setup(self, layout: str, by: str) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        array = stored(Path(self.folder.name), layout)
+        self.array = adopt(array) if by == "ours" else array
+        self.block = array[:96, :96, :96]
+
+    def teardown(self, layout: str, by: str) -> None:
+        self.folder.cleanup()
+
+    def time_read(self, layout: str, by: str) -> None:
+        np.asarray(self.array[:96, :96, :96])
+
+    def time_write(self, layout: str, by: str) -> None:
+        self.array[:96, :96, :96] = self.block
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
     limit = f"{1e6 * LIMIT:.1f}"
@@ -135,6 +197,13 @@ def main() -> None:
     view = adopt(virtual(100_000))
     long = measure({"chain": lambda: chained(view)}, seconds=0.01, rounds=5)
     print(f"1,000 slices one after the other: {1e3 * long['chain'].best:.2f} µs each")
+    print()
+    rows = [
+        [name, *[f"{1e3 * t.best:.2f}" for t in times.values()],
+         f"{times['zarr'].best / times['ours'].best:.1f}"]
+        for name, times in chunks().items()
+    ]  # fmt: skip
+    print(render("A chunk of 1.8 MB, in ms", ["", "ours", "zarr", "×"], rows))
     print(environment(["numpy", "zarr", "dask"]))
 
 
