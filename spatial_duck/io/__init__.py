@@ -30,7 +30,10 @@ picture     .png (others read)       y, x, c                     in memory
 from __future__ import annotations
 
 import gzip
+import inspect
+import os
 import zlib
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,8 +43,7 @@ from spatial_duck.errors import FormatError
 from spatial_duck.io import journal
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
@@ -244,8 +246,27 @@ def _opened(
             raise FormatError(f"{path}: {row.name} has one level only, level={level} was asked for")
         if leveled:
             options["level"] = level
-    source: Source = import_module(row.module).open_source(path, **options)
+    open_source = import_module(row.module).open_source
+    _check_options("read", row.name, open_source, options)
+    source: Source = open_source(path, **options)
     return source
+
+
+def _check_options(
+    verb: str, format: str, function: Callable[..., Any], options: Mapping[str, Any]
+) -> None:
+    """Refuse options that a format does not have, and say which it has."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    own = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    own = [name for name in own if name not in ("overwrite", "progress")]
+    for name in options:
+        if name not in own:
+            near = get_close_matches(name, own, 1)
+            guess = f"; did you mean {near[0]}=?" if near else "."
+            listed = ", ".join(f"{o}=" for o in own) or "none"
+            raise TypeError(f"{verb}: {format} has no option {name}={guess} It has {listed}")
 
 
 def read(
@@ -361,6 +382,8 @@ def write(
     FileNotFoundError
         If the folder that it should lie in is not there.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"write(path, image) takes the path first, got {type(path).__name__}")
     row = _row_to_write(path, format)
     folder = Path(path).parent
     if not folder.is_dir():
@@ -371,5 +394,6 @@ def write(
         from spatial_duck.interop import asarray
 
         image = asarray(image)
-    module = import_module(row.module)
-    module.write_image(Path(path), image, overwrite=overwrite, progress=progress, **options)
+    write_image = import_module(row.module).write_image
+    _check_options("write", row.name, write_image, options)
+    write_image(Path(path), image, overwrite=overwrite, progress=progress, **options)

@@ -229,3 +229,28 @@ def test_a_missing_folder_is_named_before_anything_is_written(case: Case, tmp_pa
     with pytest.raises(FileNotFoundError, match=r"no folder .*not there'; create it first"):
         io.write(tmp_path / "not there" / case.name, image, **case.options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_an_option_that_a_format_does_not_have_is_refused_with_those_that_it_has(
+    case: Case, tmp_path: Path
+) -> None:
+    image = sd.SpatialArray(np.zeros((2, 3, 4), "u1"), frame="LPS", unit="mm")
+    for option, near in [("compresss", "compress"), ("obliqe", "oblique"), ("levls", "levels")]:
+        with pytest.raises(TypeError, match=rf"^write: [a-z0-9-]+ has no option {option}=") as refused:
+            io.write(tmp_path / case.name, image, **case.options, **{option: 1})
+        assert not list(tmp_path.iterdir())
+        listed = str(refused.value).split(" It has ")[1]
+        assert (f"{near}=" in listed) == (f"did you mean {near}=?" in str(refused.value))
+        # What is listed is taken, and nothing else.
+        assert {f"{name}=" for name in case.options} <= set(listed.split(", "))
+    io.write(tmp_path / case.name, image, **case.options)
+    for function in (io.read, io.info):
+        with pytest.raises(TypeError, match=r"^read: [a-z0-9-]+ has no option levl="):
+            function(tmp_path / case.name, levl=0)
+
+
+def test_the_path_comes_first(tmp_path: Path) -> None:
+    image: Any = sd.SpatialArray(np.zeros((2, 3, 4)))
+    with pytest.raises(TypeError, match=r"write\(path, image\) takes the path first"):
+        io.write(image, tmp_path / "a.nii")
