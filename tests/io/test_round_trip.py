@@ -237,7 +237,9 @@ def test_an_option_that_a_format_does_not_have_is_refused_with_those_that_it_has
 ) -> None:
     image = sd.SpatialArray(np.zeros((2, 3, 4), "u1"), frame="LPS", unit="mm")
     for option, near in [("compresss", "compress"), ("obliqe", "oblique"), ("levls", "levels")]:
-        with pytest.raises(TypeError, match=rf"^write: [a-z0-9-]+ has no option {option}=") as refused:
+        with pytest.raises(
+            TypeError, match=rf"^write: [a-z0-9-]+ has no option {option}="
+        ) as refused:
             io.write(tmp_path / case.name, image, **case.options, **{option: 1})
         assert not list(tmp_path.iterdir())
         listed = str(refused.value).split(" It has ")[1]
