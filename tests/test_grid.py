@@ -488,3 +488,11 @@ def test_an_axis_that_leaves_with_another_is_placed_in_the_middle_of_what_it_gav
 
 def test_windows_of_no_voxels():
     assert Geometry((4, 5)).window(0, axis=1).shape == window_view(np.zeros((4, 5)), 0, 1).shape
+
+
+def test_axes_of_length_one_that_reshape_adds_are_new_and_not_lost():
+    assert Geometry((6,)).reshape((2, 3, 1)).lost == {0: "reshape", 1: "reshape"}
+
+
+def test_an_axis_may_be_an_integer_of_numpy():
+    assert Geometry((4, 5)).expand_dims(np.int64(1)).shape == (4, 1, 5)
