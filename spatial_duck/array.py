@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy as _copy
-import math
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck.attributes import GeometryAttributes
+from spatial_duck.collection import Collection
 from spatial_duck.dispatch import Dispatching
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
+from spatial_duck.holder import copied
 from spatial_duck.methods import ArrayMethods
 from spatial_duck.validation import refuse_setting
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SpatialArray"]
 
 
-class SpatialArray(ArrayMethods, Dispatching):
+class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     """Any array, and where it lies in the physical world.
 
     NumPy's functions, ufuncs and operators work on it as on the array that it holds, and give
@@ -169,130 +171,6 @@ class SpatialArray(ArrayMethods, Dispatching):
             self._attrs = {}
         return self._attrs
 
-    @property
-    def spacing(self) -> Floats:
-        """Distance between voxel centres along each sampled axis, in array-axis order."""
-        return self.geometry.spacing
-
-    @property
-    def origin(self) -> Floats:
-        """World position of the centre of the voxel at index 0, in world-axis order."""
-        return self.geometry.origin
-
-    @property
-    def direction(self) -> Floats:
-        """Unit vector of each sampled axis, as columns, shape (n_world, n_sampled)."""
-        return self.geometry.direction
-
-    @property
-    def affine(self) -> Floats:
-        """Homogeneous matrix from sampled indices to world, shape (n_world + 1, n_sampled + 1)."""
-        return self.geometry.affine
-
-    @property
-    def dims(self) -> tuple[str | None, ...]:
-        """Name of each array axis."""
-        return self.geometry.dims
-
-    @property
-    def world(self) -> World:
-        """The world coordinates: names, units and frame."""
-        return self.geometry.world
-
-    @property
-    def frame(self) -> str | None:
-        """Which way the anatomical x, y and z point, or None for unspecified."""
-        return self.geometry.frame
-
-    @property
-    def unit(self) -> tuple[str | None, ...]:
-        """Unit of each world axis."""
-        return self.geometry.unit
-
-    @property
-    def bounds(self) -> Floats:
-        """Box in the world that holds all voxels, to their outer edges, shape (2, n_world)."""
-        return self.geometry.bounds
-
-    @property
-    def corner(self) -> Floats:
-        """World position of the outer corner of the voxel at index 0."""
-        return self.geometry.corner
-
-    @property
-    def center(self) -> Floats:
-        """World position of the centre of the grid."""
-        return self.geometry.center
-
-    @property
-    def orientation(self) -> str:
-        """Anatomical direction that each space axis runs to, such as ``"SPL"``."""
-        return self.geometry.orientation
-
-    @property
-    def lost(self) -> dict[int, str]:
-        """The axes whose positions were lost, and the function that lost them."""
-        return self.geometry.lost
-
-    def index_to_physical(self, index: ArrayLike) -> Floats:
-        """Return the world positions of array indices; see `Geometry.index_to_physical`."""
-        return self.geometry.index_to_physical(index)
-
-    def physical_to_index(self, point: ArrayLike) -> Floats:
-        """Return the array indices of world positions; see `Geometry.physical_to_index`."""
-        return self.geometry.physical_to_index(point)
-
-    def _ordered(self, field: str, order: str) -> Floats:
-        """Return a field with its space axes in an explicit order."""
-        geometry = self.geometry
-        names, axes = geometry.dims, geometry.world.axes
-        columns = [names[i] for i in geometry.sampled_axes]
-        missing = [a for a in order if a not in (axes if field == "origin" else columns)]
-        if missing:
-            raise GeometryError(
-                f"{field}_{order} needs axes named {', '.join(order)}, got dims {names!r} and "
-                f"world axes {axes!r}"
-            )
-        rows = [axes.index(a) for a in order if a in axes]
-        if field == "origin":
-            return geometry.origin[rows]
-        picked = [columns.index(a) for a in order]
-        return (
-            geometry.spacing[picked]
-            if field == "spacing"
-            else (geometry.direction[np.ix_(rows, picked)])
-        )
-
-    @property
-    def origin_xyz(self) -> Floats:
-        """The origin in the order x, y, z, as ITK's order-explicit names have it."""
-        return self._ordered("origin", "xyz")
-
-    @property
-    def origin_zyx(self) -> Floats:
-        """The origin in the order z, y, x."""
-        return self._ordered("origin", "zyx")
-
-    @property
-    def spacing_xyz(self) -> Floats:
-        """The spacing in the order x, y, z."""
-        return self._ordered("spacing", "xyz")
-
-    @property
-    def spacing_zyx(self) -> Floats:
-        """The spacing in the order z, y, x."""
-        return self._ordered("spacing", "zyx")
-
-    @property
-    def direction_xyz(self) -> Floats:
-        """The direction with rows and columns in the order x, y, z."""
-        return self._ordered("direction", "xyz")
-
-    @property
-    def direction_zyx(self) -> Floats:
-        """The direction with rows and columns in the order z, y, x."""
-        return self._ordered("direction", "zyx")
-
     # --- where the data are ---------------------------------------------------------------
 
     def to(self, backend: str, **options: Any) -> Self:
@@ -306,82 +184,6 @@ class SpatialArray(ArrayMethods, Dispatching):
             Passed to the backend, such as ``chunks=`` for ``"dask"``.
         """
         return self.replace(backends.to(self._data, backend, **options))
-
-    def compute(self, **options: Any) -> Self:
-        """Return the image with its data computed or read into memory.
-
-        Parameters
-        ----------
-        **options
-            Passed to `dask.compute` where the data are a Dask array.
-        """
-        return self._wrap(
-            backends.compute(self._data, **options), self._geometry, _copied(self._attrs)
-        )
-
-    def persist(self, **options: Any) -> Self:
-        """Return the image with its Dask graph computed and held by the workers."""
-        return self._wrap(
-            backends.persist(self._data, **options), self._geometry, _copied(self._attrs)
-        )
-
-    def chunk(self, chunks: Any = "auto") -> Self:
-        """Return the image as a lazy one, held by a Dask array.
-
-        Parameters
-        ----------
-        chunks : int, tuple, dict or "auto", optional
-            Chunk sizes as Dask takes them; for a Zarr-backed image by default the store's.
-            A mapping may go by the names in `dims`.
-        """
-        return self._wrap(
-            backends.chunked(self._data, self._chunks_by_axis(chunks)),
-            self._geometry,
-            _copied(self._attrs),
-        )
-
-    rechunk = chunk
-
-    def to_dask_array(self, chunks: Any = "auto") -> Any:
-        """Return the data as a bare Dask array: the one that the image holds, if it holds one.
-
-        Parameters
-        ----------
-        chunks : optional
-            For data that are in no Dask array yet; as of `chunk`.
-        """
-        if backends.backend_of(self._data).name == "dask":
-            return self._data
-        return self.chunk(chunks)._data
-
-    @property
-    def blocks(self) -> Any:
-        """The chunks of lazy data as images: ``image.blocks[2, 0]``, as of a Dask array."""
-        if backends.backend_of(self._data).name != "dask":
-            raise TypeError(
-                f"blocks needs data in a Dask array, got {type(self._data).__name__}: use "
-                "image.chunk(...).blocks"
-            )
-        return _Blocks(self)
-
-    def _chunks_by_axis(self, chunks: Any) -> Any:
-        if not isinstance(chunks, dict):
-            return chunks
-        dims = self.geometry.dims
-        return {dims.index(k) if isinstance(k, str) else k: v for k, v in chunks.items()}
-
-    @property
-    def chunks(self) -> tuple[tuple[int, ...], ...]:
-        """Chunk lengths along each axis of data in a Dask array; other images have no chunks.
-
-        Libraries take what has this attribute for something to compute.
-        """
-        if backends.backend_of(self._data).name != "dask":
-            raise AttributeError(
-                f"chunks needs data in a Dask array, got {type(self._data).__name__}: use "
-                "image.chunk(...), or look at image.data"
-            )
-        return self._data.chunks  # type: ignore[no-any-return]
 
     @property
     def device(self) -> Any:
@@ -429,7 +231,7 @@ class SpatialArray(ArrayMethods, Dispatching):
             As the backend takes it.
         """
         data = backends.to_device(self._data, device, stream)
-        return self._wrap(data, self._geometry, _copied(self._attrs))
+        return self._wrap(data, self._geometry, copied(self._attrs))
 
     def __dlpack__(
         self,
@@ -464,52 +266,13 @@ class SpatialArray(ArrayMethods, Dispatching):
             else (memoryview(self._data))
         )
 
-    # --- Dask collection ------------------------------------------------------------------
-
-    def __dask_graph__(self) -> Any:
-        graph = getattr(self._data, "__dask_graph__", None)
-        return None if graph is None else graph()
-
-    def __dask_keys__(self) -> Any:
-        return self._data.__dask_keys__()
-
-    def __dask_layers__(self) -> Any:
-        return self._data.__dask_layers__()
-
-    @property
-    def __dask_optimize__(self) -> Any:
-        return self._data.__dask_optimize__
-
-    @property
-    def __dask_scheduler__(self) -> Any:
-        return self._data.__dask_scheduler__
-
-    def __dask_postcompute__(self) -> Any:
-        finish, args = self._data.__dask_postcompute__()
-        return _rebuild, (finish, args, self.geometry, self._attrs)
-
-    def __dask_postpersist__(self) -> Any:
-        finish, args = self._data.__dask_postpersist__()
-        return _rebuild_persisted, (finish, args, self.geometry, self._attrs)
-
-    def __dask_tokenize__(self) -> Any:
-        from dask.tokenize import normalize_token
-
-        return (
-            "SpatialArray",
-            normalize_token(self._data),
-            self.geometry.__reduce__()[1][:3],
-            repr(self.geometry.world),
-            normalize_token(self._attrs or {}),
-        )
-
     # --- copies and pickles ---------------------------------------------------------------
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self._data, self.geometry, self._attrs)
 
     def __copy__(self) -> Self:
-        return self._wrap(_copy.copy(self._data), self._geometry, _copied(self._attrs))
+        return self._wrap(_copy.copy(self._data), self._geometry, copied(self._attrs))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self._wrap(
@@ -536,72 +299,8 @@ class SpatialArray(ArrayMethods, Dispatching):
     __hash__ = None  # type: ignore[assignment]
 
 
-class _Blocks:
-    """What `SpatialArray.blocks` is indexed by."""
-
-    __slots__ = ("_image",)
-
-    def __init__(self, image: SpatialArray) -> None:
-        self._image = image
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of chunks along each axis."""
-        return self._image._data.numblocks  # type: ignore[no-any-return]
-
-    @property
-    def size(self) -> int:
-        """Number of chunks."""
-        return math.prod(self.shape)
-
-    def __getitem__(self, key: Any) -> SpatialArray:
-        image = self._image
-        keys = key if isinstance(key, tuple) else (key,)
-        keys = (*keys, *[slice(None)] * (image.ndim - len(keys))) if Ellipsis not in keys else keys
-        if Ellipsis in keys:
-            i = keys.index(Ellipsis)
-            keys = (*keys[:i], *[slice(None)] * (image.ndim + 1 - len(keys)), *keys[i + 1 :])
-        geometry, voxels = image.geometry, []
-        for axis, (k, lengths) in enumerate(zip(keys, image._data.chunks, strict=True)):
-            ends = np.cumsum(lengths)
-            chosen = np.atleast_1d(np.arange(len(lengths))[k])
-            along = [np.arange(ends[n] - lengths[n], ends[n]) for n in chosen]
-            whole: Any = np.concatenate([np.arange(0), *along])
-            if len(whole) and (np.diff(whole) == 1).all():
-                whole = slice(whole[0], whole[-1] + 1)
-            voxels.append((slice(None),) * axis + (whole,))
-            geometry = geometry[voxels[-1]]
-        data = image._data
-        if hasattr(data, "blocks"):
-            data = data.blocks[key]
-        else:  # Dask's array expressions have none
-            for along_axis in voxels:
-                data = data[along_axis]
-        return image._wrap(data, geometry, _copied(image._attrs))
-
-    def ravel(self) -> list[SpatialArray]:
-        """Return all chunks in C order."""
-        return [self[i] for i in np.ndindex(self.shape)]
-
-
-def _copied(attrs: dict[str, Any] | None) -> dict[str, Any] | None:
-    return attrs.copy() if attrs else None
-
-
 def _restore(cls: type[SpatialArray], data: Any, geometry: Geometry, attrs: Any) -> SpatialArray:
     return cls._wrap(data, geometry, attrs)
-
-
-def _rebuild(parts: Any, finish: Any, args: Any, geometry: Geometry, attrs: Any) -> SpatialArray:
-    """Make the image of a computed Dask array."""
-    return SpatialArray._wrap(finish(parts, *args), geometry, _copied(attrs))
-
-
-def _rebuild_persisted(
-    graph: Any, finish: Any, args: Any, geometry: Geometry, attrs: Any, **options: Any
-) -> SpatialArray:
-    """Make the image of a persisted Dask array."""
-    return SpatialArray._wrap(finish(graph, *args, **options), geometry, _copied(attrs))
 
 
 refuse_setting(

@@ -14,6 +14,7 @@ import pytest
 from numpy.lib import recfunctions
 
 from spatial_duck import SpatialArray, backends
+from spatial_duck.errors import GeometryError
 from spatial_duck.testing import assert_lazy
 
 dask = pytest.importorskip("dask", reason="needs dask")
@@ -424,6 +425,13 @@ def test_to_dask_array() -> None:
     made = SpatialArray(V).to_dask_array()
     assert isinstance(made, da.Array)
     np.testing.assert_array_equal(made, V)
+
+
+def test_chunks_by_name() -> None:
+    image = SpatialArray(V, dims=("z", "y", "c"))
+    assert image.chunk({"c": 4, "z": 3}).chunks == ((3, 2), (4,), (4, 2))
+    with pytest.raises(GeometryError, match=r"\['x'\] are not among dims \('z', 'y', 'c'\)"):
+        image.chunk({"x": 4})
 
 
 def test_images_are_never_chunks() -> None:

@@ -21,7 +21,9 @@ LAYERS = (
     ("located",),
     ("geometry",),
     ("rules", "backends"),
-    ("dispatch", "methods", "display"),
+    ("holder",),
+    ("dispatch",),
+    ("attributes", "methods", "collection", "display"),
     ("array",),
     ("namespace",),
     (

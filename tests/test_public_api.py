@@ -51,8 +51,9 @@ PROMISED = {
 
 #: Modules of the package that ``import spatial_duck`` may load.
 EARLY = {
-    *("array", "axes", "backends", "config", "dispatch", "errors", "geometry", "grid"),
-    *("indexing", "keys", "located", "methods", "mixing", "rules", "validation", "world"),
+    *("array", "attributes", "axes", "backends", "collection", "config", "dispatch", "errors"),
+    *("geometry", "grid", "holder", "indexing", "keys", "located", "methods", "mixing"),
+    *("rules", "validation", "world"),
 }
 
 
