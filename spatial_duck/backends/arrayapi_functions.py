@@ -241,10 +241,28 @@ def _trace(
     )
 
 
+def _held(xp: Any, *values: Any) -> list[Any]:
+    """Make arrays of numbers, as NumPy's products do; arrays stay."""
+    return [x if hasattr(x, "shape") and np.ndim(x) else xp.asarray(x) for x in values]
+
+
 def _dot(xp: Any, a: Any, b: Any) -> Any:
+    a, b = _held(xp, a, b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return xp.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
+
+
+def _inner(xp: Any, a: Any, b: Any) -> Any:
+    a, b = _held(xp, a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        return a * b
+    return xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
+
+
+def _outer(xp: Any, a: Any, b: Any) -> Any:
+    a, b = [_flat(xp, x) for x in _held(xp, a, b)]
+    return a[:, None] * b[None, :]
 
 
 def _qr(xp: Any, a: Any, mode: str = "reduced") -> Any:
@@ -294,8 +312,8 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     np.diagonal: _diagonal,
     np.trace: _trace,
     np.dot: _dot,
-    np.inner: lambda xp, a, b: xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,))),
-    np.outer: lambda xp, a, b: _flat(xp, a)[:, None] * _flat(xp, b)[None, :],
+    np.inner: _inner,
+    np.outer: _outer,
     np.linalg.qr: _qr,
     np.unique: _unique,
     np.argwhere: lambda xp, a: xp.stack(xp.nonzero(a), axis=1),

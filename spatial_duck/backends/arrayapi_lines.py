@@ -231,6 +231,7 @@ def _multi_dot(xp: Any, arrays: Any, *, out: Any = None) -> Any:
 
 @does(np.kron)
 def _kron(xp: Any, a: Any, b: Any) -> Any:
+    a, b = [x if hasattr(x, "shape") else xp.asarray(x) for x in (a, b)]
     n = max(a.ndim, b.ndim)
     a, b = (xp.reshape(x, (1,) * (n - x.ndim) + tuple(x.shape)) for x in (a, b))
     shape = tuple([p * q for p, q in zip(a.shape, b.shape, strict=True)])

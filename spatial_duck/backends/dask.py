@@ -235,6 +235,8 @@ def _reduce(
         array = da.where(where, array, np.asarray(start).astype(array.dtype))
     if ufunc in (np.logical_and, np.logical_or, np.maximum, np.minimum) and dtype is not None:
         array, dtype = array.astype(dtype), None
+    if ufunc.identity is None and initial is np._NoValue:  # which Dask would find nothing for
+        ufunc.reduce(np.zeros([min(n, 1) for n in array.shape], array.dtype), axis=axis)
     if ufunc in _REDUCTIONS:
         options = {"axis": axis, "keepdims": keepdims}
         if dtype is not None:

@@ -170,6 +170,17 @@ def _cross(
 added("cross", module=np.linalg)(lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis))
 
 
+@added("dot")
+def _dot(a: Any, b: Any) -> Any:
+    a, b = da.asarray(a), da.asarray(b)
+    return da.dot(a, b) if a.ndim and b.ndim else a * b
+
+
+@added("outer")
+def _outer_of_any(a: Any, b: Any) -> Any:
+    return da.outer(da.asarray(a), da.asarray(b))
+
+
 @added("inner")
 def _inner(a: Any, b: Any, /) -> Any:
     a, b = da.asarray(a), da.asarray(b)

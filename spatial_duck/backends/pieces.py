@@ -36,8 +36,9 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 
 def _splitter(name: str, axis: int) -> Callable[..., list[Any]]:
     def split(ary: Any, indices_or_sections: Any) -> list[Any]:
-        if ary.ndim <= axis and not (name == "hsplit" and ary.ndim == 1):
-            raise ValueError(f"{name} only works on arrays of {axis + 1} or more dimensions")
+        least = {"hsplit": 1, "vsplit": 2, "dsplit": 3}[name]
+        if ary.ndim < least:
+            raise ValueError(f"{name} only works on arrays of {least} or more dimensions")
         return _split(ary, indices_or_sections, min(axis, ary.ndim - 1))
 
     return split

@@ -1,0 +1,131 @@
+"""Unusual arguments of NumPy's functions on each library: NumPy's answer, or an error that says so.
+
+An argument that NumPy itself refuses is refused in the same kind of error, when the function is
+called or, by libraries that compute later, at the latest then. Nothing else may be raised.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+from spatial_duck.testing import assert_geometry_equal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import BackendCase
+
+V = np.arange(24.0).reshape(2, 3, 4)
+MASK = V > 3
+window = np.lib.stride_tricks.sliding_window_view
+
+#: What may be asked of an image of 2 by 3 by 4 voxels.
+EXPRESSIONS: dict[str, Callable[[Any], Any]] = {
+    "ufunc, subok": lambda x: np.add(x, x, subok=False),
+    "ufunc, order": lambda x: np.add(x, x, order="F"),
+    "ufunc, dtype": lambda x: np.add(x, x, dtype="f4"),
+    "ufunc, where alone": lambda x: np.where(MASK, np.add(x, x, where=MASK), 0),
+    "ufunc, out by position": lambda x: np.add(x, x, np.multiply(x, 0)),
+    "ufunc, out and where": lambda x: np.add(x, x, out=np.multiply(x, 0), where=x > 3),
+    "ufunc, outer": lambda x: np.add.outer(x[0, 0], x[1, 1]),
+    "ufunc, reduce with dtype": lambda x: np.maximum.reduce(x, axis=0, dtype="f4"),
+    "ufunc, accumulate with dtype": lambda x: np.add.accumulate(x, axis=0, dtype="f4"),
+    "ldexp": lambda x: np.ldexp(x, 2),
+    "heaviside": lambda x: np.heaviside(x, 2.0),
+    "divmod": lambda x: divmod(x, 2)[1],
+    "divmod of a number": lambda x: divmod(7.0, x + 1)[0],
+    "a key of a step back and an array": lambda x: x[::-1, [0, 1]],
+    "too many indices": lambda x: x[5:, 0, 0, 0],
+    "an index beyond": lambda x: x[7],
+    "clip, dtype": lambda x: np.clip(x, 1, 2, dtype="f4"),
+    "round, out": lambda x: np.round(x, out=np.multiply(x, 0)),
+    "real_if_close": lambda x: np.real_if_close(x),
+    "nan_to_num, in place": lambda x: np.nan_to_num(x, copy=False),
+    "nan_to_num of ints": lambda x: np.nan_to_num(x.astype("i8")),
+    "nan_to_num of complex": lambda x: np.nan_to_num(x.astype("c16")),
+    "qr, raw": lambda x: np.linalg.qr(x[0], mode="raw")[0],
+    "multi_dot, out": lambda x: np.linalg.multi_dot([x[0], x[0].T, x[0]], out=np.zeros((3, 4))),
+    "take beyond": lambda x: np.take(x, [9], axis=0),
+    "take_along_axis of all": lambda x: np.take_along_axis(x, np.array([3, 1]), None),
+    "windows to write": lambda x: window(x, 2, axis=0, writeable=True).copy(),
+    "windows too wide": lambda x: window(x, 9, axis=0),
+    "copyto a narrower type": lambda x: np.copyto(x.astype("i8"), x),
+    "array_equiv": lambda x: np.array_equiv(x, np.zeros((5, 7))),
+    "digitize, falling": lambda x: np.digitize(x, np.array([5.0, 3.0, 1.0])),
+    "digitize, mixed": lambda x: np.digitize(x, np.array([5.0, 8.0, 1.0])),
+    "interp of one point": lambda x: np.interp(x, [1.0], [2.0]),
+    "trapezoid, x": lambda x: np.trapezoid(x, [0, 1, 3, 4.0], axis=-1),
+    "percentile of an image's": lambda x: np.percentile(x, x[0, 0]),
+    "nanargmax of NaN": lambda x: np.nanargmax(x * np.nan, axis=0),
+    "split in none": lambda x: np.split(x, 0),
+    "split unevenly": lambda x: np.split(x, 5, axis=2),
+    "vsplit of a line": lambda x: np.vsplit(x[0, 0], 2),
+    "hsplit of a line": lambda x: np.hsplit(x[0, 0], 2)[1],
+    "dsplit of a plane": lambda x: np.dsplit(x[0], 2),
+    "repeat by none": lambda x: np.repeat(x, 0, axis=0),
+    "ix_ of volumes": lambda x: np.ix_(x, x)[0],
+    "diag_indices_from": lambda x: np.diag_indices_from(x)[0],
+    "fft, out": lambda x: np.fft.fft(x, out=np.zeros(V.shape, complex)),
+    "fftn, out": lambda x: np.fft.fftn(x, out=np.zeros(V.shape, complex)),
+    "cumulative_sum of all": lambda x: np.cumulative_sum(x),
+    "cumulative_sum, from 0": lambda x: np.cumulative_sum(x, axis=0, include_initial=True),
+    "mT of a line": lambda x: x[0, 0].mT,
+    "transpose, too few": lambda x: x.transpose(0, 1),
+    "squeeze of more": lambda x: np.squeeze(x, axis=0),
+    "moveaxis, unequal": lambda x: np.moveaxis(x, [0, 1], [0]),
+    "fliplr of a line": lambda x: np.fliplr(x[0, 0]),
+    "flipud": lambda x: np.flipud(x),
+    "matrix_transpose of a line": lambda x: np.matrix_transpose(x[0, 0]),
+    "dot with a number": lambda x: np.dot(x, 2.0),
+    "dot of a number": lambda x: np.dot(2.0, x),
+    "inner with a number": lambda x: np.inner(x, 2.0),
+    "kron with a number": lambda x: np.kron(x, 2.0),
+    "outer with a number": lambda x: np.outer(x[0, 0], 2.0),
+    "complex": lambda x: complex(x[0, 0, :1].sum()),
+    "minimum of nothing": lambda x: np.minimum.reduce(x[:0], axis=0),
+}
+
+
+def _values(found: Any) -> Any:
+    """Return what came as NumPy's, computed where it is lazy."""
+    data = getattr(found, "data", found) if isinstance(found, sd.SpatialArray) else found
+    data = data.compute() if hasattr(data, "compute") else data
+    return np.from_dlpack(data) if hasattr(data, "__dlpack__") else np.asarray(data)
+
+
+def _outcome(expression: Callable[[Any], Any], image: sd.SpatialArray) -> Any:
+    """Return what came, its values with it; or the error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = expression(image)
+            if isinstance(found, list):
+                found = found[0]
+            return found, _values(found)
+        except (IndexError, TypeError, ValueError) as error:
+            return error
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_an_argument_is_answered_as_numpy_does_or_refused(name: str, backend: BackendCase) -> None:
+    if name.startswith("cumulative_sum") and not hasattr(np, "cumulative_sum"):
+        pytest.skip("NumPy 2.1 has it")
+    expression, place = EXPRESSIONS[name], {"spacing": (3, 2, 1), "origin": (5, 6, 7)}
+    expected = _outcome(expression, sd.SpatialArray(V.copy(), **place))
+    found = _outcome(expression, sd.SpatialArray(backend.make(V), **place))
+    if isinstance(expected, Exception):
+        assert isinstance(found, Exception), f"NumPy says {expected!r}"
+        kind = next(k for k in (IndexError, TypeError, ValueError) if isinstance(expected, k))
+        assert isinstance(found, kind | TypeError)
+    elif isinstance(found, Exception):
+        assert isinstance(found, TypeError | ValueError)
+        assert str(found), "an error must say what to do"
+    else:
+        np.testing.assert_allclose(found[1], expected[1])
+        if isinstance(expected[0], sd.SpatialArray):
+            assert_geometry_equal(found[0], expected[0])
