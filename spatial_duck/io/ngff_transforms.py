@@ -13,6 +13,8 @@ A matrix is said by the least that holds it: identity, translation, scale, rotat
 rotation before a translation, or affine; the numbers are the matrix's own. The parts of a
 composite are a sequence, in the order in which points go through them.
 
+The systems' axes are t, z, y, x in that order, as the standard has those of images.
+
 A displacement field is an image of its own. The standard places it by a scale and a translation
 along the axes of the system, so that the array is turned until its axes run along those of the
 world; a grid that is oblique is stored in coordinates of its own, between an affine map there and
@@ -35,7 +37,14 @@ from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.io import ngff
 from spatial_duck.io.ngff_systems import Loader, matrix_of
-from spatial_duck.transforms import Affine, Composite, DisplacementField, Transform, world_change
+from spatial_duck.transforms import (
+    Affine,
+    Composite,
+    DisplacementField,
+    Transform,
+    sub_world,
+    world_change,
+)
 from spatial_duck.world import World
 
 if TYPE_CHECKING:
@@ -53,6 +62,8 @@ _FOLDER = "coordinateTransformations"
 _FIXED, _MOVING = "fixed", "moving"
 #: Transformations inside others end here.
 _DEPTH = 16
+#: Of axes. Those of other names come first.
+_ORDER = "tzyx"
 #: A matrix is a rotation where it is one to rounding.
 _ROUNDING = 1e-12
 
@@ -120,6 +131,7 @@ def describe(
         raise GeometryLossError(
             f"OME-Zarr's coordinate systems have two or three axes of space, got {world.axes!r}"
         )
+    transform = transform.to_world(sub_world(world, sorted(world.axes, key=_ORDER.find)))
     try:
         parts = transform.parts
     except TypeError as error:
@@ -127,6 +139,7 @@ def describe(
             f"OME-Zarr {VERSION} holds matrices, displacement fields and sequences of these: "
             f"{error}"
         ) from None
+    world = transform.world
     axes = ngff.axes_of(World(world.axes, world.units, world.frame or frame))
     items: list[dict[str, Any]] = []
     fields: dict[str, Field] = {}
@@ -253,10 +266,10 @@ def understand(ome: Any, place: Place, frame: str | None = None) -> Transform:
     if "multiscales" in ome:
         raise FormatError("it is an image; sd.read opens it, with system= the system wanted")
     scene = ome.get("scene", ome)
-    items = scene.get("coordinateTransformations") or ()
+    items: Sequence[Item] = scene.get("coordinateTransformations") or ()
     if len(items) != 1:
         raise FormatError(f"expected one transformation, got {len(items)}")
-    (item,) = items
+    item = items[0]
     own = {str(s["name"]): tuple(s["axes"]) for s in scene.get("coordinateSystems") or ()}
     start, end = [_axes(item.get(side), own, place) for side in ("input", "output")]
     return _put_together(_steps(item, len(start), place), start, end, frame)

@@ -1,11 +1,12 @@
-"""OME-Zarr 0.6's files of transforms: ``.json``, and Zarr groups ``.zarr`` with displacement fields.
+"""Transforms in OME-Zarr 0.6: ``.json`` files, and ``.zarr`` groups with displacement fields.
 
 Both hold the same document (`spatial_duck.io.ngff_transforms`) under ``"ome"``: a JSON file by
 itself, a group in its attributes. A field lies in the group as an image of its own; a JSON file has
-no place for one. Beside the document stands what lets a change be noticed, and a frame that the
-axes cannot say::
+no place for one. Beside the document stand the order of the world's axes, a frame that the systems'
+axes alone may not say, and what lets a change be noticed::
 
-    {"ome": {"version": "0.6", "scene": {...}}, "spatial_duck": {"frame": "LPS", "crc32": "8f1c2a30"}}
+    {"ome": {"version": "0.6", "scene": {...}},
+     "spatial_duck": {"axes": ["x", "y", "z"], "frame": "LPS", "crc32": "8f1c2a30"}}
 
 Files and groups are written complete or not at all, and chunks carry checksums. Documents of others
 are read as scenes, or as bare coordinate systems and transformations; those of a scene of images
@@ -15,10 +16,9 @@ are read where the group has the images that they refer to.
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
@@ -26,8 +26,11 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.io import ngff, ngff_transforms, seal
 from spatial_duck.io.layout_zarr import Layout
 from spatial_duck.io.safety import published
+from spatial_duck.transforms import sub_world
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spatial_duck.array import SpatialArray
     from spatial_duck.io.ngff_transforms import Axes, Field
     from spatial_duck.transforms import Transform
@@ -61,7 +64,10 @@ def read_transform(path: Path) -> Transform:
         ome = document.get("ome", document)
         kept = own if isinstance(own, Mapping) else {}
         _check_sum(path, ome, kept.get("crc32"))
-        return ngff_transforms.understand(ome, place, kept.get("frame"))
+        found = ngff_transforms.understand(ome, place, kept.get("frame"))
+        axes = kept.get("axes", found.world.axes)
+        same = sorted(axes) == sorted(found.world.axes)
+        return found.to_world(sub_world(found.world, axes)) if same else found
     except FormatError as error:
         told = str(error).removeprefix(f"{path}: ")
         raise type(error)(f"{path}: {told}") from error
@@ -89,11 +95,9 @@ def write_transform(
     if not alone:
         _zarr("Writing a transform to Zarr")
     ome, fields = ngff_transforms.describe(transform, frame)
-    frame = transform.world.frame or frame
-    document = {
-        "ome": ome,
-        ngff.NAMESPACE: {"frame": frame, "crc32": seal.checksum(ome)},
-    }
+    world = transform.world
+    own = {"axes": list(world.axes), "frame": world.frame or frame, "crc32": seal.checksum(ome)}
+    document = {"ome": ome, ngff.NAMESPACE: own}
     if alone and fields:
         raise GeometryLossError(
             f"{path}: a displacement field lies in a Zarr array, which a JSON file cannot hold; "
@@ -199,7 +203,8 @@ def _read_field(path: Path) -> SpatialArray:
     attributes = dict(zarr.open_group(str(path), mode="r").attrs)
     seal.check(path, zarr.open_array(str(path / _first_level(attributes)), mode="r"), attributes)
     (entry, *_) = attributes["ome"]["multiscales"]
-    kinds = [a.get("type") for s in entry["coordinateSystems"][:1] for a in s["axes"]]
+    systems = entry.get("coordinateSystems") or ()
+    kinds = [a.get("type") for s in systems[:1] for a in s["axes"]]
     if kinds.count("displacement") != 1:
         raise FormatError(f"{path}: a field has one axis of type 'displacement', got {kinds}")
     geometry = source.geometry
@@ -217,7 +222,7 @@ def _write_group(fresh: Path, document: Any, fields: Mapping[str, Field]) -> Non
     import zarr
 
     zarr.create_group(str(fresh), zarr_format=3, attributes=document)
-    for folder in sorted({os.path.dirname(path) for path in fields}):
+    for folder in {PurePosixPath(path).parent for path in fields}:
         zarr.create_group(str(fresh / folder), zarr_format=3)
     for path, field in fields.items():
         geometry = Geometry(
@@ -226,7 +231,7 @@ def _write_group(fresh: Path, document: Any, fields: Mapping[str, Field]) -> Non
             sampled=range(1, field.vectors.ndim), world=[str(a["name"]) for a in field.axes],
         )  # fmt: skip
         layout = Layout(geometry, field.vectors.dtype, None, None, ngff_transforms.VERSION, None)
-        attributes = ngff_transforms.field_attributes(field, os.path.basename(path), _ARRAY)
+        attributes = ngff_transforms.field_attributes(field, PurePosixPath(path).name, _ARRAY)
         attributes[ngff.NAMESPACE] = {"complete": {"chunks": [layout.count_files()]}}
         zarr.create_group(str(fresh / path), zarr_format=3, attributes=attributes)
         place = fresh / path / _ARRAY
