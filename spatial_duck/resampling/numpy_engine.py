@@ -1,4 +1,4 @@
-"""The arithmetic of resampling in plain NumPy, for where Numba is not installed.
+"""The arithmetic of resampling in NumPy, and SciPy if it is there, for want of Numba.
 
 An engine is a module with the functions of this one. Each writes into `out`, which may be any
 strided view; where `out` holds integers the values are rounded to the nearest, halves to even, and
@@ -171,7 +171,8 @@ def points(
     elif how == "label":
         values = _majority(source, x, first, lengths, reach)
     else:
-        values = _tapped(source, x, first, lengths, how, edge)
+        way = _splines if kinds[how].poles else _tapped
+        values = way(source, x, first, lengths, how, edge)
     out[...] = fill
     kept = np.empty(values.shape, dtype=out.dtype)
     store(kept, values) if how not in ("nearest", "label") else np.copyto(kept, values)
@@ -252,6 +253,26 @@ def _tapped(
         return total
 
     values: NDArray[Any] = blend(())
+    return values
+
+
+def _splines(
+    source: NDArray[Any], x: list[Floats], first: Sequence[int], lengths: Sequence[int],
+    how: str, edge: bool,
+) -> NDArray[Any]:  # fmt: skip
+    """Evaluate B-splines of given coefficients, by SciPy where it is installed."""
+    try:
+        from scipy.ndimage import map_coordinates
+    except ImportError:
+        return _tapped(source, x, first, lengths, how, edge)
+    places = np.stack([(np.clip(p, 0.0, n - 1) if edge else p) - f
+                       for p, f, n in zip(x, first, lengths, strict=True)])  # fmt: skip
+    batch = source.shape[: source.ndim - len(x)]
+    values = np.empty((*batch, places.shape[1]), np.result_type(source.dtype, np.float64))
+    # The box ends where the source does, or beyond all neighbours: its ends are mirrors, or unseen.
+    for number in np.ndindex(*batch):
+        map_coordinates(source[number], places, values[number], kinds[how].taps - 1, "mirror",
+                        prefilter=False)  # fmt: skip
     return values
 
 
