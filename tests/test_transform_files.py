@@ -212,6 +212,27 @@ def test_nitransforms_reads_what_was_written(tmp_path: Any) -> None:
     np.testing.assert_allclose(theirs.map(points), ours.to_world(RAS)(points), atol=1e-6)
 
 
+def test_nitransforms_reads_fields_that_were_written(tmp_path: Any) -> None:
+    """At 1,000 voxels of the field: between them nitransforms' fields are cubic, ITK's linear."""
+    nonlinear = pytest.importorskip("nitransforms.nonlinear", reason="needs nitransforms")
+    from nitransforms.io.itk import ITKCompositeH5
+
+    field = sd.from_simpleitk(_field())
+    ours = Composite(field, sd.from_simpleitk(_named("AffineTransform:3")))
+    path = tmp_path / "t.h5"
+    ours.write(path)
+    last, first = ITKCompositeH5.from_filename(path)
+    grid = sd.from_simpleitk(_grid(3)).geometry
+    index = np.random.default_rng(2).integers(0, grid.shape, (1000, 3))
+    points = grid.index_to_physical(index) @ TURN
+    theirs = nonlinear.DenseFieldTransform(first).map(points)
+    assert np.abs(theirs - points).max() > 1
+    np.testing.assert_allclose(theirs, field.to_world(RAS)(points), atol=1e-6)
+    matrix = last.to_ras()
+    theirs = theirs @ matrix[:3, :3].T + matrix[:3, 3]
+    np.testing.assert_allclose(theirs, ours.to_world(RAS)(points), atol=1e-6)
+
+
 REFUSED = [
     ("a.xfm", b"#Insight Transform File V1.0\n", "transform files end in"),
     ("a.h5", b"#Insight Transform File V1.0\n", "begins with"),
