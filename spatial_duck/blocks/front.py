@@ -182,8 +182,7 @@ def reduce_blocks(
     covers = tuple([cover_cores(e, h, None) for e, h in zip(edges, halos, strict=True)])
     job = _job(function, images, grid, covers, None, interpolation, fill)
     if _is_lazy(images):
-        arrays = [lazy.as_dask(image.data) for image in images]
-        return lazy.values(job, arrays, combine, _listed)
+        return lazy.values(job, [image.data for image in images], combine, _listed)
     found = memory.values(job, _in_memory(images), threads)
     return _listed(job, found) if combine is None else combine(found)
 
@@ -205,7 +204,7 @@ def run(
         kind = np.dtype(images[0].dtype) if kind is None else kind
     job = _job(function, images, grid, covers, kind, interpolation, fill)
     if is_lazy:
-        data = lazy.execute(job, [lazy.as_dask(image.data) for image in images])
+        data = lazy.execute(job, [image.data for image in images])
     else:
         data = memory.execute(job, _in_memory(images), threads)
     return SpatialArray(data, grid, attrs=images[0].attrs)

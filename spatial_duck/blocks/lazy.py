@@ -1,8 +1,10 @@
 """Jobs over arrays in chunks, lazily: a Dask graph with one task for each block.
 
-A task depends on those chunks of each image that meet the box which its block needs. Where windows
-are blended, each chunk of the result is the weighted sum of the blocks that reach into it. The job
-itself is a node of the graph, so that it (a network, perhaps) goes to each worker once.
+A task depends on those chunks of each image that meet the box which its block needs; an image on
+disk is read in the tasks themselves, by a `ChunkReader` that keeps some of its chunks, since chunks
+that are results wait in memory for all blocks around them. Where windows are blended, each chunk of
+the result is the weighted sum of the blocks that reach into it. The job itself is a node of the
+graph, so that it (a network, perhaps) goes to each worker once.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ import numpy as np
 from spatial_duck.blocks.cover import weighted
 from spatial_duck.blocks.memory import rounded
 from spatial_duck.blocks.regions import slices
+from spatial_duck.config import current
 from spatial_duck.errors import missing_extra
 from spatial_duck.resampling.blocks import work_type
-from spatial_duck.resampling.reading import assembled, meeting
+from spatial_duck.resampling.reading import ChunkReader, assembled, keepable, meeting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,13 +35,13 @@ if TYPE_CHECKING:
 
     Number = tuple[int, ...]
 
-__all__ = ["as_dask", "execute", "values"]
+__all__ = ["execute", "values"]
 
 #: So many values are combined at once.
 _FAN = 16
 
 
-def as_dask(data: Any) -> Any:
+def _as_dask(data: Any) -> Any:
     """Return the data of an image as a Dask array, without computing or reading it."""
     try:
         import dask.array as da
@@ -49,59 +52,42 @@ def as_dask(data: Any) -> Any:
     return data if isinstance(data, da.Array) else da.from_array(data)
 
 
-def execute(job: Job, arrays: Sequence[Any]) -> Any:
+def execute(job: Job, data: Sequence[Any]) -> Any:
     """Return the result of a job as a lazy Dask array.
 
     Parameters
     ----------
     job : Job
         With a dtype.
-    arrays : sequence of dask.array.Array
-        The data of each image.
+    data : sequence of array
+        The data of each image: on disk, of chunks, or in memory.
     """
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
     assert job.dtype is not None
-    graph = _Graph.of("map_blocks", _compute, job, arrays)
+    graph, needed = _Graph.of("map_blocks", _compute, job, data)
     name = f"{graph.name}-blend" if job.blended else graph.name
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=arrays)
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=needed)
     chunks = tuple([cover.chunks for cover in job.covers])
-    meta = np.empty_like(arrays[0]._meta, shape=(0,) * job.grid.ndim, dtype=job.dtype)
+    meta = np.empty_like(graph.arrays[0].meta, shape=(0,) * job.grid.ndim, dtype=job.dtype)
     return da.Array(layers, name, chunks, dtype=job.dtype, meta=meta)
 
 
 def values(
     job: Job,
-    arrays: Sequence[Any],
+    data: Sequence[Any],
     combine: Callable[[list[Any]], Any] | None,
     finish: Callable[[Job, list[Any]], list[BlockValue]],
 ) -> Any:
     """Return the values of all blocks, or what they are combined to, as a Delayed."""
-    from dask._task_spec import List, Task, TaskRef
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
 
-    graph = _Graph.of("reduce_blocks", _value, job, arrays)
-    name, tasks = graph.name, dict(graph)
-    keys: list[Any] = [(name, *number) for number in job.numbers]
-    if combine is None:
-        out: Any = f"{name}-list"
-        parts = List(*[TaskRef(key) for key in keys])
-        tasks[out] = Task(out, finish, TaskRef(f"{name}-job"), parts)
-    else:
-        level = 0
-        while len(keys) > 1 or level == 0:
-            groups = [keys[i : i + _FAN] for i in range(0, len(keys), _FAN)]
-            keys = []
-            for i, group in enumerate(groups):
-                key = (f"{name}-combine", level, i)
-                tasks[key] = Task(key, combine, List(*[TaskRef(k) for k in group]))
-                keys.append(key)
-            level += 1
-        (out,) = keys
-    layers = HighLevelGraph.from_collections(name, tasks, dependencies=arrays)
-    return Delayed(out, layers, layer=name)
+    graph, needed = _Graph.of("reduce_blocks", _value, job, data)
+    reduced = _Reduced(graph, combine, finish)
+    layers = HighLevelGraph.from_collections(graph.name, reduced, dependencies=needed)
+    return Delayed(reduced.out, layers, layer=graph.name)
 
 
 # --- the graph ----------------------------------------------------------------------------
@@ -113,6 +99,13 @@ class _Chunked(NamedTuple):
     name: str
     chunks: tuple[tuple[int, ...], ...]
     meta: Any
+    stored: Any  # what is on disk, or None
+    kept: float
+
+    @property
+    def edges(self) -> list[Any]:
+        """Where the chunks begin along each axis, and where the last one ends."""
+        return [np.cumsum([0, *c]) for c in self.chunks]
 
 
 @dataclass(eq=False)
@@ -129,17 +122,25 @@ class _Graph(Mapping[Any, Any]):
     arrays: tuple[_Chunked, ...]
 
     @classmethod
-    def of(cls, what: str, compute: Callable[..., Any], job: Job, arrays: Sequence[Any]) -> _Graph:
-        """Return the graph that calls `compute` for each block."""
+    def of(
+        cls, what: str, compute: Callable[..., Any], job: Job, data: Sequence[Any]
+    ) -> tuple[_Graph, list[Any]]:
+        """Return the graph that calls `compute` for each block, and the arrays that it needs."""
         from dask.base import tokenize
 
+        arrays = [_as_dask(d) for d in data]
+        stored = [d if hasattr(d, "to_dask") else None for d in data]
+        # What the settings say here does not hold in the threads that compute.
+        kept = current().max_kept_bytes / max(1, sum(s is not None for s in stored))
         token = tokenize(
             job.function, job.dtype, job.fill, job.grid, [a.name for a in arrays],
             [(c.edges, c.windows, c.weights) for c in job.covers],
             [(s.geometry, s.attrs, s.axes, s.interpolation) for s in job.sources],
         )  # fmt: skip
-        known = tuple([_Chunked(a.name, a.chunks, a._meta) for a in arrays])
-        return cls(f"{what}-{token}", compute, job, known)
+        known = tuple([_Chunked(a.name, a.chunks, a._meta, s, kept)
+                       for a, s in zip(arrays, stored, strict=True)])  # fmt: skip
+        needed = [a for a, s in zip(arrays, stored, strict=True) if s is None]
+        return cls(f"{what}-{token}", compute, job, known), needed
 
     def __getitem__(self, key: Any) -> Any:
         return self._tasks[key]
@@ -160,7 +161,14 @@ class _Graph(Mapping[Any, Any]):
         name, compute, job = self.name, self.compute, self.job
         tasks: dict[Any, Any] = {f"{name}-job": DataNode(f"{name}-job", job)}
         ref = TaskRef(f"{name}-job")
-        finders = [_Finder(array) for array in self.arrays]
+        finders = []
+        for n, array in enumerate(self.arrays):
+            reader = None
+            if array.stored is not None:
+                read = f"{name}-read-{n}"
+                tasks[read] = Task(read, _reader, array.stored, array.edges, array.kept)
+                reader = TaskRef(read)
+            finders.append(_Finder(array, reader))
         for number in job.numbers:
             boxes = job.boxes(number)
             cuts, pieces = [], []
@@ -181,12 +189,62 @@ class _Graph(Mapping[Any, Any]):
         return tasks
 
 
+@dataclass(eq=False)
+class _Reduced(Mapping[Any, Any]):
+    """The tasks of a job, and those that bring its values together, made when first asked for."""
+
+    graph: _Graph
+    combine: Callable[[list[Any]], Any] | None
+    finish: Callable[[Job, list[Any]], list[BlockValue]]
+
+    @property
+    def out(self) -> Any:
+        """The key of the one value, or of the list."""
+        if self.combine is None:
+            return f"{self.graph.name}-list"
+        level, left = 0, -(-math.prod(self.graph.job.counts) // _FAN)
+        while left > 1:
+            level, left = level + 1, -(-left // _FAN)
+        return (f"{self.graph.name}-combine", level, 0)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._tasks[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Reduced, (self.graph, self.combine, self.finish)
+
+    @cached_property
+    def _tasks(self) -> dict[Any, Any]:
+        from dask._task_spec import List, Task, TaskRef
+
+        name, tasks = self.graph.name, dict(self.graph)
+        keys: list[Any] = [(name, *number) for number in self.graph.job.numbers]
+        if self.combine is None:
+            parts = List(*[TaskRef(key) for key in keys])
+            tasks[self.out] = Task(self.out, self.finish, TaskRef(f"{name}-job"), parts)
+            return tasks
+        level = 0
+        while self.out not in tasks:
+            groups = [keys[i : i + _FAN] for i in range(0, len(keys), _FAN)]
+            keys = [(f"{name}-combine", level, i) for i in range(len(groups))]
+            for key, group in zip(keys, groups, strict=True):
+                tasks[key] = Task(key, self.combine, List(*[TaskRef(k) for k in group]))
+            level += 1
+        return tasks
+
+
 class _Finder:
     """Finds the chunks of an array that meet boxes; most boxes share their bounds and chunks."""
 
-    def __init__(self, array: _Chunked) -> None:
-        self._name, self._meta = array.name, array.meta
-        self._edges = [np.cumsum([0, *c]) for c in array.chunks]
+    def __init__(self, array: _Chunked, reader: Any) -> None:
+        self._name, self._meta, self._reader = array.name, array.meta, reader
+        self._edges = array.edges
         self._met: list[dict[tuple[int, int], tuple[range, Cuts]]] = [{} for _ in array.chunks]
         self._refs: dict[Number, Any] = {}
 
@@ -194,10 +252,12 @@ class _Finder:
         """Return the parts of chunks along each axis, and references to the chunks."""
         from dask._task_spec import TaskRef
 
+        if any(stop <= start for start, stop in box):  # no chunk is read for no voxels
+            return None, [self._meta]
+        if self._reader is not None:
+            return None, [self._reader]
         met = []
         for seen, edges, bounds in zip(self._met, self._edges, box, strict=True):
-            if bounds[1] <= bounds[0]:  # no chunk is read for no voxels
-                return None, [self._meta]
             if bounds not in seen:
                 seen[bounds] = meeting(edges, *bounds)
             met.append(seen[bounds])
@@ -213,8 +273,15 @@ class _Finder:
 # --- what the tasks do --------------------------------------------------------------------
 
 
+def _reader(stored: Any, edges: Sequence[Any], kept: float) -> ChunkReader:
+    """Begin to read: nothing is remembered of the computation before."""
+    return ChunkReader(stored, edges, keepable(kept))
+
+
 def _part(box: Box, cuts: Sequence[Cuts] | None, pieces: Sequence[Any]) -> Any:
     """Put the parts of chunks that meet a box together."""
+    if isinstance(pieces[0], ChunkReader):
+        return pieces[0].box(box)
     if cuts is None:
         return np.empty_like(pieces[0], shape=[stop - start for start, stop in box])
     return assembled(pieces, box, cuts)
