@@ -47,7 +47,7 @@ def check_type(dtype: np.dtype[Any], interpolation: str) -> None:
         return
     if picks and numpy_engine.supports(dtype) and dtype.kind != "c":
         return
-    advice = "interpolation='nearest'" if dtype.kind in "bmM" else "an array of numbers"
+    advice = "interpolation='nearest' or 'label'" if dtype.kind in "bmM" else "an array of numbers"
     raise TypeError(f"resample cannot make {interpolation!r} values of type {dtype}; use {advice}")
 
 
@@ -62,7 +62,10 @@ def check_fill(fill: Any, dtype: np.dtype[Any]) -> Any:
     except (TypeError, ValueError, OverflowError):
         same = False
     if not same:
-        raise ValueError(f"fill must be 'edge' or one number that {dtype} can hold, got {fill!r}")
+        raise ValueError(
+            f"fill must be 'edge' or one number that {dtype} can hold, got {fill!r}; "
+            "image.astype(...) gives the image a type that holds it"
+        )
     return value[()]
 
 

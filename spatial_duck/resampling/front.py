@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -217,9 +218,14 @@ def _geometry_of(to: Any) -> Geometry:
         return found
     missing = [n for n in ("shape", "spacing", "origin", "direction") if not hasattr(to, n)]
     if missing:
+        hint = (
+            "a new spacing is given by name: spacing=..."
+            if isinstance(to, numbers.Real | list | tuple)
+            else "asarray(...) makes an image of any that is supported"
+        )
         raise TypeError(
             "to must be an image, a Geometry, or an object with shape, spacing, origin and "
-            f"direction; {type(to).__name__} has no {', '.join(missing)}"
+            f"direction; {type(to).__name__} has no {', '.join(missing)}; {hint}"
         )
     extra = {name: getattr(to, name, None) for name in ("dims", "world", "frame", "unit")}
     if extra["world"] is not None:

@@ -481,7 +481,9 @@ WINDOWS = np.lib.stride_tricks.sliding_window_view(IMAGE, 2, 0)
 PLANE = sd.SpatialArray(np.zeros((3, 4, 5)))[1]
 REFUSED = [
     (IMAGE, {}, TypeError, "to=, spacing= or shape="),
-    (IMAGE, {"to": 3}, TypeError, "to must be"),
+    (IMAGE, {"to": 3}, TypeError, r"to must be .* int has no shape, .* spacing=\.\.\."),
+    (IMAGE, {"to": (1, 2, 1.5)}, TypeError, r"tuple has no shape, .* spacing=\.\.\."),
+    (IMAGE, {"to": "b.nii"}, TypeError, r"to must be .* asarray\("),
     (IMAGE, {"spacing": 0}, GeometryError, "spacing must be positive"),
     (IMAGE, {"spacing": np.nan}, GeometryError, "spacing must be positive"),
     (IMAGE, {"shape": (3, 4)}, GeometryError, "shape must have an entry"),
@@ -490,7 +492,7 @@ REFUSED = [
     (IMAGE, {"spacing": 1, "interpolation": "magic"}, ValueError, "interpolation must be"),
     (IMAGE.astype("int16"), {"spacing": 2, "fill": np.nan}, ValueError, "fill must be"),
     (IMAGE.astype("uint8"), {"spacing": 2, "fill": -1}, ValueError, "fill must be"),
-    (IMAGE.astype("uint8"), {"spacing": 2, "fill": 0.5}, ValueError, "fill must be"),
+    (IMAGE.astype("uint8"), {"spacing": 2, "fill": 0.5}, ValueError, r"fill must be .*astype\("),
     (IMAGE, {"spacing": 2, "fill": 1j}, ValueError, "fill must be"),
     (IMAGE, {"spacing": 2, "fill": [1, 2]}, ValueError, "fill must be"),
     (IMAGE.astype(bool), {"spacing": 2}, TypeError, "nearest"),
