@@ -86,10 +86,17 @@ def plot(
     Raises
     ------
     GeometryError
-        If there are fewer than two axes of space, or no voxels.
+        If there are fewer than two axes of space, or no voxels, or the overlay lies in another
+        space.
     """
     still = _in_space(image)
     parts, planes = _planes(still)
+    second = None if overlay is None else _in_space(overlay)
+    if second is not None and set(second.world.axes) != set(still.world.axes):
+        raise GeometryError(
+            f"overlay must lie in the space of {still.world.axes!r}, as the image does, got one in "
+            f"that of {second.world.axes!r}"
+        )
     values = [_numbers(part) for part in parts]
     if limits is None:
         finite = np.concatenate([v[np.isfinite(v)].ravel() for v in values])
@@ -101,7 +108,6 @@ def plot(
     if figure is None:
         figure = _new_figure(image)
     axes = figure.subplots(1, len(parts), squeeze=False, width_ratios=widths)[0]
-    second = None if overlay is None else _in_space(overlay)
     for ax, part, plane, drawn, (rows, columns) in zip(
         axes, parts, planes, values, rulers, strict=True
     ):

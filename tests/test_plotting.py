@@ -135,6 +135,16 @@ def test_what_cannot_be_drawn_is_refused(image: Any, reason: str) -> None:
         plotting.plot(image(), figure=figures.Figure())
 
 
+def test_an_overlay_from_another_space_is_refused(volume: sd.SpatialArray) -> None:
+    """Before anything is drawn, with both spaces."""
+    flat = sd.SpatialArray(np.ones((5, 6)))
+    for image, overlay in ((flat, volume), (volume, flat)):
+        figure = figures.Figure()
+        with pytest.raises(GeometryError, match=r"overlay must lie in the space of .*'y', 'x'"):
+            plotting.plot(image, overlay, figure=figure)
+        assert not figure.axes
+
+
 def test_a_slice_in_a_volume(volume: sd.SpatialArray) -> None:
     (ax,) = drawn(volume[:, 2]).axes
     assert ax.get_title() == "coronal"
