@@ -383,6 +383,11 @@ def pyramid(
     -------
     Pyramid
         A level shorter than a bin along an axis keeps that axis as it is.
+
+    Raises
+    ------
+    ValueError
+        If `levels` is less than 1, or there is no such method.
     """
     _, bins = level_geometries(image.geometry, levels, factors, method)
     out = [image]
@@ -410,6 +415,8 @@ def level_geometries(
         Bin length along each array axis; ones for the finest level.
     """
     method_named(method)
+    if levels is not None and (levels != int(levels) or levels < 1):
+        raise ValueError(f"levels must be 1 or more, with the image itself, got {levels!r}")
     geometries, bins = [geometry], [(1,) * geometry.ndim]
     while levels is None or len(geometries) < levels:
         g = geometries[-1]

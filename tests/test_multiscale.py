@@ -252,6 +252,9 @@ def test_bad_arguments_are_named() -> None:
     image = sd.SpatialArray(np.zeros((4, 4)))
     with pytest.raises(ValueError, match="mean"):
         pyramid(image, method="mode of transport")
+    for levels in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="levels must be 1 or more"):
+            pyramid(image, levels)
     with pytest.raises(GeometryError, match="'q'"):
         shrink(image, {"q": 2})
     with pytest.raises(GeometryError, match="at least 1"):
