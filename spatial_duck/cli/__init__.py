@@ -50,9 +50,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _one_line(error: BaseException) -> str:
+#: What messages call an option of Python's, its name here, and what it is called on this line.
+_OPTIONS = (
+    ("overwrite=True", "overwrite", "--overwrite"),
+    ("oblique='keep'", "keep_oblique", "--keep-oblique"),
+)
+
+
+def _one_line(error: BaseException, args: argparse.Namespace) -> str:
     text = " ".join(str(error).split())
-    known = isinstance(error, SpatialDuckError | ImportError | FileExistsError)
+    for words, name, option in _OPTIONS:
+        if hasattr(args, name):
+            text = text.replace(words, option)
+    known = isinstance(error, SpatialDuckError | ImportError | FileExistsError | FileNotFoundError)
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return text if known and text else f"{type(error).__name__}: {text}"
@@ -91,6 +101,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             traceback.print_exc()
-        sys.stderr.write(f"spatial-duck: error: {_one_line(error)}\n")
+        sys.stderr.write(f"spatial-duck: error: {_one_line(error, args)}\n")
         return 2 if isinstance(error, UsageError) else 1
     return 0

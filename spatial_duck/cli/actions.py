@@ -265,6 +265,8 @@ def check(args: argparse.Namespace) -> None:
     print(report)
     if not report.ok:
         raise SpatialDuckError(f"{len(report.wrong)} of {len(report.findings)} checks are wrong")
+    if not report.right:
+        raise SpatialDuckError(f"nothing could be checked: {report.findings[0].said}")
 
 
 def _named(text: str) -> Any:
