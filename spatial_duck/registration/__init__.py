@@ -2,7 +2,8 @@
 
 ``front`` checks what the user gives, brings a coarse level of both images into memory (`levels`),
 finds where to start (`starts`), and judges the answer (`judge`); an engine optimises. To add an
-engine, write a module with ``run(job) -> Outcome`` (`spatial_duck.registration.job`) and add its
+engine, write a module with ``run(job) -> Outcome`` (`spatial_duck.registration.job`), and with
+``ready()``, which raises before anything is read where the engine's package is missing; and add its
 row to `ENGINES`.
 """
 

@@ -5,8 +5,8 @@ voxels of about 1, so that neither units nor where the scanner stood matter to i
 is part of where the moving image lies there: the engine begins with no motion at all, and its
 answer, a map of the same model, is put before the start.
 
-They report metrics over voxels of their own choice; those before and after are taken here, over
-the same voxels each time.
+They report metrics over voxels of their own choice; those before and after are measured, over the
+same voxels each time (`spatial_duck.registration.measure`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spatial_duck.bspline import BSpline
 from spatial_duck.errors import RegistrationError
+from spatial_duck.geometry import Geometry
 from spatial_duck.registration.job import Outcome
-from spatial_duck.registration.judge import overlapping, probes
-from spatial_duck.resampling.sampling import values_at_points
+from spatial_duck.registration.measure import Measure
 from spatial_duck.transforms import Affine, Composite
 
 if TYPE_CHECKING:
@@ -34,25 +35,18 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "AROUND",
     "Contrast",
     "Numbers",
     "Side",
     "check_job",
     "contrast",
+    "curved",
     "given_up",
-    "histogram_bins",
     "joined",
     "numbers",
     "outcome",
     "reported",
-    "voxel_size",
 ]
-
-#: How far around the answer is looked, in voxels.
-AROUND = 0.25
-#: Bins of the joint histogram, and the number of voxels from which there are as many.
-_BINS = ((0, 32), (30_000, 64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +82,6 @@ def contrast(level: Level, metric: str) -> Contrast:
     deviation = float(values.std(dtype=np.float64)) or 1.0
     squared = deviation**2 if metric == "mean_squares" else 1.0
     return Contrast(float(values.mean(dtype=np.float64)), deviation, squared, values.size)
-
-
-def voxel_size(level: Level) -> float:
-    """Return the shortest spacing of the coarser image."""
-    return float(max(min(level.fixed.spacing.tolist()), min(level.moving.spacing.tolist())))
-
-
-def histogram_bins(voxels: int) -> int:
-    """Return how many bins a joint histogram of so many voxels has along each axis."""
-    return [bins for least, bins in _BINS if voxels >= least][-1]
 
 
 def joined(first: Transform, then: Transform) -> Transform:
@@ -247,64 +231,25 @@ def outcome(
     unit = given.unit.matrix
     found = Affine(np.linalg.solve(unit, matrix @ unit), job.start.world)
     whole = joined(found, job.start)
-    level = job.levels[-1]
-    measure = _Measure(level, job.metric)
-    return Outcome(
-        whole, log, measure(job.start), measure(whole),
-        min([measure(moved) for moved in _around(whole, level)]),
+    measure = Measure(job.levels[-1], job.metric)
+    return Outcome(whole, log, measure(job.start), measure(whole))
+
+
+def curved(job: Job, given: Numbers, spline: BSpline, log: tuple[LevelLog, ...]) -> Outcome:
+    """Return what was found as a B-spline in the engine's coordinates.
+
+    It becomes a displacement field at the voxels of the finest level and one more around, so that
+    every voxel of the full image lies on it.
+    """
+    back = given.unit.inverse()
+    size = float(back.matrix[0, 0])
+    g = spline.geometry
+    grid = Geometry(
+        g.shape, (size * g.spacing).tolist(), back(g.origin).tolist(), g.direction, g.dims,
+        sampled=range(g.ndim), world=job.start.world,
     )  # fmt: skip
-
-
-def _around(found: Transform, level: Level) -> list[Transform]:
-    """Return maps that lead a small step away along each axis of the world."""
-    n = len(found.world.axes)
-    step = AROUND * voxel_size(level)
-    out: list[Transform] = []
-    for shift in (*step * np.eye(n), *-step * np.eye(n)):
-        matrix = np.eye(n + 1)
-        matrix[:n, n] = shift
-        out.append(joined(found, Affine(matrix, found.world)))
-    return out
-
-
-class _Measure:
-    """A metric at a level as a function of a transform, over the same voxels each time."""
-
-    def __init__(self, level: Level, metric: str) -> None:
-        self.level, self.metric = level, _METRICS[metric]
-        self.points, self.values = probes(level)
-
-    def __call__(self, transform: Transform) -> float:
-        moving = self.level.moving
-        points = transform(self.points)
-        inside, _ = overlapping(self.level, points)
-        if not inside.any():
-            return float("inf")
-        index = moving.geometry.physical_to_index(points[inside])
-        index = np.clip(index, 0, np.array(moving.shape) - 1).T
-        there = np.asarray(values_at_points(moving.data, index, "linear"), dtype=np.float64)
-        return self.metric(self.values[inside].astype(np.float64), there)
-
-
-def _mean_squares(here: Floats, there: Floats) -> float:
-    return float(((here - there) ** 2).mean())
-
-
-def _correlation(here: Floats, there: Floats) -> float:
-    a, b = here - here.mean(), there - there.mean()
-    power = float((a @ a) * (b @ b))
-    return -(float(a @ b) ** 2) / power if power else 0.0
-
-
-def _mutual_information(here: Floats, there: Floats) -> float:
-    joint = np.histogram2d(here, there, bins=histogram_bins(len(here)))[0] / len(here)
-    apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    full = joint > 0
-    return -float((joint[full] * np.log(joint[full] / apart[full])).sum())
-
-
-_METRICS: dict[str, Callable[[Floats, Floats], float]] = {
-    "mattes": _mutual_information,
-    "mean_squares": _mean_squares,
-    "correlation": _correlation,
-}
+    level = job.levels[-1]
+    whole = BSpline(size * spline.coefficients, grid).field(level.fixed.geometry.pad(1))
+    found = joined(whole, job.start)
+    measure = Measure(level, job.metric)
+    return Outcome(found, log, measure(job.start), measure(found))

@@ -1,10 +1,11 @@
 """elastix as an engine of registration, through itk-elastix.
 
 One run over elastix's own smoothing pyramid of the finest level, halved as often as there are
-levels. elastix's regular steps are taken rather than its stochastic ones: they stop by themselves,
-which says whether the search came to rest. Its messages stay out of the console; the metric of each
-iteration is read from what it writes, so that `progress` hears of it when the search is over. With
-`samples` it takes the same random voxels whatever the seed (itk-elastix 0.25).
+levels. Regular steps are taken, and for a B-spline those of a quasi-Newton method, rather than
+elastix's stochastic ones: they stop by themselves, which says whether the search came to rest. Its
+messages stay out of the console; the metric of each iteration is read from what it writes, so that
+`progress` hears of it when the search is over. With `samples` the metric is taken at random points
+between the voxels: elastix's random voxels are the same ones whatever the seed (itk-elastix 0.25).
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.bspline import BSpline
 from spatial_duck.errors import RegistrationError, missing_extra
+from spatial_duck.geometry import Geometry
 from spatial_duck.registration.common import (
     check_job,
+    curved,
     given_up,
-    histogram_bins,
     numbers,
     outcome,
     reported,
 )
 from spatial_duck.registration.job import LevelLog
+from spatial_duck.registration.measure import histogram_bins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["run"]
+__all__ = ["ready", "run"]
 
 #: elastix's names.
 _TRANSFORMS = {
@@ -44,6 +48,7 @@ _TRANSFORMS = {
     "rigid": "EulerTransform",
     "similarity": "SimilarityTransform",
     "affine": "AffineTransform",
+    "bspline": "BSplineTransform",
 }
 _METRICS = {
     "mattes": "AdvancedMattesMutualInformation",
@@ -54,13 +59,18 @@ _METRICS = {
 _STEPS = ("1", "1e-4")
 
 
+def ready() -> None:
+    """Raise an ImportError if itk-elastix is not installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _itk()
+
+
 def run(job: Job) -> Outcome:
     """Optimise.
 
     Raises
     ------
-    ImportError
-        If itk-elastix is not installed.
     RegistrationError
         If elastix gives up, with its reason, or cannot take the images or the start.
     """
@@ -74,13 +84,39 @@ def run(job: Job) -> Outcome:
             method.Update()
         except RuntimeError as error:
             raise given_up("elastix", str(error)) from error
-        log = _log(job, given, Path(folder))
+        log = reported(job, _log(job, given, Path(folder)))
+        if job.model == "bspline":
+            return curved(job, given, _spline(method, given), log)
         transform = method.GetCombinationTransform()
 
     def moved(points: Floats) -> Floats:
         return np.array([list(transform.TransformPoint(p)) for p in points.tolist()])
 
-    return outcome(job, given, moved, reported(job, log))
+    return outcome(job, given, moved, log)
+
+
+def _spline(method: Any, given: Numbers) -> BSpline:
+    """Return the B-spline that was found, in the engine's coordinates.
+
+    elastix has all coefficients along x first, then those along y and z, on a grid whose size,
+    place and axes are x first.
+    """
+    found = method.GetTransformParameterObject().GetParameterMap(0)
+
+    def numbers_of(name: str) -> Floats:
+        return np.array([float(word) for word in found[name]])
+
+    size = numbers_of("GridSize").astype(int)[::-1].tolist()
+    world = given.unit.world
+    direction = numbers_of("GridDirection").reshape(len(size), -1).T  # column by column
+    if any(numbers_of("GridIndex")):
+        raise RegistrationError("registration failed: elastix's grid does not begin at 0")
+    names = [f"i{axis}" for axis in range(len(size))]
+    grid = Geometry(
+        size, numbers_of("GridSpacing")[::-1].tolist(), numbers_of("GridOrigin").tolist(),
+        direction[:, ::-1], names, sampled=names, world=world,
+    )  # fmt: skip
+    return BSpline(numbers_of("TransformParameters").reshape(len(size), *size), grid)
 
 
 def _itk() -> Any:
@@ -144,7 +180,7 @@ def _parameters(job: Job, given: Numbers) -> dict[str, list[str]]:
         "AutomaticScalesEstimation": "true",
         "AutomaticTransformInitialization": "false",
         "HowToCombineTransforms": "Compose",
-        "ImageSampler": "Random" if some else "Full",
+        "ImageSampler": "RandomCoordinate" if some else "Full",
         "NewSamplesEveryIteration": "false",
         "RandomSeed": job.seed + 1,
         "ErodeMask": "false",
@@ -157,6 +193,13 @@ def _parameters(job: Job, given: Numbers) -> dict[str, list[str]]:
     out = {name: [str(value)] for name, value in found.items()}
     if some:
         out["NumberOfSpatialSamples"] = [str(job.samples)]
+    if job.model == "bspline":
+        level, side = job.levels[-1], given.fixed
+        extents = (np.array(level.fixed.shape) + 1) * side.spacing
+        out["Optimizer"] = ["QuasiNewtonLBFGS"]
+        out["FinalGridSpacingInPhysicalUnits"] = [
+            str(step) for step in (extents / job.mesh)[::-1].tolist()
+        ]
     out["BSplineInterpolationOrder"] = ["1"] * (count - 1) + ["3"]
     out["CenterOfRotationPoint"] = ["0"] * n
     out["FixedImagePyramidSchedule"] = out["MovingImagePyramidSchedule"] = factors
@@ -168,8 +211,11 @@ def _log(job: Job, given: Numbers, folder: Path) -> tuple[LevelLog, ...]:
     reasons = re.findall(r"Stopping condition: (.*)", said)
     out = []
     for number, level in enumerate(job.levels):
-        table = (folder / f"IterationInfo.0.R{number}.txt").read_text().splitlines()[1:]
-        values = tuple([given.scale * float(line.split()[1]) for line in table if line.strip()])
+        head, *table = (folder / f"IterationInfo.0.R{number}.txt").read_text().splitlines()
+        column = head.split().index("2:Metric")
+        values = tuple(
+            [given.scale * float(line.split()[column]) for line in table if line.strip()]
+        )
         if number >= len(reasons) or not values:
             raise RegistrationError(f"registration failed: elastix ended in level {number}")
         image = level.fixed

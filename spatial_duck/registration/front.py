@@ -14,8 +14,9 @@ import numpy as np
 from spatial_duck.registration.job import Job, Registration
 from spatial_duck.registration.judge import check_answer, check_contrast, check_overlap, verdict
 from spatial_duck.registration.levels import check_image, common_world, level_spacings, make_levels
+from spatial_duck.registration.measure import NOISE, around
 from spatial_duck.registration.starts import STARTS, find_start
-from spatial_duck.transforms import Transform
+from spatial_duck.transforms import Affine, Transform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ ENGINES = MappingProxyType(
     }
 )
 #: Models that only some engines have.
-_ONLY = {"bspline": ("simpleitk",)}
+_ONLY = {"bspline": ("simpleitk", "elastix")}
 
 
 def register(
@@ -121,9 +122,10 @@ def register(
         True writes lines to stderr; a callable gets (level, iteration, metric). What it raises
         stops the registration.
     engine : str, optional
-        What optimises: one of `ENGINES`. "elastix" (extra ``elastix``) and "ants" (extra ``ants``)
-        find the models that are matrices, from a start that is one; `progress` hears of their
-        iterations when they are over. ANTs runs in a process of its own.
+        What optimises: one of `ENGINES`. "elastix" (extra ``elastix``) finds all models, "ants"
+        (extra ``ants``) those that are matrices, from a start that is a matrix; `progress` hears of
+        their iterations when they are over. ANTs runs in a process of its own, and by mean squares
+        counts values beyond the range that both images have as the ends of that range.
 
     Returns
     -------
@@ -176,6 +178,7 @@ def register(
     for image, name in ((fixed, "fixed"), (moving, "moving")):
         check_image(image, name)
     world = common_world(fixed, moving)
+    _engine(engine).ready()
     spacings = level_spacings(fixed, moving, at, memory, levels, world)
     made = make_levels(fixed, moving, fixed_mask, moving_mask, spacings, world)
     check_contrast(made[-1])
@@ -211,6 +214,10 @@ def _check(named: dict[str, tuple[str, Any]], numbers: dict[str, tuple[float | N
             raise ValueError(f"{name} must be a whole number of {least} or more, got {number!r}")
 
 
+def _engine(name: str) -> Any:
+    return import_module(ENGINES[name])
+
+
 def _run(job: Job, engine: str, began: float, first: Registration | None = None) -> Registration:
     """Run a job, and refuse an answer that is none.
 
@@ -218,10 +225,13 @@ def _run(job: Job, engine: str, began: float, first: Registration | None = None)
     """
     finest = job.levels[-1]
     check_overlap(job.start, finest, "at the start")
-    outcome = import_module(ENGINES[engine]).run(job)
+    outcome = _engine(engine).run(job)
     overlap = check_overlap(outcome.transform, finest, "at the end")
     check_answer(job, outcome)
-    converged, reason = verdict(job, outcome)
+    better, noise = outcome.better, 0.0
+    if better is None and isinstance(outcome.transform, Affine):
+        better, noise = around(job, outcome.transform), NOISE[job.metric]
+    converged, reason = verdict(job, outcome, better, noise)
     log, before = outcome.log, outcome.before
     if first is not None:
         log, before = (*first.log, *log), first.before

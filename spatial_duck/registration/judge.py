@@ -101,14 +101,27 @@ def check_answer(job: Job, outcome: Outcome) -> None:
             raise RegistrationError("registration failed: the transform turns the image inside out")
 
 
-def verdict(job: Job, outcome: Outcome) -> tuple[bool, str]:
+def verdict(
+    job: Job, outcome: Outcome, better: float | None, noise: float = 0.0
+) -> tuple[bool, str]:
     """Return whether the search came to rest at an answer, and why it ended.
 
     Its steps have to have ended by themselves at the finest level, with a better metric than at
     the start, and none a little way around.
+
+    Parameters
+    ----------
+    job : Job
+        That was run.
+    outcome : Outcome
+        What the engine says.
+    better : float or None
+        The least metric a little way from the answer. None where nobody looked.
+    noise : float, optional
+        Metrics differ if they do by this part of their value, too.
     """
     last = outcome.log[-1]
-    gained = abs(outcome.before - outcome.after)
+    least = max(NOTICEABLE * abs(outcome.before - outcome.after), noise * abs(outcome.after))
     against = []
     if not last.converged:
         against.append(f"the {job.iterations} iterations were used up before it came to rest")
@@ -118,9 +131,9 @@ def verdict(job: Job, outcome: Outcome) -> tuple[bool, str]:
             f"the metric is worse than at the start, {outcome.after:.6g} against "
             f"{outcome.before:.6g}"
         )
-    if outcome.better is not None and outcome.after - outcome.better > NOTICEABLE * gained:
+    if better is not None and outcome.after - better > least:
         against.append(
-            f"the metric is better a little way from the answer, {outcome.better:.6g} against "
+            f"the metric is better a little way from the answer, {better:.6g} against "
             f"{outcome.after:.6g}"
         )
     return not against, "; ".join([*against, last.stop_reason])

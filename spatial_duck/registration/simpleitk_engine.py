@@ -31,15 +31,13 @@ from spatial_duck.interop.itk_transforms import (
     transform_to_itk,
 )
 from spatial_duck.registration.common import (
-    AROUND,
     contrast,
     given_up,
-    histogram_bins,
     joined,
-    voxel_size,
 )
 from spatial_duck.registration.job import LevelLog, Outcome
 from spatial_duck.registration.judge import NOTICEABLE
+from spatial_duck.registration.measure import AROUND, histogram_bins, voxel_size
 from spatial_duck.transforms import Affine, Composite
 
 if TYPE_CHECKING:
@@ -52,7 +50,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["run"]
+__all__ = ["ready", "run"]
 
 #: Standard deviation of the smoothing, in voxels of the coarser image.
 _SMOOTHING = 0.5
@@ -76,6 +74,11 @@ _CLASSES = {
     "similarity": ("Similarity2DTransform", "Similarity3DTransform"),
     "affine": ("AffineTransform", "AffineTransform"),
 }
+
+
+def ready() -> None:
+    """Raise an ImportError if SimpleITK is not installed."""
+    simpleitk("Registration")
 
 
 def run(job: Job) -> Outcome:
