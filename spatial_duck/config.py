@@ -38,6 +38,9 @@ class Settings(NamedTuple):
     max_wait_seconds : float
         Longest that a write of parts of chunks waits for others that write to the same local
         Zarr array; then it is refused, before it has written anything.
+    max_idle_seconds : float
+        Longest that `spatial_duck.write` waits for a Dask client that has no workers; then it stops
+        with an error, and can be resumed.
     """
 
     tolerance: float = 1e-3
@@ -45,6 +48,7 @@ class Settings(NamedTuple):
     max_read_bytes: float = 4 * 2**30
     max_kept_bytes: float = 134e6
     max_wait_seconds: float = 10.0
+    max_idle_seconds: float = 300.0
 
 
 DEFAULTS = Settings()
@@ -60,6 +64,7 @@ def config(
     max_read_bytes: float | None = None,
     max_kept_bytes: float | None = None,
     max_wait_seconds: float | None = None,
+    max_idle_seconds: float | None = None,
 ) -> Iterator[Settings]:
     """Change settings inside a ``with`` block.
 
@@ -77,6 +82,8 @@ def config(
     max_wait_seconds : float, optional
         Longest that a write of parts of chunks waits for others that write to the same local
         Zarr array; 0 refuses it at once, ``math.inf`` waits as long as it takes.
+    max_idle_seconds : float, optional
+        Longest that `spatial_duck.write` waits for a Dask client that has no workers.
 
     Raises
     ------
@@ -103,6 +110,8 @@ def config(
         raise ValueError(f"max_kept_bytes must be 0 or more, got {max_kept_bytes!r}")
     if max_wait_seconds is not None and not max_wait_seconds >= 0:
         raise ValueError(f"max_wait_seconds must be 0 or more, got {max_wait_seconds!r}")
+    if max_idle_seconds is not None and not max_idle_seconds >= 0:
+        raise ValueError(f"max_idle_seconds must be 0 or more, got {max_idle_seconds!r}")
     token = _settings.set(
         Settings(
             now.tolerance if tolerance is None else float(tolerance),
@@ -110,6 +119,7 @@ def config(
             now.max_read_bytes if max_read_bytes is None else max_read_bytes,
             now.max_kept_bytes if max_kept_bytes is None else max_kept_bytes,
             now.max_wait_seconds if max_wait_seconds is None else max_wait_seconds,
+            now.max_idle_seconds if max_idle_seconds is None else max_idle_seconds,
         )
     )
     try:

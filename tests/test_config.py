@@ -48,7 +48,9 @@ def test_bad_word():
         pass
 
 
-@pytest.mark.parametrize("name", ["max_read_bytes", "max_kept_bytes", "max_wait_seconds"])
+@pytest.mark.parametrize(
+    "name", ["max_read_bytes", "max_kept_bytes", "max_wait_seconds", "max_idle_seconds"]
+)
 @pytest.mark.parametrize("limit", [-1, float("nan")])
 def test_bad_limits(name, limit):
     with pytest.raises(ValueError, match=name), config(**{name: limit}):

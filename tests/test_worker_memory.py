@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks import worker_memory
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 for _package in ("distributed", "numba", "zarr"):
     pytest.importorskip(_package, reason=f"needs {_package}")
-
-from benchmarks import worker_memory
 
 # What distributed itself leaves behind when a cluster closes, or a worker is restarted.
 pytestmark = pytest.mark.filterwarnings(

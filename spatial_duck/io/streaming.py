@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,6 +28,7 @@ import numpy as np
 from spatial_duck.backends import backend_of
 from spatial_duck.backends.zarr_chunks import read, write
 from spatial_duck.binning import method_named, trimmed
+from spatial_duck.config import current
 from spatial_duck.errors import FormatError, missing_extra
 from spatial_duck.resampling.chunked import edges_of
 from spatial_duck.resampling.reading import assembled, meeting
@@ -282,10 +284,19 @@ class _Runner:
         """Run a graph on the workers of dask.distributed."""
         from distributed import wait
 
+        longest, manned = current().max_idle_seconds, time.monotonic()
         futures = self.client.get(graph, keys, sync=False)
         try:
             running = list(futures)
             while running:
+                if self.client.scheduler_info()["workers"]:
+                    manned = time.monotonic()
+                elif time.monotonic() - manned > longest:
+                    raise TimeoutError(
+                        f"{self.client.scheduler.address} has had no workers for {longest:g} s; "
+                        f"{self.written:,} of {self.total:,} bytes are written. Start workers and "
+                        "go on with resume=True, or wait longer: sd.config(max_idle_seconds=...)"
+                    )
                 try:
                     running = list(wait(running, timeout=0.5).not_done)
                 except TimeoutError:

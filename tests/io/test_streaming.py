@@ -250,3 +250,34 @@ def test_workers_of_distributed_write_the_same_bytes(method: str, tmp_path: Path
         io.write(tmp_path / "b" / "x.zarr", lazy, progress=lambda *c: calls.append(c), **options)
     assert trees_differ(tmp_path / "a" / "x.zarr", tmp_path / "b" / "x.zarr") is None
     assert calls[-1][0] == calls[-1][1]
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_client_without_workers_is_told_and_the_write_resumed(tmp_path: Path) -> None:
+    from benchmarks.faults import trees_differ
+
+    distributed = pytest.importorskip("distributed", reason="needs distributed")
+    _, image = counted((20, 30, 40), 16)
+    lazy = image.replace(data=da.from_array(np.asarray(image), chunks=16))
+    options: dict[str, Any] = {"chunks": 16, "levels": 2}
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+    there, path = tmp_path / "a" / "x.zarr", tmp_path / "b" / "x.zarr"
+    io.write(there, image, **options)
+    with (
+        distributed.LocalCluster(
+            n_workers=0, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        with (
+            sd.config(max_idle_seconds=0.2),
+            pytest.raises(TimeoutError, match=r"no workers for 0.2 s.*resume=True"),
+        ):
+            io.write(path, lazy, **options)
+        assert not (path / "zarr.json").exists(), "nothing is there that could be taken for it"
+        cluster.scale(1)  # a worker that comes in time is waited for
+        io.write(path, lazy, resume=True, **options)
+    assert trees_differ(there, path) is None
