@@ -18,6 +18,7 @@ from spatial_duck import backends, dispatch
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import missing_extra
 from spatial_duck.geometry import Geometry
+from spatial_duck.holder import fitted
 from spatial_duck.rules import find, ufuncs
 
 if TYPE_CHECKING:
@@ -220,4 +221,4 @@ def _dressed(result: Any, geometry: Any, images: list[Any]) -> Any:
     if not isinstance(geometry, Geometry):
         return _plain(result)
     attrs = dispatch.common_attrs(images)
-    return SpatialArray._wrap(result, dispatch._fitted(geometry, result), attrs)
+    return SpatialArray._wrap(result, fitted(geometry, result), attrs)
