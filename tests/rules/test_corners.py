@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -83,3 +86,132 @@ def test_a_function_has_one_rule() -> None:
 
     with pytest.raises(RuntimeError, match="has a rule already"):
         rule("plain", np.sum)(lambda a: a)
+
+
+# --- what no recipe asks ------------------------------------------------------------------
+
+LINE = sd.SpatialArray(np.arange(1.0, 7.0), spacing=2, dims=("x",))
+PLANE = sd.SpatialArray(np.arange(12.0).reshape(3, 4) + 1, spacing=(3, 2))
+SQUARE = sd.SpatialArray(np.array([[4.0, 1, 0], [1, 5, 2], [0, 2, 6]]), spacing=(3, 2))
+WHOLE = np.array([[0, 1, 2, 1], [2, 0, 1, 0], [1, 1, 0, 2]])
+NUMBERS = sd.SpatialArray(WHOLE, spacing=(3, 2))
+CHANNELS = sd.SpatialArray(IMAGE.data, dims=("c", "y", "x"), spacing=(2, 1))
+PLAIN_LINE = sd.SpatialArray(np.arange(5.0), dims=("c",))
+STEPS = sd.SpatialArray(np.array([0.0, 1, 3, 4]), spacing=2, dims=("x",))
+
+
+def _out(function: Any, *args: Any, out: Any) -> Any:
+    function(*args, out=out)
+    return out
+
+
+def _into(function: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
+    target = target.copy()
+    function(target, *args, **kwargs)
+    return target
+
+
+#: Called with images, and with the arrays that they hold: the values are the same.
+ODD: dict[str, Any] = {
+    "resize of a line, shorter": lambda i: np.resize(i(LINE), 4),
+    "resize of a line, longer": lambda i: np.resize(i(LINE), (9,)),
+    "resize of planes": lambda i: np.resize(i(PLANE), (2, 4)),
+    "repeat by an image": lambda i: np.repeat(i(LINE), i(NUMBERS)[0, :1], axis=0),
+    "take_along_axis of an array": lambda i: np.take_along_axis(PLANE.data, i(NUMBERS), 1),
+    "take_along_axis of all": lambda i: np.take_along_axis(i(PLANE), np.array([3, 1]), None),
+    "take_along_axis of a line": lambda i: np.take_along_axis(LINE.data, i(NUMBERS)[0], None),
+    "compress by an image": lambda i: np.compress(i(STEPS) > 0, i(PLANE), axis=1),
+    "compress of an array": lambda i: np.compress(i(STEPS) > 0, PLANE.data, axis=1),
+    "compress by a tuple": lambda i: np.compress((True, False, True), i(PLANE), axis=0),
+    "extract of a line": lambda i: np.extract(LINE.data > 2, i(LINE)),
+    "extract by an image": lambda i: np.extract(i(LINE) > 2, i(LINE)),
+    "delete by an image": lambda i: np.delete(i(LINE), i(NUMBERS)[0], axis=0),
+    "delete of an array": lambda i: np.delete(LINE.data, i(NUMBERS)[0]),
+    "convolve of a plain line": lambda i: np.convolve(i(PLAIN_LINE), [1.0, 2.0, 1.0], "same"),
+    "correlate by a longer image": lambda i: np.correlate([1.0, 2.0], i(LINE), "valid"),
+    "histogram_bin_edges, weights": lambda i: np.histogram_bin_edges(
+        i(PLANE), 5, weights=i(NUMBERS)),
+    "histogramdd, weights": lambda i: np.histogramdd(i(PLANE)[:, :2], 3, weights=i(PLANE)[:, 0])[0],
+    "unique of a plane, inverse": lambda i: np.unique(i(NUMBERS), return_inverse=True, axis=0)[1],
+    "cov of two": lambda i: np.cov(i(PLANE), i(PLANE)),
+    "cov, weights": lambda i: np.cov(i(PLANE), aweights=i(STEPS) + 1),
+    "corrcoef of columns": lambda i: np.corrcoef(i(PLANE), i(PLANE), rowvar=False),
+    "poly": lambda i: np.poly(i(LINE)),
+    "roots": lambda i: np.roots(i(LINE)),
+    "polyval of an array": lambda i: np.polyval(i(LINE), np.array([0.5, 2.0])),
+    "polyval of an image": lambda i: np.polyval([1.0, 2.0], i(LINE)),
+    "trapezoid over an image": lambda i: np.trapezoid(i(PLANE), i(PLANE), axis=1),
+    "trapezoid of an array": lambda i: np.trapezoid(PLANE.data, i(STEPS), axis=1),
+    "apply_over_axes that keeps": lambda i: np.apply_over_axes(np.flip, i(PLANE), [1]),
+    "a ufunc of arrays into an image": lambda i: _out(
+        np.add, PLANE.data, PLANE.data, out=i(PLANE).copy()),
+    "put": lambda i: _into(np.put, i(PLANE), [0, 5], i(LINE)[:2]),
+    "put_along_axis": lambda i: _into(np.put_along_axis, i(PLANE), WHOLE, 9.0, axis=1),
+    "put_along_axis of all": lambda i: _into(np.put_along_axis, i(PLANE), np.array([2, 3]), 9.0,
+                                             axis=None),
+    "fill_diagonal": lambda i: _into(np.fill_diagonal, i(SQUARE), i(LINE)[:3]),
+    "place": lambda i: _into(np.place, i(PLANE), WHOLE > 1, [7.0]),
+    "stack of an image": lambda i: np.stack(i(CHANNELS), axis=1),
+    "block": lambda i: np.block([[i(PLANE), i(PLANE)[:, :1]]]) if i is _bare else PLANE.data[
+        :, [0, 1, 2, 3, 0]],
+    "insert by an image": lambda i: np.insert(i(LINE), i(NUMBERS)[0], 0.0),
+    "insert into an array": lambda i: np.insert(LINE.data, [0, 1], i(LINE)[:2]),
+    "inner with a number": lambda i: np.inner(i(PLANE), 2.0),
+    "cross of 3 and 3": lambda i: np.cross(i(PLANE)[:, :3], i(PLANE)[:, :3]),
+    "gradient over an image": lambda i: np.gradient(i(PLANE), i(STEPS), axis=1),
+    "gradient of an array": lambda i: np.gradient(PLANE.data, i(STEPS), axis=1),
+    "choose among planes": lambda i: np.choose(WHOLE % 3, i(IMAGE)[[0, 1, 0], :, :].reshape(3, 3, 4)
+                                               if i is _bare else IMAGE.data[[0, 1, 0]]),
+    "isin of a list": lambda i: np.isin([1.0, 30.0], i(PLANE)),
+    "ravel_multi_index": lambda i: np.ravel_multi_index(i(NUMBERS)[:2].astype(int), (3, 3)),
+    "logspace, bases": lambda i: np.logspace(0.0, i(LINE), 3, base=i(LINE)),
+    "linspace of an image": lambda i: np.linspace(i(LINE), 9.0, 3, axis=-1),
+    "fft2, all of an axis": lambda i: np.fft.fft2(i(PLANE), s=(2, 4)),
+    "qr, raw": lambda i: np.linalg.qr(i(PLANE), mode="raw")[0],
+    "solve for a vector": lambda i: np.linalg.solve(i(SQUARE), LINE.data[:3]),
+    "einsum of an array": lambda i: np.einsum("ij,j->i", PLANE.data, i(STEPS)),
+    "matrix_rank": lambda i: np.linalg.matrix_rank(i(SQUARE)),
+    "vstack of lines": lambda i: np.vstack([i(LINE).data, LINE.data]),
+    "average, weights": lambda i: np.average(i(PLANE), axis=1, weights=i(STEPS) + 1),
+    "split in cuts": lambda i: np.split(i(LINE), [2, 3])[1],
+    "interp over an image": lambda i: np.interp(i(LINE), STEPS.data, i(STEPS).data),
+}  # fmt: skip
+
+
+def _bare(image: sd.SpatialArray) -> Any:
+    return image.data
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_arguments_give_the_values_of_numpy_and_a_grid_that_fits(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        expected = ODD[name](_bare)
+        found = ODD[name](lambda image: image)
+    np.testing.assert_allclose(np.asarray(getattr(found, "data", found)), expected)
+    if isinstance(found, sd.SpatialArray):
+        assert found.geometry.shape == np.shape(expected)
+
+
+def test_a_line_that_is_resized_begins_where_it_did() -> None:
+    for n in (4, 9):
+        found = np.resize(LINE, n).geometry
+        assert found.spacing.tolist() == [2]
+        assert found.origin.tolist() == LINE.origin.tolist()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda other: np.take_along_axis(PLANE, other.astype(int) % 3, 1),
+        lambda other: np.copyto(PLANE.copy(), other),
+        lambda other: np.histogram_bin_edges(PLANE, 5, weights=other),
+        lambda other: np.trapezoid(PLANE, other, axis=1),
+        lambda other: np.add(PLANE, PLANE, out=other.copy()),
+        lambda other: np.where(PLANE > 3, PLANE, other),
+        lambda other: np.histogram(PLANE, weights=other),
+    ],
+)
+def test_images_of_two_places_do_not_meet_in_one_function(call: Any) -> None:
+    with pytest.raises(sd.GeometryMismatchError):
+        call(PLANE.replace(origin=(50, 60)))
