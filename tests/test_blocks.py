@@ -399,6 +399,7 @@ def test_a_killed_worker_changes_nothing(tmp_path):
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             silence_logs=50, memory_limit=0,
         ) as cluster,
         distributed.Client(cluster) as client,

@@ -41,6 +41,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[Any]:
                 threads_per_worker=2,
                 processes=request.param,
                 dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 memory_limit=0,
             ) as cluster,
             distributed.Client(cluster) as found,
@@ -124,7 +125,12 @@ def test_resampling_of_a_store_on_several_workers(interpolation: str, tmp_path: 
     expected = lazy.compute(scheduler="threads").data
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        options = {"processes": True, "dashboard_address": None, "memory_limit": 0}
+        options = {
+            "processes": True,
+            "dashboard_address": None,
+            "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},
+            "memory_limit": 0,
+        }
         with (
             distributed.LocalCluster(n_workers=3, threads_per_worker=1, **options) as cluster,
             distributed.Client(cluster) as several,

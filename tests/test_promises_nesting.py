@@ -92,7 +92,11 @@ def test_dask_over_a_device_keeps_its_layers():
 def test_a_distributed_client_takes_images():
     distributed = pytest.importorskip("distributed", reason="needs distributed")
     with distributed.Client(
-        processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None
+        processes=False,
+        n_workers=1,
+        threads_per_worker=1,
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
     ) as client:
         image = lazy()
         future = client.compute(image)

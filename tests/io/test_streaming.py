@@ -245,7 +245,11 @@ def test_workers_of_distributed_write_the_same_bytes(method: str, tmp_path: Path
     lazy = image.replace(data=da.from_array(values, chunks=16))
     calls: list[tuple[int, int]] = []
     with distributed.Client(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=2,
+        threads_per_worker=1,
+        processes=False,
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
     ):
         io.write(tmp_path / "b" / "x.zarr", lazy, progress=lambda *c: calls.append(c), **options)
     assert trees_differ(tmp_path / "a" / "x.zarr", tmp_path / "b" / "x.zarr") is None
@@ -268,7 +272,11 @@ def test_a_client_without_workers_is_told_and_the_write_resumed(tmp_path: Path) 
     io.write(there, image, **options)
     with (
         distributed.LocalCluster(
-            n_workers=0, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=0,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
         ) as cluster,
         distributed.Client(cluster),
     ):

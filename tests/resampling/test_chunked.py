@@ -194,7 +194,11 @@ def test_runs_on_distributed():
     image = sd.SpatialArray(source, GEOMETRY)
     expected = resample(image.compute(), TARGETS["affine"])
     with distributed.Client(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
     ):
         result = resample(image, TARGETS["affine"]).compute()
     np.testing.assert_array_equal(result.data, expected.data)
