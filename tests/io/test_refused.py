@@ -1,0 +1,162 @@
+"""Headers with one thing wrong, one by one: refused in our errors, which name the file.
+
+`benchmarks.fuzz_files` changes headers at random; here each check has the file that it is for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VALUES = np.arange(60, dtype="u2").reshape(3, 4, 5)
+IMAGE = sd.SpatialArray(VALUES, spacing=(3, 2, 1), origin=(1, 2, 3), frame="LPS", unit="mm")
+
+#: Which file, what its header says, what it is made to say, and a word of the error.
+SPOILT: list[tuple[str, bytes, bytes, str]] = [
+    ("a.nrrd", b"encoding: raw", b"encoding: lzma", "encoding 'lzma'"),
+    ("a.nrrd", b"encoding: raw", b"encoding: hex", "not valid"),
+    ("a.nrrd", b"encoding: raw", b"encoding: ascii", ""),
+    ("a.nrrd", b"encoding: raw", b"encoding: raw\nline skip: 999", "lines"),
+    ("a.nrrd", b"encoding: raw", b"encoding: raw\nline skip: -1", "line skip"),
+    ("a.nrrd", b"encoding: raw", b"encoding: raw\nbyte skip: -7", "byte skip"),
+    ("a.nrrd", b"encoding: raw", b"encoding: raw\nbyte skip: 9", ""),
+    ("a.nrrd", b"type: uint16", b"type: block", ""),
+    ("a.nrrd", b"type: uint16", b"type: uint17", ""),
+    ("a.nrrd", b"sizes: 5 4 3", b"sizes: 5 4", ""),
+    ("a.nrrd", b"sizes: 5 4 3", b"sizes: 5 4 x", ""),
+    ("a.nrrd", b"dimension: 3", b"dimension: 99", ""),
+    ("a.nrrd", b"(3.0,2.0,1.0)", b"(3.0,2.0)", ""),
+    ("a.nrrd", b"(0.0,0.0,3.0)", b"(0.0,2.0,0.0)", ""),
+    ("a.nrrd", b"left-posterior-superior", b"up-and-away", ""),
+    ("a.nhdr", b"data file: a.raw", b"data file: LIST", "several files"),
+    ("a.nhdr", b"data file: a.raw", b"data file: a%03d.raw 1 3 1", "several files"),
+    ("a.nhdr", b"data file: a.raw", b"data file: b.raw", "not there"),
+    ("a.nhdr", b"data file: a.raw", b"data file: a\0b.raw", ""),
+    ("a.mha", b"NDims = 3", b"NDims = 5", "NDims"),
+    ("a.mha", b"NDims = 3", b"NDims", ""),
+    ("a.mha", b"DimSize = 5 4 3", b"DimSize = 5 0 3", "DimSize"),
+    ("a.mha", b"DimSize = 5 4 3", b"DimSize = 5 4.5 3", "DimSize"),
+    ("a.mha", b"DimSize = 5 4 3", b"DimSize = 5 4", "DimSize"),
+    ("a.mha", b"Offset = 3.0 2.0 1.0", b"Offset = 3.0 b 1.0", "Offset"),
+    ("a.mha", b"BinaryData = True", b"BinaryData = False", "text"),
+    ("a.mha", b"MET_USHORT", b"MET_STRING", ""),
+    ("a.mhd", b"ElementDataFile = a.raw", b"ElementDataFile = LIST", "several files"),
+    ("a.mhd", b"ElementDataFile = a.raw", b"ElementDataFile = a%d.raw 1 3 1", "several files"),
+    ("a.mhd", b"ElementDataFile = a.raw", b"ElementDataFile = b.raw", "not there"),
+    ("a.vti", b"<ImageData", b"<ImageDatum", ""),
+    ("a.vti", b'<Piece Extent="0 4 0 3 0 2">', b'<Piece Extent="0 4 0 3 0 1">', ""),
+    ("a.vti", b'<Piece Extent="0 4 0 3 0 2">', b'<Piece Extent="0 4 0 3.5 0 2">', ""),
+    ("a.vti", b'Spacing="1.0 2.0 3.0"', b'Spacing="1.0 2.0"', "Spacing"),
+    ("a.vti", b'Spacing="1.0 2.0 3.0"', b'Spacing="1.0 2.0 c"', "Spacing"),
+    ("a.vti", b'offset="0"', b'offset="-1"', "offset"),
+    ("a.vti", b'offset="0"', b'offset="z"', "offset"),
+    ("a.vti", b'format="appended"', b'format="parallel"', "format"),
+    ("a.vti", b'format="appended"', b'format="ascii"', ""),
+    ("a.vti", b'format="appended"', b'format="binary"', ""),
+    ("a.vti", b'type="UInt16"', b'type="String"', ""),
+    ("a.vti", b'NumberOfComponents="1"', b'NumberOfComponents="q"', ""),
+    ("a.vti", b'NumberOfComponents="1"', b'NumberOfComponents="7"', ""),
+    ("a.vti", b"   _", b"   -", "underscore"),
+    ("b.vti", b"_\x01\x00\x00", b"_\xff\x00\x00", ""),
+    ("a.npy", b"NUMPY\x01", b"NUMPY\x09", ""),
+    ("a.npy", b"(3, 4, 5)", b"(3, 4, -5", ""),
+    ("a.npy", b"'<u2'", b"'|O' ", ""),
+    ("a.npy.json", b"{", b"[", ""),
+    ("a.npy.json", b"spacing", b"spicing", ""),
+    ("a.nii", b"n+1\0", b"ni1\0", ""),
+    ("a.nii", b"\x03\x00\x05\x00\x04\x00\x03\x00", b"\x09\x00\x05\x00\x04\x00\x03\x00", ""),
+    ("a.nii", b"\0\0\xb0C", b"\0\0\xc0\x7f", "vox_offset"),
+]
+
+
+@pytest.mark.parametrize(
+    "name, old, new, word", SPOILT, ids=[f"{n}-{name}-{new!r}" for n, (name, _, new, _) in
+                                         enumerate(SPOILT)]
+)  # fmt: skip
+def test_one_wrong_thing_is_refused(
+    name: str, old: bytes, new: bytes, word: str, tmp_path: Path
+) -> None:
+    image = name.removesuffix(".json")
+    if image.endswith(".nii"):
+        pytest.importorskip("nibabel", reason="needs nibabel")
+    if "nrrd" in image or "nhdr" in image:
+        pytest.importorskip("nrrd", reason="needs pynrrd")
+    options: dict[str, Any] = {"compress": True} if image == "b.vti" else {}
+    sd.write(tmp_path / image, IMAGE, **options)
+    path = tmp_path / name
+    content = path.read_bytes()
+    assert old in content, content
+    path.write_bytes(content.replace(old, new, 1))
+    with pytest.raises(sd.FormatError) as told:
+        np.asarray(sd.read(tmp_path / image).data)
+    assert "a." in str(told.value) or "b." in str(told.value), "the error must name the file"
+    assert word in str(told.value)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "text", "txt", "hex"])
+@pytest.mark.parametrize("dtype", ["<u2", "<f4", "i1"])
+def test_nrrd_in_text_is_read(encoding: str, dtype: str, tmp_path: Path) -> None:
+    pytest.importorskip("nrrd", reason="needs pynrrd")
+    path = tmp_path / "a.nrrd"
+    values = (VALUES - 7).astype(dtype) if dtype != "<u2" else VALUES
+    sd.write(path, IMAGE.replace(data=values))
+    written = sd.read(path)
+    head, _, _ = path.read_bytes().partition(b"\n\n")
+    voxels = values.tobytes().hex() if encoding == "hex" else " ".join(map(str, values.ravel()))
+    head = head.replace(b"encoding: raw", f"encoding: {encoding}".encode())
+    path.write_bytes(head + b"\n\n" + voxels.encode() + b"\n")
+    found = sd.read(path)
+    np.testing.assert_array_equal(found.data, values)
+    assert found.geometry == written.geometry
+    path.write_bytes(head + b"\n\n" + voxels.encode()[: -len(voxels) // 2])
+    with pytest.raises(sd.FormatError):
+        np.asarray(sd.read(path).data)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nrrd", "a.mha", "a.npy", "a.vti", "a.tif", "a.h5",
+                                  "a.ome.zarr", "a.png"])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["M8[s]", "U3", "O"])
+def test_only_numbers_are_written(name: str, dtype: str, tmp_path: Path) -> None:
+    with pytest.raises((sd.SpatialDuckError, TypeError)):
+        sd.write(tmp_path / name, IMAGE.replace(data=np.zeros(IMAGE.shape, dtype)))
+    assert not list(tmp_path.iterdir()), "something was left behind"
+
+
+def test_words_that_are_not_among_the_choices(tmp_path: Path) -> None:
+    for name, options in {
+        "a.nii": {"version": 3},
+        "a.tif": {"kind": "other"},
+        "a.ome.zarr": {"version": "0.3"},
+        "a.png": {"oblique": "perhaps"},
+        "a.nrrd": {"format": "nothing"},
+    }.items():
+        with pytest.raises(ValueError, match=r"must be|is not"):
+            sd.write(tmp_path / name, IMAGE, **options)
+        assert not list(tmp_path.iterdir())
+    sd.write(tmp_path / "a.npy", IMAGE)
+    with pytest.raises(FileExistsError):
+        sd.write(tmp_path / "a.npy", IMAGE)
+    (tmp_path / "a.npy").unlink()
+    with pytest.raises(FileExistsError, match="json"):
+        sd.write(tmp_path / "a.npy", IMAGE)
+
+
+def test_a_level_or_series_that_is_not_there(tmp_path: Path) -> None:
+    for name, options in {
+        "a.ome.zarr": ({"level": 7}, {"multiscale": 3}),
+        "a.tif": ({"level": 7}, {"series": 3}),
+    }.items():
+        try:
+            sd.write(tmp_path / name, IMAGE)
+        except ImportError as error:
+            pytest.skip(str(error))
+        for option in options:
+            with pytest.raises(sd.FormatError, match="asked for"):
+                sd.read(tmp_path / name, **option)
