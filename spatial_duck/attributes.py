@@ -6,7 +6,7 @@ Each of these is the geometry's, under the same name, so that code written for t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,11 +22,44 @@ if TYPE_CHECKING:
 
 __all__ = ["GeometryAttributes"]
 
+#: Names that people try, from habit or from other libraries, and what does that here.
+_ELSEWHERE = {
+    **{
+        name: f"use spatial_duck.{name}(image, ...)"
+        for name in ("conform", "crop", "map_blocks", "pad_to", "pyramid", "register", "reorient")
+    },
+    **{name: f"use spatial_duck.{name}(image, ...)" for name in ("resample", "sample")},
+    **dict.fromkeys(("write", "save", "to_filename"), "use spatial_duck.write(path, image)"),
+    **dict.fromkeys(("values", "numpy", "get_fdata", "to_numpy"), "use numpy.asarray(image)"),
+    **dict.fromkeys(("load", "get"), "use image.compute()"),
+    **dict.fromkeys(("voxel_size", "pixdim", "GetSpacing", "zooms"), "use image.spacing"),
+    **dict.fromkeys(("GetOrigin", "translation"), "use image.origin"),
+    **dict.fromkeys(("GetDirection", "orientation_matrix"), "use image.direction"),
+    **dict.fromkeys(("header", "meta", "metadata"), "use image.attrs"),
+    "isel": "index by position, image[3, 10:20]; image.dims has the names of the axes",
+    "sel": "use spatial_duck.crop(image, {'z': (lowest, highest)}) or sample(image, points)",
+    "coords": "use image.index_to_physical(index)",
+    "units": "use image.unit",
+    "filter": "spatial_duck.ndimage has filters",
+}
+
 
 class GeometryAttributes(Dispatching):
     """The geometry's fields and points, and ITK's order-explicit names."""
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:  # where unknown attributes stay unknown
+
+        def __getattr__(self, name: str) -> Any:
+            """Say where to find what an image does not have; nothing is handed on to the data."""
+            if hasattr(type(self), name):  # a property that raised: what it says
+                return object.__getattribute__(self, name)
+            hint = _ELSEWHERE.get(name)
+            if hint:  # without the object Python adds no guess of its own
+                raise AttributeError(f"{type(self).__name__!r} has no {name!r}: {hint}", name=name)
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=self)
 
     @property
     def spacing(self) -> Floats:

@@ -1,10 +1,15 @@
-"""One family of errors, each also the built-in error that a caller expects."""
+"""One family of errors, each also a built-in one; attributes that are elsewhere say where."""
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 
+import spatial_duck as sd
 from spatial_duck import errors
+from spatial_duck.attributes import _ELSEWHERE
 
 PARENTS = [
     (errors.GeometryError, ValueError),
@@ -39,3 +44,34 @@ def test_missing_extra_says_what_to_install():
     assert error.name == "zarr"
     assert "pip install 'spatial-duck[zarr]'" in str(error)
     assert str(error).startswith("Reading a store needs 'zarr'")
+
+
+# --- attributes that are elsewhere ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", _ELSEWHERE)
+def test_an_attribute_that_is_elsewhere_says_where(name: str) -> None:
+    """What the message names is there, and the attribute is not."""
+    image = sd.SpatialArray(np.zeros((3, 4)))
+    with pytest.raises(AttributeError, match=f"'SpatialArray' has no '{name}': ") as error:
+        getattr(image, name)
+    said = str(error.value)
+    named = [("spatial_duck", n) for n in re.findall(r"spatial_duck\.(\w+)", said)]
+    named += [("numpy", n) for n in re.findall(r"numpy\.(\w+)", said)]
+    named += [("image", n) for n in re.findall(r"image\.(\w+)", said)]
+    assert named or name == "isel"
+    for owner, there in named:
+        assert hasattr({"spatial_duck": sd, "numpy": np, "image": image}[owner], there)
+
+
+def test_other_attributes_are_missing_as_in_python() -> None:
+    image = sd.SpatialArray(np.zeros((3, 4)))
+    with pytest.raises(AttributeError, match="object has no attribute 'spacinng'") as error:
+        _ = image.spacinng  # type: ignore[attr-defined]
+    assert error.value.name == "spacinng"  # from these Python guesses what was meant
+    assert error.value.obj is image
+    assert not hasattr(image, "expr")
+    # What a property says is not replaced.
+    with pytest.raises(AttributeError, match="chunks needs data in a Dask array"):
+        _ = image.chunks
+    assert not hasattr(sd.SpatialArray([1.0]), "__cuda_array_interface__")
