@@ -145,7 +145,10 @@ COMMANDS = (
             _argument("fixed", metavar="FIXED", help="image that stays"),
             _argument("moving", metavar="MOVING", help="image that is brought onto it"),
             _argument(
-                "--out", metavar="FILE", required=True, help="ITK transform to write, .h5 or .tfm"
+                "--out",
+                metavar="FILE",
+                required=True,
+                help="transform to write: .h5 or .tfm (ITK), .json or .zarr (OME-Zarr 0.6)",
             ),
             _argument("--apply", metavar="FILE", help="write MOVING on the grid of FIXED here"),
             _argument(
