@@ -361,6 +361,23 @@ def test_tasks_are_made_when_they_are_asked_for():
     assert sizes[1] < 2 * sizes[0]
 
 
+@pytest.mark.parametrize("combine", [None, max])
+def test_tasks_of_a_reduction_are_made_when_they_are_asked_for(combine):
+    """For any number of blocks, also those that are combined in more than one round."""
+    cloudpickle = pytest.importorskip("cloudpickle", reason="needs dask")
+    da = pytest.importorskip("dask.array", reason="needs dask")
+    for count in (1, 5, 16, 17, 256, 257):
+        image = sd.SpatialArray(da.arange(count, chunks=100))
+        result = sd.reduce_blocks(np.max, image, blocks=1, combine=combine)
+        (graph,) = [layer.mapping for name, layer in result.dask.layers.items() if "reduce" in name]
+        assert "_tasks" not in vars(graph)
+        assert "_tasks" not in vars(graph.graph)
+        again = cloudpickle.loads(cloudpickle.dumps(graph))
+        assert set(again) == set(graph)
+        found = result.compute(scheduler="synchronous")
+        assert (found if combine else found[-1].value) == count - 1
+
+
 def test_the_same_call_has_the_same_name():
     pytest.importorskip("dask", reason="needs dask")
     image = sd.SpatialArray(on("dask", values()), GRID)
