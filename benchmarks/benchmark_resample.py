@@ -210,7 +210,7 @@ class Resample:
 
     params = (list(WORKS), ["spatial_duck", "SimpleITK"])
     param_names = ("work", "by")
-    number, repeat, warmup_time = 1, 3, 0.5
+    number, repeat, warmup_time, timeout = 1, 3, 0.5, 600
 
     def setup(self, name: str, by: str) -> None:
         work = WORKS[name]

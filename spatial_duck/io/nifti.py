@@ -142,8 +142,7 @@ def open_source(
 
     def read_whole() -> NDArray[Any]:
         with safety.open_stream(file, 0, compression) as stream:
-            _skip(stream, offset, file)
-            raw = safety.read_stream(stream, file, stored, file_shape)
+            raw = safety.read_stream(stream, file, stored, file_shape, offset)
         out: NDArray[Any] = finish(raw)
         return out
 
@@ -169,14 +168,6 @@ def _chunked(raw: NDArray[Any], finish: Any) -> Any:
     except ImportError:
         raise missing_extra("dask", "dask", "Reading with lazy=True") from None
     return finish(dask.array.from_array(raw))
-
-
-def _skip(stream: Any, offset: int, path: Path) -> None:
-    while offset > 0:
-        piece = stream.read(min(offset, 1 << 20))
-        if not piece:
-            raise FormatError(f"{path}: it ends before its voxels begin; it is truncated")
-        offset -= len(piece)
 
 
 def _scaling(header: Any, path: Path) -> tuple[float, float]:

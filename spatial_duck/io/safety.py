@@ -222,18 +222,20 @@ def open_stream(path: Path, offset: int, compression: str | None) -> Iterator[An
 
 
 def read_stream(
-    stream: Any, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]
+    stream: Any, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], skip: int = 0
 ) -> NDArray[Any]:
     """Read the voxels of a stream into a new array, and go on to its end so that it is verified.
 
     Parameters
     ----------
     stream
-        Has ``read(size)``; positioned at the first voxel.
+        Has ``read(size)``.
     path : Path
         For messages.
     dtype, shape
         What is declared; the slowest axis first.
+    skip : int, optional
+        Bytes between where the stream stands and the first voxel.
 
     Raises
     ------
@@ -248,6 +250,11 @@ def read_stream(
     flat = memoryview(out.reshape(-1).view(np.uint8)) if needed else memoryview(b"")
     done = 0
     try:
+        while skip > 0:
+            piece = stream.read(min(skip, 1 << 20))
+            if not piece:
+                raise EOFError("it ends before its voxels begin; it is truncated")
+            skip -= len(piece)
         while done < needed:
             piece = stream.read(min(needed - done, 1 << 22))
             if not piece:

@@ -90,7 +90,7 @@ class Job:
         if self.source is not None:
             block = self.source[box]
         else:
-            block = assembled(chunks, [(s.start, s.stop) for s in box], cuts)
+            block = assembled(chunks, tuple([(s.start, s.stop) for s in box]), cuts)
         return self._written(0, index, _in_memory(block).astype(self.arrays[0].dtype, copy=False))
 
     def joined(

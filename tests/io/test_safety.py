@@ -210,3 +210,19 @@ def test_header_fields_survive(tmp_path: Path) -> None:
                 assert [(c, b.rstrip(b"\0")) for c, b in kept[field]] == value
             else:
                 assert kept[field] == value
+
+
+@pytest.mark.parametrize("spoil", ["checksum", "end"])
+def test_a_nifti_that_is_damaged_before_its_voxels_is_refused(spoil: str, tmp_path: Path) -> None:
+    pytest.importorskip("nibabel")
+    path = tmp_path / "a.nii"
+    sd.write(path, sd.SpatialArray(np.ones((4, 5, 6), "u1"), unit="mm", frame="RAS"))
+    content = bytearray(path.read_bytes())
+    content[108:112] = np.float32(1 << 20).tobytes()  # vox_offset
+    noise = np.random.default_rng(0).bytes(1 << 19)
+    packed = bytearray(gzip.compress(bytes(content[:352]) + noise))
+    if spoil == "checksum":
+        packed[-8] ^= 1
+    (tmp_path / "a.nii.gz").write_bytes(packed)
+    with pytest.raises(sd.FormatError, match="CRC" if spoil == "checksum" else "truncated"):
+        sd.read(tmp_path / "a.nii.gz", lazy=False)
