@@ -167,6 +167,10 @@ ODD: dict[str, Any] = {
     "logspace, bases": lambda i: np.logspace(0.0, i(LINE), 3, base=i(LINE)),
     "linspace of an image": lambda i: np.linspace(i(LINE), 9.0, 3, axis=-1),
     "fft2, all of an axis": lambda i: np.fft.fft2(i(PLANE), s=(2, 4)),
+    "fft2, all of one axis": lambda i: np.fft.fft2(i(PLANE), s=(-1, 5), axes=(0, 1)),
+    "reduceat, axis by position": lambda i: np.add.reduceat(i(PLANE), [0, 2], 1),
+    "split in a number of NumPy's": lambda i: np.split(i(LINE), np.array(2))[1],
+    "dot of a volume": lambda i: np.dot(i(IMAGE), np.ones((4, 5))),
     "qr, raw": lambda i: np.linalg.qr(i(PLANE), mode="raw")[0],
     "solve for a vector": lambda i: np.linalg.solve(i(SQUARE), LINE.data[:3]),
     "einsum of an array": lambda i: np.einsum("ij,j->i", PLANE.data, i(STEPS)),
@@ -215,3 +219,15 @@ def test_a_line_that_is_resized_begins_where_it_did() -> None:
 def test_images_of_two_places_do_not_meet_in_one_function(call: Any) -> None:
     with pytest.raises(sd.GeometryMismatchError):
         call(PLANE.replace(origin=(50, 60)))
+
+
+def test_dot_keeps_the_axes_of_a_volume_that_it_does_not_add_up() -> None:
+    found = np.dot(IMAGE, np.ones((4, 5))).geometry
+    assert found.sampled_axes == (0, 1)
+    assert found.spacing.tolist() == [3, 2]
+    assert np.dot(IMAGE, np.ones(4)).geometry.spacing.tolist() == [3, 2]
+
+
+def test_reduceat_loses_the_axis_that_it_adds_up() -> None:
+    assert np.add.reduceat(PLANE, [0, 2], 1).geometry.sampled_axes == (0,)
+    assert np.add.reduceat(PLANE, [0, 2]).geometry.sampled_axes == (1,)
