@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import spatial_duck as sd
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from spatial_duck.io import safety
 
 VALUES = np.arange(60, dtype="u2").reshape(3, 4, 5)
 IMAGE = sd.SpatialArray(VALUES, spacing=(3, 2, 1), origin=(1, 2, 3), frame="LPS", unit="mm")
@@ -160,3 +159,97 @@ def test_a_level_or_series_that_is_not_there(tmp_path: Path) -> None:
         for option in options:
             with pytest.raises(sd.FormatError, match="asked for"):
                 sd.read(tmp_path / name, **option)
+
+
+# --- MINC and transforms ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("old, new", [(b"xspace", b"qspace"), (b"yspace", b"xspace"),
+                                      (b"image", b"imago"), (b"CDF", b"CDE"),
+                                      (None, None)])  # fmt: skip
+def test_spoilt_minc_is_refused(old: bytes | None, new: bytes | None, tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="needs nibabel")
+    pytest.importorskip("scipy", reason="MINC 1 needs scipy")
+    source = Path(nibabel.__file__).parent / "tests" / "data" / "tiny.mnc"
+    if not source.exists():
+        pytest.skip("nibabel's wheel has no MINC file")
+    content = source.read_bytes()
+    content = content[:700] if old is None or new is None else content.replace(old, new)
+    (tmp_path / "a.mnc").write_bytes(content)
+    with pytest.raises(sd.FormatError, match=r"a\.mnc"):
+        np.asarray(sd.read(tmp_path / "a.mnc", format="minc").data)
+
+
+_AFFINE = """#Insight Transform File V1.0
+#Transform 0
+Transform: AffineTransform_double_3_3
+Parameters: 1 0 0 0 1 0 0 0 1 5 6 7
+FixedParameters: 0 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("Parameters: 1 0", "Parameters: 0"),
+        ("Parameters: 1 0", "Parameters: x 0"),
+        ("Parameters: 1 0", "Parameters: nan 0"),
+        ("Parameters: 1 0 0", "Parameters: 0 0 0"),
+        ("FixedParameters: 0 0 0\n", "FixedParameters: 0 0 0\nFixedParameters: 0 0 0\n"),
+        ("FixedParameters: 0 0 0\n", "FixedParameters: 0 0\n"),
+        ("FixedParameters: 0 0 0\n", ""),
+        ("Transform: Affine", "Transform: Warped"),
+        ("_3_3", "_3_2"),
+        ("#Transform 0", "words"),
+        ("#Insight", "#Outsight"),
+    ],
+)
+def test_spoilt_transforms_are_refused(old: str, new: str, tmp_path: Path) -> None:
+    pytest.importorskip("SimpleITK", reason="needs SimpleITK")
+    from spatial_duck.io.transform_files import read_transform
+
+    path = tmp_path / "a.tfm"
+    path.write_text(_AFFINE)
+    assert read_transform(path)([0.0, 0, 0]).tolist() == [5, 6, 7]
+    assert old in _AFFINE
+    path.write_text(_AFFINE.replace(old, new, 1))
+    with pytest.raises(sd.SpatialDuckError):
+        read_transform(path)
+
+
+# --- what is there already ----------------------------------------------------------------
+
+
+def test_a_folder_is_replaced_whole_or_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "series"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with pytest.raises(FileExistsError, match="overwrite"), safety.published(target):
+        pass
+    with (
+        pytest.raises(FileExistsError, match="is a directory"),
+        safety.published(target, overwrite=True),
+    ):
+        pass
+    rename = Path.rename
+
+    def fail(self: Path, other: Any) -> Any:
+        if self.name == "series" and self.parent != tmp_path:
+            raise OSError("no")
+        return rename(self, other)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fail)
+        with (
+            pytest.raises(OSError, match="no"),
+            safety.published(target, overwrite=True, directory=True) as fresh,
+        ):
+            fresh.mkdir()
+    assert [p.name for p in target.iterdir()] == ["old"]
+    with safety.published(target, overwrite=True, directory=True) as fresh:
+        fresh.mkdir()
+        (fresh / "new").write_text("new")
+    assert [p.name for p in target.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["series"]
