@@ -46,7 +46,7 @@ class Settings(NamedTuple):
     tolerance: float = 1e-3
     on_loss: Literal["keep", "warn", "raise"] = "keep"
     max_read_bytes: float = 4 * 2**30
-    max_kept_bytes: float = 134e6
+    max_kept_bytes: float = 160e6
     max_wait_seconds: float = 10.0
     max_idle_seconds: float = 300.0
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
 
     Chunks = tuple[tuple[int, ...], ...]
 
-__all__ = ["Filter", "Work", "edges_of", "execute", "output_chunks"]
-
-#: Where the first and the last chunk that a span meets are looked up.
-SIDES: tuple[Any, Any] = ("right", "left")
+__all__ = ["Filter", "Work", "edges_of", "execute", "output_chunks", "uses"]
 
 #: Bytes of an output chunk, at most.
 _LARGEST = 1 << 25
@@ -268,14 +266,9 @@ def _graph(da: Any, work: Work, array: Any, stored: Any, chunks: Chunks) -> Any:
     sizes = [range(len(c)) for c in chunks]
     refs: dict[tuple[int, ...], Any] = {}
     source = array.name
-    for slab, (bounds, met) in enumerate(work.boxes()):
-        shape = (1, *[len(s) for s in sizes[1:]]) if sizes else ()
-        hits = np.broadcast_to(met, shape).ravel().tolist()
-        spans = [
-            list(zip(*[np.broadcast_to(e.searchsorted(b, side), shape).ravel().tolist()
-                       for b, side in zip(bound, SIDES, strict=True)], strict=True))
-            for e, bound in zip(work.sources, bounds, strict=True)
-        ]  # fmt: skip
+    for slab, (hit, met) in enumerate(_met(work)):
+        hits = hit.tolist()
+        spans = [list(zip(first.tolist(), stop.tolist(), strict=True)) for first, stop in met]
         indices = itertools.product((slab,), *sizes[1:]) if sizes else ((),)
         for index, hit, span in zip(indices, hits, zip(*spans, strict=True), strict=True):
             key = (name, *index)
@@ -283,7 +276,7 @@ def _graph(da: Any, work: Work, array: Any, stored: Any, chunks: Chunks) -> Any:
                 tasks[key] = Task(key, _outside, common, index)
                 continue
             needed = []
-            for number in itertools.product(*[range(a - 1, b) for a, b in span]):
+            for number in itertools.product(*[range(*ends) for ends in span]):
                 ref = refs.get(number)
                 if ref is None:
                     refs[number] = ref = TaskRef((source, *number))
@@ -291,6 +284,37 @@ def _graph(da: Any, work: Work, array: Any, stored: Any, chunks: Chunks) -> Any:
             tasks[key] = Task(key, _block, common, index, *needed)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[array])
     return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
+
+
+def _met(work: Work) -> Iterator[tuple[NDArray[np.bool], list[tuple[NDArray[Any], NDArray[Any]]]]]:
+    """Tell which chunks of the source the output's need, for all at each index of the first axis.
+
+    Gives which need any, and along each axis of the source the first and after the last of them.
+    """
+    sizes = [len(e) - 1 for e in work.outs]
+    shape = (1, *sizes[1:]) if sizes else ()
+    for bounds, met in work.boxes():
+        spans = [
+            (np.broadcast_to(e.searchsorted(first, "right") - 1, shape).ravel(),
+             np.broadcast_to(e.searchsorted(stop, "left"), shape).ravel())
+            for e, (first, stop) in zip(work.sources, bounds, strict=True)
+        ]  # fmt: skip
+        yield np.broadcast_to(met, shape).ravel(), spans
+
+
+def uses(work: Work) -> NDArray[np.intp]:
+    """Return how many chunks of the output need each chunk of the source.
+
+    Each adds one to a box of chunks, which is noted at the box's corners and summed up at last.
+    """
+    counts = np.zeros([len(e) for e in work.sources], np.intp)
+    for hit, spans in _met(work):
+        for corner in itertools.product((0, 1), repeat=len(spans)):
+            at = tuple([span[end][hit] for span, end in zip(spans, corner, strict=True)])
+            np.add.at(counts, at, (-1) ** sum(corner))
+    for axis in range(counts.ndim):
+        counts.cumsum(axis, out=counts)
+    return counts[(slice(-1),) * counts.ndim]
 
 
 def _out_box(work: Work, index: tuple[int, ...]) -> Box:
@@ -332,7 +356,7 @@ class _Run:
 
 def _begin(work: Work, data: Any, kept: float) -> _Run:
     """Begin a computation: nothing is remembered of the one before."""
-    return _Run(work, ChunkReader(data, work.sources, keepable(kept)))
+    return _Run(work, ChunkReader(data, work.sources, keepable(kept), partial(uses, work)))
 
 
 def _read_block(run: _Run, index: tuple[int, ...]) -> Any:

@@ -1,16 +1,17 @@
-"""Boxes of an array on disk, put together of its chunks; those used last are kept.
+"""Boxes of an array on disk, put together of its chunks; those that are needed again are kept.
 
 A chunk is needed by all output chunks around it. As tasks of a graph, decoded chunks stay in memory
 until the last of these is done, which with a rotation is nearly the whole volume. A `ChunkReader`
-keeps a fixed number of bytes instead (``config(max_kept_bytes=...)``), and reads again what it had
-to drop. It lives as long as one computation: the next one reads what is on disk then.
+keeps a fixed number of bytes instead (``config(max_kept_bytes=...)``): what nothing needs any more
+goes first, then what was used longest ago, which is read again when its turn comes. A reader lives
+as long as one computation: the next one reads what is on disk then.
 """
 
 from __future__ import annotations
 
 import itertools
 import sys
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from concurrent.futures import Future
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from spatial_duck.resampling import device
 from spatial_duck.resampling.engines import on_host
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -107,19 +108,29 @@ class ChunkReader:
         Where the chunks begin along each axis, and where the last one ends.
     kept : float, optional
         Bytes of decoded chunks to keep; what the settings say by default.
+    uses : callable, optional
+        Returns how often each chunk is needed in all, an array of one entry for each. It is asked
+        when there is more than may be kept; too high a number costs memory, too low a one reading.
     """
 
     def __init__(
-        self, data: Any, edges: Sequence[NDArray[np.intp]], kept: float | None = None
+        self,
+        data: Any,
+        edges: Sequence[NDArray[np.intp]],
+        kept: float | None = None,
+        uses: Callable[[], NDArray[np.intp]] | None = None,
     ) -> None:
-        self._data, self._edges = data, tuple(edges)
+        self._data, self._edges, self._uses = data, tuple(edges), uses
         self._kept = current().max_kept_bytes if kept is None else kept
         self._chunks: OrderedDict[tuple[int, ...], Future[NDArray[Any]]] = OrderedDict()
         self._size = 0
         self._lock = Lock()
+        #: How often each chunk was used, until it is known how often it will be.
+        self._used: Counter[tuple[int, ...]] = Counter()
+        self._left: NDArray[np.intp] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ChunkReader, (self._data, self._edges, self._kept)
+        return ChunkReader, (self._data, self._edges, self._kept, self._uses)
 
     def box(self, box: Box) -> NDArray[Any]:
         """Return the voxels of a box."""
@@ -131,12 +142,15 @@ class ChunkReader:
     def _chunk(self, number: tuple[int, ...]) -> NDArray[Any]:
         """Return one chunk, read once even where several threads ask for it."""
         with self._lock:
+            self._note_use(number)
             known = self._chunks.get(number)
-            if known is not None:
-                self._chunks.move_to_end(number)
-            else:
+            if known is None:
                 mine: Future[NDArray[Any]] = Future()
                 self._chunks[number] = mine
+            elif self._is_over(number) and known.done():
+                self._drop(number)
+            else:
+                self._chunks.move_to_end(number)
         if known is not None:
             return known.result()
         try:
@@ -151,10 +165,35 @@ class ChunkReader:
         mine.set_result(values)
         with self._lock:
             self._size += values.nbytes
-            while self._size > self._kept and len(self._chunks) > 1:
-                oldest = next((n for n, f in self._chunks.items() if f.done()), number)
-                dropped = self._chunks.pop(oldest, None)
-                if dropped is None or oldest == number:
-                    break
-                self._size -= dropped.result().nbytes
+            if self._is_over(number):
+                self._drop(number)
+            elif self._size > self._kept:
+                self._make_room()
         return values
+
+    def _note_use(self, number: tuple[int, ...]) -> None:
+        if self._left is not None:
+            self._left[number] -= 1
+        elif self._uses is not None:
+            self._used[number] += 1
+
+    def _is_over(self, number: tuple[int, ...]) -> bool:
+        """Tell whether nothing will need a chunk any more."""
+        return self._left is not None and self._left[number] <= 0
+
+    def _make_room(self) -> None:
+        if self._uses is not None and self._left is None:
+            self._left = self._uses()
+            for number, times in self._used.items():
+                self._left[number] -= times
+            self._used.clear()
+            for number in [n for n, f in self._chunks.items() if f.done() and self._is_over(n)]:
+                self._drop(number)
+        while self._size > self._kept:
+            oldest = next(n for n, f in self._chunks.items() if f.done())
+            if oldest == next(reversed(self._chunks)):
+                break  # what was read last stays
+            self._drop(oldest)
+
+    def _drop(self, number: tuple[int, ...]) -> None:
+        self._size -= self._chunks.pop(number).result().nbytes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -12,7 +14,8 @@ import pytest
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import resample
-from spatial_duck.resampling.reading import ChunkReader, keepable
+from spatial_duck.resampling.chunked import Work, uses
+from spatial_duck.resampling.reading import ChunkReader, keepable, meeting
 from spatial_duck.testing.stores import RecordingStore
 
 zarr = pytest.importorskip("zarr", reason="needs zarr")
@@ -45,6 +48,46 @@ def test_boxes_are_those_of_the_array(kept):
         found = reader.box(box)
         np.testing.assert_array_equal(found, DATA[tuple(slice(*b) for b in box)])
         assert reader._size <= max(kept, 7 * 16 * 11 * 8)
+
+
+def _needed(work):
+    """Return which chunks of the source each chunk of the output needs."""
+    for index in itertools.product(*[range(len(e) - 1) for e in work.outs]):
+        box = work.box(tuple((e[i], e[i + 1]) for e, i in zip(work.outs, index, strict=True)))
+        met = [meeting(e, *bounds)[0] for e, bounds in zip(work.sources, box or (), strict=False)]
+        yield list(itertools.product(*met)) if box else []
+
+
+@pytest.mark.parametrize("target", [
+    TARGET, GEOMETRY.replace(spacing=(1.5, 0.7, 1), origin=(2, -3, 0.2)), TARGET[:, 4],
+    TARGET.replace(direction=[[0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
+], ids=["turned", "aligned", "slice", "swapped"])  # fmt: skip
+def test_uses_are_counted_as_boxes_have_them(target):
+    """And while what is still needed fits, each chunk is read once, whatever has been dropped."""
+    image = sd.SpatialArray(zarr.create_array({}, shape=DATA.shape, chunks=(7, 16, 11), dtype="f8"))
+    graph = dict(resample(image, target).data.__dask_graph__())
+    (begin,) = [t for k, t in graph.items() if isinstance(k, str)]
+    work = begin.args[0]
+    assert isinstance(work, Work)
+    needed = list(_needed(work))
+    wanted = Counter(number for numbers in needed for number in numbers)
+    counted = uses(work)
+    assert {n: c for n, c in np.ndenumerate(counted) if c} == wanted
+    # The most that is needed at one time: chunks that were used and will be again, and the next.
+    most, seen, left = 0, set(), Counter(wanted)
+    for numbers in needed:
+        seen |= set(numbers)
+        most = max(most, len(seen))
+        left -= Counter(numbers)
+        seen = {n for n in seen if left[n] > 0}
+    source = _Counted(DATA)
+    reader = ChunkReader(source, EDGES, most * 7 * 16 * 11 * 8, lambda: uses(work))
+    for index in itertools.product(*[range(len(e) - 1) for e in work.outs]):
+        box = work.box(tuple((e[i], e[i + 1]) for e, i in zip(work.outs, index, strict=True)))
+        if box is not None:
+            key = tuple(slice(*b) for b in box)
+            np.testing.assert_array_equal(reader.box(box), DATA[key])
+    assert source.reads == len(wanted)
 
 
 def test_threads_share_what_is_read():
