@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ from spatial_duck.resampling.reading import ChunkReader, assembled, keepable, me
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from spatial_duck.blocks.job import BlockValue, Job
     from spatial_duck.blocks.regions import Box
@@ -166,7 +168,7 @@ class _Graph(Mapping[Any, Any]):
             reader = None
             if array.stored is not None:
                 read = f"{name}-read-{n}"
-                tasks[read] = Task(read, _reader, array.stored, array.edges, array.kept)
+                tasks[read] = Task(read, _reader, array.stored, array.edges, array.kept, ref, n)
                 reader = TaskRef(read)
             finders.append(_Finder(array, reader))
         for number in job.numbers:
@@ -273,9 +275,20 @@ class _Finder:
 # --- what the tasks do --------------------------------------------------------------------
 
 
-def _reader(stored: Any, edges: Sequence[Any], kept: float) -> ChunkReader:
-    """Begin to read: nothing is remembered of the computation before."""
-    return ChunkReader(stored, edges, keepable(kept))
+def _reader(stored: Any, edges: Sequence[Any], kept: float, job: Job, n: int) -> ChunkReader:
+    """Begin to read an image: nothing is remembered of the computation before."""
+    return ChunkReader(stored, edges, keepable(kept), partial(_uses, job, n, edges))
+
+
+def _uses(job: Job, n: int, edges: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
+    """Return how many blocks need each chunk of an image."""
+    counts = np.zeros([len(e) - 1 for e in edges], np.intp)
+    for number in job.numbers:
+        box = job.boxes(number)[n]
+        if all(stop > start for start, stop in box):
+            met = [meeting(e, *bounds)[0] for e, bounds in zip(edges, box, strict=True)]
+            counts[tuple([slice(m.start, m.stop) for m in met])] += 1
+    return counts
 
 
 def _part(box: Box, cuts: Sequence[Cuts] | None, pieces: Sequence[Any]) -> Any:

@@ -29,7 +29,7 @@ from spatial_duck.backends import backend_of
 from spatial_duck.backends.zarr_chunks import read, write
 from spatial_duck.binning import method_named, trimmed
 from spatial_duck.config import current
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.errors import FormatError
 from spatial_duck.resampling.chunked import edges_of
 from spatial_duck.resampling.reading import assembled, meeting
 
@@ -339,10 +339,6 @@ def run(job: Job, data: Any, workers: int, report: Callable[[int, int], Any]) ->
     report : callable
         Gets the bytes done and the bytes in all, from the thread that called this.
     """
-    try:
-        import dask.threaded  # noqa: F401
-    except ImportError:
-        raise missing_extra("dask", "dask", "Writing a pyramid") from None
     _Runner(job, data, workers, report).all_levels()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.polynomial.polynomial import polygrid2d, polyval2d
 
 import spatial_duck as sd
 
@@ -171,6 +172,12 @@ ODD: dict[str, Any] = {
     "reduceat, axis by position": lambda i: np.add.reduceat(i(PLANE), [0, 2], 1),
     "split in a number of NumPy's": lambda i: np.split(i(LINE), np.array(2))[1],
     "dot of a volume": lambda i: np.dot(i(IMAGE), np.ones((4, 5))),
+    "polyval2d of an image's coefficients": lambda i: polyval2d([0.5, 2], [1.0, 3], i(PLANE)),
+    "polygrid2d over an image": lambda i: polygrid2d([0.5, 2], i(LINE), np.ones((2, 3))),
+    "polygrid2d from an image": lambda i: polygrid2d(i(LINE), [0.5, 2], np.ones((2, 3, 2))),
+    "polygrid2d of an image's coefficients": lambda i: polygrid2d([0.5], [2.0, 3], i(PLANE)),
+    "apply_over_axes, sums": lambda i: np.apply_over_axes(np.sum, i(PLANE), [0]),
+    "ufunc.at of a line": lambda i: _into(np.add.at, i(LINE), [0, 0, 1], 1.0),
     "qr, raw": lambda i: np.linalg.qr(i(PLANE), mode="raw")[0],
     "solve for a vector": lambda i: np.linalg.solve(i(SQUARE), LINE.data[:3]),
     "einsum of an array": lambda i: np.einsum("ij,j->i", PLANE.data, i(STEPS)),
