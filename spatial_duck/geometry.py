@@ -336,23 +336,41 @@ class Geometry(Located):
         return self._rewritten(new, list(enumerate(factors)))
 
     def to_world(self, axes: Sequence[str]) -> Self:
-        """Return the same place with the world axes in another order.
+        """Return the same place with the world axes in another order, or with fewer.
 
         Parameters
         ----------
         axes : sequence of str
-            All names of the world axes, in the order wanted.
+            Names of world axes, in the order wanted. The position along those that are left out
+            is given up: no axis of the array may run along them. So an image at one time becomes
+            one without time.
+
+        Raises
+        ------
+        GeometryError
+            If a name is not among the world axes, or an axis of the array runs along one that is
+            left out.
 
         Examples
         --------
         >>> Geometry((2, 2), origin=(1, 2)).to_world(("x", "y")).origin
         array([2., 1.])
+        >>> series = Geometry((5, 2, 2), dims=("t", "y", "x"))
+        >>> series[3].world.axes, series[3].to_world(("y", "x")).world.axes
+        (('t', 'y', 'x'), ('y', 'x'))
         """
         now = self._world
         order = tuple(axes)
-        if sorted(order) != sorted(now.axes):
+        left = [r for r, name in enumerate(now.axes) if name not in order]
+        if len(order) + len(left) != len(now.axes) or not set(order) <= set(now.axes):
             raise GeometryError(
-                f"to_world: expected the names {now.axes!r} in any order, got {order!r}"
+                f"to_world: expected names among {now.axes!r}, in any order, got {order!r}"
+            )
+        moving = [now.axes[r] for r in left if any(a.column and a.column[r] for a in self._axes)]
+        if moving:
+            raise GeometryError(
+                f"to_world: axes of the array run along {moving!r}, which therefore cannot be left "
+                f"out, got {order!r}"
             )
         rows = [now.axes.index(name) for name in order]
         world = World(order, [now.units[r] for r in rows], now.frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from itertools import product
 from typing import Any
 
@@ -394,9 +395,29 @@ def test_world_orders_round_trip(g, data):
     assert_geometry_equal(there, g)
 
 
-def test_world_order_needs_all_names():
+@given(geometries(), st.data())
+def test_world_axes_along_which_nothing_runs_can_be_left_out(g, data):
+    """Points keep their other coordinates; what an axis runs along is refused by name."""
+    kept = data.draw(st.permutations(g.world.axes).map(lambda names: names[: len(names) // 2 + 1]))
+    moving = [n for n, row in zip(g.world.axes, g.direction, strict=True) if row.any()]
+    left = [n for n in g.world.axes if n in moving and n not in kept]
+    if left:
+        with pytest.raises(GeometryError, match=re.escape(f"run along {left!r}")):
+            g.to_world(kept)
+        return
+    there = g.to_world(kept)
+    assert there.world.axes == tuple(kept)
+    assert (there.shape, there.dims) == (g.shape, g.dims)
+    index = np.ones((1, g.ndim))
+    rows = [g.world.axes.index(name) for name in kept]
+    expected = g.index_to_physical(index)[:, rows]
+    np.testing.assert_allclose(there.index_to_physical(index), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("names", [("x",), ("y", "q"), ("y", "x", "x"), ()])
+def test_world_axes_are_named_and_kept_where_the_array_runs(names):
     with pytest.raises(GeometryError, match="to_world"):
-        Geometry((2, 2)).to_world(("x",))
+        Geometry((2, 2)).to_world(names)
 
 
 # --- replace ------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
         except ImportError:
             raise missing_extra("antspyx", "ants", "Converting ANTsPy images") from None
     ants = sys.modules["ants"]
-    fit = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.dims else 2)
+    fit = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in fit.geometry.shape:
         raise FormatError(
             f"ANTsPy cannot hold an image without voxels, got shape {fit.geometry.shape}"

@@ -108,7 +108,7 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
         If ITK's Python wrapping cannot hold it.
     """
     itk = _itk()
-    data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.dims else 2)
+    data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in g.shape:
         raise FormatError(f"ITK cannot hold an image without voxels, got shape {g.shape}")
     dtype = checked_dtype(np.dtype(data.dtype), _DTYPES, "ITK")

@@ -19,7 +19,7 @@ import numpy as np
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
-from spatial_duck.io.layout import thickened
+from spatial_duck.io.layout import column_kinds, thickened, timed
 from spatial_duck.validation import SAMPLED_NAMES
 from spatial_duck.world import SPACE_AXES, World
 
@@ -70,6 +70,8 @@ def to_napari(
             f"napari: the positions along axis {axis} ({g.dims[axis]!r}) were lost by {function!r}"
         )
     full = thickened(g)
+    if "t" in g.world.axes and "time" not in column_kinds(g):
+        full = timed(full)
     added = full.ndim - g.ndim
     order = (*range(g.ndim, full.ndim), *range(g.ndim))
     g = full.transpose(order)

@@ -117,7 +117,7 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
 
         return simpleitk_transforms.to_simpleitk(image, frame=frame)
     sitk = _simpleitk()
-    data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.dims else 2)
+    data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in g.shape:
         raise FormatError(f"SimpleITK cannot hold an image without voxels, got shape {g.shape}")
     dtype = checked_dtype(np.dtype(data.dtype), _DTYPES, "SimpleITK")

@@ -1,8 +1,9 @@
 """Bring an image into the axis order, world and number of dimensions that a format or library has.
 
 Formats of the field name no axes: their first three are x, y, z. `fitted` therefore moves the axes
-of an image by their names, adds the size-1 axes that a slice lacks in its world, converts frame
-and unit, and refuses what would be lost. Nothing is ever reversed without its name moving with it.
+of an image by their names, adds the size-1 axes that a slice lacks in its world, and one of time to
+an image at one time, converts frame and unit, and refuses what would be lost. Nothing is ever
+reversed without its name moving with it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = [
     "fitted",
     "in_order",
     "thickened",
+    "timed",
     "xyz_world",
 ]
 
@@ -66,6 +68,8 @@ class Rules(NamedTuple):
         Whether it names its world axes; otherwise one that has y has x too, and z has both.
     time : bool
         Whether it has a time axis.
+    moment : bool
+        Whether it holds the time of an image without a time axis; otherwise that gets one.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Rules(NamedTuple):
     unspecified: bool = False
     named: bool = False
     time: bool = True
+    moment: bool = False
 
 
 class Fitted(NamedTuple):
@@ -149,20 +154,31 @@ def thickened(geometry: Geometry, minimum: int = 0) -> Geometry:
     if not missing:
         return g
     basis = [column[rows] for column in g.direction.T if column[rows].any()]
-    columns = [g.direction]
+    columns = []
     for name in missing:
         column = np.zeros((len(g.world.axes), 1))
         column[rows, 0] = _complement(basis, rows.index(g.world.axes.index(name)), len(rows))
         basis.append(column[rows, 0])
         columns.append(column)
+    return _with_axes(g, missing, np.hstack(columns))
+
+
+def timed(geometry: Geometry) -> Geometry:
+    """Add an axis of time of length 1, at the end, to an image that lies at one time."""
+    column = np.array([[1.0 if name == "t" else 0.0] for name in geometry.world.axes])
+    return _with_axes(geometry, ["t"], column)
+
+
+def _with_axes(g: Geometry, names: Sequence[str], columns: Floats) -> Geometry:
+    """Add trailing axes of length 1 and spacing 1."""
     sampled = [g.dims[i] for i in g.sampled_axes]
     return Geometry(
-        (*g.shape, *[1] * len(missing)),
-        [*g.spacing, *[1.0] * len(missing)],
+        (*g.shape, *[1] * len(names)),
+        [*g.spacing, *[1.0] * len(names)],
         g.origin,
-        np.hstack(columns),
-        (*g.dims, *missing),
-        sampled=[n for n in (*sampled, *missing) if n],
+        np.hstack([g.direction, columns]),
+        (*g.dims, *names),
+        sampled=[n for n in (*sampled, *names) if n],
         world=g.world,
         lost=g.lost,
     )
@@ -285,10 +301,19 @@ def fitted(
                 f"{rules.name} cannot name the {kind} axis {name!r} of {g.dims!r}; name space axes "
                 "x, y and z and the time axis t: image.replace(dims=...)"
             )
-    if not rules.time and ("time" in kinds or "t" in g.world.axes):
+    if not rules.time and "time" in kinds:
         raise GeometryLossError(
             f"{rules.name} has no time axis; take the time points one by one, or make the axis a "
             "plain one by a SpatialArray(image.data, ...) of its own"
+        )
+    at_one_time = "t" in g.world.axes and "time" not in kinds
+    if at_one_time and not rules.time:
+        row = g.world.axes.index("t")
+        space = tuple([n for n in g.world.axes if n != "t"])
+        raise GeometryLossError(
+            f"{rules.name} has no time, and would lose that the image lies at t = "
+            f"{g.origin[row]:g} {g.unit[row] or ''}".rstrip()
+            + f"; leave the time out with image.replace(geometry=image.geometry.to_world({space}))"
         )
     plain = [i for i, kind in enumerate(kinds) if kind == "plain"]
     allowed = rules.plain_names
@@ -300,13 +325,16 @@ def fitted(
             + (f", named {allowed[0]!r}" if allowed else "")
             + ": rename with image.replace(dims=...), or write the parts one by one"
         )
-    more = any(kind != "space" for kind in kinds)
     g = xyz_world(g, rules, frame)
+    gets_time = at_one_time and not rules.moment
+    more = gets_time or any(kind != "space" for kind in kinds)
     if more:
         minimum = max(minimum, minimum_with_more)
     if not rules.named:
         minimum = max([minimum, *[1 + SPACE_AXES.index(n) for n in g.world.axes if n != "t"]])
     g = _ordered(thickened(g, minimum))
+    if gets_time:
+        g = timed(g)
     added = tuple(range(image.ndim, g.ndim))
     order = _order(g, image.ndim, plain, rules.plain)
     data = (

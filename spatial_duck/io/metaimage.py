@@ -199,7 +199,7 @@ def write_image(
 ) -> None:
     """Write a MetaImage file; see `spatial_duck.write`."""
     # The fourth axis is time: with fewer space axes it would take the place of one.
-    data, g = fitted(image, RULES, frame=frame, minimum=3 if "t" in image.dims else 1)
+    data, g = fitted(image, RULES, frame=frame, minimum=3 if "t" in image.world.axes else 1)
     dtype = checked_dtype(np.dtype(data.dtype), tuple(_NAMES), RULES.name)
     if 0 in g.shape:
         raise FormatError(f"MetaImage cannot hold an image without voxels, got shape {g.shape}")

@@ -39,8 +39,9 @@ NAMESPACE = "spatial_duck"
 _VERSION = 1
 
 RULES = Rules(
-    "OME-Zarr", (), plain="first", max_plain=1, plain_names=None, unspecified=True, named=True
-)
+    "OME-Zarr", (), plain="first", max_plain=1, plain_names=None, unspecified=True, named=True,
+    moment=True,
+)  # fmt: skip
 
 #: Units as the standard spells them.
 _SPELLED = {

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "open_source", "write_image"]
 
 RULES = Rules(
-    "NRRD", ("LPS", "RAS", "LAS"), plain="keep", max_plain=12, plain_names=None, unspecified=True
-)
+    "NRRD", ("LPS", "RAS", "LAS"), plain="keep", max_plain=12, plain_names=None, unspecified=True,
+    moment=True,
+)  # fmt: skip
 
 _TYPES = {
     "i1": "signed char|int8|int8_t",

@@ -30,7 +30,9 @@ IMAGEJ_OWN = frozenset(
     """ImageJ images channels slices frames hyperstack spacing unit finterval xunit yunit zunit axes
     xorigin yorigin zorigin""".split()
 )
-RULES = Rules("TIFF", (), plain="first", plain_names=None, unspecified=True, named=True)
+RULES = Rules(
+    "TIFF", (), plain="first", plain_names=None, unspecified=True, named=True, moment=True
+)
 #: Types that tifffile writes in each kind.
 _DTYPES = {
     "ome": ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8", "c8", "c16"),

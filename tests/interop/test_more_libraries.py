@@ -332,6 +332,33 @@ WANTED: list[tuple[str, tuple[int, ...], tuple[str, ...], str]] = [
 ]  # fmt: skip
 
 
+TIMELESS = ("monai", "torchio", "highdicom", "pyvista", "slicer", "rasterio", "rioxarray")
+
+
+@EACH
+def test_an_image_at_one_time_keeps_it(case: Case) -> None:
+    """Of one frame of a series the time becomes an axis; or it is told, and how to leave it out."""
+    origin = {"t": 10, "z": 7, "y": 6, "x": 5}
+    series = sd.SpatialArray(
+        np.arange(120).reshape(2, 3, 4, 5).astype("f4"), dims=tuple(origin), frame="RAS",
+        spacing=(2.5, 3, 2, 1), origin=tuple(origin.values()),
+        unit={"z": "mm", "y": "mm", "x": "mm", "t": "s"},
+    )  # fmt: skip
+    space = ("y", "x") if case.ndim == 2 else ("z", "y", "x")
+    for image in (series[1], series.mean(axis=0), series[1, 2]):
+        if case.name in TIMELESS:
+            with pytest.raises(
+                GeometryLossError, match=r"'t'|lies at t = 1\d.* leave the time out"
+            ):
+                convert(case, image)
+            if case.ndim == 2:
+                continue  # nor has it a place for z
+            image = image.replace(geometry=image.geometry.to_world(space))
+        found = back(case, convert(case, image))
+        assert set(found.world.axes) == set(image.world.axes)
+        assert_same(found, image)
+
+
 @pytest.mark.parametrize(
     "shape, dims, case",
     [

@@ -78,7 +78,7 @@ def assert_same_voxels(back: sd.SpatialArray, image: sd.SpatialArray, tolerance:
     steps = [s for s, c in zip(image.spacing, image.direction.T, strict=True) if c[rows].any()]
     for name, values in after.items():
         expected = before.get(name, 0.0)  # a world axis that the format adds is at 0
-        if name == "t":
+        if name == "t" and "t" in image.dims:
             limit = image.spacing[[image.dims[i] for i in image.geometry.sampled_axes].index("t")]
         else:
             limit = min(steps, default=1.0)
@@ -175,6 +175,32 @@ def test_slice_of_an_oblique_volume_keeps_its_place(case: Case, tmp_path: Path) 
         back = io.read(tmp_path / case.name)
         assert back.ndim == (2 if case.any else 3)
         assert_same_voxels(back, volume[key], case.tolerance)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+@pytest.mark.parametrize("ndim", [3, 2])
+def test_an_image_at_one_time_keeps_it(case: Case, ndim: int, tmp_path: Path) -> None:
+    """One frame of a series is written; where there is no time, the advice to leave it out does."""
+    turn = np.linalg.qr(np.vander([1.0, 2.0, 3.5]))[0]
+    direction = np.zeros((4, 4))
+    direction[:3, 1:], direction[3, 0] = turn, 1.0
+    series = sd.SpatialArray(
+        np.arange(120).reshape(2, 3, 4, 5).astype("f4"), dims=("t", "z", "y", "x"),
+        spacing=(2.5, 3, 2, 1), origin=(5, 6, 7, 10), direction=direction,
+        world=sd.World(("x", "y", "z", "t"), ("mm", "mm", "mm", "s"), "LPS"),
+    )  # fmt: skip
+    image = series[1] if ndim == 3 else series[1, 2]
+    path = tmp_path / case.name
+    if not case.time:
+        with pytest.raises(GeometryLossError, match=r"lies at t = 12.5 s; leave the time out") as e:
+            io.write(path, image, **case.options)
+        assert "image.replace(geometry=image.geometry.to_world(('x', 'y', 'z')))" in str(e.value)
+        assert not list(tmp_path.iterdir())
+        image = image.replace(geometry=image.geometry.to_world(("x", "y", "z")))
+    io.write(path, image, **case.options)
+    back = io.read(path)
+    assert set(back.world.axes) == set(image.world.axes)
+    assert_same_voxels(back, image, case.tolerance)
 
 
 DTYPES = ("u1", "i1", "<i2", ">i2", "u2", ">i4", "u4", "i8", ">u8", ">f4", "f8", "?", "f2", "c8")
