@@ -152,6 +152,7 @@ CASES: list[tuple[str, Callable[[Path], Callable[[], Any]]]] = [
     ("dask", _chunked(lambda x: x + 1)),
     ("dask", _chunked(lambda x: sd.resample(x, spacing=2))),
     ("dask", _chunked(lambda x: sd.map_blocks(np.abs, x))),
+    ("dask", _chunked(lambda x: sd.reduce_blocks(np.max, x))),
     ("dask", _chunked(lambda x: sd.pyramid(x, levels=2).levels[1])),
     ("dask", _chunked(lambda x: sd.sample(x, [[0.0, 0, 0]]))),
     ("zarr", _reading("a.ome.zarr")),

@@ -64,11 +64,11 @@ def execute(job: Job, data: Sequence[Any]) -> Any:
     data : sequence of array
         The data of each image: on disk, of chunks, or in memory.
     """
+    graph, needed = _Graph.of("map_blocks", _compute, job, data)
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
     assert job.dtype is not None
-    graph, needed = _Graph.of("map_blocks", _compute, job, data)
     name = f"{graph.name}-blend" if job.blended else graph.name
     layers = HighLevelGraph.from_collections(name, graph, dependencies=needed)
     chunks = tuple([cover.chunks for cover in job.covers])
@@ -83,10 +83,10 @@ def values(
     finish: Callable[[Job, list[Any]], list[BlockValue]],
 ) -> Any:
     """Return the values of all blocks, or what they are combined to, as a Delayed."""
+    graph, needed = _Graph.of("reduce_blocks", _value, job, data)
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
 
-    graph, needed = _Graph.of("reduce_blocks", _value, job, data)
     reduced = _Reduced(graph, combine, finish)
     layers = HighLevelGraph.from_collections(graph.name, reduced, dependencies=needed)
     return Delayed(reduced.out, layers, layer=graph.name)
@@ -128,9 +128,9 @@ class _Graph(Mapping[Any, Any]):
         cls, what: str, compute: Callable[..., Any], job: Job, data: Sequence[Any]
     ) -> tuple[_Graph, list[Any]]:
         """Return the graph that calls `compute` for each block, and the arrays that it needs."""
+        arrays = [_as_dask(d) for d in data]
         from dask.base import tokenize
 
-        arrays = [_as_dask(d) for d in data]
         stored = [d if hasattr(d, "to_dask") else None for d in data]
         # What the settings say here does not hold in the threads that compute.
         kept = current().max_kept_bytes / max(1, sum(s is not None for s in stored))
