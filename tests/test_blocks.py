@@ -303,6 +303,17 @@ def test_cupy_blocks():
 # --- lazy ---------------------------------------------------------------------------------
 
 
+def test_chunks_are_read_once_while_those_that_are_still_needed_fit():
+    image = sd.SpatialArray(on("zarr", values((12, 16, 16)), (2, 2, 2)))
+    # Three layers of 64 chunks meet one layer of blocks; two and some rows are needed again.
+    with sd.config(max_kept_bytes=155 * 2**3 * 8):
+        result = sd.map_blocks(identity, image, halo=1, halo_unit="voxel")
+    np.testing.assert_array_equal(
+        result.data.compute(scheduler="synchronous"), values((12, 16, 16))
+    )
+    assert len(store_of(image).chunks_read) == 6 * 8 * 8
+
+
 def test_nothing_is_read_until_it_is_asked_for_and_then_no_more_than_needed():
     image = sd.SpatialArray(on("zarr", values(), (5, 10, 10)), GRID)
     other = sd.SpatialArray(on("zarr", values(), (5, 10, 10)), OBLIQUE)
