@@ -45,7 +45,7 @@ class FormatError(SpatialDuckError, ValueError):
 
 
 class TooLargeError(SpatialDuckError, MemoryError):
-    """An array on disk is larger than what may be read into memory at once."""
+    """An array is larger than what may be read into memory at once, or than what can be made."""
 
 
 class UnsafeInputError(FormatError):

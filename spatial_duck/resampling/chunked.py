@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.config import current
-from spatial_duck.errors import GeometryError, missing_extra
+from spatial_duck.errors import GeometryError, TooLargeError, missing_extra
 from spatial_duck.resampling import device, engines, memory
 from spatial_duck.resampling.device_values import place_of
 from spatial_duck.resampling.prepare import prepare, prepared_type, wider
@@ -42,6 +42,8 @@ __all__ = ["Filter", "Work", "edges_of", "execute", "output_chunks", "uses"]
 
 #: Bytes of an output chunk, at most.
 _LARGEST = 1 << 25
+#: Output chunks, at most: planning these takes minutes, and tens of gigabytes.
+_MOST = 20_000_000
 
 
 def execute(plan: Plan, data: Any, fill: Any) -> Any:
@@ -94,7 +96,7 @@ def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
     """Choose the chunks of the output: as much of the world in each as in the source's.
 
     Axes that are carried along keep their chunks. No chunk is larger than 32 MiB, unless axes that
-    are carried along make it so.
+    are carried along make it so. TooLargeError is raised for more than can be planned.
     """
     out: list[tuple[int, ...] | None] = [None] * len(plan.shape)
     sizes: dict[int, float] = {}
@@ -118,6 +120,13 @@ def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
     while math.prod(whole.values()) * rest > _LARGEST and max(whole.values(), default=1) > 1:
         longest = max(whole, key=lambda o: whole[o])
         whole[longest] = -(-whole[longest] // 2)
+    count = math.prod([-(-plan.shape[o] // size) for o, size in whole.items()])
+    count *= math.prod([len(c) for c in out if c is not None])
+    if count > _MOST:
+        raise TooLargeError(
+            f"resample: a result of shape {plan.shape} would have {count:,} chunks, more than the "
+            f"{_MOST:,} that can be planned; is the spacing in the unit of the image's world?"
+        )
     for o, size in whole.items():
         n = plan.shape[o]
         out[o] = tuple([min(size, n - i) for i in range(0, n, size)]) or (0,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import GeometryError
+from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import chunked, device, engines, memory
 from spatial_duck.resampling.blocks import check_fill, check_type
@@ -101,6 +102,8 @@ def resample(
         If image and target do not fit.
     TypeError
         If the image's type or backend cannot be interpolated so.
+    TooLargeError
+        If the result is larger than any array, or has more chunks than can be planned.
 
     Examples
     --------
@@ -129,6 +132,11 @@ def resample(
     edge = isinstance(fill, str) and fill == "edge"
     value = check_fill(0 if edge else fill, dtype)
     target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
+    if math.prod(target.shape) * dtype.itemsize > sys.maxsize:
+        raise TooLargeError(
+            f"resample: a result of shape {target.shape} is larger than any array; is the spacing "
+            "in the unit of the image's world?"
+        )
     plan = make_plan(
         image.geometry, target, transform, interpolation, edge=edge, antialias=antialias
     )

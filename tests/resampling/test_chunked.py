@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spatial_duck as sd
+from spatial_duck.errors import TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import resample
 from spatial_duck.testing import assert_lazy, strategies
@@ -129,6 +130,18 @@ def test_only_what_is_needed(name):
         assert depends == expected
         checked += 1
     assert checked
+
+
+@pytest.mark.parametrize("spacing", [1e-3, 1e-9])
+@pytest.mark.parametrize("direction", [np.eye(3), np.linalg.qr(np.vander([1.0, 2.0, 3.5]))[0]])
+def test_more_chunks_than_can_be_planned_are_refused_at_once(spacing, direction):
+    """A spacing in another unit than the world's asks for them, and would plan for days."""
+    image = sd.SpatialArray(da.zeros((200, 200, 200), chunks=50, dtype="i2"), unit="mm")
+    grid = sd.Geometry((10**6,) * 3, spacing, direction=direction, unit="mm")
+    with pytest.raises(TooLargeError, match="in the unit of the image's world"):
+        resample(image, spacing=spacing)
+    with pytest.raises(TooLargeError, match=r"chunks, more than .* can be planned"):
+        resample(image, grid)
 
 
 def test_blocks_outside_depend_on_nothing():

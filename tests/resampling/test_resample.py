@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spatial_duck as sd
-from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
+from spatial_duck.errors import FrameError, GeometryError, GeometryLossError, TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import make_plan, resample
 from spatial_duck.testing import strategies
@@ -497,6 +497,8 @@ REFUSED = [
     (IMAGE, {"spacing": 2, "fill": [1, 2]}, ValueError, "fill must be"),
     (IMAGE.astype(bool), {"spacing": 2}, TypeError, "nearest"),
     (np.zeros((3, 4)), {"spacing": 2}, TypeError, "SpatialArray"),
+    (IMAGE, {"spacing": 1e-9}, TooLargeError, "in the unit of the image's world"),
+    (IMAGE, {"to": Geometry((1 << 40, 4, 1 << 40))}, TooLargeError, "larger than any array"),
     (IMAGE, {"to": Geometry((2,), dims=("t",))}, GeometryError, "no world axis in common"),
     (IMAGE, {"to": Geometry((2, 2, 2), frame="LPS")}, FrameError, "frame"),
     (IMAGE, {"to": Geometry((2, 2, 2), unit="mm")}, GeometryError, "unit"),
