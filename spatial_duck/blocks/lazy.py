@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -110,13 +111,34 @@ class _Chunked(NamedTuple):
         return [np.cumsum([0, *c]) for c in self.chunks]
 
 
-@dataclass(eq=False)
-class _Graph(Mapping[Any, Any]):
-    """The tasks of a job by key, made when first asked for.
+class _Made(Mapping[Any, Any]):
+    """Tasks by key, made when first asked for.
 
     So that planning costs the same for any number of blocks, and what goes to a scheduler in
-    another process is the job and not its tasks.
+    another process is what they are made of.
     """
+
+    @abstractmethod
+    def make(self) -> dict[Any, Any]:
+        """Make the tasks."""
+
+    @cached_property
+    def _tasks(self) -> dict[Any, Any]:
+        return self.make()
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._tasks[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+
+@dataclass(eq=False)
+class _Graph(_Made):
+    """The tasks of a job."""
 
     name: str
     compute: Callable[..., Any]
@@ -144,20 +166,11 @@ class _Graph(Mapping[Any, Any]):
         needed = [a for a, s in zip(arrays, stored, strict=True) if s is None]
         return cls(f"{what}-{token}", compute, job, known), needed
 
-    def __getitem__(self, key: Any) -> Any:
-        return self._tasks[key]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._tasks)
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _Graph, (self.name, self.compute, self.job, self.arrays)
 
-    @cached_property
-    def _tasks(self) -> dict[Any, Any]:
+    def make(self) -> dict[Any, Any]:
+        """Make the tasks."""
         from dask._task_spec import DataNode, Task, TaskRef
 
         name, compute, job = self.name, self.compute, self.job
@@ -192,8 +205,8 @@ class _Graph(Mapping[Any, Any]):
 
 
 @dataclass(eq=False)
-class _Reduced(Mapping[Any, Any]):
-    """The tasks of a job, and those that bring its values together, made when first asked for."""
+class _Reduced(_Made):
+    """The tasks of a job, and those that bring its values together."""
 
     graph: _Graph
     combine: Callable[[list[Any]], Any] | None
@@ -209,20 +222,11 @@ class _Reduced(Mapping[Any, Any]):
             level, left = level + 1, -(-left // _FAN)
         return (f"{self.graph.name}-combine", level, 0)
 
-    def __getitem__(self, key: Any) -> Any:
-        return self._tasks[key]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._tasks)
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _Reduced, (self.graph, self.combine, self.finish)
 
-    @cached_property
-    def _tasks(self) -> dict[Any, Any]:
+    def make(self) -> dict[Any, Any]:
+        """Make the tasks."""
         from dask._task_spec import List, Task, TaskRef
 
         name, tasks = self.graph.name, dict(self.graph)

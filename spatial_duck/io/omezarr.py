@@ -87,7 +87,7 @@ if TYPE_CHECKING:
 
     Chunks = int | Mapping[str, int] | Sequence[int]
 
-__all__ = ["check_inside", "open_source", "small_array", "write_image"]
+__all__ = ["check_inside", "open_group", "open_source", "small_array", "write_image", "zarr_module"]
 
 #: Bytes that blocks in flight may take.
 _MEMORY = 512_000_000
@@ -97,12 +97,30 @@ _MEMORY = 512_000_000
 _MATRIX = 1024
 
 
-def _zarr(what: str) -> Any:
+def zarr_module(what: str) -> Any:
+    """Return the package zarr, or say what it is needed for."""
     try:
         import zarr
     except ImportError:
         raise missing_extra("zarr", "zarr", what) from None
     return zarr
+
+
+def open_group(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
+    """Open a Zarr group for reading; return its attributes too.
+
+    Raises
+    ------
+    FormatError
+        If it is none.
+    """
+    try:
+        group = zarr_module("Reading OME-Zarr").open_group(str(path), mode="r")
+        return group, dict(group.attrs)
+    except (ImportError, MemoryError, RecursionError):
+        raise
+    except Exception as error:  # each store raises its own
+        raise FormatError(f"{path}: it cannot be opened as a Zarr group: {error}") from error
 
 
 def open_source(
@@ -115,7 +133,7 @@ def open_source(
     system: str | None = None,
 ) -> Source:
     """Open an OME-Zarr group; see `spatial_duck.read`."""
-    zarr = _zarr("Reading OME-Zarr")
+    zarr_module("Reading OME-Zarr")
     from spatial_duck.backends.zarr import ZarrView
 
     if missing not in ("refuse", "fill"):
@@ -123,13 +141,7 @@ def open_source(
     left = None if "://" in str(path) or Path(path).exists() else journal.unfinished(path)
     if left:
         raise FormatError(left)
-    try:
-        group = zarr.open_group(str(path), mode="r")
-        attributes = dict(group.attrs)
-    except (MemoryError, RecursionError):
-        raise
-    except Exception as error:  # each store raises its own
-        raise FormatError(f"{path}: it cannot be opened as a Zarr group: {error}") from error
+    group, attributes = open_group(path)
     scales = ngff.multiscales(path, attributes, system, lambda name: small_array(group, name))
     if not 0 <= multiscale < len(scales):
         raise FormatError(f"{path}: it has {len(scales)} multiscales, {multiscale} was asked for")
@@ -246,7 +258,7 @@ def write_image(
     resume: bool = False,
 ) -> None:
     """Write an OME-Zarr group with its pyramid; see `spatial_duck.write`."""
-    _zarr("Writing OME-Zarr")
+    zarr_module("Writing OME-Zarr")
     if version not in ("0.4", "0.5"):
         raise FormatError(f"version must be '0.5' or '0.4', got {version!r}")
     if oblique not in ("refuse", "keep"):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
-from spatial_duck.io import ngff, ngff_transforms, seal
+from spatial_duck.io import ngff, ngff_transforms, omezarr, seal
 from spatial_duck.io.layout_zarr import Layout
 from spatial_duck.io.safety import published
 from spatial_duck.transforms import sub_world
@@ -93,7 +93,7 @@ def write_transform(
     """
     alone = path.suffix.lower() == ".json"
     if not alone:
-        _zarr("Writing a transform to Zarr")
+        omezarr.zarr_module("Writing a transform to Zarr")
     ome, fields = ngff_transforms.describe(transform, frame)
     world = transform.world
     own = {"axes": list(world.axes), "frame": world.frame or frame, "crc32": seal.checksum(ome)}
@@ -110,16 +110,6 @@ def write_transform(
         return
     with published(path, overwrite=overwrite, directory=True) as fresh:
         _write_group(fresh, document, fields)
-
-
-def _zarr(what: str) -> Any:
-    from spatial_duck.errors import missing_extra
-
-    try:
-        import zarr
-    except ImportError:
-        raise missing_extra("zarr", "zarr", what) from None
-    return zarr
 
 
 def _check_sum(path: Path, ome: Any, noted: Any) -> None:
@@ -162,16 +152,8 @@ def _nothing_around() -> ngff_transforms.Place:
 
 def _group(path: Path) -> tuple[Any, ngff_transforms.Place]:
     """Return the attributes of a group, and what lies in it."""
-    zarr = _zarr("Reading a transform from Zarr")
-    from spatial_duck.io import omezarr
-
-    try:
-        group = zarr.open_group(str(path), mode="r")
-        attributes = dict(group.attrs)
-    except (MemoryError, RecursionError):
-        raise
-    except Exception as error:  # each store raises its own
-        raise FormatError(f"{path}: it cannot be opened as a Zarr group: {error}") from error
+    omezarr.zarr_module("Reading a transform from Zarr")
+    group, attributes = omezarr.open_group(path)
 
     def inside(name: str) -> Path:
         omezarr.check_inside(path, name)
@@ -197,7 +179,6 @@ def _read_field(path: Path) -> SpatialArray:
     import zarr
 
     from spatial_duck.array import SpatialArray
-    from spatial_duck.io import omezarr
 
     source = omezarr.open_source(path)
     attributes = dict(zarr.open_group(str(path), mode="r").attrs)
