@@ -263,6 +263,9 @@ def test_bad_arguments_are_named() -> None:
         level_factors(image.geometry, (2,))
     with pytest.raises(ValueError, match="one level"):
         Pyramid(())
+    # An image is a sequence too: of its slices.
+    with pytest.raises(TypeError, match=r"pyramid\(image\) makes it"):
+        Pyramid(image)  # type: ignore[arg-type]
 
 
 # --- from coarse to fine --------------------------------------------------------------------

@@ -148,7 +148,7 @@ def to_ngff_multiscales(
     GeometryLossError
         If the levels are not aligned with their world axes.
     """
-    images = [to_ngff_image(level, name=name, oblique=oblique) for level in pyramid]
+    images = [to_ngff_image(level, name=name, oblique=oblique) for level in Pyramid(pyramid)]
     import ngff_zarr
     from ngff_zarr.v04.zarr_metadata import Axis, Dataset, Metadata, Scale, Translation
 

@@ -215,7 +215,7 @@ def to_multiscale_spatial_image(
     import xarray
 
     groups = {}
-    for n, level in enumerate(pyramid):
+    for n, level in enumerate(Pyramid(pyramid)):
         array = to_spatial_image(level, name=name, oblique=oblique)
         groups[f"/scale{n}"] = array.to_dataset(name=name)
     return xarray.DataTree.from_dict(groups)

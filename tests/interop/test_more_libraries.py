@@ -666,6 +666,8 @@ def test_multiscale_spatial_image() -> None:
     ours = sd.pyramid(image, levels=2, factors=2)
     assert_geometry_equal(levels[1], ours[1], tolerance=1e-9)
     assert np.allclose(np.asarray(levels[1]), np.asarray(ours[1]))
+    with pytest.raises(TypeError, match=r"pyramid\(image\) makes it"):
+        interop.to_multiscale_spatial_image(image)  # not a level of each slice
     tree = interop.to_multiscale_spatial_image(ours)
     assert set(tree.children) == {"scale0", "scale1"}
     again = interop.from_multiscale_spatial_image(tree)
@@ -705,6 +707,8 @@ def test_pyramids_are_ngff_multiscales_and_are_written_as_they_are(
         origin=(5, 6, 7), unit="mm",
     )  # fmt: skip
     levels = sd.pyramid(image, levels=3)
+    with pytest.raises(TypeError, match=r"pyramid\(image\) makes it"):
+        interop.to_ngff_multiscales(levels[0])
     other = interop.to_ngff_multiscales(levels, name="brain")
     back = interop.from_ngff_multiscales(other)
     assert len(back) == 3
