@@ -229,7 +229,9 @@ class Pyramid(Sequence[SpatialArray]):
 
     def __init__(self, levels: Sequence[SpatialArray]) -> None:
         if isinstance(levels, SpatialArray):
-            raise TypeError("a pyramid needs a sequence of images, got one; pyramid(image) makes it")
+            raise TypeError(
+                "a pyramid needs a sequence of images, got one; pyramid(image) makes it"
+            )
         self.levels = tuple(levels)
         if not self.levels:
             raise ValueError("a pyramid needs one level at least")
