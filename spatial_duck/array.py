@@ -117,7 +117,12 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
                     f"geometry excludes {', '.join(both)}: use geometry.replace(...) first"
                 )
             if not isinstance(geometry, Geometry):
-                raise GeometryError(f"geometry must be a Geometry, got {geometry!r}")
+                hint = (
+                    "that of an image is image.geometry"
+                    if isinstance(geometry, Dispatching)
+                    else "spacing=, origin= and direction= are given by name"
+                )
+                raise GeometryError(f"geometry must be a Geometry, got {geometry!r}; {hint}")
             if geometry.shape != shape:
                 raise GeometryError(
                     f"geometry has shape {geometry.shape}, and the data have shape {shape}"

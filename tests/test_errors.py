@@ -75,3 +75,11 @@ def test_other_attributes_are_missing_as_in_python() -> None:
     with pytest.raises(AttributeError, match="chunks needs data in a Dask array"):
         _ = image.chunks
     assert not hasattr(sd.SpatialArray([1.0]), "__cuda_array_interface__")
+
+
+def test_what_is_given_in_the_place_of_a_geometry_is_told_how_to_give_it() -> None:
+    image = sd.SpatialArray(np.zeros((3, 4)), spacing=2)
+    with pytest.raises(errors.GeometryError, match=r"that of an image is image\.geometry"):
+        sd.SpatialArray(image.data, image)
+    with pytest.raises(errors.GeometryError, match=r"spacing=, origin= and direction= are given"):
+        sd.SpatialArray(image.data, (2.0, 2.0))

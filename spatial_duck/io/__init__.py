@@ -392,6 +392,13 @@ def write(
         )
     if not isinstance(image, SpatialArray):
         from spatial_duck.interop import asarray
+        from spatial_duck.multiscale import Pyramid
+
+        if isinstance(image, Pyramid):
+            raise TypeError(
+                "write takes one image, got a Pyramid: write(path, pyramid[0], "
+                f"levels={len(image)}) makes its levels again, in OME-Zarr"
+            )
 
         image = asarray(image)
     write_image = import_module(row.module).write_image

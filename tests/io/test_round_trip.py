@@ -278,6 +278,20 @@ def test_an_option_that_a_format_does_not_have_is_refused_with_those_that_it_has
             function(tmp_path / case.name, levl=0)
 
 
+def test_a_pyramid_is_written_by_its_finest_level(tmp_path: Path) -> None:
+    """What the message advises gives the same levels."""
+    image = sd.SpatialArray(np.arange(64.0).reshape(8, 8), unit="mm")
+    levels: Any = sd.pyramid(image, levels=3)
+    with pytest.raises(TypeError, match=r"write\(path, pyramid\[0\], levels=3\)"):
+        io.write(tmp_path / "a.ome.zarr", levels)
+    io.write(tmp_path / "a.ome.zarr", levels[0], levels=3)
+    assert io.info(tmp_path / "a.ome.zarr").levels == 3
+    for n, level in enumerate(levels):
+        back = io.read(tmp_path / "a.ome.zarr", level=n)
+        assert np.array_equal(np.asarray(back), np.asarray(level))
+        assert back.geometry.isclose(level.geometry, 1e-9)
+
+
 def test_the_path_comes_first(tmp_path: Path) -> None:
     image: Any = sd.SpatialArray(np.zeros((2, 3, 4)))
     with pytest.raises(TypeError, match=r"write\(path, image\) takes the path first"):
