@@ -245,10 +245,7 @@ def _trapezoid(function: str) -> Callable[..., Any]:
     def geometry(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Geometry | None:
         if not isinstance(y, Geometry):
             return None
-        if isinstance(x, Geometry) and x.shape == y.shape:
-            together(function, y, x)
-        else:
-            weighed(function, y, axis, x)
+        weighed(function, y, axis, x)
         return y.reduce(normalize_axis(axis, y.ndim))
 
     return geometry

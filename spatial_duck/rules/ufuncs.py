@@ -61,10 +61,9 @@ def _reduceat(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> A
     a = inputs[0]
     if not isinstance(a, Geometry):
         return None
-    indices = inputs[1] if len(inputs) > 1 else keywords["indices"]
-    axis = inputs[2] if len(inputs) > 2 else keywords.get("axis", 0)
-    i = normalize_axis(axis, a.ndim)
-    shape = (*a.shape[:i], shape_of(indices)[0], *a.shape[i + 1 :])
+    # NumPy hands an axis over by name, however it was given.
+    i = normalize_axis(keywords.get("axis", 0), a.ndim)
+    shape = (*a.shape[:i], shape_of(inputs[1])[0], *a.shape[i + 1 :])
     return a.lose(i, f"{ufunc.__name__}.reduceat", shape=shape)
 
 

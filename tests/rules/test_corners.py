@@ -238,3 +238,10 @@ def test_dot_keeps_the_axes_of_a_volume_that_it_does_not_add_up() -> None:
 def test_reduceat_loses_the_axis_that_it_adds_up() -> None:
     assert np.add.reduceat(PLANE, [0, 2], 1).geometry.sampled_axes == (0,)
     assert np.add.reduceat(PLANE, [0, 2]).geometry.sampled_axes == (1,)
+
+
+def test_what_is_deleted_by_an_image_leaves_a_line_without_places() -> None:
+    found = np.delete(LINE, NUMBERS[0])
+    assert isinstance(found, sd.SpatialArray)
+    assert found.geometry.lost == {0: "delete"}
+    assert np.add.reduceat(PLANE, indices=[0, 2], axis=1).shape == (3, 2)
