@@ -244,4 +244,3 @@ def test_what_is_deleted_by_an_image_leaves_a_line_without_places() -> None:
     found = np.delete(LINE, NUMBERS[0])
     assert isinstance(found, sd.SpatialArray)
     assert found.geometry.lost == {0: "delete"}
-    assert np.add.reduceat(PLANE, indices=[0, 2], axis=1).shape == (3, 2)
