@@ -71,9 +71,9 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
     Returns
     -------
     dict of str to ndarray
-        A column for each property, a row for each label that is there, in order; as
-        `pandas.DataFrame` takes it where each property is one number. Where `labels` are lazy, a
-        `dask.delayed.Delayed` of that, which works chunk by chunk.
+        A column for each property, a row for each label that is there, in order:
+        ``pandas.DataFrame({name: list(column) for name, column in table.items()})`` takes it.
+        Where `labels` are lazy, a `dask.delayed.Delayed` of that, which works chunk by chunk.
 
         ``label``; ``n_voxels``; ``volume`` in cubic world units (for two axes an ``area``, for
         one a ``length``); ``centroid``, shape (k, n_world); ``bounds``, shape (k, 2, n_world): the

@@ -66,10 +66,13 @@ def difference(a: Geometry, b: Geometry, tolerance: float | None = None) -> str 
 
 def mismatch(a: Geometry, b: Geometry, reason: str, function: str) -> GeometryMismatchError:
     """Make the error that shows both geometries and what differs first."""
+    slices = (
+        "Slices taken as image[i:i+1] are joined by concatenate. " if function == "stack" else ""
+    )
     return GeometryMismatchError(
         f"{function}: the images do not lie on the same grid; they differ first in {reason}\n"
         f"  first:  {a!r}\n  second: {b!r}\n"
-        "Bring one onto the other with resample(image, to=other), or take its bare array "
+        f"{slices}Bring one onto the other with resample(image, to=other), or take its bare array "
         "(image.data) where positions do not matter"
     )
 

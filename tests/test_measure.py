@@ -130,6 +130,17 @@ def test_the_table_of_chunks_is_that_of_the_whole(chunks: Any) -> None:
             np.testing.assert_array_equal(found[name], expected[name])
 
 
+def test_pandas_takes_the_table() -> None:
+    """As the documentation says, with properties of several numbers."""
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    labels = sd.SpatialArray([[0, 1, 1], [0, 1, 1], [2, 0, 0]], spacing=(2.0, 0.5))
+    table = measure.regionprops(labels)
+    frame = pandas.DataFrame({name: list(column) for name, column in table.items()})
+    assert list(frame["label"]) == [1, 2]
+    np.testing.assert_array_equal(frame.loc[1, "centroid"], table["centroid"][1])
+    assert frame.loc[0, "bounds"].shape == (2, 2)
+
+
 def test_no_regions_make_an_empty_table() -> None:
     table = measure.regionprops(sd.SpatialArray(np.zeros((3, 4), int)), np.ones((3, 4)))
     assert {len(column) for column in table.values()} == {0}

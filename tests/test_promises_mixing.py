@@ -62,6 +62,15 @@ def test_images_on_other_grids_are_refused(backend, way):
         np.testing.assert_array_equal(a.data, VALUES_BEFORE)
 
 
+def test_slices_of_a_volume_are_joined_as_the_refusal_to_stack_them_says():
+    image = SpatialArray(VALUES, GEOMETRY)
+    with pytest.raises(GeometryMismatchError, match=r"image\[i:i\+1\] are joined by concatenate"):
+        np.stack([image[i] for i in range(len(image))])
+    joined = np.concatenate([image[i : i + 1] for i in range(len(image))])
+    assert_geometry_equal(joined, image)
+    np.testing.assert_array_equal(joined.data, VALUES)
+
+
 @pytest.mark.parametrize("way", ["operator", "where", "clip", "isclose", "stack", "part", "mask"])
 def test_one_grid_in_other_words_is_recognised(way):
     other = GEOMETRY.to_frame("RAS").to_unit("um").to_world(("x", "y", "z"))
