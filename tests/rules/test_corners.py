@@ -221,6 +221,8 @@ def test_a_line_that_is_resized_begins_where_it_did() -> None:
         lambda other: np.add(PLANE, PLANE, out=other.copy()),
         lambda other: np.where(PLANE > 3, PLANE, other),
         lambda other: np.histogram(PLANE, weights=other),
+        lambda other: np.put_along_axis(PLANE.copy(), WHOLE[:, :1], other[:, :1], 1),
+        lambda other: np.append(PLANE, other.replace(origin=(0, 50))),
     ],
 )
 def test_images_of_two_places_do_not_meet_in_one_function(call: Any) -> None:
@@ -244,3 +246,7 @@ def test_what_is_deleted_by_an_image_leaves_a_line_without_places() -> None:
     found = np.delete(LINE, NUMBERS[0])
     assert isinstance(found, sd.SpatialArray)
     assert found.geometry.lost == {0: "delete"}
+
+
+def test_pieces_that_continue_each_other_are_joined_in_one_dimension() -> None:
+    assert np.append(PLANE, PLANE.replace(origin=(9, 0))).shape == (24,)
