@@ -158,7 +158,8 @@ def random_elastic(
     n = len(world.axes)
     if any(name not in SPACE_AXES for name in world.axes):
         raise GeometryError(
-            f"random_elastic needs a world of space axes alone, got {world.axes!r}; index time away"
+            f"random_elastic needs a world of space axes alone, got {world.axes!r}; index time "
+            "away, and leave it out with geometry.to_world(...)"
         )
     if not 0 < control < np.inf:
         raise GeometryError(f"control must be a positive distance, got {control!r}")

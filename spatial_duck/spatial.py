@@ -129,6 +129,9 @@ def _index_box(geometry: Geometry, bounds: Bounds, what: str) -> Floats:
     if geometry.lost:
         geometry._require_positions(what)
     inverse = np.linalg.pinv(geometry.direction * geometry.spacing)
+    # What is aligned but for rounding must not run away with an infinite coordinate.
+    low, high = geometry.bounds
+    inverse[abs(inverse) * (high - low) < _NEAR] = 0.0
     box = np.tile([[-np.inf], [np.inf]], geometry.ndim)
     with np.errstate(invalid="ignore"):
         ends = np.nan_to_num(inverse * (values - geometry.origin)[:, None], posinf=np.inf,
@@ -171,7 +174,12 @@ def crop(image: SpatialArray, bounds: Bounds) -> SpatialArray:
     array([1.])
     """
     geometry = image.geometry
-    box = _index_box(geometry, bounds, "crop")
+    corners = _corners(geometry, bounds)
+    # Beyond the image there is nothing to keep: so the box stays near on oblique grids too.
+    (first, last), (low, high) = corners, geometry.bounds
+    near = np.where(np.isinf(first), np.minimum(low, last), first)
+    far = np.where(np.isinf(last), np.maximum(high, first), last)
+    box = _index_box(geometry, [near, far] if 0 not in geometry.shape else corners, "crop")
     key = []
     for axis, n in enumerate(geometry.shape):
         if axis not in geometry.sampled_axes:
@@ -181,7 +189,7 @@ def crop(image: SpatialArray, bounds: Bounds) -> SpatialArray:
         stop = math.floor(min(box[1, axis] + _NEAR, n - 1)) + 1
         if stop <= start:
             raise GeometryError(
-                f"crop: the bounds {_corners(geometry, bounds).tolist()} hold no voxel's centre "
+                f"crop: the bounds {corners.tolist()} hold no voxel's centre "
                 f"along axis {axis} ({geometry.dims[axis]!r}); the image reaches over "
                 f"{geometry.bounds.tolist()}"
             )

@@ -138,6 +138,32 @@ def _cropped(image, bounds):
         return str(error)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-17, -4e-12])
+def test_an_infinite_bound_bounds_nothing_where_axes_are_aligned_but_for_rounding(noise):
+    """As headers of 32 bits leave directions: the other bounds count."""
+    direction = [[1, noise, 0], [-noise, 1, noise], [0, 0, -1]]
+    image = _numbers(Geometry((6, 7, 8), (2, 1, 0.5), (10, 20, 30), direction))
+    assert crop(image, {"z": (13, 17)}).shape == (2, 7, 8)
+    assert crop(image, {"x": (27.9, 29), "y": (-np.inf, 22)}).shape == (6, 3, 3)
+    assert pad_to(image, {"z": (5, 30)}).shape == (13, 7, 8)
+    assert pad_to(image, {"z": (-np.inf, 30), "y": (-np.inf, 30)}).shape == (11, 11, 8)
+
+
+@given(volumes, st.integers(0, 2**32 - 1))
+def test_crop_by_one_bound_is_that_of_a_box_around_the_image(geometry, seed):
+    """On oblique grids too, where a half space alone would reach over the whole grid."""
+    image = _numbers(geometry)
+    low, high = geometry.bounds
+    axis = int(np.random.default_rng(seed).integers(3))
+    middle = float((low[axis] + high[axis]) / 2)
+    ends, box = [-np.inf, np.inf], geometry.bounds.copy()
+    name = geometry.world.axes[axis]
+    for k in (0, 1):
+        bounds, around = ends.copy(), box.copy()
+        bounds[k] = around[k, axis] = middle
+        assert _cropped(image, {name: tuple(bounds)}) == _cropped(image, around)
+
+
 BAD_BOUNDS = [
     [[0, 0, 0]], [[0, 0], [1, 1]], [[0, 0, np.nan], [1, 1, 1]], [[2, 0, 0], [1, 1, 1]],
     [[100] * 3, [101] * 3], [[0.2] * 3, [0.8] * 3], [[-9] * 3, [-8] * 3],
