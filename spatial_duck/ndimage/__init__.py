@@ -14,6 +14,7 @@ its name here, and rows to the tables of ``tests/ndimage``.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 from spatial_duck.ndimage.derivatives import (
@@ -120,5 +121,8 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    hint = _ELSEWHERE.get(name, "scipy.ndimage works on image.data, in voxels")
+    near = get_close_matches(name, __all__, 1, 0.8)
+    hint = _ELSEWHERE.get(name) or (
+        f"did you mean {near[0]!r}?" if near else "scipy.ndimage works on image.data, in voxels"
+    )
     raise AttributeError(f"module 'spatial_duck.ndimage' has no {name!r}: {hint}")

@@ -381,6 +381,11 @@ def test_names_that_are_elsewhere_say_where() -> None:
         nd.fourier_gaussian  # noqa: B018
 
 
+def test_a_misspelt_name_is_told_the_right_one() -> None:
+    with pytest.raises(AttributeError, match="did you mean 'gaussian_filter'"):
+        nd.gausian_filter  # noqa: B018
+
+
 @pytest.mark.parametrize("name", nd._ELSEWHERE)
 def test_the_table_of_other_names_holds_scipys(name: str) -> None:
     assert hasattr(scipy_nd, name)
