@@ -178,6 +178,10 @@ ODD: dict[str, Any] = {
     "polygrid2d of an image's coefficients": lambda i: polygrid2d([0.5], [2.0, 3], i(PLANE)),
     "apply_over_axes, sums": lambda i: np.apply_over_axes(np.sum, i(PLANE), [0]),
     "ufunc.at of a line": lambda i: _into(np.add.at, i(LINE), [0, 0, 1], 1.0),
+    "einsum of pairs with a result": lambda i: np.einsum(i(PLANE), [0, 1], i(STEPS), [1], [0]),
+    "einsum of pairs": lambda i: np.einsum(i(PLANE), [0, 1], i(STEPS), [1]),
+    "convolve, mode by number": lambda i: np.convolve(i(LINE), [1.0, 2.0, 1.0], 2),
+    "correlate, mode by number": lambda i: np.correlate(i(LINE), [1.0, 2.0, 1.0], 0),
     "qr, raw": lambda i: np.linalg.qr(i(PLANE), mode="raw")[0],
     "solve for a vector": lambda i: np.linalg.solve(i(SQUARE), LINE.data[:3]),
     "einsum of an array": lambda i: np.einsum("ij,j->i", PLANE.data, i(STEPS)),
@@ -250,3 +254,9 @@ def test_what_is_deleted_by_an_image_leaves_a_line_without_places() -> None:
 
 def test_pieces_that_continue_each_other_are_joined_in_one_dimension() -> None:
     assert np.append(PLANE, PLANE.replace(origin=(9, 0))).shape == (24,)
+
+
+def test_einsum_of_pairs_keeps_what_that_of_letters_does() -> None:
+    found = np.einsum(PLANE, [0, 1], np.ones((4, 2)), [1, 2], [0, 2])
+    assert found.geometry == np.einsum("ij,jk->ik", PLANE, np.ones((4, 2))).geometry
+    assert found.geometry.spacing.tolist() == [3]
