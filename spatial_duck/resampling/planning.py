@@ -181,9 +181,15 @@ def _parts(transform: Transform | None, world: World) -> list[Any]:
     if not isinstance(transform, Transform):
         raise TypeError(
             "transform must be an Affine, a DisplacementField or a Composite of these, got "
-            f"{type(transform).__name__}"
+            f"{type(transform).__name__}; a matrix becomes one by Affine(matrix, image.world)"
         )
-    return list(transform.to_world(world).parts)
+    try:
+        return list(transform.to_world(world).parts)
+    except FrameError as error:
+        raise FrameError(
+            f"resample, transform and target: {error}. That of a transform is in its world, as in "
+            "Affine(matrix, image.world)"
+        ) from None
 
 
 def _bend(
