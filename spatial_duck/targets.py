@@ -103,7 +103,7 @@ def _runs(geometry: Geometry, orientation: str) -> list[tuple[str, int]]:
             "orientation needs a frame, and this geometry has none: say which way x, y and z "
             "point with replace(frame='LPS') or another code"
         )
-    code: Any = check_frame(orientation)
+    code: Any = check_frame(orientation, "orientation")
     towards = {letter: (name, 1) for name, letter in zip(SPACE_AXES, geometry.frame, strict=True)}
     towards |= {_OPPOSITE[letter]: (name, -1) for letter, (name, _) in towards.items()}
     return [towards[letter] for letter in code]

@@ -141,8 +141,8 @@ def unit_factor(old: str | None, new: str | None) -> float:
     )
 
 
-def check_frame(frame: str | None) -> str | None:
-    """Return a valid frame code in capitals, or raise `FrameError`.
+def check_frame(frame: str | None, field: str = "frame") -> str | None:
+    """Return a valid frame code in capitals, or raise a `FrameError` that names the field.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def check_frame(frame: str | None) -> str | None:
     code = frame.upper() if isinstance(frame, str) else ""
     if len(code) != 3 or sorted(_LINES.get(letter, -1) for letter in code) != [0, 1, 2]:
         raise FrameError(
-            f"frame must be a code of three letters, one each of L/R, P/A and S/I (such as 'LPS' "
+            f"{field} must be a code of three letters, one each of L/R, P/A and S/I (such as 'LPS' "
             f"or 'RAS'), or None for unspecified, got {frame!r}"
         )
     return code

@@ -169,7 +169,7 @@ def test_cut_images_keep_their_voxels():
         ({"spacing": "fit"}, ValueError, "together with shape"),
         ({"shape": 0}, sd.GeometryError, "ints of 1 or more"),
         ({"intensity": "best"}, ValueError, "zscore, minmax, percentile, ct-window"),
-        ({"orientation": "XYZ"}, sd.FrameError, "three letters"),
+        ({"orientation": "XYZ"}, sd.FrameError, "orientation must"),
     ],
 )
 def test_what_cannot_be_wanted(options, error, message):
