@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -193,6 +194,13 @@ def _without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make imports of a package fail, as they do where it is not installed."""
     for name in [n for n in sys.modules if n.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
+    # Nor would our modules be there that begin with importing it.
+    for name, module in [n for n in sys.modules.items() if n[0].startswith("spatial_duck.")]:
+        held = [v for v in vars(module).values() if isinstance(v, ModuleType)]
+        if any(v.__name__.partition(".")[0] == package for v in held):
+            parent, _, child = name.rpartition(".")
+            monkeypatch.delitem(sys.modules, name)
+            monkeypatch.delattr(sys.modules[parent], child, raising=False)
     monkeypatch.setattr(sys, "meta_path", [_Blocked(package), *sys.meta_path])
 
 
