@@ -209,6 +209,8 @@ class Dispatching(Holder):
             result = self._elementwise(ufunc, inputs)
             if result is not None:
                 return result
+        if method == "reduceat":  # NumPy hands on indices given by name among the inputs as well
+            kwargs.pop("indices", None)
         outs = kwargs.get("out", ())
         for x in (*inputs, *outs, kwargs.get("where", True)):
             if not (x is None or isinstance(x, Dispatching | list | tuple)) and not (

@@ -260,3 +260,13 @@ def test_einsum_of_pairs_keeps_what_that_of_letters_does() -> None:
     found = np.einsum(PLANE, [0, 1], np.ones((4, 2)), [1, 2], [0, 2])
     assert found.geometry == np.einsum("ij,jk->ik", PLANE, np.ones((4, 2))).geometry
     assert found.geometry.spacing.tolist() == [3]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_reduceat_takes_its_indices_by_name(lazy):
+    image = sd.SpatialArray(np.arange(12.0).reshape(3, 4), spacing=(2, 3))
+    if lazy:
+        pytest.importorskip("dask.array", reason="needs dask")
+    found = np.add.reduceat(image.chunk(2) if lazy else image, indices=[0, 2], axis=1)
+    np.testing.assert_array_equal(found, np.add.reduceat(image.data, [0, 2], axis=1))
+    assert found.geometry == np.add.reduceat(image, [0, 2], axis=1).geometry
