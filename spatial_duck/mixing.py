@@ -72,8 +72,26 @@ def mismatch(a: Geometry, b: Geometry, reason: str, function: str) -> GeometryMi
     return GeometryMismatchError(
         f"{function}: the images do not lie on the same grid; they differ first in {reason}\n"
         f"  first:  {a!r}\n  second: {b!r}\n"
-        f"{slices}Bring one onto the other with resample(image, to=other), or take its bare array "
-        "(image.data) where positions do not matter"
+        f"{slices}{_apart(a, b)}Bring one onto the other with resample(image, to=other), or take "
+        "its bare array (image.data) where positions do not matter"
+    )
+
+
+def _apart(a: Geometry, b: Geometry) -> str:
+    """Say how to compare images at two times, or two depths, of one grid."""
+    if set(a._world.axes) != set(b._world.axes):
+        return ""
+    x, y, _ = _in_one_world(a, b)
+    extents = np.hstack([x.direction, y.direction]).any(axis=1)
+    still = [name for name, extends, apart in zip(x.world.axes, extents, x.origin != y.origin,
+                                                  strict=True) if apart and not extends]  # fmt: skip
+    kept = tuple([name for name in x.world.axes if name not in still])
+    if not still or not kept:
+        return ""
+    return (
+        f"Neither extends along {' and '.join(map(repr, still))}: to compare them although they "
+        "lie apart there, leave that out of both, "
+        f"image.replace(geometry=image.geometry.to_world({kept!r})). "
     )
 
 

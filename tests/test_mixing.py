@@ -336,3 +336,14 @@ def test_tolerance_of_config_holds():
     with config(tolerance=0.02):
         assert broadcast("add", (g, near)) == g
         assert concatenate("concatenate", (g[:2], near[2:]), 0) == g
+
+
+def test_images_at_two_times_are_told_how_to_meet():
+    series = Geometry((3, 4, 5), dims=("t", "y", "x"))
+    with pytest.raises(GeometryMismatchError, match=r"along 't'.*to_world\(\('y', 'x'\)\)"):
+        broadcast("subtract", (series[1], series[0]))
+    one, other = [g.to_world(("y", "x")) for g in (series[1], series[0])]
+    assert broadcast("subtract", (one, other)) == one
+    with pytest.raises(GeometryMismatchError) as caught:
+        broadcast("subtract", (series[:, 1:], series[:, :-1]))
+    assert "extends along" not in str(caught.value)
