@@ -82,9 +82,8 @@ def _apart(a: Geometry, b: Geometry) -> str:
     if set(a._world.axes) != set(b._world.axes):
         return ""
     x, y, _ = _in_one_world(a, b)
-    extents = np.hstack([x.direction, y.direction]).any(axis=1)
-    still = [name for name, extends, apart in zip(x.world.axes, extents, x.origin != y.origin,
-                                                  strict=True) if apart and not extends]  # fmt: skip
+    extends = np.hstack([x.direction, y.direction]).any(axis=1)
+    still = [str(name) for name in np.array(x.world.axes)[~extends & (x.origin != y.origin)]]
     kept = tuple([name for name in x.world.axes if name not in still])
     if not still or not kept:
         return ""
