@@ -1,9 +1,10 @@
 """HDF5 files from anywhere: what would keep libhdf5 busy for ever is refused.
 
 Strings and arrays of any length lie in global heaps. libhdf5 walks the objects of a heap by the
-sizes that they declare, and a size near 2**64 wraps its pointer round, so that it never comes to
-the end (and no signal ends it). `GuardedFile` is a file that h5py reads through; it looks at each
-heap that passes by and raises where an object is larger than its heap.
+sizes that they declare: one near 2**64 wraps its pointer round, and free space of no size leaves it
+where it is, so that it never comes to the end (and no signal ends it). `GuardedFile` is a file that
+h5py reads through; it looks at each heap that passes by and raises where an object is larger than
+its heap, or smaller than its own head.
 
 The layout is that of the HDF5 File Format Specification 3.0, III.E, "Disk Format: Level 1E".
 """
@@ -79,8 +80,8 @@ class GuardedFile(io.FileIO):
             index = int.from_bytes(heap[done : done + 2], "little")
             declared = int.from_bytes(heap[done + 8 : done + 16], "little")
             # Object 0 is the space that is left; its size counts its own head.
-            needed = max(declared, 16) if index == 0 else 16 + -(-declared // 8) * 8
-            if needed > size - done:
+            needed = declared if index == 0 else 16 + -(-declared // 8) * 8
+            if not 16 <= needed <= size - done:
                 raise FormatError(
                     f"an object of a heap declares {declared:,} bytes, and the heap has "
                     f"{size - done:,} left"

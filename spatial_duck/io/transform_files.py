@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ from spatial_duck.world import SPACE_AXES
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
 
     from spatial_duck.transforms import Transform
 
@@ -118,13 +121,13 @@ def read_transform(path: str | os.PathLike[str]) -> Transform:
         raise FormatError(
             f"{place}: a transform file of this suffix begins with {start!r}, got {head!r}"
         )
-    if start.startswith(b"#"):
-        _check_text(place)
-    else:
-        _check_hdf5(place)
     sitk = _simpleitk()
     try:
-        found = sitk.ReadTransform(str(place))
+        if start.startswith(b"#"):
+            _check_text(place)
+            found = sitk.ReadTransform(str(place))
+        else:
+            found = _read_hdf5(sitk, place)
         return simpleitk_transforms.from_simpleitk(found)
     except (RuntimeError, MemoryError, UnicodeDecodeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -167,11 +170,32 @@ def _check_numbers(path: Path, name: str, words: list[str]) -> None:
         raise FormatError(f"{path}: {name} must be finite numbers, got {' '.join(words)[:80]!r}")
 
 
-def _check_hdf5(path: Path) -> None:
-    """Read a file through h5py first: ITK takes types, lengths and heaps for granted."""
+def _read_hdf5(sitk: Any, path: Path) -> Any:
+    """Let ITK read what h5py has read and written again.
+
+    ITK takes types, lengths and heaps for granted, and its libhdf5 may not come to an end with a
+    file that h5py's refuses, or reads.
+    """
+    import h5py
+
+    parts = _checked_hdf5(path)
+    with tempfile.TemporaryDirectory() as folder:
+        clean = Path(folder) / "transform.h5"
+        with h5py.File(clean, "w") as file:
+            for number, (kind, held) in parts.items():
+                group = file.create_group(f"TransformGroup/{number}")
+                group.create_dataset("TransformType", data=[kind], dtype=h5py.string_dtype("ascii"))
+                for name, values in held.items():
+                    group[f"Transform{name}"] = values
+        return sitk.ReadTransform(str(clean))
+
+
+def _checked_hdf5(path: Path) -> dict[str, tuple[str, dict[str, NDArray[Any]]]]:
+    """Return the kind and the numbers of each transform of a file, by its number there."""
+    parts = {}
     try:
         with guarded(path, "Reading a transform from HDF5") as file:
-            for group in file["TransformGroup"].values():
+            for number, group in file["TransformGroup"].items():
                 check_length(path, group["TransformType"])
                 kind = group["TransformType"].asstr()[0]
                 read = {}
@@ -186,17 +210,19 @@ def _check_hdf5(path: Path) -> None:
                     check_memory(path, held.nbytes)
                     read[name.removeprefix("Transform")] = held[()]
                 _check_declared(path, kind, read)
+                parts[number] = kind, read
     except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{path}: HDF5 cannot read it: {error}") from error
+    return parts
 
 
 def _check_declared(path: Path, kind: str, found: Mapping[str, Any]) -> None:
     """Refuse numbers that are too few for the kind, or for the grid that they declare."""
     if not kind:
         return
-    match = _KIND.fullmatch(kind)
+    match = _KIND.fullmatch(kind) if kind.isascii() else None
     name, n = (match["name"], int(match["n"])) if match else ("", 0)
     count, fixed = len(found.get("Parameters", ())), found.get("FixedParameters", ())
     if name in _COUNTS:

@@ -57,6 +57,19 @@ def test_an_object_that_leaves_its_heap_is_refused(size: int, number: int, tmp_p
         io.read(path)
 
 
+# libhdf5 goes on by the size of free space, which holds its own head: by none, it stays.
+@pytest.mark.parametrize("size", [0, 8])
+def test_free_space_of_no_size_is_refused(size: int, tmp_path: Path) -> None:
+    path = foreign(tmp_path / "a.h5")
+    raw = bytearray(path.read_bytes())
+    at = raw.index(b"GCOL") + 16
+    struct.pack_into("<H", raw, at, 0)
+    struct.pack_into("<Q", raw, at + 8, size)
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match="heap"):
+        io.read(path)
+
+
 def test_a_heap_that_leaves_its_file_is_refused(tmp_path: Path) -> None:
     path = foreign(tmp_path / "a.h5")
     raw = bytearray(path.read_bytes())
