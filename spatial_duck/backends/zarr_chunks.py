@@ -38,6 +38,8 @@ __all__ = ["read", "write"]
 _FOLDERS = frozenset({"CompleteStore", "LocalStore"})
 #: Bytes of chunks from which on several threads read.
 _SHARED = 1 << 20
+#: Bytes of a chunk that can be one; zarr says what is wrong with others.
+_LARGEST = 1 << 40
 #: An inner chunk of a shard that is not there.
 _ABSENT = (1 << 64) - 1
 
@@ -152,7 +154,7 @@ def _files(array: Any) -> _Files | None:
             shards = tuple([n // c for n, c in zip(shape, inner, strict=True)])
             codecs, shape = given["codecs"], inner
         chain = chain_of(codecs, shape, dtype)
-    if chain is None or 0 in chain.shape:
+    if chain is None or not 0 < chain.nbytes <= _LARGEST:
         return None
     return _Files(array, Path(store.root) / array.store_path.path, chain, shards)
 

@@ -10,6 +10,7 @@ Needs numcodecs, which zarr brings.
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,6 +54,11 @@ class Chain(NamedTuple):
     order: tuple[int, ...]
     stages: tuple[Stage, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a whole chunk, decoded."""
+        return self.dtype.itemsize * math.prod(self.shape)
+
     def encode(self, values: NDArray[Any]) -> Bytes:
         """Return the bytes of a whole chunk."""
         data: Any = np.ascontiguousarray(values.transpose(self.order), self.dtype)
@@ -69,7 +75,7 @@ class Chain(NamedTuple):
             If the bytes are not those of such a chunk.
         """
         stored = [self.shape[a] for a in self.order]
-        size = self.dtype.itemsize * int(np.prod(stored))
+        size = self.nbytes
         for n, stage in reversed(list(enumerate(self.stages))):
             # Compressing what cannot be compressed makes it somewhat longer.
             data = stage.decode(data, size if n == 0 else 2 * size + 4096)

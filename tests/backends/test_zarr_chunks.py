@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
+import re
 import tempfile
 import zlib
 from pathlib import Path
@@ -243,3 +244,15 @@ def test_checksums_are_those_of_zlib_and_zarr() -> None:
         == zlib.decompress(packed, 31)
         == np.arange(99, dtype="i2").tobytes()
     )
+
+
+@pytest.mark.parametrize("length", [1 << 41, (1 << 63) - 1, 1 << 70])
+def test_chunks_that_nothing_holds_are_refused(length: int, tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "a", shape=(8, 8), chunks=(4, 4), dtype="u2",
+                              zarr_format=2, compressors=numcodecs.GZip(level=1))  # fmt: skip
+    array[...] = 1
+    file = tmp_path / "a/.zarray"
+    file.write_text(re.sub(r'"chunks": \[\s*4', f'"chunks": [{length}', file.read_text()))
+    image = sd.SpatialArray(zarr.open_array(tmp_path / "a", mode="r"))
+    with pytest.raises(sd.FormatError, match="cannot be decoded"):
+        np.asarray(image[:, :2])
