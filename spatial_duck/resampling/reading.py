@@ -162,8 +162,9 @@ class ChunkReader:
                 self._chunks.pop(number, None)
             mine.set_exception(error)
             raise
-        mine.set_result(values)
         with self._lock:
+            # At once, so that what is done is counted: another thread may drop it right after.
+            mine.set_result(values)
             self._size += values.nbytes
             if self._is_over(number):
                 self._drop(number)

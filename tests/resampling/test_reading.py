@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -90,6 +91,21 @@ def test_uses_are_counted_as_boxes_have_them(target):
     assert source.reads == len(wanted)
 
 
+def test_threads_drop_what_is_over_once():
+    boxes = [tuple((0, n) for n in DATA.shape)] * 16
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            reader = ChunkReader(DATA, EDGES, 1, lambda: np.full((3, 2, 4), 16))
+            with ThreadPoolExecutor(8) as pool:
+                for found in pool.map(reader.box, boxes):
+                    np.testing.assert_array_equal(found, DATA)
+            assert reader._size == sum(f.result().nbytes for f in reader._chunks.values())
+    finally:
+        sys.setswitchinterval(switch)
+
+
 def test_threads_share_what_is_read():
     source = _Counted(DATA)
     reader = ChunkReader(source, EDGES)
@@ -174,7 +190,6 @@ def test_views_of_a_store():
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_graph_costs_little_for_each_chunk(stored):
     """Planned, not read: 27,000 chunks that hold nothing."""
-    import sys
     import time
 
     import dask.array as da
