@@ -87,7 +87,15 @@ if TYPE_CHECKING:
 
     Chunks = int | Mapping[str, int] | Sequence[int]
 
-__all__ = ["check_inside", "open_group", "open_source", "small_array", "write_image", "zarr_module"]
+__all__ = [
+    "check_inside",
+    "open_group",
+    "open_source",
+    "open_to_write",
+    "small_array",
+    "write_image",
+    "zarr_module",
+]
 
 #: Bytes that blocks in flight may take.
 _MEMORY = 512_000_000
@@ -303,7 +311,7 @@ def write_image(
             notes.begin({"fingerprint": fingerprint, "blocks": blocks.blocks})
         # Finished blocks are known by their numbers, so the blocks stay as they were.
         blocks = blocks._replace(blocks=tuple(map(tuple, (notes.header or {})["blocks"])))
-        arrays = [_opened(place) for place in places]
+        arrays = [open_to_write(place) for place in places]
         job = streaming.Job(blocks, arrays, method, notes, None if lazy else data)
         lazy_data = data if lazy else None
         if notes.done:
@@ -328,7 +336,7 @@ def _cpus() -> int:
     return int(CPU_COUNT)
 
 
-def _opened(place: Path) -> Any:
+def open_to_write(place: Path) -> Any:
     """Return the array of a level, to be written to."""
     import zarr
 
@@ -353,7 +361,7 @@ def _finished(
                 f"{fresh}: {there} of {layout.count_files()} chunk files of level {n} are there; "
                 "others were removed or added while it was written. Start again without resume=True"
             )
-        seal.seal(_opened(fresh / str(n)), attributes)
+        seal.seal(open_to_write(fresh / str(n)), attributes)
     for name in ("zarr.json", ".zgroup", ".zattrs"):
         (fresh / name).unlink(missing_ok=True)
     group = 2 if version == "0.4" else 3

@@ -19,7 +19,7 @@ from spatial_duck.errors import FormatError, GeometryError, missing_extra
 from spatial_duck.geometry import Geometry
 from spatial_duck.interop import simpleitk_transforms
 from spatial_duck.io import transform_store
-from spatial_duck.io.hdf5_guard import check_length, guarded
+from spatial_duck.io.hdf5_guard import check_length, guarded, h5py_module
 from spatial_duck.io.safety import check_memory, check_size, published
 from spatial_duck.world import SPACE_AXES
 
@@ -121,13 +121,14 @@ def read_transform(path: str | os.PathLike[str]) -> Transform:
         raise FormatError(
             f"{place}: a transform file of this suffix begins with {start!r}, got {head!r}"
         )
+    if start.startswith(b"#"):
+        _check_text(place)
+        parts = None
+    else:
+        parts = _checked_hdf5(place)
     sitk = _simpleitk()
     try:
-        if start.startswith(b"#"):
-            _check_text(place)
-            found = sitk.ReadTransform(str(place))
-        else:
-            found = _read_hdf5(sitk, place)
+        found = sitk.ReadTransform(str(place)) if parts is None else _read_again(sitk, parts)
         return simpleitk_transforms.from_simpleitk(found)
     except (RuntimeError, MemoryError, UnicodeDecodeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -170,15 +171,13 @@ def _check_numbers(path: Path, name: str, words: list[str]) -> None:
         raise FormatError(f"{path}: {name} must be finite numbers, got {' '.join(words)[:80]!r}")
 
 
-def _read_hdf5(sitk: Any, path: Path) -> Any:
+def _read_again(sitk: Any, parts: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Any:
     """Let ITK read what h5py has read and written again.
 
     ITK takes types, lengths and heaps for granted, and its libhdf5 may not come to an end with a
     file that h5py's refuses, or reads.
     """
-    import h5py
-
-    parts = _checked_hdf5(path)
+    h5py = h5py_module()
     with tempfile.TemporaryDirectory() as folder:
         clean = Path(folder) / "transform.h5"
         with h5py.File(clean, "w") as file:

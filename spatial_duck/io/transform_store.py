@@ -217,7 +217,6 @@ def _write_group(fresh: Path, document: Any, fields: Mapping[str, Field]) -> Non
         zarr.create_group(str(fresh / path), zarr_format=3, attributes=attributes)
         place = fresh / path / _ARRAY
         layout.create(place)
-        with zarr.config.set({"array.write_empty_chunks": True}):
-            array = zarr.open_array(str(place), mode="r+")
-            array[...] = field.vectors
+        array = omezarr.open_to_write(place)
+        array[...] = field.vectors
         seal.seal(array, attributes)
