@@ -15,7 +15,7 @@ from spatial_duck.grid import normalize_axes, normalize_axis
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["COMPOSED", "UFUNCS", "to_complex", "to_dtype", "to_floating"]
+__all__ = ["COMPOSED", "UFUNCS", "arrays_of", "to_complex", "to_dtype", "to_floating"]
 
 
 def to_dtype(xp: Any, dtype: Any) -> Any:
@@ -241,27 +241,27 @@ def _trace(
     )
 
 
-def _held(xp: Any, *values: Any) -> list[Any]:
+def arrays_of(xp: Any, *values: Any) -> list[Any]:
     """Make arrays of numbers, as NumPy's products do; arrays stay."""
     return [x if hasattr(x, "shape") and np.ndim(x) else xp.asarray(x) for x in values]
 
 
 def _dot(xp: Any, a: Any, b: Any) -> Any:
-    a, b = _held(xp, a, b)
+    a, b = arrays_of(xp, a, b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return xp.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
 
 
 def _inner(xp: Any, a: Any, b: Any) -> Any:
-    a, b = _held(xp, a, b)
+    a, b = arrays_of(xp, a, b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
 
 
 def _outer(xp: Any, a: Any, b: Any) -> Any:
-    a, b = [_flat(xp, x) for x in _held(xp, a, b)]
+    a, b = [_flat(xp, x) for x in arrays_of(xp, a, b)]
     return a[:, None] * b[None, :]
 
 

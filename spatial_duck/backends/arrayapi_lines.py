@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.backends.arrayapi_functions import to_dtype, to_floating
+from spatial_duck.backends.arrayapi_functions import arrays_of, to_dtype, to_floating
 from spatial_duck.backends.arrayapi_values import (
     VALUES,
     does,
@@ -231,7 +231,7 @@ def _multi_dot(xp: Any, arrays: Any, *, out: Any = None) -> Any:
 
 @does(np.kron)
 def _kron(xp: Any, a: Any, b: Any) -> Any:
-    a, b = [x if hasattr(x, "shape") else xp.asarray(x) for x in (a, b)]
+    a, b = arrays_of(xp, a, b)
     n = max(a.ndim, b.ndim)
     a, b = (xp.reshape(x, (1,) * (n - x.ndim) + tuple(x.shape)) for x in (a, b))
     shape = tuple([p * q for p, q in zip(a.shape, b.shape, strict=True)])

@@ -25,6 +25,7 @@ from spatial_duck.blocks.regions import slices
 from spatial_duck.config import current
 from spatial_duck.errors import missing_extra
 from spatial_duck.resampling.blocks import work_type
+from spatial_duck.resampling.chunked import edges_of
 from spatial_duck.resampling.reading import ChunkReader, assembled, keepable, meeting
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class _Chunked(NamedTuple):
     @property
     def edges(self) -> list[Any]:
         """Where the chunks begin along each axis, and where the last one ends."""
-        return [np.cumsum([0, *c]) for c in self.chunks]
+        return list(edges_of(self.chunks))
 
 
 class _Made(Mapping[Any, Any]):
