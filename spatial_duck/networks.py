@@ -20,7 +20,7 @@ from spatial_duck.blocks.regions import bare_grid
 from spatial_duck.errors import GeometryError
 from spatial_duck.intensity import Intensity, find_intensity
 from spatial_duck.resampling import INTERPOLATIONS, resample
-from spatial_duck.resampling.front import _per_axis, target_grid
+from spatial_duck.resampling.front import per_axis, target_grid
 from spatial_duck.spatial import reorient
 from spatial_duck.transforms import sub_world, world_change
 from spatial_duck.world import SPACE_AXES
@@ -169,7 +169,7 @@ def conform(
 
 def _wanted(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any) -> Geometry:
     """Return the grid that is wanted."""
-    grid, sizes = geometry, _per_axis("shape", shape, geometry)
+    grid, sizes = geometry, per_axis("shape", shape, geometry)
     if isinstance(spacing, str):
         if spacing != "fit" or shape is None:
             raise ValueError(
@@ -178,7 +178,7 @@ def _wanted(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any) -> G
         return target_grid(grid, shape=shape)
     if spacing is not None:
         grid = target_grid(grid, spacing=spacing)
-    steps = _per_axis("multiple_of", multiple_of, grid)
+    steps = per_axis("multiple_of", multiple_of, grid)
     widths = [(0, 0)] * grid.ndim
     for axis, size, step in zip(grid.sampled_axes, sizes, steps, strict=True):
         n = grid.shape[axis]

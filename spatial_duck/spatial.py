@@ -12,7 +12,7 @@ from spatial_duck import backends
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.resampling.blocks import check_type
 from spatial_duck.resampling.device_values import place_of
-from spatial_duck.resampling.front import _per_axis
+from spatial_duck.resampling.front import per_axis
 from spatial_duck.resampling.sampling import values_at_points, zeros
 from spatial_duck.resampling.weights import INTERPOLATIONS
 
@@ -250,7 +250,7 @@ def pad_to(
                 [math.ceil(max(w, 0)) if math.isfinite(w) else 0 for w in (before, after)]
             )
     else:
-        wanted = _per_axis("shape", shape, geometry)
+        wanted = per_axis("shape", shape, geometry)
         for axis, n in zip(geometry.sampled_axes, wanted, strict=True):
             if n is not None and (n != int(n) or n < 0):
                 raise GeometryError(f"shape must hold ints of 0 or more, got {shape!r}")

@@ -17,7 +17,7 @@ from spatial_duck.blocks.regions import bare_grid, index_map, slices
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import INTERPOLATIONS, make_plan
-from spatial_duck.resampling.front import _geometry_of, _per_axis
+from spatial_duck.resampling.front import geometry_of, per_axis
 from spatial_duck.world import unit_factor
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _grid(images: Sequence[Any], to: Any, plain: Mapping[str, int] | None) -> Ge
                 f"map_blocks needs the shape of each image, got {image.shape}; call "
                 "compute_chunk_sizes() on the Dask array first"
             )
-    grid = images[0].geometry if to is None else _geometry_of(to)
+    grid = images[0].geometry if to is None else geometry_of(to)
     return grid if plain is None else with_plain(grid, plain)
 
 
@@ -310,7 +310,7 @@ def _edges(grid: Geometry, first: SpatialArray, blocks: Any) -> list[tuple[int, 
     others = {a: grid.dims[a] for a in range(grid.ndim) if a not in grid.sampled_axes}
     sizes: dict[int, Any] = {a: named.pop(name) for a, name in others.items() if name in named}
     given = named if hasattr(blocks, "keys") else blocks
-    along = _per_axis("blocks", given, grid)
+    along = per_axis("blocks", given, grid)
     sizes |= dict(zip(grid.sampled_axes, along, strict=True))
     for axis, size in sizes.items():
         if size is not None and (size != int(size) or size < 1):
@@ -330,7 +330,7 @@ def _chunks_on(grid: Geometry, first: SpatialArray) -> list[tuple[int, ...]] | N
 def _halos(grid: Geometry, halo: Any, unit: str | None) -> list[int]:
     """Return the halo in voxels along each axis of the grid."""
     halos = [0] * grid.ndim
-    given = _per_axis("halo", halo, grid)
+    given = per_axis("halo", halo, grid)
     columns = grid.direction.T
     for axis, width, spacing, column in zip(
         grid.sampled_axes, given, grid.spacing, columns, strict=True

@@ -12,7 +12,7 @@ from spatial_duck.blocks.cover import Cover, cover_windows
 from spatial_duck.blocks.front import _check, _grid, run, with_plain
 from spatial_duck.blocks.regions import bare_grid
 from spatial_duck.errors import GeometryError
-from spatial_duck.resampling.front import _per_axis
+from spatial_duck.resampling.front import per_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +91,7 @@ def sliding_window(
     _check(blend, threads)
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must be at least 0 and less than 1, got {overlap!r}")
-    lengths = _per_axis("window", window, grid)
+    lengths = per_axis("window", window, grid)
     covers = [Cover((0, n), ((0, n),)) for n in grid.shape]
     for axis, size in zip(grid.sampled_axes, lengths, strict=True):
         if size is None:

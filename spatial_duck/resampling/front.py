@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     PerAxis = float | Sequence[float | None] | Mapping[str, float]
 
-__all__ = ["resample", "target_grid"]
+__all__ = ["geometry_of", "per_axis", "resample", "target_grid"]
 
 
 def resample(
@@ -190,11 +190,11 @@ def target_grid(
     """
     if to is None and spacing is None and shape is None:
         raise TypeError("resample needs to know the grid wanted: give to=, spacing= or shape=")
-    grid = geometry if to is None else _geometry_of(to)
+    grid = geometry if to is None else geometry_of(to)
     if spacing is None and shape is None:
         return grid
-    spacings = _per_axis("spacing", spacing, grid)
-    lengths = _per_axis("shape", shape, grid)
+    spacings = per_axis("spacing", spacing, grid)
+    lengths = per_axis("shape", shape, grid)
     new, sizes, moves = list(grid.spacing), list(grid.shape), []
     for k, axis in enumerate(grid.sampled_axes):
         extent = grid.shape[axis] * new[k]
@@ -217,7 +217,7 @@ def target_grid(
     return grid.replace(shape=sizes, spacing=new, origin=origin.tolist(), **lost)
 
 
-def _geometry_of(to: Any) -> Geometry:
+def geometry_of(to: Any) -> Geometry:
     """Return the geometry of anything that has one."""
     if isinstance(to, Geometry):
         return to
@@ -241,7 +241,7 @@ def _geometry_of(to: Any) -> Geometry:
     return Geometry(to.shape, to.spacing, to.origin, to.direction, **extra)
 
 
-def _per_axis(field: str, given: Any, grid: Geometry) -> list[float | None]:
+def per_axis(field: str, given: Any, grid: Geometry) -> list[float | None]:
     """Return one value, or None, for each sampled axis."""
     names = [grid.dims[i] for i in grid.sampled_axes]
     rows = [r for r, name in enumerate(grid.world.axes) if name in SPACE_AXES]
