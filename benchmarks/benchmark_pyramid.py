@@ -42,7 +42,6 @@ def ours(source: str, target: str, **options: Any) -> Callable[[], Any]:
 
     import spatial_duck as sd
     from spatial_duck import io
-    from spatial_duck.io import omezarr  # noqa: F401
 
     array = zarr.open_array(source, mode="r")
     image = sd.SpatialArray(array, spacing=tuple(SPACING.values()))
@@ -116,7 +115,7 @@ class PyramidSuite:
         self.image = sd.SpatialArray(values)
 
     def time_shrink(self, method: str) -> None:
-        from spatial_duck.multiscale import shrink
+        from spatial_duck.pyramids import shrink
 
         shrink(self.image, 2, method)
 

@@ -67,7 +67,7 @@ def state(path: Path, old: int | None, new: int) -> str:
     """Say what is there: "old", "new", "refused" or "wrong: …"."""
     from spatial_duck import io
     from spatial_duck.errors import FormatError
-    from spatial_duck.multiscale import pyramid
+    from spatial_duck.pyramids import pyramid
 
     try:
         count = io.info(path).levels
@@ -102,7 +102,7 @@ def trees_differ(a: Path, b: Path) -> str | None:
 def _context() -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["dask.array", "dask.threaded", "spatial_duck.io.omezarr", "zarr"]
+        ["dask.array", "dask.threaded", "spatial_duck.io.ngff._format", "zarr"]
     )
     return context
 

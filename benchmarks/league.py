@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from spatial_duck.testing import Conformance, Status
-from spatial_duck.testing.report import LEVELS
+from spatial_duck.testing._report import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

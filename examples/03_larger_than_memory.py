@@ -14,7 +14,7 @@ import numpy as np
 import zarr
 
 import spatial_duck as sd
-from spatial_duck.testing.stores import RecordingStore
+from spatial_duck.testing._stores import RecordingStore
 
 SIDE, CHUNK = 8000, 100  # 8000³ voxels of 2 bytes
 BRIGHT = (slice(4000, 4200), slice(3900, 4100), slice(2000, 2200))

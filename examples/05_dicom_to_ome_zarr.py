@@ -16,7 +16,7 @@ import numpy as np
 import pydicom
 
 import spatial_duck as sd
-from spatial_duck.io.dicom import series_of
+from spatial_duck.io.dicom._format import series_of
 
 
 def folder_of_slices(made: str) -> Path:

@@ -19,7 +19,7 @@ from skimage import filters, measure, morphology
 
 import spatial_duck as sd
 from spatial_duck import measure as physical
-from spatial_duck.targets import aligned_grid
+from spatial_duck.resampling._targets import aligned_grid
 
 
 def folder_of_slices(made: str) -> Path:

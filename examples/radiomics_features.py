@@ -54,7 +54,7 @@ def main() -> None:
         print(f"{name:24} {float(found['original_' + name]):13.4g}")
     ours = float(measure.regionprops(on_grid)["volume"][0])
     same = np.isclose(ours, float(found["original_shape_VoxelVolume"]))
-    print(f"\nvolume by spatial_duck.measure: {ours:.4g} mm³, the same: {same}")
+    print(f"\nvolume by spatial_duck.measure._api: {ours:.4g} mm³, the same: {same}")
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spatial_duck import errors
+from spatial_duck._config import config
 from spatial_duck.array import SpatialArray
-from spatial_duck.config import config
 from spatial_duck.errors import (
     BlockError,
     FormatError,
@@ -37,12 +37,10 @@ from spatial_duck.errors import (
     TooLargeError,
     UnsafeInputError,
 )
-from spatial_duck.geometry import Geometry
-from spatial_duck.world import World
+from spatial_duck.geometry import Geometry, World
 
 if TYPE_CHECKING:
     from spatial_duck import backends, interface, measure, ndimage, testing
-    from spatial_duck.augmentation import augment, random_affine, random_elastic
     from spatial_duck.blocks import map_blocks, reduce_blocks, sliding_window
     from spatial_duck.interface import SpatialImage
     from spatial_duck.interop import (
@@ -72,7 +70,6 @@ if TYPE_CHECKING:
         to_multiscale_spatial_image,
         to_napari,
         to_ngff_image,
-        to_ngff_multiscales,
         to_nibabel,
         to_pyradiomics,
         to_pyvista,
@@ -84,12 +81,14 @@ if TYPE_CHECKING:
         to_torchio,
         to_xarray,
     )
+    from spatial_duck.interop._api import to_ngff_multiscales
     from spatial_duck.io import read, write
-    from spatial_duck.multiscale import Pyramid, pyramid
-    from spatial_duck.networks import Conformed, conform, restore
+    from spatial_duck.learning._augmentation import augment, random_affine, random_elastic
+    from spatial_duck.learning._conform import Conformed, conform, restore
+    from spatial_duck.pyramids import Pyramid, pyramid
     from spatial_duck.registration import Registration, register
     from spatial_duck.resampling import resample
-    from spatial_duck.spatial import crop, pad_to, reorient, sample
+    from spatial_duck.resampling._physical import crop, pad_to, reorient, sample
     from spatial_duck.transforms import Affine, Composite, DisplacementField, Transform
 
 __version__ = "0.1.0"
@@ -189,21 +188,21 @@ _LAZY = {
     "register": "registration",
     "Registration": "registration",
     "resample": "resampling",
-    "reorient": "spatial",
-    "crop": "spatial",
-    "pad_to": "spatial",
-    "sample": "spatial",
-    "pyramid": "multiscale",
-    "Pyramid": "multiscale",
+    "reorient": "resampling._physical",
+    "crop": "resampling._physical",
+    "pad_to": "resampling._physical",
+    "sample": "resampling._physical",
+    "pyramid": "pyramids",
+    "Pyramid": "pyramids",
     "map_blocks": "blocks",
     "reduce_blocks": "blocks",
     "sliding_window": "blocks",
-    "conform": "networks",
-    "restore": "networks",
-    "Conformed": "networks",
-    "augment": "augmentation",
-    "random_affine": "augmentation",
-    "random_elastic": "augmentation",
+    "conform": "learning",
+    "restore": "learning",
+    "Conformed": "learning",
+    "augment": "learning",
+    "random_affine": "learning",
+    "random_elastic": "learning",
     "Affine": "transforms",
     "Composite": "transforms",
     "DisplacementField": "transforms",

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from spatial_duck.config import Settings, config, current, note_loss
+from spatial_duck._config import Settings, config, current, note_loss
 from spatial_duck.errors import GeometryLossError
 from spatial_duck.geometry import Geometry
 

@@ -9,7 +9,7 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck import errors
-from spatial_duck.attributes import _ELSEWHERE
+from spatial_duck.array._attributes import _ELSEWHERE
 
 PARENTS = [
     (errors.GeometryError, ValueError),

@@ -15,8 +15,8 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck import interop
-from spatial_duck.interop import viewers
-from spatial_duck.io.transform_files import write_transform
+from spatial_duck.interop import _viewers as viewers
+from spatial_duck.io._transform_files import write_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

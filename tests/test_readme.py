@@ -56,7 +56,7 @@ def test_the_commands_are_lines_to_copy() -> None:
 
 
 def test_the_command_line_is_valid_usage() -> None:
-    from spatial_duck.cli import _parser
+    from spatial_duck.cli._api import _parser
 
     lines = [
         line

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import spatial_duck as sd
-from spatial_duck.bspline import BSpline
-from spatial_duck.transforms import Composite
+from spatial_duck.transforms import BSpline, Composite
 
 if TYPE_CHECKING:
     from collections.abc import Callable

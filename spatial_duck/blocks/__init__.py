@@ -13,8 +13,8 @@ choose it in `front`.
 
 from __future__ import annotations
 
-from spatial_duck.blocks.front import map_blocks, reduce_blocks
-from spatial_duck.blocks.job import BlockValue
-from spatial_duck.blocks.sliding import sliding_window
+from spatial_duck.blocks._api import map_blocks, reduce_blocks
+from spatial_duck.blocks._sliding import sliding_window
+from spatial_duck.blocks._tasks import BlockValue
 
 __all__ = ["BlockValue", "map_blocks", "reduce_blocks", "sliding_window"]

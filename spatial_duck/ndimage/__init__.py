@@ -17,7 +17,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
-from spatial_duck.ndimage.derivatives import (
+from spatial_duck.ndimage._derivatives import (
     gaussian_gradient_magnitude,
     gaussian_laplace,
     gradient,
@@ -26,7 +26,7 @@ from spatial_duck.ndimage.derivatives import (
     prewitt,
     sobel,
 )
-from spatial_duck.ndimage.filters import (
+from spatial_duck.ndimage._filters import (
     gaussian_filter,
     maximum_filter,
     median_filter,
@@ -35,7 +35,7 @@ from spatial_duck.ndimage.filters import (
     rank_filter,
     uniform_filter,
 )
-from spatial_duck.ndimage.grey import (
+from spatial_duck.ndimage._grey_morphology import (
     black_tophat,
     grey_closing,
     grey_dilation,
@@ -44,8 +44,8 @@ from spatial_duck.ndimage.grey import (
     morphological_gradient,
     white_tophat,
 )
-from spatial_duck.ndimage.interpolation import affine_transform, rotate, shift, zoom
-from spatial_duck.ndimage.measurements import (
+from spatial_duck.ndimage._interpolation import affine_transform, rotate, shift, zoom
+from spatial_duck.ndimage._measurements import (
     center_of_mass,
     extrema,
     find_objects,
@@ -53,7 +53,7 @@ from spatial_duck.ndimage.measurements import (
     maximum_position,
     minimum_position,
 )
-from spatial_duck.ndimage.morphology import (
+from spatial_duck.ndimage._morphology import (
     ball,
     binary_closing,
     binary_dilation,
@@ -114,9 +114,9 @@ _ELSEWHERE = {
     "uniform_filter1d": "uniform_filter(image, size, axes='x') works along one axis",
     "maximum_filter1d": "maximum_filter(image, size, axes='x') works along one axis",
     "minimum_filter1d": "minimum_filter(image, size, axes='x') works along one axis",
-    "sum_labels": "spatial_duck.measure.regionprops(labels, image) measures labels",
-    "mean": "spatial_duck.measure.regionprops(labels, image) measures labels",
-    "standard_deviation": "spatial_duck.measure.regionprops(labels, image) measures labels",
+    "sum_labels": "spatial_duck.measure._api.regionprops(labels, image) measures labels",
+    "mean": "spatial_duck.measure._api.regionprops(labels, image) measures labels",
+    "standard_deviation": "spatial_duck.measure._api.regionprops(labels, image) measures labels",
 }
 
 

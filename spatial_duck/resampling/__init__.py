@@ -16,9 +16,9 @@ engine and in `device_values`. To add an engine, write a module with the functio
 
 from __future__ import annotations
 
-from spatial_duck.resampling.front import resample, target_grid
-from spatial_duck.resampling.plan import Plan
-from spatial_duck.resampling.planning import make_plan
-from spatial_duck.resampling.weights import INTERPOLATIONS
+from spatial_duck.resampling._api import resample, target_grid
+from spatial_duck.resampling._interpolations import INTERPOLATIONS
+from spatial_duck.resampling._plan import Plan
+from spatial_duck.resampling._planning import make_plan
 
 __all__ = ["INTERPOLATIONS", "Plan", "make_plan", "resample", "target_grid"]

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from spatial_duck import mixing
-from spatial_duck.config import note_loss
+from spatial_duck._config import note_loss
 from spatial_duck.geometry import Geometry
-from spatial_duck.grid import PLAIN, Axis
+from spatial_duck.geometry import _align as mixing
+from spatial_duck.geometry._moves import PLAIN, Axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

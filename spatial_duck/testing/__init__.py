@@ -12,16 +12,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spatial_duck.testing.assertions import (
+    from spatial_duck.testing._assertions import (
         assert_geometry_equal,
         assert_lazy,
         assert_no_host_copy,
         assert_same_place,
     )
-    from spatial_duck.testing.conformance import Conformance, check
-    from spatial_duck.testing.device import DeviceArray
-    from spatial_duck.testing.oracles import NO_VOXEL, Place, place_of, positions, voxel_numbers
-    from spatial_duck.testing.report import Finding, Report, Status
+    from spatial_duck.testing._conformance import Conformance, check
+    from spatial_duck.testing._device import DeviceArray
+    from spatial_duck.testing._oracles import NO_VOXEL, Place, place_of, positions, voxel_numbers
+    from spatial_duck.testing._report import Finding, Report, Status
 
 __all__ = [
     "NO_VOXEL",
@@ -58,7 +58,7 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    value = getattr(import_module(f"{__name__}._{_LAZY[name]}"), name)
     globals()[name] = value
     return value
 

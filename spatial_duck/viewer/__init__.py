@@ -16,43 +16,6 @@ nothing from elsewhere.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from spatial_duck.viewer.scene import Scene
-from spatial_duck.viewer.server import Server
-
-if TYPE_CHECKING:
-    import os
-
-    from spatial_duck.array import SpatialArray
+from spatial_duck.viewer._api import Scene, Server, open_levels
 
 __all__ = ["Scene", "Server", "open_levels"]
-
-
-def open_levels(path: str | os.PathLike[str], level: int | None = None) -> list[SpatialArray]:
-    """Open all resolutions of a file, the finest first; voxels are read when they are seen.
-
-    Parameters
-    ----------
-    path : path or str
-        As for `spatial_duck.read`. A compressed file without chunks is read into memory.
-    level : int, optional
-        The finest to open.
-
-    Returns
-    -------
-    list of SpatialArray
-        One for a file without levels; `Scene` adds views of every second voxel.
-    """
-    from spatial_duck import io
-
-    first = level or 0
-    # Which refuses a level that is not there.
-    count = io.info(path, level=first).levels
-    found: list[SpatialArray] = []
-    for n in range(first % count, count):
-        image = io.read(path, level=n)
-        # Levels may hold other things than scales; what has other axes is left out.
-        if not found or image.dims == found[0].dims:
-            found.append(image)
-    return found

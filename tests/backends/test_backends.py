@@ -276,7 +276,7 @@ def test_gradients_pass_through() -> None:
 
 def test_names_used_exist_in_the_installed_cupy() -> None:
     cupy = pytest.importorskip("cupy", reason="needs cupy")
-    from spatial_duck.backends.cupy import BACKEND
+    from spatial_duck.backends._cupy import BACKEND
 
     assert BACKEND.name == "cupy"
     for name in ("asarray", "asnumpy", "empty", "ndarray"):

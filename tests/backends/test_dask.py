@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spatial_duck import SpatialArray, backends
 from spatial_duck.testing import assert_lazy
-from spatial_duck.testing.strategies import keys
+from spatial_duck.testing._strategies import keys
 
 da = pytest.importorskip("dask.array", reason="needs dask")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from spatial_duck.backends.indexmap import AxisMap, View, chunk_sizes, compose, compose_arrays
+from spatial_duck.backends._indexmap import AxisMap, View, chunk_sizes, compose, compose_arrays
 
 
 def whole(shape: tuple[int, ...]) -> View:

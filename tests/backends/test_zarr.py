@@ -22,8 +22,8 @@ da = pytest.importorskip("dask.array", reason="needs dask")
 
 from zarr.storage import MemoryStore  # noqa: E402
 
-from spatial_duck.backends.zarr import ZarrView  # noqa: E402
-from spatial_duck.testing.stores import RecordingStore  # noqa: E402
+from spatial_duck.backends.zarr._backend import ZarrView  # noqa: E402
+from spatial_duck.testing._stores import RecordingStore  # noqa: E402
 
 SHAPE, CHUNKS = (10, 11, 5), (3, 4, 2)
 DATA = np.arange(np.prod(SHAPE)).reshape(SHAPE)

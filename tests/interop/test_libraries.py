@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck import interop
 from spatial_duck.errors import FormatError, FrameError, GeometryError, GeometryLossError
-from spatial_duck.testing import assert_geometry_equal, strategies
+from spatial_duck.testing import _strategies as strategies
+from spatial_duck.testing import assert_geometry_equal
 
 LIBRARIES = ("simpleitk", "nibabel", "xarray")
 

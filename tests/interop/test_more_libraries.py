@@ -20,8 +20,9 @@ from spatial_duck.errors import (
     GeometryLossError,
     GeometryMismatchError,
 )
-from spatial_duck.io.layout import column_kinds
-from spatial_duck.testing import assert_geometry_equal, strategies
+from spatial_duck.io._layout import column_kinds
+from spatial_duck.testing import _strategies as strategies
+from spatial_duck.testing import assert_geometry_equal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

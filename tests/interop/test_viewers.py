@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import spatial_duck as sd
-from spatial_duck.interop.viewers import view
+from spatial_duck.interop._viewers import view
 
 TURNED = np.linalg.qr(np.vander([1.0, 2.0, 3.5]))[0]
 IMAGE = sd.SpatialArray(
@@ -59,6 +59,6 @@ def test_what_is_no_viewer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         view(IMAGE, viewer=3)
     for package in ("napari", "ipyniivue"):
         monkeypatch.delitem(sys.modules, package, raising=False)
-    monkeypatch.setattr("spatial_duck.interop.viewers.find_spec", lambda _: None)
+    monkeypatch.setattr("spatial_duck.interop._viewers.find_spec", lambda _: None)
     with pytest.raises(ImportError, match="napari"):
         view(IMAGE)

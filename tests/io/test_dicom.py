@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck import io
 from spatial_duck.errors import FormatError, FrameError, GeometryLossError, UnsafeInputError
-from spatial_duck.io import dicom
+from spatial_duck.io.dicom import _format as dicom
 from spatial_duck.testing import assert_geometry_equal
 
 if TYPE_CHECKING:

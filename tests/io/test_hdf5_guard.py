@@ -11,7 +11,7 @@ import pytest
 import spatial_duck as sd
 from spatial_duck import io
 from spatial_duck.errors import FormatError, UnsafeInputError
-from spatial_duck.io.hdf5_guard import guarded
+from spatial_duck.io._hdf5_guard import guarded
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import spatial_duck as sd
-from spatial_duck.io import safety
+from spatial_duck.io import _safety as safety
 
 VALUES = np.arange(60, dtype="u2").reshape(3, 4, 5)
 IMAGE = sd.SpatialArray(VALUES, spacing=(3, 2, 1), origin=(1, 2, 3), frame="LPS", unit="mm")
@@ -206,7 +206,7 @@ FixedParameters: 0 0 0
 )
 def test_spoilt_transforms_are_refused(old: str, new: str, tmp_path: Path) -> None:
     pytest.importorskip("SimpleITK", reason="needs SimpleITK")
-    from spatial_duck.io.transform_files import read_transform
+    from spatial_duck.io._transform_files import read_transform
 
     path = tmp_path / "a.tfm"
     path.write_text(_AFFINE)

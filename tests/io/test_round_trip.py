@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck import io
 from spatial_duck.errors import FormatError, GeometryLossError
-from spatial_duck.testing import strategies
-from spatial_duck.world import SPACE_AXES
+from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.testing import _strategies as strategies
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 import spatial_duck as sd
 from spatial_duck import io
 from spatial_duck.errors import FormatError, UnsafeInputError
-from spatial_duck.io import safety
+from spatial_duck.io import _safety as safety
 
 if TYPE_CHECKING:
     from pathlib import Path

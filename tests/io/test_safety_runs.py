@@ -15,9 +15,9 @@ import pytest
 import spatial_duck as sd
 from benchmarks import safety
 from spatial_duck import io
-from spatial_duck.backends import zarr_turns
-from spatial_duck.io import safety as checks
-from spatial_duck.io import seal
+from spatial_duck.backends.zarr import _write_lock as zarr_turns
+from spatial_duck.io import _safety as checks
+from spatial_duck.io.ngff import _checksum as seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

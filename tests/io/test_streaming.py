@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck import io
-from spatial_duck.binning import METHODS
-from spatial_duck.io import blockplan, streaming
-from spatial_duck.multiscale import pyramid
+from spatial_duck.io.ngff import _block_plan as blockplan
+from spatial_duck.io.ngff import _streaming as streaming
+from spatial_duck.pyramids import pyramid
+from spatial_duck.pyramids._binning import METHODS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ def test_each_voxel_is_computed_once(
 
 
 def test_each_chunk_of_a_store_is_read_once(tmp_path: Path) -> None:
-    from spatial_duck.testing.stores import RecordingStore
+    from spatial_duck.testing._stores import RecordingStore
 
     store = RecordingStore(zarr.storage.MemoryStore())
     array = zarr.create_array(store, shape=(40, 64, 50), chunks=(8, 24, 16), dtype="i4")

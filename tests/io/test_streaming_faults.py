@@ -18,7 +18,8 @@ import spatial_duck as sd
 from benchmarks import faults
 from spatial_duck import io
 from spatial_duck.errors import FormatError
-from spatial_duck.io import blockplan, journal
+from spatial_duck.io.ngff import _block_plan as blockplan
+from spatial_duck.io.ngff import _journal as journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +115,7 @@ DEATHS = {
 _DYING = """
 import os, signal, sys, pathlib
 from benchmarks import faults
-from spatial_duck.io import blockplan, journal
+from spatial_duck.io.ngff import _block_plan as blockplan, _journal as journal
 path, where, swaps = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "True"
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 swap, rename, noted = journal._exchange, pathlib.Path.rename, journal.Journal._append

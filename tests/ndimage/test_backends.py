@@ -18,7 +18,7 @@ from scipy import ndimage as scipy_nd
 import spatial_duck as sd
 from spatial_duck import ndimage as nd
 from spatial_duck.testing import assert_lazy
-from spatial_duck.testing.strategies import geometries
+from spatial_duck.testing._strategies import geometries
 
 dask = pytest.importorskip("dask", reason="needs dask")
 da = pytest.importorskip("dask.array", reason="needs dask")
@@ -128,7 +128,7 @@ def test_nan_does_not_show_chunks() -> None:
 
 def test_zarr_reads_only_when_asked(tmp_path: Path) -> None:
     zarr = pytest.importorskip("zarr", reason="needs zarr")
-    from spatial_duck.testing.stores import RecordingStore
+    from spatial_duck.testing._stores import RecordingStore
 
     values = RNG.random((12, 29, 10)).astype("f4")
     store = RecordingStore(zarr.storage.MemoryStore())
@@ -326,7 +326,7 @@ def test_blocks_of_cupy_go_to_cupyx(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
     import types
 
-    from spatial_duck.ndimage.running import engine_of
+    from spatial_duck.ndimage._running import engine_of
 
     libraries = {name: types.ModuleType(name) for name in ("cupy", "cupyx.scipy.ndimage")}
     for name, module in libraries.items():
@@ -338,7 +338,7 @@ def test_blocks_of_cupy_go_to_cupyx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_copied_from_a_gpu_unasked() -> None:
-    from spatial_duck.ndimage.running import on_host
+    from spatial_duck.ndimage._running import on_host
 
     block = type("ndarray", (), {"__module__": "cupy"})()
     chunked = type("Array", (), {"_meta": block})()

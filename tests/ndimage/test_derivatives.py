@@ -12,8 +12,8 @@ from scipy import ndimage as scipy_nd
 
 import spatial_duck as sd
 from spatial_duck import ndimage as nd
-from spatial_duck.ndimage.kernels import gaussian_weights
-from spatial_duck.testing.strategies import geometries
+from spatial_duck.ndimage._kernels import gaussian_weights
+from spatial_duck.testing._strategies import geometries
 
 RNG = np.random.default_rng(1)
 

@@ -12,7 +12,7 @@ from scipy import ndimage as scipy_nd
 
 import spatial_duck as sd
 from spatial_duck import ndimage as nd
-from spatial_duck.testing.strategies import directions
+from spatial_duck.testing._strategies import directions
 
 RNG = np.random.default_rng(0)
 

@@ -13,7 +13,7 @@ from scipy import ndimage as scipy_nd
 import spatial_duck as sd
 from spatial_duck import ndimage as nd
 from spatial_duck.testing import assert_lazy
-from spatial_duck.testing.strategies import geometries
+from spatial_duck.testing._strategies import geometries
 
 RNG = np.random.default_rng(4)
 

@@ -13,8 +13,9 @@ import spatial_duck as sd
 from spatial_duck.errors import TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import resample
-from spatial_duck.testing import assert_lazy, strategies
-from spatial_duck.testing.stores import RecordingStore
+from spatial_duck.testing import _strategies as strategies
+from spatial_duck.testing import assert_lazy
+from spatial_duck.testing._stores import RecordingStore
 
 da = pytest.importorskip("dask.array", reason="needs dask")
 dask = pytest.importorskip("dask", reason="needs dask")

@@ -14,11 +14,11 @@ pytest.importorskip("numba", reason="needs numba, which compiles")
 
 from numba.core import caching
 
-from spatial_duck.resampling import compiling
+from spatial_duck.resampling import _compiling as compiling
 
 RUN = """
 import json, numpy as np, spatial_duck as sd
-from spatial_duck.resampling import kernels, kernels_points
+from spatial_duck.resampling import _kernels as kernels, _kernels_points as kernels_points
 turned = sd.Geometry((4, 5), 1.0, (1, 2), [[0.8, -0.6], [0.6, 0.8]])
 for how in ("nearest", "cubic"):
     sd.resample(sd.SpatialArray(np.eye(5)), turned, interpolation=how)

@@ -14,8 +14,9 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
-from spatial_duck.resampling import chunked, make_plan
-from spatial_duck.resampling.prepare import prepared_type
+from spatial_duck.resampling import _chunked as chunked
+from spatial_duck.resampling import make_plan
+from spatial_duck.resampling._prefilter import prepared_type
 
 cubed = pytest.importorskip("cubed", reason="needs cubed")
 da = pytest.importorskip("dask.array", reason="needs dask")

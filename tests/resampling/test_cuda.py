@@ -16,7 +16,10 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
-from spatial_duck.resampling import cuda, device, make_plan, memory, resample
+from spatial_duck.resampling import _cuda as cuda
+from spatial_duck.resampling import _device as device
+from spatial_duck.resampling import _memory as memory
+from spatial_duck.resampling import make_plan, resample
 
 PACKAGE = Path(sd.__file__).parent
 C, S = np.cos(0.3), np.sin(0.3)

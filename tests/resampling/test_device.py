@@ -11,7 +11,8 @@ import spatial_duck as sd
 from spatial_duck import DisplacementField, backends
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import INTERPOLATIONS, resample
-from spatial_duck.testing import DeviceArray, assert_no_host_copy, strategies
+from spatial_duck.testing import DeviceArray, assert_no_host_copy
+from spatial_duck.testing import _strategies as strategies
 from spatial_duck.transforms import Affine, Composite
 
 C, S = np.cos(0.3), np.sin(0.3)
@@ -263,7 +264,7 @@ def test_any_two_grids(source, data):
 
 
 def test_large_outputs_are_made_in_parts(monkeypatch, library):
-    from spatial_duck.resampling import device
+    from spatial_duck.resampling import _device as device
 
     monkeypatch.setattr(device, "_POINTS", 50)
     like = library(DATA)

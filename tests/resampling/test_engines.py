@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
-from spatial_duck.resampling import engines, numpy_engine, resample
-from spatial_duck.testing import strategies
+from spatial_duck.resampling import _engines as engines
+from spatial_duck.resampling import _numpy_engine as numpy_engine
+from spatial_duck.resampling import resample
+from spatial_duck.testing import _strategies as strategies
 
 pytest.importorskip("numba", reason="needs numba to compare with")
 
@@ -76,7 +78,8 @@ def test_works_without_numba():
 
 
 def test_threads_do_not_change_values():
-    from spatial_duck.resampling import make_plan, memory
+    from spatial_duck.resampling import _memory as memory
+    from spatial_duck.resampling import make_plan
 
     data = np.random.default_rng(0).normal(size=(60, 70, 80)).astype("f4")
     source = Geometry(data.shape, (2, 1, 1))

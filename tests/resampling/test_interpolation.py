@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import make_plan, resample
-from spatial_duck.resampling.weights import blur
-from spatial_duck.testing import strategies
+from spatial_duck.resampling._interpolations import blur
+from spatial_duck.testing import _strategies as strategies
 from tests.resampling import reference
 
 WIDE = ("cubic", "quintic", "lanczos")

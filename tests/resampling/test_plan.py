@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import make_plan
-from spatial_duck.testing import strategies
+from spatial_duck.testing import _strategies as strategies
 
 SOURCE = Geometry((6, 9, 11), (2, 1, 1))
 

@@ -15,9 +15,9 @@ import pytest
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import resample
-from spatial_duck.resampling.chunked import Work, uses
-from spatial_duck.resampling.reading import ChunkReader, keepable, meeting
-from spatial_duck.testing.stores import RecordingStore
+from spatial_duck.resampling._chunk_reader import ChunkReader, keepable, meeting
+from spatial_duck.resampling._chunked import Work, uses
+from spatial_duck.testing._stores import RecordingStore
 
 zarr = pytest.importorskip("zarr", reason="needs zarr")
 pytest.importorskip("dask.array", reason="needs dask")

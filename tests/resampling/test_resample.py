@@ -11,7 +11,7 @@ import spatial_duck as sd
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError, TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import make_plan, resample
-from spatial_duck.testing import strategies
+from spatial_duck.testing import _strategies as strategies
 from spatial_duck.transforms import Affine
 from tests.resampling import reference
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import spatial_duck as sd
-from spatial_duck.resampling import engines, numpy_engine
+from spatial_duck.resampling import _engines as engines
+from spatial_duck.resampling import _numpy_engine as numpy_engine
 from tests.resampling import reference
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import pytest
 
 from spatial_duck import SpatialArray
 from spatial_duck.rules import find as find_rule
-from spatial_duck.testing.oracles import place_of, positions
+from spatial_duck.testing._oracles import place_of, positions
 from tests.rules.calls import (
     OVERRIDABLE,
     assert_same,

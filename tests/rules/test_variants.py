@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from spatial_duck import Geometry, SpatialArray
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.rules import find as find_rule
-from spatial_duck.testing.oracles import place_of, positions
+from spatial_duck.testing._oracles import place_of, positions
 from tests.rules.calls import OVERRIDABLE, assert_same, build, find, geometry_of, images
 from tests.rules.recipes import RECIPES, Im, Recipe
 

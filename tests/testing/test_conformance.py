@@ -15,10 +15,10 @@ import pytest
 import spatial_duck as sd
 from spatial_duck.cli import main
 from spatial_duck.testing import Conformance, Report, Status, check
-from spatial_duck.testing.checks import CHECKS
-from spatial_duck.testing.conformance import run_check
-from spatial_duck.testing.report import LEVELS
-from spatial_duck.testing.subject import Subject
+from spatial_duck.testing._checks import CHECKS
+from spatial_duck.testing._conformance import run_check
+from spatial_duck.testing._report import LEVELS
+from spatial_duck.testing._subject import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,7 +208,7 @@ def _run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_the_plugin_makes_a_test_of_each_check(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(SUITE, encoding="utf-8")
     installed = {e.value for e in metadata.entry_points(group="pytest11")}
-    plugin = "spatial_duck.testing.plugin"
+    plugin = "spatial_duck.testing._plugin"
     load = [] if plugin in installed else ["-p", plugin]
     ran = _run(
         *["-m", "pytest", "-q", "-W", "error", *load, "-p", "no:cacheprovider", "-k",
@@ -224,17 +224,17 @@ def test_the_plugin_makes_a_test_of_each_check(tmp_path: Path) -> None:
 def test_the_plugin_imports_nothing_early() -> None:
     code = (
         "import sys, spatial_duck; before = set(sys.modules)\n"
-        "import spatial_duck.testing.plugin\n"
+        "import spatial_duck.testing._plugin\n"
         "print(sorted(set(sys.modules) - before))"
     )
     ran = _run("-c", code, cwd=ROOT)
-    assert ran.stdout.strip() == "['spatial_duck.testing', 'spatial_duck.testing.plugin']"
+    assert ran.stdout.strip() == "['spatial_duck.testing', 'spatial_duck.testing._plugin']"
 
 
 def test_the_entry_point_is_the_plugin() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert (
-        '[project.entry-points.pytest11]\nspatial_duck = "spatial_duck.testing.plugin"' in project
+        '[project.entry-points.pytest11]\nspatial_duck = "spatial_duck.testing._plugin"' in project
     )
 
 

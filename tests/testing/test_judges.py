@@ -9,9 +9,9 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck.testing import DeviceArray, Status, check
-from spatial_duck.testing.checks import CHECKS
-from spatial_duck.testing.conformance import run_check
-from spatial_duck.testing.subject import Subject
+from spatial_duck.testing._checks import CHECKS
+from spatial_duck.testing._conformance import run_check
+from spatial_duck.testing._subject import Subject
 
 ROWS = {row.name: row for row in CHECKS}
 
@@ -146,7 +146,7 @@ def test_a_device_array_behaves_as_cupys_do() -> None:
 
 def test_a_read_only_view_writes_into_the_same_records() -> None:
     zarr = pytest.importorskip("zarr", reason="needs zarr")
-    from spatial_duck.testing.stores import RecordingStore
+    from spatial_duck.testing._stores import RecordingStore
 
     store = RecordingStore(zarr.storage.MemoryStore())
     zarr.create_array(store, shape=(4,), chunks=(2,), dtype="i2")[...] = 1

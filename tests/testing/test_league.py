@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks import league
 from spatial_duck.testing import Status
-from spatial_duck.testing.checks import CHECKS
-from spatial_duck.testing.conformance import run_check
+from spatial_duck.testing._checks import CHECKS
+from spatial_duck.testing._conformance import run_check
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROWS = {row.name: row for row in CHECKS}

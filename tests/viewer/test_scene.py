@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck.viewer import Scene, open_levels
-from spatial_duck.viewer.gather import Cache
-from spatial_duck.viewer.scene import TILE
+from spatial_duck.viewer._gather import Cache
+from spatial_duck.viewer._scene import TILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,7 +202,7 @@ def test_zoomed_out_tiles_show_voxels_of_their_place(data: Any) -> None:
 def huge() -> tuple[list[sd.SpatialArray], Any]:
     """Return a pyramid of 10^12 voxels of which no chunk is stored, and what notes its reads."""
     zarr = pytest.importorskip("zarr", reason="needs zarr")
-    from spatial_duck.testing.stores import RecordingStore
+    from spatial_duck.testing._stores import RecordingStore
 
     store = RecordingStore(zarr.storage.MemoryStore())
     finest = sd.Geometry((10_000,) * 3, spacing=(2, 1, 1), frame="LPS", unit="um")

@@ -1,0 +1,325 @@
+"""The array that knows where it is: `SpatialArray`."""
+
+from __future__ import annotations
+
+import copy as _copy
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from spatial_duck import backends
+from spatial_duck.array._attributes import GeometryAttributes
+from spatial_duck.array._collection import Collection
+from spatial_duck.array._dispatch import Dispatching
+from spatial_duck.array._holder import copied
+from spatial_duck.array._methods import ArrayMethods
+from spatial_duck.errors import GeometryError
+from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._validation import refuse_setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from spatial_duck.geometry import World
+    from spatial_duck.geometry._geometry import Units
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["SpatialArray"]
+
+
+class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
+    """Any array, and where it lies in the physical world.
+
+    NumPy's functions, ufuncs and operators work on it as on the array that it holds, and give
+    images whose voxels have kept their places.
+
+    Parameters
+    ----------
+    data : array
+        NumPy, Dask, CuPy or Zarr array, or any array-API array (PyTorch, JAX, …). It is held, not
+        copied. Lists and scalars become NumPy arrays.
+    geometry : Geometry, optional
+        Shape and place; excludes the parameters that follow.
+    spacing : float or sequence of float, optional
+        Positive distance between neighbouring voxel centres, one for each sampled axis, in
+        array-axis order. Default 1.
+    origin : sequence of float, optional
+        World position of the centre of the voxel at index 0, in world-axis order. Default 0.
+    direction : array_like of float, shape (n_world, n_sampled), optional
+        One unit column for each sampled axis, one row for each world axis.
+    dims : sequence of (str or None), optional
+        Name of each array axis; must be given for more than 3 dimensions.
+    sampled : sequence of str, optional
+        Names of sampled axes besides x, y, z and t.
+    world : World or sequence of str, optional
+        The world axes. By default the sampled dims.
+    frame : str, optional
+        Which way the anatomical x, y and z point: ``"LPS"``, ``"RAS"`` or another such code.
+    unit : str, mapping or sequence, optional
+        Unit of the space axes, or of each world axis.
+    attrs : mapping, optional
+        Free metadata.
+
+    Raises
+    ------
+    GeometryError
+        If a value is not valid, or the geometry does not have the shape of the data.
+    TypeError
+        If the data are no array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = SpatialArray(np.zeros((4, 6)), spacing=(2.0, 0.5), origin=(10, 20))
+    >>> image[1:, ::-1].origin
+    array([12. , 22.5])
+    >>> np.flip(image).T.spacing
+    array([0.5, 2. ])
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        data: Any,
+        geometry: Geometry | None = None,
+        *,
+        spacing: ArrayLike | None = None,
+        origin: ArrayLike | None = None,
+        direction: ArrayLike | None = None,
+        dims: Sequence[str | None] | None = None,
+        sampled: Sequence[str] | None = None,
+        world: World | Sequence[str] | None = None,
+        frame: str | None = None,
+        unit: Units | None = None,
+        attrs: Mapping[Any, Any] | None = None,
+    ) -> None:
+        if isinstance(data, Dispatching):
+            raise TypeError(
+                "data is an image already: use image.replace(spacing=..., ...) to change its "
+                "geometry, or image.data for its bare array"
+            )
+        self._data = backends.adopt(data)
+        given = {
+            "spacing": spacing, "origin": origin, "direction": direction, "dims": dims,
+            "sampled": sampled, "world": world, "frame": frame, "unit": unit,
+        }  # fmt: skip
+        shape = tuple(self._data.shape)
+        if geometry is None:
+            geometry = Geometry(shape, **given)  # type: ignore[arg-type]
+        else:
+            both = [name for name, value in given.items() if value is not None]
+            if both:
+                raise GeometryError(
+                    f"geometry excludes {', '.join(both)}: use geometry.replace(...) first"
+                )
+            if not isinstance(geometry, Geometry):
+                hint = (
+                    "that of an image is image.geometry"
+                    if isinstance(geometry, Dispatching)
+                    else "spacing=, origin= and direction= are given by name"
+                )
+                raise GeometryError(f"geometry must be a Geometry, got {geometry!r}; {hint}")
+            if geometry.shape != shape:
+                raise GeometryError(
+                    f"geometry has shape {geometry.shape}, and the data have shape {shape}"
+                )
+        self._geometry = geometry
+        self._attrs = dict(attrs) if attrs else None
+
+    def replace(self, data: Any = None, **changes: Any) -> Self:
+        """Return an image with other data, geometry or attrs.
+
+        Parameters
+        ----------
+        data : array, optional
+            New backing array.
+        **changes
+            `geometry`, `attrs`, or any parameter of `Geometry.replace`. What is not given stays.
+
+        Returns
+        -------
+        SpatialArray
+            Shares the data with this image where none are given.
+
+        Raises
+        ------
+        GeometryError
+            If the result is not valid, as when the new data have another shape.
+
+        Examples
+        --------
+        >>> image = SpatialArray(np.zeros((2, 2)), spacing=3)
+        >>> image.replace(np.ones((2, 2)), frame="LPS", world=("y", "x")).spacing
+        array([3., 3.])
+        """
+        new = self._data if data is None else data
+        if isinstance(new, Dispatching):
+            raise TypeError("data must be a bare array: take image.data of the image that came")
+        attrs = changes.pop("attrs", self._attrs)
+        geometry = changes.pop("geometry", None)
+        if geometry is not None and changes:
+            raise GeometryError(f"geometry excludes {', '.join(changes)}")
+        if geometry is None:
+            geometry = self.geometry.replace(**changes) if changes else self.geometry
+        return type(self)(new, geometry, attrs=attrs)
+
+    # --- attributes -----------------------------------------------------------------------
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Free metadata of this image."""
+        if self._attrs is None:
+            self._attrs = {}
+        return self._attrs
+
+    # --- where the data are ---------------------------------------------------------------
+
+    def to(self, backend: str, **options: Any) -> Self:
+        """Return the image with its data on another backend.
+
+        Parameters
+        ----------
+        backend : {"numpy", "dask", "cupy", "torch", …}
+            Where to bring the data. Dask data are computed and Zarr data read where that needs it.
+        **options
+            Passed to the backend, such as ``chunks=`` for ``"dask"``.
+        """
+        return self.replace(backends.to(self._data, backend, **options))
+
+    @property
+    def device(self) -> Any:
+        """The device that holds the data, as the array API names it."""
+        return backends.device(self._data)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw three planes through the centre, in world units.
+
+        Parameters
+        ----------
+        **options
+            As for `spatial_duck.viewer._plot.plot`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            With an axes for each plane.
+        """
+        from spatial_duck.viewer import _plot as plotting
+
+        return plotting.plot(self, **options)
+
+    # --- exchange -------------------------------------------------------------------------
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+        if isinstance(self._data, np.ndarray):
+            return np.array(self._data, dtype=dtype, copy=copy)
+        return backends.as_numpy(self._data, dtype, copy)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """Return the array-API namespace of images on this image's backend."""
+        from spatial_duck.array._namespace import namespace_of
+
+        return namespace_of(self._data)
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Self:
+        """Return the image with its data on another device of its backend.
+
+        Parameters
+        ----------
+        device : object
+            As the backend names it.
+        stream : object, optional
+            As the backend takes it.
+        """
+        data = backends.to_device(self._data, device, stream)
+        return self._wrap(data, self._geometry, copied(self._attrs))
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        asked = {
+            "stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy,
+        }  # fmt: skip
+        # Only what was asked for: older backends know but some of these.
+        return self._data.__dlpack__(**{k: v for k, v in asked.items() if v is not None})
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._data.__dlpack_device__()  # type: ignore[no-any-return]
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        return self._data.__cuda_array_interface__
+
+    def __buffer__(self, flags: int) -> memoryview:
+        if not isinstance(self._data, np.ndarray):
+            raise TypeError(
+                f"a buffer needs data in memory, got {type(self._data).__name__}: use "
+                "image.compute() or image.to('numpy')"
+            )
+        return (
+            self._data.__buffer__(flags)
+            if hasattr(self._data, "__buffer__")
+            else (memoryview(self._data))
+        )
+
+    # --- copies and pickles ---------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._data, self.geometry, self._attrs)
+
+    def __copy__(self) -> Self:
+        return self._wrap(_copy.copy(self._data), self._geometry, copied(self._attrs))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self._wrap(
+            _copy.deepcopy(self._data, memo), self.geometry, _copy.deepcopy(self._attrs, memo)
+        )
+
+    # --- showing --------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        from spatial_duck.array import _display as display
+
+        return display.text(self)
+
+    def _repr_html_(self) -> str:
+        from spatial_duck.array import _display as display
+
+        return display.html(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(len(self)))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _restore(cls: type[SpatialArray], data: Any, geometry: Geometry, attrs: Any) -> SpatialArray:
+    return cls._wrap(data, geometry, attrs)
+
+
+refuse_setting(
+    SpatialArray,
+    (
+        "data",
+        "geometry",
+        "spacing",
+        "origin",
+        "direction",
+        "dims",
+        "world",
+        "frame",
+        "unit",
+        "attrs",
+    ),
+)

@@ -1,0 +1,486 @@
+"""How an image is shown: as text, as HTML, and the planes that a picture of it consists of.
+
+Nothing here computes a Dask array, reads a store or copies from a device: values and pictures are
+shown only where the data are a NumPy array in memory. `planes` works on geometry alone, so that
+`spatial_duck.viewer._plot` draws the same planes of any image. Pictures are made with NumPy and zlib.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import html as _html
+import reprlib
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.geometry._world import SPACE_AXES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.array._array import SpatialArray
+    from spatial_duck.geometry import Geometry
+
+__all__ = [
+    "Plane",
+    "anatomy",
+    "axis_unit",
+    "contrast",
+    "facts",
+    "gray",
+    "html",
+    "planes",
+    "png",
+    "text",
+]
+
+#: More lines than this and the values are left out of the text.
+_MAX_LINES = 12
+#: Longest side of a thumbnail in pixels.
+_THUMBNAIL = 144
+_MAX_ATTRS = 12
+_OPPOSITE = dict(zip("LRPASI", "RLAPIS", strict=True))
+#: The letter that belongs at the left of a picture, or at its top, by the axis of the body that
+#: runs there: the patient's right at the left, front and head at the top (or front at the left).
+_FIRST = {"R": "R", "L": "R", "A": "A", "P": "A", "S": "S", "I": "S"}
+_BODY_AXIS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
+_PLANE_NAMES = ("sagittal", "coronal", "axial")
+
+
+# --- words --------------------------------------------------------------------------------
+
+
+def _number(value: float) -> str:
+    return f"{value:.10g}"
+
+
+def _values(names: Sequence[str], values: Iterable[float], units: Sequence[str | None]) -> str:
+    """Join named values, with their unit once where all have the same."""
+    parts = [f"{n} {_number(float(v))}" for n, v in zip(names, values, strict=True)]
+    if not parts:
+        return "none"
+    if len(set(units)) == 1:
+        return ", ".join(parts) + (f" {units[0]}" if units[0] else "")
+    return ", ".join(p + (f" {u}" if u else "") for p, u in zip(parts, units, strict=True))
+
+
+def axis_unit(geometry: Geometry, column: int) -> str | None:
+    """Return the unit of a sampled axis: that of the world axes it runs along, if they agree.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    column : int
+        Which sampled axis, as a column of its direction.
+    """
+    units = {
+        u
+        for u, c in zip(geometry.world.units, geometry.direction[:, column], strict=True)
+        if c != 0
+    }
+    return units.pop() if len(units) == 1 else None
+
+
+def _axis_name(geometry: Geometry, axis: int) -> str:
+    name = geometry.dims[axis]
+    return f"axis {axis}" if name is None else name
+
+
+def anatomy(geometry: Geometry) -> dict[int, str]:
+    """Return the letter that each array axis of space runs to; empty where there is no frame.
+
+    Examples
+    --------
+    >>> from spatial_duck.geometry import Geometry
+    >>> anatomy(Geometry((2, 2, 2), frame="LPS"))
+    {0: 'S', 1: 'P', 2: 'L'}
+    """
+    if geometry.frame is None:
+        return {}
+    axes = _space_axes(geometry)
+    try:
+        return dict(zip(axes, geometry.orientation, strict=True))
+    except ValueError:  # more axes run through space than space has
+        return {}
+
+
+def _space_axes(geometry: Geometry) -> list[int]:
+    rows = [i for i, name in enumerate(geometry.world.axes) if name in SPACE_AXES]
+    moves = geometry.direction[rows].any(axis=0) if rows else [False] * len(geometry.sampled_axes)
+    return [axis for axis, m in zip(geometry.sampled_axes, moves, strict=True) if m]
+
+
+def facts(geometry: Geometry) -> list[tuple[str, str]]:
+    """Return what there is to say of a geometry, as pairs of a heading and a line (or lines).
+
+    Examples
+    --------
+    >>> from spatial_duck.geometry import Geometry
+    >>> facts(Geometry((4, 6), spacing=(2, 0.5), unit="mm"))
+    [('dims', 'y, x'), ('spacing', 'y 2, x 0.5 mm'), ('origin', 'y 0, x 0 mm')]
+    """
+    world, axes = geometry.world, geometry.sampled_axes
+    names = [_axis_name(geometry, axis) for axis in axes]
+    rows = [("dims", ", ".join("none" if n is None else n for n in geometry.dims) or "none")]
+    units = [axis_unit(geometry, column) for column in range(len(axes))]
+    rows.append(("spacing", _values(names, geometry.spacing, units)))
+    rows.append(("origin", _values(world.axes, geometry.origin, world.units)))
+    default = [[float(a == geometry.dims[i]) for i in axes] for a in world.axes]
+    if geometry.direction.tolist() != default:
+        lines = [
+            f"{name}: {', '.join(f'{round(c, 9) + 0.0:.6g}' for c in row)}"
+            for name, row in zip(world.axes, geometry.direction.tolist(), strict=True)
+        ]
+        rows.append(("direction", "\n".join(lines)))
+    if world.frame is not None:
+        code = "".join(anatomy(geometry).values())
+        rows.append(("frame", f"{world.frame}, axes run to {code}" if code else world.frame))
+    if geometry.lost:
+        rows.append(
+            ("lost", ", ".join(f"axis {axis} by {how!r}" for axis, how in geometry.lost.items()))
+        )
+    return rows
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} PB"
+
+
+def _header(image: SpatialArray) -> str:
+    data = image.data
+    backend = type(data).__module__.partition(".")[0]
+    if backend == "spatial_duck":  # our own view of a store
+        backend = type(data).__module__.rpartition(".")[2]
+    shape = " × ".join(str(n) for n in data.shape) or "0-d"
+    parts = [shape, str(data.dtype).replace("torch.", ""), backend]
+    # Without it: a length that only computing would tell, or a backend with sizes of its own.
+    with contextlib.suppress(AttributeError, TypeError, ValueError, OverflowError):
+        parts.append(_size(data.size * data.dtype.itemsize))
+    chunks = getattr(data, "chunks", None)
+    if isinstance(chunks, tuple) and chunks:
+        largest = [max(c, default=0) if isinstance(c, tuple) else c for c in chunks]
+        parts.append(f"chunks {' × '.join(map(str, largest))}")
+    return ", ".join(parts)
+
+
+def _in_memory(data: Any) -> bool:
+    return isinstance(data, np.ndarray) and not isinstance(data, np.memmap)
+
+
+def text(image: SpatialArray) -> str:
+    """Return an image as text: shape, type and backend, geometry, and values if they are few.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Its data are looked at only if they are a NumPy array in memory.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import numpy as np, spatial_duck as sd
+    >>> sd.SpatialArray(np.eye(2), spacing=(2.0, 0.5), unit="mm")
+    <SpatialArray 2 × 2, float64, numpy, 32 B>
+      dims     y, x
+      spacing  y 2, x 0.5 mm
+      origin   y 0, x 0 mm
+    [[1. 0.]
+     [0. 1.]]
+    """
+    rows = facts(image.geometry)
+    width = max(len(name) for name, _ in rows) + 2
+    lines = [f"<{type(image).__name__} {_header(image)}>"]
+    for name, value in rows:
+        first, *rest = value.split("\n")
+        lines.append(f"  {name:<{width}}{first}")
+        lines += [" " * (width + 2) + line for line in rest]
+    if _in_memory(image.data):
+        shown = np.array2string(np.asarray(image.data), threshold=50, edgeitems=2).split("\n")
+        if len(shown) <= _MAX_LINES:
+            lines += shown
+    return "\n".join(lines)
+
+
+# --- planes -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane through an image, as it is drawn.
+
+    Attributes
+    ----------
+    key : tuple
+        ``image[key]`` is the plane, in the array's order of axes.
+    rows, columns : int
+        The array axes that run down and across the picture.
+    swap : bool
+        Whether the plane must be transposed after indexing, so that rows come first.
+    spacing : tuple of float
+        Distance between rows and between columns.
+    edges : tuple of str
+        Letters (or "") at the left, right, top and bottom of the picture.
+    name : str
+        What to call it, such as ``"axial"``.
+    normal : int or None
+        The array axis across the plane, at index `at`.
+    """
+
+    key: tuple[Any, ...]
+    rows: int
+    columns: int
+    swap: bool
+    spacing: tuple[float, float]
+    edges: tuple[str, str, str, str]
+    name: str
+    normal: int | None
+    at: int
+
+    def cut(self, image: Any) -> Any:
+        """Return the plane of `image` (an image, or its bare array), rows first."""
+        part = image[self.key]
+        return part.T if self.swap else part
+
+
+def planes(geometry: Geometry) -> list[Plane]:
+    """Return the planes through the centre of an image that show it best.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of the image. Its axes of space are drawn; of a further sampled axis, such as time, the
+        middle is taken, of a plain one the first index.
+
+    Returns
+    -------
+    list of Plane
+        Three for a volume, one for two axes of space, none for fewer or if there are no voxels.
+        Where the frame is known, the patient's right is at the left, front or head at the top.
+
+    Examples
+    --------
+    >>> from spatial_duck.geometry import Geometry
+    >>> [(p.name, p.edges) for p in planes(Geometry((9, 9, 9), frame="LPS"))][:2]
+    [('axial', ('R', 'L', 'A', 'P')), ('coronal', ('R', 'L', 'S', 'I'))]
+    """
+    shape = geometry.shape
+    if any(n != n or n == 0 for n in shape):
+        return []
+    letters = anatomy(geometry)
+    space = _space_axes(geometry)
+    # A window axis runs through space a second time: named axes are the image's own.
+    space = [a for a in space if geometry.dims[a] is not None] if len(space) > 3 else space
+    if letters:
+        space.sort(key=lambda axis: -_BODY_AXIS[letters[axis]])
+    elif all(geometry.dims[a] in SPACE_AXES for a in space):
+        space.sort(key=lambda axis: -SPACE_AXES.index(str(geometry.dims[axis])))
+    shown = space[:3]
+    pairs = [(1, 2), (0, 2), (0, 1)] if len(shown) == 3 else [(0, 1)] if len(shown) == 2 else []
+    return [_plane(geometry, shown, letters, pair) for pair in pairs]
+
+
+def _plane(
+    geometry: Geometry, shown: list[int], letters: dict[int, str], pair: tuple[int, int]
+) -> Plane:
+    sampled = geometry.sampled_axes
+    rows, columns = shown[pair[0]], shown[pair[1]]
+    middle = [n // 2 if i in sampled else 0 for i, n in enumerate(geometry.shape)]
+    edges: list[str] = []
+    key: list[Any] = list(middle)
+    for axis in (columns, rows):
+        to = letters.get(axis, "")
+        first = _FIRST.get(to, "")
+        backwards = to != "" and to == first
+        key[axis] = slice(None, None, -1 if backwards else 1)
+        edges += [first, _OPPOSITE.get(first, "")]
+    across = [axis for axis in shown if axis not in (rows, columns)]
+    normal = across[0] if across else None
+    others = [_BODY_AXIS[letters[a]] for a in (rows, columns) if a in letters]
+    if len(others) == 2:
+        name = _PLANE_NAMES[({0, 1, 2} - set(others)).pop()]
+    else:
+        name = f"{_axis_name(geometry, rows)}-{_axis_name(geometry, columns)}"
+    step = dict(zip(sampled, geometry.spacing.tolist(), strict=True))
+    return Plane(
+        tuple(key),
+        rows,
+        columns,
+        rows > columns,
+        (step[rows], step[columns]),
+        (edges[0], edges[1], edges[2], edges[3]),
+        name,
+        normal,
+        0 if normal is None else middle[normal],
+    )
+
+
+# --- pictures -----------------------------------------------------------------------------
+
+
+def gray(values: NDArray[Any], limits: tuple[float, float] | None = None) -> NDArray[np.uint8]:
+    """Return values as grey levels from 0 to 255; what is not finite is black.
+
+    Parameters
+    ----------
+    values : ndarray
+        Numbers of any type; of complex ones the magnitude is shown.
+    limits : tuple of float, optional
+        Values of black and white. By default the 0.5th and 99.5th percentile of the finite ones.
+
+    Examples
+    --------
+    >>> gray(np.array([1.0, 2.0, np.nan, 3.0]), (1, 3)).tolist()
+    [0, 128, 0, 255]
+    """
+    with np.errstate(all="ignore"):
+        found = np.abs(values) if values.dtype.kind == "c" else values
+        found = found.astype(np.float64)
+        finite = np.isfinite(found)
+        if limits is None:
+            limits = contrast(found[finite])
+        low, high = limits
+        # Halves, so that the difference of two huge numbers does not overflow.
+        width = high / 2 - low / 2
+        scaled = (found / 2 - low / 2) / width if width > 0 else np.full(found.shape, 0.5)
+    return np.rint(np.where(finite, np.clip(scaled, 0, 1), 0) * 255).astype(np.uint8)
+
+
+def contrast(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the values to show as black and as white: nearly the least and the greatest.
+
+    Parameters
+    ----------
+    values : ndarray
+        Finite real numbers.
+
+    Examples
+    --------
+    >>> contrast(np.array([5.0, 5.0, 7.0]))
+    (5.0, 6.98)
+    """
+    if values.size == 0:
+        return 0.0, 1.0
+    least, low, high, most = np.percentile(values, (0, 0.5, 99.5, 100)).tolist()
+    return (low, high) if high > low else (least, most)
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    r"""Encode an 8-bit picture as PNG (ISO/IEC 15948), with no filter.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (rows, columns) or (rows, columns, 3)
+        Grey levels or RGB.
+
+    Examples
+    --------
+    >>> png(np.zeros((2, 3), np.uint8))[:8]
+    b'\x89PNG\r\n\x1a\n'
+    """
+    rows, columns = pixels.shape[:2]
+    color = 0 if pixels.ndim == 2 else 2
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    lines = np.ascontiguousarray(pixels).reshape(rows, -1)
+    raw = np.pad(lines, ((0, 0), (1, 0))).tobytes()  # each line begins with its filter, 0
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, color, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(raw, 6))
+        + chunk(b"IEND", b"")
+    )
+
+
+def _thumbnails(image: SpatialArray) -> list[tuple[Plane, NDArray[np.uint8]]]:
+    """Return the middle planes with square pixels, all on one scale of grey and of length."""
+    data = image.data
+    if not _in_memory(data) or data.dtype.kind not in "biufc":
+        return []
+    found = planes(image.geometry)
+    bare = np.asarray(data)
+    sides = [n * s for p in found for n, s in zip(p.cut(bare).shape, p.spacing, strict=True)]
+    pixel = max(sides, default=1.0) / _THUMBNAIL
+    small = [_shrunk(p.cut(bare), p.spacing, pixel) for p in found]
+    levels = gray(np.concatenate([s.ravel() for s in small])) if small else np.empty(0, np.uint8)
+    ends = np.cumsum([s.size for s in small])[:-1]
+    parts = np.split(levels, ends)
+    return [(p, part.reshape(s.shape)) for p, s, part in zip(found, small, parts, strict=False)]
+
+
+def _shrunk(plane: NDArray[Any], spacing: tuple[float, float], pixel: float) -> NDArray[Any]:
+    """Take the nearest voxels at the centres of square pixels."""
+    index = []
+    for n, step in zip(plane.shape, spacing, strict=True):
+        count = max(1, round(n * step / pixel))
+        at = ((np.arange(count) + 0.5) * n / count).astype(np.intp)
+        index.append(np.minimum(at, n - 1))
+    return plane[np.ix_(*index)]
+
+
+_CELL = "padding:1px 10px 1px 0;text-align:left;vertical-align:top;white-space:pre-line"
+
+
+def html(image: SpatialArray) -> str:
+    """Return an image as HTML: geometry as a table, and its middle planes if it is in memory.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Its data are looked at only if they are a NumPy array in memory.
+
+    Returns
+    -------
+    str
+        A fragment with no scripts and no outside references.
+    """
+    escape = _html.escape
+    rows = facts(image.geometry)
+    attrs = image.attrs
+    if attrs:
+        short = reprlib.Repr()
+        short.maxstring = short.maxother = 80
+        shown = [f"{k}: {short.repr(v)}" for k, v in list(attrs.items())[:_MAX_ATTRS]]
+        if len(attrs) > _MAX_ATTRS:
+            shown.append(f"… and {len(attrs) - _MAX_ATTRS} more")
+        rows.append(("attrs", "\n".join(shown)))
+    table = "".join(
+        f'<tr><th style="{_CELL}">{escape(name)}</th><td style="{_CELL}">{escape(value)}</td></tr>'
+        for name, value in rows
+    )
+    pictures = "".join(_figure(plane, pixels) for plane, pixels in _thumbnails(image))
+    return (
+        f"<div><div><b>{escape(type(image).__name__)}</b> {escape(_header(image))}</div>"
+        '<div style="display:flex;flex-wrap:wrap;gap:10px;align-items:flex-start">'
+        f"<table>{table}</table>{pictures}</div></div>"
+    )
+
+
+def _figure(plane: Plane, pixels: NDArray[np.uint8]) -> str:
+    code = base64.b64encode(png(pixels)).decode("ascii")
+    left, right, top, bottom = plane.edges
+    sides = f"{left}–{right}, {top}–{bottom}" if left else ""
+    title = _html.escape(f"{plane.name} {sides}".strip())
+    rows, columns = pixels.shape
+    return (
+        f'<figure style="margin:0"><img alt="{title}" width="{columns}" height="{rows}" '
+        f'src="data:image/png;base64,{code}"><figcaption style="font-size:85%">{title}'
+        "</figcaption></figure>"
+    )

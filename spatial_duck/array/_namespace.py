@@ -1,0 +1,226 @@
+"""The array API of images: one namespace for each backend.
+
+``image.__array_namespace__()`` is the backend's own array-API namespace, with each function taking
+images and giving images. What a function does to geometry is the rule of NumPy's function of the
+same name. Arrays that the namespace creates from nothing have no place: all their axes are plain,
+so that they mix with any image.
+"""
+
+from __future__ import annotations
+
+from functools import cache, wraps
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck import backends
+from spatial_duck.array import _dispatch as dispatch
+from spatial_duck.array._array import SpatialArray
+from spatial_duck.array._holder import fitted
+from spatial_duck.errors import missing_extra
+from spatial_duck.geometry import Geometry
+from spatial_duck.rules import _ufuncs as ufuncs
+from spatial_duck.rules import find
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Namespace", "namespace_of"]
+
+#: Functions of the standard whose results are no arrays: called on bare arrays.
+_BARE = frozenset({"can_cast", "finfo", "iinfo", "isdtype", "result_type"})
+#: Functions that make an array from something that is not one.
+_CREATION = frozenset(
+    {"arange", "asarray", "empty", "eye", "from_dlpack", "full", "linspace", "ones", "zeros"}
+)
+#: Keywords of the standard that NumPy's function, and so its rule, does not have.
+_STANDARD_ONLY = {
+    "argsort": ("descending",),
+    "sort": ("descending",),
+    "astype": ("device",),
+    "clip": (),
+}
+
+
+class Namespace(ModuleType):
+    """The array-API namespace of images on one backend.
+
+    Parameters
+    ----------
+    backend : str
+        Name of the backend.
+    bare : module
+        The backend's own namespace.
+    part : {"", "linalg", "fft"}, optional
+        Name of the extension that this is.
+    """
+
+    def __init__(self, backend: str, bare: Any, part: str = "") -> None:
+        name = f"spatial_duck.array._namespace[{backend}]" + (f".{part}" if part else "")
+        super().__init__(name, f"Array API of images on {backend}.")
+        self._backend = backend
+        self._bare = bare
+        self._part = part
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") and name not in (
+            "__array_namespace_info__", "__array_api_version__",
+        ):  # fmt: skip
+            raise AttributeError(f"{self.__name__} has no attribute {name!r}")
+        found = getattr(self._bare, name)
+        if name in ("linalg", "fft") and not self._part:
+            found = Namespace(self._backend, found, name)
+        elif name in _BARE:
+            found = _on_bare(found)
+        elif callable(found) and not isinstance(found, type | np.dtype) and name[0] != "_":
+            found = _creation(found) if name in _CREATION else _function(self, name, found)
+        setattr(self, name, found)
+        return found
+
+    def __dir__(self) -> list[str]:
+        return [name for name in dir(self._bare) if not name.startswith("_")]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self._backend, self._part)
+
+
+def namespace_of(data: Any) -> Namespace:
+    """Return the namespace of images that hold an array such as `data`."""
+    backend = backends.backend_of(data).name
+    if backend == "arrayapi":
+        backend = type(data).__module__.partition(".")[0].removesuffix("lib")
+    return _namespace(backend)
+
+
+@cache
+def _namespace(backend: str) -> Namespace:
+    return Namespace(backend, _bare_namespace(backend))
+
+
+def _again(backend: str, part: str) -> Namespace:
+    """Find the namespace of a pickle."""
+    namespace = _namespace(backend)
+    return getattr(namespace, part) if part else namespace
+
+
+def _bare_namespace(backend: str) -> Any:
+    """Return the backend's own namespace, made to follow the standard where it does not."""
+    from importlib import import_module
+
+    if backend in ("array_api_strict", "sparse"):
+        return import_module(backend)
+    compat = {
+        "numpy": "numpy", "cupy": "cupy", "dask": "dask.array", "zarr": "dask.array",
+        "torch": "torch",
+    }.get(backend)  # fmt: skip
+    if backend == "jax":
+        return import_module("jax.numpy")
+    if compat is None:
+        return np  # a registered class answers NumPy's own functions
+    try:
+        return import_module(f"array_api_compat.{compat}")
+    except ModuleNotFoundError as error:
+        if error.name != "array_api_compat":
+            raise
+        if backend == "numpy":
+            return np
+        raise missing_extra("array-api-compat", "interop", f"The namespace of {backend}") from None
+
+
+def _plain(data: Any) -> SpatialArray:
+    """Make an image without a place."""
+    shape = tuple(data.shape)
+    return SpatialArray._wrap(data, Geometry(shape, dims=(None,) * len(shape)))
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _unwrapped(value: Any) -> Any:
+    if isinstance(value, SpatialArray):
+        data = value.data
+        return data.to_dask() if hasattr(data, "to_dask") else data
+    if isinstance(value, list | tuple):
+        return (
+            type(value)([_unwrapped(v) for v in value]) if type(value) in (list, tuple) else value
+        )
+    return value
+
+
+def _on_bare(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*[_unwrapped(a) for a in args], **kwargs)
+
+    return call
+
+
+def _creation(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        made = function(*[_unwrapped(a) for a in args], **kwargs)
+        if args and isinstance(args[0], SpatialArray):
+            return SpatialArray._wrap(made, args[0].geometry, dispatch.common_attrs([args[0]]))
+        return _plain(made)
+
+    return call
+
+
+def _rule(part: str, name: str) -> Callable[..., Any] | None:
+    """Find what the NumPy function of a name does to geometry."""
+    module = getattr(np, part) if part else np
+    function = getattr(module, name, None) or getattr(np, name, None)
+    if isinstance(function, np.ufunc):
+        ufunc = function
+        table = ufuncs.METHODS if ufunc.signature is None else ufuncs.GENERALIZED
+        return lambda *args, **kwargs: table["__call__"](ufunc, args, kwargs)
+    rule = find(function)
+    if rule is None:
+        return None
+    drop = _STANDARD_ONLY.get(name, ())
+    return lambda *args, **kwargs: rule.geometry(
+        *args, **{k: v for k, v in kwargs.items() if k not in drop}
+    )
+
+
+def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> Any:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if "ddof" in kwargs and name in ("std", "var"):  # as xarray says it
+            kwargs["correction"] = kwargs.pop("ddof")
+        images: list[Any] = []
+        grids, _ = dispatch._apart(args, images)
+        grid_kwargs, _ = dispatch._apart_mapping(kwargs, images)
+        geometry = None
+        if images:
+            rule = _rule(namespace._part, name)
+            if rule is None:
+                raise TypeError(
+                    f"spatial_duck has no rule for {namespace.__name__}.{name}, so that it cannot "
+                    "say where its result would lie; call the backend's own on image.data"
+                )
+            geometry = rule(*grids, **grid_kwargs)
+        result = function(
+            *[_unwrapped(a) for a in args], **{k: _unwrapped(v) for k, v in kwargs.items()}
+        )
+        if callable(geometry) and not isinstance(geometry, Geometry):
+            geometry = geometry(result, *[_unwrapped(i) for i in images])
+        return _dressed(result, geometry, images)
+
+    return call
+
+
+def _dressed(result: Any, geometry: Any, images: list[Any]) -> Any:
+    """Make images of the arrays in a result, 0-d ones too."""
+    if isinstance(result, list | tuple):
+        many = geometry if isinstance(geometry, list | tuple) else [geometry] * len(result)
+        dressed = [_dressed(r, g, images) for r, g in zip(result, many, strict=True)]
+        return getattr(type(result), "_make", type(result))(dressed)
+    if not _is_array(result):
+        return result
+    if not isinstance(geometry, Geometry):
+        return _plain(result)
+    attrs = dispatch.common_attrs(images)
+    return SpatialArray._wrap(result, fitted(geometry, result), attrs)

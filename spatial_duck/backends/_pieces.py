@@ -1,0 +1,63 @@
+"""Cutting an array into pieces by slicing alone, where a library lacks NumPy's functions for it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.geometry._moves import normalize_axis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PIECES"]
+
+
+def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    axis = normalize_axis(axis, ary.ndim)
+    if not hasattr(indices_or_sections, "__len__"):
+        n = int(indices_or_sections)
+        if n <= 0:
+            raise ValueError("number sections must be larger than 0.")
+        each, extra = divmod(ary.shape[axis], n)
+        indices_or_sections = [i * each + min(i, extra) for i in range(1, n)]
+    cuts = [0, *map(int, indices_or_sections), None]
+    before = (slice(None),) * axis
+    return [ary[(*before, slice(a, b), ...)] for a, b in pairwise(cuts)]
+
+
+def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    if not hasattr(indices_or_sections, "__len__") and ary.shape[axis] % indices_or_sections:
+        raise ValueError("array split does not result in an equal division")
+    return _array_split(ary, indices_or_sections, axis)
+
+
+def _splitter(name: str, axis: int) -> Callable[..., list[Any]]:
+    def split(ary: Any, indices_or_sections: Any) -> list[Any]:
+        least = {"hsplit": 1, "vsplit": 2, "dsplit": 3}[name]
+        if ary.ndim < least:
+            raise ValueError(f"{name} only works on arrays of {least} or more dimensions")
+        return _split(ary, indices_or_sections, min(axis, ary.ndim - 1))
+
+    return split
+
+
+def _unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+    if not x.ndim:
+        raise ValueError("Input array must be at least 1-d.")
+    before = (slice(None),) * normalize_axis(axis, x.ndim)
+    return tuple([x[(*before, i, ...)] for i in range(x.shape[axis])])
+
+
+#: NumPy function: what does it to any array.
+PIECES: dict[Any, Callable[..., Any]] = {
+    np.split: _split,
+    np.array_split: _array_split,
+    np.vsplit: _splitter("vsplit", 0),
+    np.hsplit: _splitter("hsplit", 1),
+    np.dsplit: _splitter("dsplit", 2),
+}
+if hasattr(np, "unstack"):  # NumPy 2.1
+    PIECES[np.unstack] = _unstack

@@ -1,0 +1,1 @@
+"""Dask arrays: NumPy's functions, lazily."""

@@ -1,0 +1,356 @@
+"""NumPy's functions that Dask lacks, made lazily of those that it has.
+
+Those along one axis, of matrices and of new arrays have modules of their own; these are formulas,
+or run block by block. `REASONS` says of what is not there why not, and what to do.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from numpy.lib import recfunctions
+from numpy.polynomial import polynomial
+
+from spatial_duck.backends._pieces import PIECES
+from spatial_duck.backends.dask._along_axis import (
+    FUNCTIONS,
+    added,
+    elementwise,
+    elemwise,
+    is_lazy,
+    sample,
+)
+from spatial_duck.backends.dask._creation import FUNCTIONS as _CREATION
+from spatial_duck.backends.dask._linalg import FUNCTIONS as _MATRICES
+from spatial_duck.geometry._moves import normalize_axis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FUNCTIONS", "REASONS"]
+
+FUNCTIONS.update(PIECES | _MATRICES | _CREATION)
+
+_IN_PLACE = "writes single voxels in place: compute first, or build a mask and use np.where"
+_COMPUTE = "call .compute() first, or use map_blocks"
+_TEXT = f"would have to compute the array to know how wide its result's text is: {_COMPUTE}"
+_TYPE = f"would have to compute the array to know its result's type: {_COMPUTE}"
+_ROOTS = (
+    "would have to compute the array to know its result's type: use numpy's function of that name, "
+    "on complex data where a value has no real result"
+)
+_MEMORY = "asks about memory, which lazy data have not got yet"
+_SHOW = f"would have to compute the array to show it: {_COMPUTE}, or repr(image)"
+#: Why Dask cannot have a function, by its name.
+REASONS = {
+    "place": _IN_PLACE, "put": _IN_PLACE, "put_along_axis": _IN_PLACE, "fill_diagonal": _IN_PLACE,
+    "assign_fields_by_name": _IN_PLACE, "recursive_fill_fields": _IN_PLACE,
+    "center": _TEXT, "ljust": _TEXT, "rjust": _TEXT, "zfill": _TEXT, "replace": _TEXT,
+    "multiply": _TEXT, "mod": _TEXT, "expandtabs": _TEXT, "translate": _TEXT, "decode": _TEXT,
+    "encode": _TEXT, "partition": _TEXT, "rpartition": _TEXT, "_join": _TEXT, "_split": _TEXT,
+    "_rsplit": _TEXT, "_splitlines": _TEXT,
+    "eig": f"{_TYPE}, or numpy.linalg.eigh where the matrices are symmetric",
+    "eigvals": f"{_TYPE}, or numpy.linalg.eigvalsh where the matrices are symmetric",
+    "real_if_close": f"{_TYPE}, or image.real",
+    "roots": _TYPE, "sqrt": _ROOTS, "log": _ROOTS, "log2": _ROOTS, "log10": _ROOTS,
+    "logn": _TYPE, "power": _ROOTS, "arccos": _ROOTS, "arcsin": _ROOTS, "arctanh": _ROOTS,
+    "may_share_memory": _MEMORY, "shares_memory": _MEMORY,
+    "array_str": _SHOW, "array_repr": _SHOW, "array2string": _SHOW,
+    "trim_zeros": "would have to compute the array to know where it ends: slice it",
+}  # fmt: skip
+
+
+# --- by other functions -------------------------------------------------------------------
+
+
+@added("array_equal")
+def _array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    a1, a2 = da.asarray(a1), da.asarray(a2)
+    if a1.shape != a2.shape:
+        return False
+    same = a1 == a2
+    return ((same | ((a1 != a1) & (a2 != a2))) if equal_nan else same).all()
+
+
+@added("array_equiv")
+def _array_equiv(a1: Any, a2: Any) -> Any:
+    try:
+        np.broadcast_shapes(a1.shape, a2.shape)
+    except ValueError:
+        return False
+    return (a1 == a2).all()
+
+
+@added("transpose")
+def _transpose(a: Any, axes: Any = None) -> Any:
+    return a.transpose() if axes is None else a.transpose(axes)
+
+
+@added("swapaxes")
+def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    order = list(range(a.ndim))
+    i, j = normalize_axis(axis1, a.ndim), normalize_axis(axis2, a.ndim)
+    order[i], order[j] = j, i
+    return a.transpose(order)
+
+
+@added("column_stack")
+def _column_stack(tup: Any) -> Any:
+    arrays = [da.asarray(a) for a in tup]
+    return da.concatenate([a.reshape(-1, 1) if a.ndim < 2 else a for a in arrays], 1)
+
+
+@added("copyto")
+def _copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
+    if not isinstance(dst, da.Array):
+        raise TypeError("numpy.copyto of Dask data needs an array to write to in Dask as well")
+    kind = src.dtype if hasattr(src, "dtype") else np.result_type(src)
+    if hasattr(src, "dtype") and not np.can_cast(kind, dst.dtype, casting):
+        raise TypeError(f"Cannot cast {kind} to {dst.dtype} according to the rule {casting!r}")
+    value = da.broadcast_to(da.asarray(src).astype(dst.dtype), dst.shape)
+    dst[...] = value if where is True else da.where(where, value, dst)
+
+
+@added("putmask")
+def _putmask(a: Any, /, mask: Any, values: Any) -> None:
+    if np.size(values) != 1 and np.shape(values) != a.shape:
+        raise TypeError("numpy.putmask on Dask takes one value, or values of the array's shape")
+    _copyto(a, values, "unsafe", mask)
+
+
+@added("diagflat")
+def _diagflat(v: Any, k: int = 0) -> Any:
+    return da.diag(v.reshape(-1), k)
+
+
+@added("resize")
+def _resize(a: Any, new_shape: Any) -> Any:
+    shape = tuple(new_shape) if hasattr(new_shape, "__len__") else (new_shape,)
+    size = int(np.prod(shape))
+    flat = a.reshape(-1)
+    repeats = -(-size // flat.shape[0]) if flat.shape[0] else 0
+    if not repeats:
+        return da.zeros_like(a, shape=shape)
+    return da.concatenate([flat] * repeats)[:size].reshape(shape)
+
+
+@added("ix_")
+def _ix(*args: Any) -> Any:
+    if any(np.ndim(a) != 1 for a in args):
+        raise ValueError("Cross index must be 1 dimensional")
+    if any(str(getattr(a, "dtype", "")) == "bool" for a in args):
+        raise TypeError("numpy.ix_ of masks would have to compute them: use data[mask]")
+    n = len(args)
+    return tuple(
+        [da.asarray(a).reshape([-1 if i == j else 1 for j in range(n)]) for i, a in enumerate(args)]
+    )
+
+
+@added("histogram_bin_edges")
+def _histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, **_: Any) -> Any:
+    if isinstance(bins, str) or (np.ndim(bins) == 0 and range is None) or is_lazy((bins, range)):
+        raise TypeError("numpy.histogram_bin_edges on Dask needs a number of bins and their range")
+    return np.histogram_bin_edges(np.empty(0, a.dtype), bins, range)
+
+
+@added("histogram2d")
+def _histogram2d(
+    x: Any, y: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+) -> Any:
+    """Count pairs of values; Dask wants both in the same chunks."""
+    given = {"range": range, "density": density, "weights": weights}
+    x, y, given = _beside(np.histogram2d, bins, given, x, y)
+    return da.histogram2d(x, y, bins, **given)
+
+
+@added("histogramdd")
+def _histogramdd(
+    sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+) -> Any:
+    given = {"range": range, "density": density, "weights": weights}
+    if isinstance(sample, tuple | list):
+        *lines, given = _beside(np.histogramdd, bins, given, *sample)
+        return da.histogramdd(tuple(lines), bins, **given)
+    lines, given = _beside(np.histogramdd, bins, given, da.asarray(sample).rechunk({1: -1}))
+    return da.histogramdd(lines, bins, **given)
+
+
+def _beside(func: Any, bins: Any, given: dict[str, Any], *lines: Any) -> Any:
+    """Return lines of values in the chunks of the first, and the options with such weights."""
+    numbers = np.ndim(bins) == 0 or any(np.ndim(b) == 0 for b in bins)
+    if (numbers and given["range"] is None) or is_lazy((bins, given["range"])):
+        raise TypeError(
+            f"numpy.{func.__name__} on Dask needs the edges of the bins, or their number and range="
+        )
+    first = next(x for x in lines if isinstance(x, da.Array))
+    lines = tuple([da.asarray(x).rechunk(first.chunks) for x in lines])
+    if given["weights"] is not None:
+        given["weights"] = da.asarray(given["weights"]).rechunk(first.chunks[:1])
+    return *lines, given
+
+
+@added("union1d")
+def _union1d(ar1: Any, ar2: Any) -> Any:
+    return da.unique(da.concatenate([da.asarray(a).reshape(-1) for a in (ar1, ar2)]))
+
+
+def _unique_of(x: Any, **options: Any) -> Any:
+    return da.unique(x.reshape(-1), **options)
+
+
+@added("unique_values")
+def _unique_values(x: Any, /) -> Any:
+    return _unique_of(x)
+
+
+@added("unique_counts")
+def _unique_counts(x: Any, /) -> Any:
+    return _named("unique_counts", _unique_of(x, return_counts=True))
+
+
+@added("unique_inverse")
+def _unique_inverse(x: Any, /) -> Any:
+    values, inverse = _unique_of(x, return_inverse=True)
+    return _named("unique_inverse", (values, inverse.reshape(x.shape)))
+
+
+@added("unique_all")
+def _unique_all(x: Any, /) -> Any:
+    values, index, inverse, counts = _unique_of(
+        x, return_index=True, return_inverse=True, return_counts=True
+    )
+    return _named("unique_all", (values, index, inverse.reshape(x.shape), counts))
+
+
+def _named(name: str, values: Any) -> Any:
+    return type(getattr(np, name)(np.empty(0)))(*values)
+
+
+@added("setdiff1d")
+def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+    ar1, ar2 = da.asarray(ar1), da.asarray(ar2)
+    ar1 = ar1.reshape(-1) if assume_unique else _unique_of(ar1)
+    return ar1[~da.isin(ar1, ar2)]
+
+
+@added("intersect1d")
+def _intersect1d(
+    ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False
+) -> Any:
+    if return_indices:
+        raise TypeError("numpy.intersect1d on Dask has no return_indices")
+    found = da.asarray(ar1).reshape(-1) if assume_unique else _unique_of(da.asarray(ar1))
+    return found[da.isin(found, da.asarray(ar2))]
+
+
+@added("setxor1d")
+def _setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:  # noqa: ARG001
+    return da.unique(da.concatenate([_setdiff1d(ar1, ar2), _setdiff1d(ar2, ar1)]))
+
+
+# --- what types and shapes tell -----------------------------------------------------------
+
+
+@added("diag_indices_from")
+def _diag_indices_from(arr: Any) -> Any:
+    if arr.ndim < 2 or len(set(arr.shape)) != 1:
+        raise ValueError("diag_indices_from needs 2 dimensions or more of equal length")
+    return np.diag_indices(arr.shape[0], arr.ndim)
+
+
+@added("size")
+def _size(a: Any, axis: Any = None) -> Any:
+    return a.size if axis is None else np.size(np.broadcast_to(0, a.shape), axis)
+
+
+@added("isrealobj")
+def _isrealobj(x: Any) -> bool:
+    return bool(x.dtype.kind != "c")
+
+
+def _by_type(func: Any) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return func(*[sample(a) if isinstance(a, da.Array) else a for a in args], **kwargs)
+
+    return run
+
+
+for _func in (np.common_type, np.min_scalar_type, np.can_cast):
+    FUNCTIONS[_func] = _by_type(_func)
+
+
+@added("einsum_path")
+def _einsum_path(*operands: Any, optimize: Any = "greedy") -> Any:
+    known = [np.broadcast_to(0, a.shape) if isinstance(a, da.Array) else a for a in operands]
+    return np.einsum_path(*known, optimize=optimize)
+
+
+# --- polynomials in several variables, and fields -----------------------------------------
+
+
+@added("polyval2d", module=polynomial)
+def _polyval2d(x: Any, y: Any, c: Any) -> Any:
+    if is_lazy(c) or np.ndim(c) != 2:
+        raise TypeError("numpy.polyval2d on Dask needs a matrix of coefficients in memory")
+    return elementwise(polynomial.polyval2d, "x", "y")(x, y, c)
+
+
+@added("polygrid2d", module=polynomial)
+def _polygrid2d(x: Any, y: Any, c: Any) -> Any:
+    x, y = da.asarray(x), da.asarray(y)
+    n = x.ndim + y.ndim
+    x = da.broadcast_to(x[(..., *[None] * y.ndim)], x.shape + y.shape)
+    return _polyval2d(x, da.broadcast_to(y, x.shape[: n - y.ndim] + y.shape), c)
+
+
+@added("polyvalnd", module=polynomial)
+def _polyvalnd(pts: Any, c: Any) -> Any:
+    if is_lazy(c) or np.ndim(c) != len(pts):
+        raise TypeError("numpy.polyvalnd on Dask needs an axis of coefficients for each point's")
+    return elemwise(functools.partial(_polynomial, c), *pts)
+
+
+def _polynomial(c: Any, *pts: Any) -> Any:
+    return polynomial.polyvalnd(pts, c)
+
+
+def _of_fields(func: Any) -> Callable[..., Any]:
+    """Make a function of each voxel's fields."""
+
+    def run(base: Any, *args: Any, **kwargs: Any) -> Any:
+        block = functools.partial(_first, func, args, kwargs)
+        return base.map_blocks(block, meta=block(base._meta))
+
+    return run
+
+
+def _first(func: Any, args: Any, kwargs: Any, base: Any) -> Any:
+    return func(base, *args, **kwargs)
+
+
+for _name in ("rename_fields", "require_fields", "repack_fields"):
+    FUNCTIONS[getattr(recfunctions, _name)] = _of_fields(getattr(recfunctions, _name))
+
+
+@added("apply_along_fields", module=recfunctions)
+def _apply_along_fields(func: Any, arr: Any) -> Any:
+    block = functools.partial(recfunctions.apply_along_fields, func)
+    return arr.map_blocks(block, dtype=block(sample(arr)).dtype)
+
+
+@added("structured_to_unstructured", module=recfunctions)
+def _structured_to_unstructured(arr: Any, *args: Any, **kwargs: Any) -> Any:
+    block = functools.partial(_first, recfunctions.structured_to_unstructured, args, kwargs)
+    tried = block(arr._meta)
+    chunks = (*arr.chunks, tried.shape[-1:])
+    return arr.map_blocks(block, new_axis=arr.ndim, chunks=chunks, meta=tried)
+
+
+@added("unstructured_to_structured", module=recfunctions)
+def _unstructured_to_structured(arr: Any, *args: Any, **kwargs: Any) -> Any:
+    block = functools.partial(_first, recfunctions.unstructured_to_structured, args, kwargs)
+    meta = block(sample(arr, -1 % arr.ndim))[(slice(0, 0),) * (arr.ndim - 1)]
+    return arr.rechunk({-1: -1}).map_blocks(block, drop_axis=arr.ndim - 1, meta=meta)

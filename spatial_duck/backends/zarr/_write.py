@@ -1,0 +1,276 @@
+"""Writing through views of Zarr arrays.
+
+Everything that can be wrong with a value, its shape, its type, overlap with what it is written
+to, is found before the first chunk is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spatial_duck._config import current
+from spatial_duck.backends import call
+from spatial_duck.backends._indexmap import Pointwise, View, compose_arrays
+from spatial_duck.backends.zarr import _chunks as zarr_chunks
+from spatial_duck.backends.zarr._backend import ZarrView, place
+from spatial_duck.backends.zarr._write_lock import turn
+
+__all__ = ["assign", "ufunc_into"]
+
+
+def assign(view: ZarrView, key: Any, value: Any) -> None:
+    """Do ``view[key] = value`` on disk.
+
+    Raises
+    ------
+    ValueError
+        If the store is read-only, or the value does not broadcast to the place.
+    IndexError
+        If the key does not fit.
+    """
+    if view.read_only:
+        raise ValueError(
+            f"assignment destination is read-only: {view.array.store_path} was opened for "
+            "reading; open it with mode='r+' to write"
+        )
+    keys = key if key.__class__ is tuple else (key,)
+    keys = tuple([_in_memory(k) for k in keys])
+    found = compose_arrays(view.shape, view.index_map, view.fixed, keys)
+    if isinstance(found, Pointwise):
+        _assign_points(view, found, value)
+        return
+    _write(view._with(*found), value)
+
+
+def _in_memory(key: Any) -> Any:
+    """Compute a lazy mask or index: it may depend on what is about to be written."""
+    if isinstance(key, ZarrView):
+        return np.asarray(key)
+    if hasattr(key, "__dask_graph__"):
+        return np.asarray(key.compute())
+    return key
+
+
+def _write(view: ZarrView, value: Any) -> None:
+    if hasattr(value, "__dask_graph__"):
+        if value.nbytes > current().max_read_bytes:
+            _stream(view, value)
+            return
+        value = value.compute()
+    elif isinstance(value, ZarrView) and place(value.array) != place(view.array):
+        if value.nbytes > current().max_read_bytes:
+            _stream(view, value.to_dask())
+            return
+    _put(view, _fitting(value, view.dtype, view.shape))
+
+
+def _fitting(value: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
+    """Bring a value to a type and shape by NumPy's rules of assignment."""
+    value = value if hasattr(value, "dtype") else np.asarray(value, _kept(value))
+    if value.dtype != dtype or not isinstance(value, np.ndarray):
+        filled = np.empty(np.shape(value), dtype)
+        filled[...] = value
+        value = filled
+    lean = _lean(value, len(shape))
+    if lean.shape == shape:
+        return lean
+    try:
+        return np.broadcast_to(lean, shape)
+    except ValueError:
+        raise ValueError(
+            f"could not broadcast input array from shape {value.shape} into shape {shape}"
+        ) from None
+
+
+def _kept(value: Any) -> Any:
+    # A number of Python stays one, so that NumPy checks that it fits the type written to.
+    return object if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _lean(value: Any, ndim: int) -> Any:
+    """Drop leading axes of length 1 that the target lacks, as assignment does."""
+    extra = value.ndim - ndim
+    if extra > 0 and value.shape[:extra] == (1,) * extra:
+        return value.reshape(value.shape[extra:])
+    return value
+
+
+def _put(view: ZarrView, value: Any) -> None:
+    """Write an array of the view's own shape and type."""
+    if value.size:
+        with turn(view.array, view._selection()[0]):
+            _put_now(view, value)
+
+
+def _put_now(view: ZarrView, value: Any) -> None:
+    """Write an array, in a turn that the caller has."""
+    ask, flips = view._selection()
+    back = tuple([0 if t is None else t for t in flips])
+    _put_selected(view.array, ask, value[back].transpose(np.argsort(view._order())))
+
+
+def _put_selected(array: Any, ask: tuple[Any, ...], value: Any) -> None:
+    if all(isinstance(a, slice) and a.step == 1 for a in ask):
+        zarr_chunks.write(array, ask, value)
+        return
+    if not any(isinstance(a, np.ndarray) for a in ask):
+        array[ask] = value[()]
+        return
+    # Where an index repeats, the last value stays; Zarr leaves open which one does.
+    picked, place = list(ask), 0
+    for n, a in enumerate(ask):
+        if isinstance(a, np.ndarray):
+            unique, last = np.unique(a[::-1], return_index=True)
+            picked[n] = unique
+            value = value.take(len(a) - 1 - last, axis=place)
+        place += not isinstance(a, int)
+    if array.shards is None:
+        array.oindex[tuple(picked)] = value
+    else:  # zarr 3.1 writes these wrongly into sharded arrays
+        open_grid = np.ix_(*[_as_index(a) for a in picked])
+        at = [c.ravel() for c in np.broadcast_arrays(*open_grid)]
+        array.vindex[tuple(at)] = value.ravel()
+
+
+def _as_index(selected: Any) -> Any:
+    if isinstance(selected, slice):
+        return np.arange(selected.start, selected.stop, selected.step)
+    return np.atleast_1d(selected)
+
+
+def _stream(view: ZarrView, value: Any) -> None:
+    """Write a Dask array block by block, each into chunks of the store of its own."""
+    import dask.array as da
+
+    value = da.broadcast_to(_lean(value, view.ndim), view.shape).rechunk(view.chunks)
+    if value.size:
+        with turn(view.array, view._selection()[0]):
+            da.store(value, _Target(view), lock=False)
+
+
+class _Target:
+    """What `dask.array.store` writes to."""
+
+    def __init__(self, view: ZarrView) -> None:
+        self.view = view
+        self.shape = view.shape
+        self.dtype = view.dtype
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        part = self.view[key]
+        _put_now(part, _fitting(value, part.dtype, part.shape))
+
+
+def _assign_points(view: ZarrView, found: Pointwise, value: Any) -> None:
+    """Write to single elements, which arrays in the key pick out together."""
+    walked = found.walked
+    basic = view._with(*_basic(view, walked.basic))
+    places = [n for n, k in enumerate(walked.basic) if k is not None]
+    taken = {places[a] if a < len(places) else a: at for a, at in found.indices.items()}
+    rest = [n for n in range(basic.ndim) if n not in taken]
+    block = walked.block
+    shape = [basic.shape[n] for n in rest]
+    shape[walked.place : walked.place] = block
+    value = _fitting(
+        value.compute() if hasattr(value, "compute") else value, view.dtype, tuple(shape)
+    )
+    coordinates: list[Any] = [None] * view.array.ndim
+    for source, at in basic.fixed:
+        coordinates[source] = np.asarray(at)
+    for n, axis in enumerate(basic.index_map):
+        if axis.source is None:
+            continue
+        positions = axis.positions(basic.shape[n])
+        if n in taken:
+            after = len(rest) - walked.place
+            where = positions[taken[n]]
+            coordinates[axis.source] = where.reshape(where.shape + (1,) * after)
+        else:
+            r = rest.index(n)
+            at = r if r < walked.place else r + len(block)
+            coordinates[axis.source] = positions.reshape((-1,) + (1,) * (len(shape) - at - 1))
+    flat = [c.ravel() for c in np.broadcast_arrays(*coordinates, np.empty(shape, "?"))[:-1]]
+    if not flat or not flat[0].size:
+        return
+    # Where a place repeats, the last value stays.
+    number = np.ravel_multi_index(tuple(flat), view.array.shape)
+    _, last = np.unique(number[::-1], return_index=True)
+    last = len(number) - 1 - last
+    with turn(view.array, flat):
+        view.array.vindex[tuple([c[last] for c in flat])] = value.ravel()[last]
+
+
+def _basic(view: ZarrView, keys: tuple[Any, ...]) -> View:
+    found = view[keys]
+    return View(found.shape, found.index_map, found.fixed)
+
+
+def ufunc_into(ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any) -> Any:
+    """Run a ufunc whose ``out=`` holds views, block by block.
+
+    Raises
+    ------
+    TypeError
+        If the result's type cannot be cast to the output's.
+    ValueError
+        If an output is read-only or of the wrong shape.
+    TooLargeError
+        If an input overlaps an output elsewhere than element by element, and is too large to be
+        held in memory meanwhile.
+    """
+    if method == "at":
+        raise TypeError(f"{ufunc.__name__}.at does not reach arrays on disk: assign to a slice")
+    kwargs = dict(kwargs)
+    outs = kwargs.pop("out")
+    where = kwargs.pop("where", True)
+    casting = kwargs.get("casting", "same_kind")
+    run = ufunc if method == "__call__" else getattr(ufunc, method)
+    views = [x for x in (*inputs, where) if isinstance(x, ZarrView)]
+    results = call(run, tuple([_lazy(x) for x in inputs]), kwargs)
+    results = results if isinstance(results, tuple) else (results,)
+    pairs = [(o, r) for o, r in zip(outs, results, strict=True) if o is not None]
+    for out, result in pairs:
+        _check(ufunc, out, result, casting)
+    written = []
+    for out, result in pairs:
+        if where is not True:
+            result = call(np.where, (_lazy(where), result, _lazy(out)), {})
+        clash = isinstance(out, ZarrView) and any(
+            place(v.array) == place(out.array) and not _same_place(v, out) for v in views
+        )
+        if clash or len(pairs) > 1:
+            out._check_size(f"{ufunc.__name__} with overlapping out= would hold")
+            result = result.compute()
+        written.append((out, result))
+    for out, result in written:
+        if isinstance(out, ZarrView) and hasattr(result, "__dask_graph__"):
+            _stream(out, result)
+        else:
+            out[...] = result
+    final = tuple([r if o is None else o for o, r in zip(outs, results, strict=True)])
+    return final if len(final) > 1 else final[0]
+
+
+def _lazy(x: Any) -> Any:
+    return x.to_dask() if isinstance(x, ZarrView) else x
+
+
+def _same_place(a: ZarrView, b: ZarrView) -> bool:
+    return bool(a.__dask_tokenize__() == b.__dask_tokenize__())
+
+
+def _check(ufunc: np.ufunc, out: Any, result: Any, casting: Any) -> None:
+    if isinstance(out, ZarrView) and out.read_only:
+        raise ValueError(f"output array is read-only: {out.array.store_path}")
+    if not np.can_cast(result.dtype, out.dtype, casting=casting):
+        raise TypeError(
+            f"Cannot cast ufunc {ufunc.__name__!r} output from {result.dtype!r} to "
+            f"{out.dtype!r} with casting rule {casting!r}"
+        )
+    if np.broadcast_shapes(result.shape, out.shape) != out.shape:
+        raise ValueError(
+            f"non-broadcastable output operand with shape {out.shape} doesn't match the "
+            f"broadcast shape {result.shape}"
+        )

@@ -1,0 +1,106 @@
+"""The command line: ``spatial-duck info | convert | resample | pyramid | view | …``.
+
+`main` returns 0 when all went well, 1 on an error (one line on stderr; ``--debug`` shows where it
+came from), 2 on wrong usage, and 130 when interrupted. Each subcommand is a row of `COMMANDS` in
+`spatial_duck.cli._table`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import spatial_duck as sd
+from spatial_duck.cli._actions import UsageError
+from spatial_duck.cli._table import COMMANDS, Command
+from spatial_duck.errors import SpatialDuckError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    examples = "\n".join(f"  {c.examples[0]}" for c in COMMANDS)
+    parser = argparse.ArgumentParser(
+        prog="spatial-duck",
+        description="Images that know where they are: look at, convert and resample them.",
+        epilog=f"examples:\n{examples}\n\n'spatial-duck COMMAND --help' says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"spatial-duck {sd.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        lines = "\n".join(f"  {line}" for line in command.examples)
+        sub = commands.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.summary[0].upper() + command.summary[1:] + ".",
+            epilog=f"examples:\n{lines}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for names, options in command.arguments:
+            sub.add_argument(*names, **options)
+        sub.add_argument("--debug", action="store_true", help="show where an error came from")
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+#: What messages call an option of Python's, its name here, and what it is called on this line.
+_OPTIONS = (
+    ("overwrite=True", "overwrite", "--overwrite"),
+    ("oblique='keep'", "keep_oblique", "--keep-oblique"),
+)
+
+
+def _one_line(error: BaseException, args: argparse.Namespace) -> str:
+    text = " ".join(str(error).split())
+    for words, name, option in _OPTIONS:
+        if hasattr(args, name):
+            text = text.replace(words, option)
+    known = isinstance(error, SpatialDuckError | ImportError | FileExistsError | FileNotFoundError)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return text if known and text else f"{type(error).__name__}: {text}"
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    sys.stderr.write(f"spatial-duck: warning: {' '.join(str(message).split())}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments, without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+    """
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has said why
+        return stop.code if isinstance(stop.code, int) else 2
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            args.run(args)
+    except KeyboardInterrupt:
+        sys.stderr.write("spatial-duck: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if args.debug:
+            traceback.print_exc()
+        sys.stderr.write(f"spatial-duck: error: {_one_line(error, args)}\n")
+        return 2 if isinstance(error, UsageError) else 1
+    return 0

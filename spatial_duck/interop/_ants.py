@@ -1,0 +1,111 @@
+"""ANTsPy images, to and from.
+
+Arrays are indexed ``(x, y, z, t)`` with components after them; positions are LPS in mm. ANTsPy
+holds uint8, uint32 and float32; ``ants.from_numpy`` makes negative integers large and float64
+float32 without a word, so that here values that would change are refused.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._layout import Rules, fitted, in_order
+
+__all__ = ["from_ants", "to_ants"]
+
+_RULES = Rules("ANTsPy", ("LPS",), unit=("mm",), time_unit=("s",), plain="last")
+#: How each type is held without a value changing.
+_HELD = {"u1": "u1", "b1": "u1", "u4": "u4", "i1": "f4", "i2": "f4", "u2": "f4", "f2": "f4",
+         "f4": "f4"}  # fmt: skip
+
+
+class _Buffer:
+    """The memory of an ANTsPy image, which it keeps alive."""
+
+    def __init__(self, image: Any) -> None:
+        self.image = image
+        self.__array_interface__ = image.view().__array_interface__
+
+
+def from_ants(image: Any) -> SpatialArray:
+    """Return an ANTsPy image as a `SpatialArray` that shares its memory.
+
+    Parameters
+    ----------
+    image : ants.ANTsImage
+        Of 2 to 4 dimensions.
+
+    Returns
+    -------
+    SpatialArray
+        Dims ``(x, y, z, t, c)`` as there are; frame LPS, space in mm.
+    """
+    n = int(image.dimension)
+    names = ("x", "y", "z", "t")[:n]
+    data = np.asarray(_Buffer(image))
+    if image.has_components:
+        data = np.moveaxis(data, 0, -1)
+    dims = (*names, *(["c"] if data.ndim > n else []))
+    world = World(names, {a: None if a == "t" else "mm" for a in names}, "LPS")
+    geometry = Geometry(
+        data.shape, image.spacing, image.origin, np.asarray(image.direction, np.float64), dims,
+        world=world,
+    )  # fmt: skip
+    return SpatialArray(data, geometry)
+
+
+def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
+    """Return an image as an ANTsPy image; ANTsPy copies the data.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        With 2 or 3 space axes, a time axis and one plain axis at most. Integers of up to 16 bits
+        and float16 become float32, which changes no value.
+    frame : str, optional
+        What the frame is where the image does not say.
+
+    Returns
+    -------
+    ants.ANTsImage
+
+    Raises
+    ------
+    GeometryLossError, FrameError
+        If ANTsPy cannot hold the geometry.
+    FormatError
+        If it has no type that holds the values.
+    """
+    if "ants" not in sys.modules:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                import ants
+        except ImportError:
+            raise missing_extra("antspyx", "ants", "Converting ANTsPy images") from None
+    ants = sys.modules["ants"]
+    fit = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
+    if 0 in fit.geometry.shape:
+        raise FormatError(
+            f"ANTsPy cannot hold an image without voxels, got shape {fit.geometry.shape}"
+        )
+    code = np.dtype(fit.data.dtype).str[1:]
+    if code not in _HELD:
+        raise FormatError(
+            f"ANTsPy has no type for {np.dtype(fit.data.dtype)} voxels; it holds uint8, uint32 and "
+            "float32: use image.astype('f4') where that is precise enough"
+        )
+    data, g = in_order(fit, "xyztp")
+    n = len(g.sampled_axes)
+    return ants.from_numpy(
+        np.asarray(data, dtype=_HELD[code]),
+        origin=g.origin.tolist(), spacing=g.spacing.tolist(), direction=g.direction.copy(),
+        has_components=g.ndim > n,
+    )  # fmt: skip

@@ -1,0 +1,135 @@
+"""Images of other libraries: `from_…`, `to_…` and `asarray`.
+
+Each library is one module with ``from_NAME`` and ``to_NAME``, imported on first use, and one row
+in `LIBRARIES`, by which `asarray` recognises its images without importing it. To add a library,
+write the module and add its row.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from spatial_duck import backends
+from spatial_duck.array import SpatialArray
+from spatial_duck.interface import SpatialImage
+
+__all__ = ["LIBRARIES", "Library", "SpatialImage", "asarray", "function_named", "library_of"]
+
+
+class Library(NamedTuple):
+    """A row of the table of libraries.
+
+    Attributes
+    ----------
+    name : str
+        Ends the names of its two functions.
+    types : tuple of str
+        Its image classes as ``"package:Class"``; subclasses count.
+    module : str
+        Module with ``from_NAME`` and ``to_NAME``.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    module: str
+
+
+_HERE = "spatial_duck.interop._"
+
+LIBRARIES: tuple[Library, ...] = (
+    Library("simpleitk", ("SimpleITK:Image",), _HERE + "simpleitk"),
+    Library("itk", ("itk:itkImageBase2", "itk:itkImageBase3", "itk:itkImageBase4"), _HERE + "itk"),
+    Library("nibabel", ("nibabel:SpatialImage",), _HERE + "nibabel"),
+    Library("xarray", ("xarray:DataArray",), _HERE + "xarray"),
+    Library("spatial_image", (), _HERE + "spatial_image"),
+    Library("multiscale_spatial_image", ("xarray:DataTree",), _HERE + "spatial_image"),
+    Library("ngff_image", ("ngff_zarr:NgffImage",), _HERE + "ngff_zarr"),
+    Library(
+        "ngff_multiscales",
+        ("ngff_zarr:NgffMultiscales", "ngff_zarr:Multiscales"),
+        _HERE + "ngff_zarr",
+    ),
+    Library("monai", ("monai:MetaTensor",), _HERE + "monai"),
+    Library("torchio", ("torchio:Image",), _HERE + "torchio"),
+    Library("highdicom", ("highdicom:Volume",), _HERE + "highdicom"),
+    Library("ants", ("ants:ANTsImage",), _HERE + "ants"),
+    Library("pyvista", ("pyvista:ImageData", "vtkmodules:vtkImageData"), _HERE + "pyvista"),
+    Library("napari", ("napari:Image", "napari:Labels"), _HERE + "napari"),
+    Library("slicer", (), _HERE + "slicer"),
+    Library("rasterio", ("rasterio:DatasetReaderBase",), _HERE + "rasterio"),
+    Library("rioxarray", (), _HERE + "rasterio"),
+)
+
+_FUNCTIONS = {f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("from", "to")} | {
+    "through_itk": _HERE + "itk",
+    "to_pyradiomics": _HERE + "pyradiomics",
+    "view": _HERE + "viewers",
+}
+
+
+def function_named(name: str) -> Any:
+    """Return a function of a library's module, which is imported here."""
+    if name in _FUNCTIONS:
+        return getattr(import_module(_FUNCTIONS[name]), name)
+    raise AttributeError(f"module 'spatial_duck.interop' has no attribute {name!r}")
+
+
+def library_of(obj: Any) -> Library | None:
+    """Return the row of the library whose image an object is, without importing anything."""
+    for cls in type(obj).__mro__:
+        package, name = cls.__module__.partition(".")[0], cls.__name__
+        for row in LIBRARIES:
+            if f"{package}:{name}" in row.types:
+                return row
+    return None
+
+
+def asarray(obj: Any) -> SpatialArray:
+    """Return an image of any supported library as a `SpatialArray`, without copying its data.
+
+    Parameters
+    ----------
+    obj : object
+        A `SpatialArray` (returned as it is), an image of a library in `LIBRARIES` (of several
+        resolutions the finest), or any array with ``spacing``, ``origin`` and ``direction``
+        (`SpatialImage`).
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    """
+    if isinstance(obj, SpatialArray):
+        return obj
+    row = library_of(obj)
+    if row is not None:
+        image: Any = function_named(f"from_{row.name}")(obj)
+        # Of several resolutions, the finest.
+        finest: SpatialArray = image if isinstance(image, SpatialArray) else image[0]
+        return finest
+    if isinstance(obj, SpatialImage) and not callable(obj.spacing):
+        return _from_duck(obj)
+    known = ", ".join(kind.replace(":", ".") for row in LIBRARIES for kind in row.types)
+    raise TypeError(
+        f"asarray takes {known}, or an array with spacing, origin and direction; got "
+        f"{type(obj).__name__}. A bare array gets its geometry by SpatialArray(data, spacing=...)"
+    )
+
+
+def _from_duck(obj: Any) -> SpatialArray:
+    """Wrap what has the duck interface: its array, and the fields that it has."""
+    data = getattr(obj, "data", obj)
+    bare = data is obj and not backends.is_known(type(obj))  # known by its __array__ alone
+    if isinstance(data, memoryview) or not hasattr(data, "shape") or bare:
+        import numpy as np
+
+        data = np.asarray(obj)
+    fields = {
+        name: value
+        for name in ("dims", "frame", "unit", "world")
+        if (value := getattr(obj, name, None)) is not None and not callable(value)
+    }
+    return SpatialArray(
+        data, spacing=obj.spacing, origin=obj.origin, direction=obj.direction, **fields
+    )

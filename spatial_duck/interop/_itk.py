@@ -1,0 +1,186 @@
+"""ITK images (the package ``itk``), to and from, and ITK's filters on images of ours.
+
+Arrays are indexed ``(t, z, y, x, c)``; positions are LPS in mm, and ITK's own direction matrix is
+in x, y, z order on both sides. ``image["direction"]`` of ITK's Python, which is flipped on both
+axes, is not used.
+
+A filter of ITK takes an image of ours for a bare array: spacing 1, no direction, and an array comes
+back. `through_itk` gives the filter ITK images, and gives back what it returns as images of ours::
+
+    smooth = through_itk(itk.smoothing_recursive_gaussian_image_filter, image, sigma=2.0)  # 2 mm
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._layout import Rules, checked_dtype, fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["from_itk", "through_itk", "to_itk"]
+
+_RULES = Rules("ITK", ("LPS",), unit=("mm",), time_unit=("s",), plain="last")
+_DTYPES = ("u1", "i2", "u2", "i4", "u4", "u8", "f4", "f8")
+_NAMES = ("x", "y", "z", "t")
+
+
+def _itk() -> Any:
+    try:
+        import itk
+    except ImportError:
+        raise missing_extra("itk", "libraries", "Converting ITK images") from None
+    return itk
+
+
+class _Buffer:
+    """The memory of an ITK image, which it keeps alive."""
+
+    def __init__(self, image: Any) -> None:
+        self.image = image
+        self.__array_interface__ = np.asarray(_itk().array_view_from_image(image)
+                                              ).__array_interface__  # fmt: skip
+
+
+def from_itk(image: Any) -> SpatialArray:
+    """Return an ITK image as a `SpatialArray` that shares its memory.
+
+    Parameters
+    ----------
+    image : itk.Image or itk.VectorImage
+        Of 2 to 4 dimensions.
+
+    Returns
+    -------
+    SpatialArray
+        Dims ``(t, z, y, x, c)`` as there are; frame LPS, space in mm.
+
+    Raises
+    ------
+    FormatError
+        If it has another number of dimensions.
+    """
+    n = int(image.GetImageDimension())
+    if n > len(_NAMES):
+        raise FormatError(f"an ITK image of {n} dimensions has axes without names; extract 4")
+    itk = _itk()
+    image.Update() if hasattr(image, "Update") else None
+    start = [int(v) for v in image.GetBufferedRegion().GetIndex()]
+    # The buffer of a cropped image begins at its region, and the origin belongs to index 0.
+    origin = list(image.TransformIndexToPhysicalPoint(start))
+    data = np.asarray(_Buffer(image))
+    dims = (*reversed(_NAMES[:n]), *(["c"] if data.ndim > n else []))
+    world = World(_NAMES[:n], {a: None if a == "t" else "mm" for a in _NAMES[:n]}, "LPS")
+    matrix = np.asarray(itk.array_from_matrix(image.GetDirection()), np.float64)
+    spacing = [float(v) for v in image.GetSpacing()]
+    return SpatialArray(
+        data, Geometry(data.shape, spacing[::-1], origin, matrix[:, ::-1], dims, world=world)
+    )
+
+
+def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
+    """Return an image as an ITK image that shares its memory.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        With 2 or 3 space axes, a time axis and one plain axis at most. A slice that lives in 3-D
+        becomes a volume of one slice. What is not in memory in ITK's order is copied; bool becomes
+        uint8 and float16 float32.
+    frame : str, optional
+        What the frame is where the image does not say.
+
+    Returns
+    -------
+    itk.Image or itk.VectorImage
+        The latter where there is a plain axis.
+
+    Raises
+    ------
+    GeometryLossError, FrameError, FormatError
+        If ITK's Python wrapping cannot hold it.
+    """
+    itk = _itk()
+    data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
+    if 0 in g.shape:
+        raise FormatError(f"ITK cannot hold an image without voxels, got shape {g.shape}")
+    dtype = checked_dtype(np.dtype(data.dtype), _DTYPES, "ITK")
+    n = len(g.sampled_axes)
+    array = np.ascontiguousarray(np.asarray(data), dtype=dtype)
+    try:
+        if g.ndim > n:
+            out = itk.image_view_from_array(array, ttype=_vector_type(itk, dtype, n))
+        else:
+            out = itk.image_view_from_array(array)
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        raise FormatError(
+            f"this installation of ITK wraps no image of {n} dimensions of {dtype} with "
+            f"{g.ndim - n} plain axes: use image.astype('f4') first, or to_simpleitk"
+        ) from error
+    # ITK takes an array with one long axis, which is in Fortran's order too, for its transpose.
+    out.SetRegions([g.shape[a] for a in reversed(g.sampled_axes)])
+    out.SetSpacing(g.spacing[::-1].tolist())
+    out.SetOrigin(g.origin.tolist())
+    out.SetDirection(itk.matrix_from_array(np.ascontiguousarray(g.direction[:, ::-1])))
+    return out
+
+
+def _vector_type(itk: Any, dtype: np.dtype[Any], n: int) -> Any:
+    """Return the type of vector images; ITK would take three bytes for a colour by itself."""
+    names = {"u1": itk.UC, "i2": itk.SS, "u2": itk.US, "f4": itk.F, "f8": itk.D}
+    return itk.VectorImage[names[dtype.str[1:]], n]
+
+
+def through_itk(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a filter of ITK on images of ours, and restore their geometry in what comes back.
+
+    Parameters
+    ----------
+    function : callable
+        A function of ITK's Python such as ``itk.median_image_filter``, or any that takes and
+        returns ITK images.
+    *args, **kwargs
+        Its arguments. Each `SpatialArray` among them becomes an ITK image, with its geometry.
+
+    Returns
+    -------
+    object
+        What the function returns; ITK images in it are `SpatialArray` in the frame, unit and order
+        of world axes of the first image that was given, and with its attrs.
+    """
+    images = [a for a in (*args, *kwargs.values()) if isinstance(a, SpatialArray)]
+
+    def there(value: Any) -> Any:
+        return to_itk(value) if isinstance(value, SpatialArray) else value
+
+    def back(value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            return type(value)(back(v) for v in value)
+        if not hasattr(value, "GetLargestPossibleRegion"):
+            return value
+        return _like(from_itk(value), images[0]) if images else from_itk(value)
+
+    return back(function(*map(there, args), **{k: there(v) for k, v in kwargs.items()}))
+
+
+def _like(image: SpatialArray, model: SpatialArray) -> SpatialArray:
+    """Bring an LPS image in mm into the world of another, where they have the same axes."""
+    g, world = image.geometry, model.world
+    if set(g.world.axes) == set(world.axes):
+        if world.frame is not None:
+            g = g.to_frame(world.frame)
+        units = dict(zip(world.axes, world.units, strict=True))
+        # What was unspecified went as mm, and comes back unspecified.
+        known = {a: u for a, u in units.items() if u is not None and a != "t"}
+        g = g.to_unit(known).to_world(world.axes)
+        g = g.replace(world=World(world.axes, world.units, world.frame))
+    out = SpatialArray(image.data, g, attrs=model.attrs)
+    if out.dims != model.dims and set(map(str, out.dims)) == set(map(str, model.dims)):
+        out = out.transpose([out.dims.index(d) for d in model.dims])
+    return out

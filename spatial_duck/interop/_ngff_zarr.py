@@ -1,0 +1,174 @@
+"""ngff-zarr's `NgffImage` and `Multiscales`, to and from.
+
+An NgffImage has a Dask array, dims among t, z, y, x and c, and a scale and translation of voxel
+centres for each. It has no direction. A frame is kept as anatomical orientations (RFC-4), which
+ngff-zarr takes for the three space axes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._world import SPACE_AXES, World
+from spatial_duck.interop._spatial_image import LONG_UNITS, aligned, scale_and_translation
+from spatial_duck.pyramids import Pyramid
+
+__all__ = ["from_ngff_image", "from_ngff_multiscales", "to_ngff_image", "to_ngff_multiscales"]
+
+_TO = {
+    "L": "right-to-left", "R": "left-to-right", "P": "anterior-to-posterior",
+    "A": "posterior-to-anterior", "S": "inferior-to-superior", "I": "superior-to-inferior",
+}  # fmt: skip
+_LETTER = {name: letter for letter, name in _TO.items()}
+
+
+def from_ngff_image(image: Any) -> SpatialArray:
+    """Return an `NgffImage` as a `SpatialArray` that holds its Dask array.
+
+    Parameters
+    ----------
+    image : ngff_zarr.NgffImage
+        Any.
+
+    Returns
+    -------
+    SpatialArray
+        With the image's dims; the frame is what its anatomical orientations say, or unspecified.
+    """
+    dims = tuple(str(d) for d in image.dims)
+    sampled = [d for d in dims if d in (*SPACE_AXES, "t")]
+    scale = np.array([float(image.scale.get(n, 1.0)) for n in sampled])
+    units = dict(image.axes_units or {})
+    orientations = getattr(image, "axes_orientations", None) or {}
+    frame = ""
+    for n in SPACE_AXES:
+        value = getattr(orientations.get(n), "value", None)
+        frame += _LETTER.get(str(getattr(value, "value", value)), "")
+    geometry = Geometry(
+        tuple(image.data.shape), abs(scale).tolist(),
+        [float(image.translation.get(n, 0.0)) for n in sampled],
+        np.diag(np.where(scale < 0, -1.0, 1.0)), dims,
+        world=World(sampled, {n: units.get(n) or None for n in sampled},
+                    frame if len(frame) == 3 else None),
+    )  # fmt: skip
+    return SpatialArray(image.data, geometry)
+
+
+def from_ngff_multiscales(multiscales: Any) -> Pyramid:
+    """Return ngff-zarr's `Multiscales` as a `Pyramid` that holds their Dask arrays.
+
+    Parameters
+    ----------
+    multiscales : ngff_zarr.Multiscales
+        Any.
+    """
+    return Pyramid([from_ngff_image(image) for image in multiscales.images])
+
+
+def to_ngff_image(
+    image: SpatialArray, *, name: str = "image", oblique: Literal["refuse", "drop"] = "refuse"
+) -> Any:
+    """Return an image as an `NgffImage`.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Axes named t, z, y, x, and one plain axis. Data that are not Dask's are wrapped.
+    name : str, optional
+        Of the image.
+    oblique : {"refuse", "drop"}, optional
+        Drop a direction, and the position along world axes that the array has not.
+
+    Returns
+    -------
+    ngff_zarr.NgffImage
+        For ``ngff_zarr.to_multiscales`` and ``to_ngff_zarr``.
+
+    Raises
+    ------
+    GeometryLossError
+        If the image is not aligned with its world axes.
+    """
+    try:
+        import dask.array
+        import ngff_zarr
+    except ImportError:
+        raise missing_extra("ngff-zarr", "libraries", "Converting ngff-zarr's images") from None
+    fit = aligned(image, "ngff-zarr", oblique, ("drop",))
+    g = fit.geometry
+    scale, start = scale_and_translation(g)
+    if 0 in g.shape:
+        raise FormatError(f"ngff-zarr cannot hold an image without voxels, got shape {g.shape}")
+    data = fit.data
+    if hasattr(data, "to_dask"):
+        data = data.to_dask()
+    elif not hasattr(data, "dask"):
+        data = dask.array.from_array(data)
+    units = {n: LONG_UNITS.get(u or "", u) for n, u in zip(g.world.axes, g.unit, strict=True)
+             if u is not None and n in scale}  # fmt: skip
+    orientations = None
+    if g.frame is not None and set(SPACE_AXES) <= set(g.dims):
+        values = {v.value: v for v in ngff_zarr.AnatomicalOrientationValues}
+        orientations = {
+            n: ngff_zarr.AnatomicalOrientation(value=values[_TO[letter]])
+            for n, letter in zip(SPACE_AXES, g.frame, strict=True)
+        }
+    return ngff_zarr.NgffImage(
+        data, tuple(g.dims), scale, start, name=name, axes_units=units or None,
+        axes_orientations=orientations,
+    )  # fmt: skip
+
+
+def to_ngff_multiscales(
+    pyramid: Pyramid, *, name: str = "image", oblique: Literal["refuse", "drop"] = "refuse"
+) -> Any:
+    """Return a pyramid as ngff-zarr's `Multiscales`, with the levels that it has.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        Its levels are taken as they are; none is computed.
+    name : str, optional
+        Of the image.
+    oblique : {"refuse", "drop"}, optional
+        As for `to_ngff_image`.
+
+    Returns
+    -------
+    ngff_zarr.Multiscales
+        For ``ngff_zarr.to_ngff_zarr``. Levels written by it have their own scale and translation.
+
+    Raises
+    ------
+    GeometryLossError
+        If the levels are not aligned with their world axes.
+    """
+    images = [to_ngff_image(level, name=name, oblique=oblique) for level in Pyramid(pyramid)]
+    import ngff_zarr
+    from ngff_zarr.v04.zarr_metadata import Axis, Dataset, Metadata, Scale, Translation
+
+    first = images[0]
+    units, turned = first.axes_units or {}, first.axes_orientations or {}
+    axes = [
+        Axis(n, "time" if n == "t" else "space" if n in SPACE_AXES else "channel", units.get(n),
+             turned.get(n))
+        for n in first.dims
+    ]  # fmt: skip
+    datasets = [
+        Dataset(
+            f"scale{number}/{name}",
+            [
+                Scale([float(image.scale.get(n, 1)) for n in image.dims]),
+                Translation([float(image.translation.get(n, 0)) for n in image.dims]),
+            ],
+        )
+        for number, image in enumerate(images)
+    ]
+    # The class has another name in newer versions.
+    cls = getattr(ngff_zarr, "NgffMultiscales", None) or ngff_zarr.Multiscales
+    return cls(images, Metadata(axes, datasets, None, name=name))

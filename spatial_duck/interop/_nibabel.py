@@ -1,0 +1,98 @@
+"""nibabel images, to and from.
+
+Arrays are indexed ``(x, y, z, t, c)``; nibabel's affines are RAS. What a NIfTI header says of time,
+units and vectors is read as `spatial_duck.io.nifti._format` documents.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io.nifti import _format as nifti
+
+__all__ = ["from_nibabel", "to_nibabel"]
+
+
+def from_nibabel(image: Any) -> SpatialArray:
+    """Return a nibabel image as a `SpatialArray`, without copying.
+
+    Parameters
+    ----------
+    image : nibabel.spatialimages.SpatialImage
+        Any: NIfTI, MGH, MINC, Analyze or another.
+
+    Returns
+    -------
+    SpatialArray
+        Dims ``(x, y, z, t, c)`` as there are. Data in memory are shared; an uncompressed file is
+        mapped; a compressed one is read. The frame is RAS, or unspecified where a NIfTI header has
+        neither sform nor qform.
+    """
+    data = image.dataobj
+    if not isinstance(data, np.ndarray) and not hasattr(data, "dask"):
+        data = np.asanyarray(data)
+    if isinstance(data, np.memmap):
+        data = np.asarray(data)
+    header = image.header
+    if "sform_code" not in (header.keys() if hasattr(header, "keys") else ()):
+        return SpatialArray(data, _other(image, data.shape))
+    given = image.affine
+    unset = not (int(header["sform_code"]) or int(header["qform_code"]))
+    if given is None or (unset and np.array_equal(given, header.get_base_affine())):
+        geometry = nifti.header_geometry(header)
+    else:
+        geometry = nifti.header_geometry(header, affine=np.asarray(given, np.float64))
+    geometry, axis = nifti.without_filler(header, geometry)
+    if axis is not None:
+        data = data.squeeze(axis)
+    attrs = nifti.kept_attrs(header)
+    return SpatialArray(data, geometry, attrs={"nifti": attrs} if attrs else {})
+
+
+def _other(image: Any, shape: tuple[int, ...]) -> Geometry:
+    """Return the geometry of an image that is no NIfTI: its affine, further axes plain."""
+    dims = ("x", "y", "z", "c", None, None, None)[: len(shape)]
+    world = World(("x", "y", "z"), "mm", "RAS")
+    return Geometry.from_affine(shape, image.affine, dims, world=world)
+
+
+def to_nibabel(image: SpatialArray, *, version: int = 1, frame: str | None = None) -> Any:
+    """Return an image as a nibabel NIfTI image that shares its memory.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Lazy data are computed. bool becomes uint8 and float16 float32, by a copy.
+    version : {1, 2}, optional
+        Of NIfTI.
+    frame : str, optional
+        What the frame is where the image does not say.
+
+    Returns
+    -------
+    nibabel.Nifti1Image or nibabel.Nifti2Image
+
+    Raises
+    ------
+    GeometryLossError, FrameError, FormatError
+        If NIfTI cannot hold it.
+    """
+    header, data, affine = nifti.make_header(image, version=version, frame=frame)
+    import nibabel
+
+    kind = nibabel.Nifti2Image if version == 2 else nibabel.Nifti1Image
+    dtype = np.dtype(header.get_data_dtype())
+    array = np.asarray(data)
+    if array.dtype.newbyteorder("=") != dtype.newbyteorder("="):
+        array = array.astype(dtype)
+    shaped = array.transpose().reshape(header.get_data_shape(), order="F")
+    out = kind(shaped, affine, header, dtype=dtype)
+    if affine is not None:
+        out.header["sform_code"], out.header["qform_code"] = (
+            header["sform_code"], header["qform_code"],
+        )  # fmt: skip
+    return out

@@ -1,0 +1,128 @@
+"""VTK's image data, as VTK's own class or PyVista's, to and from.
+
+Points run x fastest, so that an array ``(z, y, x)`` in C order is VTK's memory as it is. The origin
+is point 0 and the direction matrix has the axes as columns, in x, y, z order. VTK has no frame and
+no units: they are kept in the field data ``spatial_duck_frame`` and ``spatial_duck_unit``, and
+where these are absent both are unspecified.
+
+Cell data lie in the middle of the points: an image of one voxel less along each axis, half a voxel
+on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._layout import Rules, fitted
+
+__all__ = ["from_pyvista", "to_pyvista"]
+
+_RULES = Rules("VTK image data", (), plain="last", unspecified=True, time=False)
+_FIELDS = ("spatial_duck_frame", "spatial_duck_unit")
+
+
+def _pyvista() -> Any:
+    try:
+        import pyvista
+    except ImportError:
+        raise missing_extra("pyvista", "libraries", "Converting VTK's image data") from None
+    return pyvista
+
+
+def from_pyvista(grid: Any, *, name: str | None = None) -> SpatialArray:
+    """Return VTK's image data as a `SpatialArray` that shares its memory.
+
+    Parameters
+    ----------
+    grid : pyvista.ImageData or vtkImageData
+        With point or cell data.
+    name : str, optional
+        Of the array; by default the active scalars, or the only array that there is.
+
+    Returns
+    -------
+    SpatialArray
+        Dims ``(z, y, x)`` and ``c`` for several components; world x, y, z.
+
+    Raises
+    ------
+    FormatError
+        If there is no such array.
+    """
+    if not hasattr(grid, "active_scalars_name"):
+        grid = _pyvista().wrap(grid)
+    data, cells = _array(grid, name)
+    matrix = np.asarray(grid.direction_matrix, np.float64)
+    spacing = np.asarray(grid.spacing, np.float64)
+    extent = np.array(grid.GetExtent(), np.float64).reshape(3, 2)
+    counts = (extent[:, 1] - extent[:, 0]).astype(int) + 1
+    first = extent[:, 0]
+    if cells:
+        # A flat grid has cells of the plane: one along the axis of one point, at that point.
+        first = first + np.where(counts > 1, 0.5, 0.0)
+        counts = np.maximum(counts - 1, 1)
+    origin = np.asarray(grid.origin, np.float64) + matrix @ (spacing * first)
+    shape = tuple(int(n) for n in counts[::-1]) + data.shape[1:]
+    dims = ("z", "y", "x", *(["c"] if data.ndim > 1 else []))
+    words = [str(grid.field_data[f][0]) if f in grid.field_data else "" for f in _FIELDS]
+    world = World(("x", "y", "z"), words[1] or None, words[0] or None)
+    geometry = Geometry(shape, spacing[::-1], origin, matrix[:, ::-1], dims, world=world)
+    return SpatialArray(np.asarray(data).reshape(shape), geometry)
+
+
+def _array(grid: Any, name: str | None) -> tuple[Any, bool]:
+    for cells, place in ((False, grid.point_data), (True, grid.cell_data)):
+        names = list(place.keys())
+        active = place.active_scalars_name
+        wanted = name or (active if active in names else names[0] if len(names) == 1 else None)
+        if wanted in names:
+            return place[wanted], cells
+    raise FormatError(
+        f"the image data hold no array {name!r}" if name else
+        "the image data have no active scalars; name an array with name="
+    )  # fmt: skip
+
+
+def to_pyvista(image: SpatialArray, *, name: str = "values") -> Any:
+    """Return an image as PyVista's image data that share its memory.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        With up to three space axes and one plain axis. What is not in memory in C order is copied.
+    name : str, optional
+        Of the point data.
+
+    Returns
+    -------
+    pyvista.ImageData
+        A `vtkImageData`; also what VTK's filters take.
+
+    Raises
+    ------
+    GeometryLossError
+        If there is a time axis.
+    """
+    pyvista = _pyvista()
+    data, g = fitted(image, _RULES, minimum=3)
+    if 0 in g.shape:
+        raise FormatError(f"VTK cannot hold an image without voxels, got shape {g.shape}")
+    array = np.ascontiguousarray(np.asarray(data))
+    if array.dtype.kind not in "biuf" or array.dtype.str[1:] == "f2":
+        raise FormatError(f"VTK has no type for {array.dtype} voxels; use image.astype(...) first")
+    units = [u for u in g.unit if u is not None]
+    if len(set(units)) > 1:
+        g = g.to_unit(units[0])
+    grid = pyvista.ImageData(dimensions=g.shape[2::-1], spacing=g.spacing[::-1], origin=g.origin)
+    grid.direction_matrix = np.ascontiguousarray(g.direction[:, ::-1])
+    grid.point_data[name] = array.reshape(-1, *array.shape[3:])
+    grid.point_data.active_scalars_name = name
+    for field, word in zip(_FIELDS, (g.frame, units[0] if units else None), strict=True):
+        if word is not None:
+            grid.field_data[field] = [word]
+    return grid

@@ -1,0 +1,135 @@
+"""SimpleITK images, to and from; transforms go on to `simpleitk_transforms`.
+
+SimpleITK's API is in x, y, z order, its NumPy views in z, y, x; positions are LPS in mm. Vector
+images have the plain axis ``c`` last; the fourth axis is time ``t``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._layout import Rules, checked_dtype, fitted
+from spatial_duck.transforms import Transform
+
+__all__ = ["from_simpleitk", "to_simpleitk"]
+
+_RULES = Rules("SimpleITK", ("LPS",), unit=("mm",), time_unit=("s", "ms"), plain="last")
+_DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "c8", "c16")
+_TIME_UNIT = "SpatialDuckTimeUnit"
+
+
+def _simpleitk() -> Any:
+    try:
+        import SimpleITK
+    except ImportError:
+        raise missing_extra("SimpleITK", "interop", "Converting SimpleITK images") from None
+    return SimpleITK
+
+
+class _Buffer:
+    """The memory of a SimpleITK image, which it keeps alive."""
+
+    def __init__(self, image: Any) -> None:
+        sitk = _simpleitk()
+        # SimpleITK copies shared voxels when a view is taken: first the view, then the shallow
+        # copy. That keeps the memory alive, and makes SimpleITK copy before it next writes to the
+        # image, so that the view never changes under the user.
+        self.view = sitk.GetArrayViewFromImage(image)
+        self.image = sitk.Image(image)
+        self.__array_interface__ = self.view.__array_interface__
+
+
+def from_simpleitk(image: Any) -> Any:
+    """Return a SimpleITK image as a `SpatialArray`, without copying, or a transform as ours.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image or SimpleITK.Transform
+        An image of 2 to 4 dimensions.
+
+    Returns
+    -------
+    SpatialArray or Transform
+        Dims ``(t, z, y, x, c)`` as there are; frame LPS, unit mm. Its data are read-only and share
+        the image's memory; SimpleITK copies them before it writes to the image. Metadata are in
+        ``attrs["simpleitk"]``.
+
+    Raises
+    ------
+    FormatError
+        If it has more dimensions.
+    """
+    if isinstance(image, _simpleitk().Transform):
+        from spatial_duck.interop import _simpleitk_transforms as simpleitk_transforms
+
+        return simpleitk_transforms.from_simpleitk(image)
+    n = image.GetDimension()
+    if n > 4:
+        raise FormatError(f"a SimpleITK image of {n} dimensions has axes without names; extract 4")
+    names = ("x", "y", "z", "t")[:n]
+    meta = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    time = meta.pop(_TIME_UNIT, None)
+    data = np.asarray(_Buffer(image))
+    data.flags.writeable = False
+    dims = (*reversed(names), *(["c"] if data.ndim > n else []))
+    geometry = Geometry(
+        data.shape,
+        image.GetSpacing()[::-1],
+        image.GetOrigin(),
+        np.array(image.GetDirection()).reshape(n, n)[:, ::-1],
+        dims,
+        world=World(names, {name: time if name == "t" else "mm" for name in names}, "LPS"),
+    )
+    return SpatialArray(data, geometry, attrs={"simpleitk": meta} if meta else {})
+
+
+def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -> Any:
+    """Return an image as a SimpleITK image, or a transform as a SimpleITK transform.
+
+    Parameters
+    ----------
+    image : SpatialArray or Transform
+        SimpleITK copies the data of an image.
+        With 2 or 3 space axes, a time axis and one plain axis at most. A slice that lives in 3-D
+        becomes a volume of one slice. bool becomes uint8 and float16 float32, which change no
+        value.
+    frame : str, optional
+        What the frame is where the image does not say.
+
+    Returns
+    -------
+    SimpleITK.Image or SimpleITK.Transform
+        A vector image where there is a plain axis.
+
+    Raises
+    ------
+    GeometryLossError, FrameError
+        If SimpleITK cannot hold the geometry.
+    """
+    if isinstance(image, Transform):
+        from spatial_duck.interop import _simpleitk_transforms as simpleitk_transforms
+
+        return simpleitk_transforms.to_simpleitk(image, frame=frame)
+    sitk = _simpleitk()
+    data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
+    if 0 in g.shape:
+        raise FormatError(f"SimpleITK cannot hold an image without voxels, got shape {g.shape}")
+    dtype = checked_dtype(np.dtype(data.dtype), _DTYPES, "SimpleITK")
+    n = len(g.sampled_axes)
+    # Without isVector, SimpleITK takes a 4-D array for a 3-D vector image.
+    out = sitk.GetImageFromArray(
+        np.ascontiguousarray(np.asarray(data), dtype=dtype), isVector=g.ndim > n
+    )
+    out.SetSpacing(g.spacing[::-1].tolist())
+    out.SetOrigin(g.origin.tolist())
+    out.SetDirection(g.direction[:, ::-1].ravel().tolist())
+    for key, value in (image.attrs.get("simpleitk") or {}).items():
+        out.SetMetaData(key, str(value))
+    if "t" in g.dims and (unit := g.unit[g.world.axes.index("t")]) is not None:
+        out.SetMetaData(_TIME_UNIT, unit)
+    return out

@@ -1,0 +1,94 @@
+"""3D Slicer's volume nodes: the array and matrix that its Python takes and gives.
+
+A volume node has a NumPy array indexed (K, J, I), which carries no geometry, and a 4×4 matrix from
+(I, J, K) to RAS in mm. These functions convert both; they import nothing of Slicer's and have not
+been run inside it. There, an image becomes a node with ::
+
+    array, matrix = sd.to_slicer(image)
+    node = slicer.util.addVolumeFromArray(array, ijkToRAS=matrix)
+
+and a node becomes an image with ::
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    matrix = slicer.util.arrayFromVTKMatrix(matrix)
+    image = sd.from_slicer(slicer.util.arrayFromVolume(node), matrix)
+
+Under a transform node, ``GetIJKToRASMatrix`` does not hold it: harden the transform first. Slicer
+reads NRRD, NIfTI and MetaImage files too, with shear.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import FormatError
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._layout import Rules, fitted
+
+__all__ = ["from_slicer", "to_slicer"]
+
+_RULES = Rules("3D Slicer", ("RAS",), unit=("mm",), plain="last", time=False)
+
+
+def to_slicer(image: SpatialArray, *, frame: str | None = None) -> tuple[Any, Any]:
+    """Return an image as the array and matrix of a volume node.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        With up to three space axes and one plain axis.
+    frame : str, optional
+        What the frame is where the image does not say.
+
+    Returns
+    -------
+    array : ndarray
+        Indexed (K, J, I), components last; shares the image's memory.
+    matrix : ndarray of float, shape (4, 4)
+        From (I, J, K) to RAS in mm.
+
+    Raises
+    ------
+    GeometryLossError, FrameError
+        If there is a time axis, or no frame.
+
+    Examples
+    --------
+    >>> image = SpatialArray(np.zeros((2, 3, 4)), spacing=(3, 2, 1), frame="LPS")
+    >>> to_slicer(image)[1].diagonal()
+    array([-1., -2.,  3.,  1.])
+    """
+    data, g = fitted(image, _RULES, frame=frame, minimum=3)
+    matrix = g.affine[:, [2, 1, 0, 3]] + 0.0
+    return np.asarray(data), matrix
+
+
+def from_slicer(array: Any, matrix: Any) -> SpatialArray:
+    """Return the array and matrix of a volume node as a `SpatialArray`.
+
+    Parameters
+    ----------
+    array : ndarray
+        Indexed (K, J, I), components last.
+    matrix : array_like of float, shape (4, 4)
+        From (I, J, K) to RAS in mm.
+
+    Returns
+    -------
+    SpatialArray
+        Dims ``(z, y, x)``, and ``c`` for components; shares the array's memory.
+    """
+    values, affine = np.asarray(array), np.asarray(matrix, np.float64)
+    if values.ndim not in (3, 4) or affine.shape != (4, 4):
+        raise FormatError(
+            f"expected an array of 3 or 4 axes and a 4×4 matrix, got shapes {values.shape} and "
+            f"{affine.shape}"
+        )
+    dims = ("z", "y", "x", "c")[: values.ndim]
+    world = World(("x", "y", "z"), "mm", "RAS")
+    geometry = Geometry.from_affine(values.shape, affine[:, [2, 1, 0, 3]], dims, world=world)
+    return SpatialArray(values, geometry)

@@ -1,0 +1,221 @@
+"""spatial-image and multiscale-spatial-image, to and from.
+
+Both are xarray's: a DataArray with dims among t, z, y, x and c and a coordinate for each axis, and
+a DataTree with such an array in ``/scale0/…``, ``/scale1/…``. Neither has a direction or a frame.
+The frame is kept in the attribute ``frame``; an image that is oblique, flipped or a slice in 3-D is
+refused, or with ``oblique="keep"`` keeps its exact geometry in the attributes that
+`spatial_duck.interop._xarray` documents, while other software sees it unrotated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import FormatError, GeometryLossError, missing_extra
+from spatial_duck.interop._xarray import from_xarray
+from spatial_duck.interop._xarray import to_xarray as _to_xarray
+from spatial_duck.io._axis_aligned import upright
+from spatial_duck.io._layout import Rules, column_kinds, fitted
+from spatial_duck.io.ngff._metadata import what_is_lost
+from spatial_duck.pyramids import Pyramid
+
+if TYPE_CHECKING:
+    from spatial_duck.geometry import Geometry
+
+__all__ = [
+    "aligned",
+    "from_multiscale_spatial_image",
+    "from_spatial_image",
+    "to_multiscale_spatial_image",
+    "to_spatial_image",
+]
+
+_NAMES = ("t", "z", "y", "x")
+#: Units by the long names that spatial-image and ngff-zarr check for.
+LONG_UNITS = {
+    "m": "meter", "km": "kilometer", "dm": "decimeter", "cm": "centimeter", "mm": "millimeter",
+    "um": "micrometer", "nm": "nanometer", "pm": "picometer", "angstrom": "angstrom",
+    "in": "inch", "ft": "foot", "s": "second", "ms": "millisecond", "us": "microsecond",
+    "ns": "nanosecond", "min": "minute", "h": "hour", "d": "day",
+}  # fmt: skip
+
+
+def aligned(image: SpatialArray, name: str, oblique: str, options: tuple[str, ...]) -> SpatialArray:
+    """Return an image as libraries without a direction hold it, or refuse it.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Any.
+    name : str
+        The library, for messages.
+    oblique : str
+        What to do with a direction: ``"refuse"``, or one of `options`.
+    options : tuple of str
+        What accepts the loss.
+
+    Returns
+    -------
+    SpatialArray
+        Dims slowest first.
+    """
+    rules = Rules(name, (), plain="keep", max_plain=1, plain_names=None, unspecified=True,
+                  named=True)  # fmt: skip
+    data, g = fitted(image, rules)
+    upright(g, name, oblique, options)
+    names = [n or "c" for n in g.dims]
+    plain = [i for i, kind in enumerate(column_kinds(g)) if kind == "plain"]
+    for i in plain:
+        if names[i] != "c":
+            raise GeometryLossError(
+                f"{name} cannot name the plain axis {names[i]!r}; call it 'c' with "
+                "image.replace(dims=...)"
+            )
+    if names != list(g.dims):
+        g = g.replace(dims=names)
+    return SpatialArray(data, g, attrs=image.attrs)
+
+
+def scale_and_translation(g: Geometry) -> tuple[dict[str, float], dict[str, float]]:
+    """Return spacing and start along the namesake of each sampled axis."""
+    names = [str(g.dims[i]) for i in g.sampled_axes]
+    scale = dict(zip(names, map(float, g.spacing), strict=True))
+    start = {n: float(g.origin[g.world.axes.index(n)]) if n in g.world.axes else 0.0 for n in names}
+    return scale, start
+
+
+def to_spatial_image(
+    image: SpatialArray,
+    *,
+    name: str = "image",
+    oblique: Literal["refuse", "keep"] = "refuse",
+) -> Any:
+    """Return an image as a spatial-image DataArray that shares its memory.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Axes named t, z, y, x, and one plain axis.
+    name : str, optional
+        Of the DataArray.
+    oblique : {"refuse", "keep"}, optional
+        Keep a direction in attributes that spatial-image's own software does not read.
+
+    Returns
+    -------
+    xarray.DataArray
+
+    Raises
+    ------
+    GeometryLossError
+        If the image is not aligned with its world axes.
+    """
+    try:
+        import spatial_image
+    except ImportError:
+        raise missing_extra("spatial-image", "libraries", "Converting spatial-image") from None
+    fit = aligned(image, "spatial-image", oblique, ("keep",))
+    g = fit.geometry
+    if 0 in g.shape:
+        raise FormatError(f"spatial-image holds no image without voxels, got shape {g.shape}")
+    scale, start = scale_and_translation(g)
+    units = {
+        n: LONG_UNITS.get(u, u)
+        for n, u in zip(g.world.axes, g.unit, strict=True)
+        if u is not None and n in scale
+    }
+    times = None
+    if "t" in scale:
+        times = start["t"] + scale["t"] * np.arange(g.shape[g.dims.index("t")])
+    space = [n for n in scale if n != "t"]
+    try:
+        out = spatial_image.to_spatial_image(
+            fit.data, dims=g.dims, scale={n: scale[n] for n in space},
+            translation={n: start[n] for n in space}, name=name, axis_units=units, t_coords=times,
+        )  # fmt: skip
+    except ValueError as error:
+        raise GeometryLossError(
+            f"spatial-image holds no image with dims {g.dims!r} ({error}); add an axis "
+            "(image[None]) or index one away"
+        ) from error
+    out.attrs.update(image.attrs)
+    if oblique == "keep" and what_is_lost(g):
+        own = _to_xarray(fit, wrap=False)
+        out.attrs.update({k: v for k, v in own.attrs.items() if k not in image.attrs})
+        out = out.assign_coords(own.coords)
+    elif g.frame is not None:
+        out.attrs["frame"] = g.frame
+    # Steps of a single coordinate cannot be told from it.
+    out.attrs.setdefault("spacing", [float(v) for v in g.spacing])
+    out.attrs.setdefault("sampled", [str(g.dims[i]) for i in g.sampled_axes])
+    return out
+
+
+def from_spatial_image(array: Any) -> SpatialArray:
+    """Return a spatial-image DataArray as a `SpatialArray` that shares its memory.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+        As `spatial_duck.from_xarray` takes it.
+    """
+    return from_xarray(array)
+
+
+def from_multiscale_spatial_image(tree: Any) -> Pyramid:
+    """Return a multiscale-spatial-image as a `Pyramid` that shares its memory.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        With an array in each of ``scale0``, ``scale1`` and so on.
+
+    Raises
+    ------
+    FormatError
+        If it has no such group.
+    """
+    levels: list[SpatialArray] = []
+    while f"scale{len(levels)}" in tree.children:
+        group = tree.children[f"scale{len(levels)}"]
+        arrays = [a for a in group.data_vars.values() if a.ndim > 1]
+        if len(arrays) != 1:
+            raise FormatError(
+                f"scale{len(levels)} must hold one image, got {[str(n) for n in group.data_vars]}"
+            )
+        levels.append(from_xarray(arrays[0]))
+    if not levels:
+        raise FormatError(
+            f"a multiscale-spatial-image has groups scale0, scale1, …, got {list(tree.children)}"
+        )
+    return Pyramid(levels)
+
+
+def to_multiscale_spatial_image(
+    pyramid: Pyramid, *, name: str = "image", oblique: Literal["refuse", "keep"] = "refuse"
+) -> Any:
+    """Return a pyramid as a multiscale-spatial-image DataTree that shares its memory.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+        Its levels as `to_spatial_image` takes them.
+    name : str, optional
+        Of the arrays.
+    oblique : {"refuse", "keep"}, optional
+        As for `to_spatial_image`.
+
+    Returns
+    -------
+    xarray.DataTree
+    """
+    import xarray
+
+    groups = {}
+    for n, level in enumerate(Pyramid(pyramid)):
+        array = to_spatial_image(level, name=name, oblique=oblique)
+        groups[f"/scale{n}"] = array.to_dataset(name=name)
+    return xarray.DataTree.from_dict(groups)

@@ -1,0 +1,108 @@
+"""torchio's images, to and from.
+
+Tensors are ``(c, x, y, z)``, always of four axes, with a RAS affine in mm; shear is kept. A 2-D
+image has a last axis of length 1.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._layout import Rules, fitted, in_order
+
+__all__ = ["as_tensor", "from_torchio", "to_torchio"]
+
+_RULES = Rules("torchio", ("RAS",), unit=("mm",), plain="first", time=False)
+
+
+def as_tensor(data: Any) -> Any:
+    """Return an array as a PyTorch tensor that shares its memory where that can be.
+
+    Parameters
+    ----------
+    data : array
+        A tensor stays as it is, on its device. Backward strides, bytes in the other order and
+        read-only memory, which PyTorch has not, are copied.
+    """
+    import torch
+
+    if isinstance(data, torch.Tensor):
+        return data
+    array = np.asarray(data)
+    native = array.dtype.newbyteorder("=")
+    if any(s < 0 for s in array.strides) or not array.flags.writeable or array.dtype != native:
+        array = np.array(array, dtype=native)
+    try:
+        return torch.from_numpy(array)
+    except TypeError as error:
+        raise FormatError(
+            f"PyTorch has no type for {array.dtype} voxels; use image.astype(...) first"
+        ) from error
+
+
+def from_torchio(image: Any) -> SpatialArray:
+    """Return a torchio image as a `SpatialArray` that holds its tensor.
+
+    Parameters
+    ----------
+    image : torchio.Image
+        A ScalarImage or LabelMap; one that was not loaded yet is loaded.
+
+    Returns
+    -------
+    SpatialArray
+        Dims ``(c, x, y, z)``, frame RAS, unit mm.
+    """
+    tensor = image.data
+    world = World(("x", "y", "z"), "mm", "RAS")
+    affine = np.asarray(image.affine, np.float64)
+    geometry = Geometry.from_affine(tuple(tensor.shape), affine, ("c", "x", "y", "z"), world=world)
+    return SpatialArray(tensor, geometry)
+
+
+def to_torchio(
+    image: SpatialArray, *, kind: Literal["scalar", "label"] = "scalar", frame: str | None = None
+) -> Any:
+    """Return an image as a torchio image that shares its memory where its strides allow.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        With up to three space axes and one plain axis.
+    kind : {"scalar", "label"}, optional
+        ScalarImage or LabelMap, by which torchio chooses interpolation.
+    frame : str, optional
+        What the frame is where the image does not say.
+
+    Returns
+    -------
+    torchio.ScalarImage or torchio.LabelMap
+
+    Raises
+    ------
+    GeometryLossError, FrameError
+        If it has a time axis, or no frame.
+    """
+    if "torchio" not in sys.modules:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                import torchio
+        except ImportError:
+            raise missing_extra("torchio", "torch", "Converting torchio images") from None
+    torchio = sys.modules["torchio"]
+    if kind not in ("scalar", "label"):
+        raise ValueError(f"kind must be 'scalar' or 'label', got {kind!r}")
+    data, g = in_order(fitted(image, _RULES, frame=frame, minimum=3), "ptxyz")
+    tensor = as_tensor(data)
+    if g.ndim == 3:
+        tensor = tensor[None]
+    made = torchio.ScalarImage if kind == "scalar" else torchio.LabelMap
+    return made(tensor=tensor, affine=g.affine.copy())

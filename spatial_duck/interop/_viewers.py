@@ -1,0 +1,130 @@
+"""Interactive viewers: `view` hands images to napari, or to NiiVue in a notebook.
+
+    from spatial_duck.interop import view
+    view(image, labels)                 # whichever is installed; in a notebook NiiVue first
+    view(image, viewer="napari")
+    view(image, viewer=my_viewer)       # a napari viewer or a NiiVue widget that is there
+
+napari draws arrays as they are, lazily; images with the same dims lie on top of each other, each on
+its own grid. NiiVue gets NIfTI in memory, so it wants a frame, and reads all voxels. The widgets of
+itkwidgets take ITK's images: ``itkwidgets.view(spatial_duck.to_itk(image))``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import missing_extra
+
+if TYPE_CHECKING:
+    from spatial_duck.array import SpatialArray
+
+__all__ = ["view"]
+
+
+def view(image: SpatialArray, *overlays: SpatialArray, viewer: Any = None) -> Any:
+    """Show images in an interactive viewer.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Drawn first.
+    *overlays : SpatialArray
+        Drawn over it, each on its own grid; those of bool or int as labels (napari), all half
+        transparent.
+    viewer : {"napari", "niivue"} or a viewer, optional
+        Which, or one that is open. By default the one that is installed; of both, NiiVue in a
+        notebook and napari elsewhere.
+
+    Returns
+    -------
+    napari.Viewer or ipyniivue.NiiVue
+        With the images added.
+
+    Raises
+    ------
+    ImportError
+        If there is no viewer.
+    FrameError, GeometryLossError
+        If NIfTI, for NiiVue, cannot hold an image.
+    """
+    if viewer is None:
+        order = ("ipyniivue", "napari") if "ipykernel" in sys.modules else ("napari", "ipyniivue")
+        found = [name for name in order if name in sys.modules or find_spec(name)]
+        if not found:
+            raise missing_extra("napari[all]", None, "Looking at images without ipyniivue")
+        viewer = "napari" if found[0] == "napari" else "niivue"
+    if isinstance(viewer, str):
+        if viewer not in _OPENERS:
+            raise ValueError(f"viewer must be 'napari', 'niivue' or a viewer, got {viewer!r}")
+        viewer = _OPENERS[viewer]()
+    if hasattr(viewer, "add_labels"):
+        _in_napari(viewer, image, overlays)
+    elif hasattr(viewer, "load_volumes"):
+        _in_niivue(viewer, image, overlays)
+    else:
+        raise TypeError(f"viewer must be napari's or a NiiVue widget, got {type(viewer).__name__}")
+    return viewer
+
+
+def _napari() -> Any:
+    try:
+        import napari
+    except ImportError:
+        raise missing_extra("napari[all]", None, "Looking at images in napari") from None
+    return napari.Viewer()
+
+
+def _niivue() -> Any:
+    try:
+        import ipyniivue
+    except ImportError:
+        raise missing_extra("ipyniivue", None, "Looking at images in NiiVue") from None
+    return ipyniivue.NiiVue()
+
+
+_OPENERS = {"napari": _napari, "niivue": _niivue}
+
+
+def _is_labels(image: SpatialArray) -> bool:
+    return bool(np.dtype(image.dtype).kind in "biu")
+
+
+def _in_napari(viewer: Any, image: SpatialArray, overlays: tuple[SpatialArray, ...]) -> None:
+    from spatial_duck.interop._napari import to_napari
+
+    for number, layer in enumerate((image, *overlays)):
+        labels = number > 0 and _is_labels(layer)
+        if labels and np.dtype(layer.dtype).kind == "b":
+            layer = layer.astype("u1")
+        data, arguments, _ = to_napari(layer, kind="labels" if labels else "image")
+        if number:
+            arguments |= {"opacity": 0.5}
+        (viewer.add_labels if labels else viewer.add_image)(data, **arguments)
+
+
+def _in_niivue(viewer: Any, image: SpatialArray, overlays: tuple[SpatialArray, ...]) -> None:
+    from spatial_duck.io import write
+
+    volumes = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, layer in enumerate((image, *overlays)):
+            if np.dtype(layer.dtype).kind == "b":
+                layer = layer.astype("u1")
+            path = Path(folder) / f"{number}.nii.gz"
+            write(path, layer)
+            volume: dict[str, Any] = {
+                "name": path.name,
+                "data": path.read_bytes(),
+                "colormap": "gray",
+            }
+            if number:
+                volume |= {"opacity": 0.5, "colormap": "red"}
+            volumes.append(volume)
+    viewer.load_volumes(volumes)

@@ -1,0 +1,263 @@
+"""HDF5: a dataset with its geometry in attributes, through h5py.
+
+The dataset (``image`` unless named otherwise) has these attributes, so that any software can read
+and write them; world = origin + direction @ (spacing * index), of voxel centres:
+
+==============  ==========================  ===================================================
+attribute       type                        meaning
+==============  ==========================  ===================================================
+``dims``        strings, one an array axis  names of the axes, empty for none
+``sampled``     ints                        the array axes that move through the world
+``spacing``     floats, one a sampled axis  distance of voxel centres
+``origin``      floats, one a world axis    centre of the first voxel
+``direction``   floats (world, sampled)     unit vectors of the sampled axes, as columns
+``world_axes``  strings                     names of the world axes
+``world_units`` strings                     their units, empty for unspecified
+``frame``       string                      such as LPS; empty for unspecified
+``lost``        string                      JSON: array axis to the function that lost its positions
+``attrs``       string                      JSON: free metadata
+==============  ==========================  ===================================================
+
+Contiguous datasets are mapped; others are read, or with ``lazy=True`` a Dask array of their chunks.
+Options of `read`: ``dataset``, the path of one of several. Options of `write`: ``dataset``;
+``chunks`` (True or a shape) and ``compress=True`` (gzip, with checksums).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import FormatError, UnsafeInputError, missing_extra
+from spatial_duck.io import _safety as safety
+from spatial_duck.io._hdf5_guard import guarded, h5py_module
+from spatial_duck.io._json import from_record, parsed, to_record
+from spatial_duck.io._source import Source, reporter, slabs
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+__all__ = ["FileArray", "open_source", "write_image"]
+
+_REQUIRED = ("dims", "sampled", "spacing", "origin", "direction", "world_axes")
+
+
+class FileArray:
+    """A dataset of a file, opened for each read, so that it can be pickled and used by threads."""
+
+    def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.path, self.name, self.shape, self.dtype = path, name, shape, dtype
+        self.ndim = len(shape)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read a part."""
+        try:
+            with h5py_module().File(self.path, "r") as file:
+                return file[self.name][key]
+        except (KeyError, OSError, RuntimeError) as error:
+            raise FormatError(f"{self.path}: its voxels cannot be read: {error}") from error
+
+
+def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> Source:
+    """Open a dataset of an HDF5 file; see `spatial_duck.read`."""
+    place = Path(path)
+    h5py = h5py_module()
+    try:
+        with guarded(place) as file:
+            found = _found(h5py, place, file, dataset)
+            _check_within(place, found)
+            record = _record(place, found)
+            shape, dtype = tuple(int(n) for n in found.shape), np.dtype(found.dtype)
+            offset, chunks, name = found.id.get_offset(), found.chunks, str(found.name)
+            stored = int(found.id.get_storage_size())
+            packed = bool(found.compression or chunks)
+    except (IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{place}: it is not a valid HDF5 file: {error}") from error
+    if dtype.kind not in "biufc":
+        raise FormatError(f"{place}: voxels must be numbers, got {dtype}")
+    geometry = from_record(place, record, shape)
+    needed = safety.count_bytes(shape, dtype)
+
+    def load(lazy: bool | None) -> Any:
+        if lazy is not False and not packed and offset is not None and stored == needed:
+            return safety.map_raw(place, dtype, shape, offset)
+        array = FileArray(place, name, shape, dtype)
+        if lazy:
+            try:
+                import dask.array
+            except ImportError:
+                raise missing_extra("dask", "dask", "Reading with lazy=True") from None
+            return dask.array.from_array(array, chunks=chunks or "auto", meta=np.empty(0, dtype))
+        safety.check_memory(place, needed)
+        return np.asarray(array[()])
+
+    attrs = record.get("attrs")
+    return Source("hdf5", geometry, dtype, dict(attrs) if isinstance(attrs, dict) else {}, load)
+
+
+def _check_within(path: Path, dataset: Any) -> None:
+    """Refuse a dataset whose voxels lie in other files, which may be any."""
+    others = [str(name) for name, *_ in dataset.external or ()]
+    if dataset.is_virtual:
+        others = [source.file_name for source in dataset.virtual_sources()]
+    others = [name for name in others if name != "."]
+    if others:
+        raise UnsafeInputError(
+            f"{path}: its voxels lie in other files ({', '.join(others[:5])}); open it with h5py "
+            "if you trust it, and wrap it: SpatialArray(dask.array.from_array(dataset), ...)"
+        )
+
+
+def _found(h5py: Any, path: Path, file: Any, name: str | None) -> Any:
+    if name is not None:
+        if not isinstance(file.get(name), h5py.Dataset):
+            raise FormatError(f"{path}: there is no dataset {name!r}")
+        return file[name]
+    images: list[str] = []
+
+    def visit(place: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and all(a in item.attrs for a in _REQUIRED):
+            images.append(place)
+
+    file.visititems(visit)
+    if len(images) != 1:
+        what = (
+            f"several images: {', '.join(images)}"
+            if images
+            else (f"no dataset with the attributes {', '.join(_REQUIRED)}")
+        )
+        raise FormatError(f"{path}: it holds {what}; name one with dataset=...")
+    return file[images[0]]
+
+
+def _record(path: Path, dataset: Any) -> dict[str, Any]:
+    """Return the attributes as a record."""
+    held = dataset.attrs
+    missing = [name for name in _REQUIRED if name not in held]
+    if missing:
+        raise FormatError(f"{path}: the dataset has no attributes {', '.join(missing)}")
+
+    def words(name: str, n: int) -> list[str | None]:
+        texts = [_text(v) for v in np.atleast_1d(held[name])]
+        if len(texts) != n:
+            raise FormatError(f"{path}: the attribute {name!r} must hold {n} strings, got {texts}")
+        return [text or None for text in texts]
+
+    axes = np.atleast_1d(held["world_axes"])
+    return {
+        "version": 1,
+        "shape": list(dataset.shape),
+        "dims": words("dims", len(dataset.shape)),
+        "sampled": np.atleast_1d(held["sampled"]).tolist(),
+        "spacing": np.atleast_1d(held["spacing"]).tolist(),
+        "origin": np.atleast_1d(held["origin"]).tolist(),
+        "direction": np.asarray(held["direction"], np.float64),
+        "world": {
+            "axes": words("world_axes", len(axes)),
+            "units": words("world_units", len(axes)) if "world_units" in held
+            else [None] * len(axes),
+            "frame": words("frame", 1)[0] if "frame" in held else None,
+        },
+        **{n: parsed(path, _text(held[n])) if n in held else {} for n in ("lost", "attrs")},
+    }  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def write_image(
+    path: Path,
+    image: Any,
+    *,
+    overwrite: bool = False,
+    progress: Any = None,
+    dataset: str = "image",
+    chunks: bool | Sequence[int] | None = None,
+    compress: bool = False,
+) -> None:
+    """Write an HDF5 file; see `spatial_duck.write`."""
+    h5py = h5py_module()
+    dtype = np.dtype(image.dtype)
+    if dtype.kind not in "biufc":
+        raise FormatError(f"HDF5 is written of numbers, got {dtype} voxels; use image.astype(...)")
+    record = to_record(image.geometry, image.attrs)
+    shape = tuple(int(n) for n in image.shape)
+    options: dict[str, Any] = {}
+    if (chunks or compress) and shape and 0 not in shape:
+        options["chunks"] = chunks or True
+    if compress and "chunks" in options:
+        options |= {"compression": "gzip", "compression_opts": 4, "fletcher32": True}
+    report, done = reporter(progress), 0
+    with (
+        safety.published(path, overwrite=overwrite) as fresh,
+        h5py.File(fresh, "w") as file,
+    ):
+        target = file.create_dataset(dataset, shape, dtype, **options)
+        _set_attributes(target, record)
+        for key, slab in zip(_keys(image.data, dtype), slabs(image.data, dtype), strict=True):
+            target[key] = slab
+            done += slab.nbytes
+            report(done, dtype.itemsize * int(np.prod(shape, dtype=object)))
+
+
+def _keys(data: Any, dtype: np.dtype[Any]) -> Any:
+    """Yield where each of `slabs` lies: they go through the array in the order of memory."""
+    shape = tuple(int(n) for n in data.shape)
+    at = 0
+    for slab in slabs(_Shape(data), dtype):
+        if not shape:
+            yield ()
+            return
+        part = tuple(slab.shape)
+        axis = len(shape) - len(part)
+        row = int(np.prod(shape[axis + 1 :], dtype=np.int64))
+        outer = np.unravel_index(at // (row * shape[axis]), shape[:axis]) if axis else ()
+        start = at // row % shape[axis]
+        yield (*map(int, outer), slice(start, start + part[0]))
+        at += int(np.prod(part, dtype=np.int64))
+
+
+class _Shape:
+    """Stands for an array of which only the shapes of parts are wanted."""
+
+    def __init__(self, data: Any) -> None:
+        self.shape, self.chunks = tuple(data.shape), getattr(data, "chunks", None)
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.broadcast_to(np.zeros((), "u1"), self.shape)[key]
+
+
+def _set_attributes(target: Any, record: dict[str, Any]) -> None:
+    world = record["world"]
+    target.attrs["dims"] = _words(record["dims"])
+    target.attrs["sampled"] = np.array(record["sampled"], np.int64)
+    for name in ("spacing", "origin"):
+        target.attrs[name] = np.array(record[name], np.float64)
+    direction = np.array(record["direction"], np.float64)
+    target.attrs["direction"] = direction.reshape(len(world["axes"]), len(record["sampled"]))
+    target.attrs["world_axes"] = _words(world["axes"])
+    target.attrs["world_units"] = _words(world["units"])
+    target.attrs["frame"] = np.bytes_(world["frame"] or "")
+    for name in ("lost", "attrs"):
+        if record[name]:
+            text = json.dumps(record[name])
+            target.attrs[name] = text if len(text) > _FIXED else np.bytes_(text)
+
+
+#: Bytes of text that an attribute holds in itself.
+_FIXED = 60_000
+
+
+def _words(values: Any) -> Any:
+    """Return strings of fixed length: those of any length lie in a heap of the file.
+
+    A broken heap keeps libhdf5 busy for ever, and the geometry of every file would go through it.
+    """
+    return np.array([str(v or "").encode() for v in values], dtype="S")

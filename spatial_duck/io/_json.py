@@ -1,0 +1,140 @@
+"""A geometry as plain data, for formats that have a place for text or attributes beside the voxels.
+
+::
+
+    {
+      "version": 1,
+      "shape": [24, 96, 128],
+      "dims": ["z", "y", "x"],
+      "sampled": [0, 1, 2],
+      "spacing": [2.2, 2.0, 2.0],
+      "origin": [117.9, -35.7, -7.2],
+      "direction": [[0, 0, -1], [0.3, 0.95, 0], [0.95, -0.3, 0]],
+      "world": {"axes": ["x", "y", "z"], "units": ["mm", "mm", "mm"], "frame": "RAS"},
+      "lost": {},
+      "attrs": {}
+    }
+
+``sampled`` are array axes, ``spacing`` and the columns of ``direction`` go by them, ``origin`` and
+the rows of ``direction`` by the world's axes: world = origin + direction @ (spacing * index), the
+centre of a voxel. ``lost`` maps array axes to the functions that lost their positions.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import FormatError, GeometryError
+from spatial_duck.geometry import Geometry, World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["KEY", "from_record", "json_attrs", "parsed", "to_record"]
+
+#: Under which a record is kept where there are other things.
+KEY = "spatial_duck"
+_VERSION = 1
+_LONGEST = 1 << 24
+
+
+def to_record(geometry: Geometry, attrs: Mapping[Any, Any] | None = None) -> dict[str, Any]:
+    """Return a geometry as data that JSON holds exactly.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Any.
+    attrs : mapping, optional
+        Free metadata; what JSON cannot hold exactly is left out.
+    """
+    g = geometry
+    return {
+        "version": _VERSION,
+        "shape": list(g.shape),
+        "dims": list(g.dims),
+        "sampled": list(g.sampled_axes),
+        "spacing": g.spacing.tolist(),
+        "origin": g.origin.tolist(),
+        "direction": g.direction.tolist(),
+        "world": {"axes": list(g.world.axes), "units": list(g.unit), "frame": g.frame},
+        "lost": {str(axis): function for axis, function in g.lost.items()},
+        "attrs": json_attrs(attrs or {}),
+    }
+
+
+def json_attrs(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the entries that come back from JSON as they are."""
+    return {k: v for k, v in attrs.items() if isinstance(k, str) and _is_json(v)}
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (RecursionError, TypeError, ValueError):
+        return False
+
+
+def parsed(path: object, text: str | bytes) -> dict[str, Any]:
+    """Return the record in a text.
+
+    Raises
+    ------
+    FormatError
+        If it is none.
+    """
+    if len(text) > _LONGEST:
+        raise FormatError(f"{path}: its geometry takes {len(text):,} bytes, more than {_LONGEST:,}")
+    try:
+        record = json.loads(text)
+    except (RecursionError, ValueError) as error:
+        raise FormatError(f"{path}: its geometry is not valid JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise FormatError(f"{path}: its geometry must be a JSON object, got {str(record)[:80]}")
+    return record
+
+
+def from_record(path: object, record: Mapping[str, Any], shape: tuple[int, ...]) -> Geometry:
+    """Return the geometry of a record.
+
+    Parameters
+    ----------
+    path : object
+        For messages.
+    record : mapping
+        What `to_record` made.
+    shape : tuple of int
+        Of the voxels; the record must agree.
+
+    Raises
+    ------
+    FormatError
+        If it is not valid.
+    """
+    if record.get("version") != _VERSION:
+        raise FormatError(
+            f"{path}: its geometry has version {record.get('version')!r}, {_VERSION} is read"
+        )
+    try:
+        world = record["world"]
+        origin = [float(v) for v in record["origin"]]
+        geometry = Geometry(
+            [int(n) for n in record["shape"]],
+            [float(v) for v in record["spacing"]],
+            origin,
+            np.array(record["direction"], np.float64).reshape(len(origin), len(record["sampled"])),
+            [None if n is None else str(n) for n in record["dims"]],
+            sampled=[int(i) for i in record["sampled"]],
+            world=World(world["axes"], world["units"], world["frame"]),
+            lost={int(k): str(v) for k, v in (record.get("lost") or {}).items()},
+        )
+    except (AttributeError, GeometryError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: its geometry is not valid: {error!r}") from error
+    if geometry.shape != shape:
+        raise FormatError(
+            f"{path}: its geometry is that of shape {geometry.shape}, and the voxels have {shape}"
+        )
+    return geometry

@@ -1,0 +1,273 @@
+"""MetaImage: ``.mha`` and ``.mhd``, as ITK reads and writes them.
+
+Own parser of the text header; no library is needed. Positions are LPS in mm, of voxel centres.
+``TransformMatrix`` lists the axis vectors one after the other, so that it is the transpose of
+ITK's row-major direction. ``AnatomicalOrientation`` names where axes come *from* and says nothing
+that the matrix does not. Arrays are slowest first, ``(t, z, y, x, c)``, the fourth axis is time and
+``ElementNumberOfChannels`` is the plain axis ``c``. Two fields of our own, that other software
+ignores, say what MetaImage cannot: ``SpatialDuckTimeUnit``, and ``SpatialDuckChannels = 1`` for a
+plain axis of length 1.
+
+Options of `read`: ``data_anywhere=True`` allows ``ElementDataFile`` outside the header's folder.
+Options of `write`: ``frame`` says what an unspecified frame is; ``compress=True`` deflates.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import FormatError, GeometryError
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io import _safety as safety
+from spatial_duck.io._layout import Rules, checked_dtype, fitted
+from spatial_duck.io._source import Source, delayed_array, write_voxels
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+__all__ = ["RULES", "open_source", "write_image"]
+
+RULES = Rules("MetaImage", ("LPS",), unit=("mm",), time_unit=("s", "ms"), plain="last")
+
+_TYPES = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4",
+    "MET_UINT": "u4", "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+}  # fmt: skip
+_NAMES = {code: name for name, code in _TYPES.items() if name not in ("MET_LONG", "MET_ULONG")}
+
+_MAX_HEADER = 1 << 20
+#: Fields that the geometry, the dtype or the layout of the file stand for.
+_OWN = frozenset(
+    """ObjectType NDims DimSize ElementType ElementSpacing ElementSize Offset Origin Position
+    TransformMatrix Rotation Orientation CenterOfRotation ElementNumberOfChannels ElementDataFile
+    BinaryData BinaryDataByteOrderMSB ElementByteOrderMSB CompressedData CompressedDataSize
+    HeaderSize AnatomicalOrientation SpatialDuckTimeUnit SpatialDuckChannels""".split()
+)
+_AXES = ("x", "y", "z", "t")
+
+
+def _parse(path: Path) -> tuple[dict[str, str], int]:
+    """Return the header's fields and the offset at which it ends."""
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        while "ElementDataFile" not in fields:
+            line = file.readline(_MAX_HEADER)
+            if not line or file.tell() > _MAX_HEADER:
+                raise FormatError(f"{path}: the MetaImage header has no ElementDataFile")
+            key, equals, value = line.decode("latin-1").partition("=")
+            if equals:
+                fields[key.strip()] = value.strip()
+            elif line.strip():
+                raise FormatError(
+                    f"{path}: expected 'key = value' in the MetaImage header, got {line[:80]!r}"
+                )
+        return fields, file.tell()
+
+
+def _first(fields: dict[str, str], *names: str) -> str | None:
+    return next((fields[name] for name in names if name in fields), None)
+
+
+def _numbers(path: Path, fields: dict[str, str], count: int, *names: str) -> list[float] | None:
+    text = _first(fields, *names)
+    if text is None:
+        return None
+    try:
+        values = [float(word) for word in text.split()]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise FormatError(f"{path}: {names[0]} must hold {count} numbers, got {text[:80]!r}")
+    return values
+
+
+def _integer(path: Path, fields: dict[str, str], name: str, default: int, low: int = 0) -> int:
+    text = fields.get(name, str(default))
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if value < low:
+        raise FormatError(f"{path}: {name} must be an int of at least {low}, got {text[:80]!r}")
+    return value
+
+
+def _flag(fields: dict[str, str], *names: str) -> bool:
+    return (_first(fields, *names) or "").lower() in ("true", "1")
+
+
+def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) -> Source:
+    """Open a MetaImage file; see `spatial_duck.read`."""
+    header = Path(path)
+    fields, end = _parse(header)
+    ndim = _integer(header, fields, "NDims", 3, 1)
+    if ndim > len(_AXES):
+        raise FormatError(f"{header}: NDims must be 1 to 4, got {ndim}")
+    sizes = _numbers(header, fields, ndim, "DimSize")
+    if sizes is None or any(n < 1 or not n.is_integer() for n in sizes):
+        raise FormatError(f"{header}: DimSize must hold positive ints, got {sizes}")
+    channels = _integer(header, fields, "ElementNumberOfChannels", 1, 1)
+    kind = fields.get("ElementType", "")
+    if kind not in _TYPES:
+        raise FormatError(
+            f"{header}: ElementType must be one of {', '.join(_TYPES)}, got {kind[:80]!r}"
+        )
+    big = _flag(fields, "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+    dtype = np.dtype((">" if big else "<") + _TYPES[kind])
+    plain = channels > 1 or "SpatialDuckChannels" in fields
+    shape = tuple(int(n) for n in reversed(sizes)) + ((channels,) if plain else ())
+    try:
+        geometry = _geometry(header, fields, shape, ndim)
+    except GeometryError as error:
+        raise FormatError(f"{header}: its geometry is not valid: {error}") from error
+    load = _loader(header, fields, end, dtype, shape, data_anywhere)
+    attrs = {k: v for k, v in fields.items() if k not in _OWN}
+    return Source("metaimage", geometry, dtype, {"metaimage": attrs} if attrs else {}, load)
+
+
+def _geometry(path: Path, fields: dict[str, str], shape: tuple[int, ...], ndim: int) -> Geometry:
+    spacing = _numbers(path, fields, ndim, "ElementSpacing", "ElementSize") or [1.0] * ndim
+    origin = _numbers(path, fields, ndim, "Offset", "Origin", "Position")
+    rows = _numbers(path, fields, ndim**2, "TransformMatrix", "Rotation", "Orientation")
+    # Each row of the header is one axis's vector: the transpose has the axes as columns.
+    matrix = np.eye(ndim) if rows is None else np.array(rows).reshape(ndim, ndim).T
+    dims: tuple[str, ...] = tuple(reversed(_AXES[:ndim]))
+    if len(shape) > ndim:
+        dims += ("c",)
+    time = fields.get("SpatialDuckTimeUnit")
+    world = World(_AXES[:ndim], {n: time if n == "t" else "mm" for n in _AXES[:ndim]}, "LPS")
+    norms = np.linalg.norm(matrix, axis=0)
+    if not (abs(norms - 1) < 1e-3).all():
+        raise FormatError(f"{path}: TransformMatrix must have rows of length 1, got {rows}")
+    return Geometry(shape, spacing[::-1], origin, matrix[:, ::-1], dims, world=world)
+
+
+def _loader(
+    header: Path,
+    fields: dict[str, str],
+    end: int,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    anywhere: bool,
+) -> Any:
+    """Check where the voxels are, and return the function that reads them."""
+    name = fields["ElementDataFile"]
+    local = name.upper() == "LOCAL"
+    if name.upper().startswith("LIST") or "%" in name:
+        raise FormatError(
+            f"{header}: voxels in several files (ElementDataFile = {name[:80]}) are not read; "
+            "convert it to one file with SimpleITK"
+        )
+    if fields.get("BinaryData", "True").lower() == "false":
+        raise FormatError(f"{header}: voxels in text are not read; convert it with SimpleITK")
+    path = header if local else safety.confined(header, name, anywhere=anywhere)
+    needed = safety.count_bytes(shape, dtype)
+    compression = "zlib" if _flag(fields, "CompressedData") else None
+    skip = _integer(header, fields, "HeaderSize", 0, -1)
+    # -1: the voxels are the last bytes of the file.
+    offset = path.stat().st_size - needed if skip == -1 else skip + (end if local else 0)
+    safety.check_size(path, needed, offset, compression)
+
+    def read() -> NDArray[Any]:
+        with safety.open_stream(path, offset, compression) as stream:
+            return safety.read_stream(stream, path, dtype, shape)
+
+    def load(lazy: bool | None) -> Any:
+        if compression is None and lazy is not False:
+            return safety.map_raw(path, dtype, shape, offset)
+        return delayed_array(read, shape, dtype) if lazy else read()
+
+    return load
+
+
+def write_image(
+    path: Path,
+    image: Any,
+    *,
+    overwrite: bool = False,
+    progress: Any = None,
+    frame: str | None = None,
+    compress: bool = False,
+) -> None:
+    """Write a MetaImage file; see `spatial_duck.write`."""
+    # The fourth axis is time: with fewer space axes it would take the place of one.
+    data, g = fitted(image, RULES, frame=frame, minimum=3 if "t" in image.world.axes else 1)
+    dtype = checked_dtype(np.dtype(data.dtype), tuple(_NAMES), RULES.name)
+    if 0 in g.shape:
+        raise FormatError(f"MetaImage cannot hold an image without voxels, got shape {g.shape}")
+    separate = path.suffix.lower() == ".mhd"
+    raw_name = path.stem + (".zraw" if compress else ".raw")
+    if separate and not overwrite and (path.parent / raw_name).exists():
+        raise FileExistsError(f"{path.parent / raw_name} is there already; use overwrite=True")
+
+    def header(size: int) -> bytes:
+        kept = {k: str(v) for k, v in (image.attrs.get("metaimage") or {}).items()}
+        fields = _header(g, dtype, kept, size if compress else None)
+        fields["ElementDataFile"] = raw_name if separate else "LOCAL"
+        return "".join(f"{k} = {v}\n" for k, v in fields.items()).encode("latin-1", "replace")
+
+    with safety.published(path, overwrite=overwrite) as fresh:
+        body = fresh.with_name(fresh.name + ".voxels")
+        with body.open("wb") as file:
+            size = _write_body(file, data, dtype, compress, progress)
+        if separate:
+            fresh.write_bytes(header(size))
+            body.replace(path.parent / raw_name)
+        else:
+            with fresh.open("wb") as file, body.open("rb") as voxels:
+                file.write(header(size))
+                while piece := voxels.read(1 << 24):
+                    file.write(piece)
+
+
+def _write_body(file: Any, data: Any, dtype: np.dtype[Any], compress: bool, progress: Any) -> int:
+    if compress:
+        deflate = zlib.compressobj(6)
+        write_voxels(lambda b: file.write(deflate.compress(b)), data, dtype, progress)
+        file.write(deflate.flush())
+    else:
+        write_voxels(file.write, data, dtype, progress)
+    return int(file.tell())
+
+
+def _header(
+    g: Geometry, dtype: np.dtype[Any], kept: dict[str, str], size: int | None
+) -> dict[str, str]:
+    n = len(g.sampled_axes)
+
+    def words(values: Any) -> str:
+        return " ".join(repr(float(v)) for v in values)
+
+    channels = g.shape[-1] if g.ndim > n else 1
+    fields = {
+        "ObjectType": "Image",
+        "NDims": str(n),
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "False" if size is None else "True",
+    }
+    if size is not None:
+        fields["CompressedDataSize"] = str(size)
+    fields |= {
+        "TransformMatrix": words(g.direction[:, ::-1].T.ravel()),
+        "Offset": words(g.origin),
+        "CenterOfRotation": words([0] * n),
+        "ElementSpacing": words(g.spacing[::-1]),
+        "DimSize": " ".join(str(m) for m in g.shape[:n][::-1]),
+    }
+    fields |= {k: v for k, v in kept.items() if "\n" not in v and k not in _OWN}
+    if "t" in g.dims and (unit := g.unit[g.world.axes.index("t")]) is not None:
+        fields["SpatialDuckTimeUnit"] = unit
+    if channels > 1:
+        fields["ElementNumberOfChannels"] = str(channels)
+    elif g.ndim > n:
+        fields["SpatialDuckChannels"] = "1"
+    fields["ElementType"] = _NAMES[dtype.str[1:]]
+    return fields

@@ -1,0 +1,131 @@
+"""MINC 1 (netCDF) and MINC 2 (HDF5), read through nibabel.
+
+Arrays have the file's order, as a rule ``(z, y, x)``, with ``t`` for a dimension ``time`` and ``c``
+for ``vector_dimension``. The world is x, y, z in **RAS** and mm: positions are
+``sum(cosines * (start + step * index))`` over the space dimensions. SimpleITK and ITK take the same
+numbers for LPS, which mirrors x and y.
+
+Values are the real ones, float64: MINC scales each slice by its own minimum and maximum.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import FormatError, GeometryError, missing_extra
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io import _safety as safety
+from spatial_duck.io._hdf5_guard import check_readable
+from spatial_duck.io._source import Source, delayed_array
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+__all__ = ["looks_like_minc", "open_source", "write_image"]
+
+_DIMS = {"xspace": "x", "yspace": "y", "zspace": "z", "time": "t", "vector_dimension": "c"}
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def looks_like_minc(path: Path, head: bytes) -> bool:
+    """Tell whether a netCDF or HDF5 file is one of MINC's."""
+    if head.startswith(b"CDF") and head[3:4] in (b"\x01", b"\x02"):
+        return b"xspace" in head or b"zspace" in head or path.suffix.lower() == ".mnc"
+    return head.startswith(_HDF5) and b"minc-2.0" in head
+
+
+def _opened(path: Path) -> Any:
+    try:
+        import nibabel
+    except ImportError:
+        raise missing_extra("nibabel", "io", "Reading MINC") from None
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == _HDF5[:4]:
+        check_readable(path, "Reading MINC 2")
+    try:
+        if start[:3] == b"CDF":
+            # netCDF's reader asks for as many bytes as a header declares.
+            holder = nibabel.fileholders.FileHolder(fileobj=safety.BoundedFile(path))
+            return nibabel.Minc1Image.from_file_map({"image": holder})
+        return nibabel.load(path)
+    except (MemoryError, RecursionError):
+        raise
+    except ImportError as error:
+        raise missing_extra("h5py", "io", "Reading MINC 2") from error
+    except Exception as error:  # nibabel, netCDF and HDF5 raise many kinds
+        raise FormatError(f"{path}: it is not a valid MINC file: {error}") from error
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """Open a MINC file; see `spatial_duck.read`."""
+    file = Path(path)
+    image = _opened(file)
+    minc = getattr(getattr(image, "dataobj", None), "minc_file", None)
+    if minc is None:
+        raise FormatError(f"{file}: it is not a MINC file")
+    try:
+        shape = tuple(int(n) for n in minc.get_data_shape())
+        geometry = _geometry(image, minc, shape)
+    except GeometryError as error:
+        raise FormatError(f"{file}: its geometry is not valid: {error}") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{file}: its header is not valid: {error!r}") from error
+    dtype = np.dtype(np.float64)
+    safety.check_size(file, int(np.prod(shape, dtype=object)), compression="gzip")
+
+    def read() -> NDArray[Any]:
+        safety.check_memory(file, 2 * safety.count_bytes(shape, dtype))
+        try:
+            return np.asarray(_opened(file).dataobj, dtype)
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:  # as above
+            raise FormatError(f"{file}: its voxels cannot be read: {error}") from error
+
+    def load(lazy: bool | None) -> Any:
+        return delayed_array(read, shape, dtype) if lazy else read()
+
+    return Source("minc", geometry, dtype, {}, load)
+
+
+def _geometry(image: Any, minc: Any, shape: tuple[int, ...]) -> Geometry:
+    names = [str(n) for n in minc._dim_names]
+    unknown = [n for n in names if n not in _DIMS]
+    if unknown or len(set(names)) != len(names) or len(names) != len(shape):
+        raise FormatError(f"expected dimensions among {', '.join(_DIMS)}, got {names}")
+    dims = [_DIMS[n] for n in names]
+    space = [i for i, n in enumerate(dims) if n in "xyz"]
+    affine = np.asarray(image.affine, np.float64)
+    if len(space) != 3:
+        raise FormatError(f"expected three space dimensions, got {names}")
+    # nibabel's columns go by the space dimensions in the file's order.
+    matrix, axes, units = affine, ["x", "y", "z"], ["mm", "mm", "mm"]
+    if "t" in dims:
+        time = minc._dims[dims.index("t")]
+        step = float(getattr(time, "step", 0) or 0)
+        if not step > 0:
+            dims[dims.index("t")] = None  # type: ignore[call-overload]
+        else:
+            at = sum(i < dims.index("t") for i in space)
+            matrix = np.zeros((5, 5))
+            columns = [c for c in range(4) if c != at]
+            matrix[np.ix_([0, 1, 2], columns)] = affine[:3, :3]
+            matrix[:3, 4], matrix[3, at], matrix[4, 4] = affine[:3, 3], step, 1
+            matrix[3, 4] = float(getattr(time, "start", 0) or 0)
+            axes, units = [*axes, "t"], [*units, _text(getattr(time, "units", "")) or "s"]
+    return Geometry.from_affine(shape, matrix, dims, world=World(axes, units, "RAS"))
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def write_image(path: Path, image: Any, **options: Any) -> None:  # noqa: ARG001
+    """Refuse: MINC is read only."""
+    raise FormatError(f"{path}: MINC is read only; write .nii, .nrrd or another format")

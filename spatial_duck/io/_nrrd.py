@@ -1,0 +1,437 @@
+"""NRRD: ``.nrrd`` and ``.nhdr``, through pynrrd's header.
+
+Arrays are slowest first, ``(t, z, y, x)``, with plain axes where the file has them. ``space`` is
+the frame (LPS, RAS, LAS; others are converted to LPS), ``space directions`` are the axis vectors,
+shear included, and ``none`` makes a plain axis. ``...-time`` spaces have a fourth, time coordinate.
+Without ``space`` the frame is unspecified. Where the frame is known and ``space units`` are not
+there, lengths are mm, as every program reads them. Names are those in ``labels`` where these are
+x, y and z, else x, y, z in the file's order. Positions are of voxel centres; ``axis mins`` of
+``cell`` centering are corners, and become centres.
+
+Raw voxels are mapped; gzip, bzip2, hex and text are read into memory.
+Options of `read`: ``data_anywhere=True`` allows ``data file`` outside the header's folder.
+Options of `write`: ``compress=True`` writes gzip. A key of our own, ``spatial_duck_frame``, holds
+the frame of worlds of fewer than three axes, for which NRRD has none.
+"""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import FormatError, GeometryError, missing_extra
+from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._world import SPACE_AXES, World
+from spatial_duck.io import _safety as safety
+from spatial_duck.io._layout import Rules, checked_dtype, fitted
+from spatial_duck.io._source import Source, delayed_array, write_voxels
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["RULES", "open_source", "write_image"]
+
+RULES = Rules(
+    "NRRD", ("LPS", "RAS", "LAS"), plain="keep", max_plain=12, plain_names=None, unspecified=True,
+    moment=True,
+)  # fmt: skip
+
+_TYPES = {
+    "i1": "signed char|int8|int8_t",
+    "u1": "uchar|unsigned char|uint8|uint8_t",
+    "i2": "short|short int|signed short|signed short int|int16|int16_t",
+    "u2": "ushort|unsigned short|unsigned short int|uint16|uint16_t",
+    "i4": "int|signed int|int32|int32_t",
+    "u4": "uint|unsigned int|uint32|uint32_t",
+    "i8": "longlong|long long|long long int|signed long long|signed long long int|int64|int64_t",
+    "u8": "ulonglong|unsigned long long|unsigned long long int|uint64|uint64_t",
+    "f4": "float",
+    "f8": "double",
+}
+_CODES = {name: code for code, names in _TYPES.items() for name in names.split("|")}
+_WRITTEN = {
+    "i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int32", "u4": "uint32",
+    "i8": "int64", "u8": "uint64", "f4": "float", "f8": "double",
+}  # fmt: skip
+
+_FRAMES = {
+    "right-anterior-superior": "RAS",
+    "left-anterior-superior": "LAS",
+    "left-posterior-superior": "LPS",
+}
+_SPACES: dict[str, tuple[str | None, int]] = {
+    "scanner-xyz": (None, 3), "3d-right-handed": (None, 3), "3d-left-handed": (None, 3),
+    "scanner-xyz-time": (None, 4), "3d-right-handed-time": (None, 4),
+    "3d-left-handed-time": (None, 4),
+}  # fmt: skip
+for _name, _code in _FRAMES.items():
+    _SPACES |= {_name: (_code, 3), _code.lower(): (_code, 3)}
+    _SPACES |= {_name + "-time": (_code, 4), _code.lower() + "t": (_code, 4)}
+
+_ENCODINGS = {"raw": None, "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2"}
+_TEXT = ("ascii", "text", "txt", "hex")
+
+#: Fields that the geometry, the dtype or the layout of the file stand for.
+_OWN = frozenset(
+    [
+        "type", "dimension", "sizes", "space", "space dimension", "space directions",
+        "space origin", "space units", "spacings", "axis mins", "axis maxs", "axismins",
+        "axismaxs", "labels", "kinds", "units", "centerings", "centers", "encoding", "endian",
+        "data file", "datafile", "byte skip", "byteskip", "line skip", "lineskip", "block size",
+        "blocksize", "thicknesses", "spatial_duck_frame",
+    ]
+)  # fmt: skip
+#: Kinds of axes that do not move through the world.
+_DOMAIN = frozenset(["domain", "space", "time", "none", "???", ""])
+_FRAME_KEY = "spatial_duck_frame"
+
+
+def _pynrrd() -> Any:
+    try:
+        import nrrd
+    except ImportError:
+        raise missing_extra("pynrrd", "io", "Reading NRRD") from None
+    return nrrd
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], int]:
+    nrrd = _pynrrd()
+    with path.open("rb") as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                header = dict(nrrd.read_header(file))
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:  # pynrrd raises many kinds for a header that is not valid
+            raise FormatError(f"{path}: its NRRD header is not valid: {error}") from error
+        return header, file.tell()
+
+
+def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) -> Source:
+    """Open an NRRD file; see `spatial_duck.read`."""
+    file = Path(path)
+    header, end = _parse(file)
+    kind = str(header.get("type", "")).lower()
+    if kind not in _CODES:
+        raise FormatError(f"{file}: type must be a number type of NRRD, got {kind[:80]!r}")
+    endian = ">" if str(header.get("endian", "little")).lower() == "big" else "<"
+    dtype = np.dtype(endian + _CODES[kind])
+    sizes = [int(n) for n in np.atleast_1d(header.get("sizes", []))]
+    if not sizes or len(sizes) != header.get("dimension") or min(sizes) < 1:
+        raise FormatError(
+            f"{file}: sizes must hold a positive int for each dimension, got {sizes} for "
+            f"dimension {header.get('dimension')}"
+        )
+    shape = tuple(reversed(sizes))
+    try:
+        geometry = _geometry(file, header, sizes)
+    except (GeometryError, TypeError, ValueError) as error:
+        raise FormatError(f"{file}: its geometry is not valid: {error}") from error
+    load = _loader(file, header, end, dtype, shape, data_anywhere)
+    attrs = {k: v for k, v in header.items() if k not in _OWN}
+    return Source("nrrd", geometry, dtype, {"nrrd": attrs} if attrs else {}, load)
+
+
+def _per_axis(path: Path, header: dict[str, Any], field: str, n: int) -> list[Any] | None:
+    value = header.get(field)
+    if value is None:
+        return None
+    values = list(value)
+    if len(values) != n:
+        raise FormatError(f"{path}: {field!r} must hold {n} entries, got {len(values)}")
+    return values
+
+
+def _geometry(path: Path, header: dict[str, Any], sizes: list[int]) -> Geometry:
+    n = len(sizes)
+    space = header.get("space")
+    if space is None and "space dimension" not in header:
+        return _plain_geometry(path, header, sizes)
+    if space is not None:
+        if str(space).lower() not in _SPACES:
+            raise FormatError(f"{path}: space {str(space)[:80]!r} is not one of {list(_SPACES)}")
+        frame, count = _SPACES[str(space).lower()]
+    else:
+        frame, count = header.get(_FRAME_KEY), int(header["space dimension"])
+    if not 1 <= count <= 4:
+        raise FormatError(f"{path}: the space must have 1 to 4 dimensions, got {count}")
+    world_axes = (*SPACE_AXES[: min(count, 3)], *(["t"] if count == 4 else []))
+    units = _per_axis(path, header, "space units", count) or [None] * count
+    vectors = np.full((n, count), np.nan)
+    if header.get("space directions") is not None:
+        rows = list(header["space directions"])
+        if len(rows) != n:
+            raise FormatError(f"{path}: 'space directions' must hold {n} vectors, got {len(rows)}")
+        for i, row in enumerate(rows):
+            if row is not None:
+                vectors[i] = np.asarray(row, np.float64)
+    origin = np.asarray(header.get("space origin", np.zeros(count)), np.float64)
+    moving = [i for i in range(n) if not np.isnan(vectors[i]).all()]
+    timed = [i for i in moving if count == 4 and vectors[i, 3] and not vectors[i, :3].any()]
+    dims = _dims(header, n, [i for i in moving if i not in timed], timed)
+    steps = vectors[moving[::-1]].T
+    matrix = np.zeros((count + 1, len(moving) + 1))
+    matrix[:-1, :-1], matrix[:-1, -1], matrix[-1, -1] = steps, origin, 1
+    named = [_unit(u) for u in units]
+    if frame is not None and not any(named[:3]):
+        named[:3] = ["mm"] * len(named[:3])
+    world = World(world_axes, named, frame)
+    if not moving:
+        return Geometry(sizes[::-1], origin=origin.tolist(), dims=dims[::-1],
+                        direction=np.zeros((count, 0)), world=world)  # fmt: skip
+    return Geometry.from_affine(sizes[::-1], matrix, dims[::-1], world=world)
+
+
+def _plain_geometry(path: Path, header: dict[str, Any], sizes: list[int]) -> Geometry:
+    """Read the geometry of a file without a space: spacing and minimum of each axis."""
+    n = len(sizes)
+    kinds = [str(k).lower() for k in _per_axis(path, header, "kinds", n) or [""] * n]
+    steps = [float(v) for v in _per_axis(path, header, "spacings", n) or [np.nan] * n]
+    lows, highs = (
+        [float(v) for v in _per_axis(path, header, f"axis {end}", n) or [np.nan] * n]
+        for end in ("mins", "maxs")
+    )
+    centers = [str(c).lower() for c in _per_axis(path, header, "centerings", n) or [""] * n]
+    units = [_unit(u) for u in _per_axis(path, header, "units", n) or [None] * n]
+    moving = [i for i in range(n) if kinds[i] in _DOMAIN or not np.isnan(steps[i])]
+    timed = [i for i in moving if kinds[i] == "time"][:1]
+    spatial = [i for i in moving if i not in timed][:3]
+    moving = sorted((*spatial, *timed))
+    dims = _dims(header, n, spatial, timed)
+    origin, spacing = [0.0] * n, [1.0] * n
+    for i in moving:
+        cell = centers[i] == "cell"
+        if not np.isnan(steps[i]):
+            spacing[i] = steps[i]
+        elif not np.isnan(lows[i] + highs[i]):
+            spacing[i] = (highs[i] - lows[i]) / max(sizes[i] if cell else sizes[i] - 1, 1)
+        if not np.isnan(lows[i]):
+            origin[i] = lows[i] + spacing[i] / 2 * cell
+    order = sorted(moving, key=lambda i: ("x", "y", "z", "t").index(dims[i] or "x"))
+    names = [dims[i] for i in order]
+    frame = header.get(_FRAME_KEY)
+    sign = [1.0 if spacing[i] > 0 else -1.0 for i in order]
+    direction = np.array(
+        [[s if order[r] == i else 0.0 for i in reversed(moving)] for r, s in enumerate(sign)]
+    ).reshape(len(order), len(moving))
+    return Geometry(
+        sizes[::-1], [abs(spacing[i]) for i in reversed(moving)], [origin[i] for i in order],
+        direction, dims[::-1],
+        world=World([str(m) for m in names], [units[i] for i in order], frame),
+    )  # fmt: skip
+
+
+def _unit(unit: Any) -> str | None:
+    text = str(unit or "").strip()
+    return None if text in ("", "???", "none") else text
+
+
+def _dims(header: dict[str, Any], n: int, spatial: list[int], timed: list[int]) -> list[str | None]:
+    """Name the axes, in the file's order."""
+    labels: list[str | None] = [None] * n
+    given = header.get("labels")
+    if given is not None and len(given) == n:
+        labels = [str(label) or None for label in given]
+    dims: list[str | None] = [None] * n
+    named = [labels[i] for i in spatial]
+    if not (set(named) <= set(SPACE_AXES) and len(set(named)) == len(named)):
+        if len(spatial) > 3:
+            raise FormatError(f"{len(spatial)} axes run through a space of three dimensions")
+        named = list(SPACE_AXES[: len(spatial)])
+    for i, name in zip(spatial, named, strict=True):
+        dims[i] = name
+    for i in timed[:1]:
+        dims[i] = "t"
+    for i in range(n):
+        if i not in spatial and i not in timed:
+            name = labels[i] if given is not None else "c"
+            dims[i] = None if name in dims or name in (*SPACE_AXES, "t") else name
+    return dims
+
+
+def _loader(
+    path: Path,
+    header: dict[str, Any],
+    end: int,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    anywhere: bool,
+) -> Any:
+    """Check where the voxels are, and return the function that reads them."""
+    name = header.get("data file", header.get("datafile"))
+    if name is not None and (str(name).upper().startswith("LIST") or "%" in str(name)):
+        raise FormatError(
+            f"{path}: voxels in several files (data file: {str(name)[:80]}) are not read; "
+            "convert it to one file with unu or pynrrd"
+        )
+    data = path if name is None else safety.confined(path, str(name), anywhere=anywhere)
+    encoding = str(header.get("encoding", "")).lower()
+    if encoding not in _ENCODINGS and encoding not in _TEXT:
+        raise FormatError(f"{path}: encoding {encoding[:80]!r} is not one of NRRD's")
+    compression = _ENCODINGS.get(encoding)
+    needed = safety.count_bytes(shape, dtype)
+    lines = int(header.get("line skip", header.get("lineskip", 0)))
+    skip = int(header.get("byte skip", header.get("byteskip", 0)))
+    if lines < 0 or skip < -1 or (skip == -1 and encoding != "raw"):
+        raise FormatError(f"{path}: line skip {lines} and byte skip {skip} are not valid")
+    offset = _after_lines(data, end if name is None else 0, lines)
+    if encoding in _TEXT:
+        return lambda _lazy: _in_text(data, offset + skip, encoding, dtype, shape)
+    if compression is None:
+        offset = data.stat().st_size - needed if skip == -1 else offset + skip
+        skip = 0
+    safety.check_size(data, needed, offset, compression)
+
+    def read() -> NDArray[Any]:
+        with safety.open_stream(data, offset, compression) as stream:
+            if skip:
+                stream.read(skip)
+            return safety.read_stream(stream, data, dtype, shape)
+
+    def load(lazy: bool | None) -> Any:
+        if compression is None and lazy is not False:
+            return safety.map_raw(data, dtype, shape, offset)
+        return delayed_array(read, shape, dtype) if lazy else read()
+
+    return load
+
+
+def _after_lines(path: Path, offset: int, lines: int) -> int:
+    with path.open("rb") as file:
+        file.seek(offset)
+        for _ in range(lines):
+            if not file.readline():
+                raise FormatError(f"{path}: line skip {lines} is more than the file has lines")
+        return file.tell()
+
+
+def _in_text(
+    path: Path, offset: int, encoding: str, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> NDArray[Any]:
+    count = safety.count_bytes(shape, np.dtype("u1"))
+    # A number in text takes two characters at least, and two digits make a byte in hex.
+    safety.check_size(path, 2 * count - 1, offset)
+    with path.open("rb") as file:
+        file.seek(offset)
+        text = file.read()
+    try:
+        if encoding == "hex":
+            values = np.frombuffer(bytes.fromhex(text.decode("ascii")), dtype)
+        else:
+            values = np.array(text.replace(b",", b" ").split()).astype(dtype)
+    except (ValueError, OverflowError) as error:
+        raise FormatError(f"{path}: its voxels in {encoding} are not valid: {error}") from error
+    if values.size != count:
+        raise FormatError(f"{path}: expected {count} voxels in {encoding}, got {values.size}")
+    return values.reshape(shape).copy()
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+def write_image(
+    path: Path,
+    image: Any,
+    *,
+    overwrite: bool = False,
+    progress: Any = None,
+    frame: str | None = None,
+    compress: bool = False,
+) -> None:
+    """Write an NRRD file; see `spatial_duck.write`."""
+    # NRRD's fourth coordinate is time: with fewer space axes it would take the place of one.
+    data, g = fitted(image, RULES, frame=frame, minimum=3 if "t" in image.dims else 0)
+    if 0 in g.shape or g.ndim == 0:
+        raise FormatError(f"NRRD cannot hold an image without voxels or axes, got shape {g.shape}")
+    dtype = checked_dtype(np.dtype(data.dtype), tuple(_WRITTEN), RULES.name)
+    separate = path.suffix.lower() == ".nhdr"
+    raw_name = path.stem + (".raw.gz" if compress else ".raw")
+    if separate and not overwrite and (path.parent / raw_name).exists():
+        raise FileExistsError(f"{path.parent / raw_name} is there already; use overwrite=True")
+    fields = _fields(g, dtype) | {"encoding": "gzip" if compress else "raw"}
+    if separate:
+        fields["data file"] = raw_name
+    head = _head(g, fields, dict(image.attrs.get("nrrd") or {}))
+    with safety.published(path, overwrite=overwrite) as fresh:
+        body = fresh.with_name(fresh.name + ".voxels") if separate else fresh
+        if separate:
+            fresh.write_bytes(head)
+        with body.open("wb") as raw:
+            if not separate:
+                raw.write(head)
+            if compress:
+                with gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
+                    write_voxels(packed.write, data, dtype, progress)
+            else:
+                write_voxels(raw.write, data, dtype, progress)
+        if separate:
+            body.replace(path.parent / raw_name)
+
+
+def _fields(g: Geometry, dtype: np.dtype[Any]) -> dict[str, str]:
+    axes = list(reversed(range(g.ndim)))
+    vectors = dict(zip(g.sampled_axes, (g.direction * g.spacing).T, strict=True))
+
+    def vector(values: Any) -> str:
+        return "(" + ",".join(repr(float(v)) for v in values) + ")"
+
+    def quoted(values: Any) -> str:
+        return " ".join('"' + str(v or "").replace('"', "'") + '"' for v in values)
+
+    def kind(i: int) -> str:
+        return "list" if i not in vectors else "time" if g.dims[i] == "t" else "space"
+
+    fields = {"type": _WRITTEN[dtype.str[1:]], "dimension": str(g.ndim)}
+    names = {code: name for name, code in _FRAMES.items()}
+    if g.frame is not None and len(g.world.axes) >= 3:
+        fields["space"] = names[g.frame] + ("-time" if "t" in g.world.axes else "")
+    elif "t" in g.world.axes:
+        fields["space"] = "scanner-xyz-time"
+    elif g.world.axes:
+        fields["space dimension"] = str(len(g.world.axes))
+    fields["sizes"] = " ".join(str(g.shape[i]) for i in axes)
+    if g.world.axes:
+        fields["space directions"] = " ".join(
+            vector(vectors[i]) if i in vectors else "none" for i in axes
+        )
+    fields["kinds"] = " ".join(kind(i) for i in axes)
+    fields["labels"] = quoted(g.dims[i] for i in axes)
+    if any(g.unit):
+        fields["space units"] = quoted(g.unit)
+    if g.world.axes:
+        fields["space origin"] = vector(g.origin)
+    if dtype.itemsize > 1:
+        fields["endian"] = "little"
+    return fields
+
+
+def _head(g: Geometry, fields: dict[str, str], kept: dict[str, Any]) -> bytes:
+    known = ("content", "old min", "old max", "sample units", "measurement frame", "min", "max")
+    lines = ["NRRD0005", *[f"{k}: {v}" for k, v in fields.items()]]
+    pairs = []
+    for key, value in kept.items():
+        if key in _OWN or "\n" in key:
+            continue
+        if key == "measurement frame":
+            value = " ".join(
+                "(" + ",".join(repr(float(v)) for v in row) + ")" for row in np.asarray(value)
+            )
+        if key in known:
+            lines.append(f"{key}: {value}".replace("\n", " "))
+        else:
+            text = str(value).replace("\\", "\\\\").replace("\n", "\\n")
+            pairs.append(f"{key}:={text}")
+    if g.frame is not None and "space" not in fields:
+        pairs.append(f"{_FRAME_KEY}:={g.frame}")
+    # Data follow an empty line; where they are elsewhere, data file comes last.
+    lines.sort(key=lambda line: line.startswith("data file:"))
+    return ("\n".join([lines[0], *lines[1:], *pairs]) + "\n\n").encode("utf-8")

@@ -1,0 +1,159 @@
+"""Pictures without a reader of their own (PNG, JPEG, GIF, BMP, WebP, …), through imageio.
+
+Arrays are ``(y, x)`` or ``(y, x, c)``, with an unnamed axis in front for several frames. The frame
+is unspecified and the origin 0. The resolution in dots per inch, where the file has one, becomes
+the spacing in mm; without one the spacing is 1 and has no unit. Only PNG is written, as it changes
+no value; its resolution is in whole dots per metre. Options of `write`: ``oblique="drop"`` accepts
+that origin, frame and direction are lost.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io import _safety as safety
+from spatial_duck.io._axis_aligned import upright
+from spatial_duck.io._layout import Rules, check_precision, checked_dtype, fitted, in_order
+from spatial_duck.io._source import Source, delayed_array
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["looks_like_picture", "open_source", "write_image"]
+
+RULES = Rules("PNG", (), unit=("mm",), plain="last", unspecified=True, named=True, time=False)
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"P5", b"P6")
+#: A picture's compressor reaches this ratio at most, in files that were not made to deceive.
+_RATIO = 1032
+
+
+def looks_like_picture(head: bytes) -> bool:
+    """Tell whether a file's first bytes are a picture's."""
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def _imageio() -> Any:
+    try:
+        import imageio.v3 as imageio
+    except ImportError:
+        raise missing_extra("imageio", "io", "Reading pictures") from None
+    return imageio
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a picture; decoders ask for as many bytes as its parts declare."""
+    with safety.BoundedFile(path) as raw, _imageio().imopen(raw, "r") as file:
+        yield file
+
+
+def _refused(path: Path, error: Exception) -> FormatError:
+    return FormatError(f"{path}: it cannot be read as a picture: {error}")
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """Open a picture; see `spatial_duck.read`."""
+    place = Path(path)
+    _imageio()
+    try:
+        with _opened(place) as file:
+            several = (file.properties(index=...).n_images or 1) > 1
+            found = file.properties(index=... if several else 0)
+            meta = file.metadata(index=0, exclude_applied=False)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:  # each plugin raises its own
+        raise _refused(place, error) from error
+    shape, dtype = tuple(int(n) for n in found.shape), np.dtype(found.dtype)
+    if not 2 <= len(shape) <= 4 or dtype.kind not in "biufc":
+        raise FormatError(f"{place}: a picture has 2 to 4 axes of numbers, got {shape} of {dtype}")
+    colours = len(shape) - several > 2
+    dims = (*([None] if several else []), "y", "x", *(["c"] if colours else []))
+    spacing, unit = _spacing(meta.get("dpi"))
+    geometry = Geometry(shape, spacing, dims=dims, world=World(("x", "y"), unit))
+    needed = safety.count_bytes(shape, dtype)
+    if needed > place.stat().st_size * _RATIO:
+        safety.check_memory(place, needed)
+
+    def read() -> NDArray[Any]:
+        safety.check_memory(place, needed)
+        try:
+            with _opened(place) as file:
+                values = np.asarray(file.read(index=... if several else 0))
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:  # as above
+            raise _refused(place, error) from error
+        if values.shape != shape:
+            raise FormatError(f"{place}: expected shape {shape}, got {values.shape}")
+        return values
+
+    def load(lazy: bool | None) -> Any:
+        return delayed_array(read, shape, dtype) if lazy else read()
+
+    kept = {k: v for k, v in meta.items() if isinstance(v, str | int | float) and k != "shape"}
+    return Source("picture", geometry, dtype, {"picture": kept} if kept else {}, load)
+
+
+def _spacing(dpi: Any) -> tuple[tuple[float, float], str | None]:
+    """Return spacing along y and x, and its unit."""
+    try:
+        across, down = (float(v) for v in dpi)
+    except (TypeError, ValueError):
+        return (1.0, 1.0), None
+    if not (0.01 < across < 1e9 and 0.01 < down < 1e9):
+        return (1.0, 1.0), None
+    return (25.4 / down, 25.4 / across), "mm"
+
+
+def write_image(
+    path: Path,
+    image: Any,
+    *,
+    overwrite: bool = False,
+    progress: Any = None,
+    oblique: str = "refuse",
+) -> None:
+    """Write a PNG file; see `spatial_duck.write`."""
+    if path.suffix.lower() != ".png":
+        raise FormatError(
+            f"{path}: pictures that change values are not written; use .png, .tif or .npy"
+        )
+    fit = in_order(fitted(image, RULES, minimum=2), "zyxp")
+    g = fit.geometry
+    more = []
+    if g.origin.any():
+        more.append(f"that the image begins at {g.origin.tolist()}")
+    if g.frame is not None:
+        more.append(f"the frame {g.frame!r}")
+    if not any(g.unit) and (g.spacing != 1).any():
+        more.append(f"the spacing {g.spacing.tolist()}, which has no unit (its resolution has)")
+    upright(g, "PNG", oblique, ("drop",), more)
+    dtype = checked_dtype(np.dtype(fit.data.dtype), ("u1", "u2"), "PNG")
+    if 0 in g.shape or (g.ndim > 2 and (g.shape[2] not in (1, 3, 4) or dtype.itemsize > 1)):
+        raise FormatError(
+            f"PNG holds grey, or 3 or 4 uint8 colours, got shape {g.shape} of {dtype}"
+        )
+    options: dict[str, Any] = {}
+    if any(g.unit):
+        # Whole dots per metre.
+        dots = [round(1000 / float(s)) for s in g.spacing]
+        stored = g.replace(spacing=[1000 / max(d, 1) for d in dots])
+        check_precision(g, stored, "PNG", "use .tif or .npy, or another spacing")
+        options["dpi"] = (dots[1] * 0.0254, dots[0] * 0.0254)
+    values = np.ascontiguousarray(np.asarray(fit.data), dtype=dtype)
+    if values.ndim > 2 and values.shape[2] == 1:
+        values = values[..., 0]
+    with safety.published(path, overwrite=overwrite) as fresh:
+        _imageio().imwrite(fresh, values, extension=".png", **options)
+    if callable(progress):
+        progress(values.nbytes, values.nbytes)

@@ -1,0 +1,190 @@
+"""Write an image as a DICOM series: a folder with one file for each slice.
+
+The files hold patient, study and frame of reference of ``attrs["dicom"]``, new UIDs for series and
+instances as the standard wants of derived images, and each slice's own ImagePositionPatient, so
+that a shear between slices is kept. Rows and columns must be orthogonal, as DICOM has no other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import FormatError, GeometryLossError, missing_extra
+from spatial_duck.io import _safety as safety
+from spatial_duck.io._layout import Rules, check_precision, checked_dtype, fitted
+from spatial_duck.io._source import reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from spatial_duck.geometry import Geometry
+
+__all__ = ["RULES", "write_series"]
+
+RULES = Rules("DICOM", ("LPS",), unit=("mm",), plain="last", time=False)
+
+_DTYPES = ("u1", "i2", "u2")
+#: The storage class of each modality whose single-frame images have a position.
+_CLASSES = {
+    "CT": "1.2.840.10008.5.1.4.1.1.2",
+    "MR": "1.2.840.10008.5.1.4.1.1.4",
+    "PT": "1.2.840.10008.5.1.4.1.1.128",
+}
+_SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
+#: Elements that are the new series' own, or say what no longer holds.
+_NEW = frozenset(
+    """SOPClassUID SOPInstanceUID SeriesInstanceUID ImageType RescaleSlope RescaleIntercept
+    RescaleType WindowCenter WindowWidth PixelPaddingValue PhotometricInterpretation
+    SpecificCharacterSet ImagePositionPatient ImageOrientationPatient PixelSpacing
+    SliceLocation InstanceNumber Rows Columns NumberOfFrames BitsAllocated BitsStored HighBit
+    PixelRepresentation SamplesPerPixel PlanarConfiguration SmallestImagePixelValue
+    LargestImagePixelValue SpacingBetweenSlices LossyImageCompression DoseGridScaling""".split()
+)
+
+
+def write_series(
+    path: Path, image: Any, *, overwrite: bool, progress: Any, frame: str | None
+) -> None:
+    """Write a folder of DICOM files.
+
+    Raises
+    ------
+    GeometryLossError
+        If there is a time axis, or rows and columns are not orthogonal.
+    """
+    try:
+        import pydicom
+    except ImportError:
+        raise missing_extra("pydicom", "io", "Writing DICOM") from None
+    if path.suffix.lower() == ".dcm":
+        raise FormatError(
+            f"{path}: a series is written as a folder of one file a slice; name a folder, with "
+            "format='dicom'"
+        )
+    data, g = fitted(image, RULES, frame=frame, minimum=3)
+    if 0 in g.shape:
+        raise FormatError(f"DICOM cannot hold an image without voxels, got shape {g.shape}")
+    dtype = checked_dtype(np.dtype(data.dtype), _DTYPES, RULES.name)
+    samples = g.shape[3] if g.ndim > 3 else 1
+    if g.ndim > 3 and (samples != 3 or dtype.itemsize > 1):
+        raise FormatError(
+            f"DICOM holds the plain axis of three uint8 colours, got {samples} of {dtype}; write "
+            "its parts one by one"
+        )
+    _check_plane(g)
+    texts = [_decimal(pydicom, value) for value in g.spacing]
+    cosines = [_decimal(pydicom, v) for v in (*g.direction[:, 2], *g.direction[:, 1])]
+    report, done = reporter(progress), 0
+    kept = dict(image.attrs.get("dicom") or {})
+    common = _common(pydicom, kept, dtype, samples)
+    common.Rows, common.Columns = g.shape[1], g.shape[2]
+    common.PixelSpacing, common.SpacingBetweenSlices = texts[1:], texts[0]
+    if "SliceThickness" not in common:
+        common.SliceThickness = texts[0]
+    common.ImageOrientationPatient = cosines
+    places = [
+        [_decimal(pydicom, v) for v in g.origin + g.direction[:, 0] * (g.spacing[0] * k)]
+        for k in range(g.shape[0])
+    ]
+    _check_digits(g, texts, cosines, places)
+    with safety.published(path, overwrite=overwrite, directory=True) as fresh:
+        fresh.mkdir()
+        for k in range(g.shape[0]):
+            plane = np.ascontiguousarray(np.asarray(data[k]), dtype=dtype)
+            _write_slice(pydicom, fresh, common, plane, places[k], k)
+            done += plane.nbytes
+            report(done, plane.nbytes * g.shape[0])
+
+
+def _check_plane(g: Geometry) -> None:
+    down, across = g.direction[:, 1], g.direction[:, 2]
+    if abs(down @ across) > 1e-4:
+        raise GeometryLossError(
+            f"DICOM has orthogonal rows and columns, and these have a cosine of "
+            f"{down @ across:.4g}; resample(...) onto an orthogonal grid first"
+        )
+
+
+def _decimal(pydicom: Any, value: float) -> Any:
+    """Return a decimal string of the 16 characters that DICOM has."""
+    return pydicom.valuerep.DSfloat(float(value), auto_format=True)
+
+
+def _check_digits(
+    g: Geometry, spacing: Sequence[Any], cosines: Sequence[Any], places: Sequence[Any]
+) -> None:
+    written = np.array([[float(str(v)) for v in row] for row in places])
+    steps = (
+        np.diff(written, axis=0).mean(axis=0)
+        if len(written) > 1
+        else (g.direction[:, 0] * g.spacing[0])
+    )
+    length = float(np.linalg.norm(steps))
+    cosine = np.array([float(str(v)) for v in cosines]).reshape(2, 3)
+    stored = g.replace(
+        origin=written[0].tolist(),
+        spacing=[length, float(str(spacing[1])), float(str(spacing[2]))],
+        direction=np.column_stack([steps / length, cosine[1], cosine[0]]),
+    )
+    check_precision(g, stored, "DICOM", "bring it into another unit or nearer to 0")
+
+
+def _common(pydicom: Any, kept: dict[str, Any], dtype: np.dtype[Any], samples: int) -> Any:
+    """Return a dataset with all that the slices share."""
+    dataset = pydicom.Dataset()
+    for keyword, value in kept.items():
+        if keyword in _NEW or not pydicom.datadict.tag_for_keyword(keyword):
+            continue
+        try:
+            setattr(dataset, keyword, value)
+        except (TypeError, ValueError):
+            continue
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SOPClassUID = _CLASSES.get(kept.get("Modality", ""), _SECONDARY)
+    dataset.SeriesInstanceUID = pydicom.uid.generate_uid()
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+        if keyword not in dataset:
+            setattr(dataset, keyword, pydicom.uid.generate_uid())
+    for keyword in ("PatientName", "PatientID", "StudyDate", "StudyTime", "StudyID",
+                    "PatientBirthDate", "PatientSex", "AccessionNumber",
+                    "ReferringPhysicianName", "PositionReferenceIndicator"):  # fmt: skip
+        if keyword not in dataset:
+            setattr(dataset, keyword, "")
+    dataset.Modality = kept.get("Modality") or "OT"
+    if dataset.SOPClassUID == _SECONDARY:
+        dataset.ConversionType = "WSD"
+    dataset.ImageType = ["DERIVED", "SECONDARY", *list(kept.get("ImageType") or [])[2:]]
+    dataset.SamplesPerPixel = samples
+    dataset.PhotometricInterpretation = "RGB" if samples > 1 else "MONOCHROME2"
+    if samples > 1:
+        dataset.PlanarConfiguration = 0
+    bits = 8 * dtype.itemsize
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
+    dataset.PixelRepresentation = int(dtype.kind == "i")
+    if samples == 1:
+        dataset.RescaleIntercept, dataset.RescaleSlope = 0, 1
+        if dataset.SOPClassUID == _CLASSES["CT"]:
+            dataset.RescaleType = kept.get("RescaleType", "HU")
+    return dataset
+
+
+def _write_slice(
+    pydicom: Any, folder: Path, common: Any, plane: Any, position: Any, number: int
+) -> None:
+    dataset = pydicom.Dataset()
+    dataset.update(common)
+    dataset.SOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.InstanceNumber = number + 1
+    dataset.ImagePositionPatient = position
+    raw = plane.tobytes()
+    dataset.add_new("PixelData", "OW" if plane.itemsize > 1 else "OB", raw + b"\0" * (len(raw) % 2))
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.file_meta = meta
+    name = folder / f"{number + 1:05d}.dcm"
+    pydicom.dcmwrite(name, dataset, enforce_file_format=True)

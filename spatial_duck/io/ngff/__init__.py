@@ -1,0 +1,1 @@
+"""OME-Zarr (NGFF): read, and written in one pass with its pyramid."""

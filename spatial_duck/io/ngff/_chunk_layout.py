@@ -1,0 +1,155 @@
+"""Chunks, shards and codecs of the arrays in an OME-Zarr, by what the user gave or by default."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from spatial_duck.errors import FormatError
+from spatial_duck.io.ngff import _metadata as ngff
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spatial_duck.geometry import Geometry
+
+__all__ = ["Layout"]
+
+#: Voxels of a chunk along space axes, by how many space axes there are.
+_CHUNK = {1: 1 << 20, 2: 1024, 3: 96}
+#: Chunks of fewer bytes, where there are more of them than this, go into shards of such bytes.
+_SMALL_CHUNK, _MANY_CHUNKS, _SHARD = 1 << 17, 1000, 1 << 23
+
+
+class Layout:
+    """How the array of a level lies in chunks and shards.
+
+    Parameters
+    ----------
+    g : Geometry
+        Of the level.
+    dtype : dtype
+        Of its voxels.
+    chunks, shards
+        As the user gave them.
+    version : str
+        Of OME-Zarr.
+    source : tuple of tuple of int, or None
+        Chunks of the image that is written.
+    """
+
+    def __init__(
+        self, g: Geometry, dtype: Any, chunks: Any, shards: Any, version: str, source: Any
+    ) -> None:
+        self.geometry, self.dtype, self.version = g, dtype, version
+        self.chunks = _lengths(g, chunks, "chunks", _default_chunks(g, source))
+        self.shards = self._shards(shards)
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """Lengths of what is written at once."""
+        return self.shards or self.chunks
+
+    def count_files(self) -> int:
+        """Return the number of files that the array has when it is complete."""
+        return math.prod(-(-n // c) for n, c in zip(self.geometry.shape, self.written, strict=True))
+
+    def _shards(self, shards: Any) -> tuple[int, ...] | None:
+        g, size = self.geometry, self.dtype.itemsize * math.prod(self.chunks)
+        if shards is False or (shards is None and self.version == "0.4"):
+            return None
+        if shards is not None:
+            if self.version == "0.4":
+                raise FormatError("OME-Zarr 0.4 has no shards, which must be False, or version 0.5")
+            wanted = _lengths(g, shards, "shards", self.chunks)
+        else:
+            many = math.prod(-(-n // c) for n, c in zip(g.shape, self.chunks, strict=True))
+            if size >= _SMALL_CHUNK or many <= _MANY_CHUNKS:
+                return None
+            spread = [c if n > c else 0 for n, c in zip(g.shape, self.chunks, strict=True)]
+            times = max(2, round((_SHARD / size) ** (1 / sum(map(bool, spread)))))
+            wanted = tuple(times * s or c for s, c in zip(spread, self.chunks, strict=True))
+        # Shards hold whole chunks, and no more of them than there are.
+        return tuple(
+            c * max(1, min(-(-w // c), -(-n // c)))
+            for n, w, c in zip(g.shape, wanted, self.chunks, strict=True)
+        )
+
+    def create(self, place: Path) -> None:
+        """Create the Zarr array, without any chunk."""
+        import zarr
+
+        common = {
+            "shape": self.geometry.shape,
+            "dtype": self.dtype,
+            "chunks": self.chunks,
+            "fill_value": 0,
+        }
+        if self.version == "0.4":
+            import numcodecs
+
+            zarr.create_array(
+                str(place),
+                zarr_format=2,
+                # What every reader of format 2 knows, with a checksum (CRC-32).
+                compressors=numcodecs.GZip(level=1),
+                chunk_key_encoding={"name": "v2", "separator": "/"},
+                **common,
+            )
+            return
+        from zarr.codecs import BloscCodec, Crc32cCodec
+
+        zarr.create_array(
+            str(place),
+            zarr_format=3,
+            shards=self.shards,
+            # On images and labels alike several times as fast as zstd, and no larger on images.
+            compressors=(BloscCodec(cname="lz4", shuffle="bitshuffle"), Crc32cCodec()),
+            dimension_names=list(ngff.axis_names(self.geometry)),
+            **common,
+        )
+
+
+def _lengths(g: Geometry, given: Any, what: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a length for each axis, from one for the space axes, by name or for each."""
+    space = [name in ("x", "y", "z") for name in g.dims]
+    if isinstance(given, Sequence):
+        wanted = list(given)
+    elif isinstance(given, Mapping):
+        wanted = [given.get(name, 0) for name in g.dims]
+    else:
+        wanted = [int(given) if given and s else 0 for s in space]
+    if len(wanted) != g.ndim or any(c != int(c) or c < 0 for c in wanted):
+        raise FormatError(f"{what} must hold a positive int for each of {g.dims!r}, got {given!r}")
+    return tuple(
+        max(1, min(n, int(c) or d)) for n, c, d in zip(g.shape, wanted, default, strict=True)
+    )
+
+
+def _default_chunks(g: Geometry, source: Any) -> tuple[int, ...]:
+    """Return lengths of chunks that are near the usual ones, in step with those of the source."""
+    space = [name in ("x", "y", "z") for name in g.dims]
+    usual = _CHUNK.get(sum(space), 96)
+    return tuple(
+        _in_step(usual, source[axis] if source else ()) if is_space else 1
+        for axis, is_space in enumerate(space)
+    )
+
+
+def _in_step(usual: int, chunks: Sequence[int]) -> int:
+    """Return a multiple or a divisor of the length of chunks, near the usual length.
+
+    Examples
+    --------
+    >>> [_in_step(96, (n, n, 7)) for n in (1, 10, 64, 128, 512, 97)]
+    [96, 100, 128, 128, 128, 97]
+    """
+    first = chunks[0] if chunks else 0
+    if not first or len(chunks) < 2 or any(c != first for c in chunks[:-1]):
+        return usual
+    if first <= usual:
+        return first * max(1, round(usual / first))
+    parts = [first // k for k in range(1, first + 1) if first % k == 0]
+    best = min(parts, key=lambda c: abs(math.log(c / usual)))
+    return best if usual / 2 <= best <= 2 * usual else usual

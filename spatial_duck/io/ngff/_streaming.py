@@ -1,0 +1,380 @@
+"""Writing an array and its pyramid in one pass: every block of the source is computed once.
+
+`_block_plan` cuts each level into blocks such that a block of one level is made of
+whole blocks of the level below. A block of the finest level is computed, written and binned; when
+all blocks below a coarse one are there it is put together from them, written and binned in turn.
+Nothing is read back, and what waits in memory is a block or two of each level besides the blocks in
+flight. A method that looks beyond a bin's edge (gaussian) makes each level in a pass of its own
+over the level below, as it was written; the source is still computed once.
+
+The blocks are tasks of a Dask graph: a lazy image's own graph is joined to it, so that its chunks
+are computed by the scheduler that the user chose (threads, or the workers of
+``dask.distributed``, which then need to see the target's directory), and work that blocks share is
+done once. Graphs are cut into batches of `_BATCH` blocks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck._config import current
+from spatial_duck.backends import backend_of
+from spatial_duck.backends.zarr._chunks import read, write
+from spatial_duck.errors import FormatError
+from spatial_duck.pyramids._binning import method_named, trimmed
+from spatial_duck.resampling._chunk_reader import assembled, meeting
+from spatial_duck.resampling._chunked import edges_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from spatial_duck.io.ngff._block_plan import BlockPlan
+    from spatial_duck.io.ngff._journal import Journal
+    from spatial_duck.pyramids._binning import Method
+    from spatial_duck.resampling._chunk_reader import Cuts
+
+    Shape = tuple[int, ...]
+
+__all__ = ["Job", "check_source", "run"]
+
+#: Blocks of one graph: it grows with their number, and a lazy image's shared work is done once in
+#: each.
+_BATCH = 4096
+#: Voxels that are smoothed at once, which then stay in a cache; at least so many lines of bins.
+_SLAB_VOXELS, _SLAB_LINES = 1 << 16, 4
+
+
+# --- what is done to a block --------------------------------------------------------------
+
+
+class Job:
+    """What the tasks share: where blocks come from and where they go.
+
+    Parameters
+    ----------
+    blocks : BlockPlan
+        How the levels are cut.
+    arrays : sequence of zarr.Array
+        Of the levels.
+    method : str
+        Row of `spatial_duck.pyramids._binning.METHODS`.
+    journal : Journal
+        Where finished blocks are noted.
+    source : array, optional
+        In memory; None where blocks come from a Dask graph.
+    """
+
+    def __init__(
+        self, blocks: BlockPlan, arrays: Sequence[Any], method: str, journal: Journal, source: Any
+    ) -> None:
+        self.blocks, self.arrays, self.journal, self.source = blocks, arrays, journal, source
+        self.method = method
+
+    @property
+    def row(self) -> Method:
+        """Row of the table of methods."""
+        return method_named(self.method)
+
+    def first(self, chunks: Sequence[Any] = (), cuts: Sequence[Cuts] = (), *, index: Shape) -> Any:
+        """Write a block of the finest level, put together of a lazy source's chunks."""
+        box = self.blocks.box(0, index)
+        if self.source is not None:
+            block = self.source[box]
+        else:
+            block = assembled(chunks, tuple([(s.start, s.stop) for s in box]), cuts)
+        return self._written(0, index, _in_memory(block).astype(self.arrays[0].dtype, copy=False))
+
+    def joined(
+        self, parts: Sequence[Any], *, level: int, index: Shape, below: Sequence[Shape]
+    ) -> Any:
+        """Put a block together from the bins of those below, and write it; return its bins."""
+        box = self.blocks.box(level, index)
+        block = np.empty([s.stop - s.start for s in box], self.arrays[level].dtype)
+        for place, part in zip(below, parts, strict=True):
+            there = self.blocks.binned_box(level - 1, place)
+            key = [slice(s.start - b.start, s.stop - b.start)
+                   for s, b in zip(there, box, strict=True)]  # fmt: skip
+            if part.size:
+                block[tuple(key)] = part
+        return self._written(level, index, block)
+
+    def stored(self, level: int, index: Shape) -> Any:
+        """Read a block that had been written; return its bins."""
+        return self._binned(level, read(self.arrays[level], self.blocks.box(level, index)))
+
+    def smoothed(self, *, level: int, index: Shape) -> None:
+        """Make a block from the level below as it was written, with its neighbours."""
+        plan, bins, reach = self.blocks, self.blocks.bins[level], self.row.reach
+        box = plan.box(level, index)
+        origin, _ = plan.region(level, box, reach)
+        source = read(self.arrays[level - 1], origin)
+        block = np.empty([s.stop - s.start for s in box], source.dtype)
+        axis = next((a for a, n in enumerate(block.shape) if n > 1), 0)
+        line = source.size // max(1, block.shape[axis])
+        step = max(_SLAB_LINES, _SLAB_VOXELS // max(1, line))
+        for start in range(box[axis].start, box[axis].stop, step):
+            slab = slice(start, min(start + step, box[axis].stop))
+            part = (*box[:axis], slab, *box[axis + 1 :])
+            there, here = plan.region(level, part, reach)
+            cut = [slice(s.start - o.start, s.stop - o.start)
+                   for s, o in zip(there, origin, strict=True)]  # fmt: skip
+            target = [slice(s.start - b.start, s.stop - b.start)
+                      for s, b in zip(part, box, strict=True)]  # fmt: skip
+            block[tuple(target)] = self.row.kernel(source[tuple(cut)], bins)[here]
+        self._write(level, index, block)
+
+    def _written(self, level: int, index: Shape, block: Any) -> Any:
+        self._write(level, index, block)
+        return self._binned(level, block)
+
+    def _write(self, level: int, index: Shape, block: Any) -> None:
+        write(self.arrays[level], self.blocks.box(level, index), block)
+        self.journal.add(level, *index)
+
+    def _binned(self, level: int, block: Any) -> Any:
+        if level + 1 == len(self.blocks.shapes) or self.row.reach:
+            return None
+        bins = self.blocks.bins[level + 1]
+        return np.ascontiguousarray(self.row.kernel(trimmed(block, bins), bins))
+
+
+def _in_memory(block: Any) -> Any:
+    return block if type(block) is np.ndarray else np.asarray(backend_of(block).to_numpy(block))
+
+
+# --- graphs -------------------------------------------------------------------------------
+
+
+class _Runner:
+    """Builds graphs of the blocks that are left, and runs them."""
+
+    def __init__(
+        self, job: Job, data: Any, workers: int, report: Callable[[int, int], Any]
+    ) -> None:
+        self.job, self.blocks, self.data = job, job.blocks, data
+        self.workers, self.report = workers, report
+        self.dtype = np.dtype(job.arrays[0].dtype)
+        self.done = job.journal.done
+        self.total = sum(self.dtype.itemsize * math.prod(s) for s in self.blocks.shapes)
+        self.written = self.count_bytes(self.done)
+        self.client = _client(data)
+
+    def count_bytes(self, places: Iterable[Shape]) -> int:
+        """Return the bytes of some blocks, each given as its level and index."""
+        return sum(self.blocks.count_bytes(p[0], p[1:], self.dtype) for p in places)
+
+    def all_levels(self) -> None:
+        """Write every level: in one pass, or in one for each where a method looks further."""
+        top = len(self.blocks.shapes) - 1
+        if self.job.row.reach:
+            for level in range(top + 1):
+                left = [i for i in self.blocks.indices(level) if (level, *i) not in self.done]
+                for batch in _batched(left, _BATCH):
+                    self.run(level, batch, {})
+            return
+        # Batches are made of whole blocks of a level so high that each stands for many blocks.
+        leaves = max(1, math.prod(self.blocks.counts(0)))
+        cut = top
+        while cut and leaves > _BATCH * math.prod(self.blocks.counts(cut)) and leaves > _BATCH:
+            cut -= 1
+        cells = [c for root in self.blocks.indices(top) for c in self.left(top, root, cut)]
+        parts: dict[Shape, Any] = {}
+        for batch in _batched(cells, max(1, _BATCH * math.prod(self.blocks.counts(cut)) // leaves)):
+            parts |= self.run(cut, batch, {})
+        if cut < top:
+            self.run(
+                top, [i for i in self.blocks.indices(top) if (top, *i) not in self.done], parts
+            )
+
+    def left(self, level: int, index: Shape, cut: int) -> Iterator[Shape]:
+        """Yield the blocks of the level `cut` that are left, or that those above still need."""
+        top = len(self.blocks.shapes) - 1
+        finished = (level, *index) in self.done
+        if level == cut:
+            if not (finished and level == top):
+                yield index
+        elif not finished:
+            for place in self.blocks.below(level, index):
+                yield from self.left(level - 1, place, cut)
+
+    def run(self, level: int, batch: Sequence[Shape], parts: dict[Shape, Any]) -> dict[Shape, Any]:
+        """Make some blocks of a level and all that is left below them; return their bins."""
+        # Names that no other graph on the same workers has.
+        name = f"spatial-duck-{uuid.uuid4().hex}"
+        graph: dict[Any, Any] = {f"{name}-job": self.job}
+        leaves: list[Shape] = []
+        keys = [self.add(graph, name, leaves, parts, level, index) for index in batch]
+        if not keys:
+            return {}
+        if self.data is not None and leaves:
+            graph |= self.sources(graph, name, leaves)
+        if self.client is not None:
+            values = self.on_client(graph, keys)
+        else:
+            values = self.on_threads(graph, name, keys)
+        return {(level, *index): value for index, value in zip(batch, values, strict=True)}
+
+    def add(
+        self,
+        graph: dict[Any, Any],
+        name: str,
+        leaves: list[Shape],
+        parts: dict[Shape, Any],
+        level: int,
+        index: Shape,
+    ) -> Any:
+        """Add the task of a block and of those below it; return its key."""
+        key, job = (name, level, *index), f"{name}-job"
+        if (level, *index) in parts:
+            graph[key] = parts[level, *index]
+        elif (level, *index) in self.done:
+            graph[key] = (partial(Job.stored, level=level, index=index), job)
+        elif level == 0:
+            leaves.append(index)
+            graph[key] = (partial(Job.first, index=index), job)
+        elif self.job.row.reach:
+            graph[key] = (partial(Job.smoothed, level=level, index=index), job)
+        else:
+            below = self.blocks.below(level, index)
+            made = [self.add(graph, name, leaves, parts, level - 1, place) for place in below]
+            graph[key] = (partial(Job.joined, level=level, index=index, below=below), job, made)
+        return key
+
+    def sources(self, graph: dict[Any, Any], name: str, leaves: Sequence[Shape]) -> dict[Any, Any]:
+        """Let the tasks of the finest level take the chunks of the Dask image that they meet."""
+        from dask.array.optimization import optimize
+
+        edges = edges_of(self.data.chunks)
+        wanted: dict[Any, None] = {}
+        for index in leaves:
+            met = [meeting(e, s.start, s.stop)
+                   for e, s in zip(edges, self.blocks.box(0, index), strict=True)]  # fmt: skip
+            keys = [(self.data.name, *n) for n in itertools.product(*[m[0] for m in met])]
+            first = partial(Job.first, cuts=[m[1] for m in met], index=index)
+            graph[name, 0, *index] = (first, f"{name}-job", keys)
+            wanted |= dict.fromkeys(keys)
+        return dict(optimize(self.data.__dask_graph__(), list(wanted)))
+
+    def on_threads(self, graph: dict[Any, Any], name: str, keys: list[Any]) -> Any:
+        """Run a graph in threads of this process; `name` is in the keys of blocks."""
+        import dask.threaded
+
+        before = set(self.done)
+
+        def finished(key: Any, *_: Any) -> None:
+            if isinstance(key, tuple) and key[0] == name and key[1:] not in before:
+                self.written += self.count_bytes([key[1:]])
+                self.report(self.written, self.total)
+
+        callbacks = [(None, None, None, finished, None)]
+        # At its end the pool waits for what runs: nothing writes any more after an interrupt.
+        with ThreadPoolExecutor(self.workers) as pool:
+            return dask.threaded.get(graph, keys, pool=pool, callbacks=callbacks)
+
+    def on_client(self, graph: dict[Any, Any], keys: list[Any]) -> Any:
+        """Run a graph on the workers of dask.distributed."""
+        from distributed import wait
+
+        longest, manned = current().max_idle_seconds, time.monotonic()
+        futures = self.client.get(graph, keys, sync=False)
+        try:
+            running = list(futures)
+            while running:
+                if self.client.scheduler_info()["workers"]:
+                    manned = time.monotonic()
+                elif time.monotonic() - manned > longest:
+                    raise TimeoutError(
+                        f"{self.client.scheduler.address} has had no workers for {longest:g} s; "
+                        f"{self.written:,} of {self.total:,} bytes are written. Start workers and "
+                        "go on with resume=True, or wait longer: sd.config(max_idle_seconds=...)"
+                    )
+                try:
+                    running = list(wait(running, timeout=0.5).not_done)
+                except TimeoutError:
+                    running = [f for f in running if not f.done()]
+                # The journal tells how far the workers are.
+                new = self.job.journal.read_new()
+                self.done |= new
+                self.written += self.count_bytes(new)
+                self.report(self.written, self.total)
+            return self.client.gather(futures)
+        except BaseException:
+            self.client.cancel(futures)
+            raise
+
+
+def _batched(items: Sequence[Shape], size: int) -> Iterator[Sequence[Shape]]:
+    return (items[i : i + size] for i in range(0, len(items), size))
+
+
+def _client(data: Any) -> Any:
+    """Return the client of dask.distributed that would compute a Dask array, or None."""
+    if data is None:
+        return None
+    from dask.base import get_scheduler
+
+    return getattr(get_scheduler(collections=[data]), "__self__", None)
+
+
+def run(job: Job, data: Any, workers: int, report: Callable[[int, int], Any]) -> None:
+    """Write the blocks that are left.
+
+    Parameters
+    ----------
+    job : Job
+        What and where to.
+    data : dask.array.Array or None
+        Where blocks come from, where the job has no source.
+    workers : int
+        Blocks in flight, of local threads.
+    report : callable
+        Gets the bytes done and the bytes in all, from the thread that called this.
+    """
+    _Runner(job, data, workers, report).all_levels()
+
+
+def check_source(job: Job, data: Any, place: Path) -> None:
+    """Compare two of the finished blocks with the source, those that take the most bytes.
+
+    Parameters
+    ----------
+    job : Job
+        With finished blocks.
+    data : dask.array.Array or None
+        Where blocks come from, where the job has no source.
+    place : Path
+        Directory of the finest level.
+
+    Raises
+    ------
+    FormatError
+        If they differ: the interrupted write was of other voxels.
+    """
+    array = job.arrays[0]
+
+    def stored_bytes(index: Shape) -> int:
+        unit = array.shards or array.chunks
+        chunk = [s.start // c for s, c in zip(job.blocks.box(0, index), unit, strict=True)]
+        return int((place / array.metadata.encode_chunk_key(tuple(chunk))).stat().st_size)
+
+    found = [tuple(rest) for level, *rest in job.journal.done if level == 0]
+    for index in sorted(found, key=stored_bytes, reverse=True)[:2]:
+        box = job.blocks.box(0, index)
+        block = job.source[box] if data is None else data[box]
+        now = _in_memory(block).astype(job.arrays[0].dtype, copy=False)
+        before = read(job.arrays[0], box)
+        if not np.array_equal(now, before, equal_nan=now.dtype.kind in "fc"):
+            raise FormatError(
+                f"the interrupted write of {job.journal.fresh.name} was of an image with other "
+                f"voxels: they differ at {box}. Continue with that image, or start again without "
+                "resume=True"
+            )

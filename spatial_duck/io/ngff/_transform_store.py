@@ -1,0 +1,225 @@
+"""Transforms in OME-Zarr 0.6: ``.json`` files, and ``.zarr`` groups with displacement fields.
+
+Both hold the same document (`spatial_duck.io.ngff._transforms`) under ``"ome"``: a JSON file by
+itself, a group in its attributes. A field lies in the group as an image of its own; a JSON file has
+no place for one. Beside the document stand the order of the world's axes, a frame that the systems'
+axes alone may not say, and what lets a change be noticed::
+
+    {"ome": {"version": "0.6", "scene": {...}},
+     "spatial_duck": {"axes": ["x", "y", "z"], "frame": "LPS", "crc32": "8f1c2a30"}}
+
+Files and groups are written complete or not at all, and chunks carry checksums. Documents of others
+are read as scenes, or as bare coordinate systems and transformations; those of a scene of images
+are read where the group has the images that they refer to.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
+from spatial_duck.geometry import Geometry
+from spatial_duck.io._safety import published
+from spatial_duck.io.ngff import _checksum as seal
+from spatial_duck.io.ngff import _format as omezarr
+from spatial_duck.io.ngff import _metadata as ngff
+from spatial_duck.io.ngff import _transforms as ngff_transforms
+from spatial_duck.io.ngff._chunk_layout import Layout
+from spatial_duck.transforms._base import sub_world
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.io.ngff._transforms import Axes, Field
+    from spatial_duck.transforms import Transform
+
+__all__ = ["read_transform", "write_transform"]
+
+#: A document of more bytes holds more than transforms.
+_LARGEST = 1 << 24
+#: Name of the array in the group of a field.
+_ARRAY = "0"
+
+
+def read_transform(path: Path) -> Transform:
+    """Read a transform from a JSON file or a Zarr group.
+
+    Raises
+    ------
+    FormatError
+        If it does not hold one transformation that has an equal here.
+    ImportError
+        If zarr is missing, and the path is that of a group.
+    """
+    if path.suffix.lower() == ".json":
+        document, place = _json(path), _nothing_around()
+    else:
+        document, place = _group(path)
+    try:
+        # A group's own zarr.json, what its attributes are, or a document by itself.
+        document = document.get("attributes", document)
+        own = document.get(ngff.NAMESPACE)
+        ome = document.get("ome", document)
+        kept = own if isinstance(own, Mapping) else {}
+        _check_sum(path, ome, kept.get("crc32"))
+        found = ngff_transforms.understand(ome, place, kept.get("frame"))
+        axes = kept.get("axes", found.world.axes)
+        same = sorted(axes) == sorted(found.world.axes)
+        return found.to_world(sub_world(found.world, axes)) if same else found
+    except FormatError as error:
+        told = str(error).removeprefix(f"{path}: ")
+        raise type(error)(f"{path}: {told}") from error
+    except (AttributeError, GeometryError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: it is not a valid transformation: {error!r}") from error
+    except RecursionError:
+        raise FormatError(f"{path}: its transformations are nested too deep") from None
+
+
+def write_transform(
+    path: Path, transform: Transform, *, frame: str | None = None, overwrite: bool = False
+) -> None:
+    """Write a transform as a JSON file or a Zarr group.
+
+    Raises
+    ------
+    GeometryLossError
+        If OME-Zarr, or a JSON file, cannot hold it.
+    FileExistsError
+        If the target is there and `overwrite` is false.
+    ImportError
+        If zarr is missing, and the path is that of a group.
+    """
+    alone = path.suffix.lower() == ".json"
+    if not alone:
+        omezarr.zarr_module("Writing a transform to Zarr")
+    ome, fields = ngff_transforms.describe(transform, frame)
+    world = transform.world
+    own = {"axes": list(world.axes), "frame": world.frame or frame, "crc32": seal.checksum(ome)}
+    document = {"ome": ome, ngff.NAMESPACE: own}
+    if alone and fields:
+        raise GeometryLossError(
+            f"{path}: a displacement field lies in a Zarr array, which a JSON file cannot hold; "
+            "write to a path that ends in .zarr, or to one of ITK's, such as .h5"
+        )
+    if alone:
+        text = json.dumps(document, indent=2, allow_nan=False)
+        with published(path, overwrite=overwrite) as fresh:
+            fresh.write_text(text + "\n", encoding="utf-8")
+        return
+    with published(path, overwrite=overwrite, directory=True) as fresh:
+        _write_group(fresh, document, fields)
+
+
+def _check_sum(path: Path, ome: Any, noted: Any) -> None:
+    if noted is not None and noted != seal.checksum(ome):
+        warnings.warn(
+            f"{path}: its numbers are not those that were written: another program changed them, "
+            "or they are damaged; compare with a copy",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+# --- what stands alone --------------------------------------------------------------------
+
+
+def _json(path: Path) -> Any:
+    size = path.stat().st_size
+    if size > _LARGEST:
+        raise FormatError(f"{path}: {size:,} bytes of JSON are no transform")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (RecursionError, ValueError) as error:
+        raise FormatError(f"{path}: it is not JSON: {error}") from error
+    if not isinstance(found, Mapping):
+        raise FormatError(f"{path}: expected a JSON object, got {type(found).__name__}")
+    return found
+
+
+def _nothing_around() -> ngff_transforms.Place:
+    def nothing(name: str) -> Any:
+        raise FormatError(
+            f"it refers to {name!r}, which lies beside it in a Zarr group; read the group"
+        )
+
+    return ngff_transforms.Place(nothing, nothing, nothing)
+
+
+# --- groups -------------------------------------------------------------------------------
+
+
+def _group(path: Path) -> tuple[Any, ngff_transforms.Place]:
+    """Return the attributes of a group, and what lies in it."""
+    omezarr.zarr_module("Reading a transform from Zarr")
+    group, attributes = omezarr.open_group(path)
+
+    def inside(name: str) -> Path:
+        omezarr.check_inside(path, name)
+        return path / name
+
+    def load(name: str) -> Any:
+        inside(name)
+        return omezarr.small_array(group, name)
+
+    def systems(name: str) -> dict[str, Axes]:
+        inside(name)
+        try:
+            entries = dict(group[name].attrs)["ome"]["multiscales"]
+            return {str(s["name"]): tuple(s["axes"]) for s in entries[0]["coordinateSystems"]}
+        except Exception as error:  # a missing group, or attributes that are not valid
+            raise FormatError(f"{name!r} is no image of OME-Zarr 0.6: {error!r}") from error
+
+    return attributes, ngff_transforms.Place(load, lambda name: _read_field(inside(name)), systems)
+
+
+def _read_field(path: Path) -> SpatialArray:
+    """Read a field at its finest level."""
+    import zarr
+
+    from spatial_duck.array import SpatialArray
+
+    source = omezarr.open_source(path)
+    attributes = dict(zarr.open_group(str(path), mode="r").attrs)
+    seal.check(path, zarr.open_array(str(path / _first_level(attributes)), mode="r"), attributes)
+    (entry, *_) = attributes["ome"]["multiscales"]
+    systems = entry.get("coordinateSystems") or ()
+    kinds = [a.get("type") for s in systems[:1] for a in s["axes"]]
+    if kinds.count("displacement") != 1:
+        raise FormatError(f"{path}: a field has one axis of type 'displacement', got {kinds}")
+    geometry = source.geometry
+    component = kinds.index("displacement")
+    if component in geometry.sampled_axes or len(geometry.sampled_axes) != geometry.ndim - 1:
+        raise FormatError(f"{path}: a field has axes of space and one of components, got {kinds}")
+    return SpatialArray(source.load(False), geometry)
+
+
+def _first_level(attributes: Any) -> str:
+    return str(attributes["ome"]["multiscales"][0]["datasets"][0]["path"])
+
+
+def _write_group(fresh: Path, document: Any, fields: Mapping[str, Field]) -> None:
+    import zarr
+
+    zarr.create_group(str(fresh), zarr_format=3, attributes=document)
+    for folder in {PurePosixPath(path).parent for path in fields}:
+        zarr.create_group(str(fresh / folder), zarr_format=3)
+    for path, field in fields.items():
+        geometry = Geometry(
+            field.vectors.shape, field.spacing, field.origin, None,
+            (None, *[str(axis["name"]) for axis in field.axes]),
+            sampled=range(1, field.vectors.ndim), world=[str(a["name"]) for a in field.axes],
+        )  # fmt: skip
+        layout = Layout(geometry, field.vectors.dtype, None, None, ngff_transforms.VERSION, None)
+        attributes = ngff_transforms.field_attributes(field, PurePosixPath(path).name, _ARRAY)
+        attributes[ngff.NAMESPACE] = {"complete": {"chunks": [layout.count_files()]}}
+        zarr.create_group(str(fresh / path), zarr_format=3, attributes=attributes)
+        place = fresh / path / _ARRAY
+        layout.create(place)
+        array = omezarr.open_to_write(place)
+        array[...] = field.vectors
+        seal.seal(array, attributes)

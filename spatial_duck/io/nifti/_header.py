@@ -1,0 +1,356 @@
+"""NIfTI headers to geometries and back, by the rules of `_format`; no voxels."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from spatial_duck.errors import (
+    FormatError,
+    FrameError,
+    GeometryError,
+    GeometryLossError,
+    missing_extra,
+)
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._layout import (
+    Rules,
+    check_precision,
+    checked_dtype,
+    fitted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+
+__all__ = [
+    "RULES",
+    "VECTOR",
+    "header_geometry",
+    "kept_attrs",
+    "make_header",
+    "nibabel_module",
+    "without_filler",
+]
+
+RULES = Rules(
+    "NIfTI", ("RAS",), unit=("mm", "m", "um"), time_unit=("s", "ms", "us"),
+    plain="first", max_plain=3, unspecified=True,
+)  # fmt: skip
+
+_DTYPES = ("u1", "i2", "i4", "f4", "c8", "f8", "i1", "u2", "u4", "i8", "u8", "c16")
+_LENGTH_UNITS = {1: "m", 2: "mm", 3: "um"}
+_TIME_UNITS = {8: "s", 16: "ms", 24: "us"}
+_OTHER_UNITS = {32: "hz", 40: "ppm", 48: "rad/s"}
+VECTOR = 1007
+
+#: Header fields that survive reading and writing; the rest follows from geometry and data.
+KEPT = (
+    "descrip", "intent_code", "intent_name", "intent_p1", "intent_p2", "intent_p3", "aux_file",
+    "cal_max", "cal_min", "slice_code", "slice_start", "slice_end", "slice_duration",
+    "qform_code", "sform_code", "dim_info",
+)  # fmt: skip
+
+
+def nibabel_module() -> Any:
+    """Import nibabel, or say which extra brings it."""
+    try:
+        import nibabel
+    except ImportError:
+        raise missing_extra("nibabel", "io", "Reading and writing NIfTI") from None
+    return nibabel
+
+
+def header_geometry(
+    header: Any,
+    form: Literal["sform", "qform"] | None = None,
+    where: object = "header",
+    affine: NDArray[Any] | None = None,
+) -> Geometry:
+    """Return the geometry that a NIfTI header holds.
+
+    Parameters
+    ----------
+    header : nibabel.Nifti1Header or Nifti2Header
+        The header.
+    form : {"sform", "qform"}, optional
+        Which affine; by default the rule of this module.
+    where : object, optional
+        For messages.
+    affine : ndarray of shape (4, 4), optional
+        The RAS affine, where it is not the header's.
+
+    Returns
+    -------
+    Geometry
+        For the array with all axes that the header's ``dim`` lists.
+
+    Raises
+    ------
+    FormatError
+        If the header's numbers are no geometry.
+    """
+    try:
+        placed = _affine(header, form, where) if affine is None else ("RAS", affine)
+        return _geometry(header, *placed)
+    except GeometryError as error:
+        raise FormatError(f"{where}: its geometry is not valid: {error}") from error
+
+
+def _geometry(header: Any, frame: str | None, affine: NDArray[Any]) -> Geometry:
+    shape = tuple(int(n) for n in header.get_data_shape())
+    pixdim = [float(v) for v in header["pixdim"]]
+    codes = int(header["xyzt_units"])
+    length = _LENGTH_UNITS.get(codes & 7, "mm" if frame else None)
+    n_space = min(len(shape), 3)
+    axes: tuple[str, ...] = ("x", "y", "z")
+    flat = len(shape) < 3 and not affine[len(shape) : 3, : len(shape)].any()
+    if flat and not affine[len(shape) : 3, 3].any():
+        axes, affine = axes[:n_space], affine[np.ix_((*range(n_space), 3), (*range(n_space), 3))]
+    else:
+        affine = affine[:, (*range(n_space), 3)]
+    dims: list[str | None] = list(("x", "y", "z")[:n_space])
+    units: dict[str, str | None] = dict.fromkeys(axes, length)
+    world_axes = axes
+    matrix = affine
+    sampled: list[str] = []
+    if len(shape) > 3:
+        step = pixdim[4]
+        other = _OTHER_UNITS.get(codes & 56)
+        if step > 0 and np.isfinite(step):
+            name = "f" if other else "t"
+            units[name] = other or _TIME_UNITS.get(codes & 56)
+            dims.append(name)
+            sampled.append(name)
+            world_axes = (*axes, name)
+            matrix = np.zeros((len(axes) + 2, n_space + 2))
+            matrix[: len(axes), :n_space] = affine[:-1, :-1]
+            matrix[: len(axes), -1] = affine[:-1, -1]
+            matrix[-2, -2:] = step, float(header["toffset"])
+            matrix[-1, -1] = 1
+        else:
+            dims.append("c" if len(shape) == 4 else None)
+    for _ in shape[4:]:
+        dims.append(None if "c" in dims else "c")
+    return Geometry.from_affine(
+        shape, matrix, dims, sampled=sampled, world=World(world_axes, units, frame)
+    )
+
+
+def _affine(header: Any, form: str | None, where: object) -> tuple[str | None, NDArray[Any]]:
+    sform, s_code = header.get_sform(coded=True)
+    try:
+        qform, q_code = header.get_qform(coded=True)
+    except Exception as error:  # a quaternion longer than 1, or NaN
+        if form == "qform" or not s_code:
+            raise FormatError(f"{where}: its qform is not valid: {error}") from error
+        qform, q_code = None, 0
+    if form is not None:
+        if form not in ("sform", "qform"):
+            raise FormatError(f"form must be 'sform', 'qform' or None, got {form!r}")
+        chosen = sform if form == "sform" else qform
+        if chosen is None:
+            raise FormatError(f"{where}: the {form} was asked for, and its code is 0")
+        return "RAS", np.asarray(chosen, np.float64)
+    if s_code and q_code and _disagree(sform, qform, header.get_data_shape(), 1e-2):
+        warnings.warn(
+            f"{where}: its sform (code {int(s_code)}) and qform (code {int(q_code)}) disagree; the "
+            "sform is used. Choose with form='sform' or form='qform'",
+            UserWarning,
+            stacklevel=7,
+        )
+    if s_code:
+        return "RAS", np.asarray(sform, np.float64)
+    if q_code:
+        return "RAS", np.asarray(qform, np.float64)
+    steps = [abs(float(v)) or 1.0 for v in header["pixdim"][1:4]]
+    return None, np.diag([*steps, 1.0])
+
+
+def _disagree(a: NDArray[Any], b: NDArray[Any], shape: tuple[int, ...], tolerance: float) -> bool:
+    """Tell whether two affines put a corner of the grid more than `tolerance` voxels apart."""
+    sizes = [*shape[:3], 1, 1, 1][:3]
+    corners = np.array(np.meshgrid(*[(0, max(n - 1, 0)) for n in sizes])).reshape(3, -1)
+    gap = (a[:3, :3] - b[:3, :3]) @ corners + (a[:3, 3] - b[:3, 3])[:, None]
+    step = np.sqrt((a[:3, :3] ** 2).sum(axis=0)).min()
+    return bool(not np.linalg.norm(gap, axis=0).max() <= tolerance * step)
+
+
+def without_filler(header: Any, geometry: Geometry) -> tuple[Geometry, int | None]:
+    """Take out an axis of length 1 that is there only because vectors are the fifth.
+
+    Returns
+    -------
+    geometry : Geometry
+        Without it.
+    axis : int or None
+        Where it was.
+    """
+    if geometry.ndim < 5 or geometry.shape[3] != 1:
+        return geometry, None
+    timeless = not int(header["xyzt_units"]) & 56 and int(header["intent_code"]) == VECTOR
+    if geometry.dims[3] is not None and not (geometry.dims[3] == "t" and timeless):
+        return geometry, None
+    axes = [n for n in geometry.world.axes if n != "t"]
+    rows = [geometry.world.axes.index(n) for n in axes]
+    kept = [i for i in range(geometry.ndim) if i != 3]
+    world = World(axes, [geometry.unit[r] for r in rows], geometry.frame)
+    space = [k for k, i in enumerate(geometry.sampled_axes) if i != 3]
+    return Geometry(
+        [geometry.shape[i] for i in kept],
+        geometry.spacing[space].tolist(),
+        geometry.origin[rows].tolist(),
+        geometry.direction[np.ix_(rows, space)],
+        [geometry.dims[i] for i in kept],
+        world=world,
+    ), 3
+
+
+def with_channels(geometry: Geometry, n: int) -> Geometry:
+    """Return a geometry with one more axis, of colours."""
+    name = None if "c" in geometry.dims else "c"
+    return Geometry(
+        (*geometry.shape, n), geometry.spacing, geometry.origin, geometry.direction,
+        (*geometry.dims, name), sampled=[geometry.dims[i] or "" for i in geometry.sampled_axes],
+        world=geometry.world,
+    )  # fmt: skip
+
+
+def kept_attrs(header: Any) -> dict[str, Any]:
+    """Return the header's fields that are not at their defaults."""
+    out: dict[str, Any] = {}
+    for name in KEPT:
+        value = header[name].item()
+        if isinstance(value, bytes):
+            value = value.rstrip(b"\0").decode("latin-1")
+        if value:
+            out[name] = value
+    extensions = [(e.get_code(), bytes(_content(e))) for e in header.extensions]
+    if extensions:
+        out["extensions"] = extensions
+    return out
+
+
+def _content(extension: Any) -> bytes:
+    raw: bytes = getattr(extension, "content", None) or extension._raw
+    return raw
+
+
+def make_header(
+    image: Any, *, version: int = 1, frame: str | None = None
+) -> tuple[Any, Any, NDArray[Any] | None]:
+    """Return the header of an image, its data (slowest axis first) and its affine in 64 bits.
+
+    Raises
+    ------
+    GeometryLossError, FrameError, FormatError
+        If NIfTI cannot hold it.
+    """
+    nib = nibabel_module()
+    if version not in (1, 2):
+        raise FormatError(f"version must be 1 or 2, got {version!r}")
+    data, g = fitted(image, RULES, frame=frame, minimum_with_more=3)
+    file_g = g.transpose(tuple(reversed(range(g.ndim))))
+    if 0 in g.shape:
+        raise FormatError(f"NIfTI cannot hold an image without voxels, got shape {g.shape}")
+    header = (nib.Nifti2Header if version == 2 else nib.Nifti1Header)(endianness="<")
+    kept = dict(image.attrs.get("nifti") or {})
+    header.set_data_dtype(checked_dtype(np.dtype(data.dtype), _DTYPES, RULES.name))
+    shape = _file_shape(file_g)
+    try:
+        header.set_data_shape(shape)
+    except Exception as error:  # HeaderDataError: a length over 32767
+        raise FormatError(
+            f"NIfTI-{version} cannot hold shape {shape} ({error}); use version=2"
+        ) from error
+    _restore(nib, header, kept)
+    _set_units(header, file_g)
+    affine = _set_forms(header, file_g, kept)
+    back = header_geometry(header)
+    back, _ = without_filler(header, back)
+    if back.ndim != file_g.ndim:
+        raise GeometryLossError(
+            "NIfTI vectors drop a time axis of length 1 without a unit; give time its unit with "
+            "image.replace(unit=...), or index the axis away"
+        )
+    unit = dict(zip(file_g.world.axes, file_g.unit, strict=True))
+    back = back.replace(world=World(back.world.axes, unit, file_g.frame), dims=file_g.dims)
+    check_precision(file_g, back, f"NIfTI-{version}", "use version=2, which holds 64 bits")
+    _set_scaling(header, kept)
+    size = int(header.single_vox_offset)
+    extra = sum(e.get_sizeondisk() for e in header.extensions)
+    header["vox_offset"] = -(-(size + extra) // 16) * 16
+    header["magic"] = header.single_magic
+    return header, data, affine
+
+
+def _file_shape(g: Geometry) -> tuple[int, ...]:
+    """Return the lengths with plain axes from the fifth on, unless one alone can be the fourth."""
+    n_space = sum(name in ("x", "y", "z") for name in g.dims)
+    if "t" in g.dims or g.ndim == n_space:
+        return g.shape
+    return (*g.shape[:3], 1, *g.shape[3:])
+
+
+def _set_units(header: Any, g: Geometry) -> None:
+    units = dict(zip(g.world.axes, g.unit, strict=True))
+    length = {units[n] for n in g.world.axes if n != "t"}
+    codes = {name: code for code, name in (_LENGTH_UNITS | _TIME_UNITS).items()}
+    header["xyzt_units"] = codes.get(next(iter(length), None) or "", 0) + codes.get(
+        units.get("t") or "", 0
+    )
+
+
+def _set_forms(header: Any, g: Geometry, kept: Mapping[str, Any]) -> NDArray[Any] | None:
+    """Write the place of the image into a header, and return the affine."""
+    space = [i for i, name in enumerate(g.dims) if name in ("x", "y", "z")]
+    rows = [i for i, name in enumerate(g.world.axes) if name != "t"]
+    affine = np.eye(4)
+    steps = g.direction * g.spacing
+    columns = [g.sampled_axes.index(i) for i in space]
+    affine[: len(rows), : len(space)] = steps[np.ix_(rows, columns)]
+    affine[: len(rows), 3] = g.origin[rows]
+    spacing = [float(g.spacing[c]) for c in columns]
+    header["pixdim"][:] = 1.0
+    header["pixdim"][1 : len(spacing) + 1] = spacing
+    if "t" in g.dims:
+        header["pixdim"][4] = g.spacing[g.sampled_axes.index(g.dims.index("t"))]
+        header["toffset"] = g.origin[g.world.axes.index("t")]
+    elif g.ndim > len(space):
+        header["pixdim"][4] = 0.0
+    if g.frame is None:
+        if not np.array_equal(affine, np.diag([*spacing, 1, 1, 1][:3] + [1])):
+            raise FrameError(
+                "NIfTI holds RAS coordinates, and the image's frame is unspecified: say what it "
+                "is with frame='RAS' (or another code), or image.replace(frame=...)"
+            )
+        header["sform_code"] = header["qform_code"] = 0
+        return None
+    header.set_sform(affine, int(kept.get("sform_code", 0)) or 1)
+    header.set_qform(affine, int(kept.get("qform_code", 0)) or 1, strip_shears=True)
+    header["pixdim"][1 : len(spacing) + 1] = spacing
+    if _disagree(affine, header.get_qform(), g.shape[: len(space)], 1e-3):
+        header["qform_code"] = 0
+    return affine
+
+
+def _set_scaling(header: Any, kept: Mapping[str, Any]) -> None:
+    slope, inter = kept.get("scl_slope"), kept.get("scl_inter")
+    if slope is not None and np.dtype(header.get_data_dtype()).kind in "iu":
+        header.set_slope_inter(slope, inter or 0.0)
+    else:
+        header.set_slope_inter(1.0, 0.0)
+
+
+def _restore(nib: Any, header: Any, kept: Mapping[str, Any]) -> None:
+    for name in KEPT:
+        if name in kept and not name.endswith("form_code"):
+            value = kept[name]
+            header[name] = value.encode("latin-1", "replace") if isinstance(value, str) else value
+    for code, content in kept.get("extensions", ()):
+        header.extensions.append(nib.nifti1.Nifti1Extension(code, content))

@@ -1,0 +1,217 @@
+"""Write OME-TIFF and ImageJ TIFF, page by page or tile by tile; see `_format`."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from spatial_duck.errors import FormatError, GeometryLossError, missing_extra
+from spatial_duck.io import _safety as safety
+from spatial_duck.io._axis_aligned import upright
+from spatial_duck.io._json import KEY, to_record
+from spatial_duck.io._layout import Fitted, Rules, fitted, in_order
+from spatial_duck.io._source import reporter, slabs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.geometry import Geometry
+
+__all__ = ["IMAGEJ_OWN", "RULES", "tifffile_module", "write_image"]
+
+#: What ImageJ's own metadata hold of the geometry.
+IMAGEJ_OWN = frozenset(
+    """ImageJ images channels slices frames hyperstack spacing unit finterval xunit yunit zunit axes
+    xorigin yorigin zorigin""".split()
+)
+RULES = Rules(
+    "TIFF", (), plain="first", plain_names=None, unspecified=True, named=True, moment=True
+)
+#: Types that tifffile writes in each kind.
+_DTYPES = {
+    "ome": ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8", "c8", "c16"),
+    "imagej": ("u1", "u2", "f4"),
+}
+
+
+def tifffile_module() -> Any:
+    """Import tifffile, or say which extra brings it."""
+    try:
+        import tifffile
+    except ImportError:
+        raise missing_extra("tifffile", "io", "Reading and writing TIFF") from None
+    return tifffile
+
+
+def write_image(
+    path: Path,
+    image: Any,
+    *,
+    overwrite: bool = False,
+    progress: Any = None,
+    kind: Literal["ome", "imagej"] = "ome",
+    oblique: Literal["refuse", "keep"] = "refuse",
+    compress: bool = False,
+    tile: int | None = None,
+) -> None:
+    """Write a TIFF file; see `spatial_duck.write`."""
+    tifffile = tifffile_module()
+    if kind not in _DTYPES:
+        raise ValueError(f"kind must be 'ome' or 'imagej', got {kind!r}")
+    fit = in_order(fitted(image, RULES, minimum=2), "tzpyx" if kind == "imagej" else "tpzyx")
+    g = fit.geometry
+    upright(g, "TIFF", oblique)
+    if g.dims[-2:] != ("y", "x"):
+        raise GeometryLossError(
+            f"TIFF's planes lie in y and x, and the image has dims {image.dims!r}; "
+            "rename them with image.replace(dims=...)"
+        )
+    own = image.world.axes
+    g = g.to_world([*own, *[n for n in g.world.axes if n not in own]])
+    if 0 in g.shape:
+        raise FormatError(f"TIFF cannot hold an image without voxels, got shape {g.shape}")
+    dtype = np.dtype(fit.data.dtype).newbyteorder("=")
+    code = {"b1": "u1", "f2": "f4"}.get(dtype.str[1:], dtype.str[1:])
+    if code not in _DTYPES[kind]:
+        raise FormatError(
+            f"{'ImageJ' if kind == 'imagej' else 'OME'}-TIFF has no type for {dtype} voxels; it "
+            f"holds {', '.join(_DTYPES[kind])}: use image.astype(...) first"
+        )
+    dtype = np.dtype(code)
+    letters = "".join(_letter(name) for name in g.dims)
+    record = json.dumps(to_record(g, image.attrs))
+    make = _ome_metadata if kind == "ome" else _imagej_metadata
+    metadata, options = make(g, letters, record, image.attrs.get(kind) or {})
+    if compress:
+        options |= {"compression": "zlib", "rowsperstrip": g.shape[-2]}
+    if tile:
+        options["tile"] = (max(16, -(-tile // 16) * 16),) * 2
+        options.pop("rowsperstrip", None)
+    report, done = reporter(progress), 0
+    total = safety.count_bytes(g.shape, dtype)
+
+    def planes() -> Iterator[NDArray[Any]]:
+        nonlocal done
+        for plane in _planes(fit, dtype):
+            yield from _tiles(plane, options["tile"][0]) if tile else [plane]
+            done += plane.nbytes
+            report(done, total)
+
+    with safety.published(path, overwrite=overwrite) as fresh:
+        big = total > (1 << 32) - (1 << 25)
+        if big and kind == "imagej":
+            raise FormatError("ImageJ's TIFF holds 4 GiB at most; use kind='ome'")
+        with (
+            tifffile.TiffWriter(
+                fresh, bigtiff=big, ome=kind == "ome", imagej=kind == "imagej"
+            ) as writer,
+            warnings.catch_warnings(),
+        ):
+            # tifffile warns of units that are not OME's own; they are kept in the record.
+            warnings.simplefilter("ignore", UserWarning)
+            writer.write(
+                planes(), shape=g.shape, dtype=dtype, photometric="minisblack",
+                metadata=metadata, **options,
+            )  # fmt: skip
+
+
+def _letter(name: str | None) -> str:
+    return {"t": "T", "z": "Z", "y": "Y", "x": "X"}.get(name or "", "C")
+
+
+def _planes(fit: Fitted, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the planes of an image one by one, put together from slabs of any size."""
+    rows, columns = fit.geometry.shape[-2:]
+    waiting: list[NDArray[Any]] = []
+    count, size = 0, rows * columns
+    for slab in slabs(fit.data, dtype):
+        flat = slab.reshape(-1)
+        while flat.size:
+            part = flat[: size - count]
+            flat = flat[part.size :]
+            waiting.append(part)
+            count += part.size
+            if count == size:
+                whole = waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+                yield whole.reshape(rows, columns)
+                waiting, count = [], 0
+
+
+def _tiles(plane: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
+    """Yield the tiles of a plane, filled up with 0 at its ends."""
+    for row in range(0, plane.shape[0], size):
+        for column in range(0, plane.shape[1], size):
+            part = plane[row : row + size, column : column + size]
+            if part.shape != (size, size):
+                part = np.pad(part, [(0, size - n) for n in part.shape])
+            yield np.ascontiguousarray(part)
+
+
+def _sizes(g: Geometry) -> dict[str, tuple[float, str | None]]:
+    """Return spacing and unit of each sampled axis."""
+    out = {}
+    for i, s, column in zip(g.sampled_axes, g.spacing, g.direction.T, strict=True):
+        units = {g.unit[int(r)] for r in np.flatnonzero(column)}
+        out[str(g.dims[i])] = (float(s), units.pop() if len(units) == 1 else None)
+    return out
+
+
+#: How OME-XML and ImageJ spell units.
+_OME_UNITS = {"um": "µm", "angstrom": "Å", "us": "µs", "in": "in"}
+
+
+def _ome_metadata(
+    g: Geometry, letters: str, record: str, kept: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    metadata: dict[str, Any] = {"axes": letters}
+    for name, (size, unit) in _sizes(g).items():
+        field = "TimeIncrement" if name == "t" else f"PhysicalSize{name.upper()}"
+        metadata[field] = size
+        # Without its unit a length would be read as µm, and a time as s.
+        metadata[field + "Unit"] = (
+            _OME_UNITS.get(unit, unit) if unit else ("s" if name == "t" else "pixel")
+        )
+        if name == "t" and unit is None:
+            del metadata[field], metadata[field + "Unit"]
+    if kept.get("Name"):
+        metadata["Name"] = str(kept["Name"])
+    channels = kept.get("Channel")
+    count = g.shape[letters.index("C")] if "C" in letters else 1
+    if isinstance(channels, list) and len(channels) == count:
+        fields = {k for c in channels if isinstance(c, dict) for k in c}
+        metadata["Channel"] = {
+            field: [str(c.get(field, "")) for c in channels] for field in sorted(fields)
+            if all(field in c for c in channels)
+        }  # fmt: skip
+    metadata["MapAnnotation"] = {"Namespace": KEY, "geometry": record}
+    return metadata, {}
+
+
+def _imagej_metadata(
+    g: Geometry, letters: str, record: str, kept: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    sizes = _sizes(g)
+    metadata: dict[str, Any] = {"axes": letters, KEY: record}
+    units = {unit for name, (_, unit) in sizes.items() if name != "t"}
+    if len(units) > 1:
+        raise FormatError(f"ImageJ's TIFF has one unit for all lengths, got {units}; use to_unit")
+    unit = next(iter(units), None)
+    metadata["unit"] = {None: "pixel", "um": "micron", "in": "inch"}.get(unit, unit)
+    if "z" in sizes:
+        metadata["spacing"] = sizes["z"][0]
+    if "t" in sizes and sizes["t"][1] is not None:
+        factor = g.to_unit({"t": "s"}) if sizes["t"][1] != "s" else g
+        metadata["finterval"] = _sizes(factor)["t"][0]
+    metadata |= {
+        k: v for k, v in kept.items()
+        if k not in IMAGEJ_OWN and isinstance(v, str | int | float) and k not in metadata
+        and k not in ("mode", "loop")
+    }  # fmt: skip
+    resolution = (1 / sizes["x"][0], 1 / sizes["y"][0])
+    return metadata, {"resolution": resolution, "resolutionunit": "NONE"}

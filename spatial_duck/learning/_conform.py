@@ -1,0 +1,360 @@
+"""To the grid that a network wants, and back: `conform` and `restore`.
+
+`conform` brings an image to one orientation, spacing, shape and scale of intensities, and returns
+with it a `Conformed`: where the image came from and what was done. `restore` needs nothing else to
+put the network's answer back onto the original grid. World positions stay what they are on the
+whole way; only grids change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.blocks._api import with_plain
+from spatial_duck.blocks._index_map import bare_grid
+from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.learning._intensity import Intensity, find_intensity
+from spatial_duck.resampling import INTERPOLATIONS, resample, target_grid
+from spatial_duck.resampling._api import per_axis
+from spatial_duck.resampling._physical import reorient
+from spatial_duck.transforms._base import sub_world, world_change
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from spatial_duck.geometry import Geometry
+
+    Floats = NDArray[np.float64]
+    PerAxis = float | Sequence[float | None] | Mapping[str, float]
+
+__all__ = ["Conformed", "conform", "restore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conformed:
+    """What `conform` did: all that `restore` needs to know.
+
+    Parameters
+    ----------
+    original : Geometry
+        Of the image that came.
+    grid : Geometry
+        Of the image that a network gets.
+    intensity : Intensity or None
+        How its values were scaled.
+    """
+
+    original: Geometry
+    grid: Geometry
+    intensity: Intensity | None = None
+
+    def to_original(self, index: ArrayLike) -> Floats:
+        """Return (fractional) indices on the original grid for those on the network's.
+
+        Parameters
+        ----------
+        index : array_like of float, shape (..., n_sampled)
+            One entry for each sampled axis of `grid`.
+
+        Returns
+        -------
+        ndarray of float, shape (..., n_sampled)
+            One entry for each sampled axis of `original`.
+        """
+        return _indices(bare_grid(self.grid), bare_grid(self.original), index)
+
+    def to_conformed(self, index: ArrayLike) -> Floats:
+        """Return indices on the network's grid for those on the original one."""
+        return _indices(bare_grid(self.original), bare_grid(self.grid), index)
+
+
+def _indices(here: Geometry, there: Geometry, index: ArrayLike) -> Floats:
+    points = here.index_to_physical(index)
+    return there.physical_to_index(points @ world_change(here.world, there.world).T)
+
+
+# --- there --------------------------------------------------------------------------------
+
+
+def conform(
+    image: SpatialArray,
+    *,
+    spacing: PerAxis | str | None = None,
+    shape: int | Sequence[int | None] | Mapping[str, int] | None = None,
+    multiple_of: int | Sequence[int | None] | Mapping[str, int] | None = None,
+    orientation: str | None = None,
+    frame: str | None = None,
+    intensity: str | Sequence[Any] | Intensity | None = None,
+    interpolation: str = "linear",
+    fill: Any = 0,
+    dtype: DTypeLike | None = "float32",
+) -> tuple[SpatialArray, Conformed]:
+    """Bring an image to the grid and the intensities that a network wants.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On any backend that `resample` works on; lazy ones stay lazy. Plain axes stay.
+    spacing : float, sequence, mapping of str to float, or "fit", optional
+        Spacing wanted, given as to `resample`, for the axes after they are reoriented. ``"fit"``
+        makes the extent of the image fill `shape`. By default spacings stay.
+    shape : int, sequence or mapping of str to int, optional
+        Number of voxels wanted. The grid is cut and continued about its centre, by whole voxels.
+    multiple_of : int, sequence or mapping of str to int, optional
+        The grid is continued until its lengths are multiples of these, as networks that halve and
+        double them need it.
+    orientation : str, optional
+        Where the space axes are to run to, such as ``"RAS"``: the nearest, by permutation and
+        flips alone, as `reorient` makes it.
+    frame : str, optional
+        Anatomical frame of the world coordinates wanted, which moves nothing.
+    intensity : str, sequence or Intensity, optional
+        Rule by which values are scaled: ``"zscore"``, ``"minmax"``, ``"percentile"`` or
+        ``"ct-window"``, or one with its numbers: see `intensity.find_intensity`. What counts are
+        the voxels of the image, before anything is filled in.
+    interpolation : str
+        As for `resample`; ``"nearest"`` and ``dtype=None`` for labels.
+    fill : scalar
+        Value, before scaling, of voxels outside the image.
+    dtype : optional
+        Type of the values; None for what they are.
+
+    Returns
+    -------
+    conformed : SpatialArray
+        The image on the grid wanted.
+    record : Conformed
+        For `restore`.
+
+    Raises
+    ------
+    FrameError
+        If an orientation or a frame is wanted and the image has none.
+    GeometryError
+        If the numbers do not fit the image's axes.
+
+    Examples
+    --------
+    >>> image = SpatialArray(np.arange(24.0).reshape(4, 6), spacing=(2.0, 1.0))
+    >>> there, record = conform(image, multiple_of=4)
+    >>> there.shape, there.dtype
+    ((4, 8), dtype('float32'))
+    >>> back = restore(there > 5, record, kind="label")
+    >>> back.shape, bool((back.data == (image.data > 5)).all())
+    ((4, 6), True)
+    """
+    turned = image if orientation is None else reorient(image, orientation)
+    geometry = turned.geometry if frame is None else turned.geometry.to_frame(frame)
+    turned = turned.replace(geometry=geometry)
+    grid = _wanted(geometry, spacing, shape, multiple_of)
+    found = None if intensity is None else find_intensity(image, intensity)
+    if dtype is not None:
+        turned = turned.astype(dtype, copy=False)
+    result = turned if grid == geometry else resample(
+        turned, grid, interpolation=interpolation, fill=fill
+    )  # fmt: skip
+    if found is not None:
+        scaled = found.apply(result)
+        result = scaled if dtype is None else scaled.astype(dtype, copy=False)
+    return result, Conformed(image.geometry, result.geometry, found)
+
+
+def _wanted(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any) -> Geometry:
+    """Return the grid that is wanted."""
+    grid, sizes = geometry, per_axis("shape", shape, geometry)
+    if isinstance(spacing, str):
+        if spacing != "fit" or shape is None:
+            raise ValueError(
+                f"spacing must be numbers, or 'fit' together with shape=, got {spacing!r}"
+            )
+        return target_grid(grid, shape=shape)
+    if spacing is not None:
+        grid = target_grid(grid, spacing=spacing)
+    steps = per_axis("multiple_of", multiple_of, grid)
+    widths = [(0, 0)] * grid.ndim
+    for axis, size, step in zip(grid.sampled_axes, sizes, steps, strict=True):
+        n = grid.shape[axis]
+        if any(v is not None and (v != int(v) or v < 1) for v in (size, step)):
+            raise GeometryError(
+                f"shape and multiple_of must hold ints of 1 or more, got {shape!r}, {multiple_of!r}"
+            )
+        wanted = n if size is None else int(size)
+        if step is not None:
+            wanted = -(-wanted // int(step)) * int(step)
+        before = (wanted - n) // 2
+        widths[axis] = (before, wanted - n - before)
+    return grid.pad(widths) if any(map(any, widths)) else grid
+
+
+# --- and back -----------------------------------------------------------------------------
+
+
+class _Kind(NamedTuple):
+    """How an answer is brought to another grid."""
+
+    interpolations: tuple[str, ...]  # the first one that there is
+    moves: bool = False  # whether its values are vectors
+    scaled: bool = False  # whether its values are intensities
+
+
+_KINDS: Mapping[str, _Kind] = MappingProxyType(
+    {
+        "label": _Kind(("label", "nearest")),
+        "probability": _Kind(("linear",)),
+        "vector": _Kind(("linear",), moves=True),
+        "image": _Kind(("linear",), scaled=True),
+    }
+)
+
+
+def restore(
+    prediction: Any,
+    record: Conformed,
+    kind: str = "label",
+    *,
+    components: str = "world",
+    vector_axis: str | int = "c",
+    interpolation: str | None = None,
+    fill: Any = 0,
+) -> SpatialArray:
+    """Put a network's answer back onto the grid of the image that it was asked about.
+
+    Parameters
+    ----------
+    prediction : SpatialArray or array
+        An image on any grid of the same world; or an array on the record's grid, whose last axes
+        are the sampled ones, after as many plain axes as there are. A PyTorch tensor of the host
+        is taken without copying.
+    record : Conformed
+        From `conform`.
+    kind : {"label", "probability", "vector", "image"}
+        What the values are. Labels are never mixed: each voxel has that of the nearest voxel of
+        the answer (or of the interpolation ``"label"``), and where grids coincide they come back
+        bit for bit. Probabilities are interpolated linearly. Vectors are too, and rotated.
+        Intensities are too, and scaled back.
+    components : {"world", "axes", "voxels"}
+        What the components of vectors are along: the axes of the record's world, in its order and
+        unit; the sampled axes of its grid, in world units; or these, in voxels. They are returned
+        along the same of the original.
+    vector_axis : str or int
+        Axis of the vectors' components.
+    interpolation : str, optional
+        Another than the kind's.
+    fill : scalar
+        Value of voxels that the network's grid did not have.
+
+    Returns
+    -------
+    SpatialArray
+        With the sampled axes of the original, and the plain axes of the answer.
+
+    Raises
+    ------
+    GeometryError
+        If an array does not have the shape of the record's grid.
+
+    Examples
+    --------
+    >>> image = SpatialArray(np.zeros((2, 3, 4)), frame="LPS")
+    >>> there, record = conform(image, orientation="RAS")
+    >>> answer = np.arange(24).reshape(4, 3, 2)
+    >>> restore(answer, record).data[1, 2].tolist() == answer[::-1, ::-1][:, 2, 1].tolist()
+    True
+    """
+    if kind not in _KINDS:
+        raise ValueError(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}")
+    how = _KINDS[kind]
+    image = _as_image(prediction, record)
+    if how.moves:
+        image = _rotated(image, record, components, vector_axis)
+    if how.scaled and record.intensity is not None:
+        image = record.intensity.undo(image)
+    if interpolation is None:
+        interpolation = next(name for name in how.interpolations if name in INTERPOLATIONS)
+    original = bare_grid(record.original)
+    if bare_grid(image.geometry) == original:
+        return image
+    if image.dtype.kind == "b":  # has no values between, and none to fill in
+        interpolation = "nearest"
+    result: SpatialArray = resample(image, original, interpolation=interpolation, fill=fill)
+    return result
+
+
+def _as_image(prediction: Any, record: Conformed) -> SpatialArray:
+    """Return an answer as an image."""
+    if isinstance(prediction, SpatialArray):
+        return prediction
+    grid = bare_grid(record.grid)
+    if type(prediction).__module__.partition(".")[0] == "torch":
+        prediction = prediction.detach().cpu().numpy()
+    shape = tuple(getattr(prediction, "shape", ()))
+    extra = len(shape) - grid.ndim
+    if extra < 0 or shape[extra:] != grid.shape:
+        raise GeometryError(
+            f"restore: the prediction must be an image, or an array whose last axes have the shape "
+            f"{grid.shape} of the record's grid, got shape {shape}"
+        )
+    names = [f"plain{i}" for i in range(extra - 1)] + ["c"] * (extra > 0)
+    geometry = with_plain(grid, dict(zip(names, shape, strict=False)))
+    dims = (*[None] * (extra - 1), *geometry.dims[max(extra - 1, 0) :])
+    return SpatialArray(prediction, geometry.replace(dims=dims))
+
+
+def _rotated(
+    image: SpatialArray, record: Conformed, components: str, vector_axis: str | int
+) -> SpatialArray:
+    """Return vectors in the components of the original grid or world."""
+    axis = image.dims.index(vector_axis) if vector_axis in image.dims else vector_axis
+    if not isinstance(axis, int) or axis % image.ndim in image.geometry.sampled_axes:
+        raise GeometryError(
+            f"vector_axis must be a plain axis among {image.dims!r}, got {vector_axis!r}"
+        )
+    matrix = _component_change(record, components)
+    axis %= image.ndim
+    if image.shape[axis] != matrix.shape[1]:
+        raise GeometryError(
+            f"restore: vectors have {matrix.shape[1]} components for components={components!r}, "
+            f"and axis {axis} of the prediction has length {image.shape[axis]}"
+        )
+    if np.array_equal(matrix, np.eye(len(matrix))):
+        return image
+    data = image.data
+    if hasattr(data, "to_dask"):
+        data = data.to_dask()
+    matrix = matrix.astype(data.dtype if data.dtype.kind == "f" else np.float64)
+    turned = np.tensordot(np.asarray(matrix, like=data), data, ((1,), (axis,)))
+    return image.replace(np.moveaxis(turned, 0, axis))
+
+
+def _component_change(record: Conformed, components: str) -> Floats:
+    """Return the matrix that takes components of the network's grid to those of the original."""
+    here, there = bare_grid(record.grid), bare_grid(record.original)
+    rows = [[i for i, n in enumerate(g.world.axes) if n in SPACE_AXES] for g in (here, there)]
+    names = [[g.world.axes[i] for i in r] for g, r in zip((here, there), rows, strict=True)]
+    change: Floats = world_change(sub_world(here.world, names[0]), sub_world(there.world, names[1]))
+    if components == "world":
+        return change
+    if components not in ("axes", "voxels"):
+        raise ValueError(f"components must be 'world', 'axes' or 'voxels', got {components!r}")
+    ours, theirs = [
+        _space_steps(g, r, components) for g, r in zip((here, there), rows, strict=True)
+    ]
+    matrix: Floats = np.linalg.pinv(theirs) @ change @ ours
+    whole = np.rint(matrix)
+    return np.where(np.abs(matrix - whole) < 1e-12, whole, matrix)
+
+
+def _space_steps(geometry: Geometry, rows: Sequence[int], components: str) -> Floats:
+    """Return what one unit along each space axis of an image is in the world, as columns."""
+    direction = geometry.direction[list(rows)]
+    steps = direction * geometry.spacing if components == "voxels" else direction
+    found: Floats = steps[:, direction.any(axis=0)]
+    return found

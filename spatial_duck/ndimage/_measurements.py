@@ -1,0 +1,420 @@
+"""Labels, and where in the world objects and extreme values lie.
+
+Points are world positions, in the order and unit of the image's world axes. Along axes that are not
+measured (time, channels) there is a result for each index. On lazy images results are lazy: sums
+and extremes of chunks, joined.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck.ndimage._components import chunked_label, full_structure
+from spatial_duck.ndimage._domain import domain, embed
+from spatial_duck.ndimage._morphology import connectivity
+from spatial_duck.ndimage._running import check_image, engine_of, lazy_data, same_grid, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.geometry import Geometry
+    from spatial_duck.ndimage._domain import Axes
+
+__all__ = [
+    "center_of_mass",
+    "extrema",
+    "find_objects",
+    "label",
+    "maximum_position",
+    "minimum_position",
+]
+
+
+def label(
+    image: SpatialArray, structure: ArrayLike | None = None, *, axes: Axes = None
+) -> tuple[SpatialArray, Any]:
+    """Give a number to each connected part of what is not zero.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On a NumPy, CuPy, Dask or Zarr array.
+    structure : array_like of bool, optional
+        Which of the 3ⁿ neighbours are joined, symmetric; by default those that share a face.
+    axes : str, int, or sequence of these, optional
+        The axes along which voxels are joined; all space axes by default. Parts at different
+        times or in different channels have different numbers.
+
+    Returns
+    -------
+    labels : SpatialArray of int32
+        On the same grid: 0 outside, and 1, 2, … in the order of the parts' first voxels.
+    count : int
+        How many there are. On a lazy image both are lazy: chunks are labelled and joined, and
+        `count` is a 0-d Dask array.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> labels, count = label(sd.SpatialArray([1, 1, 0, 0, 1], spacing=0.5))
+    >>> labels.data, count
+    (array([1, 1, 0, 0, 2], dtype=int32), 2)
+    """
+    check_image(image, "label")
+    place = domain(image, axes, "label")
+    n = len(place.axes)
+    joins = connectivity(n) if structure is None else np.asarray(structure, dtype=bool)
+    if joins.shape != (3,) * n or not (joins == np.flip(joins)).all():
+        raise ValueError(
+            f"structure must be symmetric and of shape {(3,) * n}, 3 along each of the axes "
+            f"{place.names!r}, got shape {joins.shape}"
+        )
+    joins = embed(joins, place, image.ndim)
+    lazy = lazy_data(image)
+    if lazy is not None:
+        labels, count = chunked_label(lazy, joins)
+        return wrap(image, labels), count
+    engine = engine_of(image.data)
+    found, number = engine.nd.label(image.data != 0, engine.xp.asarray(full_structure(joins)))
+    return wrap(image, found.astype(np.int32, copy=False)), int(number)
+
+
+def find_objects(labels: SpatialArray, image: SpatialArray | None = None) -> list[Any]:
+    """Cut out the box of each label.
+
+    Parameters
+    ----------
+    labels : SpatialArray of int
+        0 outside objects.
+    image : SpatialArray, optional
+        What is cut, on the same grid; `labels` itself by default.
+
+    Returns
+    -------
+    list of SpatialArray or None
+        The smallest part of the grid that holds label 1, 2, …: a view that knows where it lies.
+        None where there is no such label.
+
+    Raises
+    ------
+    TypeError
+        If the labels are lazy: where objects lie is not known before they are computed.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> labels = sd.SpatialArray([0, 0, 1, 1, 0, 2], spacing=0.5)
+    >>> [found.origin.tolist() for found in find_objects(labels)]
+    [[1.0], [2.5]]
+    """
+    check_image(labels, "find_objects", "iu")
+    if lazy_data(labels) is not None:
+        raise TypeError(
+            "find_objects: where objects lie is known only when the labels are computed: use "
+            "find_objects(labels.compute(), image), where image may be lazy"
+        )
+    if image is not None:
+        same_grid("find_objects", labels, image)
+    source = labels if image is None else image
+    engine = engine_of(labels.data)
+    native = labels.data.astype(np.dtype(labels.dtype).newbyteorder("="), copy=False)
+    found = engine.nd.find_objects(native)
+    return [None if key is None else source[key] for key in found]
+
+
+# --- points -------------------------------------------------------------------------------
+
+
+class _Measure(NamedTuple):
+    """How to measure by chunks: ``part`` of one chunk, and ``join`` of the parts in the world."""
+
+    part: Callable[..., Any]
+    join: Callable[..., Any]
+
+
+def _sums(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
+    """Return sums of the values, and of values times indices, for each label."""
+    engine = engine_of(image)
+    xp = engine.xp
+    rows = []
+    values = image.astype("D" if image.dtype.kind == "c" else "d", copy=False)
+    for chosen in _chosen(labels, index):
+        part = values if chosen is None else xp.where(chosen, values, 0)
+        row = [part.sum()]
+        for axis in range(part.ndim):
+            line = part.sum(axis=tuple([k for k in range(part.ndim) if k != axis]))
+            row.append((line * xp.arange(start[axis], start[axis] + len(line))).sum())
+        rows.append(xp.stack(row))
+    return xp.stack(rows)
+
+
+def _chosen(labels: Any, index: Any) -> list[Any]:
+    if labels is None:
+        return [None]
+    return [labels != 0] if index is None else [labels == i for i in index]
+
+
+def _extremes(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
+    """Return lowest and highest value, and their indices in the whole array, for each label.
+
+    NaN is left out; infinite and index -1 where a label has no value.
+    """
+    xp = engine_of(image).xp
+    rows = []
+    values = image.astype(np.uint8) if image.dtype.kind == "b" else image
+    for chosen in _chosen(labels, index):
+        inside = xp.ones(values.shape, bool) if chosen is None else chosen
+        if values.dtype.kind == "f":
+            inside = inside & ~xp.isnan(values)
+        flat = xp.flatnonzero(inside)
+        row: list[Any] = []
+        for function in ("argmin", "argmax"):
+            if not flat.size:
+                row += [None, [-1] * values.ndim]
+                continue
+            at = int(flat[int(getattr(values.ravel()[flat], function)())])
+            where = np.unravel_index(at, values.shape)
+            place = [int(i) + s for i, s in zip(where, start, strict=True)]
+            row += [values.ravel()[at].item(), place]
+        rows.append(row)
+    return rows
+
+
+def _best(parts: Sequence[Any], shape: Sequence[int]) -> list[list[Any]]:
+    """Join the extremes of chunks: the first in C order where several are equal."""
+    rows = []
+    for label_rows in zip(*parts, strict=True):
+        row: list[Any] = []
+        for column, sign in ((0, 1), (2, -1)):
+            found = [
+                (sign * r[column], int(np.ravel_multi_index(r[column + 1], shape)), r)
+                for r in label_rows if r[column] is not None
+            ]  # fmt: skip
+            best = min(found, key=lambda f: f[:2])[2] if found else [None, [-1] * len(shape)] * 2
+            row += [best[column], best[column + 1]]
+        rows.append(row)
+    return rows
+
+
+def _measured(
+    what: str,
+    image: SpatialArray,
+    labels: Any,
+    index: Any,
+    axes: Axes,
+    kinds: str,
+    measure: _Measure,
+    width: int,
+) -> tuple[Any, tuple[int, ...]]:
+    """Measure each frame of an image: columns of numbers, shape (*others, [k,] width)."""
+    check_image(image, what, kinds)
+    place = domain(image, axes, what)
+    marks = None if labels is None else same_grid(what, image, labels)
+    if index is not None and marks is None:
+        raise TypeError(f"{what}: index= chooses among labels, and no labels are given")
+    wanted = None if index is None else np.atleast_1d(np.asarray(index)).tolist()
+    others = [axis for axis in range(image.ndim) if axis not in place.axes]
+    outer = tuple([image.shape[axis] for axis in others])
+    data, lazy = image.data, lazy_data(image)
+    if lazy is not None or hasattr(marks, "to_dask") or hasattr(marks, "dask"):
+        data, marks = _aligned(data if lazy is None else lazy, marks)
+    rows = []
+    for position in product(*[range(n) for n in outer]):
+        key: list[Any] = [slice(None)] * image.ndim
+        for axis, i in zip(others, position, strict=True):
+            key[axis] = i
+        frame = data[tuple(key)]
+        frame_marks = None if marks is None else marks[tuple(key)]
+        join = partial(
+            measure.join, key=tuple(key), shape=frame.shape, axes=place.axes,
+            geometry=image.geometry,
+        )  # fmt: skip
+        if hasattr(frame, "dask"):
+            rows.append(_by_chunks(frame, frame_marks, wanted, measure.part, join, width))
+        else:
+            rows.append(join([measure.part(frame, frame_marks, [0] * frame.ndim, wanted)]))
+    if rows and hasattr(rows[0], "dask"):
+        import dask.array as da
+
+        stacked = da.stack(rows)
+    else:
+        stacked = np.stack(rows) if rows else np.zeros((0, len(wanted or [0]), width))
+    shape = (*outer, *(() if wanted is None or np.ndim(index) == 0 else (len(wanted),)))
+    return stacked.reshape((*shape, width)), shape
+
+
+def _aligned(data: Any, marks: Any) -> tuple[Any, Any]:
+    from spatial_duck import backends
+
+    lazy = backends.chunked(data, None)
+    if marks is None:
+        return lazy, None
+    other = backends.chunked(marks, None)
+    return lazy, other if other.chunks == lazy.chunks else other.rechunk(lazy.chunks)
+
+
+def _by_chunks(frame: Any, marks: Any, index: Any, part: Any, join: Any, width: int) -> Any:
+    import dask
+    import dask.array as da
+
+    part, join = dask.delayed(part, pure=True), dask.delayed(join, pure=True)
+    edges = [np.cumsum([0, *c]).tolist() for c in frame.chunks]
+    places = list(product(*[range(n) for n in frame.numblocks]))
+    blocks = frame.to_delayed().ravel()
+    others = [None] * len(blocks) if marks is None else marks.to_delayed().ravel()
+    parts = [
+        part(block, mark, [edges[axis][i] for axis, i in enumerate(where)], index)
+        for block, mark, where in zip(blocks, others, places, strict=True)
+    ]
+    rows = 1 if index is None else len(index)
+    return da.from_delayed(join(parts), shape=(rows, width), dtype=np.float64)
+
+
+def _world(geometry: Geometry, key: Any, axes: Sequence[int], index: Any) -> Any:
+    """Return the world positions of indices along the measured axes of a frame."""
+    full = np.zeros((len(index), geometry.ndim))
+    for axis, k in enumerate(key):
+        full[:, axis] = 0 if isinstance(k, slice) else k
+    full[:, list(axes)] = index
+    with np.errstate(invalid="ignore"):
+        return geometry.index_to_physical(full)
+
+
+def _centers(parts: Sequence[Any], key: Any, shape: Any, axes: Any, geometry: Geometry) -> Any:
+    del shape
+    total = _on_host(sum(parts[1:], parts[0]))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _world(geometry, key, axes, (total[:, 1:] / total[:, :1]).real)
+
+
+def _on_host(values: Any) -> Any:
+    """Return a few numbers in the host's memory."""
+    return values.get() if hasattr(values, "get") else values
+
+
+def _extreme_points(
+    parts: Sequence[Any], key: Any, shape: Any, axes: Any, geometry: Geometry
+) -> Any:
+    rows = _best(parts, shape)
+    columns = []
+    for column in (0, 2):
+        values = [np.nan if row[column] is None else row[column] for row in rows]
+        index = np.array([row[column + 1] for row in rows], dtype=np.float64)
+        index[(index < 0).any(axis=1)] = np.nan
+        columns += [np.array(values, float)[:, None], _world(geometry, key, axes, index)]
+    return np.concatenate(columns, axis=1)
+
+
+_MASS = _Measure(_sums, _centers)
+_EXTREMES = _Measure(_extremes, _extreme_points)
+
+
+def center_of_mass(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> Any:
+    """Return the centre of mass, a point in the world.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        The masses, on a NumPy, CuPy, Dask or Zarr array.
+    labels : SpatialArray or array, optional
+        On the same grid. Without an index, all that is not zero is one object.
+    index : int or sequence of int, optional
+        Labels whose centres are wanted.
+    axes : str, int, or sequence of these, optional
+        The axes to measure along, by name or number; all space axes by default.
+
+    Returns
+    -------
+    array of float, shape (*other axes, [len(index),] n_world)
+        NumPy, or a Dask array where the image is lazy. NaN for a label without mass.
+
+    Raises
+    ------
+    GeometryMismatchError
+        If the labels lie elsewhere.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> center_of_mass(sd.SpatialArray([0, 1, 3, 0], spacing=2.0, origin=[10.0]))
+    array([13.5])
+    """
+    n = len(image.geometry.world.axes) if hasattr(image, "geometry") else 0
+    what = "center_of_mass"
+    return _measured(what, image, labels, index, axes, "biufc", _MASS, n)[0]
+
+
+def extrema(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> tuple[Any, Any, Any, Any]:
+    """Return the lowest and the highest value, and where in the world they lie.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On a NumPy, CuPy, Dask or Zarr array, of real numbers; NaN is left out.
+    labels, index, axes
+        As for `center_of_mass`.
+
+    Returns
+    -------
+    lowest, highest : array of float, shape (*other axes, [len(index)])
+    where_lowest, where_highest : array of float, shape (*other axes, [len(index),] n_world)
+        The first in C order where several voxels have the value. NaN for a label without voxels.
+    """
+    n = len(image.geometry.world.axes) if hasattr(image, "geometry") else 0
+    found, _ = _measured("extrema", image, labels, index, axes, "biuf", _EXTREMES, 2 * n + 2)
+    return found[..., 0], found[..., n + 1], found[..., 1 : n + 1], found[..., n + 2 :]
+
+
+def maximum_position(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> Any:
+    """Return where in the world the highest value lies.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On a NumPy, CuPy, Dask or Zarr array, of real numbers; NaN is left out.
+    labels, index, axes
+        As for `center_of_mass`.
+
+    Returns
+    -------
+    array of float, shape (*other axes, [len(index),] n_world)
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> maximum_position(sd.SpatialArray([[1, 2], [7, 3]], spacing=(2.0, 0.5), origin=(10, 20)))
+    array([12., 20.])
+    """
+    return extrema(image, labels, index, axes=axes)[3]
+
+
+def minimum_position(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> Any:
+    """Return where in the world the lowest value lies.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On a NumPy, CuPy, Dask or Zarr array, of real numbers; NaN is left out.
+    labels, index, axes
+        As for `center_of_mass`.
+
+    Returns
+    -------
+    array of float, shape (*other axes, [len(index),] n_world)
+    """
+    return extrema(image, labels, index, axes=axes)[2]

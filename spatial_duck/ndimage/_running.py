@@ -1,0 +1,214 @@
+"""How a function of blocks runs on each backend: at once in memory, by chunks with a halo if lazy.
+
+A kernel is a function ``kernel(engine, block, **values)`` that gives a block of the same shape. Its
+halo says how many voxels around a voxel its value depends on; a lazy image is filtered chunk by
+chunk with that overlap, and the result is that of the whole array in memory. Beyond the array's own
+ends the kernel continues it by its ``mode``, in memory and in chunks alike.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck import backends
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import missing_extra
+from spatial_duck.geometry import _align as mixing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = [
+    "MODES",
+    "Engine",
+    "check_image",
+    "check_mode",
+    "engine_of",
+    "lazy_data",
+    "on_host",
+    "run",
+    "same_grid",
+    "wrap",
+]
+
+#: How an array goes on beyond its ends, as in SciPy.
+MODES = ("reflect", "constant", "nearest", "mirror", "wrap")
+
+
+class Engine(NamedTuple):
+    """The libraries that work on a block.
+
+    Attributes
+    ----------
+    xp : module
+        NumPy or CuPy.
+    nd : module
+        `scipy.ndimage` or `cupyx.scipy.ndimage`.
+    """
+
+    xp: Any
+    nd: Any
+
+
+def engine_of(block: Any) -> Engine:
+    """Return the libraries for a block in memory.
+
+    Raises
+    ------
+    ImportError
+        If SciPy is not installed; the message names the extra.
+    """
+    if type(block).__module__.partition(".")[0] == "cupy":
+        return Engine(import_module("cupy"), import_module("cupyx.scipy.ndimage"))
+    try:
+        return Engine(np, import_module("scipy.ndimage"))
+    except ImportError:
+        raise missing_extra("scipy", "resample", "spatial_duck.ndimage") from None
+
+
+def check_image(image: Any, what: str, kinds: str = "biufc") -> None:
+    """Refuse what is not an image, or not of numbers, or on a backend without filters."""
+    if not isinstance(image, SpatialArray):
+        raise TypeError(
+            f"{what} needs a SpatialArray, got {type(image).__name__}; spatial_duck.asarray(...) "
+            "makes one of any supported image"
+        )
+    found = backends.backend_of(image.data).name
+    if found not in ("numpy", "cupy", "dask", "zarr"):
+        raise TypeError(
+            f"{what} works on NumPy, CuPy, Dask and Zarr arrays, got "
+            f"{type(image.data).__module__}; use image.to('numpy') first"
+        )
+    if np.dtype(image.dtype).kind not in kinds:
+        raise TypeError(f"{what} cannot work on values of type {image.dtype}")
+    if any(n != n for n in image.shape):
+        raise ValueError(
+            f"{what} needs a shape that is known, got {image.shape}: call compute_chunk_sizes() of "
+            "the Dask array first"
+        )
+
+
+def check_mode(mode: str) -> str:
+    """Return a mode that is known."""
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+    return mode
+
+
+def same_grid(what: str, image: SpatialArray, other: Any) -> Any:
+    """Return the data of an image that must lie on the same grid; a bare array is only of a shape.
+
+    Raises
+    ------
+    GeometryMismatchError
+        If it lies elsewhere.
+    ValueError
+        If a bare array has another shape.
+    """
+    if isinstance(other, SpatialArray):
+        if other.shape == image.shape:
+            mixing.broadcast(what, (image.geometry, other.geometry))
+        other = other.data
+    if tuple(other.shape) != image.shape:
+        raise ValueError(f"{what}: expected shape {image.shape}, got {tuple(other.shape)}")
+    return other
+
+
+def lazy_data(image: SpatialArray) -> Any:
+    """Return the Dask array of a lazy image, or None for one in memory."""
+    return backends.chunked(image.data, None) if backends.is_lazy(image.data) else None
+
+
+def on_host(data: Any, what: str) -> Any:
+    """Return data that are in the host's memory or come there; those of a GPU are refused.
+
+    Raises
+    ------
+    TypeError
+        If the data, or the blocks of a Dask array, are on a GPU.
+    """
+    block = getattr(data, "_meta", data)
+    if type(block).__module__.partition(".")[0] == "cupy":
+        raise TypeError(
+            f"{what} works in the host's memory, and copies nothing there unasked: use "
+            "image.to('numpy'), or for chunks map_blocks(cupy.asnumpy) on the Dask array"
+        )
+    return data
+
+
+def wrap(image: SpatialArray, data: Any) -> SpatialArray:
+    """Return an image in the place of another, with its attrs."""
+    return SpatialArray(data, image.geometry, attrs=image.attrs)
+
+
+def run(
+    image: SpatialArray,
+    kernel: Callable[..., Any],
+    *,
+    halo: Sequence[int],
+    dtype: Any = None,
+    mode: str = "reflect",
+    **values: Any,
+) -> SpatialArray:
+    """Run a kernel on an image.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On a NumPy, CuPy, Dask or Zarr array.
+    kernel : callable
+        ``kernel(engine, block, mode=..., **values)``.
+    halo : sequence of int
+        How far its values depend on others, in voxels along each array axis.
+    dtype : dtype, optional
+        Of the result; that of the image by default.
+    mode : str
+        How the image goes on beyond its ends.
+    **values
+        What else the kernel is told.
+
+    Returns
+    -------
+    SpatialArray
+        On the same grid; lazy where the image is.
+    """
+    native = np.dtype(image.dtype).newbyteorder("=")
+    dtype = native if dtype is None else np.dtype(dtype)
+    work = partial(_on_block, kernel, dtype, {"mode": check_mode(mode), **values})
+    data = lazy_data(image)
+    if data is None:
+        return wrap(image, work(image.data))
+    engine_of(data._meta)  # a missing library is told now, not by a worker
+    return wrap(image, _overlapped(data, work, halo, dtype, mode))
+
+
+def _on_block(kernel: Any, dtype: Any, values: dict[str, Any], block: Any) -> Any:
+    engine = engine_of(block)
+    if 0 in block.shape:
+        return engine.xp.empty(block.shape, dtype)
+    if not block.dtype.isnative:
+        block = block.astype(block.dtype.newbyteorder("="))
+    return kernel(engine, block, **values).astype(dtype, copy=False)
+
+
+def _overlapped(data: Any, work: Any, halo: Sequence[int], dtype: Any, mode: str) -> Any:
+    import dask.array as da
+
+    meta = data._meta.astype(dtype)
+    if 0 in data.shape:
+        return da.map_blocks(work, data, dtype=dtype, meta=meta)
+    # An axis no longer than the halo is one chunk, which needs no neighbours.
+    whole = {i: -1 for i, n in enumerate(halo) if n and n >= data.shape[i]}
+    if whole:
+        data = data.rechunk(whole)
+    depth = {i: 0 if i in whole or len(data.chunks[i]) == 1 else n for i, n in enumerate(halo)}
+    boundary = dict.fromkeys(depth, "periodic" if mode == "wrap" else "none")
+    if not any(depth.values()):
+        return da.map_blocks(work, data, dtype=dtype, meta=meta)
+    return da.map_overlap(
+        work, data, depth=depth, boundary=boundary, trim=True, dtype=dtype, meta=meta
+    )

@@ -1,0 +1,26 @@
+"""Images at several resolutions with exact geometry: `pyramid` and `Pyramid`.
+
+To add a method, add a row to the table in `_binning`.
+"""
+
+from __future__ import annotations
+
+from spatial_duck.pyramids._api import (
+    METHODS,
+    Pyramid,
+    level_factors,
+    level_geometries,
+    pyramid,
+    shrink,
+    shrunk_geometry,
+)
+
+__all__ = [
+    "METHODS",
+    "Pyramid",
+    "level_factors",
+    "level_geometries",
+    "pyramid",
+    "shrink",
+    "shrunk_geometry",
+]

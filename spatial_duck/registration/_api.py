@@ -1,0 +1,268 @@
+"""`register`: what the user says, turned into a job for an engine, and its answer judged."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.registration._initial_transforms import STARTS, find_start
+from spatial_duck.registration._levels import check_image, common_world, level_spacings, make_levels
+from spatial_duck.registration._metric import NOISE, around
+from spatial_duck.registration._outcome import Job, Registration
+from spatial_duck.registration._similarity_check import (
+    check_answer,
+    check_contrast,
+    check_overlap,
+    verdict,
+)
+from spatial_duck.transforms import Affine, Transform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.pyramids import Pyramid
+    from spatial_duck.registration._outcome import Progress
+
+__all__ = ["ENGINES", "METRICS", "MODELS", "register"]
+
+#: Transform models, and how many iterations each may take at a level.
+MODELS = MappingProxyType(
+    {"translation": 300, "rigid": 300, "similarity": 300, "affine": 500, "bspline": 100}
+)
+#: Metrics, and what they are good for.
+METRICS = MappingProxyType(
+    {
+        "mattes": "mutual information (Mattes et al. 2001): images of different kinds",
+        "mean_squares": "mean squared difference: same kind, same scale of values",
+        "correlation": "normalised correlation: values alike but for scale and offset",
+    }
+)
+#: Engines, and the modules that have their ``run``.
+ENGINES = MappingProxyType(
+    {
+        "simpleitk": "spatial_duck.registration._simpleitk_engine",
+        "ants": "spatial_duck.registration._ants_engine",
+    }
+)
+#: Models that only some engines have.
+_ONLY = {"bspline": ("simpleitk",)}
+
+
+def register(
+    fixed: SpatialArray | Pyramid,
+    moving: SpatialArray | Pyramid,
+    model: str = "rigid",
+    *,
+    metric: str = "mattes",
+    fixed_mask: SpatialArray | None = None,
+    moving_mask: SpatialArray | None = None,
+    at: float | Sequence[float] | None = None,
+    memory: int = 1 << 28,
+    levels: int = 3,
+    initial: str | Transform = "auto",
+    control_spacing: float | None = None,
+    samples: int | None = 250_000,
+    iterations: int | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    progress: bool | Progress | None = None,
+    engine: str = "simpleitk",
+) -> Registration:
+    """Find the transform that brings one image onto another.
+
+    Only a coarse level of the images comes into memory: voxels are binned by their mean, where the
+    image lies, whatever it lies on. The transform is applied to the full image by
+    ``resample(moving, fixed, transform=found)``, lazily where the image is lazy.
+
+    Parameters
+    ----------
+    fixed, moving : SpatialArray or Pyramid
+        Images with two or three axes, all of space; a 2-D slice of a volume may be the fixed one.
+        On NumPy, Dask, Zarr or CuPy. Frames, units and orders of axes may differ, and are
+        converted. Of a `Pyramid` the coarsest level is read that is fine enough.
+    model : {"rigid", "translation", "similarity", "affine", "bspline"}
+        What the transform may do. "bspline" gives a `DisplacementField` on the grid of the level;
+        unless `initial` is a transform it first finds an affine one.
+    metric : {"mattes", "mean_squares", "correlation"}
+        What is minimised; see `METRICS`.
+    fixed_mask, moving_mask : SpatialArray, optional
+        The metric is taken over voxels where it is not 0, and so are centres of mass. On any grid.
+        The other voxels keep their values, which count in the mean of a coarse voxel that a mask
+        cuts through: write NaN where values mean nothing. Voxels that are NaN never take part.
+    at : float or sequence of float, optional
+        Spacing of the finest level that is used, in the unit of the fixed image: one number, or
+        one for each axis of the fixed image. Voxels are binned while they stay as fine. By default
+        the finest for which both images fit into `memory`.
+    memory : int, optional
+        Bytes that both images may take at the finest level that is used, where `at` does not say.
+    levels : int, optional
+        How many levels are used at most, each half as fine as the next. Those with fewer than 16
+        voxels along the longest axis are left out.
+    initial : {"auto", "world", "geometry", "moments"} or Transform, optional
+        Where to start: the images where they lie in the world; their centres, or the centres of
+        mass of their values (less the lowest), on each other; that of these which brings most
+        mutual information together at the coarsest level; or a transform from points of the fixed
+        image to points of the moving one.
+    control_spacing : float, optional
+        Distance between control points of a B-spline, in the unit of the fixed image; by default an
+        eighth of its longest extent.
+    samples : int or None, optional
+        Over how many voxels the metric is taken at each level, picked at random where there are
+        more. None: all.
+    iterations : int, optional
+        At each level, at most; by default those of `MODELS`.
+    seed : int, optional
+        Of the random voxels, 0 or more.
+    threads : int, optional
+        With 1 the answer is the same to the bit each time; more are faster and sum in any order.
+    progress : bool or callable, optional
+        True writes lines to stderr; a callable gets (level, iteration, metric). What it raises
+        stops the registration.
+    engine : str, optional
+        What optimises: one of `ENGINES`. "ants" (extra ``ants``) finds the models that are
+        matrices, from a start that is a matrix; `progress` hears of its iterations when they are
+        over. ANTs runs in a process of its own, and by mean squares
+        counts values beyond the range that both images have as the ends of that range.
+
+    Returns
+    -------
+    Registration
+        A transform from points of the fixed image to points of the moving one, in the world of the
+        fixed image, with ``converged``, ``stop_reason``, ``metric``, and the metric of each
+        iteration at each level in ``log``; ``transform`` is the bare one.
+
+    Raises
+    ------
+    RegistrationError
+        If the images do not overlap at the start or the end, one has nothing in it to align, the
+        engine gives up, or the transform turns the image inside out.
+    FrameError
+        If only one of the images has a frame.
+
+    Warns
+    -----
+    UserWarning
+        If the search did not come to rest at an answer: ``converged`` is False.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> y, x = np.mgrid[:64, :64]
+    >>> blob = np.exp(-((y - 30) ** 2 / 90 + (x - 34) ** 2 / 60))
+    >>> fixed = sd.SpatialArray(blob, spacing=(1, 1), unit="mm")
+    >>> moved = fixed.replace(origin=(2.5, -1.5))
+    >>> shift = sd.register(fixed, moved, "translation", metric="mean_squares", initial="world")
+    >>> shift([10.0, 10.0]).round(2)
+    array([12.5,  8.5])
+    """
+    began = time.perf_counter()
+    _check(
+        {"model": (model, MODELS), "metric": (metric, METRICS), "engine": (engine, ENGINES)},
+        {"levels": (levels, 1), "seed": (seed, 0), "threads": (threads, 1), "samples": (samples, 1),
+         "iterations": (iterations, 1), "memory": (memory, 1)},
+    )  # fmt: skip
+    if engine not in _ONLY.get(model, ENGINES):
+        raise ValueError(
+            f"model {model!r} is searched for by engine {' or '.join(_ONLY[model])} alone, got "
+            f"engine={engine!r}"
+        )
+    if not isinstance(initial, Transform) and initial not in ("auto", *STARTS):
+        raise ValueError(
+            f"initial must be a Transform, 'auto' or one of {', '.join(STARTS)}, got {initial!r}"
+        )
+    if control_spacing is not None and not 0 < control_spacing < np.inf:
+        raise ValueError(f"control_spacing must be positive and finite, got {control_spacing!r}")
+    for image, name in ((fixed, "fixed"), (moving, "moving")):
+        check_image(image, name)
+    world = common_world(fixed, moving)
+    _engine(engine).ready()
+    spacings = level_spacings(fixed, moving, at, memory, levels, world)
+    made = make_levels(fixed, moving, fixed_mask, moving_mask, spacings, world)
+    check_contrast(made[-1])
+    start = find_start(initial, made[0], world)
+    options: dict[str, Any] = {
+        "levels": made, "metric": metric, "samples": samples, "seed": int(seed),
+        "threads": int(threads), "progress": _reporter(progress),
+        "centre": np.asarray(made[-1].fixed.center), "mesh": _mesh(made[-1].fixed, control_spacing),
+    }  # fmt: skip
+    jobs = [Job(**options, model=model, start=start, iterations=iterations or MODELS[model])]
+    first = None
+    if model == "bspline" and not isinstance(initial, Transform):
+        job = Job(**options, model="affine", start=start, iterations=iterations or MODELS["affine"])
+        first = _run(job, engine, began)
+        jobs = [Job(**options, model=model, start=first.transform, iterations=jobs[0].iterations)]
+    found = _run(jobs[0], engine, began, first)
+    if not found.converged:
+        warnings.warn(
+            f"registration did not converge: {found.stop_reason}. Give iterations= more, start "
+            "closer with initial=, or take another metric or level; the metric went from "
+            f"{found.before:.6g} to {found.metric:.6g} (the result's log has each step)",
+            stacklevel=2,
+        )
+    return found
+
+
+def _check(named: dict[str, tuple[str, Any]], numbers: dict[str, tuple[float | None, int]]) -> None:
+    for name, (value, known) in named.items():
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    for name, (number, least) in numbers.items():
+        if number is not None and (number != int(number) or number < least):
+            raise ValueError(f"{name} must be a whole number of {least} or more, got {number!r}")
+
+
+def _engine(name: str) -> Any:
+    return import_module(ENGINES[name])
+
+
+def _run(job: Job, engine: str, began: float, first: Registration | None = None) -> Registration:
+    """Run a job, and refuse an answer that is none.
+
+    `first` is what went before, and counts in the log and in whether the search came to rest.
+    """
+    finest = job.levels[-1]
+    check_overlap(job.start, finest, "at the start")
+    outcome = _engine(engine).run(job)
+    overlap = check_overlap(outcome.transform, finest, "at the end")
+    check_answer(job, outcome)
+    better, noise = outcome.better, 0.0
+    if better is None and isinstance(outcome.transform, Affine):
+        better, noise = around(job, outcome.transform), NOISE[job.metric]
+    converged, reason = verdict(job, outcome, better, noise)
+    log, before = outcome.log, outcome.before
+    if first is not None:
+        log, before = (*first.log, *log), first.before
+        if not first.converged:
+            converged, reason = False, f"{first.model} before it: {first.stop_reason}; {reason}"
+    return Registration(
+        transform=outcome.transform, converged=converged, stop_reason=reason,
+        metric=outcome.after, before=before, log=log, overlap=overlap,
+        seconds=time.perf_counter() - began, model=job.model, metric_name=job.metric, engine=engine,
+    )  # fmt: skip
+
+
+def _mesh(image: SpatialArray, spacing: float | None) -> tuple[int, ...]:
+    extents = (np.array(image.shape) + 1) * image.spacing
+    step = max(extents.tolist()) / 8 if spacing is None else spacing
+    return tuple([max(1, round(extent / step)) for extent in extents.tolist()])
+
+
+def _reporter(progress: bool | Progress | None) -> Progress | None:
+    if progress is None or progress is False:
+        return None
+    if progress is not True:
+        return progress
+
+    def show(level: int, iteration: int, metric: float) -> None:
+        end = "\r" if sys.stderr.isatty() else "\n"
+        if sys.stderr.isatty() or iteration % 50 == 1:
+            sys.stderr.write(f"level {level}, iteration {iteration}: {metric:.6g}   {end}")
+
+    return show

@@ -1,0 +1,254 @@
+"""What engines share: how values are scaled, and what those other than SimpleITK are handed.
+
+Such an engine gets both images in coordinates in which the fixed image has its centre at 0 and
+voxels of about 1, so that neither units nor where the scanner stood matter to its limits. The start
+is part of where the moving image lies there: the engine begins with no motion at all, and its
+answer, a map of the same model, is put before the start.
+
+They report metrics over voxels of their own choice; those before and after are measured, over the
+same voxels each time (`spatial_duck.registration._metric`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spatial_duck.errors import RegistrationError
+from spatial_duck.geometry import Geometry
+from spatial_duck.registration._metric import Measure
+from spatial_duck.registration._outcome import Outcome
+from spatial_duck.transforms import Affine, BSpline, Composite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.registration._outcome import Job, Level, LevelLog
+    from spatial_duck.transforms import Transform
+
+    Floats = NDArray[np.float64]
+
+__all__ = [
+    "Contrast",
+    "Numbers",
+    "Side",
+    "check_job",
+    "contrast",
+    "curved",
+    "given_up",
+    "joined",
+    "numbers",
+    "outcome",
+    "reported",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """How the values of a level are brought to one scale: limits of optimisers are absolute.
+
+    Attributes
+    ----------
+    mean, deviation : float
+        Of the voxels of the fixed image that take part.
+    metric : float
+        What the metric of scaled images is to be multiplied by.
+    inside : int
+        Number of these voxels.
+    """
+
+    mean: float
+    deviation: float
+    metric: float
+    inside: int
+
+    def scaled(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return values less the mean, over the standard deviation."""
+        found: NDArray[np.float32] = (data - self.mean) / self.deviation
+        return found
+
+
+def contrast(level: Level, metric: str) -> Contrast:
+    """Return how the values of a level are scaled."""
+    values = level.fixed.data
+    if level.fixed_mask is not None:
+        values = values[level.fixed_mask.data.astype(bool)]
+    deviation = float(values.std(dtype=np.float64)) or 1.0
+    squared = deviation**2 if metric == "mean_squares" else 1.0
+    return Contrast(float(values.mean(dtype=np.float64)), deviation, squared, values.size)
+
+
+def joined(first: Transform, then: Transform) -> Transform:
+    """Return one map for two, the simplest."""
+    if isinstance(first, Affine) and isinstance(then, Affine):
+        return Affine(then.matrix @ first.matrix, then.world)
+    if isinstance(then, Affine) and np.array_equal(then.matrix, np.eye(len(then.matrix))):
+        return first
+    return Composite(first, then)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """An image as a library takes it.
+
+    Attributes
+    ----------
+    data : ndarray of float32
+        Less the mean of the fixed image, over its standard deviation.
+    mask : ndarray of uint8 or None
+        1 where voxels take part.
+    spacing, direction, origin : ndarray
+        In array order, the direction's rows in the order of the world's axes.
+    """
+
+    data: NDArray[np.float32]
+    mask: NDArray[np.uint8] | None
+    spacing: Floats
+    origin: Floats
+    direction: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbers:
+    """Both images of the finest level, and the way back.
+
+    Attributes
+    ----------
+    fixed, moving : Side
+        In the engine's coordinates.
+    unit : Affine
+        From the world to these.
+    scale : float
+        What the engine's metric is to be multiplied by.
+    inside : int
+        Number of voxels of the fixed image that take part.
+    """
+
+    fixed: Side
+    moving: Side
+    unit: Affine
+    scale: float
+    inside: int
+
+
+def check_job(job: Job, engine: str, least: int = 4) -> None:
+    """Refuse images that are too thin for an engine's filters, and starts that it cannot take.
+
+    Raises
+    ------
+    RegistrationError
+        If they are, or the start is not an Affine.
+    """
+    level = job.levels[-1]
+    for name, image in (("fixed", level.fixed), ("moving", level.moving)):
+        if min(image.shape) < least:
+            raise RegistrationError(
+                f"{name}: {engine} takes {least} voxels or more along each axis, got "
+                f"{image.shape} at the finest level; use engine='simpleitk'"
+            )
+    if not isinstance(job.start, Affine):
+        raise RegistrationError(
+            f"initial: {engine} starts from an Affine, got {job.start!r}; use engine='simpleitk'"
+        )
+
+
+def given_up(engine: str, said: str, where: str = "") -> RegistrationError:
+    """Return the error for an engine that gave up, with the last line of what it said."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    reason = lines[-1] if lines else "no reason given"
+    return RegistrationError(
+        f"registration failed{where}: {engine} says {reason!r}; start closer with initial=, or "
+        "take a coarser level with at="
+    )
+
+
+def reported(job: Job, log: tuple[LevelLog, ...]) -> tuple[LevelLog, ...]:
+    """Tell the user's `progress` of all iterations, once the search is over."""
+    if job.progress is not None:
+        for number, level in enumerate(log):
+            for iteration, value in enumerate(level.metric):
+                job.progress(number, iteration + 1, value)
+    return log
+
+
+def numbers(job: Job) -> Numbers:
+    """Return what an engine is given; the job's start must be an Affine."""
+    level, world = job.levels[-1], job.start.world
+    n = len(world.axes)
+    matrix = np.eye(n + 1)
+    matrix[:n, :n] /= min(level.fixed.spacing.tolist())
+    matrix[:n, n] = -matrix[:n, :n] @ job.centre
+    unit = Affine(matrix, world)
+    scaling = contrast(level, job.metric)
+    back = joined(job.start.inverse(), unit)
+    assert isinstance(back, Affine)
+    sides = [
+        _side(image, mask, way, scaling)
+        for image, mask, way in (
+            (level.fixed, level.fixed_mask, unit), (level.moving, level.moving_mask, back)
+        )
+    ]  # fmt: skip
+    return Numbers(sides[0], sides[1], unit, scaling.metric, scaling.inside)
+
+
+def _side(image: SpatialArray, mask: SpatialArray | None, way: Affine, scaling: Contrast) -> Side:
+    g = image.geometry
+    columns = way.matrix[:-1, :-1] @ (g.direction * g.spacing)
+    spacing = np.sqrt((columns**2).sum(axis=0))
+    return Side(
+        np.ascontiguousarray(scaling.scaled(image.data), dtype=np.float32),
+        None if mask is None else np.ascontiguousarray(mask.data, dtype=np.uint8),
+        spacing, way(g.origin), columns / spacing,
+    )  # fmt: skip
+
+
+def outcome(
+    job: Job, given: Numbers, map_points: Callable[[Floats], Floats], log: tuple[LevelLog, ...]
+) -> Outcome:
+    """Return what was found.
+
+    Parameters
+    ----------
+    job : Job
+        That was run.
+    given : Numbers
+        What the engine was given.
+    map_points : callable
+        The engine's answer, an affine map of points of shape (n, n_world) in its coordinates.
+    log : tuple of LevelLog
+        The coarsest level first.
+    """
+    n = len(job.centre)
+    corners = map_points(np.vstack([np.zeros(n), np.eye(n)]))
+    matrix = np.eye(n + 1)
+    matrix[:n, :n], matrix[:n, n] = (corners[1:] - corners[0]).T, corners[0]
+    unit = given.unit.matrix
+    found = Affine(np.linalg.solve(unit, matrix @ unit), job.start.world)
+    whole = joined(found, job.start)
+    measure = Measure(job.levels[-1], job.metric)
+    return Outcome(whole, log, measure(job.start), measure(whole))
+
+
+def curved(job: Job, given: Numbers, spline: BSpline, log: tuple[LevelLog, ...]) -> Outcome:
+    """Return what was found as a B-spline in the engine's coordinates.
+
+    It becomes a displacement field at the voxels of the finest level and one more around, so that
+    every voxel of the full image lies on it.
+    """
+    back = given.unit.inverse()
+    size = float(back.matrix[0, 0])
+    g = spline.geometry
+    grid = Geometry(
+        g.shape, (size * g.spacing).tolist(), back(g.origin).tolist(), g.direction, g.dims,
+        sampled=range(g.ndim), world=job.start.world,
+    )  # fmt: skip
+    level = job.levels[-1]
+    whole = BSpline(size * spline.coefficients, grid).field(level.fixed.geometry.pad(1))
+    found = joined(whole, job.start)
+    measure = Measure(level, job.metric)
+    return Outcome(found, log, measure(job.start), measure(found))

@@ -1,0 +1,145 @@
+"""The metric of an answer, measured by us: over the same voxels each time, whatever the engine.
+
+Engines smooth what they minimise. Mutual information whose joint histogram is smoothed, as Mattes'
+is, prefers answers that lead voxels of little information out of the other image, by up to a voxel
+at a coarse level; what is measured here has a histogram that is not smoothed. Where it is better a
+little way from an answer, along any parameter of the model, the answer is not to be relied on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spatial_duck.registration._similarity_check import overlapping, probes
+from spatial_duck.resampling._sampling import values_at_points
+from spatial_duck.transforms import Affine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.registration._outcome import Job, Level
+    from spatial_duck.transforms import Transform
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["AROUND", "NOISE", "Measure", "around", "histogram_bins", "voxel_size"]
+
+#: How far around an answer is looked, in voxels.
+AROUND = 0.25
+#: By us: nearer too, where a histogram that is not smoothed has its best value.
+_NEAR = (0.1, AROUND)
+#: Part of a metric's value that is noise: a joint histogram of other voxels is another one.
+NOISE = {"mattes": 0.01, "mean_squares": 0.0, "correlation": 0.0}
+#: Bins of the joint histogram, and the number of voxels from which there are as many.
+_BINS = ((0, 32), (30_000, 64))
+
+
+def around(job: Job, found: Affine) -> float:
+    """Return the least metric a small step away along any parameter of the model.
+
+    Parameters
+    ----------
+    job : Job
+        That was run; its model is one of those that are matrices.
+    found : Affine
+        The answer, from points of the fixed image to points of the moving one.
+    """
+    level = job.levels[-1]
+    measure = Measure(level, job.metric)
+    radius = float(np.sqrt((np.diff(level.fixed.bounds, axis=0) ** 2).sum() / 12))
+    n = len(job.centre)
+    values = []
+    for direction in _directions(job.model, n):
+        # Rotations and scales are about the centre, and move voxels as far as shifts on average.
+        direction[:n, :n] /= radius
+        direction[:n, n] -= direction[:n, :n] @ job.centre
+        for part, sign in itertools.product(_NEAR, (-1, 1)):
+            step = np.eye(n + 1) + sign * part * voxel_size(level) * direction
+            values.append(measure(Affine(found.matrix @ step, found.world)))
+    return min(values)
+
+
+def _directions(model: str, n: int) -> list[Floats]:
+    """Return the directions in which a model's matrices can be changed."""
+
+    def made(*entries: tuple[int, int, float]) -> Floats:
+        out = np.zeros((n + 1, n + 1))
+        for row, column, value in entries:
+            out[row, column] = value
+        return out
+
+    shifts = [made((axis, n, 1.0)) for axis in range(n)]
+    if model == "translation":
+        return shifts
+    if model == "affine":
+        return [*shifts, *[made((a, b, 1.0)) for a, b in itertools.product(range(n), repeat=2)]]
+    turns = [made((a, b, 1.0), (b, a, -1.0)) for a, b in itertools.combinations(range(n), 2)]
+    scale = [made(*[(a, a, 1.0) for a in range(n)])] if model == "similarity" else []
+    return [*shifts, *turns, *scale]
+
+
+def voxel_size(level: Level) -> float:
+    """Return the shortest spacing of the coarser image."""
+    return float(max(min(level.fixed.spacing.tolist()), min(level.moving.spacing.tolist())))
+
+
+def histogram_bins(voxels: int) -> int:
+    """Return how many bins a joint histogram of so many voxels has along each axis."""
+    return [bins for least, bins in _BINS if voxels >= least][-1]
+
+
+class Measure:
+    """A metric at a level as a function of a transform, over the same voxels each time.
+
+    Parameters
+    ----------
+    level : Level
+        Both images.
+    metric : str
+        Of the table in the front.
+    """
+
+    def __init__(self, level: Level, metric: str) -> None:
+        self.level, self.metric = level, _METRICS[metric]
+        self.points, self.values = probes(level)
+
+    def __call__(self, transform: Transform) -> float:
+        """Return the metric, infinite where nothing overlaps; smaller is better."""
+        moving = self.level.moving
+        points = transform(self.points)
+        inside, _ = overlapping(self.level, points)
+        if not inside.any():
+            return float("inf")
+        index = moving.geometry.physical_to_index(points[inside])
+        index = np.clip(index, 0, np.array(moving.shape) - 1).T
+        there = np.asarray(values_at_points(moving.data, index, "linear"), dtype=np.float64)
+        return self.metric(self.values[inside].astype(np.float64), there)
+
+
+def _mean_squares(here: Floats, there: Floats) -> float:
+    return float(((here - there) ** 2).mean())
+
+
+def _correlation(here: Floats, there: Floats) -> float:
+    a, b = here - here.mean(), there - there.mean()
+    power = float((a @ a) * (b @ b))
+    return -(float(a @ b) ** 2) / power if power else 0.0
+
+
+def _mutual_information(here: Floats, there: Floats) -> float:
+    joint = np.histogram2d(here, there, bins=histogram_bins(len(here)))[0] / len(here)
+    apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    full = joint > 0
+    return -float((joint[full] * np.log(joint[full] / apart[full])).sum())
+
+
+_METRICS: dict[str, Callable[[Floats, Floats], float]] = {
+    "mattes": _mutual_information,
+    "mean_squares": _mean_squares,
+    "correlation": _correlation,
+}

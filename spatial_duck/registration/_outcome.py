@@ -1,0 +1,223 @@
+"""What goes to an engine of registration, what comes back, and what the user gets.
+
+Images of a job are float32 NumPy arrays without plain axes, in one world: the space axes of the
+fixed image, in its frame and unit. An engine minimises; whether its answer is to be believed is
+judged elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spatial_duck.transforms import Transform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.geometry import World
+    from spatial_duck.transforms import Affine, DisplacementField
+
+    Floats = NDArray[np.float64]
+    #: Called with (level, iteration, metric), the coarsest level first.
+    Progress = Callable[[int, int, float], None]
+
+__all__ = ["Job", "Level", "LevelLog", "Outcome", "Registration"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """Both images at one resolution.
+
+    Attributes
+    ----------
+    fixed, moving : SpatialArray
+        float32, in memory.
+    fixed_mask, moving_mask : SpatialArray or None
+        uint8 on the grids of the images: 1 where voxels take part. None: everywhere.
+    """
+
+    fixed: SpatialArray
+    moving: SpatialArray
+    fixed_mask: SpatialArray | None
+    moving_mask: SpatialArray | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """Something to optimise.
+
+    Attributes
+    ----------
+    levels : tuple of Level
+        The coarsest first.
+    model, metric : str
+        Of the tables in the front.
+    start : Transform
+        Where to start: points go through the model's transform and then through this one.
+    centre : ndarray of float, shape (n_world,)
+        What a rotation turns about.
+    mesh : tuple of int
+        Number of control intervals of a B-spline along each array axis of the finest level.
+    samples : int or None
+        Number of random voxels that the metric is taken over at each level; None: all.
+    seed, iterations, threads : int
+        Iterations are for each level. With one thread the answer is the same to the bit each time.
+    progress : callable, optional
+        Called with (level, iteration, metric). What it raises ends the search.
+    """
+
+    levels: tuple[Level, ...]
+    model: str
+    metric: str
+    start: Transform
+    centre: Floats
+    mesh: tuple[int, ...]
+    samples: int | None
+    seed: int
+    iterations: int
+    threads: int
+    progress: Progress | None
+
+
+@dataclass(frozen=True, slots=True)
+class LevelLog:
+    """How one level went.
+
+    Attributes
+    ----------
+    model : str
+        What was searched for: a B-spline begins with an affine transform.
+    spacing : tuple of float
+        Of the fixed image at this level.
+    shape : tuple of int
+        Of the fixed image at this level.
+    metric : tuple of float
+        One value for each iteration; smaller is better.
+    stop_reason : str
+        Why the engine stopped, in its own words.
+    converged : bool
+        False where it stopped because the iterations were used up.
+    """
+
+    model: str
+    spacing: tuple[float, ...]
+    shape: tuple[int, ...]
+    metric: tuple[float, ...]
+    stop_reason: str
+    converged: bool
+
+    def __str__(self) -> str:
+        """Return a line."""
+        size = " × ".join([str(n) for n in self.shape])
+        spacing = " × ".join([f"{s:.4g}" for s in self.spacing])
+        end = f"{self.metric[-1]:.6g}" if self.metric else "nothing"
+        rest = "converged" if self.converged else "not converged"
+        return f"{self.model}, {size} at {spacing}: {len(self.metric)} iterations to {end}, {rest}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What an engine found.
+
+    Attributes
+    ----------
+    transform : Transform
+        From points of the fixed image to points of the moving one, the start included.
+    log : tuple of LevelLog
+        The coarsest level first.
+    before, after : float
+        The metric at the finest level, over the same voxels, with the start and with the answer.
+    better : float or None
+        The least metric found a little way from the answer, over the same voxels: an answer that
+        is at rest is better than all around it. None where the engine did not look.
+    """
+
+    transform: Transform
+    log: tuple[LevelLog, ...]
+    before: float
+    after: float
+    better: float | None = None
+
+
+@dataclass(eq=False)
+class Registration(Transform):
+    """What `register` found: a transform that says how it was found.
+
+    It maps points of the fixed image to points of the moving one and goes wherever a transform
+    goes: ``resample(moving, fixed, transform=found)``, ``found.write("found.h5")``.
+
+    Parameters
+    ----------
+    transform : Transform
+        The bare transform, in the world of the fixed image.
+    converged : bool
+        Whether the search came to rest in the finest level, where no small step makes the metric
+        better, and with a better metric than at the start.
+    stop_reason : str
+        Why the search ended, in the engine's words, and what speaks against the answer.
+    metric, before : float
+        The metric at the finest level with the transform, and with the one to start from. Smaller
+        is better; mutual information and correlation are negative.
+    log : tuple of LevelLog
+        The metric of each iteration at each level, the coarsest first.
+    overlap : float
+        The part of the fixed image's voxels that the transform leads into the moving image.
+    seconds : float
+        Time taken, reading included.
+    model, metric_name, engine : str
+        What was asked for.
+    """
+
+    transform: Transform
+    converged: bool
+    stop_reason: str
+    metric: float
+    before: float
+    log: tuple[LevelLog, ...]
+    overlap: float
+    seconds: float
+    model: str
+    metric_name: str
+    engine: str
+
+    def __post_init__(self) -> None:
+        self.world = self.transform.world
+
+    @property
+    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+        """The simple maps that points go through, the first one first."""
+        return self.transform.parts
+
+    def __call__(self, points: ArrayLike) -> Floats:
+        """Map points, shape (..., n_world)."""
+        return self.transform(points)
+
+    def inverse(self) -> Transform:
+        """Return the map in the other direction, where there is one."""
+        return self.transform.inverse()
+
+    def map_bounds(self, bounds: ArrayLike) -> Floats:
+        """Return a box that holds the images of all points of a box."""
+        return self.transform.map_bounds(bounds)
+
+    def to_world(self, world: World) -> Transform:
+        """Return the same map for points in another world."""
+        return self.transform.to_world(world)
+
+    def __dask_tokenize__(self) -> Any:
+        from dask.base import normalize_token
+
+        return normalize_token((type(self), self.transform))
+
+    def __repr__(self) -> str:
+        head = (
+            f"Registration({self.model}, {self.metric_name} by {self.engine}: {self.before:.6g} to "
+            f"{self.metric:.6g}, overlap {self.overlap:.0%}, {self.seconds:.1f} s, "
+            f"{'' if self.converged else 'NOT '}converged: {self.stop_reason})"
+        )
+        return "\n".join([head, *[f"  {level}" for level in self.log]])

@@ -1,0 +1,272 @@
+"""`resample`: what the user says, turned into a plan and given to an executor."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck import backends
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import GeometryError, TooLargeError
+from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.resampling import _chunked as chunked
+from spatial_duck.resampling import _device as device
+from spatial_duck.resampling import _engines as engines
+from spatial_duck.resampling import _memory as memory
+from spatial_duck.resampling._blocks import check_fill, check_type
+from spatial_duck.resampling._explain import describe
+from spatial_duck.resampling._interpolations import INTERPOLATIONS
+from spatial_duck.resampling._planning import make_plan
+
+if TYPE_CHECKING:
+    from spatial_duck.resampling._plan import Plan
+    from spatial_duck.transforms import Transform
+
+    PerAxis = float | Sequence[float | None] | Mapping[str, float]
+
+__all__ = ["geometry_of", "per_axis", "resample", "target_grid"]
+
+
+def resample(
+    image: SpatialArray,
+    to: Any = None,
+    *,
+    spacing: PerAxis | None = None,
+    shape: Sequence[int | None] | Mapping[str, int] | None = None,
+    transform: Transform | None = None,
+    interpolation: str = "linear",
+    fill: Any = 0,
+    antialias: bool = False,
+    mask: bool = False,
+    explain: bool = False,
+) -> Any:
+    """Bring an image to another grid.
+
+    The world axes that image and target have in common take part. Other axes of the image, plain
+    ones and those that run along other world axes (time, where the target has none), are carried
+    along where they are; other axes of the target are left out. The target's axes take the places
+    of those that they replace.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On an array of any backend but sparse. What is computed on a GPU or through the array API
+        stays there, and gradients of floating values go through it.
+    to : SpatialArray, Geometry or object with shape, spacing, origin and direction, optional
+        The grid wanted; the image's own by default. It may be in another frame, unit or order of
+        world axes, and may have fewer sampled axes than the world has axes: a slice of a volume.
+    spacing : float, sequence or mapping of str to float, optional
+        Spacing wanted. One number stands for all space axes; a sequence has an entry for each
+        sampled axis, or for each space axis, where None keeps what is there; a mapping goes by
+        name. Orientation and centre are kept, and the grid is just long enough that no part of
+        the extent is lost: ``shape = ceil(extent / spacing)``. Where the extent is a whole number
+        of spacings it is kept from corner to corner.
+    shape : sequence or mapping of str to int, optional
+        Number of voxels wanted, given as `spacing` is. Without a spacing the extent is kept, and
+        divided among the voxels.
+    transform : Transform, optional
+        Maps points of the output to points of the image.
+    interpolation : {"linear", "nearest", "cubic", "quintic", "lanczos", "label"}
+        How values between voxels are made. Integers are rounded to the nearest, halves to even.
+        Cubic and quintic are B-splines through the values, mirrored at the outermost voxel
+        centres; Lanczos has a radius of 5 voxels, and weights that sum to 1. Label takes the value
+        that has most of the linear weight around a point, the smallest of several.
+    fill : scalar or "edge"
+        Value of voxels that lie outside the image: more than half a voxel from its outermost voxel
+        centres. Nearer ones have the value at the edge (the mirrored one, for B-splines and
+        Lanczos as in ITK), and all have the edge's with ``"edge"``.
+    antialias : bool
+        Smooth along axes where the output's voxels are larger, by a Gaussian of 0.7 times the root
+        of the difference of the squared spacings. For labels the weights reach as far as the new
+        spacing instead.
+    mask : bool
+        Return an image of bool beside the result: True where a voxel lies inside the image.
+    explain : bool
+        Return what would be done and read, as text, and do nothing.
+
+    Returns
+    -------
+    SpatialArray
+        Where no arithmetic is needed, on a view of the data; where the image is on a Dask or Zarr
+        array, on a lazy Dask array; on the GPU where the image is. A tuple with ``mask=True``, a
+        string with ``explain=True``.
+
+    Raises
+    ------
+    GeometryLossError
+        If positions that are needed were lost.
+    GeometryError
+        If image and target do not fit.
+    TypeError
+        If the image's type or backend cannot be interpolated so.
+    TooLargeError
+        If the result is larger than any array, or has more chunks than can be planned.
+
+    Examples
+    --------
+    >>> image = SpatialArray(np.arange(8.0).reshape(2, 4), spacing=(2.0, 1.0))
+    >>> resample(image, spacing=1).data
+    array([[0., 1., 2., 3.],
+           [1., 2., 3., 4.],
+           [3., 4., 5., 6.],
+           [4., 5., 6., 7.]])
+    """
+    if not isinstance(image, SpatialArray):
+        raise TypeError(
+            f"resample needs a SpatialArray, got {type(image).__name__}; asarray(...) makes one of "
+            "any supported image"
+        )
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"interpolation must be one of {INTERPOLATIONS}, got {interpolation!r}")
+    if antialias and interpolation == "nearest":
+        raise ValueError(
+            "antialias smooths, and nearest makes no new values; use 'label' for labels, 'linear' "
+            "for numbers"
+        )
+    data = image.data
+    dtype = backends.host_type(data.dtype)
+    check_type(dtype, interpolation)
+    edge = isinstance(fill, str) and fill == "edge"
+    value = check_fill(0 if edge else fill, dtype)
+    target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
+    if math.prod(target.shape) * dtype.itemsize > sys.maxsize:
+        raise TooLargeError(
+            f"resample: a result of shape {target.shape} is larger than any array; is the spacing "
+            "in the unit of the image's world?"
+        )
+    plan = make_plan(
+        image.geometry, target, transform, interpolation, edge=edge, antialias=antialias
+    )
+    if explain:
+        return describe(plan, image)
+    result = SpatialArray(_execute(plan, data, value), plan.geometry, attrs=image.attrs)
+    if not mask:
+        return result
+    inside = make_plan(image.geometry, target, transform, "nearest")
+    met = SpatialArray(_execute(inside, _all_true(data), False), plan.geometry)
+    return result, met
+
+
+def _execute(plan: Plan, data: Any, fill: Any) -> Any:
+    """Give a plan to the executor of an array's kind."""
+    if engines.on_host(data):
+        return memory.execute(plan, data, fill)
+    executor = chunked if backends.is_lazy(data) else device
+    return executor.execute(plan, data, fill)
+
+
+def _all_true(data: Any) -> Any:
+    """Return an array of the same kind and shape that is True everywhere, and takes no memory."""
+    if hasattr(data, "to_dask"):
+        data = data.to_dask()
+    if hasattr(data, "dask"):
+        import dask.array as da
+
+        ones = da.ones(data.shape, chunks=data.chunks, dtype=bool)
+        return ones if engines.on_host(data._meta) else data.map_blocks(device.all_true, dtype=bool)
+    if engines.on_host(data):
+        return np.broadcast_to(np.ones((), bool), data.shape)
+    return device.all_true(data)
+
+
+def target_grid(
+    geometry: Geometry,
+    to: Any = None,
+    *,
+    spacing: PerAxis | None = None,
+    shape: Sequence[int | None] | Mapping[str, int] | None = None,
+) -> Geometry:
+    """Return the grid that is wanted.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        That of the image.
+    to, spacing, shape
+        As for `resample`.
+    """
+    if to is None and spacing is None and shape is None:
+        raise TypeError("resample needs to know the grid wanted: give to=, spacing= or shape=")
+    grid = geometry if to is None else geometry_of(to)
+    if spacing is None and shape is None:
+        return grid
+    spacings = per_axis("spacing", spacing, grid)
+    lengths = per_axis("shape", shape, grid)
+    new, sizes, moves = list(grid.spacing), list(grid.shape), []
+    for k, axis in enumerate(grid.sampled_axes):
+        extent = grid.shape[axis] * new[k]
+        s, n = spacings[k], lengths[k]
+        if n is not None and (n != int(n) or n < 1):
+            raise GeometryError(f"shape must hold ints of 1 or more, got {shape!r}")
+        if s is not None and not 0 < s < math.inf:
+            raise GeometryError(f"spacing must be positive and finite, got {spacing!r}")
+        if n is None:
+            # An extent that is a whole number of spacings but for rounding is one.
+            n = sizes[axis] if s is None or s == new[k] else max(math.ceil(extent / s - 1e-6), 1)
+            n = n if grid.shape[axis] else 0
+        elif s is None:
+            s = extent / n if n != sizes[axis] else new[k]
+        s = new[k] if s is None else float(s)
+        moves.append(((grid.shape[axis] - 1) * new[k] - (int(n) - 1) * s) / 2)
+        new[k], sizes[axis] = s, int(n)
+    origin = grid.origin + grid.direction @ np.array(moves, dtype=np.float64)
+    lost = {"lost": grid.lost} if grid.lost else {}
+    return grid.replace(shape=sizes, spacing=new, origin=origin.tolist(), **lost)
+
+
+def geometry_of(to: Any) -> Geometry:
+    """Return the geometry of anything that has one."""
+    if isinstance(to, Geometry):
+        return to
+    found = getattr(to, "geometry", None)
+    if isinstance(found, Geometry):
+        return found
+    missing = [n for n in ("shape", "spacing", "origin", "direction") if not hasattr(to, n)]
+    if missing:
+        hint = (
+            "a new spacing is given by name: spacing=..."
+            if isinstance(to, numbers.Real | list | tuple)
+            else "asarray(...) makes an image of any that is supported"
+        )
+        raise TypeError(
+            "to must be an image, a Geometry, or an object with shape, spacing, origin and "
+            f"direction; {type(to).__name__} has no {', '.join(missing)}; {hint}"
+        )
+    extra = {name: getattr(to, name, None) for name in ("dims", "world", "frame", "unit")}
+    if extra["world"] is not None:
+        extra["frame"] = extra["unit"] = None
+    return Geometry(to.shape, to.spacing, to.origin, to.direction, **extra)
+
+
+def per_axis(field: str, given: Any, grid: Geometry) -> list[float | None]:
+    """Return one value, or None, for each sampled axis."""
+    names = [grid.dims[i] for i in grid.sampled_axes]
+    rows = [r for r, name in enumerate(grid.world.axes) if name in SPACE_AXES]
+    space = [k for k, column in enumerate(grid.direction.T) if column[rows].any()]
+    values: list[float | None] = [None] * len(names)
+    if given is None:
+        return values
+    if isinstance(given, Mapping):
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise GeometryError(f"{field}: {unknown!r} are not among the sampled axes {names!r}")
+        return [given.get(name) for name in names]
+    if np.ndim(given) == 0:
+        given = [given] * len(space or names)
+    entries: list[float | None] = list(given)
+    if len(entries) == len(names):
+        return entries
+    if len(entries) != len(space):
+        raise GeometryError(
+            f"{field} must have an entry for each sampled axis {tuple(names)!r}, or for each of "
+            f"the {len(space)} space axes among them, got {entries!r}"
+        )
+    for k, value in zip(space, entries, strict=True):
+        values[k] = value
+    return values

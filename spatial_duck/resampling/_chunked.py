@@ -1,0 +1,379 @@
+"""Resampling of arrays in chunks, lazily: for each output chunk the input box that it needs.
+
+The result is a Dask array. Each of its chunks depends on those chunks of the source that meet its
+input box, and on nothing where it lies outside the source. Chunks are computed as in memory, from
+indices in the whole output, so that nearest and linear values are the same to the bit. Where the
+source has to be filtered first (B-splines) it is filtered once, chunk by chunk with enough around
+each that the values are the same to 2e-9.
+
+The graph is one small task for each chunk: what all of them need, the plan and where the chunks
+begin, is one node of the graph. An array on disk is read in the tasks themselves, through a
+`reading.ChunkReader` that they share.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck._config import current
+from spatial_duck.errors import GeometryError, TooLargeError, missing_extra
+from spatial_duck.resampling import _device as device
+from spatial_duck.resampling import _engines as engines
+from spatial_duck.resampling import _memory as memory
+from spatial_duck.resampling._chunk_reader import ChunkReader, assembled, keepable, meeting
+from spatial_duck.resampling._device_values import place_of
+from spatial_duck.resampling._prefilter import prepare, prepared_type, wider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.resampling._coupled import Box
+    from spatial_duck.resampling._plan import Plan
+
+    Chunks = tuple[tuple[int, ...], ...]
+
+__all__ = ["Filter", "Work", "edges_of", "execute", "output_chunks", "uses"]
+
+#: Bytes of an output chunk, at most.
+_LARGEST = 1 << 25
+#: Output chunks, at most: planning these takes minutes, and tens of gigabytes.
+_MOST = 20_000_000
+
+
+def execute(plan: Plan, data: Any, fill: Any) -> Any:
+    """Resample an array in chunks.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do.
+    data : dask.array.Array or array with ``to_dask()``
+        The source.
+    fill : scalar
+        Value of voxels outside it.
+
+    Returns
+    -------
+    dask.array.Array
+        Lazy. A slice of the source, still on disk where that is, where the result is one.
+    """
+    try:
+        import dask.array as da
+    except ImportError:
+        raise missing_extra("dask", "dask", "Resampling an array in chunks") from None
+    on_disk = hasattr(data, "to_dask")
+    found = memory.view(plan, data) if on_disk else None
+    if found is not None:
+        return found
+    array = data.to_dask() if on_disk else data
+    like = None if engines.on_host(array._meta) else array._meta
+    if like is not None:
+        place_of(like)
+    if any(math.isnan(n) for n in array.shape):
+        raise GeometryError(
+            f"resample needs the shape of the image, got {array.shape}; call compute_chunk_sizes() "
+            "on the Dask array first"
+        )
+    found = memory.view(plan, array)
+    if found is not None:
+        return found
+    chunks = output_chunks(plan, array.chunks, array.dtype.itemsize)
+    dtype = array.dtype.newbyteorder("=")
+    stored = data if on_disk else None
+    if plan.filters:
+        array, stored = _filtered(da, plan, array, stored), None
+    work = Work(plan, edges_of(chunks), edges_of(array.chunks), dtype, fill, like)
+    return _graph(da, work, array, stored, chunks)
+
+
+def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
+    """Choose the chunks of the output: as much of the world in each as in the source's.
+
+    Axes that are carried along keep their chunks. No chunk is larger than 32 MiB, unless axes that
+    are carried along make it so. TooLargeError is raised for more than can be planned.
+    """
+    out: list[tuple[int, ...] | None] = [None] * len(plan.shape)
+    sizes: dict[int, float] = {}
+    for line in plan.lines:
+        if line.out is None:
+            continue
+        if line.exact and line.scale == 1 and line.offset == 0:
+            if plan.shape[line.out] == line.length:
+                out[line.out] = chunks[line.source]
+                continue
+        sizes[line.out] = max(chunks[line.source], default=1) / abs(line.scale)
+    if plan.mixed is not None:
+        edges = [max(max(chunks[s], default=1), 1) for s in plan.mixed.sources]
+        edge = math.prod(edges) ** (1 / len(edges))
+        for column, o in enumerate(plan.mixed.outs):
+            sizes[o] = edge / math.hypot(*[row[column] for row in plan.mixed.matrix])
+    for o in plan.repeated:
+        sizes[o] = plan.shape[o]
+    whole = {o: max(min(round(size), plan.shape[o]), 1) for o, size in sizes.items()}
+    rest = itemsize * math.prod([max(c, default=1) for c in out if c is not None])
+    while math.prod(whole.values()) * rest > _LARGEST and max(whole.values(), default=1) > 1:
+        longest = max(whole, key=lambda o: whole[o])
+        whole[longest] = -(-whole[longest] // 2)
+    count = math.prod([-(-plan.shape[o] // size) for o, size in whole.items()])
+    count *= math.prod([len(c) for c in out if c is not None])
+    if count > _MOST:
+        raise TooLargeError(
+            f"resample: a result of shape {plan.shape} would have {count:,} chunks, more than the "
+            f"{_MOST:,} that can be planned; is the spacing in the unit of the image's world?"
+        )
+    for o, size in whole.items():
+        n = plan.shape[o]
+        out[o] = tuple([min(size, n - i) for i in range(0, n, size)]) or (0,)
+    return tuple([c if c is not None else (0,) for c in out])
+
+
+def edges_of(chunks: Chunks) -> tuple[NDArray[np.intp], ...]:
+    """Return where the chunks along each axis begin, and where the last one ends."""
+    return tuple([np.cumsum([0, *c]) for c in chunks])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What all chunks need: resampling by a plan.
+
+    Attributes
+    ----------
+    plan : Plan
+        What to do.
+    outs, sources : tuple of ndarray of int
+        Where the chunks begin along each axis of the output and of the source.
+    dtype : numpy.dtype
+        That of the output.
+    fill : scalar
+        Value outside.
+    like : array or None
+        A chunk without voxels, where chunks are not NumPy's.
+    """
+
+    plan: Plan
+    outs: tuple[NDArray[np.intp], ...]
+    sources: tuple[NDArray[np.intp], ...]
+    dtype: np.dtype[Any]
+    fill: Any
+    like: Any = None
+
+    def box(self, out_box: Box) -> Box | None:
+        """Return the box of the source that a box of the output needs."""
+        return self.plan.input_box(out_box)
+
+    def boxes(self) -> Iterator[tuple[list[tuple[Any, Any]], Any]]:
+        """Give the same for all chunks at each index along the first axis, as arrays."""
+        plan, n = self.plan, len(self.outs)
+
+        def along(values: Any, axis: int) -> Any:
+            return np.asarray(values).reshape([-1 if a == axis else 1 for a in range(n)])
+
+        ranges = [(along(e[:-1], o), along(e[1:], o)) for o, e in enumerate(self.outs)]
+        found: list[Any] = [None] * len(plan.source_shape)
+        met: Any = np.array(True).reshape((1,) * n)
+        for line in plan.lines:
+            parts = [(0, 1)]
+            if line.out is not None:
+                parts = list(itertools.pairwise(self.outs[line.out].tolist()))
+            tables = [line.table(*part, plan.interpolation, plan.edge) for part in parts]
+            needs = [t.bounds if t.stop > t.start else (0, 0) for t in tables]
+            first, stop = (along([b[i] for b in needs], line.out or 0) for i in (0, 1))
+            found[line.source] = first, stop
+            met = np.logical_and(met, stop > first)
+
+        def slab(values: Any, i: int) -> Any:
+            return values if n == 0 or len(values) == 1 else values[i : i + 1]
+
+        for i in range(len(self.outs[0]) - 1 if n else 1):
+            bounds: list[Any] = [
+                None if b is None else (slab(b[0], i), slab(b[1], i)) for b in found
+            ]
+            hit = slab(met, i)
+            if plan.mixed is not None:
+                here = [(slab(ranges[o][0], i), slab(ranges[o][1], i)) for o in plan.mixed.outs]
+                boxes, inside = plan.mixed.bounds(here, plan.edge)
+                hit = np.logical_and(hit, inside)
+                for source, box in zip(plan.mixed.sources, boxes, strict=True):
+                    bounds[source] = box
+            yield bounds, hit
+
+    def make(self, source: Any, box: Box, out_box: Box) -> Any:
+        """Compute a block."""
+        if not engines.on_host(source):
+            dtype = place_of(source).named(self.dtype)
+            return device.block(self.plan, source, box, out_box, self.fill, dtype)
+        out = np.empty([b - a for a, b in out_box], self.dtype)
+        memory.fill_in(self.plan, source, box, out, self.fill, threads=1, out_box=out_box)
+        return out
+
+
+class Filter(Work):
+    """What all chunks need: filtering of the source, each chunk by itself."""
+
+    __slots__ = ()
+
+    def box(self, out_box: Box) -> Box | None:
+        """Return a chunk with as much around it as the filters look at."""
+        return wider(self.plan, out_box)
+
+    def boxes(self) -> Iterator[tuple[list[tuple[Any, Any]], Any]]:
+        """Give the same for all chunks at each index along the first axis, as arrays."""
+        for i in range(len(self.outs[0]) - 1):
+            edges = (self.outs[0][i : i + 2], *self.outs[1:])
+            found = []
+            for axis, (e, halo, n) in enumerate(
+                zip(edges, self.plan.halo, self.plan.source_shape, strict=True)
+            ):
+                shape = [-1 if a == axis else 1 for a in range(len(edges))]
+                first, stop = np.maximum(e[:-1] - halo, 0), np.minimum(e[1:] + halo, n)
+                found.append((first.reshape(shape), stop.reshape(shape)))
+            yield found, True
+
+    def make(self, source: Any, box: Box, out_box: Box) -> Any:
+        """Filter a block."""
+        inner = [slice(a - f, b - f) for (a, b), (f, _) in zip(out_box, box, strict=True)]
+        if not engines.on_host(source):
+            return device.prepare(self.plan, source)[tuple(inner)]
+        found = prepare(self.plan, source)[tuple(inner)]
+        return found.copy() if found.size < source.size else found
+
+
+def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
+    """Return the source filtered, lazily."""
+    edges = edges_of(array.chunks)
+    like = None if engines.on_host(array._meta) else array._meta
+    work = Filter(plan, edges, edges, prepared_type(array.dtype), 0, like)
+    return _graph(da, work, array, stored, array.chunks)
+
+
+def _graph(da: Any, work: Work, array: Any, stored: Any, chunks: Chunks) -> Any:
+    """Make the lazy array: of the chunks of a Dask array, or of what is stored."""
+    from dask._task_spec import DataNode, Task, TaskRef
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
+    step = "resample" if type(work) is Work else "filter"
+    name = f"{step}-{tokenize(work.plan, array.name, chunks, work.dtype, work.fill, step)}"
+    common = TaskRef(f"{name}-common")
+    meta = _filled(work, (0,) * len(chunks))
+    tasks: dict[Any, Any] = {}
+    if stored is not None:
+        # What the settings say here does not hold in the threads that compute.
+        kept = current().max_kept_bytes
+        tasks[common.key] = Task(common.key, _begin, work, stored, kept)
+        for index in itertools.product(*[range(len(c)) for c in chunks]):
+            tasks[name, *index] = Task((name, *index), _read_block, common, index)
+        graph = HighLevelGraph.from_collections(name, tasks)
+        return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
+    tasks[common.key] = DataNode(common.key, work)
+    sizes = [range(len(c)) for c in chunks]
+    refs: dict[tuple[int, ...], Any] = {}
+    source = array.name
+    for slab, (hit, met) in enumerate(_met(work)):
+        hits = hit.tolist()
+        spans = [list(zip(first.tolist(), stop.tolist(), strict=True)) for first, stop in met]
+        indices = itertools.product((slab,), *sizes[1:]) if sizes else ((),)
+        for index, hit, span in zip(indices, hits, zip(*spans, strict=True), strict=True):
+            key = (name, *index)
+            if not hit:
+                tasks[key] = Task(key, _outside, common, index)
+                continue
+            needed = []
+            for number in itertools.product(*[range(*ends) for ends in span]):
+                ref = refs.get(number)
+                if ref is None:
+                    refs[number] = ref = TaskRef((source, *number))
+                needed.append(ref)
+            tasks[key] = Task(key, _block, common, index, *needed)
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[array])
+    return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
+
+
+def _met(work: Work) -> Iterator[tuple[NDArray[np.bool], list[tuple[NDArray[Any], NDArray[Any]]]]]:
+    """Tell which chunks of the source the output's need, for all at each index of the first axis.
+
+    Gives which need any, and along each axis of the source the first and after the last of them.
+    """
+    sizes = [len(e) - 1 for e in work.outs]
+    shape = (1, *sizes[1:]) if sizes else ()
+    for bounds, met in work.boxes():
+        spans = [
+            (np.broadcast_to(e.searchsorted(first, "right") - 1, shape).ravel(),
+             np.broadcast_to(e.searchsorted(stop, "left"), shape).ravel())
+            for e, (first, stop) in zip(work.sources, bounds, strict=True)
+        ]  # fmt: skip
+        yield np.broadcast_to(met, shape).ravel(), spans
+
+
+def uses(work: Work) -> NDArray[np.intp]:
+    """Return how many chunks of the output need each chunk of the source.
+
+    Each adds one to a box of chunks, which is noted at the box's corners and summed up at last.
+    """
+    counts = np.zeros([len(e) for e in work.sources], np.intp)
+    for hit, spans in _met(work):
+        for corner in itertools.product((0, 1), repeat=len(spans)):
+            at = tuple([span[end][hit] for span, end in zip(spans, corner, strict=True)])
+            np.add.at(counts, at, (-1) ** sum(corner))
+    for axis in range(counts.ndim):
+        counts.cumsum(axis, out=counts)
+    return counts[(slice(-1),) * counts.ndim]
+
+
+def _out_box(work: Work, index: tuple[int, ...]) -> Box:
+    """Return the box of the output that a chunk is."""
+    return tuple([(int(e[i]), int(e[i + 1])) for e, i in zip(work.outs, index, strict=True)])
+
+
+def _outside(work: Work, index: tuple[int, ...]) -> Any:
+    """Return a chunk that lies outside the source."""
+    return _filled(work, [b - a for a, b in _out_box(work, index)])
+
+
+def _filled(work: Work, shape: Sequence[int]) -> Any:
+    """Return a chunk of one value."""
+    if work.like is None:
+        return np.full(shape, work.fill, dtype=work.dtype)
+    place = place_of(work.like)
+    return device.outside(place, shape, place.named(work.dtype), work.fill)
+
+
+def _block(work: Work, index: tuple[int, ...], *pieces: Any) -> Any:
+    """Compute one chunk of the output from the chunks of the source that it needs."""
+    out_box = _out_box(work, index)
+    box = work.box(out_box)
+    if box is None:  # the box of many chunks was known less exactly
+        return _outside(work, index)
+    cuts = [meeting(e, *bounds)[1] for e, bounds in zip(work.sources, box, strict=True)]
+    source = assembled(pieces, box, cuts)
+    return work.make(source, box, out_box)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """What all chunks need of an array on disk, in one computation."""
+
+    work: Work
+    reader: ChunkReader
+
+
+def _begin(work: Work, data: Any, kept: float) -> _Run:
+    """Begin a computation: nothing is remembered of the one before."""
+    return _Run(work, ChunkReader(data, work.sources, keepable(kept), partial(uses, work)))
+
+
+def _read_block(run: _Run, index: tuple[int, ...]) -> Any:
+    """Compute one chunk of the output from what lies on disk."""
+    out_box = _out_box(run.work, index)
+    box = run.work.box(out_box)
+    if box is None:
+        return _outside(run.work, index)
+    return run.work.make(run.reader.box(box), box, out_box)

@@ -1,0 +1,63 @@
+"""Functions that write into an argument: grids are checked before anything is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spatial_duck.geometry import Geometry
+from spatial_duck.geometry import _align as mixing
+from spatial_duck.rules._rule import across, geometries, rule, shape_of, together
+
+__all__: list[str] = []
+
+
+def _fits(function: str, target: Any, *sources: Any) -> None:
+    """Check that what is written lies on the grid that it is written to, and has its shape."""
+    if not geometries(target, *sources):
+        return
+    merged = together(function, target, *sources)
+    if merged.shape != shape_of(target):
+        raise ValueError(
+            f"{function}: could not broadcast input array from shape {merged.shape} into shape "
+            f"{shape_of(target)}"
+        )
+
+
+@rule("keeps", np.copyto)
+def _copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
+    _fits("copyto", dst, src, None if where is True else where)
+
+
+@rule("keeps", np.putmask)
+def _putmask(a: Any, /, mask: Any, values: Any) -> None:
+    # Values of another shape are repeated in the order of the voxels: a table, not a grid.
+    _fits("putmask", a, mask, values if shape_of(values) == shape_of(a) else None)
+
+
+@rule("keeps", np.place)
+def _place(arr: Any, mask: Any, vals: Any) -> None:
+    if shape_of(mask) == shape_of(arr):
+        _fits("place", arr, mask)
+
+
+@rule("keeps", np.put)
+def _put(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
+    if isinstance(a, Geometry) and isinstance(v, Geometry) and v.shape == a.shape:
+        together("put", a, v)
+
+
+@rule("keeps", np.put_along_axis)
+def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
+    if axis is None:
+        return
+    n = len(shape_of(arr))
+    found = [g for g in (arr, indices, values) if isinstance(g, Geometry) and g.ndim == n]
+    across("put_along_axis", axis % n, *found)
+
+
+@rule("keeps", np.fill_diagonal)
+def _fill_diagonal(a: Any, val: Any, wrap: Any = False) -> None:
+    if isinstance(a, Geometry) and isinstance(val, Geometry) and val.shape == a.shape:
+        mixing.broadcast("fill_diagonal", (a, val))

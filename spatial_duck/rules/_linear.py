@@ -1,0 +1,369 @@
+"""Linear algebra: axes that are summed over leave, rows and columns of new matrices are plain.
+
+In a product of an image and a bare array, the image's other axes keep their places. In a product
+of two images those of the first do, and the axes that are paired must be the same places (or the
+images lie on one grid, as in ``image @ image``).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.geometry import Geometry
+from spatial_duck.geometry import _align as mixing
+from spatial_duck.geometry._moves import PLAIN, normalize_axis
+from spatial_duck.rules._moves import flat
+from spatial_duck.rules._rule import geometries, rule, shape_of, together
+from spatial_duck.rules._ufuncs import outer
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+__all__ = ["contracted", "generalized"]
+
+Labels = tuple["Hashable", ...]
+
+
+def contracted(
+    function: str, operands: Sequence[tuple[Any, Sequence[Any]]], output: Sequence[Any]
+) -> Geometry:
+    """Return the geometry of a sum of products, as `numpy.einsum` writes them.
+
+    Parameters
+    ----------
+    function : str
+        Its name, for errors and `Geometry.lost`.
+    operands : sequence of (Geometry or array, labels)
+        Each operand, and a label for each of its axes.
+    output : sequence of labels
+        The label of each axis of the result.
+
+    Raises
+    ------
+    GeometryMismatchError
+        If axes of two images that share a label are not the same places.
+    """
+    lengths: dict[Any, int] = {}
+    images: list[tuple[Geometry, list[Any]]] = []
+    for a, labels in operands:
+        for n, label in zip(shape_of(a), labels, strict=True):
+            lengths[label] = n if lengths.get(label, 1) == 1 else lengths[label]
+        if isinstance(a, Geometry):
+            images.append(_distinct(a, labels, function))
+    if len(images) > 1:
+        _check_paired(function, images, list(lengths))
+    # The image that gives the result most of its axes says where it lies.
+    base, labels = max(images, key=lambda image: len({*image[1]} & {*output}))
+    stretched = [n for n, label in enumerate(labels) if base.shape[n] != lengths[label]]
+    base = base._with(
+        tuple([lengths[label] for label in labels]),
+        tuple([PLAIN if n in stretched else a for n, a in enumerate(base._axes)]),
+        base._origin,
+    )
+    sources = [labels.index(label) if label in labels else None for label in output]
+    result = base.take_axes([lengths[label] for label in output], sources, function)
+    others = [g for g, _ in images if g is not base]
+    axes = list(result._axes)
+    for n, source in enumerate(sources):
+        if source is None and axes[n].lost is None:
+            for g, theirs in images:
+                if output[n] in theirs and g._axes[theirs.index(output[n])].spacing is not None:
+                    axes[n] = axes[n]._replace(lost=function)
+    return result._with(result.shape, tuple(axes), result._origin) if others else result
+
+
+def _distinct(a: Geometry, labels: Sequence[Any], function: str) -> tuple[Geometry, list[Any]]:
+    """Walk the diagonal of axes that share a label."""
+    from spatial_duck.rules._moves import diagonal
+
+    found = list(labels)
+    for label in dict.fromkeys(labels):
+        while found.count(label) > 1:
+            i = found.index(label)
+            j = found.index(label, i + 1)
+            if a.shape[i] != a.shape[j]:  # NumPy lets a length of 0 pass, and reads beyond the data
+                raise ValueError(
+                    f"{function}: axes {i} and {j} share the label {label!r} and have lengths "
+                    f"{a.shape[i]} and {a.shape[j]}"
+                )
+            a = diagonal(a, 0, i, j, function)
+            found = [x for n, x in enumerate(found) if n not in (i, j)] + [label]
+    return a, found
+
+
+def _check_paired(
+    function: str, images: Sequence[tuple[Geometry, list[Any]]], labels: list[Any]
+) -> None:
+    """Check that axes with one label are the same places."""
+    first, its = images[0]
+    for other, theirs in images[1:]:
+        if first.shape == other.shape and mixing.same_grid(first, other):
+            continue
+        mixing.broadcast(
+            function, [_spread(g, own, labels) for g, own in ((first, its), (other, theirs))]
+        )
+
+
+def _spread(a: Geometry, own: list[Any], labels: list[Any]) -> Geometry:
+    """Bring axes into the order of labels, with axes of length 1 for those that it lacks."""
+    order = sorted(range(a.ndim), key=lambda i: labels.index(own[i]))
+    key = tuple([slice(None) if label in own else None for label in labels])
+    return a.transpose(order)[key]
+
+
+def _pairs(
+    n: int, m: int, left: Sequence[int], right: Sequence[int]
+) -> tuple[list[Any], list[Any]]:
+    """Label the axes of two arrays of which some are paired."""
+    a: list[Any] = [("a", i) for i in range(n)]
+    b: list[Any] = [("b", i) for i in range(m)]
+    for i, j in zip(left, right, strict=True):
+        a[i] = b[j] = ("both", i)
+    return a, b
+
+
+def _product(function: str, a: Any, b: Any, left: Sequence[int], right: Sequence[int]) -> Geometry:
+    """Return the geometry of a product summed over pairs of axes; the others follow each other."""
+    n, m = len(shape_of(a)), len(shape_of(b))
+    left, right = [i % n for i in left], [i % m for i in right]
+    first, second = _pairs(n, m, left, right)
+    output = [x for x in (*first, *second) if x[0] != "both"]
+    return contracted(function, [(a, first), (b, second)], output)
+
+
+# --- products -----------------------------------------------------------------------------
+
+
+def generalized(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Work out a ufunc with core axes, such as matmul: as `spatial_duck.rules._ufuncs` says."""
+    signature = ufunc.signature
+    assert signature is not None
+    if not geometries(*inputs):
+        return None
+    cores, _, result = signature.replace(" ", "").partition("->")
+    names = [core.split(",") if core else [] for core in cores[1:-1].split("),(")]
+    out_names = result[1:-1].split(",") if result != "()" else []
+    ndims = [len(shape_of(a)) for a in inputs]
+    # A core axis that may be missing (n?) is missing where the array is too short for it.
+    missing = set()
+    for core, n in zip(names, ndims, strict=True):
+        while len([c for c in core if c.rstrip("?") not in missing]) > n:
+            missing.add(next(c[:-1] for c in core if c.endswith("?") and c[:-1] not in missing))
+    cores_of = [[c.rstrip("?") for c in core if c.rstrip("?") not in missing] for core in names]
+    output = [c.rstrip("?") for c in out_names if c.rstrip("?") not in missing]
+    places = keywords.get("axes")
+    axis = keywords.get("axis")
+    labelled = []
+    most = 0
+    for k, (a, core) in enumerate(zip(inputs, cores_of, strict=True)):
+        n = len(shape_of(a))
+        where = list(range(n - len(core), n))
+        if places is not None:
+            given = places[k] if isinstance(places[k], tuple) else (places[k],)
+            where = [normalize_axis(i, n) for i in given]
+        elif axis is not None and len(core) == 1:
+            where = [normalize_axis(axis, n)]
+        loops = n - len(core)
+        most = max(most, loops)
+        labels: list[Any] = [None] * n
+        for i, name in zip(where, core, strict=True):
+            labels[i] = name
+        rest = iter(range(-loops, 0))
+        labelled.append((a, [("loop", next(rest)) if x is None else x for x in labels]))
+    order: list[Any] = [("loop", i) for i in range(-most, 0)]
+    if len(output) and places is not None and len(places) > len(inputs):
+        given = places[len(inputs)]
+        total = most + len(output)
+        spots = [
+            normalize_axis(i, total) for i in (given if isinstance(given, tuple) else (given,))
+        ]
+        for spot, name in sorted(zip(spots, output, strict=True)):
+            order.insert(spot, name)
+    else:
+        order += output
+    return contracted(ufunc.__name__, labelled, order)
+
+
+@rule("plain", np.linalg.matmul)
+def _matmul(x1: Any, x2: Any, /) -> Any:
+    return generalized(np.matmul, (x1, x2), {})
+
+
+@rule("derives", np.linalg.vecdot)
+def _vecdot(x1: Any, x2: Any, /, *, axis: Any = -1) -> Any:
+    n, m = len(shape_of(x1)), len(shape_of(x2))
+    i, j = normalize_axis(axis, n), normalize_axis(axis, m)
+
+    def labels(n: int, i: int) -> list[Any]:
+        rest = iter(range(1 - n, 0))
+        return ["v" if k == i else ("loop", next(rest)) for k in range(n)]
+
+    order = [("loop", k) for k in range(1 - max(n, m), 0)]
+    return contracted("vecdot", [(x1, labels(n, i)), (x2, labels(m, j))], order)
+
+
+@rule("plain", np.dot)
+def _dot(a: Any, b: Any, out: Any = None) -> Geometry | None:
+    if not geometries(a, b):
+        return None
+    n, m = len(shape_of(a)), len(shape_of(b))
+    if not n or not m:
+        return together("dot", a, b)
+    return _product("dot", a, b, (-1,), (-1 if m == 1 else -2,))
+
+
+@rule("plain", np.vdot)
+def _vdot(a: Any, b: Any, /) -> None:
+    if len(geometries(a, b)) == 2 and a.shape == b.shape:
+        together("vdot", a, b)
+
+
+@rule("plain", np.inner)
+def _inner(a: Any, b: Any, /) -> Geometry:
+    if not shape_of(a) or not shape_of(b):
+        return together("inner", a, b)
+    return _product("inner", a, b, (-1,), (-1,))
+
+
+def _outer_of(a: Any, b: Any) -> Geometry | None:
+    lines = [flat(x, "outer") if isinstance(x, Geometry) else np.empty(math.prod(shape_of(x)), bool)
+             for x in (a, b)]  # fmt: skip
+    return outer("outer", *lines)
+
+
+@rule("plain", np.outer)
+def _outer(a: Any, b: Any, out: Any = None) -> Geometry | None:
+    return _outer_of(a, b)
+
+
+@rule("plain", np.linalg.outer)
+def _linalg_outer(x1: Any, x2: Any, /) -> Geometry | None:
+    return _outer_of(x1, x2)
+
+
+def _tensordot_of(a: Any, b: Any, axes: Any) -> Geometry:
+    n = len(shape_of(a))
+    if hasattr(axes, "__len__"):
+        left, right = (list(x) if hasattr(x, "__len__") else [x] for x in axes)
+    else:
+        count = operator.index(axes)
+        left, right = list(range(n - count, n)), list(range(count))
+    return _product("tensordot", a, b, left, right)
+
+
+@rule("plain", np.tensordot)
+def _tensordot(a: Any, b: Any, axes: Any = 2) -> Geometry:
+    return _tensordot_of(a, b, axes)
+
+
+@rule("plain", np.linalg.tensordot)
+def _linalg_tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Geometry:
+    return _tensordot_of(x1, x2, axes)
+
+
+@rule("plain", np.linalg.multi_dot)
+def _multi_dot(arrays: Any, *, out: Any = None) -> Geometry | None:
+    parts = [arrays[i] for i in range(arrays.shape[0])] if isinstance(arrays, Geometry) else arrays
+    if not geometries(*parts):
+        return None
+    labelled, output = [], []
+    for k, a in enumerate(parts):
+        n = len(shape_of(a))
+        labels = [k, k + 1] if n == 2 else ([1] if k == 0 else [k])
+        labelled.append((a, labels))
+        if n == 2 and k in (0, len(parts) - 1):
+            output.append(0 if k == 0 else k + 1)
+    return contracted("multi_dot", labelled, output)
+
+
+@rule("plain", np.einsum)
+def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **kwargs: Any) -> Any:
+    if isinstance(operands[0], str):
+        subscripts, arrays = operands[0].replace(" ", ""), list(operands[1:])
+        left, arrow, right = subscripts.partition("->")
+        terms: list[list[Any]] = [_letters(t) for t in left.split(",")]
+        output: list[Any] | None = _letters(right) if arrow else None
+    else:
+        arrays, terms = list(operands[0 : len(operands) // 2 * 2 : 2]), []
+        terms = [list(t) for t in operands[1 : len(operands) // 2 * 2 : 2]]
+        output = list(operands[-1]) if len(operands) % 2 else None
+    if not geometries(*arrays):
+        return None
+    labelled, most = [], 0
+    for a, term in zip(arrays, terms, strict=True):
+        dots = len(shape_of(a)) - len(term) + 1 if Ellipsis in term else 0
+        most = max(most, dots)
+        labelled.append((a, _filled(term, dots)))
+    if output is None:
+        flat_terms = [x for term in terms for x in term if x is not Ellipsis]
+        output = [Ellipsis] if most else []
+        output += sorted([x for x in dict.fromkeys(flat_terms) if flat_terms.count(x) == 1])
+    return contracted("einsum", labelled, _filled(output, most))
+
+
+def _letters(term: str) -> list[Any]:
+    before, dots, after = term.partition("...")
+    return [*before, *([Ellipsis] if dots else []), *after]
+
+
+def _filled(term: Sequence[Any], dots: int) -> list[Any]:
+    filled: list[Any] = []
+    for label in term:
+        filled += [("...", i) for i in range(-dots, 0)] if label is Ellipsis else [label]
+    return filled
+
+
+@rule("derives", np.kron)
+def _kron(a: Any, b: Any) -> Geometry:
+    n = max(len(shape_of(a)), len(shape_of(b)))
+    padded = [(1,) * (n - len(shape_of(x))) + shape_of(x) for x in (a, b)]
+    shape = tuple([p * q for p, q in zip(*padded, strict=True)])
+    grid: Geometry
+    if isinstance(a, Geometry) and not isinstance(b, Geometry):
+        # Each voxel becomes a block of as many finer ones.
+        grid = a[(None,) * (n - a.ndim) + (...,)]
+        for i, count in enumerate(padded[1]):
+            grid = grid.repeat(count, i)
+        return grid
+    if isinstance(b, Geometry) and not isinstance(a, Geometry):
+        grid = b[(None,) * (n - b.ndim) + (...,)]  # the grid goes on, as for tile
+        return grid._with(shape, grid._axes, grid._origin)
+    grid = a
+    return grid.take_axes(shape, [None] * n, "kron")
+
+
+def _crossed(function: str, a: Any, b: Any, axisa: Any, axisb: Any, axisc: Any) -> Geometry:
+    def last(x: Any, axis: Any) -> Any:
+        if isinstance(x, Geometry):
+            return x.moveaxis(axis, -1)
+        shape = list(shape_of(x))
+        size = shape.pop(normalize_axis(axis, len(shape)))
+        return np.broadcast_to(np.empty((), bool), (*shape, size))
+
+    first, second = last(a, axisa), last(b, axisb)
+    sizes = {first.shape[-1], second.shape[-1]}
+    if sizes == {2, 3}:
+        both = geometries(first, second)
+        merged = mixing.broadcast(function, [g[..., 0] for g in both])
+        loops = np.broadcast_shapes(first.shape[:-1], second.shape[:-1])
+        grid = merged.broadcast_to(loops)[..., None].resize_axis(-1, 3)
+    else:
+        grid = together(function, first, second)
+    return grid.reduce(-1) if sizes == {2} else grid.moveaxis(-1, axisc)
+
+
+@rule("keeps", np.cross)
+def _cross(
+    a: Any, b: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, axis: Any = None
+) -> Geometry:
+    axes = (axisa, axisb, axisc) if axis is None else (axis,) * 3
+    return _crossed("cross", a, b, *axes)
+
+
+@rule("keeps", np.linalg.cross)
+def _linalg_cross(x1: Any, x2: Any, /, *, axis: Any = -1) -> Geometry:
+    return _crossed("cross", x1, x2, axis, axis, axis)

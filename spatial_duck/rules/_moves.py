@@ -1,0 +1,438 @@
+"""Functions that move voxels and change none: each surviving voxel keeps its place exactly."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from spatial_duck._config import note_loss
+from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._moves import (
+    PLAIN,
+    Axis,
+    normalize_axes,
+    normalize_axis,
+    shifted,
+    step_axis,
+)
+from spatial_duck.rules._rule import (
+    UNKNOWN,
+    across,
+    indexed,
+    rule,
+    shape_of,
+    together,
+    unplaced,
+    values,
+)
+
+__all__ = ["along", "diagonal", "flat"]
+
+
+def along(grid: Geometry, axis: Any, key: Any, function: str) -> Geometry:
+    """Return the geometry with one axis indexed by a key of its own."""
+    i = normalize_axis(axis, grid.ndim)
+    before = (slice(None),) * i
+    cut = _as_slice(key, grid.shape[i])
+    return grid[(*before, cut)] if cut is not None else indexed(grid, (*before, key), function)
+
+
+def _as_slice(key: Any, n: int) -> slice | None:
+    """Return the slice that selects what a line of indices does, or None if there is none."""
+    if not isinstance(key, list | np.ndarray):
+        return None
+    index = np.asarray(key)
+    if index.ndim != 1 or index.size < 2 or index.dtype.kind not in "iu":
+        return None
+    index = np.where(index < 0, index + n, index)
+    step = int(index[1] - index[0])
+    if not step or index.min() < 0 or index.max() >= n or (np.diff(index) != step).any():
+        return None
+    start, stop = int(index[0]), int(index[-1]) + step
+    return slice(start, stop if stop >= 0 else None, step)
+
+
+def flat(grid: Geometry, function: str, order: Any = "C") -> Geometry:
+    """Return the geometry of the image in one dimension."""
+    return reshaped(grid, (math.prod(grid.shape),), function, order)
+
+
+def reshaped(grid: Geometry, shape: tuple[int, ...], function: str, order: Any) -> Geometry:
+    """Return the geometry in another shape; of orders that only the data tell, nothing stays."""
+    if order in ("C", "F", None):
+        return grid.reshape(shape, function, order or "C")
+    straight, turned = (grid.reshape(shape, function, o) for o in "CF")
+    return straight if straight == turned else grid.take_axes(shape, [None] * len(shape), function)
+
+
+def line_or_axis(grid: Geometry, axis: Any, function: str) -> tuple[Geometry, int]:
+    """Return the geometry and the axis that a function works along; None stands for one line."""
+    if axis is None:
+        return flat(grid, function), 0
+    return grid, normalize_axis(axis, grid.ndim)
+
+
+def of_unknown_length(grid: Geometry, axis: int, function: str) -> Geometry:
+    """Return the geometry with one axis lost, of a length that only computing tells."""
+    shape = (*grid.shape[:axis], UNKNOWN, *grid.shape[axis + 1 :])
+    return grid.lose(axis, function, shape=shape)
+
+
+def diagonal(grid: Geometry, offset: Any, axis1: Any, axis2: Any, function: str) -> Geometry:
+    """Return the geometry of a diagonal, which comes last and runs through both axes."""
+    i, j = normalize_axes((axis1, axis2), grid.ndim)
+    offset = operator.index(offset)
+    origin, step, lost = grid._origin, [0.0] * len(grid._origin), None
+    for k, skipped in ((i, max(-offset, 0)), (j, max(offset, 0))):
+        axis = grid._axes[k]
+        lost = lost or axis.lost
+        if axis.spacing is not None and axis.column is not None:
+            length = axis.spacing
+            origin = shifted(origin, axis, skipped)
+            step = [s + length * c for s, c in zip(step, axis.column, strict=True)]
+    count = min(grid.shape[i] - max(-offset, 0), grid.shape[j] - max(offset, 0))
+    others = [k for k in range(grid.ndim) if k not in (i, j)]
+    if lost is not None and any(step):  # half of a diagonal's positions are no positions
+        note_loss(function, i, grid._axes[i].name)
+    last = Axis(None, None, None, lost) if lost is not None else step_axis(None, tuple(step))
+    return grid._with(
+        (*[grid.shape[k] for k in others], max(count, 0)),
+        (*[grid._axes[k] for k in others], last),
+        origin,
+    )
+
+
+# --- turning and swapping -----------------------------------------------------------------
+
+
+@rule("moves", np.flip, deferrable=True)
+def _flip(m: Geometry, axis: Any = None) -> Geometry:
+    return m.flip(axis)
+
+
+@rule("moves", np.fliplr, deferrable=True)
+def _fliplr(m: Geometry) -> Geometry:
+    return m.flip(1)
+
+
+@rule("moves", np.flipud, deferrable=True)
+def _flipud(m: Geometry) -> Geometry:
+    return m.flip(0)
+
+
+@rule("moves", np.rot90, deferrable=True)
+def _rot90(m: Geometry, k: Any = 1, axes: Any = (0, 1)) -> Geometry:
+    return m.rot90(k, axes)
+
+
+@rule("moves", np.transpose, deferrable=True)
+def _transpose(a: Geometry, axes: Any = None) -> Geometry:
+    return a.transpose(axes)
+
+
+@rule("moves", np.matrix_transpose, np.linalg.matrix_transpose, deferrable=True)
+def _matrix_transpose(x: Geometry, /) -> Geometry:
+    return x.swapaxes(-1, -2)
+
+
+@rule("moves", np.swapaxes, deferrable=True)
+def _swapaxes(a: Geometry, axis1: Any, axis2: Any) -> Geometry:
+    return a.swapaxes(axis1, axis2)
+
+
+@rule("moves", np.moveaxis, deferrable=True)
+def _moveaxis(a: Geometry, source: Any, destination: Any) -> Geometry:
+    return a.moveaxis(source, destination)
+
+
+@rule("moves", np.rollaxis, deferrable=True)
+def _rollaxis(a: Geometry, axis: Any, start: Any = 0) -> Geometry:
+    i = normalize_axis(axis, a.ndim)
+    start = operator.index(start)
+    start = start + a.ndim if start < 0 else start
+    return a.moveaxis(i, start - 1 if i < start else start)
+
+
+# --- axes of length 1, shapes -------------------------------------------------------------
+
+
+@rule("moves", np.squeeze, deferrable=True)
+def _squeeze(a: Geometry, axis: Any = None) -> Geometry:
+    return a.squeeze(axis)
+
+
+@rule("moves", np.expand_dims, deferrable=True)
+def _expand_dims(a: Geometry, axis: Any) -> Geometry:
+    return a.expand_dims(axis)
+
+
+def at_least(a: Any, ndim: int) -> Any:
+    """Return a geometry or a shape with axes added where ``np.atleast_1d`` to ``3d`` add them."""
+    n = len(a) if isinstance(a, tuple) else a.ndim
+    after = 1 if ndim == 3 and n else 0
+    after = min(after, ndim - n) if n < ndim else 0
+    before = max(ndim - n - after, 0)
+    if isinstance(a, tuple):
+        return (1,) * before + a + (1,) * after
+    return a[(None,) * before + (...,) + (None,) * after] if before or after else a
+
+
+def _each(arys: tuple[Any, ...], ndim: int) -> Any:
+    found = [
+        at_least(a, ndim) if isinstance(a, Geometry) else unplaced(at_least(shape_of(a), ndim))
+        for a in arys
+    ]
+    return found[0] if len(found) == 1 else found
+
+
+@rule("moves", np.atleast_1d)
+def _atleast_1d(*arys: Any) -> Any:
+    return _each(arys, 1)
+
+
+@rule("moves", np.atleast_2d)
+def _atleast_2d(*arys: Any) -> Any:
+    return _each(arys, 2)
+
+
+@rule("moves", np.atleast_3d)
+def _atleast_3d(*arys: Any) -> Any:
+    return _each(arys, 3)
+
+
+@rule("moves", np.broadcast_to, deferrable=True)
+def _broadcast_to(array: Geometry, shape: Any, subok: Any = False) -> Geometry:
+    return array.broadcast_to(shape)
+
+
+@rule("moves", np.broadcast_arrays)
+def _broadcast_arrays(*args: Any, subok: Any = False) -> Any:
+    shape = together("broadcast_arrays", *args).shape
+    return [a.broadcast_to(shape) if isinstance(a, Geometry) else unplaced(shape) for a in args]
+
+
+@rule("moves", np.reshape)
+def _reshape(a: Geometry, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Geometry:
+    wanted = [operator.index(n) for n in (shape if hasattr(shape, "__len__") else (shape,))]
+    if -1 in wanted:
+        known = math.prod([n for n in wanted if n != -1])
+        size = math.prod(a.shape)
+        if wanted.count(-1) > 1 or not known or size % known:
+            raise ValueError(f"cannot reshape array of size {size} into shape {tuple(wanted)}")
+        wanted[wanted.index(-1)] = size // known
+    if math.prod(wanted) != math.prod(a.shape):
+        raise ValueError(
+            f"cannot reshape array of size {math.prod(a.shape)} into shape {tuple(wanted)}"
+        )
+    return reshaped(a, tuple(wanted), "reshape", order)
+
+
+@rule("plain", np.ravel)
+def _ravel(a: Geometry, order: Any = "C") -> Geometry:
+    return flat(a, "ravel", order)
+
+
+# --- more voxels --------------------------------------------------------------------------
+
+
+@rule("moves", np.pad, deferrable=True)
+def _pad(array: Geometry, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Geometry:
+    return array.pad(pad_width)
+
+
+@rule("keeps", np.tile, deferrable=True)
+def _tile(A: Any, reps: Any) -> Geometry | None:
+    if not isinstance(A, Geometry):
+        return None
+    times = tuple(reps) if hasattr(reps, "__len__") else (reps,)
+    # The grid goes on: a tile is the next field of view.
+    grid = A[(None,) * (len(times) - A.ndim) + (...,)] if len(times) > A.ndim else A
+    times = (1,) * (grid.ndim - len(times)) + times
+    shape = tuple([n * operator.index(t) for n, t in zip(grid.shape, times, strict=True)])
+    return grid._with(shape, grid._axes, grid._origin)
+
+
+@rule("plain", np.resize)
+def _resize(a: Geometry, new_shape: Any) -> Geometry:
+    shape = tuple(new_shape) if hasattr(new_shape, "__len__") else (new_shape,)
+    if a.ndim and shape[-a.ndim + 1 :] == a.shape[1:] and len(shape) == a.ndim:
+        return a.resize_axis(0, shape[0])
+    if a.ndim == 1 and len(shape) == 1:
+        return a.resize_axis(0, shape[0])
+    if shape[len(shape) - a.ndim :] == a.shape:
+        return a.broadcast_to(shape)
+    return a.take_axes(shape, [None] * len(shape), "resize")
+
+
+@rule("derives", np.repeat)
+def _repeat(a: Any, repeats: Any, axis: Any = None) -> Geometry | None:
+    if not isinstance(a, Geometry):
+        return None
+    grid, i = line_or_axis(a, axis, "repeat")
+    if not isinstance(repeats, int | np.integer | list | tuple | np.ndarray):
+        return of_unknown_length(grid, i, "repeat")
+    counts = np.asarray(repeats)
+    if counts.size and (counts == counts.flat[0]).all() and counts.size in (1, grid.shape[i]):
+        return grid.repeat(int(counts.flat[0]), i)
+    return along(grid, i, np.repeat(np.arange(grid.shape[i]), counts), "repeat")
+
+
+@rule("moves", np.lib.stride_tricks.sliding_window_view, deferrable=True)
+def _sliding_window_view(
+    x: Geometry, window_shape: Any, axis: Any = None, *, subok: Any = False, writeable: Any = False
+) -> Geometry:
+    return x.window(window_shape, axis)
+
+
+# --- fewer voxels -------------------------------------------------------------------------
+
+
+def wrapped(indices: Any, n: int, mode: Any) -> Any:
+    """Return indices as the modes of `numpy.take` read them."""
+    if mode == "raise" or not isinstance(indices, int | list | tuple | np.integer | np.ndarray):
+        return indices
+    return np.clip(indices, 0, n - 1) if mode == "clip" else np.mod(indices, n)
+
+
+@rule("moves", np.take)
+def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+    if not isinstance(a, Geometry):
+        # A table of values, looked up for each voxel.
+        return (
+            indices
+            if isinstance(indices, Geometry) and len(shape_of(a)) == 1
+            else (_looked_up(a, indices, axis))
+        )
+    grid, i = line_or_axis(a, axis, "take")
+    return along(grid, i, wrapped(indices, grid.shape[i], mode), "take")
+
+
+def _looked_up(a: Any, indices: Any, axis: Any) -> Geometry | None:
+    if not isinstance(indices, Geometry):
+        return None
+    if axis is None:
+        return indices
+    shape = shape_of(a)
+    i = normalize_axis(axis, len(shape))
+    axes = (PLAIN,) * i + indices._axes + (PLAIN,) * (len(shape) - i - 1)
+    return indices._with((*shape[:i], *indices.shape, *shape[i + 1 :]), axes, indices._origin)
+
+
+@rule("plain", np.take_along_axis)
+def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Geometry:
+    if axis is None and isinstance(arr, Geometry):
+        arr = flat(arr, "take_along_axis")
+    grid: Geometry = arr if isinstance(arr, Geometry) else indices
+    i = 0 if axis is None else normalize_axis(axis, grid.ndim)
+    shape = list(
+        np.broadcast_shapes(*[(*s[:i], 1, *s[i + 1 :]) for s in (shape_of(arr), shape_of(indices))])
+    )
+    shape[i] = shape_of(indices)[i]
+    if not isinstance(arr, Geometry):
+        return grid.broadcast_to(shape)
+    lost = grid.lose(i, "take_along_axis", shape=(*grid.shape[:i], shape[i], *grid.shape[i + 1 :]))
+    if isinstance(indices, Geometry):
+        across("take_along_axis", i, arr, indices)
+    return lost if tuple(shape) == lost.shape else lost.broadcast_to(shape)
+
+
+@rule("moves", np.compress)
+def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
+    if not isinstance(a, Geometry):
+        if not isinstance(condition, Geometry):
+            return None
+        shape = (math.prod(shape_of(a)),) if axis is None else shape_of(a)
+        i = 0 if axis is None else normalize_axis(axis, len(shape))
+        return values("compress", condition, (*shape[:i], UNKNOWN, *shape[i + 1 :]))
+    grid, i = line_or_axis(a, axis, "compress")
+    if isinstance(condition, Geometry) and condition.shape == grid.shape[i : i + 1]:
+        after = (None,) * (grid.ndim - i - 1)
+        together("compress", grid, condition[(None,) * i + (..., *after)])
+    if not isinstance(condition, list | tuple | np.ndarray):
+        return of_unknown_length(grid, i, "compress")
+    return along(grid, i, np.flatnonzero(np.asarray(condition)), "compress")
+
+
+@rule("plain", np.extract)
+def _extract(condition: Any, arr: Any) -> Geometry:
+    grids = [g for g in (condition, arr) if isinstance(g, Geometry)]
+    if len(grids) == 2 and condition.shape == arr.shape:
+        together("extract", condition, arr)
+    grid = arr if isinstance(arr, Geometry) else condition
+    if grid is arr and arr.ndim == 1 and isinstance(condition, np.ndarray):
+        return along(arr, 0, np.flatnonzero(condition), "extract")
+    return flat(grid, "extract").lose(0, "extract", shape=(UNKNOWN,))
+
+
+@rule("moves", np.delete)
+def _delete(arr: Any, obj: Any, axis: Any = None) -> Geometry | None:
+    if not isinstance(arr, Geometry):
+        return None
+    grid, i = line_or_axis(arr, axis, "delete")
+    if not isinstance(obj, int | slice | list | tuple | range | np.integer | np.ndarray):
+        return of_unknown_length(grid, i, "delete")
+    return along(grid, i, np.delete(np.arange(grid.shape[i]), obj), "delete")
+
+
+@rule("moves", np.diagonal)
+def _diagonal(a: Geometry, offset: Any = 0, axis1: Any = 0, axis2: Any = 1) -> Geometry:
+    return diagonal(a, offset, axis1, axis2, "diagonal")
+
+
+@rule("moves", np.linalg.diagonal)
+def _linalg_diagonal(x: Geometry, /, *, offset: Any = 0) -> Geometry:
+    return diagonal(x, offset, -2, -1, "diagonal")
+
+
+@rule("plain", np.diag)
+def _diag(v: Geometry, k: Any = 0) -> Geometry:
+    if v.ndim == 2:
+        return diagonal(v, k, 0, 1, "diag")
+    n = v.shape[0] + abs(operator.index(k))
+    return v.take_axes((n, n), (None, None), "diag")
+
+
+@rule("plain", np.diagflat)
+def _diagflat(v: Geometry, k: Any = 0) -> Geometry:
+    n = math.prod(v.shape) + abs(operator.index(k))
+    return v.take_axes((n, n), (None, None), "diagflat")
+
+
+@rule("moves", np.trim_zeros)
+def _trim_zeros(filt: Geometry, trim: Any = "fb", axis: Any = None) -> Any:
+    def found(result: Any, data: Any) -> Geometry:
+        starts = _starts(data, result)
+        ends = [s + n for s, n in zip(starts, result.shape, strict=True)]
+        return filt[tuple(map(slice, starts, ends))]
+
+    return found
+
+
+def _starts(whole: Any, part: Any) -> list[int]:
+    """Return where a contiguous view begins in its array, from their addresses."""
+    starts = [0] * whole.ndim
+    trimmed = [i for i in range(whole.ndim) if part.shape[i] != whole.shape[i]]
+    if not part.size:
+        return starts
+    rest = _address(part) - _address(whole)
+    # Axes that run backwards are counted from their other end.
+    turned = [i for i in trimmed if whole.strides[i] < 0]
+    rest -= sum([whole.strides[i] * (whole.shape[i] - part.shape[i]) for i in turned])
+    for i in sorted(trimmed, key=lambda i: -abs(whole.strides[i])):
+        steps, rest = divmod(rest, abs(whole.strides[i]))
+        room = whole.shape[i] - part.shape[i]
+        starts[i] = room - steps if i in turned else steps
+    return starts
+
+
+def _address(array: Any) -> int:
+    for protocol in ("__array_interface__", "__cuda_array_interface__"):
+        interface = getattr(array, protocol, None)
+        if interface is not None:
+            return int(interface["data"][0])
+    raise TypeError(
+        f"numpy.trim_zeros needs data in memory, got {type(array).__name__}: use image.compute()"
+    )

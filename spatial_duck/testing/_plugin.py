@@ -1,0 +1,20 @@
+"""The pytest plugin: a subclass of `spatial_duck.testing.Conformance` becomes many tests.
+
+It is loaded with every pytest run where this package is installed, so it imports nothing until a
+test asks for ``spatial_check``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["pytest_generate_tests"]
+
+
+def pytest_generate_tests(metafunc: Any) -> None:
+    """Make one test of each check."""
+    if "spatial_check" in metafunc.fixturenames:
+        from spatial_duck.testing._checks import CHECKS
+
+        ids = [f"{row.level}: {row.name}" for row in CHECKS]
+        metafunc.parametrize("spatial_check", CHECKS, ids=ids)

@@ -1,0 +1,239 @@
+"""Hypothesis strategies: geometries and images, and those of `spatial_duck.testing._operations`.
+
+They reach for the hard cases: oblique, sheared and flipped directions, slices that live in more
+dimensions than they have axes, plain axes in any place, axes of length 1 and 0, negative steps.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.testing._operations import OPERATIONS, Operation, chains, keys, operations
+from spatial_duck.testing._oracles import voxel_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    Draw = Callable[[st.SearchStrategy[Any]], Any]
+    Shape = tuple[int, ...]
+
+__all__ = [
+    "FRAMES",
+    "OPERATIONS",
+    "Operation",
+    "chains",
+    "directions",
+    "frames",
+    "geometries",
+    "images",
+    "keys",
+    "operations",
+    "worlds",
+]
+
+#: All 48 anatomical frames.
+FRAMES = tuple(
+    a + b + c
+    for lines in permutations(("LR", "PA", "SI"))
+    for a in lines[0]
+    for b in lines[1]
+    for c in lines[2]
+)
+
+
+def frames(none: bool = True) -> st.SearchStrategy[str | None]:
+    """Return a strategy for frame codes, and for None if wanted."""
+    codes = st.sampled_from(FRAMES)
+    return st.none() | codes if none else codes
+
+
+# --- geometries ---------------------------------------------------------------------------
+
+
+@st.composite
+def directions(
+    draw: Draw,
+    n_world: int,
+    n_sampled: int,
+    *,
+    oblique: bool = True,
+    sheared: bool = True,
+    flipped: bool = True,
+) -> NDArray[np.float64]:
+    """Return a strategy for direction matrices among space axes.
+
+    Parameters
+    ----------
+    n_world, n_sampled : int
+        Rows and columns; not more columns than rows.
+    oblique : bool, optional
+        Also rotations by any angle; otherwise the axes run along world axes.
+    sheared : bool, optional
+        Also columns that are not at right angles.
+    flipped : bool, optional
+        Also axes that run against the world's.
+
+    Returns
+    -------
+    strategy of ndarray, shape (n_world, n_sampled)
+        Unit columns; the condition number stays below about 20.
+    """
+    order = draw(st.permutations(range(n_world)))
+    matrix = np.eye(n_world)[:, order]
+    if oblique and draw(st.booleans()):
+        for i in range(n_world):
+            for j in range(i + 1, n_world):
+                angle = draw(st.floats(-3, 3, width=32))
+                turn = np.eye(n_world)
+                turn[i, i] = turn[j, j] = np.cos(angle)
+                turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+                matrix = turn @ matrix
+    matrix = matrix[:, :n_sampled]
+    if sheared and n_sampled > 1 and draw(st.booleans()):
+        upper = np.eye(n_sampled)
+        for i in range(n_sampled):
+            for j in range(i + 1, n_sampled):
+                upper[i, j] = draw(st.floats(-0.5, 0.5, width=32))
+        matrix = matrix @ upper
+        matrix = matrix / np.linalg.norm(matrix, axis=0)
+    if flipped:
+        matrix = matrix * [draw(st.sampled_from((1.0, -1.0))) for _ in range(n_sampled)]
+    return matrix + 0.0
+
+
+_spacings = st.sampled_from((1.0, 0.3, 2.5, 0.7, 1e-3)) | st.floats(0.05, 20.0)
+_origins = st.sampled_from((0.0, -100.0, 0.1)) | st.floats(-500.0, 500.0)
+
+
+@st.composite
+def worlds(draw: Draw, axes: Sequence[str], *, units: bool = True) -> World:
+    """Return a strategy for worlds with these axes in any order, with frame and units.
+
+    Parameters
+    ----------
+    axes : sequence of str
+        Names of the world axes.
+    units : bool, optional
+        Also units other than none.
+    """
+    unit: dict[str, str | None] = {}
+    if units:
+        space = draw(st.sampled_from((None, "mm", "um", "m")))
+        time = draw(st.sampled_from((None, "s", "ms")))
+        unit = {a: time if a == "t" else space for a in axes}
+    return World(tuple(draw(st.permutations(list(axes)))), unit, draw(frames()))
+
+
+@st.composite
+def geometries(
+    draw: Draw,
+    ndim: int | None = None,
+    dims: Sequence[str | None] | None = None,
+    *,
+    min_side: int = 0,
+    max_side: int = 5,
+    oblique: bool = True,
+    sheared: bool = True,
+    flipped: bool = True,
+    embedded: bool = True,
+    plain: bool = True,
+    time: bool = True,
+    world_orders: bool = True,
+    units: bool = True,
+) -> Geometry:
+    """Return a strategy for geometries.
+
+    Parameters
+    ----------
+    ndim : int, optional
+        Number of array axes; 1 to 5 by default.
+    dims : sequence of (str or None), optional
+        Names of the axes; drawn by default.
+    min_side, max_side : int, optional
+        Bounds of the number of voxels along an axis.
+    oblique, sheared, flipped : bool, optional
+        See `directions`.
+    embedded : bool, optional
+        Also fewer sampled axes than world axes.
+    plain, time : bool, optional
+        Also plain axes, in any place; also a time axis, in any place.
+    world_orders, units : bool, optional
+        Also worlds in any order of axes, in any frame; also units.
+    """
+    if dims is None:
+        n = draw(st.integers(1, 5)) if ndim is None else ndim
+        extra = draw(st.lists(st.sampled_from(("c", "t", None, "b")), max_size=n, unique=True))
+        extra = [e for e in extra if (time if e == "t" else plain)]
+        n_space = draw(st.sampled_from((3, 3, 2, 1, 0)))
+        space = draw(st.permutations("xyz"))[:n_space]
+        names: list[str | None] = [*space, *extra][:n]
+        names += [None] * (n - len(names)) if plain else []
+        for name in ("z", "y", "x", "t"):
+            if len(names) < n and name not in names:
+                names.append(name)
+        dims = draw(st.permutations(names))
+    # Empty axes are wanted, but not so often that few images hold any voxel.
+    full = [n for n in range(max(min_side, 1), max_side + 1) for _ in range(5)]
+    sides = st.sampled_from([*full, *range(min_side, 1)])
+    shape = [draw(sides) for _ in dims]
+    inside = [d for d in dims if d in ("x", "y", "z")]
+    space_axes = ["z", "y", "x"] if embedded and draw(st.booleans()) else inside
+    world_axes = [*space_axes, *(["t"] if "t" in dims else [])]
+    world = World(tuple(world_axes))
+    if world_orders:
+        world = draw(worlds(world_axes, units=units))
+    block = draw(
+        directions(len(space_axes), len(inside), oblique=oblique, sheared=sheared, flipped=flipped)
+    )
+    sampled = [d for d in dims if d in ("x", "y", "z", "t")]
+    direction = np.zeros((len(world.axes), len(sampled)))
+    rows = [r for r, name in enumerate(world.axes) if name != "t"]
+    columns = iter(block.T)
+    for j, name in enumerate(sampled):
+        if name == "t":
+            sign = draw(st.sampled_from((1.0, -1.0))) if flipped else 1.0
+            direction[world.axes.index("t"), j] = sign
+        else:
+            direction[rows, j] = next(columns)
+    return Geometry(
+        shape,
+        [draw(_spacings) for _ in sampled],
+        [draw(_origins) for _ in world.axes],
+        direction,
+        dims,
+        world=world,
+    )
+
+
+@st.composite
+def images(
+    draw: Draw,
+    geometry: st.SearchStrategy[Geometry] | None = None,
+    factory: Callable[[Any, Geometry], Any] | None = None,
+    data: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Return a strategy for images that are filled with their own voxel numbers.
+
+    Parameters
+    ----------
+    geometry : strategy, optional
+        Where the images lie; `geometries` by default.
+    factory : callable, optional
+        ``factory(data, geometry)`` makes an image; `spatial_duck.SpatialArray` by default.
+    data : callable, optional
+        Brings the NumPy array of voxel numbers to the backend that is wanted.
+    """
+    if factory is None:
+        from spatial_duck.array import SpatialArray
+
+        factory = SpatialArray
+    place = draw(geometries() if geometry is None else geometry)
+    numbers: Any = voxel_numbers(place.shape)
+    return factory(numbers if data is None else data(numbers), place)

@@ -1,0 +1,235 @@
+"""What all maps between points of physical space are, and the worlds that their numbers live in.
+
+`spatial_duck.transforms._affine` has the maps themselves; this is what they share.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spatial_duck.errors import FrameError, GeometryError
+from spatial_duck.geometry import Geometry, World
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from spatial_duck.transforms._affine import Affine
+    from spatial_duck.transforms._displacement import DisplacementField
+
+    Floats = NDArray[np.float64]
+
+__all__ = [
+    "Transform",
+    "box_in",
+    "check_axes",
+    "points_in",
+    "sub_world",
+    "through",
+    "world_change",
+]
+
+
+def sub_world(world: World, axes: Sequence[str]) -> World:
+    """Return a world with only some of its axes, in the order given."""
+    return World(axes, [world.units[world.axes.index(name)] for name in axes], world.frame)
+
+
+def world_change(old: World, new: World) -> Floats:
+    """Return the matrix that brings coordinates from one world to another.
+
+    Parameters
+    ----------
+    old, new : World
+        Worlds with the same axes, in any order.
+
+    Returns
+    -------
+    ndarray of float, shape (n, n)
+        ``new_point = matrix @ old_point``: order of axes, units and frame.
+
+    Raises
+    ------
+    FrameError
+        If only one of the two has a frame.
+    GeometryError
+        If the axes are not the same, or a unit cannot be converted.
+
+    Examples
+    --------
+    >>> world_change(World(("x", "y"), "mm"), World(("y", "x"), "um"))
+    array([[   0., 1000.],
+           [1000.,    0.]])
+    """
+    if old == new:
+        return np.eye(len(old.axes))
+    if sorted(old.axes) != sorted(new.axes):
+        raise GeometryError(f"world: expected the axes {new.axes!r} in any order, got {old.axes!r}")
+    if (old.frame is None) != (new.frame is None):
+        raise FrameError(
+            f"frame: {old.frame!r} and {new.frame!r}; say what both are with replace(frame=...)"
+        )
+    unit = Geometry((1,) * len(old.axes), dims=old.axes, sampled=old.axes, world=old)
+    if new.frame is not None:
+        unit = unit.to_frame(new.frame)
+    wanted = dict(zip(new.axes, new.units, strict=True))
+    now = dict(zip(unit.world.axes, unit.world.units, strict=True))
+    unit = unit.to_unit({n: u for n, u in wanted.items() if u != now[n]})
+    matrix: Floats = unit.to_world(new.axes).affine[:-1, :-1]
+    return matrix
+
+
+class Transform(ABC):
+    """A map of points of the output (fixed) image to points of the input (moving) image.
+
+    Attributes
+    ----------
+    world : World
+        The coordinates of the points that come and go.
+    """
+
+    world: World
+
+    @abstractmethod
+    def __call__(self, points: ArrayLike) -> Floats:
+        """Map points.
+
+        Parameters
+        ----------
+        points : array_like of float, shape (..., n_world)
+            In the transform's world.
+
+        Returns
+        -------
+        ndarray of float, shape (..., n_world)
+        """
+
+    @abstractmethod
+    def inverse(self) -> Transform:
+        """Return the map in the other direction."""
+
+    @abstractmethod
+    def to_world(self, world: World) -> Transform:
+        """Return the same map for points in another world.
+
+        Parameters
+        ----------
+        world : World
+            Its axes may be in another order, frame or unit, and may be more than the transform's:
+            further axes are left as they are.
+        """
+
+    @abstractmethod
+    def map_bounds(self, bounds: ArrayLike) -> Floats:
+        """Return a box that holds the images of all points of a box.
+
+        Parameters
+        ----------
+        bounds : array_like of float, shape (2, n_world)
+            Lowest and highest coordinates in the transform's world, as `Geometry.bounds` has them.
+
+        Returns
+        -------
+        ndarray of float, shape (2, n_world)
+            The smallest such box for an affine map, and one that may be larger for others.
+        """
+
+    @staticmethod
+    def read(path: str | os.PathLike[str]) -> Transform:
+        """Read a transform from a file of ITK's or of OME-Zarr 0.6.
+
+        Parameters
+        ----------
+        path : path
+            ITK's end in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``; OME-Zarr's in ``.json``, or in
+            ``.zarr`` where they are groups, which may hold displacement fields.
+
+        Returns
+        -------
+        Transform
+            Of an ITK file in the world x, y, z, LPS, mm, in which such files are written; of an
+            OME-Zarr in the world of the input coordinate system.
+
+        Raises
+        ------
+        FormatError
+            If the file does not hold a transform that is known.
+        """
+        from spatial_duck.io._transform_files import read_transform
+
+        return read_transform(path)
+
+    def write(
+        self, path: str | os.PathLike[str], *, frame: str | None = None, overwrite: bool = False
+    ) -> None:
+        """Write the transform as a file of ITK's or of OME-Zarr 0.6; composites are flattened.
+
+        Parameters
+        ----------
+        path : path
+            The target: ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5`` (ITK); ``.json``, or ``.zarr`` for
+            a group that holds displacement fields too (OME-Zarr).
+        frame : str, optional
+            What the frame is where the transform does not say.
+        overwrite : bool, optional
+            Replace a file that is there.
+
+        Raises
+        ------
+        FrameError, GeometryLossError
+            If the file cannot hold it.
+        """
+        from spatial_duck.io._transform_files import write_transform
+
+        write_transform(path, self, frame=frame, overwrite=overwrite)
+
+    @property
+    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+        """The simple maps that points go through, the first one first."""
+        raise TypeError(
+            f"transform must be an Affine, a DisplacementField or a Composite of these, got "
+            f"{type(self).__name__}"
+        )
+
+
+def points_in(points: ArrayLike, world: World) -> Floats:
+    """Return points as numbers, one entry for each axis of a world in the last dimension."""
+    values = np.asarray(points, dtype=np.float64)
+    if values.ndim == 0 or values.shape[-1] != len(world.axes):
+        raise GeometryError(
+            f"points must have one entry for each of the world axes {world.axes!r} in "
+            f"their last dimension, got shape {values.shape}"
+        )
+    return values
+
+
+def box_in(bounds: ArrayLike, world: World) -> tuple[Floats, Floats]:
+    """Return the lowest and the highest coordinates of a box, copied."""
+    values = np.array(points_in(bounds, world))
+    if values.shape != (2, len(world.axes)) or not (values[0] <= values[1]).all():
+        raise GeometryError(
+            f"bounds must hold the lowest and the highest coordinates along the world axes "
+            f"{world.axes!r}, got {bounds!r}"
+        )
+    return values[0], values[1]
+
+
+def through(matrix: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Return the ends of what a matrix makes of vectors whose entries lie between others."""
+    ends = np.stack([matrix * low, matrix * high])
+    return ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
+
+
+def check_axes(axes: Sequence[str], world: World) -> None:
+    """Refuse a world that lacks axes along which a transform moves points."""
+    missing = [name for name in axes if name not in world.axes]
+    if missing:
+        raise GeometryError(
+            f"world: the transform moves points along {tuple(axes)!r}, and the world "
+            f"{world.axes!r} lacks {missing!r}"
+        )

@@ -1,0 +1,136 @@
+"""Inverses that have no closed form: those of displacement fields, found numerically.
+
+The inverse at a point y is the point x with ``x + u(x) = y``, found as the limit of
+``x = y - u(x)`` (Chen et al., A simple fixed-point approach to invert a deformation field, Medical
+Physics 35, 2008). That has a limit where the field changes by less than the distance of two points
+between them; a field that folds space has no inverse. Around its grid a field is continued by its
+outermost vectors, so that points that are moved out of it find their way back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import GeometryError
+from spatial_duck.transforms._affine import DisplacementField, sub_world
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spatial_duck.geometry import Geometry
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["invert_field"]
+
+#: Steps of the search; each makes the error smaller by the field's largest slope.
+_STEPS = 200
+#: The search ends when all points are found to this part of a voxel, and fails where it cannot
+#: come within the second.
+_FINE, _COARSE = 1e-6, 1e-2
+
+
+def invert_field(field: DisplacementField) -> DisplacementField:
+    """Return the inverse of a displacement field, as a field on the same grid.
+
+    Parameters
+    ----------
+    field : DisplacementField
+        Over all axes of its world. Lazy vectors are read into memory.
+
+    Returns
+    -------
+    DisplacementField
+        Exact at its voxels but for rounding, and linear between them. Its ``error`` is the largest
+        distance by which a point that goes through it and then through `field` misses itself, in
+        world units: over the voxels and the middles between them whose way lies on the grid.
+
+    Raises
+    ------
+    GeometryError
+        If the field folds space, or leaves some axes of its world as they are.
+    """
+    world = field.world
+    if len(field.axes) != len(world.axes):
+        raise GeometryError(
+            f"the field moves points along {field.axes!r} of the world {world.axes!r}; invert it "
+            "in a world of these axes alone"
+        )
+    field = field.to_world(sub_world(world, field.axes))
+    grid = _grid(field)
+    n = len(grid.shape)
+    vectors = np.tensordot(field.vectors, np.asarray(field.data, dtype=np.float64), 1)
+    held = DisplacementField(_image(vectors, grid))
+    index = np.moveaxis(np.indices(grid.shape), 0, -1).reshape(-1, n)
+    points = grid.index_to_physical(index)
+    found = _search(held, grid, points)
+    moved = (found - points).T.reshape(n, *grid.shape)
+    inverse = DisplacementField(_image(moved, grid))
+    middles = np.concatenate([index, np.minimum(index + 0.5, np.array(grid.shape) - 1)])
+    inverse.error = _missed(inverse, held, grid, grid.index_to_physical(middles))
+    return inverse.to_world(world)
+
+
+def _grid(field: DisplacementField) -> Geometry:
+    """Return the grid of a field in the field's world, without its components."""
+    from spatial_duck.geometry import Geometry
+
+    steps, start = field.index_map
+    columns = np.linalg.inv(steps)
+    spacing = np.sqrt((columns**2).sum(0))
+    names = [f"i{k}" for k in range(len(columns))]
+    return Geometry(
+        field.data.shape[1:], spacing.tolist(), (-columns @ start).tolist(), columns / spacing,
+        names, sampled=names, world=field.world,
+    )  # fmt: skip
+
+
+def _image(vectors: Floats, grid: Geometry) -> SpatialArray:
+    n = len(vectors)
+    return SpatialArray(vectors, grid.expand_dims(0).repeat(n, 0))
+
+
+def _continued(field: DisplacementField, grid: Geometry, points: Floats) -> Floats:
+    """Return the vectors at points; around the grid those at its border."""
+    index = grid.physical_to_index(points)
+    inside = grid.index_to_physical(np.clip(index, 0, np.array(grid.shape) - 1))
+    vectors: Floats = field(inside) - inside
+    return vectors
+
+
+def _search(field: DisplacementField, grid: Geometry, points: Floats) -> Floats:
+    """Return for each point the one that the field brings there."""
+    found = points - _continued(field, grid, points)
+    voxel = float(min(grid.spacing.tolist()))
+    left: Any = np.arange(len(points))
+    worst = math.inf
+    for _ in range(_STEPS):
+        here = found[left]
+        far = here + _continued(field, grid, here) - points[left]
+        distance = np.sqrt((far**2).sum(1))
+        worst = float(distance.max(initial=0.0))
+        found[left] = here - far
+        left = left[distance > _FINE * voxel]
+        if not len(left):
+            return found
+    if worst > _COARSE * voxel:
+        raise GeometryError(
+            f"the displacement field has no inverse that could be found: after {_STEPS} steps "
+            f"points miss themselves by up to {worst:.3g}; it folds space, or nearly"
+        )
+    return found
+
+
+def _missed(
+    inverse: DisplacementField, field: DisplacementField, grid: Geometry, points: Floats
+) -> float:
+    """Return the largest distance between points and where they come to, there and back."""
+    between = inverse(points)
+    index = grid.physical_to_index(between)
+    inside = ((index >= 0) & (index <= np.array(grid.shape) - 1)).all(axis=1)
+    far = field(between[inside]) - points[inside]
+    return float(np.sqrt((far**2).sum(1)).max(initial=0.0))

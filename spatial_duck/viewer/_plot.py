@@ -1,0 +1,296 @@
+"""Pictures of images in world units: `plot`. Needs matplotlib (extra ``plot``).
+
+The planes through the centre are drawn along the image's own axes, in true proportion, all on one
+scale. Where the frame is known they are turned as radiologists have them, with the letters of the
+body at the edges. An overlay lies on its own grid: its values are looked up at the physical points
+of the planes. Of lazy data only the planes are computed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck.array import _display as display
+from spatial_duck.errors import GeometryError, missing_extra
+from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._world import SPACE_AXES, World
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spatial_duck.array import SpatialArray
+
+__all__ = ["figure_size", "plot"]
+
+#: More pixels than this along a side of a plane and it is drawn from every k-th voxel.
+_MAX_SIDE = 2048
+
+
+class _Ruler(NamedTuple):
+    """World coordinates along one side of a picture."""
+
+    first: float  # of the first pixel's centre
+    step: float
+    voxels: int
+    label: str
+    unit: str | None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Coordinates of the outer edges of the first and the last pixel."""
+        return self.first - self.step / 2, self.first + (self.voxels - 0.5) * self.step
+
+
+def plot(
+    image: SpatialArray,
+    overlay: SpatialArray | None = None,
+    *,
+    limits: tuple[float, float] | None = None,
+    cmap: str = "gray",
+    overlay_cmap: str = "autumn",
+    alpha: float = 0.5,
+    title: str | None = None,
+    figure: Any = None,
+) -> Any:
+    """Draw three planes through the centre of an image, or one of a 2-D image.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        An image with two or three axes of space. Of time the middle is drawn, of channels and
+        other plain axes the first.
+    overlay : SpatialArray, optional
+        A second image on any grid, in the same world. Integer ones are taken for labels, with
+        the nearest voxel and 0 transparent; others are interpolated linearly.
+    limits : tuple of float, optional
+        Values of the darkest and the brightest colour; by default nearly the least and greatest
+        value drawn.
+    cmap, overlay_cmap : str, optional
+        Names of matplotlib colour maps.
+    alpha : float, optional
+        Opacity of the overlay.
+    title : str, optional
+        Heading.
+    figure : matplotlib Figure or SubFigure, optional
+        What to draw into; by default a new figure of pyplot.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        With one axes for each plane. Ticks are world coordinates where an axis of the image runs
+        along one of the world, else ("oblique") distances from the centre.
+
+    Raises
+    ------
+    GeometryError
+        If there are fewer than two axes of space, or no voxels, or the overlay lies in another
+        space.
+    """
+    still = _in_space(image)
+    parts, planes = _planes(still)
+    second = None if overlay is None else _in_space(overlay)
+    if second is not None and set(second.world.axes) != set(still.world.axes):
+        raise GeometryError(
+            f"overlay must lie in the space of {still.world.axes!r}, as the image does, got one in "
+            f"that of {second.world.axes!r}"
+        )
+    values = [_numbers(part) for part in parts]
+    if limits is None:
+        finite = np.concatenate([v[np.isfinite(v)].ravel() for v in values])
+        limits = display.contrast(finite)
+    rulers = [(_ruler(p.geometry, 0), _ruler(p.geometry, 1)) for p in parts]
+    sizes = [(abs(r.step) * r.voxels, abs(c.step) * c.voxels) for r, c in rulers]
+    widths = [width for _, width in sizes]
+    bar = min(_nice(max(widths) / 4), _nice(min(widths) / 2))
+    if figure is None:
+        figure = _new_figure(image)
+    axes = figure.subplots(1, len(parts), squeeze=False, width_ratios=widths)[0]
+    for ax, part, plane, drawn, (rows, columns) in zip(
+        axes, parts, planes, values, rulers, strict=True
+    ):
+        extent = (*columns.ends, *rows.ends[::-1])
+        shown: dict[str, Any] = {"extent": extent, "interpolation": "nearest", "aspect": "equal"}
+        ax.imshow(drawn, cmap=cmap, vmin=limits[0], vmax=limits[1], **shown)
+        if second is not None:
+            ax.imshow(_laid_over(second, part), cmap=overlay_cmap, alpha=alpha, **shown)
+        ax.set_title(_heading(still.geometry, plane), fontsize="medium")
+        ax.set_xlabel(columns.label, fontsize="small")
+        ax.set_ylabel(rows.label, fontsize="small")
+        ax.tick_params(labelsize="x-small")
+        ax.locator_params(nbins=5)
+        ax.set_facecolor("black")
+        _letters(ax, plane)
+        _scale_bar(ax, columns, bar)
+    if title is not None:
+        figure.suptitle(title)
+    return figure
+
+
+def figure_size(image: SpatialArray) -> tuple[float, float]:
+    """Return the width and height in inches of a figure that fits the planes of an image."""
+    geometry = _in_space(image).geometry
+    planes = display.planes(geometry)
+    if not planes:
+        return 4.0, 4.0
+    height = max(geometry.shape[p.rows] * p.spacing[0] for p in planes)
+    width = sum(geometry.shape[p.columns] * p.spacing[1] for p in planes)
+    inches = 4.0 * len(planes)
+    return inches, min(max(inches * height / width + 0.8, 2.5), 9.0)
+
+
+def _new_figure(image: SpatialArray) -> Any:
+    try:
+        from matplotlib import pyplot as plt
+    except ImportError:
+        raise missing_extra("matplotlib", "plot", "Plotting") from None
+    return plt.figure(figsize=figure_size(image), layout="constrained")
+
+
+# --- what is drawn ------------------------------------------------------------------------
+
+
+def _planes(still: SpatialArray) -> tuple[list[SpatialArray], list[display.Plane]]:
+    """Return the planes as 2-D images, rows first, and how each is drawn."""
+    planes = display.planes(still.geometry)
+    if not planes:
+        raise GeometryError(
+            "plot needs two or three axes of space and a voxel or more, got an image with shape "
+            f"{still.shape} and dims {still.dims!r}"
+            + (f"; lost their positions: {still.lost!r}" if still.lost else "")
+        )
+    return [_thinned(plane.cut(still)) for plane in planes], planes
+
+
+def _thinned(part: SpatialArray) -> SpatialArray:
+    rows, columns = (max(1, math.ceil(n / _MAX_SIDE)) for n in part.shape)
+    thinned: SpatialArray = part if rows == columns == 1 else part[::rows, ::columns]
+    return thinned
+
+
+def _in_space(image: SpatialArray) -> SpatialArray:
+    """Return the image at the middle of time and the first of plain axes, in space alone."""
+    g = image.geometry
+    columns = [
+        k
+        for k in range(len(g.sampled_axes))
+        if any(g.direction[r, k] for r, name in enumerate(g.world.axes) if name in SPACE_AXES)
+    ]
+    space = [g.sampled_axes[k] for k in columns]
+    if len(space) < 2 or any(n != n or n == 0 for n in g.shape):
+        return image  # nothing to draw, as `_planes` will say
+    middle = [n // 2 if i in g.sampled_axes else 0 for i, n in enumerate(g.shape)]
+    still: SpatialArray = image[
+        tuple([slice(None) if i in space else n for i, n in enumerate(middle)])
+    ]
+    rows = [r for r, name in enumerate(g.world.axes) if name in SPACE_AXES]
+    if len(rows) == len(g.world.axes):
+        return still
+    names = [g.dims[i] for i in space]
+    bare = Geometry(
+        still.shape,
+        still.spacing,
+        still.origin[rows],
+        still.direction[rows],
+        names,
+        sampled=[n for n in names if n is not None],
+        world=World([g.world.axes[r] for r in rows], [g.world.units[r] for r in rows], g.frame),
+    )
+    return still.replace(geometry=bare)
+
+
+def _numbers(part: SpatialArray) -> NDArray[np.float64]:
+    """Bring a plane to memory, as numbers to draw."""
+    values = np.asarray(part.to("numpy").data)
+    if values.dtype.kind not in "biufc":
+        raise TypeError(f"plot draws numbers, got values of type {values.dtype}")
+    return (
+        np.abs(values).astype(np.float64)
+        if values.dtype.kind == "c"
+        else (values.astype(np.float64))
+    )
+
+
+def _laid_over(overlay: SpatialArray, part: SpatialArray) -> Any:
+    """Look the overlay up at the points of a plane; masked where there is nothing to see."""
+    from spatial_duck.resampling import resample
+
+    labels = overlay.dtype.kind in "biu"
+    if labels:
+        inside = resample(overlay, to=part.geometry, interpolation="nearest", fill=0)
+        values = _numbers(inside)
+        return np.ma.masked_equal(values, 0)
+    found = resample(overlay, to=part.geometry, interpolation="linear", fill=math.nan)
+    return np.ma.masked_invalid(_numbers(found))
+
+
+# --- where it is --------------------------------------------------------------------------
+
+
+def _ruler(geometry: Geometry, axis: int) -> _Ruler:
+    """Return world coordinates along an axis of a plane, or distances if it runs obliquely."""
+    column = geometry.sampled_axes.index(axis)
+    step, steps = float(geometry.spacing[column]), geometry.direction[:, column]
+    count, unit = geometry.shape[axis], display.axis_unit(geometry, column)
+    suffix = f" ({unit})" if unit else ""
+    row = int(np.argmax(np.abs(steps)))
+    if abs(steps[row]) > 1 - 1e-9:
+        first, name = float(geometry.origin[row]), geometry.world.axes[row]
+        return _Ruler(first, math.copysign(step, steps[row]), count, name + suffix, unit)
+    name = geometry.dims[axis] or f"axis {axis}"
+    step = math.copysign(step, steps[row])
+    return _Ruler(-(count - 1) / 2 * step, step, count, f"{name}, oblique{suffix}", unit)
+
+
+def _heading(geometry: Geometry, plane: display.Plane) -> str:
+    if plane.normal is None:
+        return plane.name
+    name = geometry.dims[plane.normal] or f"axis {plane.normal}"
+    heading = f"{plane.name}, {name} = {plane.at} of {geometry.shape[plane.normal]}"
+    column = geometry.sampled_axes.index(plane.normal)
+    steps = geometry.direction[:, column]
+    row = int(np.argmax(np.abs(steps)))
+    if abs(steps[row]) > 1 - 1e-9:
+        at = geometry.origin[row] + steps[row] * geometry.spacing[column] * plane.at
+        unit = geometry.world.units[row] or ""
+        heading = f"{plane.name}, {geometry.world.axes[row]} = {at:.4g} {unit}".rstrip()
+    return heading
+
+
+def _letters(ax: Any, plane: display.Plane) -> None:
+    places = (
+        (0.02, 0.5, "left", "center"),
+        (0.98, 0.5, "right", "center"),
+        (0.5, 0.98, "center", "top"),
+        (0.5, 0.02, "center", "bottom"),
+    )
+    for letter, (x, y, across, along) in zip(plane.edges, places, strict=True):
+        _label(ax, x, y, letter, ha=across, va=along)
+
+
+def _label(ax: Any, x: float, y: float, text: str, **place: Any) -> None:
+    from matplotlib import patheffects
+
+    if text:
+        drawn = ax.text(x, y, text, transform=ax.transAxes, color="white", **place)
+        drawn.set_path_effects([patheffects.withStroke(linewidth=2, foreground="black")])
+
+
+def _nice(length: float) -> float:
+    """Return the greatest of 1, 2, 5, 10, ... (times a power of ten) that is not above `length`."""
+    power = 10.0 ** math.floor(math.log10(length))
+    return power * max(f for f in (1, 2, 5) if f <= max(length / power, 1))
+
+
+def _scale_bar(ax: Any, columns: _Ruler, length: float) -> None:
+    """Draw a bar of a length in world units at the lower right."""
+    from matplotlib import patheffects
+
+    width = abs(columns.step) * columns.voxels
+    start, stop = 0.96 - length / width, 0.96
+    (bar,) = ax.plot([start, stop], [0.05, 0.05], transform=ax.transAxes, color="white", lw=2.5)
+    bar.set_path_effects([patheffects.withStroke(linewidth=4.5, foreground="black")])
+    text = f"{length:g} {columns.unit or ''}".rstrip()
+    _label(ax, (start + stop) / 2, 0.065, text, ha="center", va="bottom", fontsize="small")

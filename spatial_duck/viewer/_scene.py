@@ -1,0 +1,479 @@
+"""What the viewer shows: planes along the world's axes, cut into tiles.
+
+Positions are *view coordinates*: the world's axes of space, ordered and turned so that each plane
+is drawn in the usual way (with a frame: the patient's right at the left, anterior and superior at
+the top). An image that is one slice in 3-D is seen in its own plane.
+
+Tiles lie on one lattice for each zoom: pixels of ``pixel * 2**zoom`` world units, 256 × 256 to a
+tile, counted from the low corner of the image. A tile is sampled from the coarsest level of the
+pyramid that is fine enough, at the centres of its pixels, and reads only the chunks that it cuts:
+its cost does not depend on the size of the image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck.array import _display as display
+from spatial_duck.errors import FrameError, GeometryError
+from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.pyramids import _api as multiscale
+from spatial_duck.viewer._gather import Cache, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.geometry import Geometry
+
+__all__ = ["TILE", "Frame", "Layer", "Plane", "Scene"]
+
+#: Pixels along each side of a tile.
+TILE = 256
+#: Bytes of chunks that are kept.
+_CACHE = 512_000_000
+
+_LINES = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
+_OPPOSITE = dict(zip("LRPASI", "RLAPIS", strict=True))
+_NAMES = ("sagittal", "coronal", "axial")
+
+
+class Frame(NamedTuple):
+    """View coordinates: ``world = base + axes @ view`` over the world's axes of space.
+
+    Attributes
+    ----------
+    world : tuple of str
+        The world's axes of space, in the order of its rows.
+    names : tuple of str
+        Of the view coordinates.
+    base : ndarray, shape (n_world,)
+    axes : ndarray, shape (n_world, n_view)
+        Orthonormal columns.
+    letters : tuple of (str, str)
+        Where each view coordinate comes from and runs to, or empty.
+    """
+
+    world: tuple[str, ...]
+    names: tuple[str, ...]
+    base: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    letters: tuple[tuple[str, str], ...]
+
+
+class Plane(NamedTuple):
+    """A plane: which view coordinates run across, down and through it (None: it has no depth)."""
+
+    name: str
+    across: int
+    down: int
+    through: int | None
+
+
+def _space(geometry: Geometry) -> tuple[list[int], list[int], list[int]]:
+    """Return world rows, sampled columns and array axes that are of space."""
+    rows = [i for i, name in enumerate(geometry.world.axes) if name in SPACE_AXES]
+    columns = [
+        k for k in range(len(geometry.sampled_axes)) if rows and geometry.direction[rows, k].any()
+    ]
+    return rows, columns, [geometry.sampled_axes[k] for k in columns]
+
+
+def _letter(vector: NDArray[np.float64], names: Sequence[str], frame: str | None) -> str:
+    """Return the anatomical letter that a vector runs to most, or nothing."""
+    k = int(np.argmax(np.abs(vector)))
+    if frame is None or names[k] not in SPACE_AXES:
+        return ""
+    letter = frame[SPACE_AXES.index(names[k])]
+    return letter if vector[k] > 0 else _OPPOSITE[letter]
+
+
+def _frame_of(geometry: Geometry) -> Frame:
+    rows, columns, axes = _space(geometry)
+    names = tuple(geometry.world.axes[r] for r in rows)
+    if len(columns) < 2 or len(columns) > len(rows):
+        raise GeometryError(
+            f"the viewer shows planes of images with two or three axes in space; this one has "
+            f"{len(columns)} of {len(rows)}, with dims {geometry.dims!r}. Give its axes the names "
+            "x, y and z with dims=, or wrap its data again with sampled="
+        )
+    if len(columns) == len(rows):
+        base = np.zeros(len(rows))
+        vectors = list(np.eye(len(rows)))
+        labels = list(names)
+    else:  # one slice in 3-D, seen in its own plane: columns across, rows down
+        base = geometry.origin[rows]
+        direction = geometry.direction[np.ix_(rows, columns)]
+        across = direction[:, 1]
+        down = direction[:, 0] - (direction[:, 0] @ across) * across
+        vectors = [across, down / np.linalg.norm(down)]
+        labels = [str(geometry.dims[axes[1]]), str(geometry.dims[axes[0]])]
+    found = []
+    for name, vector in zip(labels, vectors, strict=True):
+        letter = _letter(vector, names, geometry.world.frame)
+        if letter and letter in "RAS":
+            vector, letter = -vector, _OPPOSITE[letter]
+        ends = (_OPPOSITE[letter], letter) if letter else ("", "")
+        found.append((name, vector, ends))
+    if len(columns) == len(rows):
+        found.sort(key=lambda row: (_LINES.get(row[2][1], 0), row[0]))
+    return Frame(
+        names,
+        tuple(name for name, _, _ in found),
+        base,
+        np.stack([vector for _, vector, _ in found], axis=1),
+        tuple(ends for _, _, ends in found),
+    )
+
+
+def _planes_of(frame: Frame) -> tuple[Plane, ...]:
+    def name(across: int, down: int, through: int) -> str:
+        letter = frame.letters[through][1]
+        return _NAMES[_LINES[letter]] if letter else f"{frame.names[across]}{frame.names[down]}"
+
+    if len(frame.names) == 2:
+        return (Plane("".join(frame.names), 0, 1, None),)
+    return tuple(Plane(name(h, v, n), h, v, n) for h, v, n in ((0, 1, 2), (0, 2, 1), (1, 2, 0)))
+
+
+class Layer:
+    """One image of a scene, at several resolutions.
+
+    Parameters
+    ----------
+    levels : sequence of SpatialArray
+        The finest first; where it ends early, views with every second voxel are added.
+    frame : Frame
+    cache : Cache
+    name : str
+    """
+
+    def __init__(
+        self, levels: Sequence[SpatialArray], frame: Frame, cache: Cache, name: str
+    ) -> None:
+        self.name = name
+        self.frame = frame
+        images = [*levels, *multiscale.pyramid(levels[-1], method="nearest").levels[1:]]
+        self.geometry = images[0].geometry
+        _, _, self.axes = _space(self.geometry)
+        self.levels = [Level(im, self.axes, cache, (name, n)) for n, im in enumerate(images)]
+        self.spacing = np.array([self._steps(im.geometry)[1] for im in images])
+        self.sliders = [
+            axis
+            for axis in range(self.geometry.ndim)
+            if axis not in self.axes and self.geometry.shape[axis] > 1
+        ]
+
+    @staticmethod
+    def _steps(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the matrix index -> world of space, and the spacing of its columns."""
+        rows, columns, _ = _space(geometry)
+        spacing = geometry.spacing[columns]
+        return geometry.direction[np.ix_(rows, columns)] * spacing, spacing
+
+    def to_index(self, level: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the matrix and offset from view coordinates to indices of a level."""
+        geometry = self.levels[level].image.geometry
+        matrix, _ = self._steps(geometry)
+        rows, _, _ = _space(geometry)
+        back = np.linalg.pinv(matrix)
+        return back @ self.frame.axes, back @ (self.frame.base - geometry.origin[rows])
+
+    def level_for(self, pixel: float) -> int:
+        """Return the coarsest level whose voxels are no larger than a pixel.
+
+        An axis that is coarser from the start does not count before the others reach it.
+        """
+        enough = (self.spacing <= np.maximum(pixel, self.spacing[0]) * (1 + 1e-6)).all(axis=1)
+        return int(np.flatnonzero(enough)[-1])
+
+    def sample(
+        self, view: NDArray[np.float64], pixel: float, fixed: Mapping[int, int], smooth: bool
+    ) -> NDArray[np.float32]:
+        """Return values at view coordinates, NaN outside.
+
+        Parameters
+        ----------
+        view : ndarray, shape (n_view, n)
+        pixel : float
+            Size of the pixels that the values are for.
+        fixed : mapping of int to int
+            Index along each axis that is not of space.
+        smooth : bool
+            Interpolate between voxels, instead of taking the nearest.
+        """
+        number = self.level_for(pixel)
+        level = self.levels[number]
+        last = self._last(0)
+        index = self._index(0, view)
+        inside = ((index >= -0.5) & (index <= last + 0.5)).all(axis=0)
+        if number:
+            # A coarser level may end nearly one of its voxels earlier. Half of one, beside its own
+            # half, is shown all the same, or thin images vanish; more would be a pixel off.
+            last, index = self._last(number), self._index(number, view)
+            inside &= ((index >= -1) & (index <= last + 1)).all(axis=0)
+        out = np.full(view.shape[1], np.nan, np.float32)
+        if inside.any():
+            # In single precision afterwards: what is drawn has 256 shades.
+            with np.errstate(over="ignore", invalid="ignore"):
+                out[inside] = _values(level, index[:, inside], last, fixed, smooth)
+        return out
+
+    def _index(self, level: int, view: NDArray[np.float64]) -> NDArray[np.float64]:
+        matrix, offset = self.to_index(level)
+        return matrix @ view + offset[:, None]
+
+    def _last(self, level: int) -> NDArray[np.intp]:
+        shape = self.levels[level].image.shape
+        return np.array([shape[a] - 1 for a in self.axes], np.intp)[:, None]
+
+    @property
+    def dtype(self) -> str:
+        """The type of the voxels, as NumPy calls it."""
+        return str(self.levels[0].image.dtype).rpartition(".")[2]
+
+    @property
+    def is_labels(self) -> bool:
+        """Whether the image looks like one of labels."""
+        return self.dtype in ("bool", "uint8", "int8")
+
+
+def _values(
+    level: Level,
+    index: NDArray[np.float64],
+    last: NDArray[np.intp],
+    fixed: Mapping[int, int],
+    smooth: bool,
+) -> NDArray[Any]:
+    if not smooth:
+        nearest = np.clip(np.rint(index), 0, last).astype(np.intp)
+        return _real(level.take(list(nearest), fixed))
+    index = np.clip(index, 0, last)
+    low = np.minimum(np.floor(index), np.maximum(last - 1, 0)).astype(np.intp)
+    part = index - low
+    total = np.zeros(index.shape[1])
+    for corner in np.ndindex(*(2,) * len(index)):
+        up = np.array(corner)[:, None]
+        weight = np.prod(np.where(up, part, 1 - part), axis=0)
+        at = np.minimum(low + up, last)
+        used = weight > 0  # what has no weight must not spread NaN
+        if not used.any():
+            continue
+        total[used] += weight[used] * _real(level.take(list(at[:, used]), fixed))
+    return total
+
+
+def _real(values: NDArray[Any]) -> NDArray[Any]:
+    return np.abs(values) if values.dtype.kind == "c" else values.astype(np.float64)
+
+
+class Scene:
+    """An image, perhaps with another over it, as planes and tiles.
+
+    Parameters
+    ----------
+    levels : sequence of SpatialArray
+        The image at one or more resolutions, the finest first: an image, a `Pyramid`, or a list.
+    overlay : sequence of SpatialArray, optional
+        Another image on a grid of its own, in the same world (frame, order and unit may differ).
+    names : sequence of str, optional
+        Of the two.
+    limits : pair of float, optional
+        Values of the image to show as black and white at first.
+    """
+
+    def __init__(
+        self,
+        levels: Sequence[SpatialArray],
+        overlay: Sequence[SpatialArray] | None = None,
+        names: Sequence[str] = ("image", "overlay"),
+        limits: Sequence[float] | None = None,
+    ) -> None:
+        geometry = levels[0].geometry
+        if 0 in geometry.shape:
+            raise GeometryError(f"there is nothing to view in an image of shape {geometry.shape}")
+        self.frame = _frame_of(geometry)
+        self.planes = _planes_of(self.frame)
+        self.world = geometry.world
+        self._limits = limits
+        cache = Cache(_CACHE)
+        self.layers = [Layer(levels, self.frame, cache, names[0])]
+        if overlay is not None:
+            moved = [image.replace(geometry=_in_world(image.geometry, geometry))
+                     for image in overlay]  # fmt: skip
+            self.layers.append(Layer(moved, self.frame, cache, names[1]))
+        self.pixel = float(self.layers[0].spacing[0].min())
+        self.low, self.high = self._extent()
+        longest = float(np.max(self.high - self.low))
+        #: The zoom at which one tile shows everything.
+        self.last_zoom = max(0, int(np.ceil(np.log2(longest / (self.pixel * TILE)))))
+
+    def _extent(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        layer = self.layers[0]
+        geometry = layer.geometry
+        ends = [(-0.5, geometry.shape[a] - 0.5) for a in layer.axes]
+        corners = np.array(np.meshgrid(*ends)).reshape(len(ends), -1)
+        matrix, _ = layer._steps(geometry)
+        rows, _, _ = _space(geometry)
+        world = matrix @ corners + geometry.origin[rows][:, None]
+        view = self.frame.axes.T @ (world - self.frame.base[:, None])
+        return view.min(axis=1), view.max(axis=1)
+
+    def tile(
+        self,
+        layer: int,
+        plane: int,
+        zoom: int,
+        row: int,
+        column: int,
+        depth: int = 0,
+        *,
+        fixed: Mapping[int, int] | None = None,
+        smooth: bool = False,
+    ) -> NDArray[np.float32]:
+        """Return the values of a tile.
+
+        Parameters
+        ----------
+        layer, plane : int
+            Which image, and which of `planes`.
+        zoom : int
+            Pixels have ``pixel * 2**zoom`` world units.
+        row, column : int
+            Of the tile, from the low corner of the image.
+        depth : int, optional
+            Where the plane lies, in pixels from the low corner.
+        fixed : mapping of int to int, optional
+            Index along each array axis that is not of space.
+        smooth : bool, optional
+            Interpolate between voxels.
+
+        Returns
+        -------
+        ndarray of float32, shape (256, 256)
+            NaN outside of the image.
+        """
+        size = self.pixel * 2.0**zoom
+        across, down, through = self.planes[plane][1:]
+        view = np.empty((len(self.frame.names), TILE, TILE))
+        steps = np.arange(TILE)
+        view[across] = self._at(across, column * TILE + steps, size)
+        view[down] = self._at(down, row * TILE + steps, size)[:, None]
+        if through is not None:
+            view[through] = self._at(through, depth, size)
+        values = self.layers[layer].sample(
+            view.reshape(len(view), -1), size, dict(fixed or {}), smooth
+        )
+        return values.reshape(TILE, TILE)
+
+    def _at(self, axis: int, pixel: Any, size: float) -> Any:
+        """Return the centres of pixels along a view coordinate.
+
+        An image that is thinner than half a pixel is hit in its middle, so that it stays in sight.
+        """
+        low, high = self.low[axis], self.high[axis]
+        first = (low + high) / 2 if high - low < size / 2 else low + size / 2
+        return np.where(np.equal(pixel, 0), first, low + (pixel + 0.5) * size)
+
+    def limits(self, layer: int) -> tuple[float, float]:
+        """Return values to show as black and white, from the middle planes at the last zoom."""
+        if layer == 0 and self._limits is not None:
+            return float(self._limits[0]), float(self._limits[1])
+        fixed = {axis: self.layers[layer].geometry.shape[axis] // 2
+                 for axis in self.layers[layer].sliders}  # fmt: skip
+        size = self.pixel * 2.0**self.last_zoom
+        parts = []
+        for n, plane in enumerate(self.planes):
+            k = plane.through
+            depth = 0 if k is None else int((self.high[k] - self.low[k]) / 2 / size)
+            parts.append(self.tile(layer, n, self.last_zoom, 0, 0, depth, fixed=fixed))
+        values = np.concatenate(parts, axis=None)
+        low, high = display.contrast(values[np.isfinite(values)].astype(np.float64))
+        return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the page needs to know, as plain numbers, strings, lists and dicts."""
+        units = dict(zip(self.world.axes, self.world.units, strict=True))
+        return {
+            "tile": TILE,
+            "pixel": self.pixel,
+            "lastZoom": self.last_zoom,
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "frame": self.world.frame,
+            "world": [{"name": n, "unit": units[n] or ""} for n in self.frame.world],
+            "base": self.frame.base.tolist(),
+            "axes": self.frame.axes.tolist(),
+            "names": list(self.frame.names),
+            "letters": [list(pair) for pair in self.frame.letters],
+            "planes": [plane._asdict() for plane in self.planes],
+            "layers": [self._describe_layer(n) for n in range(len(self.layers))],
+        }
+
+    def _describe_layer(self, number: int) -> dict[str, Any]:
+        layer = self.layers[number]
+        geometry = layer.geometry
+        matrix, offset = layer.to_index()
+        steps = np.abs(self.frame.axes.T @ layer._steps(geometry)[0]).max(axis=1)
+        return {
+            "name": layer.name,
+            "facts": display.facts(geometry),
+            "shape": list(geometry.shape),
+            "dtype": layer.dtype,
+            "levels": [list(level.image.shape) for level in layer.levels],
+            "limits": list(self.limits(number)),
+            "labels": layer.is_labels,
+            "voxel": steps.tolist(),
+            "index": {
+                "dims": [str(geometry.dims[a]) for a in layer.axes],
+                "matrix": matrix.tolist(),
+                "offset": offset.tolist(),
+                "size": [geometry.shape[a] for a in layer.axes],
+            },
+            "sliders": [self._slider(geometry, axis) for axis in layer.sliders],
+        }
+
+    @staticmethod
+    def _slider(geometry: Geometry, axis: int) -> dict[str, Any]:
+        name = geometry.dims[axis]
+        slider = {"axis": axis, "name": name or f"axis {axis}", "size": geometry.shape[axis],
+                  "start": 0.0, "step": 0.0, "unit": ""}  # fmt: skip
+        if axis in geometry.sampled_axes and name in geometry.world.axes:
+            column = geometry.sampled_axes.index(axis)
+            row = geometry.world.axes.index(name)
+            slider["start"] = float(geometry.origin[row])
+            slider["step"] = float(geometry.direction[row, column] * geometry.spacing[column])
+            slider["unit"] = geometry.world.units[row] or ""
+        return slider
+
+
+def _in_world(geometry: Geometry, like: Geometry) -> Geometry:
+    """Return the same place in the frame, order and units of another's world."""
+    frame, wanted_frame = geometry.world.frame, like.world.frame
+    if frame != wanted_frame:
+        if frame is None or wanted_frame is None:
+            raise FrameError(
+                f"the image's frame is {wanted_frame!r} and the overlay's {frame!r}: whether they "
+                "lie in one world is not known. Say what it is with replace(frame=...)"
+            )
+        geometry = geometry.to_frame(wanted_frame)
+    units = dict(zip(like.world.axes, like.world.units, strict=True))
+    wanted = {
+        name: units[name]
+        for name, unit in zip(geometry.world.axes, geometry.world.units, strict=True)
+        if name in SPACE_AXES and name in units and units[name] != unit
+    }
+    if wanted:
+        geometry = geometry.to_unit(wanted)
+    space = [n for n in like.world.axes if n in SPACE_AXES]
+    if sorted(space) != sorted(n for n in geometry.world.axes if n in SPACE_AXES):
+        raise GeometryError(
+            f"the overlay's world has the axes {geometry.world.axes!r} and the image's "
+            f"{like.world.axes!r}; they must have the same axes of space"
+        )
+    others = [n for n in geometry.world.axes if n not in SPACE_AXES]
+    return geometry.to_world([*space, *others])

@@ -1,0 +1,208 @@
+"""Regions and surfaces in world units: ellipsoids that are known, scikit-image as referee."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import spatial_duck as sd
+from spatial_duck import measure
+from spatial_duck.testing import assert_lazy
+from spatial_duck.testing._strategies import directions, geometries
+
+RNG = np.random.default_rng(6)
+CENTER = np.array([40.0, -10.0, 25.0])
+
+
+def around(direction: Any, spacing: Any, radius: float) -> tuple[sd.Geometry, np.ndarray]:
+    """Return a grid around `CENTER`, and the offsets of its voxels from there."""
+    steps = np.asarray(direction) * spacing
+    reach = np.ceil(radius * np.sqrt(np.diag(np.linalg.inv(steps.T @ steps)))).astype(int) + 1
+    geometry = sd.Geometry(
+        2 * reach + 1, spacing, CENTER - steps @ (reach + 0.2), direction,
+        ("z", "y", "x")[-len(reach) :], world=("x", "y", "z"), frame="RAS", unit="mm",
+    )  # fmt: skip
+    index = np.moveaxis(np.indices(geometry.shape), 0, -1)
+    return geometry, geometry.index_to_physical(index) - CENTER
+
+
+@settings(max_examples=12)
+@given(st.data())
+def test_an_ellipsoid_has_its_volume_axes_and_center(data: st.DataObject) -> None:
+    """Turned any way, on grids that are oblique, sheared and flipped."""
+    direction = data.draw(directions(3, 3))
+    spacing = [data.draw(st.floats(0.6, 1.2)) for _ in range(3)]
+    turned = data.draw(directions(3, 3, sheared=False))
+    semi = np.array([9.0, 6.0, 4.0])
+    geometry, offset = around(direction, spacing, 9.5)
+    inside = (((offset @ turned) / semi) ** 2).sum(-1) <= 1
+    table = measure.regionprops(sd.SpatialArray(inside.astype(np.uint8) * 5, geometry))
+    assert table["label"].tolist() == [5]
+    assert table["volume"][0] == pytest.approx(4 / 3 * math.pi * semi.prod(), rel=0.03)
+    np.testing.assert_allclose(table["centroid"][0], CENTER, atol=0.15)
+    np.testing.assert_allclose(table["axis_lengths"][0], 2 * semi, rtol=0.04)
+    along = abs(table["principal_axes"][0] @ turned)
+    np.testing.assert_allclose(along, np.eye(3), atol=0.12)
+    reach = np.sqrt(((turned * semi) ** 2).sum(axis=1))
+    np.testing.assert_allclose(
+        table["bounds"][0], [CENTER - reach, CENTER + reach], atol=2.0 * max(spacing)
+    )
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_the_table_from_positions_alone(data: st.DataObject) -> None:
+    """Every column, told from the place of each voxel and its eight corners."""
+    dims = data.draw(st.permutations("xyz"))[: data.draw(st.integers(1, 3))]
+    geometry = data.draw(geometries(dims=dims, min_side=1, max_side=5, units=False))
+    random = np.random.default_rng(data.draw(st.integers(0, 999)))
+    marks = random.integers(-1, 4, geometry.shape)
+    values = random.random(geometry.shape)
+    table = measure.regionprops(sd.SpatialArray(marks, geometry), values)
+    place = geometry.index_to_physical(np.moveaxis(np.indices(marks.shape), 0, -1))
+    steps = geometry.direction * geometry.spacing
+    n = len(dims)
+    corners = (np.moveaxis(np.indices((2,) * n), 0, -1).reshape(-1, n) - 0.5) @ steps.T
+    size = math.sqrt(np.linalg.det(steps.T @ steps))
+    assert table["label"].tolist() == [i for i in np.unique(marks) if i]
+    for row, number in enumerate(table["label"]):
+        points, mine = place[marks == number], values[marks == number]
+        close = {"rtol": 1e-9, "atol": 1e-8 * (1 + abs(points).max())}
+        size_name = ("length", "area", "volume")[n - 1]
+        np.testing.assert_allclose(table[size_name][row], len(points) * size)
+        np.testing.assert_allclose(table["centroid"][row], points.mean(axis=0), **close)
+        covariance = np.cov(points.T, bias=True).reshape(len(points.T), -1) + steps @ steps.T / 12
+        expected = np.sqrt(np.maximum(np.linalg.eigvalsh(covariance)[::-1][:n], 0) * (n + 2)) * 2
+        np.testing.assert_allclose(table["axis_lengths"][row], expected, rtol=1e-5, atol=1e-6)
+        all_corners = (points[:, None] + corners).reshape(-1, points.shape[-1])
+        np.testing.assert_allclose(
+            table["bounds"][row], [all_corners.min(axis=0), all_corners.max(axis=0)], **close
+        )
+        np.testing.assert_allclose(table["mean_intensity"][row], mine.mean())
+        np.testing.assert_allclose(table["std_intensity"][row], mine.std(), atol=1e-7)
+        assert table["min_intensity"][row] == mine.min()
+        assert table["max_intensity"][row] == mine.max()
+    assert table["n_voxels"].sum() == (marks != 0).sum()
+
+
+def test_scikit_image_on_an_axis_aligned_grid() -> None:
+    skimage = pytest.importorskip("skimage.measure", reason="needs scikit-image")
+    marks = RNG.integers(0, 3, (9, 10))
+    values = RNG.random((9, 10))
+    theirs = skimage.regionprops(marks, values, spacing=(2.0, 0.5))
+    table = measure.regionprops(
+        sd.SpatialArray(marks, spacing=(2.0, 0.5)), sd.SpatialArray(values, spacing=(2.0, 0.5))
+    )
+    for row, region in enumerate(theirs):
+        assert table["label"][row] == region.label
+        np.testing.assert_allclose(table["area"][row], region.area)
+        np.testing.assert_allclose(table["centroid"][row], region.centroid)
+        np.testing.assert_allclose(table["mean_intensity"][row], region.intensity_mean)
+        np.testing.assert_allclose(
+            table["equivalent_diameter"][row], region.equivalent_diameter_area
+        )
+
+
+@pytest.mark.parametrize("chunks", [(4, 3, 5), (2, 7, 8)])
+def test_the_table_of_chunks_is_that_of_the_whole(chunks: Any) -> None:
+    dask = pytest.importorskip("dask", reason="needs dask")
+    marks, values = RNG.integers(0, 6, (6, 7, 8)), RNG.random((6, 7, 8)).astype("f4")
+    marks[values > 0.99] = 40
+    geometry = sd.Geometry((6, 7, 8), spacing=(2.0, 0.7, 1.0), origin=(5.0, 6.0, 7.0))
+    labels, image = sd.SpatialArray(marks, geometry), sd.SpatialArray(values, geometry)
+    expected = measure.regionprops(labels, image)
+    with assert_lazy():
+        lazy = [
+            measure.regionprops(labels.chunk(chunks), image.chunk((5, 5, 3))),
+            measure.regionprops(labels.chunk(chunks), image),
+            measure.regionprops(labels, image.chunk(chunks)),
+        ]
+    for found in dask.compute(*lazy):
+        assert found.keys() == expected.keys()
+        for name, column in expected.items():
+            np.testing.assert_allclose(found[name], column, rtol=1e-9, atol=1e-7, err_msg=name)
+        for name in ("volume", "centroid", "bounds", "axis_lengths", "max_intensity"):
+            np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_pandas_takes_the_table() -> None:
+    """As the documentation says, with properties of several numbers."""
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    labels = sd.SpatialArray([[0, 1, 1], [0, 1, 1], [2, 0, 0]], spacing=(2.0, 0.5))
+    table = measure.regionprops(labels)
+    frame = pandas.DataFrame({name: list(column) for name, column in table.items()})
+    assert list(frame["label"]) == [1, 2]
+    np.testing.assert_array_equal(frame.loc[1, "centroid"], table["centroid"][1])
+    assert frame.loc[0, "bounds"].shape == (2, 2)
+
+
+def test_no_regions_make_an_empty_table() -> None:
+    table = measure.regionprops(sd.SpatialArray(np.zeros((3, 4), int)), np.ones((3, 4)))
+    assert {len(column) for column in table.values()} == {0}
+    assert table["centroid"].shape == (0, 2)
+    assert table["bounds"].shape == (0, 2, 2)
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    frames = sd.SpatialArray(np.ones((2, 3, 4), int), dims=("t", "y", "x"))
+    with pytest.raises(sd.GeometryError, match=r"'t'.*index them away"):
+        measure.regionprops(frames)
+    assert measure.regionprops(frames[1])["centroid"].tolist() == [[1.0, 1.0, 1.5]]
+    with pytest.raises(sd.GeometryLossError, match="reshape"):
+        measure.regionprops(sd.SpatialArray(np.ones((4, 4), int)).reshape(2, 8))
+    with pytest.raises(TypeError, match="float64"):
+        measure.regionprops(sd.SpatialArray(np.ones((4, 4))))
+    elsewhere = sd.SpatialArray(np.ones((3, 4)), spacing=2)
+    with pytest.raises(sd.GeometryMismatchError, match="spacing"):
+        measure.regionprops(sd.SpatialArray(np.ones((3, 4), int)), elsewhere)
+
+
+# --- surfaces -----------------------------------------------------------------------------
+
+#: scikit-image 0.26 unpacks its tables in a way that NumPy 2.5 warns of.
+quiet = pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")
+
+
+@quiet
+@settings(max_examples=8)
+@given(st.data())
+def test_vertices_lie_on_the_sphere(data: st.DataObject) -> None:
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    direction = data.draw(directions(3, 3))
+    spacing = [data.draw(st.floats(0.5, 1.5)) for _ in range(3)]
+    geometry, offset = around(direction, spacing, 7.5)
+    image = sd.SpatialArray(6.0 - np.linalg.norm(offset, axis=-1), geometry)
+    surface = measure.marching_cubes(image, 0.0)
+    distance = np.linalg.norm(surface.vertices - CENTER, axis=1)
+    np.testing.assert_allclose(distance, 6.0, atol=0.2)
+    assert measure.surface_area(surface) == pytest.approx(4 * math.pi * 36, rel=0.04)
+    a, b, c = (surface.vertices[surface.faces[:, i]] - CENTER for i in range(3))
+    # Outwards everywhere, in a world of any handedness.
+    volume = (a * np.cross(b, c)).sum() / 6
+    assert volume == pytest.approx(4 / 3 * math.pi * 216, rel=0.06)
+
+
+@quiet
+@pytest.mark.parametrize("dtype", ["u1", ">i2", "f4", "?", "i8"])
+def test_surfaces_of_masks(dtype: str) -> None:
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    mask = np.zeros((6, 7, 8), dtype)
+    mask[2:4, 2:5, 3:6] = 1
+    surface = measure.marching_cubes(sd.SpatialArray(mask, spacing=(3.0, 1.0, 1.0)), 0.5)
+    np.testing.assert_allclose(surface.vertices.min(axis=0), [4.5, 1.5, 2.5])
+    np.testing.assert_allclose(surface.vertices.max(axis=0), [10.5, 4.5, 5.5])
+
+
+def test_surfaces_need_a_volume_in_memory() -> None:
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    for shape in ((4, 4), (1, 4, 4)):
+        with pytest.raises(sd.GeometryError, match="three space axes of 2 voxels"):
+            measure.marching_cubes(sd.SpatialArray(np.ones(shape)))
+    da = pytest.importorskip("dask.array", reason="needs dask")
+    with pytest.raises(TypeError, match=r"image\.compute\(\)"):
+        measure.marching_cubes(sd.SpatialArray(da.ones((4, 4, 4))))

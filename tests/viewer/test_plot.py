@@ -1,0 +1,237 @@
+"""Plots: the planes lie where the world says, whatever the backend, and overlays on them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+from spatial_duck.errors import GeometryError
+from spatial_duck.testing import assert_lazy
+
+if TYPE_CHECKING:
+    from tests.conftest import BackendCase
+
+figures = pytest.importorskip("matplotlib.figure", reason="needs matplotlib")
+
+from spatial_duck.viewer import _plot as plotting  # noqa: E402
+
+
+def drawn(image: Any, *args: Any, **options: Any) -> Any:
+    figure = figures.Figure(figsize=plotting.figure_size(image), layout="constrained")
+    plotting.plot(image, *args, figure=figure, **options)
+    figure.canvas.draw()
+    return figure
+
+
+def texts(ax: Any) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+@pytest.fixture
+def volume() -> sd.SpatialArray:
+    data = np.random.default_rng(0).random((5, 6, 7))
+    return sd.SpatialArray(data, spacing=(4, 2, 1), origin=(-10, 20, 30), frame="LPS", unit="mm")
+
+
+def test_pixels_lie_at_world_coordinates(volume: sd.SpatialArray) -> None:
+    axial, coronal, sagittal = drawn(volume).axes
+    assert axial.get_title() == "axial, z = -2 mm"
+    assert [ax.get_xlabel() for ax in (axial, coronal, sagittal)] == ["x (mm)", "x (mm)", "y (mm)"]
+    # Left, right, bottom, top, at the outer edges of voxels: x 30 … 36, y 20 … 30, z -10 … 6.
+    assert tuple(axial.images[0].get_extent()) == (29.5, 36.5, 31, 19)
+    assert tuple(coronal.images[0].get_extent()) == (29.5, 36.5, -12, 8)
+    assert tuple(sagittal.images[0].get_extent()) == (19, 31, -12, 8)
+    np.testing.assert_array_equal(axial.images[0].get_array(), volume.data[2])
+    np.testing.assert_array_equal(coronal.images[0].get_array(), volume.data[::-1, 3])
+    np.testing.assert_array_equal(sagittal.images[0].get_array(), volume.data[::-1, :, 3])
+
+
+def test_every_pixel_is_at_its_voxels_place(volume: sd.SpatialArray) -> None:
+    """In any orientation: fill the image with a coordinate, and read the axes' scale off it."""
+    z, y, x = volume.geometry.index_to_physical(np.stack(np.indices(volume.shape), -1)).T
+    for name, values in {"x": x.T, "y": y.T, "z": z.T}.items():
+        image = np.transpose(volume.replace(values)[::-1, :, ::-1], (1, 2, 0))
+        for ax in drawn(image).axes:
+            left, right, bottom, top = ax.images[0].get_extent()
+            shown = np.asarray(ax.images[0].get_array())
+            rows, columns = shown.shape
+            across = left + (np.arange(columns) + 0.5) * (right - left) / columns
+            down = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
+            if ax.get_xlabel() == f"{name} (mm)":
+                np.testing.assert_allclose(shown, np.broadcast_to(across, shown.shape))
+            if ax.get_ylabel() == f"{name} (mm)":
+                np.testing.assert_allclose(shown, np.broadcast_to(down[:, None], shown.shape))
+
+
+def test_letters_and_scale_bars(volume: sd.SpatialArray) -> None:
+    axial, coronal, sagittal = drawn(volume).axes
+    assert texts(axial)[:4] == ["R", "L", "A", "P"]
+    assert texts(coronal)[:4] == ["R", "L", "S", "I"]
+    assert texts(sagittal)[:4] == ["A", "P", "S", "I"]
+    assert {texts(ax)[-1] for ax in (axial, coronal, sagittal)} == {"2 mm"}
+    (bar,) = axial.lines
+    width = np.ptp(bar.get_xdata()) * 7  # the axes are 7 mm wide
+    assert math.isclose(width, 2)
+
+
+def test_no_letters_without_a_frame(volume: sd.SpatialArray) -> None:
+    bare = sd.SpatialArray(volume.data, spacing=(4, 2, 1))
+    assert [texts(ax) for ax in drawn(bare).axes] == [["2"]] * 3
+
+
+def test_oblique_axes_are_drawn_as_they_are() -> None:
+    turned = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
+    image = sd.SpatialArray(np.ones((4, 4, 4)), direction=turned, frame="LPS", unit="mm", spacing=2)
+    axial, _, sagittal = drawn(image).axes
+    assert axial.get_xlabel() == "x, oblique (mm)"
+    assert sagittal.get_title() == "sagittal, x = 2 of 4"
+    assert sagittal.get_xlabel() == "y, oblique (mm)"
+    assert tuple(sagittal.images[0].get_extent()) == (-4, 4, -1, 7)  # y from the centre, z true
+
+
+@pytest.mark.parametrize(
+    "shape, dims, panels",
+    [
+        ((4, 5), None, 1),
+        ((3, 4, 5), ("t", "y", "x"), 1),
+        ((4, 5, 3), ("y", "x", "c"), 1),
+        ((2, 3, 4, 5), ("t", "z", "y", "x"), 3),
+        ((3, 4, 5, 2), ("x", "y", "z", "t"), 3),
+        ((2, 2, 3, 4, 5), ("t", "c", "z", "y", "x"), 3),
+        ((1, 1, 1), None, 3),
+    ],
+)
+def test_other_axes_are_left_at_one_index(shape: Any, dims: Any, panels: int) -> None:
+    image = sd.SpatialArray(np.random.default_rng(0).random(shape), dims=dims, frame="RAS")
+    assert len(drawn(image).axes) == panels
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", ">i2", "f4", "c8", "u8"])
+def test_types(dtype: str) -> None:
+    drawn(sd.SpatialArray(np.arange(12).reshape(3, 4).astype(dtype)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3.0])
+def test_values_without_contrast(value: float) -> None:
+    drawn(sd.SpatialArray(np.full((3, 4), value)))
+
+
+@pytest.mark.parametrize(
+    "image, reason",
+    [
+        (lambda: sd.SpatialArray(np.ones(3)), "two or three axes of space"),
+        (lambda: sd.SpatialArray(np.ones((0, 3))), "a voxel or more"),
+        (lambda: sd.SpatialArray(np.ones((3, 4))).reshape(4, 3), "lost their positions"),
+        (lambda: sd.SpatialArray(np.ones((3, 4)), dims=("a", "b")), "two or three axes of space"),
+    ],
+    ids=["1-D", "empty", "lost", "plain"],
+)
+def test_what_cannot_be_drawn_is_refused(image: Any, reason: str) -> None:
+    with pytest.raises(GeometryError, match=reason):
+        plotting.plot(image(), figure=figures.Figure())
+
+
+def test_an_overlay_from_another_space_is_refused(volume: sd.SpatialArray) -> None:
+    """Before anything is drawn, with both spaces."""
+    flat = sd.SpatialArray(np.ones((5, 6)))
+    for image, overlay in ((flat, volume), (volume, flat)):
+        figure = figures.Figure()
+        with pytest.raises(GeometryError, match=r"overlay must lie in the space of .*'y', 'x'"):
+            plotting.plot(image, overlay, figure=figure)
+        assert not figure.axes
+
+
+def test_a_slice_in_a_volume(volume: sd.SpatialArray) -> None:
+    (ax,) = drawn(volume[:, 2]).axes
+    assert ax.get_title() == "coronal"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x (mm)", "z (mm)")
+
+
+@pytest.mark.parametrize("backend", ["dask", "zarr3"], indirect=True)
+def test_lazy_data_give_the_same_picture(backend: BackendCase, volume: sd.SpatialArray) -> None:
+    lazy = volume.replace(backend.make(volume.data))
+    for one, two in zip(drawn(volume).axes, drawn(lazy).axes, strict=True):
+        np.testing.assert_array_equal(one.images[0].get_array(), two.images[0].get_array())
+
+
+def test_only_the_chunks_of_the_planes_are_read() -> None:
+    zarr = pytest.importorskip("zarr", reason="needs zarr")
+    from spatial_duck.testing._stores import RecordingStore
+
+    store = RecordingStore(zarr.storage.MemoryStore())
+    array = zarr.create_array(store, shape=(9, 9, 9), chunks=(3, 3, 3), dtype="u1")
+    array[...] = 1
+    image = sd.SpatialArray(array)
+    with assert_lazy(store):
+        plotting.figure_size(image)
+    store.chunks_read.clear()
+    drawn(image)
+    assert set(store.chunks_read) == {
+        f"c/{i}/{j}/{k}" for i in range(3) for j in range(3) for k in range(3) if 1 in (i, j, k)
+    }
+
+
+def test_large_planes_are_thinned_in_place(volume: sd.SpatialArray) -> None:
+    x = np.broadcast_to(np.arange(5000.0), (3, 5000))
+    (ax,) = drawn(sd.SpatialArray(x, spacing=(100, 1))).axes
+    left, right, *_ = ax.images[0].get_extent()
+    values = np.asarray(ax.images[0].get_array())[0]
+    assert len(values) <= plotting._MAX_SIDE
+    centres = left + (np.arange(len(values)) + 0.5) * (right - left) / len(values)
+    np.testing.assert_allclose(centres, values)
+
+
+def test_an_overlay_on_its_own_grid_lies_where_it_is(volume: sd.SpatialArray) -> None:
+    """Labels on a coarser grid in another frame, order and unit cover the right pixels."""
+    inside = volume.index_to_physical([2, 3, 3])
+    box = sd.Geometry(
+        (1, 1, 1), (0.002, 0.002, 0.002), inside / 1000, dims=("z", "y", "x"), frame="LPS", unit="m"
+    )
+    box = box.to_frame("RAS").to_world(("x", "y", "z"))
+    overlay = sd.SpatialArray(np.ones((1, 1, 1), np.uint8), box)
+    axial, *_ = drawn(volume, overlay).axes
+    cover = axial.images[1].get_array()
+    centre = np.zeros((6, 7), bool)
+    centre[3, 2:5] = True  # 2 mm wide: the voxel itself and, at its very edge, one neighbour
+    assert not cover.mask[3, 3]
+    assert cover.mask[~centre].all()
+
+
+def test_an_overlay_of_numbers_is_transparent_outside(volume: sd.SpatialArray) -> None:
+    overlay = sd.SpatialArray(volume.data[:, :3], volume.geometry[:, :3])
+    axial, *_ = drawn(volume, overlay).axes
+    cover = axial.images[1].get_array()
+    np.testing.assert_array_equal(cover.mask[:, 0], [False] * 3 + [True] * 3)
+    np.testing.assert_allclose(cover[:3], volume.data[2, :3])
+
+
+def test_an_overlay_with_time_on_an_image_without(volume: sd.SpatialArray) -> None:
+    overlay = sd.SpatialArray(
+        np.ones((2, 5, 6, 7)), dims=("t", "z", "y", "x"), spacing=(1, 4, 2, 1),
+        origin=(0, -10, 20, 30), frame="LPS", unit="mm",
+    )  # fmt: skip
+    axial, *_ = drawn(volume, overlay).axes
+    assert not axial.images[1].get_array().mask.any()
+
+
+def test_image_plot_makes_a_figure(volume: sd.SpatialArray) -> None:
+    from matplotlib import pyplot as plt
+
+    figure = volume.plot(title="a volume")
+    assert figure.get_suptitle() == "a volume"
+    plt.close(figure)
+
+
+def test_a_missing_matplotlib_is_named(volume: sd.SpatialArray, monkeypatch: Any) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"spatial-duck\[plot\]"):
+        volume.plot()
+
+
+def test_colour_limits(volume: sd.SpatialArray) -> None:
+    (ax, *_) = drawn(volume, limits=(0.25, 0.5)).axes
+    assert ax.images[0].get_clim() == (0.25, 0.5)
