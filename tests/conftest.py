@@ -121,6 +121,11 @@ _PARAMS = [
 ]
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name functions in the names of tests: an address differs between the workers of xdist."""
+    return getattr(val, "__name__", None) if callable(val) else None
+
+
 @pytest.fixture(params=_PARAMS, ids=str)
 def backend(request: pytest.FixtureRequest) -> BackendCase:
     """Each backend in turn; ``@pytest.mark.parametrize("backend", [...], indirect=True)`` picks."""

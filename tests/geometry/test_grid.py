@@ -168,7 +168,7 @@ BAD_KEYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("key, error", BAD_KEYS, ids=str)
+@pytest.mark.parametrize("key, error", BAD_KEYS)
 def test_keys_are_refused_as_numpy_refuses_them(key, error):
     g, x = Geometry((4, 5)), np.zeros((4, 5))
     if error is None:

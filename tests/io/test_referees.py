@@ -160,7 +160,6 @@ def written_by_nrrd(path: Path, kind: str) -> None:
         ("a.mha", written_by_simpleitk, by_simpleitk),
         ("a.mhd", written_by_simpleitk, by_simpleitk),
     ],
-    ids=str,
 )
 def test_we_read_what_referee_writes(
     name: str, writer: Any, referee: Any, kind: str, tmp_path: Path

@@ -17,6 +17,7 @@ from scipy import ndimage as scipy_nd
 
 import spatial_duck as sd
 from spatial_duck import ndimage as nd
+from spatial_duck.ndimage._running import MODES
 from spatial_duck.testing import assert_lazy
 from spatial_duck.testing._strategies import geometries
 
@@ -78,12 +79,12 @@ def test_chunks_do_not_show(number: int, name: str) -> None:
     values = RNG.random((9, 11, 8))
     for k in (number, number + 1):
         _compare(
-            lambda x, m=nd.running.MODES[k % 5]: FILTERS[name](x, m),
+            lambda x, m=MODES[k % 5]: FILTERS[name](x, m),
             values, GEOMETRIES["anisotropic"], CHUNKS[k % 3],
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", nd.running.MODES)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["gaussian", "median", "opening"])
 def test_modes_in_chunks(name: str, mode: str) -> None:
     values = RNG.random((10, 9))
