@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         to_multiscale_spatial_image,
         to_napari,
         to_ngff_image,
+        to_ngff_multiscales,
         to_nibabel,
         to_pyradiomics,
         to_pyvista,
@@ -81,7 +82,6 @@ if TYPE_CHECKING:
         to_torchio,
         to_xarray,
     )
-    from spatial_duck.interop._api import to_ngff_multiscales
     from spatial_duck.io import read, write
     from spatial_duck.learning._augmentation import augment, random_affine, random_elastic
     from spatial_duck.learning._conform import Conformed, conform, restore

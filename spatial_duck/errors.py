@@ -16,7 +16,6 @@ __all__ = [
     "SpatialDuckError",
     "TooLargeError",
     "UnsafeInputError",
-    "missing_extra",
 ]
 
 
@@ -72,31 +71,3 @@ class BlockError(SpatialDuckError, RuntimeError):
 
 class RegistrationError(SpatialDuckError, RuntimeError):
     """Two images cannot be brought onto each other; the message says what was tried."""
-
-
-def missing_extra(package: str, extra: str | None, what: str) -> ImportError:
-    """Make the ImportError for an optional dependency that is not installed.
-
-    Parameters
-    ----------
-    package : str
-        The package that could not be imported.
-    extra : str or None
-        The extra of spatial_duck that brings it; None where none does.
-    what : str
-        What needs it, as the subject of a sentence.
-
-    Returns
-    -------
-    ImportError
-        To be raised.
-
-    Examples
-    --------
-    >>> print(missing_extra("zarr", "zarr", "Reading OME-Zarr"))
-    Reading OME-Zarr needs 'zarr', which is not installed: pip install 'spatial-duck[zarr]'
-    """
-    wanted = package if extra is None else f"spatial-duck[{extra}]"
-    return ImportError(
-        f"{what} needs {package!r}, which is not installed: pip install '{wanted}'", name=package
-    )

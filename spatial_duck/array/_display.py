@@ -2,7 +2,7 @@
 
 Nothing here computes a Dask array, reads a store or copies from a device: values and pictures are
 shown only where the data are a NumPy array in memory. `planes` works on geometry alone, so that
-`spatial_duck.viewer._plot` draws the same planes of any image. Pictures are made with NumPy and zlib.
+`image.plot` draws the same planes of any image. Pictures are made with NumPy and zlib.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck._optional import missing_extra
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array._array import SpatialArray
 from spatial_duck.array._holder import fitted
-from spatial_duck.errors import missing_extra
 from spatial_duck.geometry import Geometry
 from spatial_duck.rules import _ufuncs as ufuncs
 from spatial_duck.rules import find
@@ -125,7 +125,7 @@ def _bare_namespace(backend: str) -> Any:
             raise
         if backend == "numpy":
             return np
-        raise missing_extra("array-api-compat", "interop", f"The namespace of {backend}") from None
+        raise missing_extra("array_api_compat", f"The namespace of {backend}") from None
 
 
 def _plain(data: Any) -> SpatialArray:

@@ -9,15 +9,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
+import cupy
+
 from spatial_duck.backends import Backend, backend_of
-from spatial_duck.errors import missing_extra
 
 __all__ = ["BACKEND"]
-
-try:
-    import cupy
-except ImportError as error:
-    raise missing_extra("cupy", "cupy", "Work on the GPU") from error
 
 
 def _call(func: Any, args: Any, kwargs: Any) -> Any:

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck._config import current
+from spatial_duck._optional import require
 from spatial_duck.blocks._cover import weighted
 from spatial_duck.blocks._index_map import slices
 from spatial_duck.blocks._memory import rounded
-from spatial_duck.errors import missing_extra
 from spatial_duck.resampling._blocks import work_type
 from spatial_duck.resampling._chunk_reader import ChunkReader, assembled, keepable, meeting
 from spatial_duck.resampling._chunked import edges_of
@@ -47,10 +47,7 @@ _FAN = 16
 
 def _as_dask(data: Any) -> Any:
     """Return the data of an image as a Dask array, without computing or reading it."""
-    try:
-        import dask.array as da
-    except ImportError:
-        raise missing_extra("dask", "dask", "map_blocks on an array in chunks") from None
+    da = require("dask.array", "map_blocks on an array in chunks")
     if hasattr(data, "to_dask"):
         return data.to_dask()
     return data if isinstance(data, da.Array) else da.from_array(data)

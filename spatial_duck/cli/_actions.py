@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spatial_duck as sd
+from spatial_duck._optional import require
 from spatial_duck.array import _display as display
-from spatial_duck.errors import SpatialDuckError, missing_extra
+from spatial_duck.errors import SpatialDuckError
 from spatial_duck.resampling._targets import aligned_grid
 from spatial_duck.testing._report import LEVELS
 
@@ -161,10 +162,7 @@ def view(args: argparse.Namespace) -> None:
     if args.interactive:
         _browse(args)
         return
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise missing_extra("matplotlib", "plot", "Plotting") from None
+    Figure = require("matplotlib.figure", "Plotting").Figure
     from spatial_duck.viewer import _plot as plotting
 
     image = sd.read(args.file, level=args.level)

@@ -11,14 +11,13 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import spatial_duck as sd
-from spatial_duck.errors import missing_extra
+from spatial_duck._optional import require
 from spatial_duck.resampling._targets import aligned_grid
 
 if TYPE_CHECKING:
@@ -134,11 +133,8 @@ def _peak_memory() -> int | None:
 
 
 def _source() -> Path:
-    try:
-        found = resources.files("nibabel") / "tests" / "data" / "example4d.nii.gz"
-    except ImportError:
-        raise missing_extra("nibabel", "io", "The demo") from None
-    return Path(str(found))
+    nibabel = require("nibabel", "The demo", "cli")
+    return Path(nibabel.__file__).parent / "tests" / "data" / "example4d.nii.gz"
 
 
 def run(folder: Path, say: Callable[[str], Any] = print) -> Report:
@@ -163,11 +159,8 @@ def run(folder: Path, say: Callable[[str], Any] = print) -> Report:
     RuntimeError
         If a check fails.
     """
-    try:
-        import SimpleITK  # noqa: F401  # the referees and the picture are part of the job
-        from matplotlib.figure import Figure  # noqa: F401
-    except ImportError as error:
-        raise missing_extra(str(error.name), "cli", "The demo") from None
+    require("SimpleITK", "The demo", "cli")
+    require("matplotlib.figure", "The demo", "cli")
     folder.mkdir(parents=True, exist_ok=True)
     source = _source()
     store, result = folder / "example4d.ome.zarr", folder / "isotropic.ome.zarr"

@@ -1,6 +1,6 @@
 """The bare grid of an image, and where each movement of its voxels takes it.
 
-Indexing is in `spatial_duck.geometry._indexing`; here is what NumPy's functions need besides. Nothing here
+Indexing is in `_indexing`; here is what NumPy's functions need besides. Nothing here
 touches data.
 """
 

@@ -7,14 +7,13 @@ float32 without a word, so that here values that would change are refused.
 
 from __future__ import annotations
 
-import sys
-import warnings
 from typing import Any
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted, in_order
 
@@ -83,14 +82,7 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
     FormatError
         If it has no type that holds the values.
     """
-    if "ants" not in sys.modules:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import ants
-        except ImportError:
-            raise missing_extra("antspyx", "ants", "Converting ANTsPy images") from None
-    ants = sys.modules["ants"]
+    ants = require("ants", "Converting ANTsPy images")
     fit = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in fit.geometry.shape:
         raise FormatError(

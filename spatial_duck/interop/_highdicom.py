@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, GeometryLossError, missing_extra
+from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted
 
@@ -70,10 +71,7 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     GeometryLossError
         If the axes are not orthogonal, or there is a time axis.
     """
-    try:
-        import highdicom
-    except ImportError:
-        raise missing_extra("highdicom", "libraries", "Converting highdicom's Volume") from None
+    highdicom = require("highdicom", "Converting highdicom's Volume")
     data, g = fitted(image, _RULES, frame=frame, minimum=3)
     if 0 in g.shape:
         raise FormatError(f"highdicom cannot hold an image without voxels, got shape {g.shape}")

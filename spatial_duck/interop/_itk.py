@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
 
@@ -32,11 +33,7 @@ _NAMES = ("x", "y", "z", "t")
 
 
 def _itk() -> Any:
-    try:
-        import itk
-    except ImportError:
-        raise missing_extra("itk", "libraries", "Converting ITK images") from None
-    return itk
+    return require("itk", "Converting ITK images")
 
 
 class _Buffer:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, GeometryLossError, missing_extra
+from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.transforms import Affine, BSpline, Composite, DisplacementField, Transform
 
@@ -29,11 +30,7 @@ _STEP = 1024.0
 
 def simpleitk(what: str) -> Any:
     """Return the module, or raise an ImportError that names the extra."""
-    try:
-        import SimpleITK
-    except ImportError:
-        raise missing_extra("SimpleITK", "register", what) from None
-    return SimpleITK
+    return require("SimpleITK", what, "register")
 
 
 def image_to_itk(data: Any, geometry: Geometry, *, vector: bool = False) -> Any:

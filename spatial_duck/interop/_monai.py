@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.interop._torchio import as_tensor
 from spatial_duck.io._layout import Rules, fitted, in_order
@@ -102,10 +103,7 @@ def to_monai(image: SpatialArray, *, frame: str | None = None) -> Any:
     GeometryLossError, FrameError
         If it has a time axis, or no frame.
     """
-    try:
-        from monai.data import MetaTensor
-    except ImportError:
-        raise missing_extra("monai", "torch", "Converting MONAI's MetaTensor") from None
+    MetaTensor = require("monai.data", "Converting MONAI's MetaTensor").MetaTensor
     import torch
 
     data, g = in_order(fitted(image, _RULES, frame=frame, minimum=3), "ptxyz")

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 from spatial_duck.interop._spatial_image import LONG_UNITS, aligned, scale_and_translation
@@ -94,11 +95,8 @@ def to_ngff_image(
     GeometryLossError
         If the image is not aligned with its world axes.
     """
-    try:
-        import dask.array
-        import ngff_zarr
-    except ImportError:
-        raise missing_extra("ngff-zarr", "libraries", "Converting ngff-zarr's images") from None
+    da = require("dask.array", "Converting ngff-zarr's images", "libraries")
+    ngff_zarr = require("ngff_zarr", "Converting ngff-zarr's images")
     fit = aligned(image, "ngff-zarr", oblique, ("drop",))
     g = fit.geometry
     scale, start = scale_and_translation(g)
@@ -108,7 +106,7 @@ def to_ngff_image(
     if hasattr(data, "to_dask"):
         data = data.to_dask()
     elif not hasattr(data, "dask"):
-        data = dask.array.from_array(data)
+        data = da.from_array(data)
     units = {n: LONG_UNITS.get(u or "", u) for n, u in zip(g.world.axes, g.unit, strict=True)
              if u is not None and n in scale}  # fmt: skip
     orientations = None

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted
 
@@ -27,11 +28,7 @@ _FIELDS = ("spatial_duck_frame", "spatial_duck_unit")
 
 
 def _pyvista() -> Any:
-    try:
-        import pyvista
-    except ImportError:
-        raise missing_extra("pyvista", "libraries", "Converting VTK's image data") from None
-    return pyvista
+    return require("pyvista", "Converting VTK's image data")
 
 
 def from_pyvista(grid: Any, *, name: str | None = None) -> SpatialArray:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, GeometryLossError, missing_extra
+from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted
 
@@ -124,10 +125,7 @@ def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
     GeometryLossError
         If there is a time axis or a third world axis.
     """
-    try:
-        from rasterio import Affine
-    except ImportError:
-        raise missing_extra("rasterio", "libraries", "Converting rasters") from None
+    Affine = require("rasterio", "Converting rasters").Affine
     data, g = _flat(image)
     array = data if g.ndim == 3 else data[None]
     profile: dict[str, Any] = {
@@ -211,12 +209,9 @@ def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
         Dims ``(band, y, x)`` or ``(y, x)``. A rotated or sheared one has no coordinates, and its
         transform in ``spatial_ref``.
     """
-    try:
-        import rioxarray  # noqa: F401
-        import xarray
-        from rasterio import Affine
-    except ImportError:
-        raise missing_extra("rioxarray", "libraries", "Converting rasters") from None
+    require("rioxarray", "Converting rasters")
+    xarray = require("xarray", "Converting rasters", "libraries")
+    Affine = require("rasterio", "Converting rasters").Affine
     data, g = _flat(image)
     transform = _corner_transform(g)
     if not (transform[0] or transform[4]):

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
 from spatial_duck.transforms import Transform
@@ -24,11 +25,7 @@ _TIME_UNIT = "SpatialDuckTimeUnit"
 
 
 def _simpleitk() -> Any:
-    try:
-        import SimpleITK
-    except ImportError:
-        raise missing_extra("SimpleITK", "interop", "Converting SimpleITK images") from None
-    return SimpleITK
+    return require("SimpleITK", "Converting SimpleITK images")
 
 
 class _Buffer:

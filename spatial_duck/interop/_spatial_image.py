@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, GeometryLossError, missing_extra
+from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.interop._xarray import from_xarray
 from spatial_duck.interop._xarray import to_xarray as _to_xarray
 from spatial_duck.io._axis_aligned import upright
@@ -113,10 +114,7 @@ def to_spatial_image(
     GeometryLossError
         If the image is not aligned with its world axes.
     """
-    try:
-        import spatial_image
-    except ImportError:
-        raise missing_extra("spatial-image", "libraries", "Converting spatial-image") from None
+    spatial_image = require("spatial_image", "Converting spatial-image")
     fit = aligned(image, "spatial-image", oblique, ("keep",))
     g = fit.geometry
     if 0 in g.shape:

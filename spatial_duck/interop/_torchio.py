@@ -6,14 +6,13 @@ image has a last axis of length 1.
 
 from __future__ import annotations
 
-import sys
-import warnings
 from typing import Any, Literal
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted, in_order
 
@@ -90,14 +89,7 @@ def to_torchio(
     GeometryLossError, FrameError
         If it has a time axis, or no frame.
     """
-    if "torchio" not in sys.modules:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import torchio
-        except ImportError:
-            raise missing_extra("torchio", "torch", "Converting torchio images") from None
-    torchio = sys.modules["torchio"]
+    torchio = require("torchio", "Converting torchio images")
     if kind not in ("scalar", "label"):
         raise ValueError(f"kind must be 'scalar' or 'label', got {kind!r}")
     data, g = in_order(fitted(image, _RULES, frame=frame, minimum=3), "ptxyz")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import missing_extra
+from spatial_duck._optional import missing_extra, require
 
 if TYPE_CHECKING:
     from spatial_duck.array import SpatialArray
@@ -58,7 +58,7 @@ def view(image: SpatialArray, *overlays: SpatialArray, viewer: Any = None) -> An
         order = ("ipyniivue", "napari") if "ipykernel" in sys.modules else ("napari", "ipyniivue")
         found = [name for name in order if name in sys.modules or find_spec(name)]
         if not found:
-            raise missing_extra("napari[all]", None, "Looking at images without ipyniivue")
+            raise missing_extra("napari", "Looking at images without ipyniivue")
         viewer = "napari" if found[0] == "napari" else "niivue"
     if isinstance(viewer, str):
         if viewer not in _OPENERS:
@@ -74,18 +74,12 @@ def view(image: SpatialArray, *overlays: SpatialArray, viewer: Any = None) -> An
 
 
 def _napari() -> Any:
-    try:
-        import napari
-    except ImportError:
-        raise missing_extra("napari[all]", None, "Looking at images in napari") from None
+    napari = require("napari", "Looking at images in napari")
     return napari.Viewer()
 
 
 def _niivue() -> Any:
-    try:
-        import ipyniivue
-    except ImportError:
-        raise missing_extra("ipyniivue", None, "Looking at images in NiiVue") from None
+    ipyniivue = require("ipyniivue", "Looking at images in NiiVue")
     return ipyniivue.NiiVue()
 
 

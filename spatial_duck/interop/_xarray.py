@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import GeometryError, missing_extra
+from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.geometry._validation import SAMPLED_NAMES
 
@@ -33,11 +34,7 @@ _EVEN = 1e-4
 
 
 def _xarray() -> Any:
-    try:
-        import xarray
-    except ImportError:
-        raise missing_extra("xarray", "interop", "Converting xarray DataArrays") from None
-    return xarray
+    return require("xarray", "Converting xarray DataArrays")
 
 
 def _axis_of(column: NDArray[Any]) -> int | None:

@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, UnsafeInputError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._hdf5_guard import guarded, h5py_module
 from spatial_duck.io._json import from_record, parsed, to_record
@@ -89,11 +90,8 @@ def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> 
             return safety.map_raw(place, dtype, shape, offset)
         array = FileArray(place, name, shape, dtype)
         if lazy:
-            try:
-                import dask.array
-            except ImportError:
-                raise missing_extra("dask", "dask", "Reading with lazy=True") from None
-            return dask.array.from_array(array, chunks=chunks or "auto", meta=np.empty(0, dtype))
+            da = require("dask.array", "Reading with lazy=True")
+            return da.from_array(array, chunks=chunks or "auto", meta=np.empty(0, dtype))
         safety.check_memory(place, needed)
         return np.asarray(array[()])
 

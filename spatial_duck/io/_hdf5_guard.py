@@ -15,7 +15,8 @@ import io
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +29,7 @@ _MARK = b"GCOL\x01\0\0\0"
 
 def h5py_module(what: str = "Reading and writing HDF5") -> Any:
     """Import h5py, or say which extra brings it."""
-    try:
-        import h5py
-    except ImportError:
-        raise missing_extra("h5py", "io", what) from None
-    return h5py
+    return require("h5py", what)
 
 
 class GuardedFile(io.FileIO):

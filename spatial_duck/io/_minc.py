@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, GeometryError, missing_extra
+from spatial_duck._optional import missing_extra, require
+from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._hdf5_guard import check_readable
@@ -40,10 +41,7 @@ def looks_like_minc(path: Path, head: bytes) -> bool:
 
 
 def _opened(path: Path) -> Any:
-    try:
-        import nibabel
-    except ImportError:
-        raise missing_extra("nibabel", "io", "Reading MINC") from None
+    nibabel = require("nibabel", "Reading MINC")
     with path.open("rb") as file:
         start = file.read(4)
     if start == _HDF5[:4]:
@@ -57,7 +55,7 @@ def _opened(path: Path) -> Any:
     except (MemoryError, RecursionError):
         raise
     except ImportError as error:
-        raise missing_extra("h5py", "io", "Reading MINC 2") from error
+        raise missing_extra("h5py", "Reading MINC 2") from error
     except Exception as error:  # nibabel, netCDF and HDF5 raise many kinds
         raise FormatError(f"{path}: it is not a valid MINC file: {error}") from error
 

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, GeometryError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 from spatial_duck.io import _safety as safety
@@ -95,11 +96,7 @@ _FRAME_KEY = "spatial_duck_frame"
 
 
 def _pynrrd() -> Any:
-    try:
-        import nrrd
-    except ImportError:
-        raise missing_extra("pynrrd", "io", "Reading NRRD") from None
-    return nrrd
+    return require("nrrd", "Reading NRRD")
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], int]:

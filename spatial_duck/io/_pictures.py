@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import upright
@@ -42,11 +43,7 @@ def looks_like_picture(head: bytes) -> bool:
 
 
 def _imageio() -> Any:
-    try:
-        import imageio.v3 as imageio
-    except ImportError:
-        raise missing_extra("imageio", "io", "Reading pictures") from None
-    return imageio
+    return require("imageio.v3", "Reading pictures")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from spatial_duck.errors import missing_extra
+from spatial_duck._optional import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,11 +66,8 @@ def delayed_array(
     load: Callable[[], NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Any:
     """Return a Dask array of one chunk that is loaded when it is computed."""
-    try:
-        import dask
-        import dask.array
-    except ImportError:
-        raise missing_extra("dask", "dask", "Reading with lazy=True") from None
+    dask = require("dask", "Reading with lazy=True")
+    require("dask.array", "Reading with lazy=True")
     return dask.array.from_delayed(dask.delayed(load)(), shape, dtype)
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, GeometryError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.interop import _simpleitk_transforms as simpleitk_transforms
@@ -74,11 +75,7 @@ _GRIDDED = ("Displacement", "BSpline")
 
 
 def _simpleitk() -> Any:
-    try:
-        import SimpleITK
-    except ImportError:
-        raise missing_extra("SimpleITK", "register", "ITK transform files") from None
-    return SimpleITK
+    return require("SimpleITK", "ITK transform files", "register")
 
 
 def _suffix(path: Path) -> str:

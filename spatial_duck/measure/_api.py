@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.errors import GeometryError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import GeometryError
 from spatial_duck.ndimage._domain import domain
 from spatial_duck.ndimage._running import check_image, lazy_data, on_host, same_grid
 
@@ -309,10 +310,7 @@ def marching_cubes(
             "marching_cubes needs three space axes of 2 voxels at least and no others, got dims "
             f"{image.dims!r} of shape {image.shape}; index other axes away first"
         )
-    try:
-        from skimage.measure import marching_cubes as march
-    except ImportError:
-        raise missing_extra("scikit-image", None, "marching_cubes") from None
+    march = require("skimage.measure", "marching_cubes").marching_cubes
     work = np.float32 if image.dtype.kind in "biu" and image.dtype.itemsize < 4 else np.float64
     corners, faces, _, values = march(
         image.data.astype(work), level, step_size=step_size, allow_degenerate=False

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
-from spatial_duck.errors import missing_extra
 from spatial_duck.geometry import _align as mixing
 
 if TYPE_CHECKING:
@@ -64,10 +64,7 @@ def engine_of(block: Any) -> Engine:
     """
     if type(block).__module__.partition(".")[0] == "cupy":
         return Engine(import_module("cupy"), import_module("cupyx.scipy.ndimage"))
-    try:
-        return Engine(np, import_module("scipy.ndimage"))
-    except ImportError:
-        raise missing_extra("scipy", "resample", "spatial_duck.ndimage") from None
+    return Engine(np, require("scipy.ndimage", "spatial_duck.ndimage"))
 
 
 def check_image(image: Any, what: str, kinds: str = "biufc") -> None:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import RegistrationError, missing_extra
+from spatial_duck._optional import missing_extra
+from spatial_duck.errors import RegistrationError
 from spatial_duck.registration._common import (
     check_job,
     given_up,
@@ -59,7 +60,7 @@ def ready() -> None:
     except ValueError:  # it is marked as one that cannot be imported
         absent = True
     if absent:
-        raise missing_extra("antspyx", "ants", "Registration by ANTs")
+        raise missing_extra("ants", "Registration by ANTs")
 
 
 def run(job: Job) -> Outcome:

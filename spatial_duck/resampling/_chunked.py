@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck._config import current
-from spatial_duck.errors import GeometryError, TooLargeError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.resampling import _device as device
 from spatial_duck.resampling import _engines as engines
 from spatial_duck.resampling import _memory as memory
@@ -65,10 +66,7 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     dask.array.Array
         Lazy. A slice of the source, still on disk where that is, where the result is one.
     """
-    try:
-        import dask.array as da
-    except ImportError:
-        raise missing_extra("dask", "dask", "Resampling an array in chunks") from None
+    da = require("dask.array", "Resampling an array in chunks")
     on_disk = hasattr(data, "to_dask")
     found = memory.view(plan, data) if on_disk else None
     if found is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.errors import missing_extra
+from spatial_duck._optional import require
 from spatial_duck.resampling import _device as device
 from spatial_duck.resampling import _engines as engines
 from spatial_duck.resampling._blocks import work_type
@@ -115,11 +115,8 @@ def _values(part: Any, index: Any, how: str, firsts: Sequence[int], lengths: Seq
 
 def _lazy(data: Any, index: Floats, how: str) -> Any:
     """Return the values as a Dask array: a task for the points of each chunk."""
-    try:
-        import dask.array as da
-        from dask.delayed import delayed
-    except ImportError:
-        raise missing_extra("dask", "dask", "Values of an array in chunks") from None
+    da = require("dask.array", "Values of an array in chunks")
+    delayed = require("dask.delayed", "Values of an array in chunks").delayed
     array = data.to_dask() if hasattr(data, "to_dask") else data
     k, lengths = len(index), array.shape[: len(index)]
     numbers = np.zeros(index.shape[1], dtype=np.intp)

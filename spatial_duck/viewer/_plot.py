@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.array import _display as display
-from spatial_duck.errors import GeometryError, missing_extra
+from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 
@@ -142,10 +143,7 @@ def figure_size(image: SpatialArray) -> tuple[float, float]:
 
 
 def _new_figure(image: SpatialArray) -> Any:
-    try:
-        from matplotlib import pyplot as plt
-    except ImportError:
-        raise missing_extra("matplotlib", "plot", "Plotting") from None
+    plt = require("matplotlib", "Plotting").pyplot
     return plt.figure(figsize=figure_size(image), layout="constrained")
 
 

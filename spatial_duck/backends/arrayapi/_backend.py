@@ -13,22 +13,19 @@ from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import array_api_compat
 import numpy as np
 
+from spatial_duck._optional import missing_extra
 from spatial_duck.backends import Backend, backend_of
 from spatial_duck.backends._pieces import PIECES
 from spatial_duck.backends._registry import _module_of
-from spatial_duck.errors import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["BACKEND", "assign", "astype", "call", "index", "itemsize", "namespace"]
 
-try:
-    import array_api_compat
-except ImportError as error:
-    raise missing_extra("array-api-compat", "interop", "Work on array-API arrays") from error
 
 from spatial_duck.backends.arrayapi._along_axis import VALUES
 from spatial_duck.backends.arrayapi._elementwise import created
@@ -420,7 +417,7 @@ def _take(data: Any, library: str, device: Any = None) -> Any:
         module = "jax.numpy" if library == "jax" else library
         xp = import_module(module)
     except ImportError as error:
-        raise missing_extra(library, None, f".to({library!r})") from error
+        raise missing_extra(library, f".to({library!r})") from error
     found = backend_of(data)
     if found.name == "arrayapi" and type(data).__module__.partition(".")[0].startswith(library):
         return data if device is None else array_api_compat.to_device(data, device)

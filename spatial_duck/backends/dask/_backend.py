@@ -13,10 +13,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 
 from spatial_duck.backends import Backend, backend_of, device
-from spatial_duck.errors import missing_extra
 from spatial_duck.geometry._keys import consumed
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKEND", "call", "call_ufunc", "from_reader", "index"]
 
-try:
-    import dask.array as da
-except ImportError as error:
-    raise missing_extra("dask", "dask", "Work on chunks") from error
 
 from spatial_duck.backends.dask._along_axis import along
 from spatial_duck.backends.dask._functions import FUNCTIONS, REASONS

@@ -11,7 +11,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spatial_duck.errors import FormatError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
 
 if TYPE_CHECKING:
@@ -42,11 +43,7 @@ class Series(NamedTuple):
 
 def pydicom_module() -> Any:
     """Import pydicom, or say which extra brings it."""
-    try:
-        import pydicom
-    except ImportError:
-        raise missing_extra("pydicom", "io", "Reading DICOM") from None
-    return pydicom
+    return require("pydicom", "Reading DICOM")
 
 
 def looks_like_dicom(path: Path, head: bytes = b"") -> bool:

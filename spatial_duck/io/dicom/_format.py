@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, GeometryError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._source import Source
@@ -293,11 +294,8 @@ def _blocks(
     slices: Sequence[Slice], shape: tuple[int, ...], dtype: np.dtype[Any], scaled: bool
 ) -> Any:
     """Return a Dask array with a block for each slice."""
-    try:
-        import dask
-        import dask.array
-    except ImportError:
-        raise missing_extra("dask", "dask", "Reading with lazy=True") from None
+    dask = require("dask", "Reading with lazy=True")
+    require("dask.array", "Reading with lazy=True")
     one = dask.delayed(_slice, pure=True)
     blocks = [
         dask.array.from_delayed(one(item, dtype, scaled), item.frame.shape, dtype)

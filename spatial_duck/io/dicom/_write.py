@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, GeometryLossError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._layout import Rules, check_precision, checked_dtype, fitted
 from spatial_duck.io._source import reporter
@@ -55,10 +56,7 @@ def write_series(
     GeometryLossError
         If there is a time axis, or rows and columns are not orthogonal.
     """
-    try:
-        import pydicom
-    except ImportError:
-        raise missing_extra("pydicom", "io", "Writing DICOM") from None
+    pydicom = require("pydicom", "Writing DICOM")
     if path.suffix.lower() == ".dcm":
         raise FormatError(
             f"{path}: a series is written as a folder of one file a slice; name a folder, with "

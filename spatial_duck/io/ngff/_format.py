@@ -68,12 +68,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.errors import (
     FormatError,
     GeometryError,
     GeometryLossError,
     UnsafeInputError,
-    missing_extra,
 )
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._source import Source, reporter
@@ -112,11 +112,7 @@ _MATRIX = 1024
 
 def zarr_module(what: str) -> Any:
     """Return the package zarr, or say what it is needed for."""
-    try:
-        import zarr
-    except ImportError:
-        raise missing_extra("zarr", "zarr", what) from None
-    return zarr
+    return require("zarr", what)
 
 
 def open_group(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
@@ -328,10 +324,7 @@ def write_image(
 
 
 def _bytes(memory: int | str) -> int:
-    try:
-        from dask.utils import parse_bytes
-    except ImportError:
-        raise missing_extra("dask", "dask", "Writing OME-Zarr") from None
+    parse_bytes = require("dask.utils", "Writing OME-Zarr").parse_bytes
     return int(parse_bytes(memory))
 
 

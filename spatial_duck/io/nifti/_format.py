@@ -40,9 +40,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.errors import (
     FormatError,
-    missing_extra,
 )
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._source import Source, delayed_array, write_voxels
@@ -163,11 +163,8 @@ def open_source(
 
 
 def _chunked(raw: NDArray[Any], finish: Any) -> Any:
-    try:
-        import dask.array
-    except ImportError:
-        raise missing_extra("dask", "dask", "Reading with lazy=True") from None
-    return finish(dask.array.from_array(raw))
+    da = require("dask.array", "Reading with lazy=True")
+    return finish(da.from_array(raw))
 
 
 def _scaling(header: Any, path: Path) -> tuple[float, float]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.errors import (
     FormatError,
     FrameError,
     GeometryError,
     GeometryLossError,
-    missing_extra,
 )
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import (
@@ -59,11 +59,7 @@ KEPT = (
 
 def nibabel_module() -> Any:
     """Import nibabel, or say which extra brings it."""
-    try:
-        import nibabel
-    except ImportError:
-        raise missing_extra("nibabel", "io", "Reading and writing NIfTI") from None
-    return nibabel
+    return require("nibabel", "Reading and writing NIfTI")
 
 
 def header_geometry(

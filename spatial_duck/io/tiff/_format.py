@@ -34,7 +34,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, GeometryError, missing_extra
+from spatial_duck._optional import missing_extra
+from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World, canonical_unit
 from spatial_duck.io import _safety as safety
@@ -130,7 +131,7 @@ def open_source(
         except ImportError:
             if lazy is None:
                 return read()
-            raise missing_extra("zarr", "zarr", "Reading TIFF with lazy=True") from None
+            raise missing_extra("zarr", "Reading TIFF with lazy=True") from None
 
     def load(lazy: bool | None) -> Any:
         return _expanded(loaded(lazy), geometry.shape)

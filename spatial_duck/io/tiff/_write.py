@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, GeometryLossError, missing_extra
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import upright
 from spatial_duck.io._json import KEY, to_record
@@ -42,11 +43,7 @@ _DTYPES = {
 
 def tifffile_module() -> Any:
     """Import tifffile, or say which extra brings it."""
-    try:
-        import tifffile
-    except ImportError:
-        raise missing_extra("tifffile", "io", "Reading and writing TIFF") from None
-    return tifffile
+    return require("tifffile", "Reading and writing TIFF")
 
 
 def write_image(
