@@ -1,7 +1,7 @@
 """Images of other libraries: `from_…`, `to_…` and `asarray`.
 
 Each library is one module with ``from_NAME`` and ``to_NAME``, imported on first use, and one row
-in `LIBRARIES` (`_api`), by which `asarray` recognises its images without importing it. To add a
+in `LIBRARIES`, by which `asarray` recognises its images without importing it. To add a
 library, write the module and add its row.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spatial_duck.interop._api import (
+from spatial_duck.array._asarray import (
     LIBRARIES,
     Library,
     SpatialImage,

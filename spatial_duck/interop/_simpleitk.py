@@ -62,7 +62,7 @@ def from_simpleitk(image: Any) -> Any:
         If it has more dimensions.
     """
     if isinstance(image, _simpleitk().Transform):
-        from spatial_duck.interop import _simpleitk_transforms as simpleitk_transforms
+        from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
 
         return simpleitk_transforms.from_simpleitk(image)
     n = image.GetDimension()
@@ -109,7 +109,7 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
         If SimpleITK cannot hold the geometry.
     """
     if isinstance(image, Transform):
-        from spatial_duck.interop import _simpleitk_transforms as simpleitk_transforms
+        from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
 
         return simpleitk_transforms.to_simpleitk(image, frame=frame)
     sitk = _simpleitk()

@@ -391,7 +391,7 @@ def write(
             f"{path} cannot be written: there is no folder {str(folder)!r}; create it first"
         )
     if not isinstance(image, SpatialArray):
-        from spatial_duck.interop import asarray
+        from spatial_duck.array import asarray
         from spatial_duck.pyramids import Pyramid
 
         if isinstance(image, Pyramid):

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import RegistrationError
-from spatial_duck.interop._itk_transforms import (
+from spatial_duck.io._itk_transforms import (
     image_to_itk,
     simpleitk,
     transform_from_itk,

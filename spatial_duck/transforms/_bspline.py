@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.array import SpatialArray
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.transforms._affine import DisplacementField, Transform, sub_world, world_change
@@ -147,6 +146,8 @@ class BSpline(Transform):
             In memory, in the world of the geometry. With voxels of size h it differs from the
             spline by ``h**2 / 8`` of its second derivatives at most.
         """
+        from spatial_duck.array import SpatialArray
+
         there = self.to_world(sub_world(geometry.world, geometry.world.axes))
         shape = [geometry.shape[a] for a in geometry.sampled_axes]
         grid = Geometry(

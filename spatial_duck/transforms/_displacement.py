@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck import backends
 from spatial_duck.errors import GeometryError
 from spatial_duck.transforms._base import (
     Transform,
@@ -79,6 +78,8 @@ class DisplacementField(Transform):
                 f"and one plain axis of length {n}, one vector component for each world axis; got "
                 f"{geometry!r}"
             )
+        from spatial_duck import backends
+
         if backends.host_type(image.dtype).kind not in "fiu":
             raise TypeError(f"a displacement field must hold real numbers, got {image.dtype}")
         self.image = image
@@ -121,6 +122,8 @@ class DisplacementField(Transform):
         """The lowest and the highest that each component in the image may be, 0 between them."""
         if self._bound is not None:
             return -self._bound, self._bound
+        from spatial_duck import backends
+
         if backends.is_lazy(self.data):
             raise GeometryError(
                 "a displacement field that is not in memory needs bound=, the largest "
@@ -149,6 +152,8 @@ class DisplacementField(Transform):
         index : ndarray of float, shape (n_world, ...)
             Positions in the field.
         """
+        from spatial_duck import backends
+
         data = self.data
         lengths = data.shape[1:]
         if not backends.is_lazy(data):

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.array import SpatialArray
 from spatial_duck.errors import GeometryError
 from spatial_duck.transforms._affine import DisplacementField, sub_world
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import Geometry
 
     Floats = NDArray[np.float64]
@@ -90,6 +90,8 @@ def _grid(field: DisplacementField) -> Geometry:
 
 
 def _image(vectors: Floats, grid: Geometry) -> SpatialArray:
+    from spatial_duck.array import SpatialArray
+
     n = len(vectors)
     return SpatialArray(vectors, grid.expand_dims(0).repeat(n, 0))
 

@@ -150,7 +150,7 @@ def test_numeric_inverse_is_linear_between_its_voxels():
 
 def test_numeric_inverse_is_exact_at_voxels_and_that_of_itk():
     sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
-    from spatial_duck.interop._simpleitk_transforms import from_simpleitk, to_simpleitk
+    from spatial_duck.io._simpleitk_transforms import from_simpleitk, to_simpleitk
 
     field, grid = _field()
     inverse = field.inverse()

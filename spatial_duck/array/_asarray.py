@@ -1,8 +1,7 @@
-"""Images of other libraries: `from_…`, `to_…` and `asarray`.
+"""Any image as a `SpatialArray`: `asarray`, and the table of libraries whose images it knows.
 
-Each library is one module with ``from_NAME`` and ``to_NAME``, imported on first use, and one row
-in `LIBRARIES`, by which `asarray` recognises its images without importing it. To add a library,
-write the module and add its row.
+Each library is one module of `spatial_duck.interop` with ``from_NAME`` and ``to_NAME``, imported on
+first use, and one row in `LIBRARIES`, by which its images are recognised without importing it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from spatial_duck import backends
-from spatial_duck.array import SpatialArray
+from spatial_duck.array._array import SpatialArray
 from spatial_duck.interface import SpatialImage
 
 __all__ = ["LIBRARIES", "Library", "SpatialImage", "asarray", "function_named", "library_of"]

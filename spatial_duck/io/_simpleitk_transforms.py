@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry._world import SPACE_AXES, World
-from spatial_duck.interop import _itk_transforms as itk
+from spatial_duck.io import _itk_transforms as itk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
