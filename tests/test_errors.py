@@ -38,14 +38,6 @@ def test_every_error_is_one_that_callers_catch_already():
             assert built_in - {object, Exception, BaseException}, f"{name} has no built-in parent"
 
 
-def test_missing_extra_says_what_to_install():
-    error = errors.missing_extra("zarr", "zarr", "Reading a store")
-    assert isinstance(error, ImportError)
-    assert error.name == "zarr"
-    assert "pip install 'spatial-duck[zarr]'" in str(error)
-    assert str(error).startswith("Reading a store needs 'zarr'")
-
-
 # --- attributes that are elsewhere ---------------------------------------------------------
 
 
