@@ -133,7 +133,7 @@ def _is_picture(_: Path, head: bytes) -> bool:
 
 FORMATS: tuple[Format, ...] = (
     Format("nifti", (".nii", ".nii.gz"), "spatial_duck.io.nifti._format", _is_nifti),
-    Format("nrrd", (".nrrd", ".nhdr"), "spatial_duck.io._nrrd", _is_nrrd),
+    Format("nrrd", (".nrrd", ".nhdr"), "spatial_duck.io.nrrd._format", _is_nrrd),
     Format("metaimage", (".mha", ".mhd"), "spatial_duck.io._metaimage", _is_metaimage),
     Format("ome-zarr", (".ome.zarr", ".zarr"), "spatial_duck.io.ngff._format", _is_zarr),
     Format("dicom", (".dcm",), "spatial_duck.io.dicom._format", _is_dicom),
