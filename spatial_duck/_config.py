@@ -85,6 +85,11 @@ def config(
     max_idle_seconds : float, optional
         Longest that `spatial_duck.write` waits for a Dask client that has no workers.
 
+    Yields
+    ------
+    Settings
+        Those in force inside the block.
+
     Raises
     ------
     ValueError

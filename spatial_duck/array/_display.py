@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.geometry._world import SPACE_AXES
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _header(image: SpatialArray) -> str:
     data = image.data
     backend = type(data).__module__.partition(".")[0]
     if backend == "spatial_duck":  # our own view of a store
-        backend = type(data).__module__.rpartition(".")[2]
+        backend = backends.backend_of(data).name
     shape = " × ".join(str(n) for n in data.shape) or "0-d"
     parts = [shape, str(data.dtype).replace("torch.", ""), backend]
     # Without it: a length that only computing would tell, or a backend with sizes of its own.

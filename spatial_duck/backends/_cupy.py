@@ -9,11 +9,12 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
-import cupy
-
+from spatial_duck._optional import require
 from spatial_duck.backends import Backend, backend_of
 
 __all__ = ["BACKEND"]
+
+cupy = require("cupy", "Work on the GPU")
 
 
 def _call(func: Any, args: Any, kwargs: Any) -> Any:

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spatial_duck._optional import require
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -91,13 +89,6 @@ _MODULES = {
     "dask": "spatial_duck.backends.dask._backend",
     "zarr": "spatial_duck.backends.zarr._backend",
     "arrayapi": "spatial_duck.backends.arrayapi._backend",
-}
-
-#: What a backend's module imports beyond NumPy, and what that is needed for.
-_NEEDS = {
-    "cupy": ("cupy", "Work on the GPU"),
-    "dask": ("dask.array", "Work on chunks"),
-    "arrayapi": ("array_api_compat", "Work on array-API arrays"),
 }
 
 #: By the first part of the name of a type's module.
@@ -180,8 +171,6 @@ _loaded: dict[str, Backend] = {}
 def _load(module: str) -> Backend:
     found = _loaded.get(module)
     if found is None:
-        if module in _NEEDS:
-            require(*_NEEDS[module])
         found = _loaded[module] = import_module(_MODULES[module]).BACKEND
     return found
 

@@ -95,7 +95,7 @@ def to_ngff_image(
     GeometryLossError
         If the image is not aligned with its world axes.
     """
-    da = require("dask.array", "Converting ngff-zarr's images", "libraries")
+    da = require("dask.array", "Converting ngff-zarr's images")
     ngff_zarr = require("ngff_zarr", "Converting ngff-zarr's images")
     fit = aligned(image, "ngff-zarr", oblique, ("drop",))
     g = fit.geometry

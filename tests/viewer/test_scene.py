@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spatial_duck as sd
+from spatial_duck.pyramids import level_geometries
 from spatial_duck.viewer import Scene, open_levels
 from spatial_duck.viewer._gather import Cache
 from spatial_duck.viewer._scene import TILE
@@ -206,7 +207,7 @@ def huge() -> tuple[list[sd.SpatialArray], Any]:
 
     store = RecordingStore(zarr.storage.MemoryStore())
     finest = sd.Geometry((10_000,) * 3, spacing=(2, 1, 1), frame="LPS", unit="um")
-    geometries, _ = sd.multiscale.level_geometries(finest)
+    geometries, _ = level_geometries(finest)
     levels = [
         sd.SpatialArray(
             zarr.create_array(
