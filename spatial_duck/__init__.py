@@ -83,12 +83,17 @@ if TYPE_CHECKING:
         to_xarray,
     )
     from spatial_duck.io import read, write
-    from spatial_duck.learning._augmentation import augment, random_affine, random_elastic
-    from spatial_duck.learning._conform import Conformed, conform, restore
+    from spatial_duck.learning import (
+        Conformed,
+        augment,
+        conform,
+        random_affine,
+        random_elastic,
+        restore,
+    )
     from spatial_duck.pyramids import Pyramid, pyramid
     from spatial_duck.registration import Registration, register
-    from spatial_duck.resampling import resample
-    from spatial_duck.resampling._physical import crop, pad_to, reorient, sample
+    from spatial_duck.resampling import crop, pad_to, reorient, resample, sample
     from spatial_duck.transforms import Affine, Composite, DisplacementField, Transform
 
 __version__ = "0.1.0"
@@ -188,10 +193,10 @@ _LAZY = {
     "register": "registration",
     "Registration": "registration",
     "resample": "resampling",
-    "reorient": "resampling._physical",
-    "crop": "resampling._physical",
-    "pad_to": "resampling._physical",
-    "sample": "resampling._physical",
+    "reorient": "resampling",
+    "crop": "resampling",
+    "pad_to": "resampling",
+    "sample": "resampling",
     "pyramid": "pyramids",
     "Pyramid": "pyramids",
     "map_blocks": "blocks",

@@ -62,9 +62,10 @@ def _is_said(code: str, message: str, doc: str, path: str, value: Any) -> bool:
     return False
 
 
-@pytest.mark.parametrize("path", [p for p in CALLABLES if not p.startswith(tuple(ELSEWHERE))])
-def test_numpydoc_has_nothing_to_say(path: str) -> None:
-    assert not _problems(path, CALLABLES[path])
+def test_numpydoc_has_nothing_to_say() -> None:
+    checked = [p for p in CALLABLES if not p.startswith(tuple(ELSEWHERE))]
+    found = {p: said for p in checked if (said := _problems(p, CALLABLES[p]))}
+    assert not found
 
 
 def test_the_exceptions_are_of_things_that_are_there() -> None:

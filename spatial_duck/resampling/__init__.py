@@ -18,7 +18,18 @@ from __future__ import annotations
 
 from spatial_duck.resampling._api import resample, target_grid
 from spatial_duck.resampling._interpolations import INTERPOLATIONS
+from spatial_duck.resampling._physical import crop, pad_to, reorient, sample
 from spatial_duck.resampling._plan import Plan
 from spatial_duck.resampling._planning import make_plan
 
-__all__ = ["INTERPOLATIONS", "Plan", "make_plan", "resample", "target_grid"]
+__all__ = [
+    "INTERPOLATIONS",
+    "Plan",
+    "crop",
+    "make_plan",
+    "pad_to",
+    "reorient",
+    "resample",
+    "sample",
+    "target_grid",
+]
