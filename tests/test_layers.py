@@ -36,7 +36,7 @@ RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 
 #: Modules that are themselves loaded on use, and what they may import at their top.
 ON_USE: dict[str, set[str]] = {
-    "backends._cupy": {"cupy"},
+    "backends._cupy": set(),
     "backends.arrayapi._along_axis": set(),
     "backends.arrayapi._backend": {"array_api_compat"},
     "backends.arrayapi._elementwise": {"array_api_compat"},
