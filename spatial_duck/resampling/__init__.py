@@ -33,13 +33,3 @@ __all__ = [
     "sample",
     "target_grid",
 ]
-    "INTERPOLATIONS",
-    "Plan",
-    "crop",
-    "make_plan",
-    "pad_to",
-    "reorient",
-    "resample",
-    "sample",
-    "target_grid",
-]
