@@ -8,6 +8,9 @@ that the matrix does not. Arrays are slowest first, ``(t, z, y, x, c)``, the fou
 ignores, say what MetaImage cannot: ``SpatialDuckTimeUnit``, and ``SpatialDuckChannels = 1`` for a
 plain axis of length 1.
 
+Names are UTF-8. Voxels in several files (``ElementDataFile = LIST``, or a pattern) are read into
+memory, with ``lazy=True`` a Dask array of a block a file.
+
 Options of `read`: ``data_anywhere=True`` allows ``ElementDataFile`` outside the header's folder.
 Options of `write`: ``frame`` says what an unspecified frame is; ``compress=True`` deflates.
 """
@@ -23,13 +26,13 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
-from spatial_duck.io._source import Source, delayed_array, write_voxels
+from spatial_duck.io._source import Source, write_voxels
 
 if TYPE_CHECKING:
     import os
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
 __all__ = ["RULES", "open_source", "write_image"]
 
@@ -53,22 +56,25 @@ _OWN = frozenset(
 _AXES = ("x", "y", "z", "t")
 
 
-def _parse(path: Path) -> tuple[dict[str, str], int]:
-    """Return the header's fields and the offset at which it ends."""
+def _parse(path: Path) -> tuple[dict[str, str], list[str], int]:
+    """Return the header's fields, the files that it lists, and the offset at which it ends."""
     fields: dict[str, str] = {}
     with path.open("rb") as file:
         while "ElementDataFile" not in fields:
             line = file.readline(_MAX_HEADER)
             if not line or file.tell() > _MAX_HEADER:
                 raise FormatError(f"{path}: the MetaImage header has no ElementDataFile")
-            key, equals, value = line.decode("latin-1").partition("=")
+            key, equals, value = line.decode("utf-8", "surrogateescape").partition("=")
             if equals:
                 fields[key.strip()] = value.strip()
             elif line.strip():
                 raise FormatError(
                     f"{path}: expected 'key = value' in the MetaImage header, got {line[:80]!r}"
                 )
-        return fields, file.tell()
+        listed = []
+        if fields["ElementDataFile"].split()[:1] == ["LIST"]:
+            listed = file.read(_MAX_HEADER).decode("utf-8", "surrogateescape").split("\n")
+        return fields, [line.strip() for line in listed if line.strip()], file.tell()
 
 
 def _first(fields: dict[str, str], *names: str) -> str | None:
@@ -106,7 +112,7 @@ def _flag(fields: dict[str, str], *names: str) -> bool:
 def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) -> Source:
     """Open a MetaImage file; see `spatial_duck.read`."""
     header = Path(path)
-    fields, end = _parse(header)
+    fields, listed, end = _parse(header)
     ndim = _integer(header, fields, "NDims", 3, 1)
     if ndim > len(_AXES):
         raise FormatError(f"{header}: NDims must be 1 to 4, got {ndim}")
@@ -114,7 +120,7 @@ def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) ->
     if sizes is None or any(n < 1 or not n.is_integer() for n in sizes):
         raise FormatError(f"{header}: DimSize must hold positive ints, got {sizes}")
     channels = _integer(header, fields, "ElementNumberOfChannels", 1, 1)
-    kind = fields.get("ElementType", "")
+    kind = fields.get("ElementType", "").removesuffix("_ARRAY")
     if kind not in _TYPES:
         raise FormatError(
             f"{header}: ElementType must be one of {', '.join(_TYPES)}, got {kind[:80]!r}"
@@ -127,7 +133,9 @@ def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) ->
         geometry = _geometry(header, fields, shape, ndim)
     except GeometryError as error:
         raise FormatError(f"{header}: its geometry is not valid: {error}") from error
-    load = _loader(header, fields, end, dtype, shape, data_anywhere)
+    names = _data_files(header, fields["ElementDataFile"], listed, [int(n) for n in sizes])
+    paths = [safety.confined(header, name, anywhere=data_anywhere) for name in names]
+    load = _loader(header, fields, paths, end, dtype, shape)
     attrs = {k: v for k, v in fields.items() if k not in _OWN}
     return Source("metaimage", geometry, dtype, {"metaimage": attrs} if attrs else {}, load)
 
@@ -149,42 +157,46 @@ def _geometry(path: Path, fields: dict[str, str], shape: tuple[int, ...], ndim: 
     return Geometry(shape, spacing[::-1], origin, matrix[:, ::-1], dims, world=world)
 
 
+def _data_files(header: Path, text: str, listed: list[str], sizes: list[int]) -> list[str]:
+    """Return the names of the files that hold the voxels; none where they follow the header."""
+    words = text.split()
+    if text.upper() == "LOCAL":
+        return []
+    if words[:1] == ["LIST"]:
+        names, dimension = listed, _int_or_none(words[1]) if words[1:] else None
+    elif "%" in text and len(words) > 1:
+        names, dimension = names_of_pattern(header, words)
+    else:
+        return [text]
+    # MetaIO takes a dimension out of range for a slice in each file.
+    in_range = dimension is not None and 0 < dimension <= len(sizes)
+    check_count(header, sizes, len(names), dimension if in_range else None)
+    return names
+
+
+def _int_or_none(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
 def _loader(
     header: Path,
     fields: dict[str, str],
+    paths: list[Path],
     end: int,
     dtype: np.dtype[Any],
     shape: tuple[int, ...],
-    anywhere: bool,
-) -> Any:
+) -> Callable[[bool | None], Any]:
     """Check where the voxels are, and return the function that reads them."""
-    name = fields["ElementDataFile"]
-    local = name.upper() == "LOCAL"
-    if name.upper().startswith("LIST") or "%" in name:
-        raise FormatError(
-            f"{header}: voxels in several files (ElementDataFile = {name[:80]}) are not read; "
-            "convert it to one file with SimpleITK"
-        )
     if fields.get("BinaryData", "True").lower() == "false":
         raise FormatError(f"{header}: voxels in text are not read; convert it with SimpleITK")
-    path = header if local else safety.confined(header, name, anywhere=anywhere)
-    needed = safety.count_bytes(shape, dtype)
     compression = "zlib" if _flag(fields, "CompressedData") else None
     skip = _integer(header, fields, "HeaderSize", 0, -1)
+    if skip == -1 and compression:
+        raise FormatError(f"{header}: HeaderSize -1 needs voxels that are not compressed")
     # -1: the voxels are the last bytes of the file.
-    offset = path.stat().st_size - needed if skip == -1 else skip + (end if local else 0)
-    safety.check_size(path, needed, offset, compression)
-
-    def read() -> NDArray[Any]:
-        with safety.open_stream(path, offset, compression) as stream:
-            return safety.read_stream(stream, path, dtype, shape)
-
-    def load(lazy: bool | None) -> Any:
-        if compression is None and lazy is not False:
-            return safety.map_raw(path, dtype, shape, offset)
-        return delayed_array(read, shape, dtype) if lazy else read()
-
-    return load
+    offset = skip if skip == -1 else skip + (0 if paths else end)
+    found = tuple(paths or [header])
+    return voxel_loader(RawFiles(found, dtype, shape, (offset,) * len(found), compression))
 
 
 def write_image(
@@ -211,7 +223,7 @@ def write_image(
         kept = {k: str(v) for k, v in (image.attrs.get("metaimage") or {}).items()}
         fields = _header(g, dtype, kept, size if compress else None)
         fields["ElementDataFile"] = raw_name if separate else "LOCAL"
-        return "".join(f"{k} = {v}\n" for k, v in fields.items()).encode("latin-1", "replace")
+        return "".join(f"{k} = {v}\n" for k, v in fields.items()).encode("utf-8", "surrogateescape")
 
     with safety.published(path, overwrite=overwrite) as fresh:
         body = fresh.with_name(fresh.name + ".voxels")

@@ -8,7 +8,8 @@ there, lengths are mm, as every program reads them. Names are those in ``labels`
 x, y and z, else x, y, z in the file's order. Positions are of voxel centres; ``axis mins`` of
 ``cell`` centering are corners, and become centres.
 
-Raw voxels are mapped; gzip, bzip2, hex and text are read into memory.
+Raw voxels are mapped; gzip, bzip2, hex and text are read into memory, and so are voxels in several
+files (``data file: LIST`` or a pattern), with ``lazy=True`` a block a file.
 Options of `read`: ``data_anywhere=True`` allows ``data file`` outside the header's folder.
 Options of `write`: ``compress=True`` writes gzip. A key of our own, ``spatial_duck_frame``, holds
 the frame of worlds of fewer than three axes, for which NRRD has none.
@@ -24,12 +25,13 @@ import numpy as np
 
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
-from spatial_duck.io._source import Source, delayed_array, write_voxels
+from spatial_duck.io._source import Source, write_voxels
 from spatial_duck.io.nrrd._header import (
     CODES,
-    OWN,
     WRITTEN,
+    Header,
     header_bytes,
     header_fields,
     header_geometry,
@@ -38,6 +40,7 @@ from spatial_duck.io.nrrd._header import (
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -55,73 +58,84 @@ _TEXT = ("ascii", "text", "txt", "hex")
 def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) -> Source:
     """Open an NRRD file; see `spatial_duck.read`."""
     file = Path(path)
-    header, end = parse_header(file)
-    kind = str(header.get("type", "")).lower()
+    header = parse_header(file)
+    fields = header.fields
+    kind = str(fields.get("type", "")).lower()
     if kind not in CODES:
         raise FormatError(f"{file}: type must be a number type of NRRD, got {kind[:80]!r}")
-    endian = ">" if str(header.get("endian", "little")).lower() == "big" else "<"
-    dtype = np.dtype(endian + CODES[kind])
-    sizes = [int(n) for n in np.atleast_1d(header.get("sizes", []))]
-    if not sizes or len(sizes) != header.get("dimension") or min(sizes) < 1:
+    dtype = _stored_type(file, fields, CODES[kind])
+    sizes = [int(n) for n in np.atleast_1d(fields.get("sizes", []))]
+    if not sizes or len(sizes) != fields.get("dimension") or min(sizes) < 1:
         raise FormatError(
             f"{file}: sizes must hold a positive int for each dimension, got {sizes} for "
-            f"dimension {header.get('dimension')}"
+            f"dimension {fields.get('dimension')}"
         )
     shape = tuple(reversed(sizes))
     try:
-        geometry = header_geometry(file, header, sizes)
+        geometry = header_geometry(file, fields, sizes)
     except (GeometryError, TypeError, ValueError) as error:
         raise FormatError(f"{file}: its geometry is not valid: {error}") from error
-    load = _loader(file, header, end, dtype, shape, data_anywhere)
-    attrs = {k: v for k, v in header.items() if k not in OWN}
-    return Source("nrrd", geometry, dtype, {"nrrd": attrs} if attrs else {}, load)
+    load = _loader(file, header, dtype, shape, data_anywhere)
+    return Source("nrrd", geometry, dtype, {"nrrd": header.kept} if header.kept else {}, load)
+
+
+def _stored_type(path: Path, fields: dict[str, Any], code: str) -> np.dtype[Any]:
+    endian = str(fields.get("endian", "")).lower()
+    in_text = str(fields.get("encoding", "")).lower() in ("ascii", "text", "txt")
+    if code.endswith("1") or in_text:
+        return np.dtype("<" + code)
+    if endian not in ("big", "little"):
+        raise FormatError(f"{path}: endian must be 'big' or 'little', got {endian[:80]!r}")
+    return np.dtype((">" if endian == "big" else "<") + code)
 
 
 def _loader(
-    path: Path,
-    header: dict[str, Any],
-    end: int,
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    anywhere: bool,
-) -> Any:
+    path: Path, header: Header, dtype: np.dtype[Any], shape: tuple[int, ...], anywhere: bool
+) -> Callable[[bool | None], Any]:
     """Check where the voxels are, and return the function that reads them."""
-    name = header.get("data file", header.get("datafile"))
-    if name is not None and (str(name).upper().startswith("LIST") or "%" in str(name)):
-        raise FormatError(
-            f"{path}: voxels in several files (data file: {str(name)[:80]}) are not read; "
-            "convert it to one file with unu or pynrrd"
-        )
-    data = path if name is None else safety.confined(path, str(name), anywhere=anywhere)
-    encoding = str(header.get("encoding", "")).lower()
+    fields = header.fields
+    names = _data_files(path, header)
+    found = [safety.confined(path, name, anywhere=anywhere) for name in names] or [path]
+    encoding = str(fields.get("encoding", "")).lower()
     if encoding not in _ENCODINGS and encoding not in _TEXT:
         raise FormatError(f"{path}: encoding {encoding[:80]!r} is not one of NRRD's")
     compression = _ENCODINGS.get(encoding)
-    needed = safety.count_bytes(shape, dtype)
-    lines = int(header.get("line skip", header.get("lineskip", 0)))
-    skip = int(header.get("byte skip", header.get("byteskip", 0)))
-    if lines < 0 or skip < -1 or (skip == -1 and encoding != "raw"):
+    lines = int(fields.get("line skip", fields.get("lineskip", 0)))
+    skip = int(fields.get("byte skip", fields.get("byteskip", 0)))
+    if lines < 0 or skip < -1 or (skip == -1 and encoding in _TEXT):
         raise FormatError(f"{path}: line skip {lines} and byte skip {skip} are not valid")
-    offset = _after_lines(data, end if name is None else 0, lines)
+    offsets = [_after_lines(data, 0 if names else header.end, lines) for data in found]
     if encoding in _TEXT:
-        return lambda _lazy: _in_text(data, offset + skip, encoding, dtype, shape)
+        if len(found) > 1:
+            raise FormatError(
+                f"{path}: voxels in {encoding} are read from one file, not from {len(found)}; "
+                "convert it with unu or pynrrd"
+            )
+        return lambda _lazy: _in_text(found[0], offsets[0] + skip, encoding, dtype, shape)
     if compression is None:
-        offset = data.stat().st_size - needed if skip == -1 else offset + skip
+        offsets = [-1 if skip == -1 else offset + skip for offset in offsets]
         skip = 0
-    safety.check_size(data, needed, offset, compression)
+    return voxel_loader(RawFiles(tuple(found), dtype, shape, tuple(offsets), compression, skip))
 
-    def read() -> NDArray[Any]:
-        with safety.open_stream(data, offset, compression) as stream:
-            if skip:
-                stream.read(skip)
-            return safety.read_stream(stream, data, dtype, shape)
 
-    def load(lazy: bool | None) -> Any:
-        if compression is None and lazy is not False:
-            return safety.map_raw(data, dtype, shape, offset)
-        return delayed_array(read, shape, dtype) if lazy else read()
-
-    return load
+def _data_files(path: Path, header: Header) -> list[str]:
+    """Return the names of the files that hold the voxels; none where they follow the header."""
+    text = str(header.fields.get("data file", header.fields.get("datafile", "")))
+    words = text.split()
+    if not words:
+        return []
+    if words[0] == "LIST":
+        names, dimension = header.listed, words[1] if words[1:] else None
+    elif "%" in text and len(words) > 1:
+        names, numbered = names_of_pattern(path, words)
+        dimension = None if numbered is None else str(numbered)
+    else:
+        return [text]
+    if dimension is not None and not dimension.isdecimal():
+        raise FormatError(f"{path}: the data file's dimension must be an int, got {dimension!r}")
+    sizes = [int(n) for n in header.fields["sizes"]]
+    check_count(path, sizes, len(names), None if dimension is None else int(dimension))
+    return names
 
 
 def _after_lines(path: Path, offset: int, lines: int) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CODES",
-    "OWN",
     "WRITTEN",
+    "Header",
     "header_bytes",
     "header_fields",
     "header_geometry",
@@ -58,7 +58,7 @@ for _name, _code in _FRAMES.items():
     _SPACES |= {_name + "-time": (_code, 4), _code.lower() + "t": (_code, 4)}
 
 #: Fields that the geometry, the dtype or the layout of the file stand for.
-OWN = frozenset(
+_OWN = frozenset(
     [
         "type", "dimension", "sizes", "space", "space dimension", "space directions",
         "space origin", "space units", "spacings", "axis mins", "axis maxs", "axismins",
@@ -70,24 +70,84 @@ OWN = frozenset(
 #: Kinds of axes that do not move through the world.
 _DOMAIN = frozenset(["domain", "space", "time", "none", "???", ""])
 _FRAME_KEY = "spatial_duck_frame"
+_LONGEST_LINE = 1 << 20
+#: Fields whose vectors may have blanks inside.
+_VECTORS = ("space directions", "space origin", "measurement frame")
+_VECTOR = re.compile(r"\(([^()]*)\)")
+_UNESCAPED = re.compile(r"\\[n\\]")
 
 
-def _pynrrd() -> Any:
-    return require("nrrd", "Reading NRRD")
+class Header(NamedTuple):
+    """What an NRRD header says.
+
+    Attributes
+    ----------
+    fields : dict
+        The format's fields, as pynrrd parses them.
+    kept : dict
+        Fields that neither geometry nor layout stand for, and the file's own keys and values.
+    listed : list of str
+        File names after ``data file: LIST``.
+    end : int
+        Bytes of the header, with the empty line after it.
+    """
+
+    fields: dict[str, Any]
+    kept: dict[str, Any]
+    listed: list[str]
+    end: int
 
 
-def parse_header(path: Path) -> tuple[dict[str, Any], int]:
-    nrrd = _pynrrd()
+def parse_header(path: Path) -> Header:
+    """Read a header.
+
+    pynrrd parses the fields. Lines are split here, since it takes file names of a list, colons in
+    keys and blanks inside vectors, all of them valid, for errors.
+
+    Raises
+    ------
+    FormatError
+        If it is not valid.
+    """
+    nrrd = require("nrrd", "Reading NRRD")
+    fields: list[str] = []
+    keys: dict[str, str] = {}
+    listed: list[str] = []
     with path.open("rb") as file:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                header = dict(nrrd.read_header(file))
-        except (MemoryError, RecursionError):
-            raise
-        except Exception as error:  # pynrrd raises many kinds for a header that is not valid
-            raise FormatError(f"{path}: its NRRD header is not valid: {error}") from error
-        return header, file.tell()
+        fields.append(_line(path, file))
+        while text := _line(path, file):
+            if text.startswith("#"):
+                continue
+            key, is_key, value = text.partition(":=")
+            if is_key and ": " not in key:
+                keys[key] = _UNESCAPED.sub(lambda m: "\n" if m[0] == r"\n" else "\\", value)
+                continue
+            name, _, value = text.partition(":")
+            if name in _VECTORS:
+                value = _VECTOR.sub(lambda m: f" ({''.join(m[1].split())}) ", value)
+            fields.append(f"{name}: {value.strip()}")
+            if name in ("data file", "datafile") and value.split()[:1] == ["LIST"]:
+                while text := _line(path, file):
+                    listed.append(text)
+                break
+        end = file.tell()
+    try:
+        parsed = dict(nrrd.read_header(fields))
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:  # pynrrd raises many kinds for a header that is not valid
+        raise FormatError(f"{path}: its NRRD header is not valid: {error}") from error
+    if _FRAME_KEY in keys:
+        parsed[_FRAME_KEY] = keys.pop(_FRAME_KEY)
+    return Header(parsed, {k: v for k, v in parsed.items() if k not in _OWN} | keys, listed, end)
+
+
+def _line(path: Path, file: Any) -> str:
+    """Return the next line of a header; empty at its end."""
+    raw: bytes = file.readline(_LONGEST_LINE)
+    if len(raw) == _LONGEST_LINE or file.tell() > 16 * _LONGEST_LINE:
+        raise FormatError(f"{path}: its NRRD header does not come to an end")
+    return raw.decode("utf-8", "surrogateescape").rstrip("\r\n")
 
 
 def _per_axis(path: Path, header: dict[str, Any], field: str, n: int) -> list[Any] | None:
@@ -249,7 +309,7 @@ def header_bytes(g: Geometry, fields: dict[str, str], kept: dict[str, Any]) -> b
     lines = ["NRRD0005", *[f"{k}: {v}" for k, v in fields.items()]]
     pairs = []
     for key, value in kept.items():
-        if key in OWN or "\n" in key:
+        if key in _OWN or "\n" in key:
             continue
         if key == "measurement frame":
             value = " ".join(
@@ -264,4 +324,4 @@ def header_bytes(g: Geometry, fields: dict[str, str], kept: dict[str, Any]) -> b
         pairs.append(f"{_FRAME_KEY}:={g.frame}")
     # Data follow an empty line; where they are elsewhere, data file comes last.
     lines.sort(key=lambda line: line.startswith("data file:"))
-    return ("\n".join([lines[0], *lines[1:], *pairs]) + "\n\n").encode("utf-8")
+    return ("\n".join([lines[0], *lines[1:], *pairs]) + "\n\n").encode("utf-8", "surrogateescape")
