@@ -33,9 +33,10 @@ PUBLIC_MODULES = """
     io interop viewer testing cli
 """.split()
 #: Folders within folders, which hold private modules alone.
-FOLDERS = """
-    backends.arrayapi backends.dask backends.zarr io.dicom io.ngff io.nifti io.tiff
-""".split()
+FOLDERS = {
+    ".".join(path.parent.relative_to(ROOT / "spatial_duck").parts)
+    for path in (ROOT / "spatial_duck").glob("*/*/__init__.py")
+}
 
 #: What the documentation promises, by where it is found.
 PROMISED = {
