@@ -1,4 +1,4 @@
-"""The README is true: its code runs, its commands are there, its tables are what is measured."""
+"""The READMEs are true: their code runs, their commands are there, their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -15,42 +15,69 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+READMES = sorted(
+    path
+    for path in (
+        ROOT / "README.md",
+        ROOT / "benchmarks" / "README.md",
+        *(ROOT / ".github").glob("*.md"),
+        *(ROOT / "spatial_duck").rglob("README.md"),
+    )
+    if path.exists()
+)
+NAMES = [str(path.relative_to(ROOT)) for path in READMES]
+MEASURED = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_code_runs_as_shown(tmp_path: Path, monkeypatch: Any) -> None:
-    """In order, in one session and an empty folder: a newcomer's five minutes."""
+def _blocks(path: Path, language: str) -> list[str]:
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [code for name, code in found if name == language]
+
+
+@pytest.mark.parametrize("path", READMES, ids=NAMES)
+def test_the_code_runs_as_shown(path: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """Each README's blocks in order, in one session and an empty folder."""
+    blocks = _blocks(path, "python")
+    if not blocks:
+        assert path != ROOT / "README.md"
+        return
     for package in ("zarr", "dask", "nibabel", "SimpleITK"):
         pytest.importorskip(package, reason=f"needs {package}")
     monkeypatch.chdir(tmp_path)
-    session: dict[str, Any] = {}
+    session: dict[str, Any] = {"__name__": "readme"}
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    blocks = [code for language, code in BLOCKS if language == "python"]
-    assert len(blocks) > 6
     for code in blocks:
         if ">>>" not in code:
-            exec(compile(code, "README.md", "exec"), session)  # its own README
+            exec(compile(code, str(path), "exec"), session)  # its own README
             continue
-        example = doctest.DocTestParser().get_doctest(code, session, "README.md", "README.md", 0)
+        example = doctest.DocTestParser().get_doctest(code, session, path.name, str(path), 0)
         said: list[str] = []
-        runner = doctest.DocTestRunner(optionflags=flags)
-        runner.run(example, out=said.append, clear_globs=False)
-        assert not runner.failures, "".join(said)
+        doctest.DocTestRunner(optionflags=flags).run(example, out=said.append, clear_globs=False)
+        assert not said, "".join(said)
         session.update(example.globs)
+
+
+def test_the_readme_is_short() -> None:
+    """What a newcomer needs; figures are in benchmarks/README.md, details in each folder's own."""
+    assert len((ROOT / "README.md").read_bytes()) < 9000
+
+
+def test_every_folder_is_explained() -> None:
+    text = (ROOT / "spatial_duck" / "README.md").read_text(encoding="utf-8")
+    folders = [p.name for p in (ROOT / "spatial_duck").iterdir() if (p / "__init__.py").exists()]
+    assert not [name for name in folders if f"[{name}](" not in text and f"`{name}`" not in text]
+    for module in re.findall(r"`((?:\w+/)+\w+\.py)`", text):
+        assert (ROOT / "spatial_duck" / module).exists(), module
 
 
 def test_the_commands_are_lines_to_copy() -> None:
     """They are what continuous integration takes from here, and need Python and the network."""
-    commands = [
-        line for language, code in BLOCKS if language == "console" for line in code.split("\n")
-    ]
-    setup = [c for c in commands if c.startswith("python3 -m venv .venv && ")]
-    demo, tests = setup
+    lines = "\n".join(_blocks(ROOT / "README.md", "console")).split("\n")
+    demo, tests = [c for c in lines if c.startswith("python3 -m venv .venv && ")]
     assert demo.endswith(".venv/bin/spatial-duck demo --out demo-output")
-    assert tests.endswith(".venv/bin/python -m pytest -q")
+    assert tests.endswith(".venv/bin/python -m pytest -q -n auto")
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for command in setup:
+    for command in (demo, tests):
         (extra,) = re.findall(r"'\.\[(\w+)\]'", command)
         assert re.search(rf"^{extra} = \[", project, re.MULTILINE)
 
@@ -60,9 +87,9 @@ def test_the_command_line_is_valid_usage() -> None:
 
     lines = [
         line
-        for language, code in BLOCKS
-        if language == "console"
-        for line in code.split("\n")
+        for path in READMES
+        for block in _blocks(path, "console")
+        for line in block.split("\n")
         if line.startswith("spatial-duck")
     ]
     assert len(lines) >= 7
@@ -70,21 +97,28 @@ def test_the_command_line_is_valid_usage() -> None:
         _parser().parse_args(shlex.split(line)[1:])
 
 
-def test_every_link_leads_somewhere() -> None:
-    links = re.findall(r"\]\(([^)]+)\)", README)
-    assert "examples/before-after.png" in links
-    for link in links:
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("path", READMES, ids=NAMES)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        file, _, part = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        if part:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles}
+            assert part in anchors, link
 
 
-def test_the_demo_table_names_what_the_demo_does() -> None:
-    source = (ROOT / "spatial_duck" / "demo.py").read_text(encoding="utf-8")
-    (table,) = [code for language, code in BLOCKS if language == "text"]
-    for line in filter(None, table.split("\n")):
-        words = line.split("  ")[0]
-        # Up to the first number that the demo works out.
-        words = re.split(r"(?<= )(?:2|619|1,000|401) ", words)[0].strip()
-        assert words in source, line
+@pytest.mark.parametrize("path", READMES, ids=NAMES)
+def test_the_commands_named_are_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for module in re.findall(r"python -m ((?:benchmarks|tests|spatial_duck)[\w.]*)", text):
+        place = ROOT.joinpath(*module.split("."))
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+    for script in re.findall(r"python ((?:benchmarks|tests|examples)/[\w/]+\.py)", text):
+        assert (ROOT / script).exists(), script
 
 
 def _peers() -> ModuleType:
@@ -100,7 +134,7 @@ PEERS = _peers()
 
 
 def _table(first: str) -> list[list[str]]:
-    lines = README.split("\n")
+    lines = MEASURED.split("\n")
     start = next(i for i, line in enumerate(lines) if line.startswith(f"| | {first}"))
     rows = []
     for line in lines[start:]:
@@ -119,7 +153,7 @@ def test_the_table_of_peers_is_what_they_do(name: str) -> None:
     column = header.index(name)
     shown = {row[0].strip("`"): row[column] for row in rows}
     assert list(shown) == list(PEERS.OPERATIONS)
-    if name != "SpatialArray" and PEERS.version(name) not in README:
+    if name != "SpatialArray" and PEERS.version(name) not in MEASURED:
         pytest.skip(f"measured with another version than {name} {PEERS.version(name)}")
     assert {op: PEERS.verdict(peer, op) for op in shown} == shown
 

@@ -416,7 +416,9 @@ def test_no_library_function_gives_a_wrong_place(libraries: Any) -> None:
 
 
 def test_the_readme_tells_which(libraries: Any) -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    readme = (
+        Path(__file__).resolve().parents[2] / "spatial_duck" / "array" / "README.md"
+    ).read_text(encoding="utf-8")
     for package, name in (("scipy", "SciPy"), ("scikit-image", "scikit-image")):
         if not importlib.util.find_spec({"scikit-image": "skimage"}.get(package, package)):
             pytest.skip(f"needs {name}")

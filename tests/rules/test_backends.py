@@ -35,7 +35,9 @@ def test_backends_that_are_not_installed(backend: str) -> None:
 
 
 def test_the_readme_shows_this_table(request: pytest.FixtureRequest) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[2] / "spatial_duck" / "rules" / "README.md").read_text(
+        encoding="utf-8"
+    )
     shown = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in re.findall(r"^\| family \|.*?(?=\n\n)", readme, re.M | re.S)[0].split("\n")

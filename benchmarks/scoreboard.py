@@ -1,6 +1,6 @@
-"""The league table: the conformance checks run on the image classes of many libraries.
+"""The scoreboard table: the conformance checks run on the image classes of many libraries.
 
-Run it with ``python -m benchmarks.league`` (one library: add its name; every finding with its
+Run it with ``python -m benchmarks.scoreboard`` (one library: add its name; every finding with its
 smallest example: ``--examples``). A library is one class below that says how its images are made
 and read, and which functions of its own take the place of NumPy's. What a library does not offer
 counts neither way.

@@ -1,4 +1,4 @@
-"""The league table: known defects of other libraries are found, and nothing is wrong in ours."""
+"""The scoreboard: known defects of other libraries are found, and nothing is wrong in ours."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import league
+from benchmarks import scoreboard
 from spatial_duck.testing import Status
 from spatial_duck.testing._checks import CHECKS
 from spatial_duck.testing._conformance import run_check
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROWS = {row.name: row for row in CHECKS}
-ENTRIES = {entry.title: entry for entry in league.ENTRIES}
+ENTRIES = {entry.title: entry for entry in scoreboard.ENTRIES}
 
 #: Defects that were found by hand, and that the checks must find by themselves.
 KNOWN = [
@@ -36,9 +36,9 @@ RIGHT = [
 
 def _status(title: str, name: str, max_examples: int = 20) -> Status:
     entry = ENTRIES[title]
-    if package := league.missing(entry):
+    if package := scoreboard.missing(entry):
         pytest.skip(f"needs {package}")
-    with league.quiet():
+    with scoreboard.quiet():
         return run_check(ROWS[name], entry.subject(), max_examples).status
 
 
@@ -55,7 +55,7 @@ def test_what_is_right_is_called_right(title: str, name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("title", [e.title for e in league.ENTRIES if e.ours])
+@pytest.mark.parametrize("title", [e.title for e in scoreboard.ENTRIES if e.ours])
 def test_nothing_is_wrong_with_ours(title: str) -> None:
     """On NumPy the checks run one by one elsewhere; here a few examples on each backend."""
     names = [row.name for row in CHECKS if row.level in ("indexing", "functions", "exchange")]
@@ -65,16 +65,16 @@ def test_nothing_is_wrong_with_ours(title: str) -> None:
 
 
 def test_a_library_that_is_not_installed_is_listed_so() -> None:
-    class Absent(league.Entry):
+    class Absent(scoreboard.Entry):
         title, packages = "Absent.Image", ("no_such_package_here",)
 
-    assert league.row(Absent)[:2] == ["Absent.Image", "no_such_package_here is not installed"]
+    assert scoreboard.row(Absent)[:2] == ["Absent.Image", "no_such_package_here is not installed"]
 
 
 def test_the_readme_holds_the_table_and_its_command() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "python -m benchmarks.league" in readme
-    assert "| " + " | ".join(league.HEADER) + " |" in readme
-    for entry in league.ENTRIES:
+    readme = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert "python -m benchmarks.scoreboard" in readme
+    assert "| " + " | ".join(scoreboard.HEADER) + " |" in readme
+    for entry in scoreboard.ENTRIES:
         (line,) = [x for x in readme.split("\n") if x.startswith(f"| {entry.title} |")]
         assert not entry.ours or line.endswith("| nothing |")
