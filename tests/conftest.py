@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import signal
 import sys
 from enum import StrEnum
@@ -173,7 +175,44 @@ def _has_gpu() -> bool:
         return False
 
 
+#: Words of a test's name or file that say that it needs a library of the extra ``test-all``.
+_LIBRARIES = (
+    "ants", "cubed", "itk", "jax", "monai", "multiscale_spatial_image", "napari", "ngff_zarr",
+    "nitransforms", "pyvista", "radiomics", "rasterio", "rioxarray", "sparse", "spatial_image",
+    "torch", "torchio", "ome_zarr_models",
+)  # fmt: skip
+#: Files all of whose tests compare with such libraries.
+_LIBRARY_FILES = frozenset(
+    {
+        "backends/test_arrayapi_backends.py",
+        "interop/test_more_libraries.py",
+        "interop/test_traps.py",
+        "interop/test_viewers.py",
+        "registration/test_engines.py",
+        "resampling/test_cubed.py",
+        "viewer/test_browser.py",
+    }
+)
+
+
+def _needs_library(item: pytest.Item) -> bool:
+    path = item.path.relative_to(ROOT / "tests") if item.path.is_relative_to(ROOT / "tests") else ""
+    if str(path).replace(os.sep, "/") in _LIBRARY_FILES:
+        return True
+    words = set(re.split(r"[^A-Za-z0-9]+", item.nodeid.rpartition("::")[2].lower()))
+    if any(name in words or f"_{name}" in item.nodeid for name in _LIBRARIES):
+        return True
+    function = getattr(item, "function", None)
+    if not inspect.isfunction(function):
+        return False
+    asked = re.findall(r"importorskip\(\s*[\"'](\w+)", inspect.getsource(function))
+    return bool({*asked, *getattr(item, "fixturenames", ())} & set(_LIBRARIES))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if _needs_library(item):
+            item.add_marker(pytest.mark.library)
     if not config.getoption("--slow"):
         for item in items:
             if "slow" in item.keywords:
