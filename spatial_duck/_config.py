@@ -5,43 +5,22 @@ They live in a context variable, so that threads and async tasks do not disturb 
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from spatial_duck.errors import GeometryLossError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["DEFAULTS", "Settings", "config", "current", "note_loss"]
+__all__ = ["Settings", "config", "current", "note_loss"]
 
 
 class Settings(NamedTuple):
-    """The settings in force.
-
-    Attributes
-    ----------
-    tolerance : float
-        Largest displacement, in voxels, at which two grids count as the same.
-    on_loss : {"keep", "warn", "raise"}
-        What happens when a function cannot keep an axis's positions: the geometry keeps the
-        function's name and nothing more; a warning is given as well; or `GeometryLossError`.
-    max_read_bytes : float
-        Most bytes that ``np.asarray`` of an array on disk reads; above it, it refuses and says
-        how to go on.
-    max_kept_bytes : float
-        Most bytes of decoded chunks of an array on disk that one computation of a resampled image
-        keeps for the blocks to come, in each process; what it had to drop is read again. A
-        worker of Dask with a memory limit keeps a quarter of that at most.
-    max_wait_seconds : float
-        Longest that a write of parts of chunks waits for others that write to the same local
-        Zarr array; then it is refused, before it has written anything.
-    max_idle_seconds : float
-        Longest that `spatial_duck.write` waits for a Dask client that has no workers; then it stops
-        with an error, and can be resumed.
-    """
+    """The settings in force; `config` says what each does."""
 
     tolerance: float = 1e-3
     on_loss: Literal["keep", "warn", "raise"] = "keep"
@@ -51,39 +30,44 @@ class Settings(NamedTuple):
     max_idle_seconds: float = 300.0
 
 
-DEFAULTS = Settings()
-_settings: ContextVar[Settings] = ContextVar("spatial_duck_settings", default=DEFAULTS)
+#: What each setting must be: a test, and its words.
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "tolerance": (lambda x: 0 < x < math.inf, "a positive number of voxels"),
+    "on_loss": (lambda x: x in ("keep", "warn", "raise"), "'keep', 'warn' or 'raise'"),
+    "max_read_bytes": (lambda x: x > 0, "a positive number, math.inf for no limit"),
+    "max_kept_bytes": (lambda x: x >= 0, "0 or more"),
+    "max_wait_seconds": (lambda x: x >= 0, "0 or more, math.inf to wait as long as it takes"),
+    "max_idle_seconds": (lambda x: x >= 0, "0 or more"),
+}
+_DEFAULTS = Settings()
+_settings: ContextVar[Settings] = ContextVar("spatial_duck_settings", default=_DEFAULTS)
 current = _settings.get
 
 
 @contextmanager
-def config(
-    *,
-    tolerance: float | None = None,
-    on_loss: Literal["keep", "warn", "raise"] | None = None,
-    max_read_bytes: float | None = None,
-    max_kept_bytes: float | None = None,
-    max_wait_seconds: float | None = None,
-    max_idle_seconds: float | None = None,
-) -> Iterator[Settings]:
-    """Change settings inside a ``with`` block.
+def config(**changes: Any) -> Iterator[Settings]:
+    """Change settings inside a ``with`` block, for this thread and task alone.
 
     Parameters
     ----------
     tolerance : float, optional
         Largest displacement, in voxels, at which two grids count as the same.
     on_loss : {"keep", "warn", "raise"}, optional
-        What happens when a function cannot keep the positions along an axis.
+        What happens when a function cannot keep an axis's positions: the geometry keeps the
+        function's name and nothing more; a warning is given as well; or `GeometryLossError`.
     max_read_bytes : float, optional
-        Most bytes that ``np.asarray`` of an array on disk reads; ``math.inf`` for no limit.
+        Most bytes that ``np.asarray`` of an array on disk reads; above it, it refuses and says
+        how to go on.
     max_kept_bytes : float, optional
-        Most bytes of decoded chunks that are kept while a resampled image is computed from an
-        array on disk, beside the blocks in flight. What holds is what held when it was resampled.
+        Most bytes of decoded chunks of an array on disk that one computation of a resampled image
+        keeps for the blocks to come, in each process; what it had to drop is read again. A
+        worker of Dask with a memory limit keeps a quarter of that at most.
     max_wait_seconds : float, optional
         Longest that a write of parts of chunks waits for others that write to the same local
-        Zarr array; 0 refuses it at once, ``math.inf`` waits as long as it takes.
+        Zarr array; then it is refused, before it has written anything.
     max_idle_seconds : float, optional
-        Longest that `spatial_duck.write` waits for a Dask client that has no workers.
+        Longest that `spatial_duck.write` waits for a Dask client that has no workers; then it stops
+        with an error, and can be resumed.
 
     Yields
     ------
@@ -92,8 +76,10 @@ def config(
 
     Raises
     ------
+    TypeError
+        If there is no setting of the name.
     ValueError
-        If a number is not positive or `on_loss` is not one of its words.
+        If it cannot have the value.
 
     Examples
     --------
@@ -104,33 +90,24 @@ def config(
     Traceback (most recent call last):
     spatial_duck.errors.GeometryLossError: 'ravel' cannot keep the positions along axis 0 ('y')...
     """
-    now = current()
-    if tolerance is not None and not 0 < tolerance < float("inf"):
-        raise ValueError(f"tolerance must be a positive number of voxels, got {tolerance!r}")
-    if on_loss is not None and on_loss not in ("keep", "warn", "raise"):
-        raise ValueError(f"on_loss must be 'keep', 'warn' or 'raise', got {on_loss!r}")
-    if max_read_bytes is not None and not max_read_bytes > 0:
-        raise ValueError(f"max_read_bytes must be a positive number, got {max_read_bytes!r}")
-    if max_kept_bytes is not None and not max_kept_bytes >= 0:
-        raise ValueError(f"max_kept_bytes must be 0 or more, got {max_kept_bytes!r}")
-    if max_wait_seconds is not None and not max_wait_seconds >= 0:
-        raise ValueError(f"max_wait_seconds must be 0 or more, got {max_wait_seconds!r}")
-    if max_idle_seconds is not None and not max_idle_seconds >= 0:
-        raise ValueError(f"max_idle_seconds must be 0 or more, got {max_idle_seconds!r}")
-    token = _settings.set(
-        Settings(
-            now.tolerance if tolerance is None else float(tolerance),
-            now.on_loss if on_loss is None else on_loss,
-            now.max_read_bytes if max_read_bytes is None else max_read_bytes,
-            now.max_kept_bytes if max_kept_bytes is None else max_kept_bytes,
-            now.max_wait_seconds if max_wait_seconds is None else max_wait_seconds,
-            now.max_idle_seconds if max_idle_seconds is None else max_idle_seconds,
-        )
-    )
+    for name, value in changes.items():
+        if name not in _CHECKS:
+            raise TypeError(f"config has no setting {name}=; it has {', '.join(_CHECKS)}")
+        is_valid, wanted = _CHECKS[name]
+        try:
+            valid = is_valid(value)
+        except TypeError:
+            valid = False
+        if not valid:
+            raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    token = _settings.set(current()._replace(**changes))
     try:
         yield current()
     finally:
         _settings.reset(token)
+
+
+config.__wrapped__ = Settings  # type: ignore[attr-defined]  # the signature that help shows
 
 
 def note_loss(function: str, axis: int, name: str | None) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 
 import pytest
 
-from spatial_duck._config import Settings, config, current, note_loss
+from spatial_duck._config import _CHECKS, Settings, config, current, note_loss
 from spatial_duck.errors import GeometryLossError
 from spatial_duck.geometry import Geometry
 
@@ -41,6 +42,16 @@ def test_bad_tolerance(tolerance):
     with pytest.raises(ValueError, match="positive"), config(tolerance=tolerance):
         pass
     assert current() == Settings()
+
+
+def test_every_setting_is_checked_and_shown():
+    assert [*inspect.signature(config).parameters] == [*Settings._fields] == [*_CHECKS]
+    for name in Settings._fields:
+        assert f"\n{name} : " in inspect.getdoc(config)
+        with pytest.raises(ValueError, match=f"{name} must be"), config(**{name: "much"}):
+            pass
+    with pytest.raises(TypeError, match="no setting tolerence=; it has tolerance, "):
+        config(tolerence=1).__enter__()
 
 
 def test_bad_word():
