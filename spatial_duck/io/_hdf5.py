@@ -34,6 +34,7 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._format import Format
 from spatial_duck.io._hdf5_guard import guarded, h5py_module
 from spatial_duck.io._json import from_record, parsed, to_record
 from spatial_duck.io._source import Source, reporter, slabs
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-__all__ = ["FileArray", "open_source", "write_image"]
+__all__ = ["FORMAT", "FileArray"]
 
 _REQUIRED = ("dims", "sampled", "spacing", "origin", "direction", "world_axes")
 
@@ -174,7 +175,6 @@ def write_image(
     path: Path,
     image: Any,
     *,
-    overwrite: bool = False,
     progress: Any = None,
     dataset: str = "image",
     chunks: bool | Sequence[int] | None = None,
@@ -193,10 +193,7 @@ def write_image(
     if compress and "chunks" in options:
         options |= {"compression": "gzip", "compression_opts": 4, "fletcher32": True}
     report, done = reporter(progress), 0
-    with (
-        safety.published(path, overwrite=overwrite) as fresh,
-        h5py.File(fresh, "w") as file,
-    ):
+    with h5py.File(path, "w") as file:
         target = file.create_dataset(dataset, shape, dtype, **options)
         _set_attributes(target, record)
         for key, slab in zip(_keys(image.data, dtype), slabs(image.data, dtype), strict=True):
@@ -259,3 +256,19 @@ def _words(values: Any) -> Any:
     A broken heap keeps libhdf5 busy for ever, and the geometry of every file would go through it.
     """
     return np.array([str(v or "").encode() for v in values], dtype="S")
+
+
+class Hdf5(Format):
+    """A dataset of an HDF5 file."""
+
+    name, suffixes = "hdf5", (".h5", ".hdf5")
+
+    open = staticmethod(open_source)
+    write = staticmethod(write_image)
+
+    def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+        """Tell by a file's first bytes, or what is in a folder."""
+        return head.startswith(b"\x89HDF\r\n\x1a\n")
+
+
+FORMAT = Hdf5()

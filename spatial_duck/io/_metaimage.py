@@ -17,6 +17,7 @@ Options of `write`: ``frame`` says what an unspecified frame is; ``compress=True
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,16 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
+from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
+from spatial_duck.io._publishing import data_name
 from spatial_duck.io._source import Source, write_voxels
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-__all__ = ["RULES", "open_source", "write_image"]
+__all__ = ["FORMAT", "RULES"]
 
 RULES = Rules("MetaImage", ("LPS",), unit=("mm",), time_unit=("s", "ms"), plain="last")
 
@@ -203,7 +206,6 @@ def write_image(
     path: Path,
     image: Any,
     *,
-    overwrite: bool = False,
     progress: Any = None,
     frame: str | None = None,
     compress: bool = False,
@@ -215,28 +217,24 @@ def write_image(
     if 0 in g.shape:
         raise FormatError(f"MetaImage cannot hold an image without voxels, got shape {g.shape}")
     separate = path.suffix.lower() == ".mhd"
-    raw_name = path.stem + (".zraw" if compress else ".raw")
-    if separate and not overwrite and (path.parent / raw_name).exists():
-        raise FileExistsError(f"{path.parent / raw_name} is there already; use overwrite=True")
+    raw_name = data_name(path, ".zraw" if compress else ".raw") if separate else "LOCAL"
 
     def header(size: int) -> bytes:
         kept = {k: str(v) for k, v in (image.attrs.get("metaimage") or {}).items()}
         fields = _header(g, dtype, kept, size if compress else None)
-        fields["ElementDataFile"] = raw_name if separate else "LOCAL"
-        return "".join(f"{k} = {v}\n" for k, v in fields.items()).encode("utf-8", "surrogateescape")
+        fields["ElementDataFile"] = raw_name
+        text = "".join(f"{k} = {v}\n" for k, v in fields.items())
+        return text.encode("utf-8", "surrogateescape")
 
-    with safety.published(path, overwrite=overwrite) as fresh:
-        body = fresh.with_name(fresh.name + ".voxels")
-        with body.open("wb") as file:
-            size = _write_body(file, data, dtype, compress, progress)
-        if separate:
-            fresh.write_bytes(header(size))
-            body.replace(path.parent / raw_name)
-        else:
-            with fresh.open("wb") as file, body.open("rb") as voxels:
-                file.write(header(size))
-                while piece := voxels.read(1 << 24):
-                    file.write(piece)
+    body = path.with_name(raw_name if separate else path.name + ".voxels")
+    with body.open("wb") as file:
+        size = _write_body(file, data, dtype, compress, progress)
+    with path.open("wb") as file:
+        file.write(header(size))
+        if not separate:
+            with body.open("rb") as voxels:
+                shutil.copyfileobj(voxels, file, 1 << 24)
+            body.unlink()
 
 
 def _write_body(file: Any, data: Any, dtype: np.dtype[Any], compress: bool, progress: Any) -> int:
@@ -283,3 +281,27 @@ def _header(
         fields["SpatialDuckChannels"] = "1"
     fields["ElementType"] = _NAMES[dtype.str[1:]]
     return fields
+
+
+class MetaImage(Format):
+    """MetaImage, in one file or with its voxels in another."""
+
+    name, suffixes = "metaimage", (".mha", ".mhd")
+
+    open = staticmethod(open_source)
+    write = staticmethod(write_image)
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Tell by a file's first bytes, or what is in a folder."""
+        text = head[:512].replace(b" ", b"")
+        return text.startswith((b"ObjectType=Image", b"NDims=")) or (
+            b"NDims=" in text and path.suffix.lower() in (".mha", ".mhd")
+        )
+
+    def parts(self, path: Path) -> list[Path]:
+        """Return the data file that a header names."""
+        name = _parse(path)[0]["ElementDataFile"]
+        return [] if name.upper() == "LOCAL" else [safety.confined(path, name)]
+
+
+FORMAT = MetaImage()

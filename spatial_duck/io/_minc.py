@@ -19,6 +19,7 @@ from spatial_duck._optional import missing_extra, require
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._format import Format
 from spatial_duck.io._hdf5_guard import check_readable
 from spatial_duck.io._source import Source, delayed_array
 
@@ -27,17 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["looks_like_minc", "open_source", "write_image"]
+__all__ = ["FORMAT"]
 
 _DIMS = {"xspace": "x", "yspace": "y", "zspace": "z", "time": "t", "vector_dimension": "c"}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-
-
-def looks_like_minc(path: Path, head: bytes) -> bool:
-    """Tell whether a netCDF or HDF5 file is one of MINC's."""
-    if head.startswith(b"CDF") and head[3:4] in (b"\x01", b"\x02"):
-        return b"xspace" in head or b"zspace" in head or path.suffix.lower() == ".mnc"
-    return head.startswith(_HDF5) and b"minc-2.0" in head
 
 
 def _opened(path: Path) -> Any:
@@ -124,6 +118,18 @@ def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def write_image(path: Path, image: Any, **options: Any) -> None:  # noqa: ARG001
-    """Refuse: MINC is read only."""
-    raise FormatError(f"{path}: MINC is read only; write .nii, .nrrd or another format")
+class Minc(Format):
+    """MINC 1 and 2; read only."""
+
+    name, suffixes = "minc", (".mnc",)
+
+    open = staticmethod(open_source)
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Tell by a file's first bytes, or what is in a folder."""
+        if head.startswith(b"CDF") and head[3:4] in (b"\x01", b"\x02"):
+            return b"xspace" in head or b"zspace" in head or path.suffix.lower() == ".mnc"
+        return head.startswith(_HDF5) and b"minc-2.0" in head
+
+
+FORMAT = Minc()

@@ -3,11 +3,16 @@
 The side-car holds what `spatial_duck.io._json` documents, so that any image comes back exactly,
 plain, unnamed and lost axes included. Voxels are mapped; nothing is unpickled. A ``.npy`` without a
 side-car has no geometry, and is refused.
+
+The two belong together by a key, which the side-car names and the padding of the ``.npy`` header
+spells, so that a side-car is never read with other voxels than its own. A ``.npy`` that another
+program has written over ours has no key, and takes the geometry that is there.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +21,17 @@ from numpy.lib import format as npy_format
 
 from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parsed, to_record
 from spatial_duck.io._source import Source, write_voxels
 
 if TYPE_CHECKING:
     import os
 
-__all__ = ["open_source", "write_image"]
+__all__ = ["FORMAT"]
+
+#: Bits of the key that a file and its side-car share.
+_KEY_BITS = 64
 
 
 def sidecar(path: Path) -> Path:
@@ -42,6 +51,12 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     record = parsed(beside, beside.read_bytes()[: 1 << 25])
     shape, fortran, dtype, offset = _header(file)
     geometry = from_record(beside, record, shape)
+    key = _key(file, offset)
+    if key is not None and key != record.get("key"):
+        raise FormatError(
+            f"{beside} belongs to another file than {file.name}: writing them was interrupted, or "
+            "one was copied without the other. Write the image again, or copy both"
+        )
     safety.check_size(file, safety.count_bytes(shape, dtype), offset)
 
     def load(lazy: bool | None) -> Any:
@@ -75,21 +90,54 @@ def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     return tuple(int(n) for n in shape), bool(fortran), dtype, offset
 
 
-def write_image(path: Path, image: Any, *, overwrite: bool = False, progress: Any = None) -> None:
+def write_image(path: Path, image: Any, *, progress: Any = None) -> None:
     """Write a ``.npy`` file and its side-car; see `spatial_duck.write`."""
     dtype = np.dtype(image.dtype)
     if dtype.kind not in "biufc":
         raise FormatError(f".npy is written of numbers, got {dtype} voxels; use image.astype(...)")
-    beside = sidecar(path)
-    if beside.exists() and not overwrite:
-        raise FileExistsError(f"{beside} is there already; replace it with overwrite=True")
-    header = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False,
-              "shape": tuple(int(n) for n in image.shape)}  # fmt: skip
-    with safety.published(path, overwrite=overwrite) as fresh:
-        with fresh.open("wb") as file:
-            npy_format.write_array_header_1_0(file, header)
-            write_voxels(file.write, image.data, dtype, progress)
-        text = json.dumps(to_record(image.geometry, image.attrs), indent=1)
-        waiting = fresh.with_name(beside.name)
-        waiting.write_text(text + "\n", encoding="utf-8")
-        waiting.replace(beside)
+    key = secrets.token_hex(_KEY_BITS // 8)
+    with path.open("wb") as file:
+        file.write(_header_with_key(dtype, tuple(int(n) for n in image.shape), key))
+        write_voxels(file.write, image.data, dtype, progress)
+    record = to_record(image.geometry, image.attrs) | {"key": key}
+    sidecar(path).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _header_with_key(dtype: np.dtype[Any], shape: tuple[int, ...], key: str) -> bytes:
+    """Return a header whose padding spells a key: spaces are 0 and tabs are 1."""
+    said = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    padding = f"{int(key, 16):0{_KEY_BITS}b}".replace("0", " ").replace("1", "\t")
+    text = repr(said) + " "
+    text += " " * (-(10 + len(text) + _KEY_BITS + 1) % 64) + padding + "\n"
+    return npy_format.magic(1, 0) + len(text).to_bytes(2, "little") + text.encode("latin-1")
+
+
+def _key(path: Path, offset: int) -> str | None:
+    """Return the key in the padding of a header; None in a file of another writer."""
+    with path.open("rb") as file:
+        file.seek(max(0, offset - _KEY_BITS - 1))
+        padding = file.read(_KEY_BITS)
+    if b"\t" not in padding or padding.strip(b" \t"):
+        return None
+    bits = padding.replace(b" ", b"0").replace(b"\t", b"1")
+    return f"{int(bits, 2):0{_KEY_BITS // 4}x}"
+
+
+class Npy(Format):
+    """NumPy's ``.npy`` with its geometry in a side-car."""
+
+    name, suffixes = "npy", (".npy",)
+
+    open = staticmethod(open_source)
+    write = staticmethod(write_image)
+
+    def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+        """Tell by NumPy's magic bytes."""
+        return head.startswith(b"\x93NUMPY")
+
+    def parts(self, path: Path) -> list[Path]:
+        """Return the side-car."""
+        return [sidecar(path)]
+
+
+FORMAT = Npy()

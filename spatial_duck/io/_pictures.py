@@ -20,6 +20,7 @@ from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import upright
+from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, check_precision, checked_dtype, fitted, in_order
 from spatial_duck.io._source import Source, delayed_array
 
@@ -29,17 +30,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["looks_like_picture", "open_source", "write_image"]
+__all__ = ["FORMAT"]
 
 RULES = Rules("PNG", (), unit=("mm",), plain="last", unspecified=True, named=True, time=False)
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"P5", b"P6")
 #: A picture's compressor reaches this ratio at most, in files that were not made to deceive.
 _RATIO = 1032
-
-
-def looks_like_picture(head: bytes) -> bool:
-    """Tell whether a file's first bytes are a picture's."""
-    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def _imageio() -> Any:
@@ -116,7 +112,6 @@ def write_image(
     path: Path,
     image: Any,
     *,
-    overwrite: bool = False,
     progress: Any = None,
     oblique: str = "refuse",
 ) -> None:
@@ -150,7 +145,22 @@ def write_image(
     values = np.ascontiguousarray(np.asarray(fit.data), dtype=dtype)
     if values.ndim > 2 and values.shape[2] == 1:
         values = values[..., 0]
-    with safety.published(path, overwrite=overwrite) as fresh:
-        _imageio().imwrite(fresh, values, extension=".png", **options)
+    _imageio().imwrite(path, values, extension=".png", **options)
     if callable(progress):
         progress(values.nbytes, values.nbytes)
+
+
+class Picture(Format):
+    """Pictures that imageio reads; PNG is written."""
+
+    name, suffixes = "picture", (".png",)
+
+    open = staticmethod(open_source)
+    write = staticmethod(write_image)
+
+    def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+        """Tell by a file's first bytes, or what is in a folder."""
+        return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+FORMAT = Picture()

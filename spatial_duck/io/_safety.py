@@ -1,8 +1,8 @@
-"""What keeps reading and writing safe: bounds before allocation, confined paths, whole files.
+"""What keeps reading safe: bounds before allocation, confined paths.
 
 Nothing here knows a format. Readers call `check_size` before they allocate, `confined` before they
-open a file that a header names, and `read_stream` to decompress no further than was declared.
-Writers write inside `published`, so that a target is complete or not there at all.
+open a file that a header names, and `read_stream` to decompress no further than was declared. How
+files are written whole is in `spatial_duck.io._publishing`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import bz2
 import gzip
 import io
 import os
-import shutil
-import tempfile
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +35,6 @@ __all__ = [
     "count_bytes",
     "map_raw",
     "open_stream",
-    "published",
     "read_stream",
 ]
 
@@ -272,50 +269,3 @@ def read_stream(
             "header declares; its header is wrong"
         )
     return out
-
-
-@contextmanager
-def published(
-    path: str | os.PathLike[str], *, overwrite: bool = False, directory: bool = False
-) -> Iterator[Path]:
-    """Give a temporary sibling to write into, and rename it to `path` when all went well.
-
-    Parameters
-    ----------
-    path : path
-        The target.
-    overwrite : bool, optional
-        Replace a target that is there. It stays as it is until the new one is complete.
-    directory : bool, optional
-        The target is a directory.
-
-    Raises
-    ------
-    FileExistsError
-        If the target is there and `overwrite` is false.
-    """
-    target = Path(path)
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} is there already; replace it with overwrite=True")
-    if target.exists() and target.is_dir() != directory:
-        raise FileExistsError(f"{target} is a {'file' if directory else 'directory'}; remove it")
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    # The name inside keeps its suffix, so that libraries that look at names find their format.
-    fresh = folder / target.name
-    try:
-        yield fresh
-        if target.is_dir():
-            old = folder / "old"
-            target.rename(old)
-            try:
-                fresh.rename(target)
-            except OSError:
-                old.rename(target)
-                raise
-        else:
-            if not directory:
-                with fresh.open("rb") as file:
-                    os.fsync(file.fileno())
-            fresh.replace(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,4 @@
-"""What a reader makes of a file before it reads voxels, and how writers stream voxels out.
-
-A format's module has ``open_source(path, **options) -> Source`` and
-``write_image(path, image, **options)``; `Source` holds all that a header says and a function that
-loads the voxels.
-"""
+"""What a reader makes of a file before it reads voxels, and how writers stream voxels out."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ import numpy as np
 from spatial_duck._optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -52,6 +47,8 @@ class Source(NamedTuple):
         else in memory; True: never read before asked; False: in memory.
     levels : int
         Number of resolutions in the file.
+    coords : mapping, optional
+        Facts about the indices of axes, as `SpatialArray` takes them.
     """
 
     format: str
@@ -60,6 +57,7 @@ class Source(NamedTuple):
     attrs: dict[str, Any]
     load: Callable[[bool | None], Any]
     levels: int = 1
+    coords: Mapping[str, Any] | None = None
 
 
 def delayed_array(

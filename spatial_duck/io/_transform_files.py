@@ -21,7 +21,8 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
 from spatial_duck.io._hdf5_guard import check_length, guarded, h5py_module
-from spatial_duck.io._safety import check_memory, check_size, published
+from spatial_duck.io._publishing import published
+from spatial_duck.io._safety import check_memory, check_size
 from spatial_duck.io.ngff import _transform_store as transform_store
 
 if TYPE_CHECKING:

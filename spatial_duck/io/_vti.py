@@ -27,6 +27,7 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
 from spatial_duck.io._source import Source, delayed_array, reporter, slabs, write_voxels
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["RULES", "open_source", "write_image"]
+__all__ = ["FORMAT", "RULES"]
 
 RULES = Rules("VTI", (), plain="last", unspecified=True, time=False)
 
@@ -327,7 +328,6 @@ def write_image(
     path: Path,
     image: Any,
     *,
-    overwrite: bool = False,
     progress: Any = None,
     name: str = "values",
     compress: bool = False,
@@ -341,7 +341,7 @@ def write_image(
     if len(set(units)) > 1:
         g = g.to_unit(units[0])
     head = _head(g, dtype, name, compress, units[0] if units else None)
-    with safety.published(path, overwrite=overwrite) as fresh, fresh.open("wb") as file:
+    with path.open("wb") as file:
         file.write(head)
         if compress:
             _write_blocks(file, data, dtype, progress)
@@ -408,3 +408,19 @@ def _write_blocks(file: Any, data: Any, dtype: np.dtype[Any], progress: Any) -> 
     file.seek(table)
     file.write(struct.pack(f"<{3 + count}Q", count, size, total % size, *lengths))
     file.seek(end)
+
+
+class Vti(Format):
+    """VTK's XML image data."""
+
+    name, suffixes = "vti", (".vti",)
+
+    open = staticmethod(open_source)
+    write = staticmethod(write_image)
+
+    def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+        """Tell by a file's first bytes, or what is in a folder."""
+        return b"<VTKFile" in head and b"ImageData" in head
+
+
+FORMAT = Vti()

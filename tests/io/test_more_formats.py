@@ -406,7 +406,7 @@ def test_png_is_written_or_refused(tmp_path: Path) -> None:
     assert_geometry_equal(found, image, tolerance=1e-3)
     for change in ({"origin": (1, 0)}, {"frame": "LPS"}, {"direction": [[0, 1], [1, 0]]}):
         with pytest.raises(GeometryLossError, match="oblique='drop'"):
-            io.write(tmp_path / "b.png", image.replace(**change))
+            io.write(tmp_path / "c.png", image.replace(**change))
         io.write(tmp_path / "b.png", image.replace(**change), oblique="drop", overwrite=True)
     with pytest.raises(GeometryLossError, match="digits"):
         io.write(tmp_path / "c.png", image.replace(spacing=(0.37777, 150.0)))

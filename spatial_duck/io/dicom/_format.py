@@ -36,6 +36,7 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._format import Format
 from spatial_duck.io._source import Source
 from spatial_duck.io.dicom._files import (
     Series,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Series", "looks_like_dicom", "open_source", "series_of", "write_image"]
+__all__ = ["FORMAT", "Series", "looks_like_dicom", "series_of"]
 
 #: Elements that geometry, array or file stand for.
 _OWN = frozenset(
@@ -311,11 +312,27 @@ def write_image(
     path: Path,
     image: Any,
     *,
-    overwrite: bool = False,
     progress: Any = None,
     frame: str | None = None,
 ) -> None:
     """Write a DICOM series, one file a slice; see `spatial_duck.write`."""
     from spatial_duck.io.dicom import _write as dicom_write
 
-    dicom_write.write_series(path, image, overwrite=overwrite, progress=progress, frame=frame)
+    dicom_write.write_series(path, image, progress=progress, frame=frame)
+
+
+class Dicom(Format):
+    """DICOM files and series."""
+
+    name, suffixes = "dicom", (".dcm",)
+    folder = True
+
+    open = staticmethod(open_source)
+    write = staticmethod(write_image)
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Tell by a file's first bytes, or what is in a folder."""
+        return looks_like_dicom(path, head)
+
+
+FORMAT = Dicom()

@@ -13,7 +13,6 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
-from spatial_duck.io import _safety as safety
 from spatial_duck.io._layout import Rules, check_precision, checked_dtype, fitted
 from spatial_duck.io._source import reporter
 
@@ -46,9 +45,7 @@ _NEW = frozenset(
 )
 
 
-def write_series(
-    path: Path, image: Any, *, overwrite: bool, progress: Any, frame: str | None
-) -> None:
+def write_series(path: Path, image: Any, *, progress: Any, frame: str | None) -> None:
     """Write a folder of DICOM files.
 
     Raises
@@ -88,13 +85,12 @@ def write_series(
         for k in range(g.shape[0])
     ]
     _check_digits(g, texts, cosines, places)
-    with safety.published(path, overwrite=overwrite, directory=True) as fresh:
-        fresh.mkdir()
-        for k in range(g.shape[0]):
-            plane = np.ascontiguousarray(np.asarray(data[k]), dtype=dtype)
-            _write_slice(pydicom, fresh, common, plane, places[k], k)
-            done += plane.nbytes
-            report(done, plane.nbytes * g.shape[0])
+    path.mkdir()
+    for k in range(g.shape[0]):
+        plane = np.ascontiguousarray(np.asarray(data[k]), dtype=dtype)
+        _write_slice(pydicom, path, common, plane, places[k], k)
+        done += plane.nbytes
+        report(done, plane.nbytes * g.shape[0])
 
 
 def _check_plane(g: Geometry) -> None:

@@ -76,6 +76,7 @@ from spatial_duck.errors import (
     UnsafeInputError,
 )
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._format import Format
 from spatial_duck.io._source import Source, reporter
 from spatial_duck.io.ngff import _block_plan as blockplan
 from spatial_duck.io.ngff import _checksum as seal
@@ -93,12 +94,11 @@ if TYPE_CHECKING:
     Chunks = int | Mapping[str, int] | Sequence[int]
 
 __all__ = [
+    "FORMAT",
     "check_inside",
     "open_group",
-    "open_source",
     "open_to_write",
     "small_array",
-    "write_image",
     "zarr_module",
 ]
 
@@ -367,3 +367,20 @@ def _finished(
 
 
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+
+
+class OmeZarr(Format):
+    """OME-Zarr 0.4 and 0.5, and 0.6 to read."""
+
+    name, suffixes = "ome-zarr", (".ome.zarr", ".zarr")
+    folder = opens_stores = publishes = True
+
+    open = staticmethod(open_source)
+    write = staticmethod(write_image)
+
+    def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+        """Tell by a file's first bytes, or what is in a folder."""
+        return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup"))
+
+
+FORMAT = OmeZarr()

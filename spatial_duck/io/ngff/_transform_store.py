@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
-from spatial_duck.io._safety import published
+from spatial_duck.io._publishing import published
 from spatial_duck.io.ngff import _checksum as seal
 from spatial_duck.io.ngff import _format as omezarr
 from spatial_duck.io.ngff import _metadata as ngff

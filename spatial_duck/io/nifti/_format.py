@@ -45,6 +45,7 @@ from spatial_duck.errors import (
     FormatError,
 )
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._format import Format
 from spatial_duck.io._source import Source, delayed_array, write_voxels
 from spatial_duck.io.nifti._header import (
     RULES,
@@ -62,13 +63,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "FORMAT",
     "RULES",
     "header_geometry",
     "kept_attrs",
     "make_header",
-    "open_source",
     "without_filler",
-    "write_image",
 ]
 
 
@@ -179,7 +179,6 @@ def write_image(
     path: Path,
     image: Any,
     *,
-    overwrite: bool = False,
     progress: Any = None,
     version: Literal[1, 2] = 1,
     frame: str | None = None,
@@ -188,7 +187,7 @@ def write_image(
     header, data, _ = make_header(image, version=version, frame=frame)
     dtype = np.dtype(header.get_data_dtype())
     packed = path.name.lower().endswith(".gz")
-    with safety.published(path, overwrite=overwrite) as fresh, fresh.open("wb") as raw:
+    with path.open("wb") as raw:
         file: Any = (
             gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0)
             if packed
@@ -200,3 +199,22 @@ def write_image(
             write_voxels(file.write, data, dtype, progress)
         finally:
             file.close()
+
+
+class Nifti(Format):
+    """NIfTI-1 and NIfTI-2."""
+
+    name, suffixes = "nifti", (".nii", ".nii.gz")
+
+    open = staticmethod(open_source)
+    write = staticmethod(write_image)
+
+    def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+        """Tell by a file's first bytes, or what is in a folder."""
+        return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:12] in (
+            b"n+2\0\r\n\x1a\n",
+            b"ni2\0\r\n\x1a\n",
+        )
+
+
+FORMAT = Nifti()

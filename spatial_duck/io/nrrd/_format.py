@@ -26,7 +26,9 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
+from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
+from spatial_duck.io._publishing import data_name
 from spatial_duck.io._source import Source, write_voxels
 from spatial_duck.io.nrrd._header import (
     CODES,
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["RULES", "open_source", "write_image"]
+__all__ = ["FORMAT", "RULES"]
 
 RULES = Rules(
     "NRRD", ("LPS", "RAS", "LAS"), plain="keep", max_plain=12, plain_names=None, unspecified=True,
@@ -175,7 +177,6 @@ def write_image(
     path: Path,
     image: Any,
     *,
-    overwrite: bool = False,
     progress: Any = None,
     frame: str | None = None,
     compress: bool = False,
@@ -187,24 +188,40 @@ def write_image(
         raise FormatError(f"NRRD cannot hold an image without voxels or axes, got shape {g.shape}")
     dtype = checked_dtype(np.dtype(data.dtype), tuple(WRITTEN), RULES.name)
     separate = path.suffix.lower() == ".nhdr"
-    raw_name = path.stem + (".raw.gz" if compress else ".raw")
-    if separate and not overwrite and (path.parent / raw_name).exists():
-        raise FileExistsError(f"{path.parent / raw_name} is there already; use overwrite=True")
     fields = header_fields(g, dtype) | {"encoding": "gzip" if compress else "raw"}
     if separate:
-        fields["data file"] = raw_name
+        fields["data file"] = data_name(path, ".raw.gz" if compress else ".raw")
     head = header_bytes(g, fields, dict(image.attrs.get("nrrd") or {}))
-    with safety.published(path, overwrite=overwrite) as fresh:
-        body = fresh.with_name(fresh.name + ".voxels") if separate else fresh
-        if separate:
-            fresh.write_bytes(head)
-        with body.open("wb") as raw:
-            if not separate:
-                raw.write(head)
-            if compress:
-                with gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
-                    write_voxels(packed.write, data, dtype, progress)
-            else:
-                write_voxels(raw.write, data, dtype, progress)
-        if separate:
-            body.replace(path.parent / raw_name)
+    if separate:
+        path.write_bytes(head)
+    with (path.with_name(fields["data file"]) if separate else path).open("wb") as raw:
+        if not separate:
+            raw.write(head)
+        if compress:
+            with gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
+                write_voxels(packed.write, data, dtype, progress)
+        else:
+            write_voxels(raw.write, data, dtype, progress)
+
+
+class Nrrd(Format):
+    """NRRD, in one file or with its voxels in another."""
+
+    name, suffixes = "nrrd", (".nrrd", ".nhdr")
+
+    open = staticmethod(open_source)
+    write = staticmethod(write_image)
+
+    def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+        """Tell by a file's first bytes, or what is in a folder."""
+        return head.startswith(b"NRRD000")
+
+    def parts(self, path: Path) -> list[Path]:
+        """Return the data file that a ``.nhdr`` names, where it is one."""
+        if path.suffix.lower() != ".nhdr":
+            return []
+        names = _data_files(path, parse_header(path))
+        return [safety.confined(path, names[0])] if len(names) == 1 else []
+
+
+FORMAT = Nrrd()

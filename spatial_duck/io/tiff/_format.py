@@ -39,6 +39,7 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World, canonical_unit
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._format import Format
 from spatial_duck.io._json import KEY, from_record, parsed
 from spatial_duck.io._source import Source
 from spatial_duck.io.tiff._write import IMAGEJ_OWN, RULES, tifffile_module, write_image
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["RULES", "open_source", "write_image"]
+__all__ = ["FORMAT", "RULES"]
 
 _LETTERS = {"T": "t", "Z": "z", "Y": "y", "X": "x", "C": "c", "S": "c"}
 _MAX_XML = 1 << 26
@@ -358,3 +359,19 @@ def _resolution(page: Any) -> dict[str, tuple[float, str | None]]:
     if size is None:
         return {}
     return {n: (size / v, "mm") for n, v in values.items() if v is not None and v > 1e-6}
+
+
+class Tiff(Format):
+    """TIFF, OME-TIFF and ImageJ's TIFF."""
+
+    name, suffixes = "tiff", (".tif", ".tiff")
+
+    open = staticmethod(open_source)
+    write = staticmethod(write_image)
+
+    def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
+        """Tell by a file's first bytes, or what is in a folder."""
+        return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+FORMAT = Tiff()

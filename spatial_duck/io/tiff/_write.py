@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -50,7 +49,6 @@ def write_image(
     path: Path,
     image: Any,
     *,
-    overwrite: bool = False,
     progress: Any = None,
     kind: Literal["ome", "imagej"] = "ome",
     oblique: Literal["refuse", "keep"] = "refuse",
@@ -100,22 +98,16 @@ def write_image(
             done += plane.nbytes
             report(done, total)
 
-    with safety.published(path, overwrite=overwrite) as fresh:
-        big = total > (1 << 32) - (1 << 25)
-        if big and kind == "imagej":
-            raise FormatError("ImageJ's TIFF holds 4 GiB at most; use kind='ome'")
-        with (
-            tifffile.TiffWriter(
-                fresh, bigtiff=big, ome=kind == "ome", imagej=kind == "imagej"
-            ) as writer,
-            warnings.catch_warnings(),
-        ):
-            # tifffile warns of units that are not OME's own; they are kept in the record.
-            warnings.simplefilter("ignore", UserWarning)
-            writer.write(
-                planes(), shape=g.shape, dtype=dtype, photometric="minisblack",
-                metadata=metadata, **options,
-            )  # fmt: skip
+    big = total > (1 << 32) - (1 << 25)
+    if big and kind == "imagej":
+        raise FormatError("ImageJ's TIFF holds 4 GiB at most; use kind='ome'")
+    with tifffile.TiffWriter(
+        path, bigtiff=big, ome=kind == "ome", imagej=kind == "imagej"
+    ) as writer:
+        writer.write(
+            planes(), shape=g.shape, dtype=dtype, photometric="minisblack",
+            metadata=metadata, **options,
+        )  # fmt: skip
 
 
 def _letter(name: str | None) -> str:

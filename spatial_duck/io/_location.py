@@ -1,0 +1,81 @@
+"""Where an image is: a path, a URL, or a store.
+
+A URL of local files is a path. What else is not a path (other URLs, stores of zarr, fsspec and
+obstore, groups, paths of universal_pathlib) is left as it is, for formats that open stores.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from spatial_duck.errors import FormatError
+
+__all__ = ["is_remote", "location"]
+
+
+def location(path: Any) -> Any:
+    """Return a local place as a `Path`, and another as it is.
+
+    Parameters
+    ----------
+    path : str, path or store
+        What the caller gave.
+
+    Raises
+    ------
+    FormatError
+        If a path cannot be one: it holds NUL, or is a URL that was made a path of.
+    TypeError
+        If it is neither a path nor a store.
+
+    Examples
+    --------
+    >>> location("s3://bucket/a.ome.zarr")
+    's3://bucket/a.ome.zarr'
+    >>> location("file:///tmp/a%20b.nii").as_posix()
+    '/tmp/a b.nii'
+    """
+    if isinstance(path, str) and "://" in path:
+        parts = urlsplit(path)
+        if parts.scheme in ("file", "local") and parts.netloc in ("", "localhost"):
+            return _checked(unquote(parts.path) if parts.scheme == "file" else parts.path)
+        return path
+    if isinstance(path, str | os.PathLike):
+        storage = getattr(path, "protocol", None)
+        if storage in ("", "file", "local"):
+            return _checked(str(path.path))  # type: ignore[union-attr]
+        if storage is not None:
+            return path
+        return _checked(os.fspath(path))
+    if isinstance(path, bytes | int | float | list | tuple | dict | set) or path is None:
+        raise TypeError(
+            f"a path, a URL or a Zarr store was expected, got {type(path).__name__}; several files "
+            "are read one by one, or as the folder that they lie in"
+        )
+    return path
+
+
+def _checked(text: Any) -> Path:
+    name = os.fsdecode(text)
+    if "\0" in name:
+        raise FormatError(f"{name!r}: a path cannot hold NUL")
+    path = Path(name)
+    first = path.parts[0] if path.parts else ""
+    if len(first) > 2 and first.endswith(":") and not path.exists():
+        raise FormatError(_made_a_path(name))
+    return path
+
+
+def _made_a_path(name: str) -> str:
+    return (
+        f"{name}: a URL that was made a Path of has lost a slash; give it as a str, such as "
+        f"{name.replace(':/', '://', 1)!r}"
+    )
+
+
+def is_remote(place: Any) -> bool:
+    """Whether a location is not a local path."""
+    return not isinstance(place, Path)

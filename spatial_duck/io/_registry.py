@@ -1,0 +1,154 @@
+"""The formats that there are: this package's, and those of others by entry point.
+
+To add one to this package, write its module, with an object of its class as ``FORMAT``, and add the
+module to `_MODULES`. A module is imported when its format may be wanted.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import sys
+import warnings
+import zlib
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from spatial_duck.errors import FormatError
+from spatial_duck.io._format import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["format_of", "format_to_write", "formats", "named_format", "names"]
+
+#: In the order in which they are asked about content: HDF5 is what MINC 2 lies in, so it is later.
+_MODULES = {
+    "nifti": "spatial_duck.io.nifti._format",
+    "nrrd": "spatial_duck.io.nrrd._format",
+    "metaimage": "spatial_duck.io._metaimage",
+    "ome-zarr": "spatial_duck.io.ngff._format",
+    "dicom": "spatial_duck.io.dicom._format",
+    "tiff": "spatial_duck.io.tiff._format",
+    "minc": "spatial_duck.io._minc",
+    "hdf5": "spatial_duck.io._hdf5",
+    "npy": "spatial_duck.io._npy",
+    "vti": "spatial_duck.io._vti",
+    "picture": "spatial_duck.io._pictures",
+}
+_GROUP = "spatial_duck.formats"
+#: Bytes by which a file's format is told.
+_HEAD = 4096
+
+
+@cache
+def _own(name: str) -> Format:
+    found: Format = import_module(_MODULES[name]).FORMAT
+    return found
+
+
+@cache
+def _others(_path: tuple[str, ...]) -> tuple[Format, ...]:
+    """Return the formats of other packages; the answer holds while ``sys.path`` is the same."""
+    from importlib.metadata import entry_points
+
+    found = []
+    for entry in entry_points(group=_GROUP):
+        try:
+            made = entry.load()
+        except Exception as error:  # any package may raise anything, and the other formats work
+            warnings.warn(
+                f"the format {entry.name!r} of {entry.value} cannot be loaded: {error!r}",
+                stacklevel=4,
+            )
+            continue
+        if not isinstance(made, Format):
+            warnings.warn(
+                f"the entry point {entry.name!r} in {_GROUP} must be an object of a class derived "
+                f"from spatial_duck.io.Format, got {made!r}",
+                stacklevel=4,
+            )
+            continue
+        found.append(made)
+    return tuple(found)
+
+
+def formats() -> Iterator[Format]:
+    """Yield all formats, in the order in which they are asked: those of others first."""
+    yield from _others(tuple(sys.path))
+    for name in _MODULES:
+        yield _own(name)
+
+
+def names() -> list[str]:
+    """Return the names of all formats."""
+    return [f.name for f in _others(tuple(sys.path))] + list(_MODULES)
+
+
+def named_format(name: str) -> Format:
+    """Return a format by its name.
+
+    Raises
+    ------
+    FormatError
+        If there is none of the name.
+    """
+    for other in _others(tuple(sys.path)):
+        if other.name == name:
+            return other
+    if name not in _MODULES:
+        raise FormatError(f"format must be one of {', '.join(names())}, got {name!r}")
+    return _own(name)
+
+
+def format_of(path: Path) -> Format | None:
+    """Return the format of a file or folder by its content, or None.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    FormatError
+        If it is neither a file nor a folder.
+    """
+    head = b""
+    if not stat.S_ISDIR(path.stat().st_mode):
+        head = _head(path)
+    return next((f for f in formats() if f.matches(path, head)), None)
+
+
+def _head(path: Path) -> bytes:
+    # A FIFO would wait for its writer; the flag is for one that takes a file's place meanwhile.
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise FormatError(f"{path} is a FIFO, a device or a socket, which is not read; copy "
+                              "what it holds into a file")  # fmt: skip
+        head = opened.read(_HEAD)
+        if head[:2] != b"\x1f\x8b":
+            return head
+        opened.seek(0)
+        try:
+            return gzip.GzipFile(fileobj=opened, mode="rb").read(_HEAD)
+        except (OSError, EOFError, zlib.error):
+            return b""
+
+
+def format_to_write(path: Path) -> Format:
+    """Return the format that the suffix of a target names; the longest that fits.
+
+    Raises
+    ------
+    FormatError
+        If there is none.
+    """
+    name = path.name.lower()
+    fits = [(len(s), f) for f in formats() for s in f.suffixes if name.endswith(s)]
+    if fits:
+        longest = max(length for length, _ in fits)
+        return next(f for length, f in fits if length == longest)
+    known = ", ".join(s for f in formats() for s in f.suffixes)
+    raise FormatError(f"{path}: its suffix is none of {known}; rename it, or name format=")
