@@ -1,10 +1,11 @@
 """The array that knows where it is: `SpatialArray`.
 
-`_array` holds the class. `_dispatch` brings NumPy's functions and ufuncs to the data and wraps what
-comes back, `_holder` holds data and geometry and indexes both, `_methods` has ndarray's operators
-and methods, `_attributes` hands on what the geometry says, `_collection` is Dask's protocol,
-`_namespace` the array API's. `_asarray` takes images of other libraries, and `_display` shows
-images as text and HTML.
+`_array` holds the class: one state (`_state`: data, geometry, attrs) and three mixins, `_methods`
+(ndarray's operators and methods, with `_operators`), `_attributes` (what the geometry says) and
+`_collection` (Dask's protocol). Free functions do the work: `_dispatch` brings NumPy's functions
+and ufuncs to the data and wraps what comes back, `_indexing` reads and writes by keys, and `_fast`
+has the short ways of what is done most. `_namespace` is the array API's. `_asarray` takes images of
+other libraries, and `_display` shows images as text and HTML.
 """
 
 from __future__ import annotations

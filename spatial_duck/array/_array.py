@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck.array import _dispatch as dispatch
+from spatial_duck.array import _fast as fast
+from spatial_duck.array import _indexing as indexing
 from spatial_duck.array._attributes import GeometryAttributes
 from spatial_duck.array._collection import Collection
-from spatial_duck.array._dispatch import Dispatching
-from spatial_duck.array._holder import copied
 from spatial_duck.array._methods import ArrayMethods
+from spatial_duck.array._state import ImageState
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -97,7 +99,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         unit: Units | None = None,
         attrs: Mapping[Any, Any] | None = None,
     ) -> None:
-        if isinstance(data, Dispatching):
+        if isinstance(data, ImageState):
             raise TypeError(
                 "data is an image already: use image.replace(spacing=..., ...) to change its "
                 "geometry, or image.data for its bare array"
@@ -119,7 +121,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
             if not isinstance(geometry, Geometry):
                 hint = (
                     "that of an image is image.geometry"
-                    if isinstance(geometry, Dispatching)
+                    if isinstance(geometry, ImageState)
                     else "spacing=, origin= and direction= are given by name"
                 )
                 raise GeometryError(f"geometry must be a Geometry, got {geometry!r}; {hint}")
@@ -157,7 +159,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         array([3., 3.])
         """
         new = self._data if data is None else data
-        if isinstance(new, Dispatching):
+        if isinstance(new, ImageState):
             raise TypeError("data must be a bare array: take image.data of the image that came")
         attrs = changes.pop("attrs", self._attrs)
         geometry = changes.pop("geometry", None)
@@ -175,6 +177,33 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         if self._attrs is None:
             self._attrs = {}
         return self._attrs
+
+    # --- NumPy's protocols ----------------------------------------------------------------
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        return dispatch.array_function(self, func, types, args, kwargs)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return dispatch.array_ufunc(self, ufunc, method, inputs, kwargs)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return the voxels that a NumPy key selects, each in its place.
+
+        Basic keys move the geometry exactly. Index arrays that walk the grid in even steps do so
+        too; axes indexed in another way become plain (see `Geometry.lost`). A mask that is an
+        image must lie on this image's grid.
+        """
+        result = fast.select(self, key)
+        return indexing.select(self, key) if result is NotImplemented else result
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Write voxels into the backing array.
+
+        An image that is written must lie on the grid of the voxels that it replaces.
+        """
+        indexing.assign(self, key, value)
 
     # --- where the data are ---------------------------------------------------------------
 
@@ -235,8 +264,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         stream : object, optional
             As the backend takes it.
         """
-        data = backends.to_device(self._data, device, stream)
-        return self._wrap(data, self._geometry, copied(self._attrs))
+        return self._with_data(backends.to_device(self._data, device, stream))
 
     def __dlpack__(
         self,
@@ -277,7 +305,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         return _restore, (type(self), self._data, self.geometry, self._attrs)
 
     def __copy__(self) -> Self:
-        return self._wrap(_copy.copy(self._data), self._geometry, copied(self._attrs))
+        return self._with_data(_copy.copy(self._data))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self._wrap(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.array._dispatch import Dispatching
+from spatial_duck.array._state import ImageState
 from spatial_duck.errors import GeometryError
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ _ELSEWHERE = {
     **dict.fromkeys(("GetOrigin", "translation"), "use image.origin"),
     **dict.fromkeys(("GetDirection", "orientation_matrix"), "use image.direction"),
     **dict.fromkeys(("header", "meta", "metadata"), "use image.attrs"),
+    **dict.fromkeys(
+        ("tofile", "dump", "dumps"), "use spatial_duck.write(path, image), or image.data"
+    ),
+    **dict.fromkeys(
+        ("base", "ctypes", "getfield", "setfield", "setflags"), "use image.data, the bare array"
+    ),
+    "resize": "an image cannot change its shape in place: use numpy.resize(image, shape)",
     "isel": "index by position, image[3, 10:20]; image.dims has the names of the axes",
     "sel": "use spatial_duck.crop(image, {'z': (lowest, highest)}) or sample(image, points)",
     "coords": "use image.index_to_physical(index)",
@@ -44,7 +51,7 @@ _ELSEWHERE = {
 }
 
 
-class GeometryAttributes(Dispatching):
+class GeometryAttributes(ImageState):
     """The geometry's fields and points, and ITK's order-explicit names."""
 
     __slots__ = ()

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array._dispatch import Dispatching
-from spatial_duck.array._holder import copied
+from spatial_duck.array._state import ImageState, copy_attrs
 from spatial_duck.errors import GeometryError
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Collection"]
 
 
-class Collection(Dispatching):
+class Collection(ImageState):
     """What an image answers Dask and those who work by chunks."""
 
     __slots__ = ()
@@ -36,13 +35,13 @@ class Collection(Dispatching):
             Passed to `dask.compute` where the data are a Dask array.
         """
         return self._wrap(
-            backends.compute(self._data, **options), self._geometry, copied(self._attrs)
+            backends.compute(self._data, **options), self._geometry, copy_attrs(self._attrs)
         )
 
     def persist(self, **options: Any) -> Self:
         """Return the image with its Dask graph computed and held by the workers."""
         return self._wrap(
-            backends.persist(self._data, **options), self._geometry, copied(self._attrs)
+            backends.persist(self._data, **options), self._geometry, copy_attrs(self._attrs)
         )
 
     def chunk(self, chunks: Any = "auto") -> Self:
@@ -57,7 +56,7 @@ class Collection(Dispatching):
         return self._wrap(
             backends.chunked(self._data, self._chunks_by_axis(chunks)),
             self._geometry,
-            copied(self._attrs),
+            copy_attrs(self._attrs),
         )
 
     rechunk = chunk
@@ -186,7 +185,7 @@ class _Blocks:
         else:  # Dask's array expressions have none
             for along_axis in voxels:
                 data = data[along_axis]
-        return image._wrap(data, geometry, copied(image._attrs))
+        return image._wrap(data, geometry, copy_attrs(image._attrs))
 
     def ravel(self) -> list[Collection]:
         """Return all chunks in C order."""
@@ -197,7 +196,7 @@ def _rebuild(
     parts: Any, finish: Any, args: Any, cls: type[Collection], geometry: Geometry, attrs: Any
 ) -> Collection:
     """Make the image of a computed Dask array."""
-    return cls._wrap(finish(parts, *args), geometry, copied(attrs))
+    return cls._wrap(finish(parts, *args), geometry, copy_attrs(attrs))
 
 
 def _rebuild_persisted(
@@ -210,4 +209,4 @@ def _rebuild_persisted(
     **options: Any,
 ) -> Collection:
     """Make the image of a persisted Dask array."""
-    return cls._wrap(finish(graph, *args, **options), geometry, copied(attrs))
+    return cls._wrap(finish(graph, *args, **options), geometry, copy_attrs(attrs))

@@ -18,7 +18,7 @@ from spatial_duck import backends
 from spatial_duck._optional import missing_extra
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array._array import SpatialArray
-from spatial_duck.array._holder import fitted
+from spatial_duck.array._state import adapt_shape
 from spatial_duck.geometry import Geometry
 from spatial_duck.rules import _ufuncs as ufuncs
 from spatial_duck.rules import find
@@ -191,8 +191,8 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
         if "ddof" in kwargs and name in ("std", "var"):  # as xarray says it
             kwargs["correction"] = kwargs.pop("ddof")
         images: list[Any] = []
-        grids, _ = dispatch._apart(args, images)
-        grid_kwargs, _ = dispatch._apart_mapping(kwargs, images)
+        grids, _ = dispatch.split_images(args, images)
+        grid_kwargs, _ = dispatch.split_keywords(kwargs, images)
         geometry = None
         if images:
             rule = _rule(namespace._part, name)
@@ -207,20 +207,20 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
         )
         if callable(geometry) and not isinstance(geometry, Geometry):
             geometry = geometry(result, *[_unwrapped(i) for i in images])
-        return _dressed(result, geometry, images)
+        return _wrap_arrays(result, geometry, images)
 
     return call
 
 
-def _dressed(result: Any, geometry: Any, images: list[Any]) -> Any:
+def _wrap_arrays(result: Any, geometry: Any, images: list[Any]) -> Any:
     """Make images of the arrays in a result, 0-d ones too."""
     if isinstance(result, list | tuple):
         many = geometry if isinstance(geometry, list | tuple) else [geometry] * len(result)
-        dressed = [_dressed(r, g, images) for r, g in zip(result, many, strict=True)]
+        dressed = [_wrap_arrays(r, g, images) for r, g in zip(result, many, strict=True)]
         return getattr(type(result), "_make", type(result))(dressed)
     if not _is_array(result):
         return result
     if not isinstance(geometry, Geometry):
         return _plain(result)
     attrs = dispatch.common_attrs(images)
-    return SpatialArray._wrap(result, fitted(geometry, result), attrs)
+    return SpatialArray._wrap(result, adapt_shape(geometry, result), attrs)

@@ -152,7 +152,13 @@ def generalized(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, An
     missing = set()
     for core, n in zip(names, ndims, strict=True):
         while len([c for c in core if c.rstrip("?") not in missing]) > n:
-            missing.add(next(c[:-1] for c in core if c.endswith("?") and c[:-1] not in missing))
+            optional = [c[:-1] for c in core if c.endswith("?") and c[:-1] not in missing]
+            if not optional:
+                raise ValueError(
+                    f"{ufunc.__name__}: expected arrays with core dimensions {signature}, got "
+                    f"shapes {[shape_of(a) for a in inputs]}"
+                )
+            missing.add(optional[0])
     cores_of = [[c.rstrip("?") for c in core if c.rstrip("?") not in missing] for core in names]
     output = [c.rstrip("?") for c in out_names if c.rstrip("?") not in missing]
     places = keywords.get("axes")

@@ -36,6 +36,7 @@ def along(grid: Geometry, axis: Any, key: Any, function: str) -> Geometry:
     """Return the geometry with one axis indexed by a key of its own."""
     i = normalize_axis(axis, grid.ndim)
     before = (slice(None),) * i
+    key = np.asarray(key) if isinstance(key, range) and len(key) else key
     cut = _as_slice(key, grid.shape[i])
     return grid[(*before, cut)] if cut is not None else indexed(grid, (*before, key), function)
 
@@ -292,7 +293,9 @@ def _sliding_window_view(
 
 def wrapped(indices: Any, n: int, mode: Any) -> Any:
     """Return indices as the modes of `numpy.take` read them."""
-    if mode == "raise" or not isinstance(indices, int | list | tuple | np.integer | np.ndarray):
+    if mode == "raise" or not isinstance(
+        indices, int | range | list | tuple | np.integer | np.ndarray
+    ):
         return indices
     return np.clip(indices, 0, n - 1) if mode == "clip" else np.mod(indices, n)
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.testing.overrides import get_overridable_numpy_ufuncs
 
 from spatial_duck import SpatialArray, rules
+from spatial_duck.array import _dispatch as dispatch
 from tests.rules.calls import OVERRIDABLE, find
 from tests.rules.recipes import RECIPES
 
@@ -124,7 +125,7 @@ def test_a_function_that_no_rule_knows_is_refused() -> None:
         __module__ = "elsewhere"
 
     with pytest.raises(TypeError, match=r"no rule for numpy\.stranger"):
-        SpatialArray._call(Stranger(), (SpatialArray(np.zeros(2)),), {})  # type: ignore[arg-type]
+        dispatch.call(Stranger(), (SpatialArray(np.zeros(2)),), {})
 
 
 def test_ufuncs_are_listed() -> None:

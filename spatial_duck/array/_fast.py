@@ -1,0 +1,252 @@
+"""The short ways of what is done most: slices, elementwise functions, joining, one image's moves.
+
+Each function here does the whole of an operation for arguments that need no closer look, or
+returns NotImplemented: the general way (`_dispatch`, `_indexing`) then gives the same answer for
+these and all other arguments. A property test runs both ways and compares them.
+"""
+
+from __future__ import annotations
+
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck import backends
+from spatial_duck.array._state import ImageState
+from spatial_duck.geometry import Geometry
+from spatial_duck.geometry import _align as alignment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spatial_duck.rules import Rule
+
+__all__ = ["call_deferred", "call_elementwise", "concatenate", "operate", "select", "stack"]
+
+_new = object.__new__
+_NDARRAY = np.ndarray
+_CONCATENATE = np.concatenate
+_STACK = np.stack
+
+#: Parts of a key that is plain indexing and cannot change later.
+_BASIC_KEYS = frozenset({int, slice, type(None), EllipsisType})
+#: Arguments of these types can neither change later nor hold an image.
+_CONSTANTS = frozenset({int, float, bool, complex, str, type(None), slice, EllipsisType, type})
+#: Arguments of these types are in memory.
+_IN_MEMORY = frozenset({*_CONSTANTS, np.ndarray})
+#: Python's numbers, which take the type of any array.
+_NUMBERS = frozenset({int, float, complex, bool})
+#: Operands of these types have no place: beside them an image keeps its own.
+_PLAIN_OPERANDS = frozenset(
+    {np.ndarray, int, float, bool, complex, np.float64, np.float32, np.int64, np.bool_}
+)
+_SCALARS = frozenset(
+    {np.float64, np.float32, np.int64, np.int32, np.uint8, np.int16, np.uint16, np.bool_}
+)
+
+
+# --- slices -------------------------------------------------------------------------------
+
+
+def select(image: ImageState, key: Any) -> Any:
+    """Return ``image[key]`` for a key of integers, slices, None and Ellipsis."""
+    if key.__class__ is tuple:
+        for k in key:
+            if k.__class__ not in _BASIC_KEYS:
+                return NotImplemented
+    elif key.__class__ not in _BASIC_KEYS:
+        return NotImplemented
+    data = image._data
+    data = data[key] if data.__class__ is _NDARRAY else backends.index(data, key)
+    if data.ndim == 0 and not backends.keeps_scalars(data):
+        return data
+    new = _new(image.__class__)
+    new._data = data
+    geometry = image._geometry
+    if geometry.__class__ is tuple:
+        new._geometry = image._defer(Geometry.__getitem__, (key,), {})
+    else:
+        new._geometry = (Geometry.__getitem__, geometry, (key,), {}, 1)
+    attrs = image._attrs
+    new._attrs = attrs.copy() if attrs else None
+    return new
+
+
+# --- elementwise --------------------------------------------------------------------------
+
+
+def operate(function: Callable[[Any, Any], Any], image: ImageState, other: Any) -> Any:
+    """Return ``function(image, other)`` for an operator: images that share a geometry, scalars."""
+    cls = image.__class__
+    if other.__class__ is cls:
+        if (
+            image._geometry is not other._geometry
+            or image._attrs is not None
+            or other._attrs is not None
+        ):
+            return NotImplemented
+        data = function(image._data, other._data)
+    elif other.__class__ in _NUMBERS or (
+        other.__class__ in _SCALARS and image._data.__class__ is _NDARRAY
+    ):
+        data = function(image._data, other)
+    else:
+        return NotImplemented
+    new = _new(cls)
+    new._data = data
+    new._geometry = image._geometry
+    attrs = image._attrs
+    new._attrs = attrs.copy() if attrs else None
+    return new
+
+
+def call_elementwise(cls: type[ImageState], ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
+    """Call a ufunc of one result on one image in memory, and at most one other operand."""
+    if len(inputs) == 1:
+        image = inputs[0]
+        if image.__class__ is not cls or image._data.__class__ is not _NDARRAY:
+            return NotImplemented
+        data = ufunc(image._data)
+    elif len(inputs) == 2:
+        first, second = inputs
+        if first.__class__ is cls and second.__class__ is cls:
+            if (
+                first._data.__class__ is not _NDARRAY
+                or second._data.__class__ is not _NDARRAY
+                or first._attrs
+                or second._attrs
+            ):
+                return NotImplemented
+            geometry = first._geometry
+            if geometry is not second._geometry:
+                geometry = alignment.broadcast(ufunc.__name__, (first.geometry, second.geometry))
+                if geometry.shape != first._data.shape or geometry.shape != second._data.shape:
+                    return NotImplemented
+            new = _new(cls)
+            new._data = data = ufunc(first._data, second._data)
+            if not data.shape:
+                return data
+            new._geometry = geometry
+            new._attrs = None
+            return new
+        image, other = (first, second) if first.__class__ is cls else (second, first)
+        if other.__class__ not in _PLAIN_OPERANDS or image._data.__class__ is not _NDARRAY:
+            return NotImplemented
+        if other.__class__ is _NDARRAY and other.shape != image._data.shape:
+            return NotImplemented
+        data = ufunc(image._data, other) if image is first else ufunc(other, image._data)
+    else:
+        return NotImplemented
+    if not getattr(data, "shape", ()):
+        return data
+    new = _new(cls)
+    new._data = data
+    new._geometry = image._geometry
+    attrs = image._attrs
+    new._attrs = attrs.copy() if attrs else None
+    return new
+
+
+# --- joining ------------------------------------------------------------------------------
+
+
+def concatenate(cls: type[ImageState], images: Any, axis: Any = 0) -> Any:
+    """Join images in memory along an axis that they have."""
+    if images.__class__ is not list or axis.__class__ is not int or axis < 0:
+        return NotImplemented
+    grids: list[Any] = []
+    bare = []
+    for image in images:
+        if image.__class__ is not cls or image._attrs or image._data.__class__ is not _NDARRAY:
+            return NotImplemented
+        if image._data.ndim <= axis:
+            return NotImplemented
+        geometry = image._geometry
+        grids.append(image._resolve_geometry() if geometry.__class__ is tuple else geometry)
+        bare.append(image._data)
+    new = _new(cls)
+    new._geometry = alignment.concatenate("concatenate", grids, axis)
+    new._data = _CONCATENATE(bare, axis)
+    new._attrs = None
+    return new
+
+
+def stack(cls: type[ImageState], images: Any, axis: Any = 0) -> Any:
+    """Stack images in memory that share a geometry along a new first axis."""
+    if images.__class__ is not list or axis.__class__ is not int or axis != 0 or not images:
+        return NotImplemented
+    first = images[0]
+    bare = []
+    for image in images:
+        if image.__class__ is not cls or image._attrs or image._data.__class__ is not _NDARRAY:
+            return NotImplemented
+        if image._geometry is not first._geometry and image.geometry != first.geometry:
+            return NotImplemented
+        bare.append(image._data)
+    new = _new(cls)
+    new._data = data = _STACK(bare)
+    new._geometry = first._defer(_stacked, (data.shape[0],), {})
+    new._attrs = None
+    return new
+
+
+def _stacked(geometry: Geometry, count: int) -> Geometry:
+    return geometry.expand_dims(0).resize_axis(0, count)
+
+
+# --- moves and reductions of one image ----------------------------------------------------
+
+
+def call_deferred(function: Callable[..., Any], rule: Rule, args: Any, kwargs: Any) -> Any:
+    """Call a function whose rule cannot fail on one image and constants; the rule is deferred."""
+    image = args[0] if args else None
+    if not isinstance(image, ImageState):
+        return NotImplemented
+    rest = args[1:]
+    for value in rest:
+        if value.__class__ not in _CONSTANTS and not _is_constant(value):
+            return NotImplemented
+    for value in kwargs.values():
+        if value.__class__ not in _CONSTANTS and not _is_constant(value):
+            return NotImplemented
+    data = run(function, (image._data, *rest), kwargs)
+    if getattr(data, "ndim", 0) == 0:
+        return data
+    new = _new(image.__class__)
+    new._data = data
+    new._geometry = image._defer(rule.geometry, rest, kwargs)
+    attrs = image._attrs
+    new._attrs = attrs.copy() if attrs else None
+    return new
+
+
+def run(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call a function on bare arrays: NumPy's in memory, others as their backend does it.
+
+    NumPy finds the way to most backends by itself. They decide all the same, because some would
+    compute or copy for a function that they do not have.
+    """
+    if _is_in_memory(args) and (not kwargs or _is_in_memory(kwargs.values())):
+        return function(*args, **kwargs)
+    return backends.call(function, args, kwargs)
+
+
+def _is_in_memory(values: Any) -> bool:
+    """Whether arguments are NumPy's arrays and constants, at the first look."""
+    for value in values:
+        cls = value.__class__
+        if cls in _IN_MEMORY:
+            continue
+        if (cls is list or cls is tuple) and _is_in_memory(value):
+            continue
+        if not _is_constant(value):
+            return False
+    return True
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether an argument can neither change later nor hold an image."""
+    if value.__class__ is tuple:
+        return all([v.__class__ in _CONSTANTS or _is_constant(v) for v in value])
+    return isinstance(value, type | np.dtype | np.generic) or value is np._NoValue

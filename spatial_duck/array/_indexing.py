@@ -1,0 +1,91 @@
+"""Indexing of images, read and written, with any key that NumPy takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck import backends
+from spatial_duck.array._state import ImageState, adapt_shape, copy_attrs
+from spatial_duck.geometry import _align as alignment
+from spatial_duck.geometry._keys import consumed
+
+if TYPE_CHECKING:
+    from spatial_duck.geometry import Geometry
+
+__all__ = ["assign", "select"]
+
+
+def select(image: ImageState, key: Any) -> Any:
+    """Return ``image[key]``."""
+    bare = key if _is_field(key) else _bare_key(image, key)
+    geometry = image.geometry if _is_field(key) else image.geometry[bare]
+    data = backends.index(image._data, bare)
+    if getattr(data, "ndim", 0) == 0 and not backends.keeps_scalars(data):
+        return data
+    return image._wrap(data, adapt_shape(geometry, data), copy_attrs(image._attrs))
+
+
+def assign(image: ImageState, key: Any, value: Any) -> None:
+    """Do ``image[key] = value``."""
+    bare = key if _is_field(key) else _bare_key(image, key)
+    if isinstance(value, ImageState):
+        target = image.geometry if _is_field(key) else image.geometry[bare]
+        check_writable("assignment", target, value.geometry)
+        value = value._data
+    backends.assign(image._data, bare, value)
+
+
+def check_writable(function: str, target: Geometry, source: Geometry) -> None:
+    """Check that an image that is written lies on the grid of the voxels that it replaces.
+
+    Raises
+    ------
+    GeometryMismatchError
+        If it lies elsewhere.
+    ValueError
+        If it does not broadcast to their shape.
+    """
+    merged = alignment.broadcast(function, (target, source))
+    if merged.shape != target.shape:
+        raise ValueError(
+            f"{function}: could not broadcast input array from shape {source.shape} into shape "
+            f"{target.shape}"
+        )
+
+
+def _is_field(key: Any) -> bool:
+    return isinstance(key, str) or (
+        isinstance(key, list) and bool(key) and all(isinstance(k, str) for k in key)
+    )
+
+
+def _bare_key(image: ImageState, key: Any) -> Any:
+    """Return a key of arrays in place of images and sequences."""
+    if key.__class__ is not tuple:
+        return _bare_part(image, (key,), 0)
+    return tuple([_bare_part(image, key, n) for n in range(len(key))])
+
+
+def _bare_part(image: ImageState, keys: tuple[Any, ...], n: int) -> Any:
+    part = keys[n]
+    if isinstance(part, ImageState):
+        if part.geometry.ndim and "bool" in str(part._data.dtype):
+            _check_mask(image.geometry, keys, n, part.geometry)
+        return part._data
+    if isinstance(part, range | memoryview):  # sequences that NumPy takes as arrays
+        index = np.asarray(part)
+        return index if index.size else index.astype(np.intp)
+    return part
+
+
+def _check_mask(ours: Geometry, keys: tuple[Any, ...], n: int, mask: Geometry) -> None:
+    """Refuse a mask that lies elsewhere than the voxels that it selects from."""
+    before, after = ([consumed(k) for k in part] for part in (keys[:n], keys[n:]))
+    start = ours.ndim - sum(after) if any(k is Ellipsis for k in keys[:n]) else sum(before)
+    covered = range(start, start + mask.ndim)
+    if ours.shape[start : covered.stop] == mask.shape:
+        # The axes that the mask does not cover are as free as in broadcasting.
+        free = tuple([i for i in range(ours.ndim) if i not in covered])
+        alignment.broadcast("indexing with a mask", (ours, mask.expand_dims(free)))

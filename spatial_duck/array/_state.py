@@ -1,0 +1,119 @@
+"""What an image holds: data, their geometry and free metadata.
+
+A move of the geometry that can neither fail nor lose anything may be deferred: it is noted, and
+resolved when the geometry is first asked for, so that a slice costs little more than that of the
+bare array.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from spatial_duck.errors import SpatialDuckError
+from spatial_duck.rules._rule import shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spatial_duck.geometry import Geometry
+
+    #: A function of a geometry, that geometry (or what is deferred itself), further arguments and
+    #: keywords, and how many moves are deferred one behind the other.
+    Deferred = tuple[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any], int]
+
+__all__ = ["ImageState", "adapt_shape", "copy_attrs"]
+
+_new = object.__new__
+
+#: So many moves are deferred at most before the first of them is resolved.
+_MAX_DEFERRED = 32
+
+
+class ImageState:
+    """Data, geometry and attrs: the state of `SpatialArray`, and the root of its mixins."""
+
+    __slots__ = ("__weakref__", "_attrs", "_data", "_geometry")
+
+    #: Above ndarray and Dask arrays, below xarray.
+    __array_priority__: ClassVar[float] = 60.0
+
+    _data: Any
+    _geometry: Geometry | Deferred
+    _attrs: dict[str, Any] | None
+
+    @classmethod
+    def _wrap(
+        cls, data: Any, geometry: Geometry | Deferred, attrs: dict[str, Any] | None = None
+    ) -> Self:
+        """Make an image without checks; `attrs` becomes its own."""
+        self = _new(cls)
+        self._data = data
+        self._geometry = geometry
+        self._attrs = attrs
+        return self
+
+    def _with_data(self, data: Any) -> Self:
+        """Return an image of other data in the same place, with a copy of the attrs."""
+        return self._wrap(data, self._geometry, copy_attrs(self._attrs))
+
+    @property
+    def data(self) -> Any:
+        """The backing array."""
+        return self._data
+
+    @property
+    def geometry(self) -> Geometry:
+        """Shape and place of the image in the world."""
+        geometry = self._geometry
+        if geometry.__class__ is not tuple:
+            return geometry  # type: ignore[return-value]
+        return self._resolve_geometry()
+
+    def _resolve_geometry(self) -> Geometry:
+        """Apply the deferred moves, from the oldest on."""
+        deferred: list[Deferred] = []
+        geometry: Any = self._geometry
+        while geometry.__class__ is tuple:
+            deferred.append(geometry)
+            geometry = geometry[1]
+        for move, _, arguments, keywords, _ in reversed(deferred):
+            geometry = move(geometry, *arguments, **keywords)
+        self._geometry = geometry = adapt_shape(geometry, self._data)
+        return geometry  # type: ignore[no-any-return]
+
+    def _defer(
+        self, move: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Deferred:
+        """Return a deferred move of this image's geometry."""
+        geometry = self._geometry
+        depth = 1
+        if geometry.__class__ is tuple:
+            depth = geometry[4] + 1
+            if depth > _MAX_DEFERRED:
+                geometry, depth = self._resolve_geometry(), 1
+        return (move, geometry, arguments, keywords, depth)
+
+
+def copy_attrs(attrs: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return attrs that another image may have as its own."""
+    return attrs.copy() if attrs else None
+
+
+def adapt_shape(geometry: Geometry, data: Any) -> Geometry:
+    """Check the shape that a rule gave against that of the backend's result.
+
+    A wrong geometry never comes out. Lengths that only computing would tell, NaN as Dask gives
+    them, are taken from the data.
+    """
+    shape = shape_of(data)
+    if geometry.shape == shape:
+        return geometry
+    known = all(n == n for n in (*shape, *geometry.shape))
+    if len(shape) != geometry.ndim or known:
+        raise SpatialDuckError(
+            f"internal error: the rule gave shape {geometry.shape} and the backend {shape}; "
+            "please report it, and use image.data meanwhile"
+        )
+    for axis, n in enumerate(shape):
+        geometry = geometry.resize_axis(axis, n)
+    return geometry
