@@ -16,7 +16,8 @@ from spatial_duck.io._source import Source
 from spatial_duck.io.ngff import _journal as journal
 
 if TYPE_CHECKING:
-    import os
+    import inspect
+import os
     from collections.abc import Sequence
 
     from spatial_duck.geometry import Geometry
@@ -152,7 +153,8 @@ def read(
         If it declares more than there is, or data elsewhere.
     """
     source = _opened(path, format, level, options)
-    more: dict[str, Any] = {} if source.coords is None else {"coords": source.coords}
+    takes = "coords" in inspect.signature(SpatialArray).parameters
+    more: dict[str, Any] = {"coords": source.coords} if source.coords and takes else {}
     image = SpatialArray(source.load(lazy), source.geometry, attrs=source.attrs, **more)
     return image if dims is None else _in_order(image, dims)
 

@@ -1,26 +1,51 @@
 """DICOM files and the series that they belong to: headers, without pixels.
 
 Files are told by their content. What a header declares is not trusted: no more is read than there
-is, and whatever pydicom raises for it becomes a `FormatError`.
+is, and whatever pydicom raises for it becomes a `FormatError`. A file of a folder that looks as if
+it belonged to the series, and cannot be read as DICOM, is named by a warning.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import warnings
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
 from spatial_duck._optional import require
-from spatial_duck.errors import FormatError
+from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io.dicom._elements import plain, tag_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["Series", "chosen", "looks_like_dicom", "pydicom_module", "series_of"]
+__all__ = [
+    "Header", "Series", "choose_series", "looks_like_dicom", "open_file", "pydicom_module",
+    "read_header", "series_of",
+]  # fmt: skip
 
-_HEAD = 132
+#: Bytes before the prefix of a file that follows part 10 of the standard, and with it.
+_PREAMBLE, _HEAD = 128, 132
+_VRS = frozenset(
+    b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN "
+    b"UR US UT UV".split()
+)
+_GZIP = b"\x1f\x8b"
+#: Elements that hold pixels: integers, single and double floats.
+_PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
+#: Elements that decide what voxels are and where: a flaw in one is not passed over.
+_NEEDED = frozenset(
+    """NumberOfFrames Rows Columns SamplesPerPixel BitsAllocated BitsStored HighBit
+    PixelRepresentation PhotometricInterpretation PlanarConfiguration ImagePositionPatient
+    ImageOrientationPatient PixelSpacing SpacingBetweenSlices RescaleSlope RescaleIntercept
+    GridFrameOffsetVector DoseGridScaling PerFrameFunctionalGroupsSequence
+    SharedFunctionalGroupsSequence SegmentSequence SegmentationType MaximumFractionalValue
+    ModalityLUTSequence SeriesInstanceUID""".split()
+)
 
 
 class Series(NamedTuple):
@@ -41,28 +66,75 @@ class Series(NamedTuple):
     files: int
 
 
+class Header(NamedTuple):
+    """The header of one file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    dataset : pydicom.Dataset
+        All elements before the pixels that could be converted.
+    pixels : int or None
+        Tag of the element that holds the pixels.
+    size : int
+        Bytes of the file, unpacked.
+    flaws : tuple of str
+        Elements that could not be converted, by name and number.
+    """
+
+    path: Path
+    dataset: Any
+    pixels: int | None
+    size: int
+    flaws: tuple[str, ...]
+
+
 def pydicom_module() -> Any:
     """Import pydicom, or say which extra brings it."""
     return require("pydicom", "Reading DICOM")
 
 
+# --- recognition --------------------------------------------------------------------------
+
+
 def looks_like_dicom(path: Path, head: bytes = b"") -> bool:
-    """Tell whether a file is DICOM, or a folder holds such files."""
+    """Whether a file is DICOM, or a folder holds such files."""
     if not path.is_dir():
-        return head[128:_HEAD] == b"DICM" or (not head and _is_dicom(path))
+        return _is_head(head) or (not head and _is_dicom(path))
     return any(_is_dicom(file) for file, _ in zip(_files(path), range(64), strict=False))
+
+
+def _is_head(head: bytes) -> bool:
+    """Whether a file begins as DICOM does.
+
+    Files from before part 10 have no preamble: they begin with an element of group 2 or 8, in
+    either order of bytes (PS3.5 7.1).
+    """
+    if head[_PREAMBLE:_HEAD] == b"DICM":
+        return True
+    if len(head) < _HEAD:
+        return False
+    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
+    for order in orders:
+        group, element = (int.from_bytes(head[i : i + 2], order) for i in (0, 2))
+        if group in (2, 8) and element < 0x3000:
+            length = int.from_bytes(head[4:8], order)
+            # Without its VR spelled out, the length of the first element follows at once.
+            return head[4:6] in _VRS or (order == "little" and length % 2 == 0 and length < 1 << 10)
+    return False
 
 
 def _is_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
-    except OSError:
+        if head[:2] == _GZIP:
+            with gzip.open(path) as unpacked:
+                head = unpacked.read(_HEAD)
+    except (OSError, EOFError, zlib.error):
         return False
-    # Files from before part 10 have no preamble, and begin with an element of group 2 or 8.
-    return head[128:] == b"DICM" or (
-        len(head) == _HEAD and head[:4] in (b"\x08\0\0\0", b"\x08\0\x05\0", b"\x02\0\0\0")
-    )
+    return _is_head(head)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -74,38 +146,120 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _header(path: Path) -> Any:
-    pydicom = pydicom_module()
+def _dicom_files(folder: Path) -> list[Path]:
+    """Return the DICOM files of a folder, and name those that only look like some."""
+    found: list[Path] = []
+    others: list[Path] = []
+    for path in _files(folder):
+        (found if _is_dicom(path) else others).append(path)
+    endings = {path.suffix.lower() for path in found} | {".dcm", ".ima", ".dicom"}
+    skipped = [
+        p for p in others
+        if not p.name.startswith(".") and (p.suffix.lower() in endings or _is_numbered(p, found))
+    ]  # fmt: skip
+    if skipped:
+        names = ", ".join(
+            f"{p.name} ({'empty' if not p.stat().st_size else 'no DICOM'})" for p in skipped[:8]
+        )
+        more = f" and {len(skipped) - 8} more" if len(skipped) > 8 else ""
+        warnings.warn(
+            f"{folder}: files that do not hold DICOM were skipped: {names}{more}; a slice may be "
+            "missing",
+            UserWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def _is_numbered(path: Path, found: Sequence[Path]) -> bool:
+    """Whether a file is called like the others, up to a number: ``IM.0007`` beside ``IM.0001``."""
+    shape = path.name.rstrip("0123456789")
+    return shape != path.name and any(p.name.rstrip("0123456789") == shape for p in found)
+
+
+# --- headers ------------------------------------------------------------------------------
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading; a gzip file is unpacked into memory first."""
+    file = safety.BoundedFile(path)
+    if file.peek(2)[:2] != _GZIP:
+        return file
+    file.close()
+    limit = safety.available_memory()
+    out = io.BytesIO()
     try:
-        with warnings.catch_warnings(), safety.BoundedFile(path) as file:
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-            list(dataset)  # converts each element, so that one that is not valid is found here
-            return dataset
-    except (MemoryError, RecursionError):
+        with gzip.open(path) as packed:
+            while piece := packed.read(1 << 20):
+                out.write(piece)
+                if limit is not None and out.tell() > limit // 2:
+                    raise UnsafeInputError(
+                        f"{path}: it unpacks to more than half of the {limit:,} bytes of memory "
+                        "that are available; unpack it with gunzip first"
+                    )
+    except (EOFError, OSError, zlib.error) as error:
+        raise FormatError(f"{path}: it cannot be unpacked: {error}") from error
+    out.seek(0)
+    return out
+
+
+def read_header(path: Path) -> Header:
+    """Read all that stands before the pixels of a file.
+
+    Raises
+    ------
+    FormatError
+        If it is not valid, or an element that voxels or geometry need cannot be converted.
+    """
+    filereader = require("pydicom.filereader", "Reading DICOM")
+    ends: list[int] = []
+
+    def stop_when(tag: Any, _vr: str | None, _length: int) -> bool:
+        if int(tag) in _PIXELS:
+            ends.append(int(tag))
+        return bool(ends)
+
+    try:
+        with open_file(path) as file:
+            dataset = filereader.read_partial(file, stop_when, force=True)
+            size = file.seek(0, os.SEEK_END)
+    except (MemoryError, RecursionError, FormatError):
         raise
     except Exception as error:  # pydicom raises many kinds for a file that is not valid
         raise FormatError(f"{path}: its DICOM header is not valid: {error}") from error
+    flaws = []
+    for tag in list(dataset.keys()):
+        try:
+            dataset[tag]
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            name = tag_name(tag)
+            if name.split()[0] in _NEEDED:
+                raise FormatError(f"{path}: {name} is not valid: {error}") from error
+            flaws.append(name)
+            del dataset[tag]
+    return Header(path, dataset, ends[0] if ends else None, size, tuple(flaws))
 
 
 def _is_directory(dataset: Any) -> bool:
     return "DirectoryRecordSequence" in dataset
 
 
-def _headers(path: Path) -> list[tuple[Path, Any]]:
+def _headers(path: Path) -> list[Header]:
     """Return the headers of a file, or of all images in a folder."""
     if not path.is_dir():
-        dataset = _header(path)
-        if not _is_directory(dataset):
-            return [(path, dataset)]
+        header = read_header(path)
+        if not _is_directory(header.dataset):
+            return [header]
         path = path.parent
-    found = [(file, _header(file)) for file in _files(path) if _is_dicom(file)]
-    return [(file, d) for file, d in found if "Rows" in d and not _is_directory(d)]
+    found = [read_header(file) for file in _dicom_files(path)]
+    return [h for h in found if "Rows" in h.dataset and not _is_directory(h.dataset)]
 
 
 def _text(dataset: Any, keyword: str) -> str:
     value = dataset.get(keyword)
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(plain(value)).strip()
 
 
 def series_of(path: str | os.PathLike[str]) -> list[Series]:
@@ -116,38 +270,41 @@ def series_of(path: str | os.PathLike[str]) -> list[Series]:
     path : path
         A folder, or a file in it.
     """
-    return [entry for entry, _ in _grouped(_headers(Path(path)))]
+    return [entry for entry, _ in _by_series(_headers(Path(path)))]
 
 
-def _grouped(headers: list[tuple[Path, Any]]) -> list[tuple[Series, list[tuple[Path, Any]]]]:
-    groups: dict[str, list[tuple[Path, Any]]] = {}
-    for path, dataset in headers:
-        groups.setdefault(_text(dataset, "SeriesInstanceUID"), []).append((path, dataset))
+def _by_series(headers: list[Header]) -> list[tuple[Series, list[Header]]]:
+    groups: dict[str, list[Header]] = {}
+    for header in headers:
+        groups.setdefault(_text(header.dataset, "SeriesInstanceUID"), []).append(header)
     out = []
     for uid, members in groups.items():
-        first = members[0][1]
+        first = members[0].dataset
         words = [_text(first, f) for f in ("SeriesDescription", "SeriesNumber", "Modality")]
         out.append((Series(uid, words[0], words[1], words[2], len(members)), members))
     return out
 
 
-def chosen(path: Path, series: str | int | None) -> list[tuple[Path, Any]]:
-    """Return the files and headers of the one series, or of the one that is asked for."""
-    groups = _grouped(_headers(path))
-    if not groups:
+def choose_series(path: Path, series: str | int | None) -> list[Header]:
+    """Return the headers of the one series, or of the one that is asked for."""
+    listed = _by_series(_headers(path))
+    if not listed:
         raise FormatError(f"{path}: there are no DICOM images")
+    groups = listed
     if series is not None:
         wanted = str(series)
-        groups = [g for g in groups if wanted in g[0][:3]]
+        # A UID decides alone: the description of one series may be the number of another.
+        groups = [g for g in listed if wanted == g[0].uid] or [
+            g for g in listed if wanted in g[0][:3]
+        ]
     if len(groups) == 1:
         return groups[0][1]
-    listed = groups or _grouped(_headers(path))
     lines = "".join(
         f"\n  series={s.uid!r}  # {s.modality} {s.number} {s.description!r}, {s.files} files"
-        for s, _ in listed[:20]
+        for s, _ in (groups or listed)[:20]
     )
     what = f"{len(groups)} series" + ("" if series is None else f" are called {series!r}")
     raise FormatError(
         f"{path}: {what}; choose one by its uid, or by its description or number where these are "
-        f"unique:{lines}" + ("\n  …" if len(listed) > 20 else "")
+        f"unique:{lines}" + ("\n  …" if len(groups or listed) > 20 else "")
     )

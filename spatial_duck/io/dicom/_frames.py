@@ -5,81 +5,181 @@ Only headers are handled here; what belongs together is found by `spatial_duck.i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io.dicom._files import pydicom_module
-from spatial_duck.io.dicom._stack import KEYS, Frame
+from spatial_duck.io.dicom._elements import (
+    Elements,
+    dimension_pointers,
+    integer,
+    is_many,
+    numbers,
+    plain,
+    shared_facts,
+    tag_name,
+)
+from spatial_duck.io.dicom._files import Header, pydicom_module
+from spatial_duck.io.dicom._values import STORED, Scale, Stored, scale_of, stored_of
+from spatial_duck.io.dicom._vendors import diffusion_facts, is_mosaic, mosaic_tiles
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["frames_of", "is_many", "plain"]
+__all__ = ["Frame", "frames_of"]
+
+#: Vectors of nuclear medicine: the elements that FrameIncrementPointer may name, one entry a frame.
+_VECTORS = frozenset(
+    """EnergyWindowVector DetectorVector PhaseVector RotationVector RRIntervalVector
+    TimeSlotVector SliceVector AngularViewVector TimeSliceVector""".split()
+)
 
 
-def _numbers(dataset: Any, keyword: str, count: int) -> tuple[float, ...] | None:
-    value = dataset.get(keyword) if dataset is not None else None
-    if value is None or value == "":
-        return None
+class Frame(NamedTuple):
+    """One image plane, as its header describes it.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    number : int or None
+        Number of the frame in a multi-frame file, from 0.
+    tile : tuple of int or None
+        Row and column at which it begins in the plane, where that holds several slices.
+    shape : tuple of int
+        Rows, columns, and samples where there are several.
+    position, orientation, spacing : tuple of float, or None
+        ImagePositionPatient, ImageOrientationPatient, PixelSpacing.
+    thickness : float or None
+        Between slices, or of one.
+    stored : Stored
+        How the file stores pixels.
+    scale : Scale
+        How those become values.
+    facts : mapping
+        Elements of the file and of the frame, by keyword.
+    """
+
+    path: Path
+    number: int | None
+    tile: tuple[int, int] | None
+    shape: tuple[int, ...]
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None
+    thickness: float | None
+    stored: Stored
+    scale: Scale
+    facts: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.path.name + ("" if self.number is None else f" (frame {self.number + 1})")
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether its header says where it lies."""
+        return bool(self.position and self.orientation and self.spacing)
+
+
+def frames_of(header: Header, where: Mapping[str, Any], *, scaled: bool) -> list[Frame]:
+    """Return the frames of a file that `where` takes.
+
+    Raises
+    ------
+    FormatError
+        If the header is not valid, or of a kind that is not read.
+    """
     try:
-        out = tuple(float(v) for v in (value if is_many(value) else (value,)))
-    except (TypeError, ValueError) as error:
-        raise FormatError(f"{keyword} must hold numbers, got {value!r}") from error
-    if len(out) != count or not np.isfinite(out).all():
-        raise FormatError(f"{keyword} must hold {count} finite numbers, got {value!r}")
+        return _frames(header, where, scaled)
+    except FormatError as error:
+        raise FormatError(f"{header.path}: {error}") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{header.path}: its DICOM header is not valid: {error!r}") from error
+
+
+def _frames(header: Header, where: Mapping[str, Any], scaled: bool) -> list[Frame]:
+    dataset = header.dataset
+    for keyword in where:
+        if not pydicom_module().datadict.tag_for_keyword(keyword):
+            raise FormatError(f"where: {keyword!r} is no keyword of DICOM's dictionary")
+    _check_kind(dataset)
+    count = integer(dataset, "NumberOfFrames", 1)
+    per = dataset.get("PerFrameFunctionalGroupsSequence")
+    many = count > 1 or per is not None
+    if count < 1 or (per is not None and len(per) != count):
+        raise FormatError(f"NumberOfFrames is {count}, and {len(per or ())} are described")
+    stored = stored_of(header, scaled=scaled)
+    size = integer(dataset, "Rows", 0), integer(dataset, "Columns", 0)
+    if min(*size, stored.samples) < 1:
+        raise FormatError(f"Rows, Columns and SamplesPerPixel must be positive, got {size}")
+    _check_there(header, count)
+    facts = shared_facts(dataset)
+    if "DimensionIndexSequence" in dataset:
+        facts["DimensionPointers"] = dimension_pointers(dataset)
+    for keyword, value in diffusion_facts(dataset).items():
+        facts.setdefault(keyword, value)
+    if is_mosaic(dataset) and not many:
+        return _mosaic_frames(header, facts, where, stored, scaled)
+    positions = None if per is not None or not many else _positions(dataset, facts, count)
+    shape = (*size, *([stored.samples] if stored.samples > 1 else []))
+    vectors = _vectors(dataset, count) if per is None and many else {}
+    out = []
+    for index in range(count):
+        elements = Elements(dataset, facts, index if many else None)
+        elements.facts.update({k: values[index] for k, values in vectors.items()})
+        if positions is not None:
+            elements.facts["ImagePositionPatient"] = positions[index]
+        if _matches(elements, where):
+            out.append(_frame(header, elements, index if many else None, shape, stored, scaled))
     return out
 
 
-def is_many(value: Any) -> bool:
-    """Tell whether an element has several values."""
-    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes)
+def _check_kind(dataset: Any) -> None:
+    if "Rows" not in dataset or "Columns" not in dataset:
+        what = dataset.get("SOPClassUID")
+        raise FormatError(f"it holds no image but {getattr(what, 'name', what)!s}")
+    if "TotalPixelMatrixColumns" in dataset:
+        raise FormatError("tiled whole-slide images are not read; use highdicom or wsidicom")
 
 
-class _Scope:
-    """Looks elements up in a frame's functional groups, the shared ones, and the file's own."""
-
-    def __init__(self, dataset: Any, index: int | None) -> None:
-        self._places: list[Any] = []
-        per = dataset.get("PerFrameFunctionalGroupsSequence")
-        if index is not None and per:
-            self._add(per[index])
-        shared = dataset.get("SharedFunctionalGroupsSequence")
-        if shared:
-            self._add(shared[0])
-        self._places.append(dataset)
-
-    def _add(self, groups: Any) -> None:
-        for element in groups:
-            if element.VR == "SQ":
-                self._places.extend(element.value)
-
-    def get(self, keyword: str) -> Any:
-        """Return the value of the first place that has one, or None."""
-        for place in self._places:
-            value = place.get(keyword)
-            if value is not None and value != "":
-                return value
-        return None
+def _frame(
+    header: Header, elements: Elements, number: int | None, shape: tuple[int, ...],
+    stored: Stored, scaled: bool,
+) -> Frame:  # fmt: skip
+    thickness = numbers(elements, "SpacingBetweenSlices", 1)
+    if not (thickness and thickness[0]):
+        thickness = numbers(elements, "SliceThickness", 1)
+    position, orientation = _plane(header.dataset, elements)
+    return Frame(
+        header.path, number, None, shape, position, orientation,
+        _pixel_spacing(elements, placed=position is not None),
+        abs(thickness[0]) if thickness and thickness[0] else None,
+        stored, scale_of(header.dataset, elements) if scaled else STORED, elements.facts,
+    )  # fmt: skip
 
 
-def plain(value: Any) -> Any:
-    """Return a value of pydicom's as Python's own."""
-    if is_many(value):
-        return tuple(plain(v) for v in value)
-    if isinstance(value, bool | int):
-        return int(value)
-    if isinstance(value, float) or type(value).__name__.startswith("DS"):
-        return float(value)
-    return str(value)
+def _mosaic_frames(
+    header: Header, facts: dict[str, Any], where: Mapping[str, Any], stored: Stored, scaled: bool
+) -> list[Frame]:
+    elements = Elements(header.dataset, facts, None)
+    if not _matches(elements, where):
+        return []
+    whole = _frame(header, elements, None, (0, 0), stored, scaled)
+    size, tiles = mosaic_tiles(header.dataset)
+    return [
+        whole._replace(tile=(tile.row, tile.column), shape=size, position=tile.position)
+        for tile in tiles
+    ]
 
 
-def _matches(scope: _Scope, where: Mapping[str, Any]) -> bool:
+def _matches(elements: Elements, where: Mapping[str, Any]) -> bool:
     for keyword, wanted in where.items():
-        found = plain(scope.get(keyword))
+        found = elements.get(keyword)
         want = plain(wanted)
         try:
             same = np.allclose(np.float64(found), np.float64(want), 1e-6, 1e-6)
@@ -90,108 +190,119 @@ def _matches(scope: _Scope, where: Mapping[str, Any]) -> bool:
     return True
 
 
-def frames_of(path: Path, dataset: Any, where: Mapping[str, Any]) -> list[Frame]:
-    """Return the frames of a file that `where` takes."""
-    try:
-        return _checked_frames(path, dataset, where)
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{path}: its DICOM header is not valid: {error!r}") from error
+# --- places -------------------------------------------------------------------------------
 
 
-def _checked_frames(path: Path, dataset: Any, where: Mapping[str, Any]) -> list[Frame]:
-    for keyword in where:
-        if not pydicom_module().datadict.tag_for_keyword(keyword):
-            raise FormatError(f"where: {keyword!r} is no keyword of DICOM's dictionary")
-    if "Rows" not in dataset or "Columns" not in dataset:
-        what = dataset.get("SOPClassUID")
-        raise FormatError(f"it holds no image but {getattr(what, 'name', what)!s}")
-    if "TotalPixelMatrixColumns" in dataset:
-        raise FormatError("tiled whole-slide images are not read; use highdicom or wsidicom")
-    if "MOSAIC" in (dataset.get("ImageType") or ()):
-        raise FormatError(
-            "a Siemens mosaic holds many slices in one plane, and its position is that of none; "
-            "convert it to NIfTI with dcm2niix"
-        )
-    count = int(dataset.get("NumberOfFrames") or 1)
-    many = count > 1 or "PerFrameFunctionalGroupsSequence" in dataset
-    per = dataset.get("PerFrameFunctionalGroupsSequence")
-    if count < 1 or (per is not None and len(per) != count):
-        raise FormatError(f"NumberOfFrames is {count}, and {len(per or ())} are described")
-    samples = int(dataset.get("SamplesPerPixel") or 1)
-    shape = (int(dataset.Rows), int(dataset.Columns), *([samples] if samples > 1 else []))
-    if min(shape) < 1:
-        raise FormatError(f"Rows, Columns and SamplesPerPixel must be positive, got {shape}")
-    _check_there(path, dataset, count)
-    offsets = dataset.get("GridFrameOffsetVector")
-    out = []
-    for index in range(count):
-        scope = _Scope(dataset, index if many else None)
-        if not _matches(scope, where):
-            continue
-        position = _numbers(scope, "ImagePositionPatient", 3)
-        orientation = _numbers(scope, "ImageOrientationPatient", 6)
-        if many and per is None and position and orientation:
-            position = _by_offset(position, orientation, offsets, index, count)
-        slope = _numbers(scope, "RescaleSlope", 1) or _numbers(scope, "DoseGridScaling", 1)
-        intercept = _numbers(scope, "RescaleIntercept", 1)
-        thickness = _numbers(scope, "SpacingBetweenSlices", 1)
-        thickness = thickness or _numbers(scope, "SliceThickness", 1)
-        out.append(
-            Frame(
-                path, index if many else None, shape, position, orientation,
-                _pixel_spacing(scope), abs(thickness[0]) if thickness and thickness[0] else None,
-                slope[0] if slope else 1.0, intercept[0] if intercept else 0.0,
-                {k: plain(v) for k in KEYS if (v := scope.get(k)) is not None},
+def _plane(
+    dataset: Any, elements: Elements
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Return position and orientation of a frame; of reconstructed slices, also the detector's."""
+    found = [numbers(elements, "ImagePositionPatient", 3),
+             numbers(elements, "ImageOrientationPatient", 6)]  # fmt: skip
+    if None in found and (detector := _detector(dataset)) is not None:
+        found[0] = found[0] or numbers(detector, "ImagePositionPatient", 3)
+        found[1] = found[1] or numbers(detector, "ImageOrientationPatient", 6)
+    return found[0], found[1]
+
+
+def _detector(dataset: Any) -> Any:
+    """Return what stands for the detector of slices that were reconstructed (PS3.3 C.8.4.15)."""
+    detectors = dataset.get("DetectorInformationSequence")
+    kind = str(plain(dataset.get("ImageType") or ()))
+    return detectors[0] if detectors and len(detectors) == 1 and "RECON" in kind else None
+
+
+def _positions(dataset: Any, facts: dict[str, Any], count: int) -> list[tuple[float, ...]] | None:
+    """Return the positions of frames that share one: by offsets, or by a step with its sign."""
+    position, orientation = _plane(dataset, Elements(dataset, facts, None))
+    if position is None or orientation is None:
+        return None
+    normal = np.cross(orientation[:3], orientation[3:])
+    offsets = _offsets(dataset, normal, count)
+    if offsets is None:
+        return None
+    return [tuple((np.array(position) + normal * shift).tolist()) for shift in offsets]
+
+
+def _offsets(dataset: Any, normal: Any, count: int) -> list[float] | None:
+    """Return how far each frame lies from the first, along the normal."""
+    given = dataset.get("GridFrameOffsetVector")
+    if given is not None:
+        offsets = numbers(dataset, "GridFrameOffsetVector", count) or (0.0,) * count
+        if not offsets[0]:
+            return list(offsets)
+        # Then they are coordinates along z, of an axial dose (PS3.3 C.8.8.3.2).
+        if abs(normal[2]) < 1 - 1e-6:
+            raise FormatError(
+                "GridFrameOffsetVector holds coordinates along z, and the planes are not axial"
             )
-        )  # fmt: skip
+        return [(v - offsets[0]) * float(normal[2]) for v in offsets]
+    slices = _vectors(dataset, count).get("SliceVector")
+    pointed = _increments(dataset)
+    if slices is None and pointed and "SliceVector" not in pointed:
+        return [0.0] * count  # frames of a film: one place at several times
+    step = numbers(dataset, "SpacingBetweenSlices", 1)
+    if step is None or not step[0]:
+        return [0.0] * count
+    # The sign says on which side of the first slice the others lie (PS3.3 C.8.4.15).
+    return [step[0] * (k if slices is None else slices[k] - slices[0]) for k in range(count)]
+
+
+def _increments(dataset: Any) -> list[str]:
+    """Return the keywords of the elements along which the frames of a file go."""
+    pointer = dataset.get("FrameIncrementPointer")
+    if pointer is None:
+        return []
+    return [tag_name(tag).split()[0] for tag in (pointer if is_many(pointer) else [pointer])]
+
+
+def _vectors(dataset: Any, count: int) -> dict[str, Sequence[Any]]:
+    """Return what the frames' own vectors say, by keyword: one entry a frame."""
+    out: dict[str, Sequence[Any]] = {}
+    for keyword in _increments(dataset):
+        value = dataset.get(keyword)
+        if keyword in _VECTORS and is_many(value) and len(value) == count:
+            out[keyword] = [plain(v) for v in value]
+        elif keyword == "FrameTime" and (step := numbers(dataset, keyword, 1)):
+            out[keyword] = [step[0] * k for k in range(count)]
+        elif keyword == "FrameTimeVector" and is_many(value) and len(value) == count:
+            steps = [0.0, *[float(v) for v in value[1:]]]
+            out["FrameTime"] = np.cumsum(steps).tolist()
     return out
 
 
-def _pixel_spacing(scope: _Scope) -> tuple[float, ...] | None:
+def _pixel_spacing(elements: Elements, *, placed: bool) -> tuple[float, ...] | None:
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
-        spacing = _numbers(scope, keyword, 2)
-        if spacing is not None:
-            if min(spacing) <= 0:
-                raise FormatError(f"{keyword} must be positive, got {spacing}")
-            return spacing
+        spacing = numbers(elements, keyword, 2)
+        if spacing is None or (spacing == (0.0, 0.0) and not placed):
+            continue  # zeros of a radiograph stand for unknown
+        if min(spacing) <= 0:
+            raise FormatError(f"{keyword} must be positive, got {spacing}")
+        return spacing
     return None
 
 
-def _by_offset(
-    position: tuple[float, ...],
-    orientation: tuple[float, ...],
-    offsets: Any,
-    index: int,
-    count: int,
-) -> tuple[float, ...] | None:
-    """Return the position of a dose's frame, which is given by its distance from the first."""
-    if offsets is None or len(offsets) != count:
-        return None
-    normal = np.cross(orientation[:3], orientation[3:])
-    shift = float(offsets[index])
-    if float(offsets[0]):
-        # Then they are coordinates along z, of an axial dose (PS3.3 C.8.8.3.2).
-        if abs(normal[2]) < 1 - 1e-6:
-            return None
-        shift = (shift - float(offsets[0])) * normal[2]
-    return tuple((np.array(position) + normal * shift).tolist())
-
-
-def _check_there(path: Path, dataset: Any, count: int) -> None:
+def _check_there(header: Header, count: int) -> None:
     """Refuse a file that is too short for the pixels that its header declares."""
+    dataset, path = header.dataset, header.path
+    if header.pixels is None:
+        raise FormatError("it ends before its pixels: there is no PixelData")
     syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
-    samples = int(dataset.get("SamplesPerPixel") or 1)
+    samples = integer(dataset, "SamplesPerPixel", 1)
     pixels = count * samples * int(dataset.Rows) * int(dataset.Columns)
-    needed = -(-pixels * int(dataset.get("BitsAllocated") or 16) // 8)
+    needed = -(-pixels * integer(dataset, "BitsAllocated", 16) // 8)
     packed = syntax is not None and (
         syntax.is_private or not syntax.is_transfer_syntax
         or syntax.is_compressed or syntax.is_deflated
     )  # fmt: skip
     half = "422" in str(dataset.get("PhotometricInterpretation"))
     if packed:
-        safety.check_size(path, count)  # each frame has a byte at least
+        needed_here = count  # each frame has a byte at least
         safety.check_memory(path, needed)
     else:
-        safety.check_size(path, needed * 2 // 3 if half else needed)
+        needed_here = needed * 2 // 3 if half else needed
+    if needed_here > header.size:
+        raise FormatError(
+            f"the header declares {needed_here:,} bytes of pixels, and the file holds "
+            f"{header.size:,}; it is truncated or its header is wrong"
+        )

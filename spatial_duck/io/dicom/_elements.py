@@ -1,0 +1,222 @@
+"""Elements of DICOM headers as Python's own values, looked up where each kind of image has them.
+
+An element that cannot be converted is left out of its data set and named when the reader needs it:
+a header with a flaw in an element that nobody needs is still a header.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from spatial_duck.errors import FormatError
+
+__all__ = [
+    "Elements", "coordinate_name", "coordinate_unit", "dimension_pointers", "integer", "is_many",
+    "keyword_of", "numbers", "plain", "shared_facts", "tag_name",
+]  # fmt: skip
+
+#: Value representations that hold no short facts.
+_BULK = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN", "SQ", "AT"])
+#: Longest value, as text, that counts as a fact.
+_LONGEST = 1 << 14
+#: Coordinates that have a term of the field.
+_TERMS = {"DiffusionBValue": "b_value", "DiffusionGradientOrientation": "gradient_direction"}
+#: Units of coordinates, where the standard fixes one.
+_UNITS = {
+    "ActualFrameDuration": "ms",
+    "DiffusionBValue": "s/mm^2",
+    "EchoTime": "ms",
+    "EffectiveEchoTime": "ms",
+    "ExposureTime": "ms",
+    "FlipAngle": "deg",
+    "FrameAcquisitionDuration": "ms",
+    "FrameReferenceTime": "ms",
+    "FrameTime": "ms",
+    "InversionTime": "ms",
+    "KVP": "kV",
+    "NominalCardiacTriggerDelayTime": "ms",
+    "RepetitionTime": "ms",
+    "SliceThickness": "mm",
+    "TablePosition": "mm",
+    "TemporalPositionTimeOffset": "s",
+    "TemporalResolution": "ms",
+    "TriggerTime": "ms",
+}
+#: Sequences inside those of functional groups whose elements are facts of the frame too.
+_NESTED = ("DiffusionGradientDirectionSequence", "MRVelocityEncodingSequence")
+
+
+def is_many(value: Any) -> bool:
+    """Whether an element has several values."""
+    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes)
+
+
+def plain(value: Any) -> Any:
+    """Return a value of pydicom's as Python's own; several are a tuple.
+
+    Examples
+    --------
+    >>> plain([1, 2.5, "MR"])
+    (1, 2.5, 'MR')
+    """
+    if is_many(value):
+        return tuple(plain(v) for v in value)
+    if isinstance(value, bool | int):
+        return int(value)
+    if isinstance(value, float) or type(value).__name__.startswith("DS"):
+        return float(value)
+    return str(value)
+
+
+def tag_name(tag: Any) -> str:
+    """Return how messages call an element: its keyword and its number."""
+    from pydicom.datadict import keyword_for_tag
+
+    number = f"({tag.group:04X},{tag.element:04X})"
+    return f"{keyword_for_tag(tag)} {number}".strip()
+
+
+def coordinate_name(keyword: str) -> str:
+    """Return the name of the coordinate for a keyword: the field's term, or snake_case.
+
+    Examples
+    --------
+    >>> [coordinate_name(k) for k in ("EchoTime", "DiffusionBValue", "SOPInstanceUID")]
+    ['echo_time', 'b_value', 'sop_instance_uid']
+    """
+    if keyword in _TERMS:
+        return _TERMS[keyword]
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", keyword)
+    return split.lower()
+
+
+def coordinate_unit(keyword: str) -> str | None:
+    """Return the unit that the standard fixes for a keyword."""
+    return _UNITS.get(keyword)
+
+
+def keyword_of(name: str) -> str | None:
+    """Return the keyword that a coordinate's name stands for, or None."""
+    from pydicom.datadict import DicomDictionary
+
+    if not _KEYWORDS:
+        _KEYWORDS.update({coordinate_name(row[4]): row[4] for row in DicomDictionary.values()})
+    return _KEYWORDS.get(name)
+
+
+_KEYWORDS: dict[str, str] = {}
+
+
+def _element_values(dataset: Any) -> Iterator[tuple[str, Any]]:
+    """Yield keyword and value of each element that is a short fact; flawed ones are left out."""
+    for tag in dataset.keys():  # noqa: SIM118 (iterating a data set converts its elements)
+        try:
+            element = dataset[tag]
+        except Exception:  # pydicom raises many kinds
+            continue
+        if not element.keyword or element.VR in _BULK:
+            continue
+        value = element.value
+        if value is not None and value != "" and len(str(value)) <= _LONGEST:
+            yield element.keyword, plain(value)
+
+
+class Elements:
+    """The elements of one frame: of its functional groups, the shared ones, and the file's own.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        The file's header.
+    shared : mapping
+        Facts of the file and its shared groups, by keyword; see `shared_facts`.
+    index : int or None
+        Number of the frame, where there are several.
+    """
+
+    def __init__(self, dataset: Any, shared: Mapping[str, Any], index: int | None) -> None:
+        self._dataset, self.facts = dataset, dict(shared)
+        per = dataset.get("PerFrameFunctionalGroupsSequence")
+        if index is not None and per:
+            self.facts.update(_group_facts(per[index]))
+
+    def get(self, keyword: str) -> Any:
+        """Return a value as Python's own, or None."""
+        return self.facts.get(keyword)
+
+
+def shared_facts(dataset: Any) -> dict[str, Any]:
+    """Return the facts of a file and of the groups that its frames share, by keyword."""
+    out = dict(_element_values(dataset))
+    shared = dataset.get("SharedFunctionalGroupsSequence")
+    if shared:
+        out.update(_group_facts(shared[0]))
+    return out
+
+
+def _group_facts(groups: Any) -> dict[str, Any]:
+    """Return the facts in the functional groups of a frame, by keyword.
+
+    Of coded entries and of sequences with several items nothing is taken: their keywords mean
+    something within their item alone.
+    """
+    out: dict[str, Any] = {}
+    for element in groups:
+        if element.VR != "SQ" or not element.keyword or len(element.value or ()) != 1:
+            continue
+        item = element.value[0]
+        if "CodeValue" in item or element.keyword.startswith(("Referenced", "Derivation")):
+            continue
+        for keyword, value in _element_values(item):
+            out.setdefault(keyword, value)
+        for name in _NESTED:
+            if item.get(name):
+                out.update(_element_values(item.get(name)[0]))
+    return out
+
+
+def numbers(elements: Any, keyword: str, count: int) -> tuple[float, ...] | None:
+    """Return the finite numbers of an element, or None where there is none.
+
+    Raises
+    ------
+    FormatError
+        If they are no numbers, or not so many.
+    """
+    value = elements.get(keyword)
+    if value is None or value == "":
+        return None
+    try:
+        out = tuple(float(v) for v in (value if is_many(value) else (value,)))
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{keyword} must hold numbers, got {value!r}") from error
+    if len(out) != count or not np.isfinite(out).all():
+        raise FormatError(f"{keyword} must hold {count} finite numbers, got {value!r}")
+    return out
+
+
+def integer(elements: Any, keyword: str, default: int) -> int:
+    """Return the whole number of an element."""
+    value = elements.get(keyword)
+    if value is None or value == "":
+        return default
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{keyword} must hold a whole number, got {value!r}") from error
+
+
+def dimension_pointers(dataset: Any) -> tuple[str, ...]:
+    """Return the elements that DimensionIndexValues number, by keyword or number."""
+    from pydicom.tag import Tag
+
+    out = []
+    for item in dataset.get("DimensionIndexSequence") or ():
+        pointer = item.get("DimensionIndexPointer")
+        name = tag_name(Tag(pointer)) if pointer is not None else ""
+        out.append(name.split()[0] if name else "DimensionIndexValues")
+    return tuple(out)

@@ -1,0 +1,167 @@
+"""Pixels of DICOM files: decoded by pydicom, turned into values, put in their place.
+
+A file of many frames is read in one pass where all of them are wanted; a lazy image has a block for
+each slice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError
+from spatial_duck.io import _safety as safety
+from spatial_duck.io.dicom._files import open_file, pydicom_module
+from spatial_duck.io.dicom._values import cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.io.dicom._frames import Frame
+    from spatial_duck.io.dicom._stack import Slice
+
+__all__ = ["slice_loader"]
+
+
+def slice_loader(
+    place: Path, slices: Sequence[Slice], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Callable[[bool | None], Any]:
+    """Return what loads an image.
+
+    Parameters
+    ----------
+    place : Path
+        For messages.
+    slices : sequence of Slice
+        Along the axes before rows and columns, the last the fastest.
+    shape : tuple of int
+        Of the image.
+    dtype : dtype
+        Of the image.
+    """
+    plane = next(s.frame.shape for s in slices if s.frame is not None)
+
+    def load(lazy: bool | None) -> Any:
+        if lazy:
+            return _blocks(slices, plane, shape, dtype)
+        return _read(place, slices, plane, shape, dtype)
+
+    return load
+
+
+def _read(
+    place: Path, slices: Sequence[Slice], plane: tuple[int, ...], shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:  # fmt: skip
+    safety.check_memory(place, safety.count_bytes(shape, dtype))
+    out = np.zeros(shape, dtype)
+    flat = out.reshape(len(slices), *plane)
+    files: dict[Path, list[int]] = {}
+    for k, item in enumerate(slices):
+        if item.frame is not None:
+            files.setdefault(item.frame.path, []).append(k)
+    for path, numbers in files.items():
+        frames: list[Frame] = [f for k in numbers if (f := slices[k].frame) is not None]
+        if any(slices[k].other for k in numbers):
+            for k in numbers:
+                flat[k] = _slice(slices[k], dtype)
+        elif frames[0].number is None:
+            whole = _decode(path, None, frames[0])[0]
+            for k, frame in zip(numbers, frames, strict=True):
+                flat[k] = _finish(whole, frame, dtype)
+        else:
+            order = sorted(range(len(numbers)), key=lambda i: frames[i].number or 0)
+            planes = _decode(path, [frames[i].number or 0 for i in order], frames[0])
+            for i, pixels in zip(order, planes, strict=True):
+                flat[numbers[i]] = _finish(pixels, frames[i], dtype)
+    return out
+
+
+def _blocks(
+    slices: Sequence[Slice], plane: tuple[int, ...], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Any:
+    """Return a Dask array with a block for each slice."""
+    dask = require("dask", "Reading with lazy=True")
+    require("dask.array", "Reading with lazy=True")
+    one = dask.delayed(_slice, pure=True)
+    blocks = [
+        dask.array.zeros(plane, dtype, chunks=plane)
+        if item.frame is None
+        else dask.array.from_delayed(one(item, dtype), plane, dtype)
+        for item in (_without_facts(s) for s in slices)
+    ]
+    return dask.array.stack(blocks).reshape(shape, merge_chunks=False)
+
+
+def _without_facts(item: Slice) -> Slice:
+    """Return a slice without what its frames say besides pixels, which no task needs."""
+    return item._replace(
+        frame=item.frame and item.frame._replace(facts={}),
+        other=item.other and item.other._replace(facts={}),
+    )
+
+
+def _slice(item: Slice, dtype: np.dtype[Any]) -> NDArray[Any]:
+    assert item.frame is not None
+    plane = _plane(item.frame, dtype)
+    if item.other is None:
+        return plane
+    after = _plane(item.other, dtype)
+    out: NDArray[Any] = plane * (1 - item.weight) + after * item.weight
+    return out
+
+
+def _plane(frame: Frame, dtype: np.dtype[Any]) -> NDArray[Any]:
+    indices = None if frame.number is None else [frame.number]
+    return _finish(_decode(frame.path, indices, frame)[0], frame, dtype)
+
+
+def _finish(pixels: NDArray[Any], frame: Frame, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the values of a frame, from decoded pixels."""
+    if frame.tile is not None:
+        row, column = frame.tile
+        pixels = pixels[row : row + frame.shape[0], column : column + frame.shape[1]]
+    if pixels.shape != frame.shape:
+        raise FormatError(
+            f"{frame.path}: expected pixels of shape {frame.shape}, got {pixels.shape}"
+        )
+    return cast(pixels, dtype, frame.scale, frame.name, frame.stored)
+
+
+def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray[Any]]:
+    """Return frames of a file, those listed or its only one, after the table of its header."""
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, iter_pixels
+
+    tables = {"palette": apply_color_lut, "modality": apply_modality_lut}
+    table = tables.get(frame.stored.table)
+    try:
+        with open_file(path) as file:
+            if indices is not None and table is None and frame.stored.has_syntax:
+                return list(iter_pixels(file, indices=indices))
+            dataset = pydicom_module().dcmread(file, force=True)
+        if not frame.stored.has_syntax:
+            _name_syntax(dataset)
+        planes = list(iter_pixels(dataset, indices=indices))
+        return planes if table is None else [table(p, dataset) for p in planes]
+    except (MemoryError, RecursionError, FormatError):
+        raise
+    except Exception as error:  # each decoder raises its own
+        raise FormatError(
+            f"{path}: its pixels cannot be read: {error}. Compressed ones may need a "
+            "decoder: pip install pylibjpeg[all] or pyjpegls"
+        ) from error
+
+
+def _name_syntax(dataset: Any) -> None:
+    """Say which transfer syntax a file without one has, by how its elements were found to be."""
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    dataset.ensure_file_meta()
+    implicit, little = dataset.original_encoding
+    explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
