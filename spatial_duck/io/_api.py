@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,8 +17,7 @@ from spatial_duck.io._source import Source
 from spatial_duck.io.ngff import _journal as journal
 
 if TYPE_CHECKING:
-    import inspect
-import os
+    import os
     from collections.abc import Sequence
 
     from spatial_duck.geometry import Geometry

@@ -132,8 +132,8 @@ def values_of(values: Sequence[Any]) -> NDArray[Any] | None:
     >>> values_of([None, (0.0, 1.0)])
     array([[nan, nan],
            [ 0.,  1.]])
-    >>> values_of([("ORIGINAL", "PRIMARY"), None]).tolist()
-    ['ORIGINAL\\\\PRIMARY', '']
+    >>> print(*values_of([("ORIGINAL", "PRIMARY")]))
+    ORIGINAL\\PRIMARY
     """
     there = [v for v in values if v is not None]
     if not there:
