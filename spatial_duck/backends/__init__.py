@@ -1,37 +1,44 @@
-"""Who holds the data of an image: one module or folder for each kind of array.
+"""Who holds the data of an image: one class for each kind of array, and what is asked of it.
 
-A backend is found by the name of its type's module, so that asking about an array imports
-nothing. To add one: write a module here with a `Backend` called ``BACKEND``, and lines in
-`_registry`. Arrays that follow the array API need only the line in its ``_TYPES``.
+README.md beside this has the recipe to add one.
 """
 
 from __future__ import annotations
 
-from spatial_duck.backends._registry import (
-    Backend,
+from spatial_duck.backends._backend import Backend, StoredBackend
+from spatial_duck.backends._operations import (
     adopt,
     as_numpy,
     assign,
     astype,
-    backend_of,
     call,
     chunked,
+    chunks,
     compute,
+    copy,
     device,
+    empty_block,
     host_type,
+    identity,
     index,
-    is_known,
+    is_dask,
     is_lazy,
+    is_on_host,
+    is_stored,
     itemsize,
     keeps_scalars,
+    library,
+    namespace,
     persist,
-    register,
+    read,
     to,
     to_device,
 )
+from spatial_duck.backends._registry import backend_of, is_known, register
 
 __all__ = [
     "Backend",
+    "StoredBackend",
     "adopt",
     "as_numpy",
     "assign",
@@ -39,15 +46,25 @@ __all__ = [
     "backend_of",
     "call",
     "chunked",
+    "chunks",
     "compute",
+    "copy",
     "device",
+    "empty_block",
     "host_type",
+    "identity",
     "index",
+    "is_dask",
     "is_known",
     "is_lazy",
+    "is_on_host",
+    "is_stored",
     "itemsize",
     "keeps_scalars",
+    "library",
+    "namespace",
     "persist",
+    "read",
     "register",
     "to",
     "to_device",

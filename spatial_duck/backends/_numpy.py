@@ -6,30 +6,42 @@ from typing import Any
 
 import numpy as np
 
-from spatial_duck.backends import Backend, backend_of
+from spatial_duck.backends._backend import Backend
+from spatial_duck.backends._registry import backend_of
 
 __all__ = ["BACKEND"]
 
 
-def _call(func: Any, args: Any, kwargs: Any) -> Any:
-    return func(*args, **kwargs)
+class _NumPy(Backend):
+    """NumPy's arrays, and scalars."""
+
+    name = "numpy"
+    precedence = 0
+
+    def call(self, func: Any, args: Any, kwargs: Any) -> Any:
+        return func(*args, **kwargs)
+
+    def compute(self, data: Any, **options: Any) -> Any:
+        return data
+
+    def to_numpy(self, data: Any) -> Any:
+        return np.asanyarray(data)
+
+    def take(self, data: Any, **options: Any) -> Any:
+        if options:
+            raise TypeError(f"to('numpy') takes no {', '.join(options)}")
+        return backend_of(data).to_numpy(data)
+
+    def device(self, data: Any) -> Any:
+        return "cpu"
+
+    def copy(self, data: Any, **options: Any) -> Any:
+        return data.copy(**options)
+
+    def to_dask(self, data: Any, chunks: Any = "auto") -> Any:
+        from spatial_duck.backends.dask import _calls
+
+        return _calls.from_memory(data, chunks)
 
 
-def _same(data: Any, **_: Any) -> Any:
-    """Return the data, which are in memory already."""
-    return data
-
-
-def _take(data: Any) -> Any:
-    return backend_of(data).to_numpy(data)
-
-
-BACKEND = Backend(
-    name="numpy",
-    lazy=False,
-    call=_call,
-    compute=_same,
-    to_numpy=np.asanyarray,
-    take=_take,
-    device=lambda _: "cpu",
-)
+BACKEND = _NumPy()

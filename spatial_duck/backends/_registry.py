@@ -1,88 +1,34 @@
-"""What holds the data of an image: one module for each kind of array, imported on first use.
+"""Which backend has an array, found by the name of its type's module: asking imports nothing.
 
-A backend is found by the name of its type's module, so that asking about an array imports
-nothing. To add one: write a module here with a `Backend` called ``BACKEND``, and a line in
-`_TYPES`. Arrays that follow the array API need only the line.
-
-Nothing here computes a Dask array, reads from disk or copies from a GPU unless its name says so:
-`compute`, `to` and `as_numpy` are for users who ask.
+Those of this package stand in `_TYPES`; others are registered, by `register` or by the entry point
+``spatial_duck.backends``: its name is the backend's, and its module has ``BACKEND`` and ``KIND``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import numbers
+import sys
+import warnings
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from importlib.metadata import entry_points
+from typing import Any, NamedTuple
 
-import numpy as np
+from spatial_duck.backends._backend import Backend
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-__all__ = [
-    "Backend",
-    "adopt",
-    "as_numpy",
-    "assign",
-    "astype",
-    "backend_of",
-    "call",
-    "chunked",
-    "compute",
-    "device",
-    "host_type",
-    "index",
-    "is_known",
-    "is_lazy",
-    "itemsize",
-    "keeps_scalars",
-    "persist",
-    "register",
-    "to",
-    "to_device",
-]
-
-
-class Backend(NamedTuple):
-    """What a backend does beyond being an array.
-
-    Attributes
-    ----------
-    name : str
-        As in ``image.to(name)``.
-    lazy : bool
-        Whether its arrays may be larger than memory.
-    call : callable
-        ``call(func, args, kwargs)``: run a NumPy function or ufunc on its arrays.
-    compute : callable
-        ``compute(data, **options)``: the data in memory, on the device where they belong.
-    to_numpy : callable
-        ``to_numpy(data)``: the data in the host's memory.
-    take : callable
-        ``take(data, **options)``: any backend's array as one of this backend.
-    device : callable
-        ``device(data)``: as the array API names it.
-    """
-
-    name: str
-    lazy: bool
-    call: Callable[..., Any]
-    compute: Callable[..., Any]
-    to_numpy: Callable[..., Any]
-    take: Callable[..., Any]
-    device: Callable[..., Any]
+__all__ = ["backend_named", "backend_of", "is_known", "name_of", "names", "register"]
 
 
 class _Kind(NamedTuple):
     """How arrays of a library are recognised."""
 
-    module: str  # of this package
+    backend: str
     classes: frozenset[str]
     protocol: str  # a subclass from elsewhere that overrides it has a meaning of its own
 
 
-#: The module of each backend of ours.
+#: The module of each backend of this package.
 _MODULES = {
     "numpy": "spatial_duck.backends._numpy",
     "cupy": "spatial_duck.backends._cupy",
@@ -104,21 +50,24 @@ _TYPES = {
     "array_api_strict": _Kind("arrayapi", frozenset({"Array"}), "__array_namespace__"),
 }
 
+#: What an image does not hold as it is: its backend makes something of it first.
+_ADOPTED = {("zarr", "Array"): "zarr"}
+
 #: Scalars that mix with any array, as far as NumPy knows what to do with them.
 _SCALARS = (numbers.Number, str, bytes, dt.date, dt.timedelta)
 
-#: Of several backends in one call, the first of these runs it.
-_ORDER = ("zarr", "dask", "cupy", "arrayapi", "numpy")
-
+_loaded: dict[str, Backend] = {}
+_registered: dict[type, str] = {}
 _known: dict[type, str | None] = {}
 
 
-def _root(cls: type) -> str:
+def root_of(cls: type) -> str:
+    """Return the name of the package that a class comes from."""
     return cls.__module__.partition(".")[0]
 
 
-def _module_of(cls: type) -> str | None:
-    """Return the module of this package that handles a type, or None for a foreign one."""
+def name_of(cls: type) -> str | None:
+    """Return the name of the backend that has arrays of a type, or None for a foreign one."""
     try:
         return _known[cls]
     except KeyError:
@@ -129,26 +78,59 @@ def _module_of(cls: type) -> str | None:
 def _look_up(cls: type) -> str | None:
     if issubclass(cls, _SCALARS):
         return "numpy"
+    found = _registered_name(cls)
+    if found is not None:
+        return found
     for base in cls.__mro__:
-        kind = _TYPES.get(_root(base))
+        kind = _TYPES.get(root_of(base))
         if kind is not None and base.__name__ in kind.classes:
             mine = getattr(cls, kind.protocol, None) == getattr(base, kind.protocol, None)
-            return kind.module if mine or _root(cls) == _root(base) else None
-    return None
+            return kind.backend if mine or root_of(cls) == root_of(base) else None
+    if root_of(cls) in sys.stdlib_module_names:
+        return None
+    _load_entry_points()
+    return _registered_name(cls)
+
+
+def _registered_name(cls: type) -> str | None:
+    return next((_registered[base] for base in cls.__mro__ if base in _registered), None)
+
+
+@cache
+def _load_entry_points() -> None:
+    """Register the backends of other packages; one that cannot be imported is named."""
+    for point in entry_points(group="spatial_duck.backends"):
+        try:
+            module = point.load()
+            register(module.KIND, module.BACKEND)
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            warnings.warn(
+                f"the backend {point.name!r} ({point.value}) cannot be used: {error!r}; its "
+                "entry point must name a module that has BACKEND and KIND",
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+def adopter_of(cls: type) -> Backend | None:
+    """Return the backend that makes an array of its own of objects of a type, or None."""
+    name = _ADOPTED.get((root_of(cls), cls.__name__)) or name_of(cls)
+    return None if name is None else backend_named(name)
 
 
 def is_known(cls: type) -> bool:
-    """Tell whether objects of a type may be held by an image, or mixed with one.
+    """Whether objects of a type may be held by an image, or mixed with one.
 
     Arrays of the backends, NumPy's scalars and Python's. Not types that stand above images, such
     as `xarray.DataArray`, nor arrays with units.
 
     Examples
     --------
+    >>> import numpy as np
     >>> is_known(np.ndarray), is_known(float), is_known(dict)
     (True, True, False)
     """
-    return _module_of(cls) is not None
+    return name_of(cls) is not None
 
 
 def backend_of(data: Any) -> Backend:
@@ -159,249 +141,77 @@ def backend_of(data: Any) -> Backend:
     TypeError
         If none handles its type.
     """
-    module = _module_of(type(data))
-    if module is None:
-        raise _not_an_array(data)
-    return _load(module)
+    name = name_of(data.__class__)
+    if name is None:
+        raise not_an_array(data)
+    return _loaded.get(name) or backend_named(name)
 
 
-_loaded: dict[str, Backend] = {}
+def backend_named(name: str) -> Backend:
+    """Return a backend by its name, imported.
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    ImportError
+        If what it needs is not installed; the message names the extra.
+    """
+    if name not in _loaded:
+        if name in _MODULES:
+            _loaded[name] = import_module(_MODULES[name]).BACKEND
+        else:
+            _load_entry_points()
+    return _loaded[name]
 
 
-def _load(module: str) -> Backend:
-    found = _loaded.get(module)
-    if found is None:
-        found = _loaded[module] = import_module(_MODULES[module]).BACKEND
-    return found
+def names() -> tuple[str, ...]:
+    """Return the names of all backends, those of other packages included."""
+    _load_entry_points()
+    return tuple(dict.fromkeys([*_MODULES, *_registered.values()]))
 
 
 def register(kind: type, backend: Backend) -> None:
-    """Let images hold arrays of a class that answers NumPy's functions itself.
+    """Let images hold arrays of a class, and its subclasses, through a backend.
 
     Parameters
     ----------
     kind : type
         The class.
     backend : Backend
-        What it does; its name must be its own.
+        What is done with its arrays. Of several backends with one name the last counts.
+
+    Raises
+    ------
+    TypeError
+        If `kind` is no class, or `backend` no `Backend`.
+    ValueError
+        If the name is that of a backend of this package.
     """
+    if not isinstance(kind, type):
+        raise TypeError(f"kind must be a class of arrays, got {kind!r}")
+    if not isinstance(backend, Backend):
+        raise TypeError(
+            "backend must be an instance of a class that derives from "
+            f"spatial_duck.backends.Backend, got {backend!r}"
+        )
+    if backend.name in _MODULES:
+        raise ValueError(f"the name {backend.name!r} is taken: give the backend one of its own")
     _loaded[backend.name] = backend
-    _known[kind] = backend.name
+    _registered[kind] = backend.name
+    _known.clear()  # what was looked up before may be a subclass
 
 
-def _not_an_array(data: Any) -> TypeError:
+def not_an_array(data: Any) -> TypeError:
+    """Return the error for what no image can hold, to be raised."""
     cls = type(data)
     name = f"{cls.__module__}.{cls.__qualname__}"
     hint = {
         "str": "to read a file, use spatial_duck.read(path)",
         "PosixPath": "to read a file, use spatial_duck.read(path)",
-        "Dataset": "give spatial_duck dask.array.from_array(dataset) or dataset[...]",
         "DataArray": "use spatial_duck.from_xarray(array), or its .data",
     }.get(cls.__name__, "use spatial_duck.asarray(object) for images of other libraries")
     return TypeError(
         "data must be an array of NumPy, Dask, Zarr, CuPy, PyTorch, JAX, sparse or "
-        f"array_api_strict, or nested lists of numbers, got {name}; {hint}"
+        f"array_api_strict, of a registered backend, or nested lists of numbers, got {name}; {hint}"
     )
-
-
-def adopt(data: Any) -> Any:
-    """Return what an image holds for the data that a user gave.
-
-    Parameters
-    ----------
-    data : array or nested sequence of numbers
-        An array of any backend comes back unchanged, except that a `zarr.Array` comes back as a
-        lazy `ZarrView` and an `np.matrix` as an ordinary array.
-
-    Raises
-    ------
-    TypeError
-        If it is not an array.
-
-    Examples
-    --------
-    >>> adopt([[1, 2], [3, 4]]).shape
-    (2, 2)
-    """
-    cls = data.__class__
-    if cls is np.ndarray:
-        return data
-    if _root(cls) == "zarr" and cls.__name__ == "Array":
-        from spatial_duck.backends.zarr._backend import ZarrView
-
-        return ZarrView(data)
-    if isinstance(data, str | bytes):
-        raise _not_an_array(data)
-    if isinstance(data, (list, tuple, memoryview, bytearray, np.generic, *_SCALARS)):
-        return np.asarray(data)
-    if isinstance(data, np.matrix):
-        return np.asarray(data)
-    if _module_of(cls) is None:
-        raise _not_an_array(data)
-    return data
-
-
-def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Run a NumPy function, ufunc or ufunc method on bare arrays of any backend.
-
-    Raises
-    ------
-    TypeError
-        If the backend cannot run it. It is never run on computed or copied data instead.
-    """
-    found = {_module_of(type(a)) for a in _leaves((args, kwargs))}
-    module = next((name for name in _ORDER if name in found), "numpy")
-    return _load(module).call(func, args, kwargs)
-
-
-#: Libraries that lack negative steps, or take them wrongly.
-_OWN_INDEX = frozenset({"arrayapi", "dask"})
-
-
-def index(data: Any, key: Any) -> Any:
-    """Return ``data[key]`` as NumPy reads the key, where the library reads it otherwise too."""
-    module = _module_of(data.__class__)
-    if module not in _OWN_INDEX:
-        return data[key]
-    return import_module(_MODULES[module]).index(data, key)
-
-
-def assign(data: Any, key: Any, value: Any) -> None:
-    """Do ``data[key] = value``."""
-    if _module_of(data.__class__) == "arrayapi":
-        import_module(_MODULES["arrayapi"]).assign(data, key, value)
-    else:
-        data[key] = value
-
-
-def astype(data: Any, dtype: Any, **options: Any) -> Any:
-    """Return the data with another type of value."""
-    if hasattr(data, "astype"):
-        return data.astype(dtype, **options)
-    return import_module(_MODULES["arrayapi"]).astype(data, dtype, **options)
-
-
-def itemsize(data: Any) -> int:
-    """Return the bytes of one value."""
-    found = getattr(data.dtype, "itemsize", None)
-    return int(import_module(_MODULES["arrayapi"]).itemsize(data) if found is None else found)
-
-
-def host_type(dtype: Any) -> np.dtype[Any]:
-    """Return NumPy's type for that of any library; half precision for bfloat16.
-
-    Examples
-    --------
-    >>> host_type(np.dtype("int16"))
-    dtype('int16')
-    """
-    if isinstance(dtype, np.dtype) and dtype.kind != "V":
-        return dtype
-    if isinstance(dtype, type):  # NumPy's and CuPy's namespaces have classes
-        return np.dtype(dtype)
-    name = str(dtype).rpartition(".")[2]
-    return np.dtype("float16" if name == "bfloat16" else name)
-
-
-def keeps_scalars(data: Any) -> bool:
-    """Tell whether a voxel of an image stays one: where the library has arrays and no scalars.
-
-    Those of the array API do not mix with images when they stand on the left.
-    """
-    return _module_of(data.__class__) == "arrayapi"
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """Yield the arguments, those inside lists, tuples and dicts too."""
-    if value.__class__ in (list, tuple):
-        for v in value:
-            yield from _leaves(v)
-    elif value.__class__ is dict:
-        yield from _leaves(list(value.values()))
-    else:
-        yield value
-
-
-def compute(data: Any, **options: Any) -> Any:
-    """Return the data in memory: Dask computed, Zarr read, others as they are."""
-    return backend_of(data).compute(data, **options)
-
-
-def persist(data: Any, **options: Any) -> Any:
-    """Return Dask data with their graph computed and held by the workers; others as they are."""
-    return data.persist(**options) if backend_of(data).name == "dask" else data
-
-
-def chunked(data: Any, chunks: Any = "auto") -> Any:
-    """Return the data as a Dask array; those of Zarr on the chunks of their store."""
-    return _load("dask").take(data, chunks=chunks)
-
-
-def as_numpy(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
-    """Return ``np.asarray(data)``: refused where the backend refuses it."""
-    if _module_of(type(data)) == "dask":  # with its expressions NumPy makes an object of the array
-        if copy is False:
-            raise ValueError("copy=False: a Dask array must be computed to be an array in memory")
-        data = data.compute()
-    return np.array(data, dtype=dtype, copy=copy)
-
-
-def device(data: Any) -> Any:
-    """Return the device that holds the data, as the array API names it."""
-    return backend_of(data).device(data)
-
-
-def to_device(data: Any, device: Any, stream: Any = None) -> Any:
-    """Return the data on another device of their backend."""
-    if hasattr(data, "to_device"):
-        return data.to_device(device, stream=stream)
-    if hasattr(data, "to"):  # PyTorch
-        return data.to(device)
-    if device == backend_of(data).device(data):
-        return data
-    raise ValueError(
-        f"device: {backend_of(data).name} data are on {backend_of(data).device(data)!r} and cannot "
-        f"move to {device!r}; use image.to(backend) to change the backend"
-    )
-
-
-def is_lazy(data: Any) -> bool:
-    """Tell whether the data may be larger than memory: Dask arrays and views of Zarr arrays."""
-    return backend_of(data).lazy
-
-
-#: The names of `to`, the module, and what the module's `take` is told.
-_TARGETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "numpy": ("numpy", {}),
-    "dask": ("dask", {}),
-    "cupy": ("cupy", {}),
-    "torch": ("arrayapi", {"library": "torch"}),
-    "jax": ("arrayapi", {"library": "jax"}),
-    "sparse": ("arrayapi", {"library": "sparse"}),
-    "array_api_strict": ("arrayapi", {"library": "array_api_strict"}),
-}
-
-
-def to(data: Any, backend: str, **options: Any) -> Any:
-    """Return the data as an array of another backend.
-
-    Parameters
-    ----------
-    data : array
-        Of any backend.
-    backend : {"numpy", "dask", "cupy", "torch", "jax", "sparse", "array_api_strict"}
-        Where to bring it. Dask data are computed, Zarr data read and GPU data copied where that
-        needs it: asking is consent.
-    **options
-        ``chunks=`` for ``"dask"``; ``device=`` for those with devices.
-
-    Raises
-    ------
-    ValueError
-        If there is no such backend, or it is one that data are written to.
-    """
-    if backend not in _TARGETS:
-        more = "; to put data in a Zarr store, use spatial_duck.write" if backend == "zarr" else ""
-        raise ValueError(f"backend must be one of {', '.join(_TARGETS)}, got {backend!r}{more}")
-    module, fixed = _TARGETS[backend]
-    return _load(module).take(data, **fixed, **options)

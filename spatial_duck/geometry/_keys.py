@@ -76,7 +76,7 @@ def plain_key(key: Any) -> Any:
         return key
     if isinstance(key, bool | np.bool_):
         return np.asarray(key)
-    if isinstance(key, list | tuple):
+    if not hasattr(key, "ndim") and (hasattr(key, "__len__") or hasattr(key, "__array__")):
         array = np.asarray(key)
         key = array.astype(np.intp) if array.size == 0 and array.dtype == np.float64 else array
     if getattr(key, "ndim", 0) == 0 and not _is_mask(key):
@@ -136,6 +136,7 @@ def walk(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Walk:
     if free < 0:
         raise too_many(ndim, keys)
     position = ellipsis_position(keys)
+    parted = position >= 0 and not free  # an Ellipsis for no axis parts the arrays around it too
     if position < 0:
         position, keys = len(keys), (*keys, Ellipsis)
     keys = (*keys[:position], *[slice(None)] * free, *keys[position + 1 :])
@@ -153,7 +154,7 @@ def walk(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Walk:
             continue
         if not places:
             place = len(basic)
-        places.append(n)
+        places.append(n + (parted and n >= position))
         for index in _indices(shape, axis, key, shapes):
             indices[axis] = index
             basic.append(slice(None))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spatial_duck.backends import host_type
+from spatial_duck.backends import host_type, namespace
 from spatial_duck.resampling._interpolations import gaussian, kinds, lookup
 
 if TYPE_CHECKING:
@@ -66,8 +66,6 @@ def place_of(data: Any) -> Place:
     TypeError
         If its library does not follow the array API, or its arrays are not dense.
     """
-    from spatial_duck.backends.arrayapi._backend import namespace
-
     try:
         xp = namespace(data)
     except TypeError:

@@ -208,19 +208,28 @@ def _up(value: Any) -> Any:
     return value
 
 
-def _take(data: Any) -> DeviceArray:
-    return DeviceArray(backend_of(data).to_numpy(data))
+class _Device(Backend):
+    """Device arrays as the data of images."""
+
+    name = "device"
+
+    def call(self, func: Any, args: Any, kwargs: Any) -> Any:
+        return func(*args, **kwargs)
+
+    def compute(self, data: Any, **options: Any) -> Any:
+        return data
+
+    def to_numpy(self, data: Any) -> Any:
+        return data.get()
+
+    def take(self, data: Any, **options: Any) -> DeviceArray:
+        return DeviceArray(backend_of(data).to_numpy(data))
+
+    def device(self, data: Any) -> Any:
+        return data.device
+
+    def namespace(self, data: Any) -> Any:
+        return data.__array_namespace__()
 
 
-register(
-    DeviceArray,
-    Backend(
-        name="device",
-        lazy=False,
-        call=lambda func, args, kwargs: func(*args, **kwargs),
-        compute=lambda data, **_: data,
-        to_numpy=DeviceArray.get,
-        take=_take,
-        device=lambda data: data.device,
-    ),
-)
+register(DeviceArray, _Device())

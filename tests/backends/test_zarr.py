@@ -22,7 +22,7 @@ da = pytest.importorskip("dask.array", reason="needs dask")
 
 from zarr.storage import MemoryStore  # noqa: E402
 
-from spatial_duck.backends.zarr._backend import ZarrView  # noqa: E402
+from spatial_duck.backends.zarr._view import ZarrView  # noqa: E402
 from spatial_duck.testing._stores import RecordingStore  # noqa: E402
 
 SHAPE, CHUNKS = (10, 11, 5), (3, 4, 2)

@@ -32,7 +32,7 @@ from zarr.codecs import (  # noqa: E402
 import spatial_duck as sd  # noqa: E402
 from spatial_duck.backends.zarr import _chunks as zarr_chunks  # noqa: E402
 from spatial_duck.backends.zarr import _codecs as zarr_codecs  # noqa: E402
-from spatial_duck.backends.zarr._backend import ZarrView  # noqa: E402
+from spatial_duck.backends.zarr._view import ZarrView  # noqa: E402
 
 CHAINS_3: list[Any] = [
     None, ZstdCodec(level=0), ZstdCodec(level=3, checksum=True), GzipCodec(level=1),

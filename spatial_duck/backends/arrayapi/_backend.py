@@ -1,15 +1,8 @@
-"""PyTorch, JAX, sparse, array_api_strict: any array that follows the array API standard.
-
-These have no ``__array_function__``, so NumPy's functions are brought to the standard's here, by
-tables: `_FUNCTIONS` for those that the standard has, with the names of their parameters, and
-`arrayapi_functions.COMPOSED` for those made of them. What is in neither is a TypeError: a function
-of the same name in some library may well mean something else (``torch.median``).
-"""
+"""PyTorch, JAX, sparse and array_api_strict as the data of images: keys, types, devices."""
 
 from __future__ import annotations
 
-import inspect
-from functools import cache, partial
+import math
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,383 +10,113 @@ import array_api_compat
 import numpy as np
 
 from spatial_duck._optional import missing_extra
-from spatial_duck.backends import Backend, backend_of
-from spatial_duck.backends._pieces import PIECES
-from spatial_duck.backends._registry import _module_of
+from spatial_duck.backends._backend import Backend
+from spatial_duck.backends._keys import open_key, steps_of
+from spatial_duck.backends._registry import backend_of, name_of, root_of
+from spatial_duck.backends.arrayapi._calls import call, namespace
+from spatial_duck.backends.arrayapi._functions import to_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BACKEND", "assign", "astype", "call", "index", "itemsize", "namespace"]
+    from spatial_duck.backends._keys import Steps
+
+__all__ = ["BACKEND"]
+
+# --- keys -----------------------------------------------------------------------------------
 
 
-from spatial_duck.backends.arrayapi._along_axis import VALUES
-from spatial_duck.backends.arrayapi._elementwise import created
-from spatial_duck.backends.arrayapi._functions import (
-    COMPOSED,
-    UFUNCS,
-    to_complex,
-    to_dtype,
-    to_floating,
-)
-
-#: Ufuncs whose name in the standard is another; the others have the same name or none.
-_UFUNC_NAMES = {
-    "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin",
-    "arcsinh": "asinh", "arctan": "atan", "arctan2": "atan2", "arctanh": "atanh",
-    "conjugate": "conj", "fabs": "abs", "fmod": None, "invert": "bitwise_invert",
-    "left_shift": "bitwise_left_shift", "power": "pow", "right_shift": "bitwise_right_shift",
-}  # fmt: skip
-
-#: Ufuncs of the standard on real floating types alone, which NumPy takes integers for.
-_FLOATING = frozenset({
-    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "divide", "exp",
-    "expm1", "hypot", "log", "log10", "log1p", "log2", "logaddexp", "sin", "sinh", "sqrt", "tan",
-    "tanh",
-})  # fmt: skip
-
-_REDUCTIONS = {
-    np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min,
-    np.logical_and: np.all, np.logical_or: np.any,
-}  # fmt: skip
-_ACCUMULATIONS = {np.add: np.cumsum, np.multiply: np.cumprod}
-
-_REDUCING = {"axis": "axis", "keepdims": "keepdims"}
-_LIKE = {"dtype": "dtype", "device": "device"}
-
-#: NumPy function: name in the standard, number of leading positional parameters, and the other
-#: parameters that it has there, by NumPy's name.
-_FUNCTIONS: dict[Any, tuple[str, int, dict[str, str]]] = {
-    np.sum: ("sum", 1, {**_REDUCING, "dtype": "dtype"}),
-    np.prod: ("prod", 1, {**_REDUCING, "dtype": "dtype"}),
-    np.mean: ("mean", 1, _REDUCING),
-    np.std: ("std", 1, {**_REDUCING, "ddof": "correction", "correction": "correction"}),
-    np.var: ("var", 1, {**_REDUCING, "ddof": "correction", "correction": "correction"}),
-    np.max: ("max", 1, _REDUCING),
-    np.amax: ("max", 1, _REDUCING),
-    np.min: ("min", 1, _REDUCING),
-    np.amin: ("min", 1, _REDUCING),
-    np.all: ("all", 1, _REDUCING),
-    np.any: ("any", 1, _REDUCING),
-    np.argmax: ("argmax", 1, _REDUCING),
-    np.argmin: ("argmin", 1, _REDUCING),
-    np.count_nonzero: ("count_nonzero", 1, _REDUCING),
-    np.cumsum: ("cumulative_sum", 1, {"axis": "axis", "dtype": "dtype"}),
-    np.cumprod: ("cumulative_prod", 1, {"axis": "axis", "dtype": "dtype"}),
-    np.diff: ("diff", 1, {"n": "n", "axis": "axis", "prepend": "prepend", "append": "append"}),
-    np.sort: ("sort", 1, {"axis": "axis", "stable": "stable"}),
-    np.argsort: ("argsort", 1, {"axis": "axis", "stable": "stable"}),
-    np.searchsorted: ("searchsorted", 2, {"side": "side", "sorter": "sorter"}),
-    np.nonzero: ("nonzero", 1, {}),
-    np.stack: ("stack", 1, {"axis": "axis"}),
-    np.broadcast_to: ("broadcast_to", 2, {}),
-    np.broadcast_arrays: ("broadcast_arrays", 0, {}),
-    np.moveaxis: ("moveaxis", 3, {}),
-    np.flip: ("flip", 1, {"axis": "axis"}),
-    np.roll: ("roll", 2, {"axis": "axis"}),
-    np.repeat: ("repeat", 2, {"axis": "axis"}),
-    np.tile: ("tile", 2, {}),
-    np.take: ("take", 2, {"axis": "axis"}),
-    np.take_along_axis: ("take_along_axis", 2, {"axis": "axis"}),
-    np.tril: ("tril", 1, {"k": "k"}),
-    np.triu: ("triu", 1, {"k": "k"}),
-    np.tensordot: ("tensordot", 2, {"axes": "axes"}),
-    np.real: ("real", 1, {}),
-    np.imag: ("imag", 1, {}),
-    np.zeros_like: ("zeros_like", 1, _LIKE),
-    np.ones_like: ("ones_like", 1, _LIKE),
-    np.empty_like: ("empty_like", 1, _LIKE),
-    np.full_like: ("full_like", 2, _LIKE),
-}
-_ALONG = {"n": "n", "axis": "axis", "norm": "norm"}
-_OVER = {"s": "s", "axes": "axes", "norm": "norm"}
-#: The same by name, where NumPy has them: those that are newer than our oldest NumPy, and those of
-#: the extensions.
-_BY_NAME: dict[str, tuple[int, dict[str, str]]] = {
-    "matrix_transpose": (1, {}),
-    "cumulative_sum": (1, {k: k for k in ("axis", "dtype", "include_initial")}),
-    "cumulative_prod": (1, {k: k for k in ("axis", "dtype", "include_initial")}),
-    "unique_values": (1, {}),
-    "unique_counts": (1, {}),
-    "unique_inverse": (1, {}),
-    "unique_all": (1, {}),
-    "meshgrid": (0, {}),
-    "linalg.cholesky": (1, {}),
-    "linalg.cross": (2, {"axis": "axis"}),
-    "linalg.det": (1, {}),
-    "linalg.diagonal": (1, {"offset": "offset"}),
-    "linalg.eigh": (1, {}),
-    "linalg.eigvalsh": (1, {}),
-    "linalg.inv": (1, {}),
-    "linalg.matmul": (2, {}),
-    "linalg.matrix_norm": (1, {"keepdims": "keepdims", "ord": "ord"}),
-    "linalg.matrix_power": (2, {}),
-    "linalg.matrix_rank": (1, {"rtol": "rtol"}),
-    "linalg.matrix_transpose": (1, {}),
-    "linalg.outer": (2, {}),
-    "linalg.pinv": (1, {}),
-    "linalg.slogdet": (1, {}),
-    "linalg.solve": (2, {}),
-    "linalg.svd": (1, {"full_matrices": "full_matrices"}),
-    "linalg.svdvals": (1, {}),
-    "linalg.tensordot": (2, {"axes": "axes"}),
-    "linalg.trace": (1, {"offset": "offset", "dtype": "dtype"}),
-    "linalg.vecdot": (2, {"axis": "axis"}),
-    "linalg.vector_norm": (1, {**_REDUCING, "ord": "ord"}),
-    **{f"fft.{n}": (1, _ALONG) for n in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")},
-    **{f"fft.{n}": (1, _OVER) for n in ("fftn", "ifftn", "rfftn", "irfftn")},
-    **{f"fft.{n}": (1, {"axes": "axes"}) for n in ("fftshift", "ifftshift")},
-}
-
-
-def _found(owner: Any, name: str) -> Any:
-    """Return what a dotted name stands for, or None."""
-    for part in name.split("."):
-        owner = getattr(owner, part, None)
-    return owner
-
-
-for _name, (_n, _parameters) in _BY_NAME.items():
-    if _found(np, _name) is not None:
-        _FUNCTIONS[_found(np, _name)] = (_name, _n, _parameters)
-
-#: Functions of the standard on complex types alone.
-_COMPLEX = frozenset({"fft.fft", "fft.ifft", "fft.fftn", "fft.ifftn", "fft.irfft", "fft.irfftn",
-                      "fft.hfft"})  # fmt: skip
-
-#: Without an axis, NumPy flattens first.
-_FLATTENING = frozenset({np.cumsum, np.cumprod, np.take})
-
-
-def namespace(data: Any) -> Any:
-    """Return the array-API namespace of an array."""
-    return array_api_compat.array_namespace(data)
-
-
-def call(func: Any, args: Any, kwargs: Any) -> Any:
-    """Run a NumPy function, ufunc or ufunc method through the array API.
-
-    Raises
-    ------
-    TypeError
-        If the standard lacks the function, or what it is asked for.
-    """
-    like = _first(args, kwargs)
-    xp = namespace(like)
-    if "like" in kwargs:
-        return created(xp, func, args, kwargs)
-    args, kwargs = _brought(args, like, xp), _brought(kwargs, like, xp)
-    owner = getattr(func, "__self__", None)
-    if isinstance(func, np.ufunc):
-        return _call_ufunc(xp, func, args, kwargs)
-    if isinstance(owner, np.ufunc):
-        return _call_method(xp, owner, func.__name__, args, kwargs)
-    if func in PIECES:
-        return PIECES[func](*args, **kwargs)
-    composed = VALUES.get(func) or COMPOSED.get(func)
-    if composed is not None:
-        return composed(xp, *args, **kwargs)
-    if func not in _FUNCTIONS:
-        raise TypeError(
-            f"{xp.__name__} has no {func.__module__}.{func.__name__} by way of the array API: "
-            "use .to('numpy') first, or the library's own function on image.data"
-        )
-    name, n, parameters = _FUNCTIONS[func]
-    run = _found(xp, name)
-    if run is None:
-        raise TypeError(f"{xp.__name__} has no {name}, which numpy.{func.__name__} needs")
-    if n == 0:
-        return run(*args, **kwargs)
-    arguments = _bind(func, args, kwargs)
-    leading = list(arguments.values())[:n]
-    options = {}
-    for key, value in list(arguments.items())[n:]:
-        if key not in parameters:
-            raise TypeError(f"numpy.{func.__name__} on {xp.__name__} does not take {key!r}")
-        options[parameters[key]] = to_dtype(xp, value) if key == "dtype" else value
-    x = leading[0]
-    if func in _FLATTENING and options.get("axis") is None:
-        leading[0], options["axis"] = xp.reshape(x, (-1,)), 0
-    elif func in (np.sort, np.argsort) and "axis" in options and options["axis"] is None:
-        leading[0], options["axis"] = xp.reshape(x, (-1,)), -1
-    if func in (np.mean, np.std, np.var) or name.startswith(("linalg.", "fft.")):
-        leading[0] = to_floating(xp, x)
-    if name in _COMPLEX:
-        leading[0] = to_complex(xp, leading[0])
-    return run(*leading, **options)
-
-
-@cache
-def _signature(func: Any) -> inspect.Signature:
-    return inspect.signature(func)
-
-
-def _bind(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Return a call's arguments by name, without those that say nothing."""
-    signature = _signature(func)
-    bound = signature.bind(*args, **kwargs).arguments
-    found: dict[str, Any] = {}
-    for name, value in bound.items():
-        default = signature.parameters[name].default
-        said_nothing = value is np._NoValue or value is default
-        if value is None and default is None and name == "axis":
-            continue
-        if not said_nothing:
-            found[name] = value
-    return found
-
-
-def _leaves(value: Any) -> Any:
-    if value.__class__ in (list, tuple):
-        return [leaf for v in value for leaf in _leaves(v)]
-    return [value]
-
-
-def _first(args: Any, kwargs: Any) -> Any:
-    return next(a for a in _leaves([*args, *kwargs.values()]) if _module_of(type(a)) == "arrayapi")
-
-
-def _brought(value: Any, like: Any, xp: Any) -> Any:
-    """Bring NumPy's scalars to Python's and its arrays to the library, both on the host."""
-    if value.__class__ in (list, tuple):
-        return value.__class__([_brought(v, like, xp) for v in value])
-    if value.__class__ is dict:
-        return {k: _brought(v, like, xp) for k, v in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        place = array_api_compat.device(like)
-        if "cpu" not in str(place).lower():
-            raise TypeError(
-                f"an array of NumPy and one on {place} in one operation: bring one to the other "
-                "with .to(...) first"
-            )
-        return xp.asarray(np.ascontiguousarray(value))
-    return value
-
-
-def _call_ufunc(xp: Any, ufunc: np.ufunc, args: Any, kwargs: Any) -> Any:
-    outs, where = kwargs.pop("out", None), kwargs.pop("where", True)
-    dtype = kwargs.pop("dtype", None)
-    casting = kwargs.pop("casting", "same_kind")
-    if kwargs:
-        raise TypeError(f"numpy.{ufunc.__name__} on {xp.__name__} does not take {sorted(kwargs)}")
-    name = _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
-    run = getattr(xp, name, None) if name else None
-    if ufunc.__name__ in UFUNCS:
-        run = partial(UFUNCS[ufunc.__name__], xp)
-    if run is None:
-        raise TypeError(
-            f"numpy.{ufunc.__name__} is not in the array API: use .to('numpy') first, or the "
-            "library's own function on image.data"
-        )
-    if dtype is not None:
-        args = [xp.astype(a, to_dtype(xp, dtype)) if hasattr(a, "dtype") else a for a in args]
-    if name in _FLOATING:
-        args = [to_floating(xp, a) for a in args]
-    if len(args) > ufunc.nin:
-        args, outs = args[: ufunc.nin], tuple(args[ufunc.nin :])
-    result = run(*args)
-    out = outs[0] if isinstance(outs, tuple) else outs
-    if out is None:
-        if where is not True:
-            raise TypeError(f"numpy.{ufunc.__name__} on {xp.__name__} takes where= only with out=")
-        return result
-    kind = str(casting)
-    if kind != "unsafe" and not _castable(xp, result.dtype, out.dtype):
-        raise TypeError(
-            f"Cannot cast ufunc {ufunc.__name__!r} output from {result.dtype} to {out.dtype} with "
-            f"casting rule {kind!r}"
-        )
-    if where is not True:
-        result = xp.where(where, result, out)
-    out[...] = xp.astype(result, out.dtype)
-    return out
-
-
-def _castable(xp: Any, given: Any, wanted: Any) -> bool:
-    """Tell whether a type may be written to another of its kind or a wider one."""
-    kinds = ("bool", "unsigned integer", "signed integer", "real floating", "complex floating")
-    rank = [next(i for i, k in enumerate(kinds) if xp.isdtype(t, k)) for t in (given, wanted)]
-    return rank[0] <= rank[1]
-
-
-def _call_method(xp: Any, ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
-    if method == "outer":
-        a, b = args
-        a, b = xp.asarray(a), xp.asarray(b)
-        a = xp.reshape(a, tuple(a.shape) + (1,) * b.ndim)
-        return _call_ufunc(xp, ufunc, (a, b), kwargs)
-    tables: dict[str, dict[Any, Any]] = {"reduce": _REDUCTIONS, "accumulate": _ACCUMULATIONS}
-    table = tables.get(method, {})
-    if ufunc not in table:
-        raise TypeError(f"numpy.{ufunc.__name__}.{method} is not in the array API")
-    options = dict(zip(("axis", "dtype", "out", "keepdims"), args[1:], strict=False)) | kwargs
-    options.setdefault("axis", 0)
-    options = {k: v for k, v in options.items() if v is not None or k == "axis"}
-    return call(table[ufunc], args[:1], options)
-
-
-def _full_key(data: Any, key: Any) -> Any:
-    """Return a key for all axes, as the standard wants it."""
-    keys = key if key.__class__ is tuple else (key,)
-    short = sum(k is not None for k in keys) < data.ndim
-    if short and not any(k is Ellipsis or hasattr(k, "ndim") for k in keys):
-        return (*keys, ...)
+def _host_key(key: Any) -> Any:
+    """Bring the arrays in a key that the host can look at to NumPy; others stay."""
+    if key.__class__ is tuple:
+        return tuple([_host_key(k) for k in key])
+    if name_of(type(key)) == "arrayapi" and "cpu" in str(array_api_compat.device(key)).lower():
+        return _to_numpy(key)
     return key
 
 
-def assign(data: Any, key: Any, value: Any) -> None:
-    """Do ``data[key] = value``, with short keys too."""
-    data[_full_key(data, key)] = value
-
-
-def astype(data: Any, dtype: Any, **options: Any) -> Any:
-    """Return the data with another type, NumPy's names of types included."""
-    xp = namespace(data)
-    return xp.astype(data, to_dtype(xp, dtype), **options)
-
-
-def itemsize(data: Any) -> int:
-    """Return the bytes of one value."""
-    xp = namespace(data)
-    if xp.isdtype(data.dtype, "bool"):
-        return 1
-    info = xp.iinfo if xp.isdtype(data.dtype, "integral") else xp.finfo
-    pair = 2 if xp.isdtype(data.dtype, "complex floating") else 1  # finfo is of one part
-    return int(info(data.dtype).bits * pair // 8)
-
-
-def index(data: Any, key: Any) -> Any:
-    """Return ``data[key]``, for libraries too that have no negative steps or short keys."""
-    keys = key if key.__class__ is tuple else (key,)
-    if not any(isinstance(k, slice) and k.step is not None and k.step < 0 for k in keys):
-        return data[_full_key(data, key)]
-    if any(hasattr(k, "__len__") or hasattr(k, "ndim") for k in keys):
-        raise TypeError("a key with both negative steps and arrays: index in two steps")
-    used = sum(k is not None and k is not Ellipsis for k in keys)
+def _cut(xp: Any, data: Any, cut: tuple[Any, ...]) -> Any:
+    """Cut by integers and slices; the standard has no slices that run backwards."""
+    if all(isinstance(k, slice) and k == slice(None) for k in cut):
+        return data
     forward: list[Any] = []
     turned: list[int] = []
-    axis = out = 0
-    for k in keys:
-        if isinstance(k, slice) and k.step is not None and k.step < 0:
-            walked = range(*k.indices(data.shape[axis]))
-            turned.append(out)
-            forward.append(slice(walked[-1], walked[0] + 1, -k.step) if walked else slice(0, 0))
+    left = 0
+    for k, n in zip(cut, data.shape, strict=True):
+        if isinstance(k, slice):
+            if k.step is not None and k.step < 0:
+                walked = range(*k.indices(n))
+                k = slice(walked[-1], walked[0] + 1, -k.step)
+                turned.append(left)
+            left += 1
+        forward.append(k)
+    out = data[tuple(forward)]
+    return xp.flip(out, axis=tuple(turned)) if turned else out
+
+
+def _picked(xp: Any, out: Any, steps: Steps) -> Any:
+    """Index by the arrays of a key."""
+    place = array_api_compat.device(out)
+    for axis, along in steps.takes:
+        if isinstance(along, np.ndarray):
+            out = xp.take(out, xp.asarray(along, device=place), axis=axis)
         else:
-            forward.append(k)
-        step = data.ndim - used if k is Ellipsis else int(k is not None)
-        axis += step
-        out += step if k is Ellipsis or not isinstance(k, int) else 0
-        out += k is None
-    if not any(k is Ellipsis for k in forward):
-        forward.append(...)
-    return namespace(data).flip(data[tuple(forward)], axis=tuple(turned))
+            out = out[(*(slice(None),) * axis, along)]
+    if steps.points:
+        axes = [axis for axis, _ in steps.points]
+        rest = [axis for axis in range(out.ndim) if axis not in axes]
+        lengths, others = [out.shape[a] for a in axes], [out.shape[a] for a in rest]
+        at = np.broadcast_arrays(*[index for _, index in steps.points])
+        # The axes as one, so that the numbers of the voxels along it say all.
+        number = np.zeros(at[0].shape, np.intp)
+        for index, n in zip(at, lengths, strict=True):
+            number = number * n + index
+        out = xp.reshape(xp.permute_dims(out, (*axes, *rest)), (math.prod(lengths), *others))
+        out = xp.take(out, xp.asarray(number.ravel(), device=place), axis=0)
+        out = xp.reshape(out, (*at[0].shape, *others))
+    return out
 
 
-def _same(data: Any, **_: Any) -> Any:
-    """Return the data, which are in memory already."""
-    return data
+def _index(data: Any, key: Any) -> Any:
+    xp = namespace(data)
+    key = _host_key(key)
+    if name_of(type(key)) == "arrayapi" and key.ndim > 1:
+        return data[key]  # a mask of all axes that only the device can look at
+    steps = steps_of(tuple(data.shape), key)
+    out = _picked(xp, _cut(xp, data, steps.cut), steps)
+    if steps.order is not None:
+        out = xp.permute_dims(out, steps.order)
+    for axis in steps.insert:
+        out = xp.expand_dims(out, axis=axis)
+    if steps.hollow is not None:
+        out = out[(*(slice(None),) * steps.hollow, slice(0, 0), ...)]
+    return out
+
+
+def _assign(data: Any, key: Any, value: Any) -> None:
+    xp = namespace(data)
+    key = _host_key(key)
+    if name_of(type(key)) == "arrayapi":
+        data[key] = value
+        return
+    keys = key if key.__class__ is tuple else (key,)
+    if isinstance(value, np.ndarray | np.generic | list | tuple):
+        value = xp.asarray(np.asarray(value), device=array_api_compat.device(data))
+    if not any(hasattr(k, "__len__") or hasattr(k, "ndim") for k in keys):
+        steps = steps_of(tuple(data.shape), key)
+        walked = [range(*k.indices(n)) for k, n in zip(steps.cut, data.shape, strict=True)
+                  if isinstance(k, slice)]  # fmt: skip
+        if not steps.insert and all(r.step > 0 for r in walked):
+            data[(*steps.cut, ...)] = value
+            return
+    index = open_key(tuple(data.shape), key)
+    if all(i.size for i in index):
+        place = array_api_compat.device(data)
+        data[tuple([xp.asarray(i, device=place) for i in index])] = value
+
+
+def _to_numpy(data: Any) -> Any:
+    return _TO_NUMPY.get(root_of(type(data)), np.asarray)(data)
 
 
 #: How each library copies to the host; NumPy knows the others.
@@ -405,39 +128,75 @@ _TO_NUMPY: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _to_numpy(data: Any) -> Any:
-    root = type(data).__module__.partition(".")[0]
-    return _TO_NUMPY.get(root, np.asarray)(data)
+class _ArrayAPI(Backend):
+    """Arrays that follow the array API standard."""
+
+    name = "arrayapi"
+    precedence = 10
+    keeps_scalars = True
+
+    def call(self, func: Any, args: Any, kwargs: Any) -> Any:
+        return call(func, args, kwargs)
+
+    def compute(self, data: Any, **options: Any) -> Any:
+        return data
+
+    def to_numpy(self, data: Any) -> Any:
+        return _to_numpy(data)
+
+    def take(self, data: Any, library: str = "", device: Any = None, **options: Any) -> Any:
+        """Bring an array to a library, without a copy where both share memory."""
+        if options:
+            raise TypeError(f"to({library!r}) takes device=, got {', '.join(options)}")
+        try:
+            import_module(library)
+            xp = import_module("jax.numpy" if library == "jax" else library)
+        except ImportError as error:
+            raise missing_extra(library, f".to({library!r})") from error
+        found = backend_of(data)
+        if found is self and root_of(type(data)).startswith(library):
+            return data if device is None else array_api_compat.to_device(data, device)
+        array = found.to_numpy(data)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        if library == "sparse":
+            return xp.COO.from_numpy(array)
+        if library == "torch" and (not array.flags.writeable or any(s < 0 for s in array.strides)):
+            array = array.copy()  # PyTorch has neither read-only memory nor negative strides
+        made = xp.asarray(array)
+        return made if device is None else array_api_compat.to_device(made, device)
+
+    def device(self, data: Any) -> Any:
+        return array_api_compat.device(data)
+
+    def namespace(self, data: Any) -> Any:
+        return namespace(data)
+
+    def itemsize(self, data: Any) -> int:
+        xp = namespace(data)
+        if xp.isdtype(data.dtype, "bool"):
+            return 1
+        info = xp.iinfo if xp.isdtype(data.dtype, "integral") else xp.finfo
+        pair = 2 if xp.isdtype(data.dtype, "complex floating") else 1  # finfo is of one part
+        return int(info(data.dtype).bits * pair // 8)
+
+    def index(self, data: Any, key: Any) -> Any:
+        return _index(data, key)
+
+    def assign(self, data: Any, key: Any, value: Any) -> None:
+        _assign(data, key, value)
+
+    def astype(self, data: Any, dtype: Any, **options: Any) -> Any:
+        xp = namespace(data)
+        return xp.astype(data, to_dtype(xp, dtype), **options)
+
+    def to_device(self, data: Any, device: Any, stream: Any = None) -> Any:
+        return array_api_compat.to_device(data, device, stream=stream)
+
+    def to_dask(self, data: Any, chunks: Any = "auto") -> Any:
+        raise TypeError(
+            f"Dask does not hold arrays of {type(data).__module__}: use .to('numpy') first"
+        )
 
 
-def _take(data: Any, library: str, device: Any = None) -> Any:
-    """Bring an array to a library, without a copy where both share memory."""
-    try:
-        import_module(library)
-        module = "jax.numpy" if library == "jax" else library
-        xp = import_module(module)
-    except ImportError as error:
-        raise missing_extra(library, f".to({library!r})") from error
-    found = backend_of(data)
-    if found.name == "arrayapi" and type(data).__module__.partition(".")[0].startswith(library):
-        return data if device is None else array_api_compat.to_device(data, device)
-    array = found.to_numpy(data)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    if library == "sparse":
-        return xp.COO.from_numpy(array)
-    if library == "torch" and (not array.flags.writeable or any(s < 0 for s in array.strides)):
-        array = array.copy()  # PyTorch has neither read-only memory nor negative strides
-    made = xp.asarray(array)
-    return made if device is None else array_api_compat.to_device(made, device)
-
-
-BACKEND = Backend(
-    name="arrayapi",
-    lazy=False,
-    call=call,
-    compute=_same,
-    to_numpy=_to_numpy,
-    take=_take,
-    device=array_api_compat.device,
-)
+BACKEND = _ArrayAPI()

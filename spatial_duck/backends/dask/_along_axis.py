@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 
+from spatial_duck.backends.dask._private import meta_of
 from spatial_duck.geometry._moves import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _known(func: Any, a: Any, axes: Any) -> None:
 def sample(a: Any, *axes: int) -> Any:
     """Return an array in memory like a piece of `a`: whole along some axes, 1 along the others."""
     shape = tuple([n if i in axes else 1 for i, n in enumerate(a.shape)])
-    return np.ones_like(a._meta, shape=shape)
+    return np.ones_like(meta_of(a), shape=shape)
 
 
 def _empty(result: Any) -> Any:
@@ -319,7 +320,7 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     run = functools.partial(_take_along, axis=axis)
     return da.blockwise(
         run, other, arr, labels, da.asarray(indices), other, concatenate=True, dtype=arr.dtype,
-        meta=arr._meta,
+        meta=meta_of(arr),
     )  # fmt: skip
 
 

@@ -1,333 +1,102 @@
-"""Dask arrays: NumPy's functions as far as Dask has them, and never by computing.
-
-Where Dask lacks a function, its own answer to NumPy is to compute everything and go on in memory.
-Here that is a TypeError, so that nothing larger than memory is ever computed by surprise.
-
-A limit: with Dask's array expressions on, ``x + image`` (and ``- * / // **``) of a bare `x` gives a
-bare array. Those operators of theirs take the image's `to_dask_array` without asking it first; the
-data are right. ``image + x`` and ``np.add(x, image)`` are images.
-"""
+"""Dask arrays as the data of images."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import dask.array as da
 import numpy as np
 
-from spatial_duck.backends import Backend, backend_of, device
-from spatial_duck.geometry._keys import consumed
+from spatial_duck.backends._backend import Backend
+from spatial_duck.backends._registry import backend_of
+from spatial_duck.backends.dask import _calls
+from spatial_duck.backends.dask._private import meta_of
+from spatial_duck.errors import SpatialDuckError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["BACKEND", "call", "call_ufunc", "from_reader", "index"]
-
-
-from spatial_duck.backends.dask._along_axis import along
-from spatial_duck.backends.dask._functions import FUNCTIONS, REASONS
+__all__ = ["BACKEND"]
 
 
-def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any = None) -> Any:
-    """Make a Dask array whose blocks a reader reads.
+class _Dask(Backend):
+    """Dask arrays, of NumPy's or CuPy's blocks."""
 
-    Parameters
-    ----------
-    reader : BlockReader
-        Has shape and dtype; ``reader[slices]`` is an ndarray.
-    aligned : tuple of tuple of int
-        The block sizes that suit the reader.
-    chunks : optional
-        Others, as Dask takes them.
-    """
-    if chunks is None:
-        chunks = aligned
-    elif isinstance(chunks, dict):
-        chunks = tuple(
-            [chunks.get(i, chunks.get(i - reader.ndim, c)) for i, c in enumerate(aligned)]
-        )
-    chunks = da.core.normalize_chunks(
-        chunks, reader.shape, dtype=reader.dtype, previous_chunks=aligned
-    )
-    return da.from_array(
-        reader,
-        chunks=chunks,
-        lock=False,
-        asarray=True,
-        fancy=False,
-        meta=np.empty((0,) * reader.ndim, reader.dtype),
-    )
+    name = "dask"
+    lazy = True
+    precedence = 30
 
+    def call(self, func: Any, args: Any, kwargs: Any) -> Any:
+        return _calls.call(func, args, kwargs)
 
-#: Reductions by ufuncs that Dask knows by another name.
-_REDUCTIONS: dict[np.ufunc, str] = {
-    np.add: "sum",
-    np.multiply: "prod",
-    np.maximum: "max",
-    np.minimum: "min",
-    np.logical_and: "all",
-    np.logical_or: "any",
-}
-#: Ufuncs without an identity that may be reduced in any order.
-_ASSOCIATIVE = frozenset({np.fmax, np.fmin, np.hypot, np.lcm, np.gcd, np.logaddexp})
-_ACCUMULATIONS: dict[np.ufunc, str] = {np.add: "cumsum", np.multiply: "cumprod"}
+    def compute(self, data: Any, **options: Any) -> Any:
+        """Compute the data, and hold what comes against what the Dask array declares.
 
+        Raises
+        ------
+        SpatialDuckError
+            If the blocks have another shape or type than the Dask array says.
+        """
+        found = data.compute(**options)
+        check_computed(found, data.shape, data.dtype)
+        return found
 
-#: The functions of those reductions.
-_REDUCERS = {getattr(np, name): ufunc for ufunc, name in _REDUCTIONS.items()}
+    def to_numpy(self, data: Any) -> Any:
+        found = self.compute(data)
+        return backend_of(found).to_numpy(found)
 
+    def take(self, data: Any, **options: Any) -> Any:
+        more = options.keys() - {"chunks"}
+        if more:
+            raise TypeError(f"to('dask') takes chunks=, got {', '.join(sorted(more))}")
+        return backend_of(data).to_dask(data, options.get("chunks"))
 
-def _find(func: Callable[..., Any]) -> Callable[..., Any] | None:
-    """Return what runs a NumPy function lazily on Dask arrays, or None."""
-    if func in FUNCTIONS:
-        return FUNCTIONS[func]
-    handled: dict[Any, Callable[..., Any]] = getattr(da.core, "_HANDLED_FUNCTIONS", {})
-    if func in handled:
-        return handled[func]
-    module: Any = da
-    for part in func.__module__.split(".")[1:]:
-        module = getattr(module, part, None)
-    found: Callable[..., Any] | None = getattr(module, func.__name__, None)
-    return None if found is func else found
+    def device(self, data: Any) -> Any:
+        block = meta_of(data)
+        return backend_of(block).device(block)
+
+    def chunks(self, data: Any) -> Any:
+        return data.chunks
+
+    def empty_block(self, data: Any) -> Any:
+        return meta_of(data)
+
+    def index(self, data: Any, key: Any) -> Any:
+        return _calls.index(data, key)
+
+    def assign(self, data: Any, key: Any, value: Any) -> None:
+        _calls.assign(data, key, value)
+
+    def copy(self, data: Any, **options: Any) -> Any:
+        return data.copy(**options)
+
+    def persist(self, data: Any, **options: Any) -> Any:
+        return data.persist(**options)
+
+    def to_dask(self, data: Any, chunks: Any = None) -> Any:
+        return data if chunks is None else data.rechunk(chunks)
 
 
-_found: dict[Any, Callable[..., Any] | None] = {}
-
-
-def call(func: Any, args: Any, kwargs: Any) -> Any:
-    """Run a NumPy function, ufunc or ufunc method lazily.
+def check_computed(found: Any, shape: Any, dtype: Any) -> None:
+    """Hold what was computed against what was declared.
 
     Raises
     ------
-    TypeError
-        If Dask does not have it.
+    SpatialDuckError
+        If they differ; the byte order does not count, nor a length that was not known.
     """
-    owner = getattr(func, "__self__", None)
-    if isinstance(func, np.ufunc):
-        return call_ufunc(func, "__call__", args, kwargs)
-    if isinstance(owner, np.ufunc):
-        return call_ufunc(owner, func.__name__, args, kwargs)
-    try:
-        run = _found[func]
-    except KeyError:
-        run = _found[func] = _find(func)
-    if run is None:
-        raise _lacking(func)
-    if kwargs.get("out") is None and _without_voxels(args):
-        # Dask pads, repeats and windows wrongly what is empty. There is nothing to compute: NumPy
-        # answers, on arrays that are as empty.
-        return _lazy(func(*_emptied(args), **_emptied(kwargs)))
-    if func in _REDUCERS and _masked(kwargs):
-        return call_ufunc(_REDUCERS[func], "reduce", args, {"axis": None, **kwargs})
-    if "like" in kwargs:
-        if func in FUNCTIONS:
-            kwargs = {k: v for k, v in kwargs.items() if k != "like"}
-        else:
-            run = func  # NumPy takes the argument out, and hands Dask the rest
-    try:
-        return run(*args, **kwargs)
-    except NotImplementedError as error:
-        raise TypeError(
-            f"Dask's {func.__name__} does not take this{f': {error}' if str(error) else ''}; call "
-            ".compute() first, or use map_blocks"
-        ) from error
-
-
-def _lacking(func: Any) -> TypeError:
-    name = f"{func.__module__}.{func.__name__}"
-    reason = REASONS.get(func.__name__)
-    if reason:
-        return TypeError(f"Dask has no {name}, which {reason}")
-    return TypeError(
-        f"Dask has no {name}, and it would have to compute the array: call .compute() first, or "
-        "use map_blocks"
+    known = len(shape) == np.ndim(found) and all(
+        n != n or n == m for n, m in zip(shape, np.shape(found), strict=True)
     )
-
-
-def _masked(kwargs: Any) -> bool:
-    """Tell whether a reduction is of some voxels alone, or begins with a value."""
-    given = [kwargs.get(k, np._NoValue) for k in ("initial", "where")]
-    return any(v is not np._NoValue and v is not True and v is not None for v in given)
-
-
-def _without_voxels(args: Any) -> bool:
-    """Tell whether there are Dask arrays among the arguments, and all of them are empty."""
-    found = False
-    for a in args:
-        if isinstance(a, da.Array):
-            if 0 not in a.shape or np.isnan(a.shape).any():
-                return False
-            found = True
-        elif isinstance(a, tuple | list) and any(isinstance(x, da.Array) for x in a):
-            if not _without_voxels(a):
-                return False
-            found = True
-    return found
-
-
-def _emptied(value: Any) -> Any:
-    """Replace Dask arrays without voxels by arrays of their kind in memory."""
-    if isinstance(value, da.Array):
-        return np.empty_like(value._meta, shape=value.shape)
-    if isinstance(value, tuple | list):
-        return type(value)(_emptied(v) for v in value)
-    if isinstance(value, dict):
-        return {k: _emptied(v) for k, v in value.items()}
-    return value
-
-
-def _lazy(value: Any) -> Any:
-    """Make Dask arrays of the arrays in a result."""
-    if isinstance(value, tuple | list):
-        items = [_lazy(v) for v in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    if isinstance(value, np.generic):
-        value = np.asarray(value)
-    return da.from_array(value, chunks=_auto(value)) if hasattr(value, "shape") else value
-
-
-def _auto(data: Any) -> Any:
-    """Return what lets Dask choose the chunks; an empty array is one, which Dask cannot divide."""
-    return -1 if 0 in data.shape else "auto"
-
-
-def call_ufunc(ufunc: np.ufunc, method: str, args: Any, kwargs: Any) -> Any:
-    """Run a ufunc, or one of its methods, lazily."""
-    run = _METHODS.get(method)
-    if run is not None:
-        return run(ufunc, *args, **kwargs)
-    if method == "at":
-        raise TypeError(f"Dask has no {ufunc.__name__}.at, which {REASONS['put']}")
-    if method == "__call__" and ufunc.signature is not None and ufunc is not np.matmul:
-        return _generalized(ufunc, args, kwargs)
-    try:
-        return getattr(ufunc, method)(*args, **kwargs)
-    except NotImplementedError as error:
-        raise TypeError(f"{error}: call .compute() first, or use map_blocks") from error
-
-
-def _generalized(ufunc: np.ufunc, args: Any, kwargs: Any) -> Any:
-    if kwargs.keys() - {"axis", "axes", "keepdims"}:
-        raise TypeError(f"numpy.{ufunc.__name__} on Dask takes no {', '.join(kwargs)}")
-    return da.apply_gufunc(ufunc, ufunc.signature, *args, allow_rechunk=True, **kwargs)
-
-
-def _out(out: Any) -> Any:
-    return out[0] if isinstance(out, tuple) else out
-
-
-def _reduce(
-    ufunc: np.ufunc, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None,
-    keepdims: bool = False, initial: Any = np._NoValue, where: Any = True,
-) -> Any:  # fmt: skip
-    if where is not True:
-        start = ufunc.identity if initial is np._NoValue else initial
-        if start is None:
-            raise ValueError(
-                f"reduction operation '{ufunc.__name__}' does not have an identity, so to use a "
-                "where mask one has to specify 'initial'"
-            )
-        array = da.where(where, array, np.asarray(start).astype(array.dtype))
-    if ufunc in (np.logical_and, np.logical_or, np.maximum, np.minimum) and dtype is not None:
-        array, dtype = array.astype(dtype), None
-    if ufunc.identity is None and initial is np._NoValue:  # which Dask would find nothing for
-        ufunc.reduce(np.zeros([min(n, 1) for n in array.shape], array.dtype), axis=axis)
-    if ufunc in _REDUCTIONS:
-        options = {"axis": axis, "keepdims": keepdims}
-        if dtype is not None:
-            options["dtype"] = dtype
-        result = getattr(da, _REDUCTIONS[ufunc])(array, **options)
-    elif ufunc.identity is None and ufunc not in _ASSOCIATIVE:
-        raise TypeError(
-            f"Dask has no {ufunc.__name__}.reduce, whose order counts: call .compute() first"
+    if not known:
+        raise SpatialDuckError(
+            f"the Dask array declares shape {tuple(shape)}, and its blocks make "
+            f"{tuple(np.shape(found))}; tell Dask the true one, by chunks= or drop_axis= of the "
+            "map_blocks, from_delayed or from_map that made it"
         )
-    else:
-        kind = ufunc.reduce(np.ones_like(array._meta, shape=(1,)), dtype=dtype).dtype
-        step = partial(_reduce_block, ufunc, dtype)
-        result = da.reduction(array, step, step, axis=axis, keepdims=keepdims, dtype=kind)
-    if initial is not np._NoValue and initial is not None:
-        result = ufunc(result, np.asarray(initial).astype(result.dtype))
-    return result if out is None else da.core.handle_out(_out(out), result)
-
-
-def _reduce_block(ufunc: np.ufunc, kind: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    return ufunc.reduce(x, axis=axis, dtype=kind, keepdims=keepdims)
-
-
-def _accumulate(
-    ufunc: np.ufunc, array: Any, axis: int = 0, dtype: Any = None, out: Any = None
-) -> Any:
-    if ufunc in _ACCUMULATIONS:
-        run = getattr(da, _ACCUMULATIONS[ufunc])
-        return run(array, axis=axis, dtype=dtype, out=_out(out))
-    result = along(ufunc.accumulate, array, axis, {"dtype": dtype})
-    return result if out is None else da.core.handle_out(_out(out), result)
-
-
-def _reduceat(
-    ufunc: np.ufunc, array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None
-) -> Any:
-    if isinstance(indices, da.Array):
-        raise TypeError(f"{ufunc.__name__}.reduceat on Dask needs indices in memory")
-    result = along(ufunc.reduceat, array, axis, {"indices": indices, "dtype": dtype})
-    return result if out is None else da.core.handle_out(_out(out), result)
-
-
-_METHODS: dict[str, Callable[..., Any]] = {
-    "reduce": _reduce, "accumulate": _accumulate, "reduceat": _reduceat,
-}  # fmt: skip
-
-
-def index(data: Any, key: Any) -> Any:
-    """Return ``data[key]``, also where a slice runs backwards from before the first voxel.
-
-    Dask starts such a slice at the end: ``arange(3)[-4::-1]`` is everything, and nothing in NumPy.
-    """
-    keys = key if isinstance(key, tuple) else (key,)
-    if not any(isinstance(k, slice) and (k.step or 1) < 0 and (k.start or 0) < 0 for k in keys):
-        return data[key]
-    axis, out = 0, []
-    for n, k in enumerate(keys):
-        if k is Ellipsis:
-            axis = data.ndim - sum(map(consumed, keys[n + 1 :]))
-        elif isinstance(k, slice) and (k.start or 0) < -data.shape[axis]:
-            k = slice(0, 0) if (k.step or 1) < 0 else k
-        axis += consumed(k)
-        out.append(k)
-    return data[tuple(out)]
-
-
-def _take(data: Any, chunks: Any = None) -> Any:
-    found = backend_of(data).name
-    if found == "dask":
-        return data if chunks is None else data.rechunk(chunks)
-    if found == "zarr":
-        return data.to_dask(None if isinstance(chunks, str) and chunks == "auto" else chunks)
-    if found == "cupy":
-        return da.from_array(data, chunks=chunks or _auto(data), asarray=False)
-    if found != "numpy":
-        raise TypeError(
-            f"Dask does not hold arrays of {type(data).__module__}: use .to('numpy') first"
+    native = found.dtype.newbyteorder("=") if hasattr(found.dtype, "newbyteorder") else found.dtype
+    if native != dtype.newbyteorder("="):
+        raise SpatialDuckError(
+            f"the Dask array declares dtype {dtype}, and its blocks are {found.dtype}; tell Dask "
+            "the true one, by dtype= or meta= of the function that made it, or end that function "
+            f"with .astype({str(dtype)!r})"
         )
-    return da.from_array(data, chunks=chunks or _auto(data))
 
 
-def _compute(data: Any, **options: Any) -> Any:
-    return data.compute(**options)
-
-
-def _to_numpy(data: Any) -> Any:
-    found = data.compute()
-    return backend_of(found).to_numpy(found)
-
-
-BACKEND = Backend(
-    name="dask",
-    lazy=True,
-    call=call,
-    compute=_compute,
-    to_numpy=_to_numpy,
-    take=_take,
-    device=lambda data: device(data._meta),
-)
+BACKEND = _Dask()

@@ -25,6 +25,7 @@ from spatial_duck.backends.dask._along_axis import (
 )
 from spatial_duck.backends.dask._creation import FUNCTIONS as _CREATION
 from spatial_duck.backends.dask._linalg import FUNCTIONS as _MATRICES
+from spatial_duck.backends.dask._private import meta_of
 from spatial_duck.geometry._moves import normalize_axis
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ def _of_fields(func: Any) -> Callable[..., Any]:
 
     def run(base: Any, *args: Any, **kwargs: Any) -> Any:
         block = functools.partial(_first, func, args, kwargs)
-        return base.map_blocks(block, meta=block(base._meta))
+        return base.map_blocks(block, meta=block(meta_of(base)))
 
     return run
 
@@ -344,7 +345,7 @@ def _apply_along_fields(func: Any, arr: Any) -> Any:
 @added("structured_to_unstructured", module=recfunctions)
 def _structured_to_unstructured(arr: Any, *args: Any, **kwargs: Any) -> Any:
     block = functools.partial(_first, recfunctions.structured_to_unstructured, args, kwargs)
-    tried = block(arr._meta)
+    tried = block(meta_of(arr))
     chunks = (*arr.chunks, tried.shape[-1:])
     return arr.map_blocks(block, new_axis=arr.ndim, chunks=chunks, meta=tried)
 

@@ -13,7 +13,7 @@ from spatial_duck.geometry._moves import normalize_axes
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from spatial_duck.backends.zarr._backend import ZarrView
+    from spatial_duck.backends.zarr._view import ZarrView
 
 __all__ = ["MOVES"]
 

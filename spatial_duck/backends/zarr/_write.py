@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from spatial_duck._config import current
-from spatial_duck.backends import call
 from spatial_duck.backends._indexmap import Pointwise, View, compose_arrays
+from spatial_duck.backends._operations import call, is_dask
 from spatial_duck.backends.zarr import _chunks as zarr_chunks
-from spatial_duck.backends.zarr._backend import ZarrView, place
+from spatial_duck.backends.zarr._identity import may_share
+from spatial_duck.backends.zarr._view import ZarrView
 from spatial_duck.backends.zarr._write_lock import turn
 
 __all__ = ["assign", "ufunc_into"]
@@ -48,18 +49,18 @@ def _in_memory(key: Any) -> Any:
     """Compute a lazy mask or index: it may depend on what is about to be written."""
     if isinstance(key, ZarrView):
         return np.asarray(key)
-    if hasattr(key, "__dask_graph__"):
+    if is_dask(key):
         return np.asarray(key.compute())
     return key
 
 
 def _write(view: ZarrView, value: Any) -> None:
-    if hasattr(value, "__dask_graph__"):
+    if is_dask(value):
         if value.nbytes > current().max_read_bytes:
             _stream(view, value)
             return
         value = value.compute()
-    elif isinstance(value, ZarrView) and place(value.array) != place(view.array):
+    elif isinstance(value, ZarrView) and not may_share(value.array, view.array):
         if value.nbytes > current().max_read_bytes:
             _stream(view, value.to_dask())
             return
@@ -174,7 +175,9 @@ def _assign_points(view: ZarrView, found: Pointwise, value: Any) -> None:
     shape = [basic.shape[n] for n in rest]
     shape[walked.place : walked.place] = block
     value = _fitting(
-        value.compute() if hasattr(value, "compute") else value, view.dtype, tuple(shape)
+        value.compute() if is_dask(value) or isinstance(value, ZarrView) else value,
+        view.dtype,
+        tuple(shape),
     )
     coordinates: list[Any] = [None] * view.array.ndim
     for source, at in basic.fixed:
@@ -238,14 +241,14 @@ def ufunc_into(ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any) -> Any:
         if where is not True:
             result = call(np.where, (_lazy(where), result, _lazy(out)), {})
         clash = isinstance(out, ZarrView) and any(
-            place(v.array) == place(out.array) and not _same_place(v, out) for v in views
+            may_share(v.array, out.array) and not _same_place(v, out) for v in views
         )
         if clash or len(pairs) > 1:
             out._check_size(f"{ufunc.__name__} with overlapping out= would hold")
             result = result.compute()
         written.append((out, result))
     for out, result in written:
-        if isinstance(out, ZarrView) and hasattr(result, "__dask_graph__"):
+        if isinstance(out, ZarrView) and is_dask(result):
             _stream(out, result)
         else:
             out[...] = result

@@ -143,7 +143,7 @@ def open_source(
 ) -> Source:
     """Open an OME-Zarr group; see `spatial_duck.read`."""
     zarr_module("Reading OME-Zarr")
-    from spatial_duck.backends.zarr._backend import ZarrView
+    from spatial_duck.backends.zarr._view import ZarrView
 
     if missing not in ("refuse", "fill"):
         raise ValueError(f"missing must be 'refuse' or 'fill', got {missing!r}")

@@ -35,6 +35,11 @@ class CompleteStore(WrapperStore[Any]):
     _supports_sync_io = False
 
     @property
+    def wrapped(self) -> Any:
+        """The store that is wrapped."""
+        return self._store
+
+    @property
     def root(self) -> Any:
         """The directory of the store that is wrapped, where that has one."""
         return self._store.root

@@ -114,7 +114,7 @@ def open_source(
     def view() -> Any:
         import zarr
 
-        from spatial_duck.backends.zarr._backend import ZarrView
+        from spatial_duck.backends.zarr._view import ZarrView
 
         file = tifffile.TiffFile(place)
         store = _level(place, file, series, level)[1].aszarr(level=level)

@@ -1,0 +1,302 @@
+"""One law for all keys, NumPy's: a key taken apart into steps that every library does alike.
+
+Libraries differ where a key mixes integers, slices, new axes and arrays (``x[0, :, [0, 1]]`` has
+another order of axes in PyTorch and Dask), where slices run backwards or past the ends, and where a
+list stands for an array. `Steps` says what NumPy's key means: a cut by integers and slices within
+bounds, then at most one index along each axis or one for several axes together, then an order of
+axes, then new ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck.geometry._keys import (
+    consumed,
+    ellipsis_position,
+    is_array,
+    plain_key,
+    too_many,
+    walk,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.intp]
+
+__all__ = ["Steps", "block_indices", "open_key", "steps_of"]
+
+
+class Steps(NamedTuple):
+    """What a key does, in this order.
+
+    Attributes
+    ----------
+    cut : tuple of (int or slice)
+        One entry for each axis; integers are not negative, and slices lie within bounds. A slice
+        that runs backwards has a stop of None where it ends with the first voxel.
+    takes : tuple of (int, array)
+        Axis of the cut array, and one index along it: an array of int with one axis, or an array
+        of the library whose values nobody has looked at.
+    points : tuple of (int, ndarray of int)
+        Axes of the cut array that are indexed together, and the indices, which broadcast. Their
+        block of axes comes first in the result. Empty where `takes` says all.
+    order : tuple of int or None
+        How the axes are to be permuted then.
+    insert : tuple of int
+        Where new axes of length 1 come in the end.
+    hollow : int or None
+        The axis of the result that has no voxels, because a False stands in the key.
+    """
+
+    cut: tuple[int | slice, ...]
+    takes: tuple[tuple[int, Any], ...] = ()
+    points: tuple[tuple[int, Ints], ...] = ()
+    order: tuple[int, ...] | None = None
+    insert: tuple[int, ...] = ()
+    hollow: int | None = None
+
+
+def steps_of(shape: tuple[int, ...], key: Any) -> Steps:
+    """Take a key apart.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of what is indexed; lengths may be NaN where nobody knows them.
+    key : object
+        Any key that NumPy takes. Arrays of another library than NumPy's may be in it once.
+
+    Raises
+    ------
+    IndexError
+        If the key does not fit the shape.
+    TypeError
+        If there are several arrays in the key and one of them is not NumPy's.
+
+    Examples
+    --------
+    >>> steps_of((4, 5, 6), (0, slice(None), [0, 1])).order
+    (1, 0)
+    >>> steps_of((4,), slice(10, None, -2)).cut
+    (slice(3, None, -2),)
+    """
+    keys = key if key.__class__ is tuple else (key,)
+    keys = tuple([plain_key(k) for k in keys])
+    if any(map(is_array, keys)):
+        return _with_arrays(shape, keys)
+    cut: list[int | slice] = []
+    insert: list[int] = []
+    out = 0
+    for k in _without_ellipsis(len(shape), keys):
+        if k is None:
+            insert.append(out)
+        elif isinstance(k, int):
+            cut.append(_within(k, len(cut), shape))
+        else:
+            cut.append(_bounded(k, shape[len(cut)]))
+        out += not isinstance(k, int)
+    return Steps(tuple(cut), insert=tuple(insert))
+
+
+def _without_ellipsis(ndim: int, keys: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the key with an entry for each axis, beside the new ones."""
+    free = ndim - sum(map(consumed, keys))
+    if free < 0:
+        raise too_many(ndim, keys)
+    at = ellipsis_position(keys)
+    before, after = (keys, ()) if at < 0 else (keys[:at], keys[at + 1 :])
+    return (*before, *[slice(None)] * free, *after)
+
+
+def _within(k: int, axis: int, shape: tuple[int, ...]) -> int:
+    n = shape[axis]
+    if n == n and not -n <= k < n:
+        raise IndexError(f"index {k} is out of bounds for axis {axis} with size {n}")
+    return k + n if k < 0 and n == n else k
+
+
+def _bounded(k: slice, n: int) -> slice:
+    """Return a slice with the same voxels whose ends lie within bounds."""
+    if k.start is None and k.stop is None and k.step is None:
+        return k
+    if n != n:  # a length that nobody knows yet
+        return k
+    start, stop, step = k.indices(n)
+    met = range(start, stop, step)
+    if not met:
+        return slice(0, 0)
+    if step > 0:
+        return slice(start, met[-1] + 1, step)
+    return slice(start, None if met[-1] == 0 else met[-1] - 1, step)
+
+
+def _with_arrays(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Steps:
+    walked = walk(shape, keys)
+    full = [k for k in walked.basic if k is not None]
+    foreign = [k for k in keys if is_array(k) and not isinstance(k, np.ndarray)]
+    if foreign:
+        return _with_foreign(shape, keys, walked, foreign)
+    indices = block_indices(shape, keys, len(walked.block))
+    cut: list[int | slice] = [_bounded(k, n) for k, n in zip(full, shape, strict=True)]
+    moving = {a: [d for d, n in enumerate(x.shape) if n != 1] for a, x in indices.items()}
+    used = [d for along in moving.values() for d in along]
+    separate = len(used) == len(set(used)) and all(len(m) < 2 for m in moving.values())
+    steps = _separate(walked, cut, indices, moving) if separate else _together(walked, cut, indices)
+    flags = [bool(k) for k in keys if is_array(k) and not k.ndim]
+    if not all(flags) and all(index.shape[-1] for index in indices.values()):
+        # The last axis of the block has no voxels. It is as if it were of length 1 until then.
+        return steps._replace(hollow=walked.place + len(walked.block) - 1)
+    return steps
+
+
+def _separate(walked: Any, cut: list[Any], indices: dict[int, Any], moving: Any) -> Steps:
+    """Index axes by arrays each of which moves along an axis of its own."""
+    for a, index in indices.items():
+        if not moving[a]:  # as good as an integer
+            cut[a] = int(index.ravel()[0])
+    left = [a for a in range(len(cut)) if not isinstance(cut[a], int)]
+    takes = tuple([(left.index(a), indices[a].ravel()) for a in indices if moving[a]])
+    block: list[int | None] = [None] * len(walked.block)
+    for a in indices:
+        if moving[a]:
+            block[moving[a][0]] = left.index(a)
+    rest = [left.index(a) for a in left if a not in walked.taken]
+    return _arranged(walked, tuple(cut), takes, (), rest, block)
+
+
+def _together(walked: Any, cut: list[Any], indices: dict[int, Any]) -> Steps:
+    """Index several axes by arrays that move along them together."""
+    n = len(walked.block)
+    rest = list(range(n, n + len(cut) - len(walked.taken)))
+    points = tuple(indices.items())
+    return _arranged(walked, tuple(cut), (), points, rest, list(range(n)))
+
+
+def _with_foreign(
+    shape: tuple[int, ...], keys: tuple[Any, ...], walked: Any, foreign: list[Any]
+) -> Steps:
+    """Index by one array whose values are a library's own."""
+    several = sum(map(is_array, keys)) > 1
+    if several or foreign[0].ndim > 1:
+        raise TypeError(
+            "a key with an array that is not NumPy's takes one such array of one axis, beside "
+            "slices and integers; index in steps, or bring the arrays to NumPy first"
+        )
+    cut: list[int | slice] = []
+    for k in _without_ellipsis(len(shape), keys):
+        if k is None:
+            continue
+        n = shape[len(cut)]
+        if isinstance(k, int):
+            cut.append(_within(k, len(cut), shape))
+        else:
+            cut.append(_bounded(k, n) if isinstance(k, slice) else slice(None))
+    left = [a for a in range(len(shape)) if not isinstance(cut[a], int)]
+    (axis,) = [a for a in walked.taken if not isinstance(cut[a], int)]
+    rest = [left.index(a) for a in left if a != axis]
+    takes = ((left.index(axis), foreign[0]),)
+    return _arranged(walked, tuple(cut), takes, (), rest, [left.index(axis)])
+
+
+def _arranged(
+    walked: Any, cut: Any, takes: Any, points: Any, rest: list[int], block: list[int | None]
+) -> Steps:
+    """Say where the axes that were indexed go, and the new ones."""
+    taken = set(walked.taken)
+    layout: list[int | None] = []
+    axis, others = 0, iter(rest)
+    for k in walked.basic:
+        if k is None:
+            layout.append(None)
+            continue
+        if axis not in taken:
+            layout.append(next(others))
+        axis += 1
+    layout[walked.place : walked.place] = block
+    order = tuple([a for a in layout if a is not None])
+    insert = tuple([n for n, a in enumerate(layout) if a is None])
+    return Steps(cut, takes, points, None if order == tuple(sorted(order)) else order, insert)
+
+
+def block_indices(shape: tuple[int, ...], keys: tuple[Any, ...], ndim: int) -> dict[int, Any]:
+    """Return the index along each axis that NumPy's arrays and the ints beside them take.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of what is indexed.
+    keys : tuple
+        What `plain_key` gave for each part of the key.
+    ndim : int
+        Number of axes of the block that the indices make.
+
+    Returns
+    -------
+    dict of int to ndarray of int
+        None of them negative, each with `ndim` axes.
+    """
+    found: dict[int, Any] = {}
+    axis = 0
+    for k in _without_ellipsis(len(shape), keys):
+        if isinstance(k, slice):
+            axis += 1
+        elif k is not None:
+            array = np.asarray(k)
+            parts: Sequence[Any] = (array,)
+            if array.dtype == bool:
+                parts = array.nonzero() if array.ndim else ()
+            for part in parts:
+                part = np.where(part < 0, part + shape[axis], part).astype(np.intp)
+                found[axis] = part.reshape((1,) * (ndim - part.ndim) + part.shape)
+                axis += 1
+    return found
+
+
+def open_key(shape: tuple[int, ...], key: Any) -> tuple[Ints, ...]:
+    """Return an index array for each axis which together select what a key selects.
+
+    They broadcast to the shape of ``array[key]``, each with its values along its own axes, as of
+    `numpy.ix_`. All libraries read such a key alike.
+
+    Examples
+    --------
+    >>> [index.shape for index in open_key((4, 5, 6), (0, slice(None), [0, 1]))]
+    [(1, 1), (1, 5), (2, 1)]
+    """
+    steps = steps_of(shape, key)
+    if any(not isinstance(k, np.ndarray) for _, k in steps.takes):
+        raise TypeError("a key with an array that is not NumPy's cannot be written through")
+    left = [a for a, k in enumerate(steps.cut) if not isinstance(k, int)]
+    lines = {left.index(a): np.arange(shape[a], dtype=np.intp)[steps.cut[a]] for a in left}
+    for j, index in steps.takes:
+        lines[j] = lines[j][index]
+    joint = dict(steps.points)
+    n = max([index.ndim for index in joint.values()], default=0)
+    axes = {j: n + i for i, j in enumerate(j for j in range(len(left)) if j not in joint)}
+    order = steps.order or tuple(range(n + len(axes)))
+    places = [p for p in range(len(order) + len(steps.insert)) if p not in steps.insert]
+    final = {axis: places[order.index(axis)] for axis in range(len(order))}
+    ndim = len(places) + len(steps.insert)
+
+    def spread(values: Ints, along: list[int]) -> Ints:
+        sizes = dict(zip(along, values.shape, strict=True))
+        moved = values.transpose(np.argsort(along)) if along else values
+        return moved.reshape([sizes.get(p, 1) for p in range(ndim)])
+
+    out = []
+    for a, k in enumerate(steps.cut):
+        if isinstance(k, int):
+            out.append(np.full((1,) * ndim, k, np.intp))
+        elif (j := left.index(a)) in joint:
+            out.append(spread(lines[j][joint[j]], [final[d] for d in range(n)]))
+        else:
+            out.append(spread(lines[j], [final[axes[j]]]))
+    if steps.hollow is not None and out:
+        out[0] = out[0][(slice(None),) * steps.hollow + (slice(0, 0),)]
+    return tuple(out)

@@ -1,0 +1,329 @@
+"""What is asked of bare arrays of any backend: each function asks the array's `Backend`.
+
+Nothing here computes a Dask array, reads from disk or copies from a GPU unless its name says so:
+`compute`, `to` and `as_numpy` are for users who ask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.backends._registry import (
+    _SCALARS,
+    adopter_of,
+    backend_named,
+    backend_of,
+    name_of,
+    names,
+    not_an_array,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "adopt",
+    "as_numpy",
+    "assign",
+    "astype",
+    "call",
+    "chunked",
+    "chunks",
+    "compute",
+    "copy",
+    "device",
+    "empty_block",
+    "host_type",
+    "identity",
+    "index",
+    "is_dask",
+    "is_lazy",
+    "is_on_host",
+    "is_stored",
+    "itemsize",
+    "keeps_scalars",
+    "library",
+    "namespace",
+    "persist",
+    "read",
+    "to",
+    "to_device",
+]
+
+
+# --- what an image holds, and what runs a function -----------------------------------------
+
+
+def adopt(data: Any) -> Any:
+    """Return what an image holds for the data that a user gave.
+
+    Parameters
+    ----------
+    data : array or nested sequence of numbers
+        An array of any backend comes back unchanged, except that a `zarr.Array` comes back as a
+        lazy `ZarrView` and an `np.matrix` as an ordinary array.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array.
+
+    Examples
+    --------
+    >>> adopt([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    cls = data.__class__
+    if cls is np.ndarray:
+        return data
+    if isinstance(data, str | bytes):
+        raise not_an_array(data)
+    if isinstance(data, (list, tuple, memoryview, bytearray, np.generic, *_SCALARS)):
+        return np.asarray(data)
+    if isinstance(data, np.matrix):
+        return np.asarray(data)
+    found = adopter_of(cls)
+    if found is None:
+        raise not_an_array(data)
+    return found.adopt(data)
+
+
+def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Run a NumPy function, ufunc or ufunc method on bare arrays of any backend.
+
+    Raises
+    ------
+    TypeError
+        If the backend cannot run it. It is never run on computed or copied data instead.
+    """
+    found = {name_of(type(a)) for a in _leaves((args, kwargs))} - {None, "numpy"}
+    if not found:
+        return func(*args, **kwargs)
+    runs = [backend_named(name) for name in found if name is not None]
+    backend = runs[0] if len(runs) == 1 else max(runs, key=lambda b: (b.precedence, b.name))
+    return backend.call(func, args, kwargs)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield the arguments, those inside lists, tuples and dicts too."""
+    if value.__class__ in (list, tuple):
+        for v in value:
+            yield from _leaves(v)
+    elif value.__class__ is dict:
+        yield from _leaves(list(value.values()))
+    else:
+        yield value
+
+
+# --- what an array is ----------------------------------------------------------------------
+
+
+def is_lazy(data: Any) -> bool:
+    """Whether the data may be larger than memory: Dask arrays, and arrays in stores."""
+    return backend_of(data).lazy
+
+
+def is_dask(data: Any) -> bool:
+    """Whether the data are a Dask array."""
+    return name_of(data.__class__) == "dask"
+
+
+def is_stored(data: Any) -> bool:
+    """Whether the data lie in a store: `read` gives a box of them in any thread or process."""
+    name = name_of(data.__class__)
+    return name not in (None, "numpy", "dask") and backend_of(data).lazy
+
+
+def is_on_host(data: Any) -> bool:
+    """Whether the data, or the blocks of a lazy array, are NumPy's."""
+    if isinstance(data, np.ndarray):
+        return True
+    return is_lazy(data) and isinstance(empty_block(data), np.ndarray)
+
+
+def library(data: Any) -> str:
+    """Return the name of the library whose arrays the data are, or the blocks of a Dask array.
+
+    Examples
+    --------
+    >>> library(np.zeros(3))
+    'numpy'
+    """
+    found = empty_block(data) if is_dask(data) else data
+    name = name_of(found.__class__)
+    if name != "arrayapi":
+        return str(name)
+    return type(found).__module__.partition(".")[0].removesuffix("lib")
+
+
+def keeps_scalars(data: Any) -> bool:
+    """Whether a voxel of an image stays one: where the library has arrays and no scalars.
+
+    Those of the array API do not mix with images when they stand on the left.
+    """
+    return backend_of(data).keeps_scalars
+
+
+def itemsize(data: Any) -> int:
+    """Return the bytes of one value."""
+    return backend_of(data).itemsize(data)
+
+
+def host_type(dtype: Any) -> np.dtype[Any]:
+    """Return NumPy's type for that of any library; half precision for bfloat16.
+
+    Examples
+    --------
+    >>> host_type(np.dtype("int16"))
+    dtype('int16')
+    """
+    if isinstance(dtype, np.dtype) and dtype.kind != "V":
+        return dtype
+    if isinstance(dtype, type):  # NumPy's and CuPy's namespaces have classes
+        return np.dtype(dtype)
+    name = str(dtype).rpartition(".")[2]
+    return np.dtype("float16" if name == "bfloat16" else name)
+
+
+def chunks(data: Any) -> tuple[tuple[int, ...], ...] | None:
+    """Return the sizes of the blocks along each axis by which the data are read, or None."""
+    return backend_of(data).chunks(data)
+
+
+def empty_block(data: Any, ndim: int | None = None, dtype: Any = None) -> Any:
+    """Return an array without voxels of the kind that the data, or their blocks, are.
+
+    Parameters
+    ----------
+    data : array
+        Of any backend.
+    ndim : int, optional
+        Number of axes, if not that of the data.
+    dtype : dtype, optional
+        Type, if not that of the data.
+    """
+    found = backend_of(data).empty_block(data)
+    if ndim is None and dtype is None:
+        return found
+    shape = (0,) * (data.ndim if ndim is None else ndim)
+    return np.empty_like(found, dtype=dtype, shape=shape)
+
+
+def identity(data: Any) -> Any:
+    """Return what tells the data from all others, for Dask to make a name of."""
+    return backend_of(data).identity(data)
+
+
+def namespace(data: Any) -> Any:
+    """Return the array-API namespace of an array; TypeError where its library has none."""
+    return backend_of(data).namespace(data)
+
+
+def device(data: Any) -> Any:
+    """Return the device that holds the data, as the array API names it."""
+    return backend_of(data).device(data)
+
+
+# --- parts and types -----------------------------------------------------------------------
+
+
+def index(data: Any, key: Any) -> Any:
+    """Return ``data[key]`` as NumPy reads the key, where the library reads it otherwise too."""
+    if data.__class__ is np.ndarray:
+        return data[key]
+    return backend_of(data).index(data, key)
+
+
+def assign(data: Any, key: Any, value: Any) -> None:
+    """Do ``data[key] = value`` as NumPy reads the key."""
+    if data.__class__ is np.ndarray:
+        data[key] = value
+    else:
+        backend_of(data).assign(data, key, value)
+
+
+def read(data: Any, key: tuple[slice, ...]) -> NDArray[Any]:
+    """Return a box of the data in the host's memory; of what is in a store, that box alone."""
+    return backend_of(data).read(data, key)
+
+
+def astype(data: Any, dtype: Any, **options: Any) -> Any:
+    """Return the data with another type of value."""
+    return backend_of(data).astype(data, dtype, **options)
+
+
+def copy(data: Any, **options: Any) -> Any:
+    """Return a copy that shares nothing with the data."""
+    return backend_of(data).copy(data, **options)
+
+
+# --- where data go when asked ----------------------------------------------------------------
+
+
+def compute(data: Any, **options: Any) -> Any:
+    """Return the data in memory: Dask computed, stores read, others as they are."""
+    return backend_of(data).compute(data, **options)
+
+
+def persist(data: Any, **options: Any) -> Any:
+    """Return Dask data with their graph computed and held by the workers; others as they are."""
+    return backend_of(data).persist(data, **options)
+
+
+def chunked(data: Any, chunks: Any = "auto") -> Any:
+    """Return the data as a Dask array; those of a store on its chunks."""
+    return backend_of(data).to_dask(data, chunks)
+
+
+def as_numpy(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
+    """Return ``np.asarray(data)``: refused where the backend refuses it."""
+    if is_dask(data):  # by the one way that looks at what comes
+        if copy is False:
+            raise ValueError("copy=False: a Dask array must be computed to be an array in memory")
+        data = compute(data)
+    return np.array(data, dtype=dtype, copy=copy)
+
+
+def to_device(data: Any, device: Any, stream: Any = None) -> Any:
+    """Return the data on another device of their backend."""
+    return backend_of(data).to_device(data, device, stream)
+
+
+#: Libraries of the array API, and what they are told apart by in `to`.
+_LIBRARIES = ("torch", "jax", "sparse", "array_api_strict")
+
+
+def to(data: Any, backend: str, **options: Any) -> Any:
+    """Return the data as an array of another backend.
+
+    Parameters
+    ----------
+    data : array
+        Of any backend.
+    backend : {"numpy", "dask", "cupy", "torch", "jax", "sparse", "array_api_strict"}
+        Where to bring it, or the name of a registered backend. Dask data are computed, stores read
+        and GPU data copied where that needs it: asking is consent.
+    **options
+        ``chunks=`` for ``"dask"``; ``device=`` for those with devices.
+
+    Raises
+    ------
+    ValueError
+        If there is no such backend, or it is one that data are written to.
+    """
+    if backend in _LIBRARIES:
+        return backend_named("arrayapi").take(data, library=backend, **options)
+    places = ("numpy", "dask", "cupy", *_LIBRARIES)
+    if backend not in places:
+        others = tuple([n for n in names() if n not in (*places, "zarr", "arrayapi")])
+        if backend not in others:
+            more = "; to put data in a Zarr store, use spatial_duck.write"
+            raise ValueError(
+                f"backend must be one of {', '.join(places + others)}, got {backend!r}"
+                f"{more if backend == 'zarr' else ''}"
+            )
+    return backend_named(backend).take(data, **options)
