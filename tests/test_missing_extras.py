@@ -198,14 +198,14 @@ def _without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [n for n in sys.modules if n.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     # Nor would our modules be there that begin with importing it.
+    folder = f"spatial_duck.backends.{package}"  # whose front asks for the package
     for name, module in [n for n in sys.modules.items() if n[0].startswith("spatial_duck.")]:
         held = [v for v in vars(module).values() if isinstance(v, ModuleType)]
-        if any(v.__name__.partition(".")[0] == package for v in held):
-            # With the folder that holds the module, whose front asks for the package.
-            folder, _, _ = name.rpartition(".")
-            for gone in (name, folder) if folder == f"spatial_duck.backends.{package}" else (name,):
-                parent, _, child = gone.rpartition(".")
-                monkeypatch.delitem(sys.modules, gone, raising=False)
+        needs = any(v.__name__.partition(".")[0] == package for v in held)
+        if needs or name == folder or name.startswith(folder + "."):
+            parent, _, child = name.rpartition(".")
+            monkeypatch.delitem(sys.modules, name, raising=False)
+            if parent in sys.modules:
                 monkeypatch.delattr(sys.modules[parent], child, raising=False)
     monkeypatch.setattr(sys, "meta_path", [_Blocked(package), *sys.meta_path])
 
