@@ -13,6 +13,7 @@ from spatial_duck.array import _fast as fast
 from spatial_duck.array import _indexing as indexing
 from spatial_duck.array._attributes import GeometryAttributes
 from spatial_duck.array._collection import Collection
+from spatial_duck.array._coordinates import frozen, held, still_fitting, without_positions
 from spatial_duck.array._methods import ArrayMethods
 from spatial_duck.array._state import ImageState
 from spatial_duck.errors import GeometryError
@@ -62,6 +63,12 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         Which way the anatomical x, y and z point: ``"LPS"``, ``"RAS"`` or another such code.
     unit : str, mapping or sequence, optional
         Unit of the space axes, or of each world axis.
+    coords : mapping, optional
+        What the indices of an axis stand for beyond their place: ``{"channel": ("c", ["DAPI",
+        "GFP"]), "echo_time": ("t", [10, 20], {"unit": "ms"}), "name": "M01"}``, spelled as xarray
+        spells it. One number, time or string (or one small vector) for each index; they move
+        with their axis. One that is named like its axis says where its indices lie, and makes
+        it plain.
     attrs : mapping, optional
         Free metadata.
 
@@ -97,6 +104,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         world: World | Sequence[str] | None = None,
         frame: str | None = None,
         unit: Units | None = None,
+        coords: Mapping[str, Any] | None = None,
         attrs: Mapping[Any, Any] | None = None,
     ) -> None:
         if isinstance(data, ImageState):
@@ -129,7 +137,8 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
                 raise GeometryError(
                     f"geometry has shape {geometry.shape}, and the data have shape {shape}"
                 )
-        self._geometry = geometry
+        self._coords = held(coords, geometry)
+        self._geometry = without_positions(geometry, self._coords)
         self._attrs = dict(attrs) if attrs else None
 
     def replace(self, data: Any = None, **changes: Any) -> Self:
@@ -140,7 +149,8 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         data : array, optional
             New backing array.
         **changes
-            `geometry`, `attrs`, or any parameter of `Geometry.replace`. What is not given stays.
+            `geometry`, `coords`, `attrs`, or any parameter of `Geometry.replace`. What is not
+            given stays; of coordinates, those whose axis keeps its length.
 
         Returns
         -------
@@ -162,12 +172,15 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         if isinstance(new, ImageState):
             raise TypeError("data must be a bare array: take image.data of the image that came")
         attrs = changes.pop("attrs", self._attrs)
+        coords = changes.pop("coords", None)
         geometry = changes.pop("geometry", None)
         if geometry is not None and changes:
             raise GeometryError(f"geometry excludes {', '.join(changes)}")
         if geometry is None:
             geometry = self.geometry.replace(**changes) if changes else self.geometry
-        return type(self)(new, geometry, attrs=attrs)
+        if coords is None:
+            coords = still_fitting(self._coords, self._data.shape, geometry.shape)
+        return type(self)(new, geometry, coords=coords, attrs=attrs)
 
     # --- attributes -----------------------------------------------------------------------
 
@@ -217,7 +230,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         **options
             Passed to the backend, such as ``chunks=`` for ``"dask"``.
         """
-        return self.replace(backends.to(self._data, backend, **options))
+        return self._with_data(backends.to(self._data, backend, **options))
 
     @property
     def device(self) -> Any:
@@ -302,14 +315,17 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     # --- copies and pickles ---------------------------------------------------------------
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._data, self.geometry, self._attrs)
+        return _restore, (type(self), self._data, self.geometry, self._attrs, self._coords)
 
     def __copy__(self) -> Self:
         return self._with_data(_copy.copy(self._data))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self._wrap(
-            _copy.deepcopy(self._data, memo), self.geometry, _copy.deepcopy(self._attrs, memo)
+            _copy.deepcopy(self._data, memo),
+            self.geometry,
+            _copy.deepcopy(self._attrs, memo),
+            self._coords,
         )
 
     # --- showing --------------------------------------------------------------------------
@@ -332,8 +348,10 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     __hash__ = None  # type: ignore[assignment]
 
 
-def _restore(cls: type[SpatialArray], data: Any, geometry: Geometry, attrs: Any) -> SpatialArray:
-    return cls._wrap(data, geometry, attrs)
+def _restore(
+    cls: type[SpatialArray], data: Any, geometry: Geometry, attrs: Any, coords: Any
+) -> SpatialArray:
+    return cls._wrap(data, geometry, attrs, frozen(coords))
 
 
 refuse_setting(
@@ -348,6 +366,7 @@ refuse_setting(
         "world",
         "frame",
         "unit",
+        "coords",
         "attrs",
     ),
 )

@@ -45,7 +45,6 @@ _ELSEWHERE = {
     "resize": "an image cannot change its shape in place: use numpy.resize(image, shape)",
     "isel": "index by position, image[3, 10:20]; image.dims has the names of the axes",
     "sel": "use spatial_duck.crop(image, {'z': (lowest, highest)}) or sample(image, points)",
-    "coords": "use image.index_to_physical(index)",
     "units": "use image.unit",
     "filter": "spatial_duck.ndimage has filters",
 }

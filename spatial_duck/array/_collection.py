@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck.array import _carry as carry
+from spatial_duck.array._coordinates import frozen
 from spatial_duck.array._state import ImageState, copy_attrs
 from spatial_duck.errors import GeometryError
 
@@ -34,15 +36,11 @@ class Collection(ImageState):
         **options
             Passed to `dask.compute` where the data are a Dask array.
         """
-        return self._wrap(
-            backends.compute(self._data, **options), self._geometry, copy_attrs(self._attrs)
-        )
+        return self._with_data(backends.compute(self._data, **options))
 
     def persist(self, **options: Any) -> Self:
         """Return the image with its Dask graph computed and held by the workers."""
-        return self._wrap(
-            backends.persist(self._data, **options), self._geometry, copy_attrs(self._attrs)
-        )
+        return self._with_data(backends.persist(self._data, **options))
 
     def chunk(self, chunks: Any = "auto") -> Self:
         """Return the image as a lazy one, held by a Dask array.
@@ -53,11 +51,7 @@ class Collection(ImageState):
             Chunk sizes as Dask takes them; for a Zarr-backed image by default the store's.
             A mapping may go by the names in `dims`.
         """
-        return self._wrap(
-            backends.chunked(self._data, self._chunks_by_axis(chunks)),
-            self._geometry,
-            copy_attrs(self._attrs),
-        )
+        return self._with_data(backends.chunked(self._data, self._chunks_by_axis(chunks)))
 
     rechunk = chunk
 
@@ -127,11 +121,15 @@ class Collection(ImageState):
 
     def __dask_postcompute__(self) -> Any:
         finish, args = self._data.__dask_postcompute__()
-        return _rebuild, (finish, args, type(self), self.geometry, self._attrs)
+        return _rebuild, (finish, args, *self._without_data())
 
     def __dask_postpersist__(self) -> Any:
         finish, args = self._data.__dask_postpersist__()
-        return _rebuild_persisted, (finish, args, type(self), self.geometry, self._attrs)
+        return _rebuild_persisted, (finish, args, *self._without_data())
+
+    def _without_data(self) -> tuple[Any, ...]:
+        """Return what another image is made of, beside its data."""
+        return type(self), self.geometry, self._attrs, self._coords
 
     def __dask_tokenize__(self) -> Any:
         from dask.tokenize import normalize_token
@@ -142,6 +140,7 @@ class Collection(ImageState):
             self.geometry.__reduce__()[1][:3],
             repr(self.geometry.world),
             normalize_token(self._attrs or {}),
+            normalize_token({n: tuple(h) for n, h in (self._coords or {}).items()}),
         )
 
 
@@ -185,7 +184,11 @@ class _Blocks:
         else:  # Dask's array expressions have none
             for along_axis in voxels:
                 data = data[along_axis]
-        return image._wrap(data, geometry, copy_attrs(image._attrs))
+        coords, shape = image._coords, image._data.shape
+        for along_axis in voxels if coords is not None else ():
+            coords = carry.by_key(coords, shape, along_axis)
+            shape = np.broadcast_to(np.int8(0), shape)[along_axis].shape
+        return image._wrap(data, geometry, copy_attrs(image._attrs), coords)
 
     def ravel(self) -> list[Collection]:
         """Return all chunks in C order."""
@@ -193,10 +196,16 @@ class _Blocks:
 
 
 def _rebuild(
-    parts: Any, finish: Any, args: Any, cls: type[Collection], geometry: Geometry, attrs: Any
+    parts: Any,
+    finish: Any,
+    args: Any,
+    cls: type[Collection],
+    geometry: Geometry,
+    attrs: Any,
+    coords: Any,
 ) -> Collection:
     """Make the image of a computed Dask array."""
-    return cls._wrap(finish(parts, *args), geometry, copy_attrs(attrs))
+    return cls._wrap(finish(parts, *args), geometry, copy_attrs(attrs), frozen(coords))
 
 
 def _rebuild_persisted(
@@ -206,7 +215,8 @@ def _rebuild_persisted(
     cls: type[Collection],
     geometry: Geometry,
     attrs: Any,
+    coords: Any,
     **options: Any,
 ) -> Collection:
     """Make the image of a persisted Dask array."""
-    return cls._wrap(finish(graph, *args, **options), geometry, copy_attrs(attrs))
+    return cls._wrap(finish(graph, *args, **options), geometry, copy_attrs(attrs), frozen(coords))

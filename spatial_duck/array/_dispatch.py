@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck.array import _carry as carry
 from spatial_duck.array import _fast as fast
 from spatial_duck.array._state import ImageState, adapt_shape
 from spatial_duck.geometry import Geometry
@@ -95,8 +96,11 @@ def _call_general(
         out = out[0]
     if out is not None:
         _check_out(getattr(function, "__name__", "function"), geometry, out)
+    coords = None
+    if out is None and carry.any_coords(images):
+        coords = carry.by_function(function, rule, args, kwargs, images)
     result = fast.run(function, data_args, data_kwargs)
-    return wrap_result(result, geometry, images) if out is None else out
+    return wrap_result(result, geometry, images, coords=coords) if out is None else out
 
 
 def _create(image: ImageState, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -104,13 +108,17 @@ def _create(image: ImageState, function: Callable[..., Any], args: Any, kwargs: 
     images: list[ImageState] = []
     grids, data = split_images(args, images)
     geometry_kwargs, data_kwargs = split_keywords(kwargs, images)
-    geometry = _rule_of(function).geometry(*grids, **geometry_kwargs)
+    rule = _rule_of(function)
+    geometry = rule.geometry(*grids, **geometry_kwargs)
+    coords = None
+    if carry.any_coords(images):
+        coords = carry.by_function(function, rule, args, kwargs, images)
     result = fast.run(function, data, {**data_kwargs, "like": image._data})
     if not getattr(result, "ndim", 0):
         return result
     if geometry is None:
         return image._wrap(result, unplaced(result.shape))
-    return wrap_result(result, geometry, images)
+    return wrap_result(result, geometry, images, coords=coords)
 
 
 # --- ufuncs -------------------------------------------------------------------------------
@@ -139,11 +147,14 @@ def array_ufunc(
     geometry = rule(ufunc, grids, geometry_kwargs)
     if outs:
         _check_out(ufunc.__name__, geometry, outs)
+    coords = None
+    if not outs and carry.any_coords(images):
+        coords = carry.by_ufunc(ufunc, method, inputs, kwargs, images)
     function = ufunc if method == "__call__" else getattr(ufunc, method)
     result = fast.run(function, data, data_kwargs)
     if outs and ufunc.nout == 1:
         return outs[0]
-    return wrap_result(result, geometry, images, outs or None)
+    return wrap_result(result, geometry, images, outs or None, coords)
 
 
 # --- in and out ---------------------------------------------------------------------------
@@ -188,7 +199,9 @@ def split_keywords(
     return dict(zip(kwargs, grids, strict=True)), dict(zip(kwargs, data, strict=True))
 
 
-def wrap_result(result: Any, geometry: Any, images: list[ImageState], out: Any = None) -> Any:
+def wrap_result(
+    result: Any, geometry: Any, images: list[ImageState], out: Any = None, coords: Any = None
+) -> Any:
     """Return a result with its arrays as images.
 
     Parameters
@@ -201,9 +214,15 @@ def wrap_result(result: Any, geometry: Any, images: list[ImageState], out: Any =
         The images among the arguments, from which attrs are taken.
     out : tuple, optional
         For each result an array that it was written to, or None.
+    coords : object, optional
+        Where the coordinates of the images go; see `spatial_duck.array._carry`.
     """
     if geometry is None or not images:
         return result
+    if coords is not None:
+        if coords.__class__ is FunctionType:
+            coords = coords(result, *[i._data for i in images])
+        return carry.attach(wrap_result(result, geometry, images, out), coords)
     cls = images[0].__class__
     if geometry.__class__ is Geometry and geometry.shape == getattr(result, "shape", None):
         if not geometry.shape:
@@ -212,6 +231,7 @@ def wrap_result(result: Any, geometry: Any, images: list[ImageState], out: Any =
         new._data = result
         new._geometry = geometry
         new._attrs = common_attrs(images)
+        new._coords = None
         return new
     if geometry.__class__ is FunctionType:
         return wrap_result(result, geometry(result, *[i._data for i in images]), images, out)

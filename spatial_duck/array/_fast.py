@@ -57,6 +57,8 @@ def select(image: ImageState, key: Any) -> Any:
                 return NotImplemented
     elif key.__class__ not in _BASIC_KEYS:
         return NotImplemented
+    if image._coords is not None:
+        return NotImplemented
     data = image._data
     data = data[key] if data.__class__ is _NDARRAY else backends.index(data, key)
     if data.ndim == 0 and not backends.keeps_scalars(data):
@@ -70,6 +72,7 @@ def select(image: ImageState, key: Any) -> Any:
         new._geometry = (Geometry.__getitem__, geometry, (key,), {}, 1)
     attrs = image._attrs
     new._attrs = attrs.copy() if attrs else None
+    new._coords = None
     return new
 
 
@@ -84,6 +87,7 @@ def operate(function: Callable[[Any, Any], Any], image: ImageState, other: Any) 
             image._geometry is not other._geometry
             or image._attrs is not None
             or other._attrs is not None
+            or image._coords is not other._coords
         ):
             return NotImplemented
         data = function(image._data, other._data)
@@ -98,6 +102,7 @@ def operate(function: Callable[[Any, Any], Any], image: ImageState, other: Any) 
     new._geometry = image._geometry
     attrs = image._attrs
     new._attrs = attrs.copy() if attrs else None
+    new._coords = image._coords
     return new
 
 
@@ -116,6 +121,7 @@ def call_elementwise(cls: type[ImageState], ufunc: np.ufunc, inputs: tuple[Any, 
                 or second._data.__class__ is not _NDARRAY
                 or first._attrs
                 or second._attrs
+                or first._coords is not second._coords
             ):
                 return NotImplemented
             geometry = first._geometry
@@ -129,6 +135,7 @@ def call_elementwise(cls: type[ImageState], ufunc: np.ufunc, inputs: tuple[Any, 
                 return data
             new._geometry = geometry
             new._attrs = None
+            new._coords = first._coords
             return new
         image, other = (first, second) if first.__class__ is cls else (second, first)
         if other.__class__ not in _PLAIN_OPERANDS or image._data.__class__ is not _NDARRAY:
@@ -145,6 +152,7 @@ def call_elementwise(cls: type[ImageState], ufunc: np.ufunc, inputs: tuple[Any, 
     new._geometry = image._geometry
     attrs = image._attrs
     new._attrs = attrs.copy() if attrs else None
+    new._coords = image._coords
     return new
 
 
@@ -160,6 +168,8 @@ def concatenate(cls: type[ImageState], images: Any, axis: Any = 0) -> Any:
     for image in images:
         if image.__class__ is not cls or image._attrs or image._data.__class__ is not _NDARRAY:
             return NotImplemented
+        if image._coords is not None:
+            return NotImplemented
         if image._data.ndim <= axis:
             return NotImplemented
         geometry = image._geometry
@@ -168,7 +178,7 @@ def concatenate(cls: type[ImageState], images: Any, axis: Any = 0) -> Any:
     new = _new(cls)
     new._geometry = alignment.concatenate("concatenate", grids, axis)
     new._data = _CONCATENATE(bare, axis)
-    new._attrs = None
+    new._attrs = new._coords = None
     return new
 
 
@@ -181,13 +191,15 @@ def stack(cls: type[ImageState], images: Any, axis: Any = 0) -> Any:
     for image in images:
         if image.__class__ is not cls or image._attrs or image._data.__class__ is not _NDARRAY:
             return NotImplemented
+        if image._coords is not None:
+            return NotImplemented
         if image._geometry is not first._geometry and image.geometry != first.geometry:
             return NotImplemented
         bare.append(image._data)
     new = _new(cls)
     new._data = data = _STACK(bare)
     new._geometry = first._defer(_stacked, (data.shape[0],), {})
-    new._attrs = None
+    new._attrs = new._coords = None
     return new
 
 
@@ -201,7 +213,7 @@ def _stacked(geometry: Geometry, count: int) -> Geometry:
 def call_deferred(function: Callable[..., Any], rule: Rule, args: Any, kwargs: Any) -> Any:
     """Call a function whose rule cannot fail on one image and constants; the rule is deferred."""
     image = args[0] if args else None
-    if not isinstance(image, ImageState):
+    if not isinstance(image, ImageState) or image._coords is not None:
         return NotImplemented
     rest = args[1:]
     for value in rest:
@@ -218,6 +230,7 @@ def call_deferred(function: Callable[..., Any], rule: Rule, args: Any, kwargs: A
     new._geometry = image._defer(rule.geometry, rest, kwargs)
     attrs = image._attrs
     new._attrs = attrs.copy() if attrs else None
+    new._coords = None
     return new
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck.array import _carry as carry
 from spatial_duck.array._state import ImageState, adapt_shape, copy_attrs
 from spatial_duck.geometry import _align as alignment
 from spatial_duck.geometry._keys import consumed
@@ -24,7 +25,10 @@ def select(image: ImageState, key: Any) -> Any:
     data = backends.index(image._data, bare)
     if getattr(data, "ndim", 0) == 0 and not backends.keeps_scalars(data):
         return data
-    return image._wrap(data, adapt_shape(geometry, data), copy_attrs(image._attrs))
+    coords = image._coords
+    if coords is not None and not _is_field(key):
+        coords = carry.by_key(coords, image._data.shape, bare)
+    return image._wrap(data, adapt_shape(geometry, data), copy_attrs(image._attrs), coords)
 
 
 def assign(image: ImageState, key: Any, value: Any) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._optional import missing_extra
+from spatial_duck.array import _carry as carry
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array._array import SpatialArray
 from spatial_duck.array._state import adapt_shape
@@ -162,16 +163,21 @@ def _creation(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         made = function(*[_unwrapped(a) for a in args], **kwargs)
         if args and isinstance(args[0], SpatialArray):
-            return SpatialArray._wrap(made, args[0].geometry, dispatch.common_attrs([args[0]]))
+            return args[0]._with_data(made)
         return _plain(made)
 
     return call
 
 
+def _numpy_function(part: str, name: str) -> Any:
+    """Return the function of NumPy with the name of one of the standard, or None."""
+    module = getattr(np, part) if part else np
+    return getattr(module, name, None) or getattr(np, name, None)
+
+
 def _rule(part: str, name: str) -> Callable[..., Any] | None:
     """Find what the NumPy function of a name does to geometry."""
-    module = getattr(np, part) if part else np
-    function = getattr(module, name, None) or getattr(np, name, None)
+    function = _numpy_function(part, name)
     if isinstance(function, np.ufunc):
         ufunc = function
         table = ufuncs.METHODS if ufunc.signature is None else ufuncs.GENERALIZED
@@ -185,6 +191,19 @@ def _rule(part: str, name: str) -> Callable[..., Any] | None:
     )
 
 
+def _coords_of(part: str, name: str, args: Any, kwargs: dict[str, Any], images: list[Any]) -> Any:
+    """Return where the coordinates of images go in a function of the standard."""
+    if not carry.any_coords(images):
+        return None
+    function = _numpy_function(part, name)
+    kwargs = {k: v for k, v in kwargs.items() if k not in _STANDARD_ONLY.get(name, ())}
+    if isinstance(function, np.ufunc):
+        return carry.by_ufunc(function, "__call__", args, kwargs, images)
+    rule = find(function)
+    assert rule is not None
+    return carry.by_function(function, rule, args, kwargs, images)
+
+
 def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> Any:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -193,7 +212,8 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
         images: list[Any] = []
         grids, _ = dispatch.split_images(args, images)
         grid_kwargs, _ = dispatch.split_keywords(kwargs, images)
-        geometry = None
+        geometry: Any = None
+        coords: Any = None
         if images:
             rule = _rule(namespace._part, name)
             if rule is None:
@@ -202,12 +222,15 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
                     "say where its result would lie; call the backend's own on image.data"
                 )
             geometry = rule(*grids, **grid_kwargs)
+            coords = _coords_of(namespace._part, name, args, kwargs, images)
         result = function(
             *[_unwrapped(a) for a in args], **{k: _unwrapped(v) for k, v in kwargs.items()}
         )
         if callable(geometry) and not isinstance(geometry, Geometry):
             geometry = geometry(result, *[_unwrapped(i) for i in images])
-        return _wrap_arrays(result, geometry, images)
+        if callable(coords):
+            coords = coords(result, *[_unwrapped(i) for i in images])
+        return carry.attach(_wrap_arrays(result, geometry, images), coords)
 
     return call
 

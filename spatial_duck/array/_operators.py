@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck.array import _carry as carry
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array import _fast as fast
 from spatial_duck.array._indexing import check_writable
@@ -77,7 +78,7 @@ def in_place(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> Any:
                 f"non-broadcastable output operand with shape {self.geometry.shape} doesn't "
                 f"match the broadcast shape {tuple(data.shape)}"
             )
-        return self._wrap(data, self._geometry, self._attrs)
+        return self._wrap(data, self._geometry, self._attrs, self._coords)
 
     return method
 
@@ -110,7 +111,8 @@ def _compare(
         result = backends.call(np.full_like, (image._data, _COMPARISONS[ufunc]), {"dtype": bool})
     else:
         result = fast.run(ufunc, data, {})
-    return dispatch.wrap_result(result, geometry, images)
+    coords = carry.elementwise(images, result.shape) if carry.any_coords(images) else None
+    return dispatch.wrap_result(result, geometry, images, coords=coords)
 
 
 def _operand(ufunc: np.ufunc, other: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What an image holds: data, their geometry and free metadata.
+"""What an image holds: data, their geometry, coordinates and free metadata.
 
 A move of the geometry that can neither fail nor lose anything may be deferred: it is noted, and
 resolved when the geometry is first asked for, so that a slice costs little more than that of the
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from spatial_duck.array._coordinates import Coordinates
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.rules._rule import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spatial_duck.array._coordinates import Held
     from spatial_duck.geometry import Geometry
 
     #: A function of a geometry, that geometry (or what is deferred itself), further arguments and
@@ -30,9 +32,9 @@ _MAX_DEFERRED = 32
 
 
 class ImageState:
-    """Data, geometry and attrs: the state of `SpatialArray`, and the root of its mixins."""
+    """The state of `SpatialArray`, and the root of its mixins."""
 
-    __slots__ = ("__weakref__", "_attrs", "_data", "_geometry")
+    __slots__ = ("__weakref__", "_attrs", "_coords", "_data", "_geometry")
 
     #: Above ndarray and Dask arrays, below xarray.
     __array_priority__: ClassVar[float] = 60.0
@@ -40,21 +42,27 @@ class ImageState:
     _data: Any
     _geometry: Geometry | Deferred
     _attrs: dict[str, Any] | None
+    _coords: dict[str, Held] | None  # never changed: images share it
 
     @classmethod
     def _wrap(
-        cls, data: Any, geometry: Geometry | Deferred, attrs: dict[str, Any] | None = None
+        cls,
+        data: Any,
+        geometry: Geometry | Deferred,
+        attrs: dict[str, Any] | None = None,
+        coords: dict[str, Held] | None = None,
     ) -> Self:
         """Make an image without checks; `attrs` becomes its own."""
         self = _new(cls)
         self._data = data
         self._geometry = geometry
         self._attrs = attrs
+        self._coords = coords
         return self
 
     def _with_data(self, data: Any) -> Self:
-        """Return an image of other data in the same place, with a copy of the attrs."""
-        return self._wrap(data, self._geometry, copy_attrs(self._attrs))
+        """Return an image of other values for the same voxels, with a copy of the attrs."""
+        return self._wrap(data, self._geometry, copy_attrs(self._attrs), self._coords)
 
     @property
     def data(self) -> Any:
@@ -68,6 +76,11 @@ class ImageState:
         if geometry.__class__ is not tuple:
             return geometry  # type: ignore[return-value]
         return self._resolve_geometry()
+
+    @property
+    def coords(self) -> Coordinates:
+        """What the indices of the axes stand for, such as channels and times, by name."""
+        return Coordinates(self._coords, self.geometry.dims)
 
     def _resolve_geometry(self) -> Geometry:
         """Apply the deferred moves, from the oldest on."""

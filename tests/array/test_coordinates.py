@@ -1,0 +1,144 @@
+"""Coordinates of images: what users give, what comes back, and what is kept."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+from spatial_duck.errors import GeometryError
+
+CHANNELS = ["DAPI", "GFP", "RFP"]
+
+
+def _image(**more: Any) -> sd.SpatialArray:
+    coords = {
+        "channel": ("c", CHANNELS),
+        "gain": ("c", [1.0, 2.0, 4.0], {"unit": "dB", "mode": "auto"}),
+        "specimen": ((), "M01"),
+        **more.pop("coords", {}),
+    }
+    data = more.pop("data", np.arange(3 * 4 * 5).reshape(3, 4, 5))
+    return sd.SpatialArray(data, dims=("c", "y", "x"), spacing=(2.0, 0.5), coords=coords, **more)
+
+
+def test_what_is_given_comes_back() -> None:
+    coords = _image().coords
+    assert list(coords) == ["channel", "gain", "specimen"]
+    channel, gain, specimen = coords.values()
+    assert (channel.dims, list(channel), len(channel)) == (("c",), CHANNELS, 3)
+    assert (gain.unit, dict(gain.attrs), np.asarray(gain, "f4").dtype) == (
+        "dB", {"mode": "auto"}, "f4",
+    )  # fmt: skip
+    assert (specimen.dims, specimen.item()) == ((), "M01")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("c", CHANNELS),
+        (("c",), CHANNELS),
+        ("c", np.array(CHANNELS, object)),
+        (0, CHANNELS),
+        ("c", CHANNELS, {}),
+    ],
+)
+def test_spellings_of_one_coordinate(given: Any) -> None:
+    assert _image(coords={"channel": given}).coords["channel"] == _image().coords["channel"]
+
+
+@pytest.mark.parametrize(
+    "name, given, message",
+    [
+        ("a", ("c", [1, 2]), "3 values, one for each index of axis 0 .'c'.*shape .2,."),
+        ("a", ("q", [1, 2, 3]), "no axis 'q' among dims .'c', 'y', 'x'."),
+        ("a", (("c", "y"), np.zeros((3, 4))), "one axis"),
+        ("a", ((), [[1, 2], [3, 4]]), "one value"),
+        ("a", ("c", [object()] * 3), "numbers, strings or times.*attrs"),
+        ("a", ("c", np.zeros((3, 100))), "at most 16"),
+        ("a", ("c", [1, 2, 3], 5), "attrs must be a mapping"),
+        (3, ("c", [1, 2, 3]), "names must be strings"),
+    ],
+)
+def test_what_is_no_coordinate_is_refused_with_its_name(
+    name: Any, given: Any, message: str
+) -> None:
+    with pytest.raises(GeometryError, match=message):
+        _image(coords={name: given})
+
+
+def test_lazy_values_are_not_computed(backend: Any) -> None:
+    if not backend.lazy:
+        pytest.skip("this backend is not lazy")
+    with pytest.raises(GeometryError, match="in memory"):
+        _image(coords={"a": ("c", backend.make(np.arange(3)))})
+
+
+def test_nobody_can_change_what_images_share() -> None:
+    values = np.array([1.0, 2.0, 3.0])
+    image = _image(coords={"gain": ("c", values)})
+    values[0] = 9
+    gain = image.coords["gain"]
+    assert list(gain) == [1, 2, 3]
+    for array in (gain.values, np.asarray(gain), image[::-1].coords["gain"].values):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 9
+    with pytest.raises(AttributeError, match="replace"):
+        gain.unit = "s"
+    with pytest.raises(TypeError):
+        gain.attrs["a"] = 1
+    with pytest.raises(AttributeError, match=r"replace\(coords"):
+        image.coords = {}  # type: ignore[misc,assignment]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda x: pickle.loads(pickle.dumps(x)),
+        lambda x: x.replace(np.zeros(x.shape)),
+        lambda x: x.replace(attrs={"a": 1}),
+        lambda x: x.replace(dims=("channel", "y", "x"), coords=None).replace(dims=x.dims),
+        lambda x: x.astype("f4"),
+        lambda x: x.copy(),
+        lambda x: x.compute(),
+        lambda x: x.chunk(2).compute(),
+        lambda x: x.to("dask"),
+        lambda x: -x,
+        lambda x: x * 2 + x,
+    ],
+)
+def test_what_keeps_the_voxels_keeps_their_labels(kept: Any) -> None:
+    image = _image()
+    found = kept(image).coords
+    assert dict(found) == dict(image.coords)
+    assert not found["gain"].values.flags.writeable
+
+
+def test_replace_says_other_coordinates() -> None:
+    image = _image().replace(coords={"name": ("c", ["a", "b", "c"])})
+    assert list(image.coords) == ["name"]
+    assert list(image.replace(image.data[:2], shape=(2, 4, 5)).coords) == []
+    assert not image.replace(coords={}).coords
+
+
+def test_a_coordinate_of_the_axis_makes_it_plain() -> None:
+    times = {"t": ("t", [0.0, 1.0, 5.0], {"unit": "s"})}
+    image = sd.SpatialArray(np.zeros((3, 4, 5)), dims=("t", "y", "x"), coords=times)
+    assert image.geometry.sampled_axes == (1, 2)
+    assert image.world.axes == ("y", "x")
+    assert not image.lost
+    assert list(image[1:].coords["t"]) == [1, 5]
+    assert pickle.loads(pickle.dumps(image)).geometry == image.geometry
+
+
+def test_axes_follow_their_names() -> None:
+    image = _image()
+    assert image.T.coords["channel"].dims == ("c",)
+    assert image.replace(dims=("lamp", "y", "x")).coords["channel"].dims == ("lamp",)
+    assert np.stack([image[0], image[2]]).coords["channel"].dims == (None,)
