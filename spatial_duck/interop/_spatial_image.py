@@ -20,7 +20,7 @@ from spatial_duck.interop._xarray import from_xarray
 from spatial_duck.interop._xarray import to_xarray as _to_xarray
 from spatial_duck.io._axis_aligned import upright
 from spatial_duck.io._layout import Rules, column_kinds, fitted
-from spatial_duck.io.ngff._metadata import what_is_lost
+from spatial_duck.io.ngff._describe import what_is_lost
 from spatial_duck.pyramids import Pyramid
 
 if TYPE_CHECKING:

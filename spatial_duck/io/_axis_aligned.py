@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spatial_duck.errors import GeometryLossError
-from spatial_duck.io.ngff._metadata import what_is_lost
+from spatial_duck.io.ngff._describe import what_is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -55,9 +55,9 @@ class Rules(NamedTuple):
         Units of length that it has; others are converted to the first. Empty: any.
     time_unit : tuple of str
         Units of time that it has, likewise.
-    plain : {"first", "last", "keep"}
-        Where plain axes go in the order slowest first: before, after, or on the side of the space
-        axes on which they are.
+    plain : {"first", "after time", "last", "keep"}
+        Where plain axes go in the order slowest first: before all others, between time and space,
+        after all others, or first or last by the side of the space axes on which they are.
     max_plain : int
         Number of plain axes at most.
     plain_names : tuple of (str or None), optional
@@ -76,7 +76,7 @@ class Rules(NamedTuple):
     frames: tuple[str, ...]
     unit: tuple[str, ...] = ()
     time_unit: tuple[str, ...] = ()
-    plain: Literal["first", "last", "keep"] = "last"
+    plain: Literal["first", "after time", "last", "keep"] = "last"
     max_plain: int = 1
     plain_names: tuple[str | None, ...] | None = ("c", None)
     unspecified: bool = False
@@ -374,6 +374,8 @@ def _order(g: Geometry, given: int, plain: Sequence[int], where: str) -> tuple[i
     def rank(i: int) -> float:
         if i not in plain:
             return _SLOW_FIRST.get(g.dims[i] or "", 0)
+        if where == "after time":
+            return 1.5
         return 5 if where == "last" or (where == "keep" and i > last) else 0.5
 
     return tuple(sorted(range(g.ndim), key=rank))

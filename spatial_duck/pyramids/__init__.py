@@ -8,6 +8,7 @@ from __future__ import annotations
 from spatial_duck.pyramids._api import (
     METHODS,
     Pyramid,
+    default_method,
     level_factors,
     level_geometries,
     pyramid,
@@ -18,6 +19,7 @@ from spatial_duck.pyramids._api import (
 __all__ = [
     "METHODS",
     "Pyramid",
+    "default_method",
     "level_factors",
     "level_geometries",
     "pyramid",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "Pyramid",
+    "default_method",
     "level_factors",
     "level_geometries",
     "pyramid",
@@ -39,6 +40,25 @@ __all__ = [
 _SMALLEST = 64
 #: Axes whose spacing is within this of the finest are binned together with it.
 _ALIKE = 2**0.5 * (1 + 1e-6)
+
+
+def default_method(image: SpatialArray) -> str:
+    """Return how the values of a bin become one where the caller does not say.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Its attrs may say that it holds labels, as readers note it: ``attrs["ome"]["image-label"]``
+        of OME-Zarr.
+
+    Returns
+    -------
+    str
+        "mode" for labels, whose mean would be another object's; otherwise "mean".
+    """
+    ome = image.attrs.get("ome")
+    labels = isinstance(ome, Mapping) and "image-label" in ome
+    return "mode" if labels and np.dtype(image.dtype).kind in "biu" else "mean"
 
 
 def level_factors(geometry: Geometry, factors: Factors = None) -> tuple[int, ...]:
@@ -132,7 +152,7 @@ units=(None,), frame=None))
     )
 
 
-def shrink(image: SpatialArray, factors: Factors = None, method: str = "mean") -> SpatialArray:
+def shrink(image: SpatialArray, factors: Factors = None, method: str | None = None) -> SpatialArray:
     """Bin an image: one level down a pyramid.
 
     Parameters
@@ -142,7 +162,8 @@ def shrink(image: SpatialArray, factors: Factors = None, method: str = "mean") -
     factors : int, mapping or sequence, optional
         As for `level_factors`.
     method : {"mean", "gaussian", "nearest", "mode", "label"}, optional
-        How the values of a bin become one; see `spatial_duck.pyramids._binning`.
+        How the values of a bin become one; see `spatial_duck.pyramids._binning`. By default "mean",
+        or "mode" where the image says that it holds labels.
 
     Returns
     -------
@@ -150,6 +171,7 @@ def shrink(image: SpatialArray, factors: Factors = None, method: str = "mean") -
         Every voxel lies at the centre of its bin, or with "nearest" at the voxel that was taken.
         With "nearest" it is a view.
     """
+    method = method or default_method(image)
     row = method_named(method)
     bins = level_factors(image.geometry, factors)
     geometry = shrunk_geometry(image.geometry, bins, method)
@@ -366,7 +388,7 @@ def pyramid(
     levels: int | None = None,
     *,
     factors: Factors = None,
-    method: str = "mean",
+    method: str | None = None,
 ) -> Pyramid:
     """Return an image at several resolutions.
 
@@ -381,7 +403,8 @@ def pyramid(
         Bin length from level to level: for all space axes, by axis name, or for each array axis.
         By default an anisotropic image is made isotropic first; see `level_factors`.
     method : {"mean", "gaussian", "nearest", "mode", "label"}, optional
-        How the values of a bin become one; see `_binning`. Integers round half to even.
+        How the values of a bin become one; see `_binning`. Integers round half to even. By default
+        "mean", or "mode" where the image says that it holds labels.
 
     Returns
     -------
@@ -393,6 +416,7 @@ def pyramid(
     ValueError
         If `levels` is less than 1, or there is no such method.
     """
+    method = method or default_method(image)
     _, bins = level_geometries(image.geometry, levels, factors, method)
     out = [image]
     for step in bins[1:]:

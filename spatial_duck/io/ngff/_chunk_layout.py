@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spatial_duck.errors import FormatError
-from spatial_duck.io.ngff import _metadata as ngff
+from spatial_duck.io.ngff._axes import axis_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,7 @@ class Layout:
             shards=self.shards,
             # On images and labels alike several times as fast as zstd, and no larger on images.
             compressors=(BloscCodec(cname="lz4", shuffle="bitshuffle"), Crc32cCodec()),
-            dimension_names=list(ngff.axis_names(self.geometry)),
+            dimension_names=list(axis_names(self.geometry)),
             **common,
         )
 

@@ -63,6 +63,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,39 +73,31 @@ from spatial_duck._optional import require
 from spatial_duck.errors import (
     FormatError,
     GeometryError,
-    GeometryLossError,
+    SpatialDuckError,
     UnsafeInputError,
 )
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
-from spatial_duck.io._source import Source, reporter
-from spatial_duck.io.ngff import _block_plan as blockplan
+from spatial_duck.io._source import Source
 from spatial_duck.io.ngff import _checksum as seal
 from spatial_duck.io.ngff import _journal as journal
 from spatial_duck.io.ngff import _metadata as ngff
-from spatial_duck.io.ngff import _streaming as streaming
-from spatial_duck.io.ngff._chunk_layout import Layout
-from spatial_duck.pyramids import level_geometries
+from spatial_duck.io.ngff._archive import open_archive
+from spatial_duck.io.ngff._contents import describe_collection, list_images, only_image
+from spatial_duck.io.ngff._describe import NAMESPACE
+from spatial_duck.io.ngff._write import write_image
 
 if TYPE_CHECKING:
     import os
-
-    from spatial_duck.io._source import Progress
-
-    Chunks = int | Mapping[str, int] | Sequence[int]
 
 __all__ = [
     "FORMAT",
     "check_inside",
     "open_group",
-    "open_to_write",
+    "open_source",
     "small_array",
     "zarr_module",
 ]
-
-#: Bytes that blocks in flight may take.
-_MEMORY = 512_000_000
-
 
 #: Numbers that the matrix of a transformation may have.
 _MATRIX = 1024
@@ -116,27 +109,76 @@ def zarr_module(what: str) -> Any:
 
 
 def open_group(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
-    """Open a Zarr group for reading; return its attributes too.
+    """Open a Zarr group, or one in a zip file, for reading; return its attributes too.
 
     Raises
     ------
     FormatError
         If it is none.
     """
+    zarr = zarr_module("Reading OME-Zarr")
     try:
-        group = zarr_module("Reading OME-Zarr").open_group(str(path), mode="r")
+        if "://" not in str(path) and Path(path).is_file():
+            group = open_archive(Path(path))
+        else:
+            group = zarr.open_group(str(path), mode="r")
         return group, dict(group.attrs)
-    except (ImportError, MemoryError, RecursionError):
+    except (ImportError, MemoryError, RecursionError, SpatialDuckError):
         raise
     except Exception as error:  # each store raises its own
         raise FormatError(f"{path}: it cannot be opened as a Zarr group: {error}") from error
+
+
+def open_image_group(
+    path: str | os.PathLike[str], image: str | None
+) -> tuple[str, Any, dict[str, Any]]:
+    """Open the group of an image, which may be inside another.
+
+    Parameters
+    ----------
+    path : path or str
+        A group.
+    image : str or None
+        Path of the image inside it.
+
+    Returns
+    -------
+    tuple of (str, zarr.Group, dict)
+        What to call it in messages, the group, and its attributes.
+
+    Raises
+    ------
+    FormatError
+        If it is no image; where images are inside, they are named.
+    """
+    group, attributes = open_group(path)
+    name = image
+    if name is None and not ngff.ome_of(attributes).get("multiscales"):
+        name = only_image(group)
+    if name in (None, "."):
+        told = None if ngff.ome_of(attributes).get("multiscales") else describe_collection(group)
+        if told is not None:
+            raise FormatError(f"{path}: {told}")
+        return str(path), group, attributes
+    check_inside(path, name)
+    try:
+        inside = group[name]
+        attributes = dict(inside.attrs)
+        inside.group_keys  # noqa: B018 (an array has none)
+    except Exception as error:
+        known = ", ".join(map(repr, islice(list_images(group), 10)))
+        raise FormatError(
+            f"{path}: there is no image {name!r} inside; there are {known or 'none'}"
+        ) from error
+    return f"{path}/{name}", inside, attributes
 
 
 def open_source(
     path: str | os.PathLike[str],
     *,
     level: int = 0,
-    multiscale: int = 0,
+    image: str | None = None,
+    multiscale: int | str = 0,
     exact: bool = True,
     missing: Literal["refuse", "fill"] = "refuse",
     system: str | None = None,
@@ -150,11 +192,13 @@ def open_source(
     left = None if "://" in str(path) or Path(path).exists() else journal.unfinished(path)
     if left:
         raise FormatError(left)
-    group, attributes = open_group(path)
-    scales = ngff.multiscales(path, attributes, system, lambda name: small_array(group, name))
-    if not 0 <= multiscale < len(scales):
-        raise FormatError(f"{path}: it has {len(scales)} multiscales, {multiscale} was asked for")
-    chosen = scales[multiscale]
+    path, group, attributes = open_image_group(path, image)
+
+    def load_matrix(name: str) -> Any:
+        return small_array(group, name)
+
+    scales = ngff.multiscales(path, attributes, system, load_matrix)
+    chosen = scales[_which(path, scales, multiscale)]
     count = len(chosen.datasets)
     if not -count <= level < count:
         raise FormatError(f"{path}: it has {count} levels, level {level} was asked for")
@@ -169,9 +213,9 @@ def open_source(
         raise FormatError(f"{path}: its level {dataset.path!r} is not valid: {error}") from error
     try:
         geometry = standard = ngff.standard_geometry(path, chosen, dataset, shape)
-        if exact and multiscale == 0 and system is None:
-            own = attributes.get(ngff.NAMESPACE)
-            exact_one = ngff.exact_geometry(path, own, dataset.path, standard)
+        if exact and chosen is scales[0] and system is None:
+            own = attributes.get(NAMESPACE)
+            exact_one = ngff.exact_geometry(path, own, dataset.path, standard, chosen, load_matrix)
             if exact_one is not standard:  # else a warning has been given
                 seal.check(path, array, attributes)
             geometry = standard if exact_one is None else exact_one
@@ -191,9 +235,26 @@ def open_source(
     return Source("ome-zarr", geometry, np.dtype(array.dtype), attrs, load, count)
 
 
+def _which(path: object, scales: Sequence[ngff.Multiscale], wanted: int | str) -> int:
+    """Return the number of one of several multiscales, given its number or name."""
+    names = [str(scale.fields.get("name", "")) for scale in scales]
+    if isinstance(wanted, str):
+        if names.count(wanted) != 1:
+            raise FormatError(
+                f"{path}: multiscale={wanted!r} is the name of {names.count(wanted)} of its "
+                f"multiscales, which are called {names}"
+            )
+        return names.index(wanted)
+    if not 0 <= wanted < len(scales):
+        raise FormatError(
+            f"{path}: it has {len(scales)} multiscales, {names}; {wanted} was asked for"
+        )
+    return wanted
+
+
 def check_inside(path: str | os.PathLike[str], name: str) -> None:
     """Refuse a node that lies outside its group, by its name or a link, in a local store."""
-    if "://" in str(path):
+    if "://" in str(path) or Path(path).is_file():
         return
     root = Path(path).resolve()
     if not (root / name).resolve().is_relative_to(root):
@@ -218,7 +279,7 @@ def small_array(group: Any, name: str) -> Any:
 
 def _checked(group: Any, name: str, level: int, attributes: Mapping[str, Any], missing: str) -> Any:
     """Return the array of a level, which refuses to read chunks that are missing."""
-    own = attributes.get(ngff.NAMESPACE)
+    own = attributes.get(NAMESPACE)
     complete = own.get("complete") if isinstance(own, Mapping) else None
     array = group[name]
     if not isinstance(complete, Mapping) or missing == "fill":
@@ -246,131 +307,8 @@ def _count_files(array: Any) -> int:
     )
 
 
-# --- writing ------------------------------------------------------------------------------
-
-
-def write_image(
-    path: Path,
-    image: Any,
-    *,
-    overwrite: bool = False,
-    progress: bool | Progress | None = None,
-    version: Literal["0.5", "0.4"] = "0.5",
-    chunks: Chunks | None = None,
-    shards: Chunks | Literal[False] | None = None,
-    levels: int | None = None,
-    factors: int | Mapping[str, int] | None = None,
-    method: str = "mean",
-    oblique: Literal["refuse", "keep"] = "refuse",
-    memory: int | str = _MEMORY,
-    threads: int | None = None,
-    resume: bool = False,
-) -> None:
-    """Write an OME-Zarr group with its pyramid; see `spatial_duck.write`."""
-    zarr_module("Writing OME-Zarr")
-    if version not in ("0.4", "0.5"):
-        raise FormatError(f"version must be '0.5' or '0.4', got {version!r}")
-    if oblique not in ("refuse", "keep"):
-        raise ValueError(f"oblique must be 'refuse' or 'keep', got {oblique!r}")
-    fitted = ngff.arranged(image)
-    lost = ngff.what_is_lost(fitted.geometry)
-    if lost and oblique == "refuse":
-        raise GeometryLossError(
-            f"OME-Zarr {version} holds a scale and a translation along axes of their own names, "
-            f"and would lose {lost}. Accept that other readers see the image unrotated, with the "
-            "exact geometry kept for this library, by oblique='keep'; or bring the image onto such "
-            "a grid first with reorient(...) or resample(...)"
-        )
-    geometries, bins = level_geometries(fitted.geometry, levels, factors, method)
-    dtype = np.dtype(fitted.data.dtype).newbyteorder("=")
-    if dtype.kind not in "biufc":
-        raise FormatError(f"OME-Zarr holds numbers, got {dtype} voxels; use image.astype(...)")
-    data = fitted.data.to_dask() if hasattr(fitted.data, "to_dask") else fitted.data
-    lazy = hasattr(data, "dask")
-    layouts = [Layout(g, dtype, chunks, shards, version, data.chunks if lazy else None)
-               for g in geometries]  # fmt: skip
-    attributes = ngff.attributes(image, geometries, version, method, name=path.name)
-    attributes[ngff.NAMESPACE]["complete"] = {"chunks": [x.count_files() for x in layouts]}
-    fingerprint = {
-        "dtype": dtype.str,
-        "chunks": [x.chunks for x in layouts],
-        "shards": [x.shards for x in layouts],
-        "version": version,
-        "geometry": {k: v for k, v in attributes[ngff.NAMESPACE].items() if k != "complete"},
-        "attributes": attributes,
-    }
-    budget, threads = _bytes(memory), threads or _cpus()
-    shapes, written = [g.shape for g in geometries], [x.written for x in layouts]
-    blocks = blockplan.plan(shapes, bins, written, dtype, method, budget, threads)
-    with journal.writing(path, fingerprint, overwrite=overwrite, resume=resume) as notes:
-        if notes is None:
-            return
-        places = [notes.fresh / str(n) for n in range(len(layouts))]
-        if notes.header is None:
-            for layout, place in zip(layouts, places, strict=True):
-                layout.create(place)
-            notes.begin({"fingerprint": fingerprint, "blocks": blocks.blocks})
-        # Finished blocks are known by their numbers, so the blocks stay as they were.
-        blocks = blocks._replace(blocks=tuple(map(tuple, (notes.header or {})["blocks"])))
-        arrays = [open_to_write(place) for place in places]
-        job = streaming.Job(blocks, arrays, method, notes, None if lazy else data)
-        lazy_data = data if lazy else None
-        if notes.done:
-            streaming.check_source(job, lazy_data, places[0])
-        count = blocks.workers(dtype.itemsize, job.row.reach, budget, threads)
-        # A resumed write keeps its blocks, whatever memory there is now.
-        streaming.run(job, lazy_data, max(1, count), reporter(progress))
-        _finished(notes.fresh, layouts, attributes, version)
-
-
-def _bytes(memory: int | str) -> int:
-    parse_bytes = require("dask.utils", "Writing OME-Zarr").parse_bytes
-    return int(parse_bytes(memory))
-
-
-def _cpus() -> int:
-    from dask.system import CPU_COUNT
-
-    return int(CPU_COUNT)
-
-
-def open_to_write(place: Path) -> Any:
-    """Return the array of a level, to be written to."""
-    import zarr
-
-    # What is missing is then known to be missing. Older versions of zarr do not take the setting
-    # as an argument; the array keeps the one that it was opened with.
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        return zarr.open_array(str(place), mode="r+")
-
-
-def _finished(
-    fresh: Path, layouts: Sequence[Layout], attributes: dict[str, Any], version: str
-) -> None:
-    """Write the group's metadata, which make it an image, once every chunk is there."""
-    import zarr
-
-    for n, layout in enumerate(layouts):
-        there = sum(
-            1 for p in (fresh / str(n)).rglob("*") if p.name not in _METADATA and p.is_file()
-        )
-        if there != layout.count_files():
-            raise FormatError(
-                f"{fresh}: {there} of {layout.count_files()} chunk files of level {n} are there; "
-                "others were removed or added while it was written. Start again without resume=True"
-            )
-        seal.seal(open_to_write(fresh / str(n)), attributes)
-    for name in ("zarr.json", ".zgroup", ".zattrs"):
-        (fresh / name).unlink(missing_ok=True)
-    group = 2 if version == "0.4" else 3
-    zarr.create_group(str(fresh), zarr_format=group, attributes=attributes)
-
-
-_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
-
-
 class OmeZarr(Format):
-    """OME-Zarr 0.4 and 0.5, and 0.6 to read."""
+    """OME-Zarr 0.1 to 0.6; 0.4, 0.5 and 0.6 are written."""
 
     name, suffixes = "ome-zarr", (".ome.zarr", ".zarr")
     folder = opens_stores = publishes = True

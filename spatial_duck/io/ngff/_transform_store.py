@@ -26,9 +26,10 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.io._publishing import published
 from spatial_duck.io.ngff import _checksum as seal
 from spatial_duck.io.ngff import _format as omezarr
-from spatial_duck.io.ngff import _metadata as ngff
 from spatial_duck.io.ngff import _transforms as ngff_transforms
 from spatial_duck.io.ngff._chunk_layout import Layout
+from spatial_duck.io.ngff._describe import NAMESPACE
+from spatial_duck.io.ngff._write import open_to_write
 from spatial_duck.transforms._base import sub_world
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def read_transform(path: Path) -> Transform:
     try:
         # A group's own zarr.json, what its attributes are, or a document by itself.
         document = document.get("attributes", document)
-        own = document.get(ngff.NAMESPACE)
+        own = document.get(NAMESPACE)
         ome = document.get("ome", document)
         kept = own if isinstance(own, Mapping) else {}
         _check_sum(path, ome, kept.get("crc32"))
@@ -100,7 +101,7 @@ def write_transform(
     ome, fields = ngff_transforms.describe(transform, frame)
     world = transform.world
     own = {"axes": list(world.axes), "frame": world.frame or frame, "crc32": seal.checksum(ome)}
-    document = {"ome": ome, ngff.NAMESPACE: own}
+    document = {"ome": ome, NAMESPACE: own}
     if alone and fields:
         raise GeometryLossError(
             f"{path}: a displacement field lies in a Zarr array, which a JSON file cannot hold; "
@@ -216,10 +217,10 @@ def _write_group(fresh: Path, document: Any, fields: Mapping[str, Field]) -> Non
         )  # fmt: skip
         layout = Layout(geometry, field.vectors.dtype, None, None, ngff_transforms.VERSION, None)
         attributes = ngff_transforms.field_attributes(field, PurePosixPath(path).name, _ARRAY)
-        attributes[ngff.NAMESPACE] = {"complete": {"chunks": [layout.count_files()]}}
+        attributes[NAMESPACE] = {"complete": {"chunks": [layout.count_files()]}}
         zarr.create_group(str(fresh / path), zarr_format=3, attributes=attributes)
         place = fresh / path / _ARRAY
         layout.create(place)
-        array = omezarr.open_to_write(place)
+        array = open_to_write(place)
         array[...] = field.vectors
         seal.seal(array, attributes)

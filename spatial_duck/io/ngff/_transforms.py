@@ -34,7 +34,8 @@ import numpy as np
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io.ngff import _metadata as ngff
+from spatial_duck.io.ngff._axes import axes_of_world, sampled_axes, world_of_axes
+from spatial_duck.io.ngff._describe import affine_steps
 from spatial_duck.io.ngff._systems import Loader, matrix_of
 from spatial_duck.transforms._affine import (
     Affine,
@@ -63,8 +64,6 @@ _FIXED, _MOVING = "fixed", "moving"
 _DEPTH = 16
 #: Of axes. Those of other names come first.
 _ORDER = "tzyx"
-#: A matrix is a rotation where it is one to rounding.
-_ROUNDING = 1e-12
 
 
 class Field(NamedTuple):
@@ -139,18 +138,18 @@ def describe(
             f"{error}"
         ) from None
     world = transform.world
-    axes = ngff.axes_of(World(world.axes, world.units, world.frame or frame))
+    axes = axes_of_world(World(world.axes, world.units, world.frame or frame))
     items: list[dict[str, Any]] = []
     fields: dict[str, Field] = {}
     for part in parts:
         if isinstance(part, Affine):
-            items += _linear(part.matrix)
+            items += affine_steps(part.matrix)
         else:
             path = f"{_FOLDER}/field{len(fields)}"
             around, fields[path] = _field(part, axes)
             item = {"type": "displacements", "path": path, "interpolation": "linear"}
             items += [item] if around is None else [
-                *_linear(np.linalg.inv(around)), item, *_linear(around)
+                *affine_steps(np.linalg.inv(around)), item, *affine_steps(around)
             ]  # fmt: skip
     whole = items[0] if len(items) == 1 else {"type": "sequence", "transformations": items}
     ends = {"input": {"name": _FIXED}, "output": {"name": _MOVING}}
@@ -159,21 +158,6 @@ def describe(
         "coordinateTransformations": [whole | ends],
     }
     return {"version": VERSION, "scene": scene}, fields
-
-
-def _linear(matrix: Floats) -> list[dict[str, Any]]:
-    """Return the least transformations that hold a homogeneous matrix."""
-    linear, offset = matrix[:-1, :-1], matrix[:-1, -1]
-    diagonal = np.diag(linear)
-    after = [{"type": "translation", "translation": offset.tolist()}] if offset.any() else []
-    if np.array_equal(linear, np.eye(len(linear))):
-        return after or [{"type": "identity"}]
-    if np.array_equal(linear, np.diag(diagonal)) and (diagonal > 0).all():
-        return [{"type": "scale", "scale": diagonal.tolist()}, *after]
-    square = linear @ linear.T
-    if np.allclose(square, np.eye(len(linear)), 0, _ROUNDING) and np.linalg.det(linear) > 0:
-        return [{"type": "rotation", "rotation": linear.tolist()}, *after]
-    return [{"type": "affine", "affine": matrix[:-1].tolist()}]
 
 
 def _field(field: DisplacementField, axes: Axes) -> tuple[Floats | None, Field]:
@@ -324,8 +308,8 @@ def _steps(item: Item, n: int, place: Place, depth: int = 0) -> list[Floats | Sp
 def _put_together(
     steps: list[Floats | SpatialArray], start: Axes, end: Axes, frame: str | None
 ) -> Transform:
-    kept, n = ngff.moving(start), len(start)
-    worlds = [ngff.world_of([a[i] for i in ngff.moving(a)]) for a in (start, end)]
+    kept, n = sampled_axes(start), len(start)
+    worlds = [world_of_axes([a[i] for i in sampled_axes(a)]) for a in (start, end)]
     world, there = [World(w.axes, w.units, w.frame or frame) for w in worlds]
     if not kept or len(end) != n:
         raise FormatError(f"a transform needs axes of space at both ends, got {start!r}, {end!r}")

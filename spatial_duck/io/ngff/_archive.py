@@ -1,0 +1,119 @@
+"""OME-Zarr in one zip file: ``.ozx`` (RFC-9), and ``.zarr.zip`` as others make them.
+
+An ``.ozx`` holds the group at its root, uncompressed (chunks are compressed already) and as ZIP64;
+the metadata files come first, the group's own before all others, and a JSON comment says the
+version::
+
+    {"ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": true}}}}
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+from spatial_duck.errors import FormatError, UnsafeInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["SUFFIXES", "is_archive", "looks_like_archive", "open_archive", "pack"]
+
+SUFFIXES = (".ozx", ".ome.zarr.zip", ".zarr.zip")
+_METADATA = ("zarr.json", ".zgroup", ".zattrs")
+_ALL_METADATA = (*_METADATA, ".zarray", ".zmetadata")
+#: Metadata of more bytes, or that unpack to so many times their size, are no metadata.
+_LARGEST, _RATIO = 1 << 26, 1000
+
+
+def is_archive(path: object) -> bool:
+    """Whether a path is named like a zip file with OME-Zarr."""
+    return str(path).lower().endswith(SUFFIXES)
+
+
+def looks_like_archive(path: Path, head: bytes) -> bool:
+    """Whether a file is a zip file that holds a Zarr group."""
+    if not head.startswith(b"PK") or path.is_dir():
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _root(archive.namelist()) is not None
+    except (OSError, zipfile.BadZipFile, NotImplementedError):
+        return False
+
+
+def _root(names: Iterable[str]) -> str | None:
+    """Return the folder inside an archive that is a Zarr group: the root, or the only one there."""
+    roots = {n.rpartition("/")[0] for n in names if n.rpartition("/")[2] in _METADATA}
+    if "" in roots:
+        return ""
+    tops = {name.partition("/")[0] for name in names}
+    return tops.pop() if len(tops) == 1 and tops & roots else None
+
+
+def open_archive(path: Path) -> Any:
+    """Open the Zarr group in a zip file for reading.
+
+    Raises
+    ------
+    FormatError
+        If it holds none.
+    UnsafeInputError
+        If its metadata unpack to more than metadata are.
+    """
+    import zarr
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            root = _root(archive.namelist())
+            for entry in archive.infolist():
+                _check(path, entry)
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise FormatError(f"{path}: it is not a valid zip file: {error}") from error
+    if root is None:
+        raise FormatError(f"{path}: the zip file holds no Zarr group at its root")
+    return zarr.open_group(zarr.storage.ZipStore(path, mode="r"), path=root, mode="r")
+
+
+def _check(path: Path, entry: zipfile.ZipInfo) -> None:
+    name = entry.filename.rpartition("/")[2]
+    if name in _ALL_METADATA and (
+        entry.file_size > _LARGEST or entry.file_size > _RATIO * max(entry.compress_size, 1)
+    ):
+        raise UnsafeInputError(
+            f"{path}: {entry.filename!r} would unpack to {entry.file_size:,} bytes, which are no "
+            "metadata"
+        )
+
+
+def pack(folder: Path, target: Path, version: str) -> None:
+    """Write a folder with an OME-Zarr group as a zip file.
+
+    Parameters
+    ----------
+    folder : Path
+        The group.
+    target : Path
+        Is written anew.
+    version : str
+        Of OME-Zarr.
+    """
+    files = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file()]
+
+    def rank(file: Path) -> tuple[bool, int, str]:
+        return file.name not in _ALL_METADATA, len(file.parts), file.as_posix()
+
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for file in sorted(files, key=rank):
+            # Without the time at which it was written, so that the same image is the same file.
+            entry = zipfile.ZipInfo(file.as_posix())
+            with (
+                (folder / file).open("rb") as source,
+                archive.open(entry, "w", force_zip64=True) as out,
+            ):
+                while part := source.read(1 << 22):
+                    out.write(part)
+        said = {"version": version, "zipFile": {"centralDirectory": {"jsonFirst": True}}}
+        archive.comment = json.dumps({"ome": said}).encode()

@@ -1,0 +1,326 @@
+"""An image's metadata as OME-Zarr 0.4, 0.5 and 0.6 say them, and what stands beside them.
+
+Up to 0.5 the standard has a scale and a translation along axes of their own names. 0.6 (RFC-5) has
+coordinate systems: where that is not enough for an image, its levels are mapped by a scale and a
+translation to a system "grid", which has the image's axes and the position of voxel 0 as its
+origin, and from there by a rotation or an affine map to the system "world".
+
+`spatial_duck.io.ngff._format` documents the attributes; this module knows no arrays and no stores.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import GeometryLossError
+from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.io._layout import Fitted, Rules, fitted
+from spatial_duck.io.ngff._axes import array_axes, axes_of_world
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spatial_duck.geometry import Geometry
+
+    Floats = NDArray[np.float64]
+
+__all__ = [
+    "GRID",
+    "NAMESPACE",
+    "NAMESPACE_VERSION",
+    "VERSIONS",
+    "WORLD",
+    "affine_steps",
+    "as_one",
+    "attributes",
+    "in_ngff_order",
+    "translation",
+    "translation_in_grid",
+    "what_is_lost",
+    "world_matrix",
+]
+
+NAMESPACE, NAMESPACE_VERSION = "spatial_duck", 1
+#: What is written, and the Zarr format that it lies in.
+VERSIONS = {"0.4": 2, "0.5": 3, "0.6": 3}
+#: Names of coordinate systems (0.6).
+GRID, WORLD = "grid", "world"
+#: A matrix is a rotation where it is one to rounding.
+_ROUNDING = 1e-12
+
+_RULES = Rules(
+    "OME-Zarr", (), plain="after time", plain_names=None, unspecified=True, named=True, moment=True
+)
+
+
+# --- the image as the standard has it -------------------------------------------------------
+
+
+def in_ngff_order(image: Any, version: str) -> Fitted:
+    """Return an image as ``(t, c, z, y, x)``, in its own world.
+
+    With 0.6 it gets an axis of length 1 for each world axis that it has none for.
+
+    Raises
+    ------
+    GeometryLossError
+        If it has other or more axes than the standard.
+    """
+    world = image.geometry.world
+    rules, minimum = _RULES, 2
+    if version == "0.6":
+        minimum = max(2, sum(name in SPACE_AXES for name in world.axes))
+        rules = _RULES._replace(moment=False)
+    out = fitted(image, rules, minimum=minimum)
+    g = out.geometry
+    n_space = sum(name in SPACE_AXES and i in g.sampled_axes for i, name in enumerate(g.dims))
+    if not 2 <= n_space <= 3 or not 2 <= g.ndim <= 5:
+        raise GeometryLossError(
+            f"OME-Zarr holds 2 or 3 space axes, and at most one time and one channel axis; the "
+            f"image has dims {image.dims!r}; add an axis (image[None]) or index one away"
+        )
+    order = [*world.axes, *[n for n in g.world.axes if n not in world.axes]]
+    return Fitted(out.data, g.to_world(order))
+
+
+def what_is_lost(geometry: Geometry) -> str:
+    """Say what a scale and a translation would lose of a geometry; empty where nothing is."""
+    lost = []
+    names = [geometry.dims[i] for i in geometry.sampled_axes]
+    for name, column in zip(names, geometry.direction.T, strict=True):
+        along = [geometry.world.axes[r] for r in np.flatnonzero(column)]
+        if len(along) > 1:
+            lost.append(f"the oblique direction of axis {name!r} ({_numbers(column)})")
+        elif along != [name]:
+            lost.append(f"that axis {name!r} runs along the world's {along[0]!r}")
+        elif column.min() < 0:
+            lost.append(f"that axis {name!r} runs backwards")
+    extra = [n for n in geometry.world.axes if n not in names]
+    if extra:
+        lost.append(f"the position along the world axes {extra!r}")
+    return ", ".join(lost)
+
+
+def _numbers(column: Any) -> str:
+    return ", ".join(f"{v:.6g}" for v in column)
+
+
+# --- the place of a level -------------------------------------------------------------------
+
+
+def translation(geometry: Geometry, first: Geometry) -> list[float]:
+    """Return the translation of a level, given the finest, as 0.4 and 0.5 have it.
+
+    The origin along each axis's namesake. Where the axes are oblique, that of the finest level, and
+    from there the step that the level makes along each axis as if it were unrotated, so that other
+    readers see the levels on top of each other.
+    """
+    steps = first.physical_to_index(geometry.origin)
+    out = []
+    for axis, spacing, column in zip(
+        first.sampled_axes, first.spacing, first.direction.T, strict=True
+    ):
+        name = first.dims[axis]
+        row = first.world.axes.index(name) if name in first.world.axes else None
+        if row is not None and column[row] == 1:
+            out.append(float(geometry.origin[row]))
+        else:
+            start = first.origin[row] if row is not None else 0.0
+            out.append(float(start + steps[axis] * spacing))
+    return out
+
+
+def translation_in_grid(geometry: Geometry, first: Geometry) -> list[float]:
+    """Return the translation of a level in the system "grid"."""
+    steps = first.physical_to_index(geometry.origin)
+    sampled = list(first.sampled_axes)
+    return [float(v) for v in steps[sampled] * first.spacing]
+
+
+def _in_array_order(geometry: Geometry, numbers: Any, plain: float) -> list[float]:
+    """Return a number for each array axis, given those of the sampled ones."""
+    out = [plain] * geometry.ndim
+    for axis, value in zip(geometry.sampled_axes, numbers, strict=True):
+        out[axis] = float(value)
+    return out
+
+
+def world_axis_order(geometry: Geometry) -> list[int | None]:
+    """Return the world axis that stands in the place of each array axis; None at plain ones.
+
+    The standard wants time first and space last: world axes stand where array axes of their type
+    do, those of space as z, y, x.
+    """
+    names = geometry.world.axes
+    space = sorted((n for n in names if n in SPACE_AXES), key="zyx".index)
+    out: list[int | None] = []
+    for axis, name in enumerate(geometry.dims):
+        if axis not in geometry.sampled_axes:
+            out.append(None)
+        else:
+            out.append(names.index("t" if name == "t" else space.pop(0)))
+    return out
+
+
+def world_matrix(geometry: Geometry) -> Floats:
+    """Return the homogeneous matrix from the system "grid" to the system "world".
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of the finest level, with as many sampled axes as world axes.
+    """
+    n = geometry.ndim
+    matrix = np.eye(n + 1)
+    columns = dict(zip(geometry.sampled_axes, geometry.direction.T, strict=True))
+    for row, world in enumerate(world_axis_order(geometry)):
+        if world is None:
+            continue
+        matrix[row, row] = 0.0
+        for column, direction in columns.items():
+            matrix[row, column] = direction[world]
+        matrix[row, n] = geometry.origin[world]
+    return matrix
+
+
+def affine_steps(matrix: Floats) -> list[dict[str, Any]]:
+    """Return the least transformations (0.6) that hold a homogeneous matrix.
+
+    Examples
+    --------
+    >>> affine_steps(np.array([[2.0, 0.0, 1.0], [0.0, 3.0, 0.0], [0.0, 0.0, 1.0]]))
+    [{'type': 'scale', 'scale': [2.0, 3.0]}, {'type': 'translation', 'translation': [1.0, 0.0]}]
+    """
+    linear, offset = matrix[:-1, :-1], matrix[:-1, -1]
+    diagonal = np.diag(linear)
+    after = [{"type": "translation", "translation": offset.tolist()}] if offset.any() else []
+    if np.array_equal(linear, np.eye(len(linear))):
+        return after or [{"type": "identity"}]
+    if np.array_equal(linear, np.diag(diagonal)) and (diagonal > 0).all():
+        return [{"type": "scale", "scale": diagonal.tolist()}, *after]
+    square = linear @ linear.T
+    if np.allclose(square, np.eye(len(linear)), 0, _ROUNDING) and np.linalg.det(linear) > 0:
+        return [{"type": "rotation", "rotation": linear.tolist()}, *after]
+    return [{"type": "affine", "affine": matrix[:-1].tolist()}]
+
+
+def as_one(steps: Sequence[Mapping[str, Any]], start: Any, end: Any) -> dict[str, Any]:
+    """Return transformations as one, from a coordinate system to another."""
+    whole = steps[0] if len(steps) == 1 else {"type": "sequence", "transformations": list(steps)}
+    return {**whole, "input": start, "output": end}
+
+
+# --- attributes -----------------------------------------------------------------------------
+
+
+def attributes(
+    attrs: Mapping[str, Any], geometries: Sequence[Geometry], version: str, method: str, name: str
+) -> dict[str, Any]:
+    """Return a group's attributes.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Of the image.
+    geometries : sequence of Geometry
+        Of each level, as `in_ngff_order` has them.
+    version : str
+        Of OME-Zarr.
+    method : str
+        How the levels were made.
+    name : str
+        Of the image, where its attrs do not say.
+    """
+    given = attrs.get("ome")
+    kept = dict(given) if isinstance(given, Mapping) else {}
+    said = {key: kept[key] for key in ("name", "metadata") if key in kept}
+    entry = {"name": name, **said, "type": method}
+    entry |= (_with_systems if version == "0.6" else _with_axes)(geometries)
+    ome: dict[str, Any] = {"multiscales": [entry]}
+    labels = kept.get("image-label")
+    if isinstance(labels, Mapping):
+        # Which image they are labels of is known by who writes them beside it.
+        rest = {k: v for k, v in labels.items() if k not in ("source", "version")}
+        ome["image-label"] = {**rest, "version": version}
+    if version == "0.4":
+        entry["version"] = version
+    out = ome if version == "0.4" else {"ome": {"version": version, **ome}}
+    out[NAMESPACE] = _own(attrs, geometries)
+    return out
+
+
+def _with_axes(geometries: Sequence[Geometry]) -> dict[str, Any]:
+    """Return axes and levels of 0.4 and 0.5."""
+    first = geometries[0]
+    datasets = []
+    for n, g in enumerate(geometries):
+        steps = [
+            {"type": "scale", "scale": _in_array_order(g, g.spacing, 1.0)},
+            {"type": "translation",
+             "translation": _in_array_order(g, translation(g, first), 0.0)},
+        ]  # fmt: skip
+        datasets.append({"path": str(n), "coordinateTransformations": steps})
+    axes = array_axes(first, in_world=not what_is_lost(first))
+    return {"axes": axes, "datasets": datasets}
+
+
+def _with_systems(geometries: Sequence[Geometry]) -> dict[str, Any]:
+    """Return coordinate systems, levels and further transformations of 0.6."""
+    first = geometries[0]
+    aligned = not what_is_lost(first)
+    name = WORLD if aligned else GRID
+    datasets = []
+    for n, g in enumerate(geometries):
+        moved = translation(g, first) if aligned else translation_in_grid(g, first)
+        steps: list[dict[str, Any]] = [
+            {"type": "scale", "scale": _in_array_order(g, g.spacing, 1.0)}
+        ]
+        if any(moved):
+            shift = _in_array_order(g, moved, 0.0)
+            steps.append({"type": "translation", "translation": shift})
+        whole = as_one(steps, {"path": str(n)}, {"name": name})
+        datasets.append({"path": str(n), "coordinateTransformations": [whole]})
+    systems = [{"name": name, "axes": array_axes(first, in_world=aligned)}]
+    found: dict[str, Any] = {"coordinateSystems": systems, "datasets": datasets}
+    if not aligned:
+        axes = array_axes(first, in_world=False)
+        of_world = axes_of_world(first.world)
+        for place, row in enumerate(world_axis_order(first)):
+            if row is not None:
+                axes[place] = of_world[row]
+        systems.append({"name": WORLD, "axes": axes})
+        steps = affine_steps(world_matrix(first))
+        found["coordinateTransformations"] = [as_one(steps, {"name": GRID}, {"name": WORLD})]
+    return found
+
+
+def _own(attrs: Mapping[str, Any], geometries: Sequence[Geometry]) -> dict[str, Any]:
+    world = geometries[0].world
+    return {
+        "version": NAMESPACE_VERSION,
+        "world": {"axes": list(world.axes), "units": list(world.units), "frame": world.frame},
+        "levels": [
+            {
+                "path": str(n),
+                "dims": list(g.dims),
+                "sampled": [g.dims[i] for i in g.sampled_axes],
+                "shape": list(g.shape),
+                "spacing": g.spacing.tolist(),
+                "origin": g.origin.tolist(),
+                "direction": g.direction.tolist(),
+            }
+            for n, g in enumerate(geometries)
+        ],
+        "attrs": {k: v for k, v in attrs.items() if k != "ome" and _is_json(v)},
+    }
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (TypeError, ValueError):
+        return False

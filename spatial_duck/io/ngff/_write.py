@@ -1,0 +1,277 @@
+"""Writing OME-Zarr: an image with its pyramid, labels beside an image, one zip file.
+
+`spatial_duck.io.ngff._format` documents the options.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError, GeometryLossError
+from spatial_duck.io._safety import published
+from spatial_duck.io._source import reporter
+from spatial_duck.io.ngff import _block_plan as blockplan
+from spatial_duck.io.ngff import _checksum as seal
+from spatial_duck.io.ngff import _journal as journal
+from spatial_duck.io.ngff import _metadata as ngff
+from spatial_duck.io.ngff import _streaming as streaming
+from spatial_duck.io.ngff._archive import is_archive, pack
+from spatial_duck.io.ngff._chunk_layout import Layout
+from spatial_duck.io.ngff._describe import NAMESPACE, VERSIONS, in_ngff_order, what_is_lost
+from spatial_duck.io.ngff._describe import attributes as describe
+from spatial_duck.io.ngff._labels import check_label, keep_others, list_label, with_source
+from spatial_duck.pyramids import default_method, level_geometries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spatial_duck.geometry import Geometry
+    from spatial_duck.io._source import Progress
+
+    Chunks = int | Mapping[str, int] | Sequence[int]
+
+__all__ = ["open_to_write", "write_image"]
+
+#: Bytes that blocks in flight may take.
+_MEMORY = 512_000_000
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+
+
+class _Plan(NamedTuple):
+    """All that is known of a group before the first block is computed."""
+
+    data: Any
+    lazy: bool
+    layouts: list[Layout]
+    attributes: dict[str, Any]
+    blocks: blockplan.BlockPlan
+    method: str
+    version: str
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what an interrupted write must agree in with the one that continues it."""
+        own = self.attributes[NAMESPACE]
+        return {
+            "dtype": self.layouts[0].dtype.str,
+            "chunks": [x.chunks for x in self.layouts],
+            "shards": [x.shards for x in self.layouts],
+            "version": self.version,
+            "geometry": {k: v for k, v in own.items() if k != "complete"},
+            "attributes": self.attributes,
+        }
+
+
+def write_image(
+    path: Path,
+    image: Any,
+    *,
+    overwrite: bool = False,
+    progress: bool | Progress | None = None,
+    version: str | None = None,
+    label: str | None = None,
+    chunks: Chunks | None = None,
+    shards: Chunks | Literal[False] | None = None,
+    levels: int | None = None,
+    factors: int | Mapping[str, int] | None = None,
+    method: str | None = None,
+    oblique: Literal["refuse", "keep"] = "refuse",
+    memory: int | str = _MEMORY,
+    threads: int | None = None,
+    resume: bool = False,
+) -> None:
+    """Write an OME-Zarr group with its pyramid; see `spatial_duck.write`."""
+    zarr = require("zarr", "Writing OME-Zarr")
+    if version is not None and version not in VERSIONS:
+        raise FormatError(f"version must be one of {', '.join(VERSIONS)}, got {version!r}")
+    if oblique not in ("refuse", "keep"):
+        raise ValueError(f"oblique must be 'refuse' or 'keep', got {oblique!r}")
+    target, written = path, version or "0.5"
+    if label is not None:
+        check_label(label, image.dtype)
+        target, written = path / "labels" / label, _version_beside(zarr, path, version)
+        method = method or "mode"
+    budget, threads = _bytes(memory), threads or _cpus()
+
+    method = method or default_method(image)
+    geometries, bins, data = _levels(image, written, levels, factors, method, oblique)
+    plan = _plan(
+        image.attrs, data, geometries, bins, target.name, written, method,
+        (chunks, shards), label, budget, threads,
+    )  # fmt: skip
+    if is_archive(path):
+        if label is not None or resume:
+            raise FormatError(
+                f"{path}: labels are added to a folder, and the writing of a folder is resumed; a "
+                "zip file is written whole"
+            )
+        if path.name.lower().endswith(".ozx") and written == "0.4":
+            raise FormatError("an .ozx file holds OME-Zarr 0.5 or later; leave version= out")
+        with published(path, overwrite=overwrite) as fresh:
+            _write_archive(fresh, plan, progress, budget, threads)
+    elif label is not None:
+        target.parent.mkdir(exist_ok=True)
+        try:
+            _write_group(target, plan, overwrite, resume, progress, budget, threads)
+            list_label(target.parent, label, written)
+        finally:
+            if not any(target.parent.iterdir()):
+                target.parent.rmdir()
+    else:
+        _write_group(target, plan, overwrite, resume, progress, budget, threads)
+
+
+def _write_archive(
+    fresh: Path, plan: _Plan, progress: bool | Progress | None, budget: int, threads: int
+) -> None:
+    """Write a zip file, by way of a folder beside it."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{fresh.name}.", dir=fresh.parent))
+    try:
+        _write_group(folder / "a.zarr", plan, False, False, progress, budget, threads)
+        pack(folder / "a.zarr", fresh, plan.version)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _version_beside(zarr: Any, path: Path, version: str | None) -> str:
+    """Return the version of the image in a group, in which its labels are written."""
+    try:
+        group = zarr.open_group(str(path), mode="r")
+        attributes = dict(group.attrs)
+        found = ngff.multiscales(path, attributes, None, lambda name: group[name][...])[0].version
+    except Exception as error:
+        raise FormatError(
+            f"{path}: there is no OME-Zarr image that labels could lie beside: {error}"
+        ) from error
+    own = ".".join(map(str, found))
+    if own not in VERSIONS:
+        raise FormatError(f"{path}: it is of version {own}; labels are written beside {VERSIONS}")
+    if version is not None and VERSIONS[version] != VERSIONS[own]:
+        raise FormatError(f"{path}: it is of version {own}, and its labels must be; leave version=")
+    return version or own
+
+
+def _levels(
+    image: Any, version: str, levels: int | None, factors: Any, method: str, oblique: str
+) -> tuple[list[Geometry], list[tuple[int, ...]], Any]:
+    """Return the geometry of each level, its bins, and the voxels of the finest."""
+    fitted = in_ngff_order(image, version)
+    lost = what_is_lost(fitted.geometry)
+    if lost and oblique == "refuse" and version != "0.6":
+        raise GeometryLossError(
+            f"OME-Zarr {version} holds a scale and a translation along axes of their own names, "
+            f"and would lose {lost}. Write version='0.6', which holds that; or accept that other "
+            "readers see the image unrotated, with the exact geometry kept for this library, by "
+            "oblique='keep'; or bring the image onto such a grid first with reorient(...) or "
+            "resample(...)"
+        )
+    return *level_geometries(fitted.geometry, levels, factors, method), fitted.data
+
+
+def _plan(
+    attrs: Mapping[str, Any],
+    data: Any,
+    geometries: list[Geometry],
+    bins: list[tuple[int, ...]],
+    name: str,
+    version: str,
+    method: str,
+    lengths: tuple[Any, Any],
+    label: str | None,
+    budget: int,
+    threads: int,
+) -> _Plan:
+    dtype = np.dtype(data.dtype).newbyteorder("=")
+    if dtype.kind not in "biufc":
+        raise FormatError(f"OME-Zarr holds numbers, got {dtype} voxels; use image.astype(...)")
+    data = data.to_dask() if hasattr(data, "to_dask") else data
+    lazy = hasattr(data, "dask")
+    layouts = [Layout(g, dtype, *lengths, version, data.chunks if lazy else None)
+               for g in geometries]  # fmt: skip
+    attributes = describe(attrs, geometries, version, method, name)
+    attributes[NAMESPACE]["complete"] = {"chunks": [x.count_files() for x in layouts]}
+    if label is not None:
+        with_source(attributes, version)
+    shapes, written = [g.shape for g in geometries], [x.written for x in layouts]
+    blocks = blockplan.plan(shapes, bins, written, dtype, method, budget, threads)
+    return _Plan(data, lazy, layouts, attributes, blocks, method, version)
+
+
+def _write_group(
+    path: Path,
+    plan: _Plan,
+    overwrite: bool,
+    resume: bool,
+    progress: bool | Progress | None,
+    budget: int,
+    threads: int,
+) -> None:
+    """Write a group and publish it whole."""
+    fingerprint = plan.fingerprint()
+    with journal.writing(path, fingerprint, overwrite=overwrite, resume=resume) as notes:
+        if notes is None:
+            return
+        places = [notes.fresh / str(n) for n in range(len(plan.layouts))]
+        if notes.header is None:
+            for layout, place in zip(plan.layouts, places, strict=True):
+                layout.create(place)
+            notes.begin({"fingerprint": fingerprint, "blocks": plan.blocks.blocks})
+        # Finished blocks are known by their numbers, so the blocks stay as they were.
+        blocks = plan.blocks._replace(blocks=tuple(map(tuple, (notes.header or {})["blocks"])))
+        arrays = [open_to_write(place) for place in places]
+        source, lazy_data = (None, plan.data) if plan.lazy else (plan.data, None)
+        job = streaming.Job(blocks, arrays, plan.method, notes, source)
+        if notes.done:
+            streaming.check_source(job, lazy_data, places[0])
+        count = blocks.workers(plan.layouts[0].dtype.itemsize, job.row.reach, budget, threads)
+        # A resumed write keeps its blocks, whatever memory there is now.
+        streaming.run(job, lazy_data, max(1, count), reporter(progress))
+        _finish(notes.fresh, plan.layouts, plan.attributes, plan.version)
+        keep_others(path, notes.fresh, plan.version)
+
+
+def _bytes(memory: int | str) -> int:
+    parse_bytes = require("dask.utils", "Writing OME-Zarr").parse_bytes
+    return int(parse_bytes(memory))
+
+
+def _cpus() -> int:
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
+
+
+def open_to_write(place: Path) -> Any:
+    """Return the array of a level, to be written to."""
+    import zarr
+
+    # What is missing is then known to be missing. Older versions of zarr do not take the setting
+    # as an argument; the array keeps the one that it was opened with.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(str(place), mode="r+")
+
+
+def _finish(
+    fresh: Path, layouts: Sequence[Layout], attributes: dict[str, Any], version: str
+) -> None:
+    """Write the group's metadata, which make it an image, once every chunk is there."""
+    import zarr
+
+    for n, layout in enumerate(layouts):
+        there = sum(
+            1 for p in (fresh / str(n)).rglob("*") if p.name not in _METADATA and p.is_file()
+        )
+        if there != layout.count_files():
+            raise FormatError(
+                f"{fresh}: {there} of {layout.count_files()} chunk files of level {n} are there; "
+                "others were removed or added while it was written. Start again without resume=True"
+            )
+        seal.seal(open_to_write(fresh / str(n)), attributes)
+    for name in ("zarr.json", ".zgroup", ".zattrs"):
+        (fresh / name).unlink(missing_ok=True)
+    zarr.create_group(str(fresh), zarr_format=VERSIONS[version], attributes=attributes)
