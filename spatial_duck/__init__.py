@@ -82,7 +82,7 @@ if TYPE_CHECKING:
         to_torchio,
         to_xarray,
     )
-    from spatial_duck.io import read, write
+    from spatial_duck.io import read, read_pyramid, write
     from spatial_duck.learning import (
         Conformed,
         augment,
@@ -153,6 +153,7 @@ __all__ = [
     "random_affine",
     "random_elastic",
     "read",
+    "read_pyramid",
     "reduce_blocks",
     "register",
     "reorient",
@@ -213,6 +214,7 @@ _LAZY = {
     "DisplacementField": "transforms",
     "Transform": "transforms",
     "read": "io",
+    "read_pyramid": "io",
     "write": "io",
     "SpatialImage": "interface",
     "asarray": "interop",

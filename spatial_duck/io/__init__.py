@@ -1,4 +1,4 @@
-"""Files: `read`, `write`, `info` and `sniff`; `Format`, the class of a file format.
+"""Files: `read`, `read_pyramid`, `write`, `info`, …; `Format`, the class of a file format.
 
 How reading and writing work, the formats with what each of them holds, and the recipe for one more
 are in ``README.md`` beside this file. Errors are `FormatError` for a file that does not hold what
@@ -11,6 +11,19 @@ from __future__ import annotations
 from spatial_duck.io._api import Info, info, read, sniff, write
 from spatial_duck.io._format import Format
 from spatial_duck.io._publishing import data_name
+from spatial_duck.io._several import list_images, read_pyramid
 from spatial_duck.io._source import Source, reporter
 
-__all__ = ["Format", "Info", "Source", "data_name", "info", "read", "reporter", "sniff", "write"]
+__all__ = [
+    "Format",
+    "Info",
+    "Source",
+    "data_name",
+    "info",
+    "list_images",
+    "read",
+    "read_pyramid",
+    "reporter",
+    "sniff",
+    "write",
+]

@@ -31,6 +31,7 @@ _MODULES = {
     "nrrd": "spatial_duck.io.nrrd._format",
     "metaimage": "spatial_duck.io._metaimage",
     "ome-zarr": "spatial_duck.io.ngff._format",
+    "ome-zarr-zip": "spatial_duck.io.ngff._zip",
     "dicom": "spatial_duck.io.dicom._format",
     "tiff": "spatial_duck.io.tiff._format",
     "minc": "spatial_duck.io._minc",

@@ -19,18 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["SUFFIXES", "is_archive", "looks_like_archive", "open_archive", "pack"]
+__all__ = ["SUFFIXES", "looks_like_archive", "open_archive", "pack"]
 
 SUFFIXES = (".ozx", ".ome.zarr.zip", ".zarr.zip")
 _METADATA = ("zarr.json", ".zgroup", ".zattrs")
 _ALL_METADATA = (*_METADATA, ".zarray", ".zmetadata")
 #: Metadata of more bytes, or that unpack to so many times their size, are no metadata.
 _LARGEST, _RATIO = 1 << 26, 1000
-
-
-def is_archive(path: object) -> bool:
-    """Whether a path is named like a zip file with OME-Zarr."""
-    return str(path).lower().endswith(SUFFIXES)
 
 
 def looks_like_archive(path: Path, head: bytes) -> bool:

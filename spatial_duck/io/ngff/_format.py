@@ -1,9 +1,10 @@
-"""OME-Zarr 0.4 (Zarr format 2), 0.5 (format 3) and 0.6 (read), through zarr-python.
+"""OME-Zarr 0.1 to 0.6: reading; the options of `read` and `write`; what stands in a group.
 
 A level is opened as a lazy view of its Zarr array; nothing is read. Arrays are ``(t, c, z, y, x)``.
-``scale`` and ``translation`` give the position of voxel **centres**. The standard has no direction,
-frame or order of world axes; these, and the exact numbers of every level, are kept beside it in the
-group's attributes under ``"spatial_duck"``, which other readers skip::
+``scale`` and ``translation`` give the position of voxel **centres**. Up to 0.5 the standard has no
+direction; no version has an order of world axes or keeps numbers apart that a scale is made of.
+These, and the exact numbers of every level, are kept beside it in the group's attributes under
+``"spatial_duck"``, which other readers skip::
 
     "spatial_duck": {
       "version": 1,
@@ -15,11 +16,12 @@ group's attributes under ``"spatial_duck"``, which other readers skip::
     }
 
 ``direction`` has a row for each world axis and a column for each sampled axis. It is used only as
-long as its shape and spacing agree with the standard's own metadata.
+long as it agrees with the standard's own metadata.
 
-An axis that is oblique, sheared, flipped or runs along another world axis than its name's cannot be
-said in the standard: writing raises `GeometryLossError`. ``oblique="keep"`` accepts that other
-readers see the image unrotated, at its spacing, while this library reads the exact geometry back.
+An axis that is oblique, sheared, flipped or runs along another world axis than its name's can be
+said in 0.6 alone (`_describe`): writing another version raises `GeometryLossError`.
+``oblique="keep"`` accepts that other readers see the image unrotated, at its spacing, while this
+library reads the exact geometry back.
 
 Every chunk carries a checksum (crc32c in format 3, gzip's in format 2) and is stored even where it
 holds fill values alone, and the group says so under ``"complete"``, with the number of chunk files
@@ -28,25 +30,39 @@ of each level: reading a chunk that is missing is an error.
 The image is computed once, block by block in threads (or on the workers of ``dask.distributed``),
 and all levels are made on the way (`_streaming`). The group is written beside its
 target and takes its name when it is complete; what an interrupted write leaves can be continued
-(`spatial_duck.io.ngff._journal`).
+(`spatial_duck.io.ngff._journal`). What others have put into a group that is replaced, such as
+labels and tables, is kept.
 
-Options of `read`: ``multiscale`` (which of several, by number), ``exact=False`` (the standard's
-metadata alone), ``missing="fill"`` (missing chunks hold fill values), ``system`` (0.6: the name of
-the coordinate system that positions are wanted in, where one other than the datasets' own; any that
-is reached by linear transformations). ``attrs["ome"]["systems"]`` lists them.
+Options of `read`:
+
+``image``
+    Path of an image inside a group: ``"labels/cells"``, ``"B/7/0"`` of a plate. Reading a group of
+    several images without it names them; `spatial_duck.io.list_images` lists them.
+``multiscale``
+    Which of several, by number or name.
+``exact``
+    False: the standard's metadata alone.
+``missing``
+    "fill": missing chunks hold fill values.
+``system``
+    (0.6) Name of the coordinate system that positions are wanted in, where one other than the
+    datasets' own; any that is reached by linear transformations. ``attrs["ome"]["systems"]`` lists
+    them.
 
 Options of `write`:
 
 ``version``
-    "0.5" or "0.4".
+    "0.6", "0.5" or "0.4"; "0.5" by default, or that of the image that labels are written beside.
+``label``
+    The image holds labels of the image at the path, and is written into its group under this name.
 ``levels``, ``factors``, ``method``
     As for `spatial_duck.pyramid`.
 ``chunks``
     An int, by name, or one for each axis t, c, z, y, x; by default about 96 voxels along each of
     three space axes, in step with the chunks of the image.
 ``shards``
-    The same for shards of whole chunks (0.5), or False; by default small chunks of large images
-    are put together in shards of about 8 MB.
+    The same for shards of whole chunks (0.5 and later), or False; by default small chunks of large
+    images are put together in shards of about 8 MB.
 ``oblique``
     "refuse" or "keep".
 ``memory``

@@ -5,23 +5,18 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
-from spatial_duck.io._safety import published
 from spatial_duck.io._source import reporter
 from spatial_duck.io.ngff import _block_plan as blockplan
 from spatial_duck.io.ngff import _checksum as seal
 from spatial_duck.io.ngff import _journal as journal
 from spatial_duck.io.ngff import _metadata as ngff
 from spatial_duck.io.ngff import _streaming as streaming
-from spatial_duck.io.ngff._archive import is_archive, pack
 from spatial_duck.io.ngff._chunk_layout import Layout
 from spatial_duck.io.ngff._describe import NAMESPACE, VERSIONS, in_ngff_order, what_is_lost
 from spatial_duck.io.ngff._describe import attributes as describe
@@ -30,6 +25,7 @@ from spatial_duck.pyramids import default_method, level_geometries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from spatial_duck.geometry import Geometry
     from spatial_duck.io._source import Progress
@@ -104,17 +100,7 @@ def write_image(
         image.attrs, data, geometries, bins, target.name, written, method,
         (chunks, shards), label, budget, threads,
     )  # fmt: skip
-    if is_archive(path):
-        if label is not None or resume:
-            raise FormatError(
-                f"{path}: labels are added to a folder, and the writing of a folder is resumed; a "
-                "zip file is written whole"
-            )
-        if path.name.lower().endswith(".ozx") and written == "0.4":
-            raise FormatError("an .ozx file holds OME-Zarr 0.5 or later; leave version= out")
-        with published(path, overwrite=overwrite) as fresh:
-            _write_archive(fresh, plan, progress, budget, threads)
-    elif label is not None:
+    if label is not None:
         target.parent.mkdir(exist_ok=True)
         try:
             _write_group(target, plan, overwrite, resume, progress, budget, threads)
@@ -124,18 +110,6 @@ def write_image(
                 target.parent.rmdir()
     else:
         _write_group(target, plan, overwrite, resume, progress, budget, threads)
-
-
-def _write_archive(
-    fresh: Path, plan: _Plan, progress: bool | Progress | None, budget: int, threads: int
-) -> None:
-    """Write a zip file, by way of a folder beside it."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{fresh.name}.", dir=fresh.parent))
-    try:
-        _write_group(folder / "a.zarr", plan, False, False, progress, budget, threads)
-        pack(folder / "a.zarr", fresh, plan.version)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _version_beside(zarr: Any, path: Path, version: str | None) -> str:
@@ -250,10 +224,8 @@ def open_to_write(place: Path) -> Any:
     """Return the array of a level, to be written to."""
     import zarr
 
-    # What is missing is then known to be missing. Older versions of zarr do not take the setting
-    # as an argument; the array keeps the one that it was opened with.
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        return zarr.open_array(str(place), mode="r+")
+    # What is missing is then known to be missing.
+    return zarr.open_array(str(place), mode="r+").with_config({"write_empty_chunks": True})
 
 
 def _finish(

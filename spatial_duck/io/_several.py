@@ -1,0 +1,93 @@
+"""What is in a file besides one image: `read_pyramid` for its levels, `list_images` for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spatial_duck.io._api import info, read
+from spatial_duck.io._location import is_remote, location
+from spatial_duck.io._registry import format_of
+from spatial_duck.pyramids import Pyramid
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+__all__ = ["list_images", "read_pyramid"]
+
+
+def read_pyramid(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    dims: Sequence[str | None] | None = None,
+    lazy: bool | None = None,
+    **options: Any,
+) -> Pyramid:
+    """Open all levels of an image; nothing is computed from another level.
+
+    Parameters
+    ----------
+    path, format, dims, lazy, **options
+        As for `spatial_duck.read`.
+
+    Returns
+    -------
+    Pyramid
+        The finest first, each with the geometry that the file gives it. Of one level where the
+        file has one.
+
+    Raises
+    ------
+    FormatError, UnsafeInputError
+        As for `spatial_duck.read`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import spatial_duck as sd
+    >>> image = sd.SpatialArray(np.zeros((128, 256)), spacing=0.5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sd.write(f"{folder}/a.ome.zarr", image, levels=2)
+    ...     [level.shape for level in sd.read_pyramid(f"{folder}/a.ome.zarr")]
+    [(128, 256), (64, 128)]
+    """
+    count = info(path, format=format, **options).levels
+    levels = range(count) if count > 1 else [None]
+    return Pyramid(
+        [read(path, format=format, level=n, dims=dims, lazy=lazy, **options) for n in levels]
+    )
+
+
+def list_images(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return what ``read(path, image=...)`` opens: the images inside a group of OME-Zarr.
+
+    These are labels of an image, fields of a plate or well, series of bioformats2raw, images of a
+    scene, or of any group. Metadata alone are read.
+
+    Parameters
+    ----------
+    path : path or str
+        A group of OME-Zarr, or a file of any format.
+
+    Returns
+    -------
+    tuple of str
+        Paths inside the group; ``"."`` for the group itself where it is an image, and for a file
+        that holds one image.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    """
+    place = location(path)
+    found = None if is_remote(place) else format_of(Path(place))
+    if found is not None and not found.name.startswith("ome-zarr"):
+        return (".",)
+    from spatial_duck.io.ngff._contents import list_images as list_inside
+    from spatial_duck.io.ngff._format import open_group
+
+    return tuple(list_inside(open_group(place)[0]))

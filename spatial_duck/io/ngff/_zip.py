@@ -1,0 +1,72 @@
+"""The format of OME-Zarr in one zip file; `spatial_duck.io.ngff._archive` says what it holds.
+
+Options of `read` and `write` are those of `spatial_duck.io.ngff._format`, but for ``label`` and
+``resume``: what is in a zip file is neither added to nor continued.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from spatial_duck.errors import FormatError
+from spatial_duck.io._format import Format
+from spatial_duck.io.ngff._archive import SUFFIXES, looks_like_archive, pack
+from spatial_duck.io.ngff._format import open_source
+from spatial_duck.io.ngff._write import write_image
+
+if TYPE_CHECKING:
+    from spatial_duck.io._source import Progress
+
+__all__ = ["FORMAT"]
+
+
+def _write(
+    path: Path,
+    image: Any,
+    *,
+    progress: bool | Progress | None = None,
+    version: str = "0.5",
+    chunks: Any = None,
+    shards: Any = None,
+    levels: int | None = None,
+    factors: Any = None,
+    method: str | None = None,
+    oblique: Literal["refuse", "keep"] = "refuse",
+    memory: int | str = "512 MB",
+    threads: int | None = None,
+) -> None:
+    if path.suffix.lower() == ".ozx" and version == "0.4":
+        raise FormatError(
+            f"{path.name}: an .ozx file holds OME-Zarr 0.5 or later; leave version= out, or name "
+            "it .zarr.zip"
+        )
+    folder = Path(tempfile.mkdtemp(prefix=".group-", dir=path.parent))
+    try:
+        group = folder / path.name
+        write_image(
+            group, image, progress=progress, version=version, chunks=chunks, shards=shards,
+            levels=levels, factors=factors, method=method, oblique=oblique, memory=memory,
+            threads=threads,
+        )  # fmt: skip
+        pack(group, path, version)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class ZippedOmeZarr(Format):
+    """OME-Zarr in one zip file (RFC-9)."""
+
+    name, suffixes = "ome-zarr-zip", SUFFIXES
+
+    open = staticmethod(open_source)
+    write = staticmethod(_write)
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Tell by a file's first bytes and by the names in the zip file."""
+        return looks_like_archive(path, head)
+
+
+FORMAT = ZippedOmeZarr()
