@@ -134,7 +134,8 @@ def _files(array: Any) -> _Files | None:
     """Return where the chunks of an array lie, or None where zarr has to deal with them."""
     store = array.store_path.store
     dtype = np.dtype(array.dtype)
-    if type(store).__name__ not in _FOLDERS or dtype.kind not in "biufc" or not array.ndim:
+    root = getattr(store, "root", None) if type(store).__name__ in _FOLDERS else None
+    if root is None or dtype.kind not in "biufc" or not array.ndim:
         return None
     metadata, shards = array.metadata, None
     if metadata.zarr_format == 2:
@@ -156,7 +157,7 @@ def _files(array: Any) -> _Files | None:
         chain = chain_of(codecs, shape, dtype)
     if chain is None or not 0 < chain.nbytes <= _LARGEST:
         return None
-    return _Files(array, Path(store.root) / array.store_path.path, chain, shards)
+    return _Files(array, Path(root) / array.store_path.path, chain, shards)
 
 
 def _chain_2(metadata: Any, dtype: np.dtype[Any]) -> Chain | None:

@@ -41,8 +41,8 @@ class CompleteStore(WrapperStore[Any]):
 
     @property
     def root(self) -> Any:
-        """The directory of the store that is wrapped, where that has one."""
-        return self._store.root
+        """The directory of the store that is wrapped; None where it is no directory."""
+        return getattr(self._store, "root", None)
 
     async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
         """Read one key."""
