@@ -7,6 +7,6 @@ came from), 2 on wrong usage, and 130 when interrupted. Each subcommand is a row
 
 from __future__ import annotations
 
-from spatial_duck.cli._api import COMMANDS, Command, main
+from spatial_duck.cli._api import COMMANDS, Command, main, script
 
-__all__ = ["COMMANDS", "Command", "main"]
+__all__ = ["COMMANDS", "Command", "main", "script"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from spatial_duck.cli import main
+from spatial_duck.cli import script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -21,7 +21,7 @@ from spatial_duck.errors import SpatialDuckError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["COMMANDS", "Command", "main"]
+__all__ = ["COMMANDS", "Command", "main", "script"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,9 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has said why
         return stop.code if isinstance(stop.code, int) else 2
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _warn
-            args.run(args)
+        args.run(args)
     except KeyboardInterrupt:
         sys.stderr.write("spatial-duck: interrupted\n")
         return 130
@@ -104,3 +102,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"spatial-duck: error: {_one_line(error, args)}\n")
         return 2 if isinstance(error, UsageError) else 1
     return 0
+
+
+def script() -> None:
+    """Run the command line as the program of a process, and end it: warnings are one line."""
+    warnings.showwarning = _warn
+    sys.exit(main())

@@ -91,7 +91,7 @@ def _call(job: Job, given: Numbers, folder: Path) -> str:
             if getattr(side, what) is not None:
                 arrays[f"{name}_{what}"] = getattr(side, what)
     np.savez(folder / "job.npz", **arrays)
-    worker = Path(__file__).with_name("ants_worker.py")
+    worker = Path(__file__).with_name("_ants_worker.py")
     threads = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(job.threads)}
     done = subprocess.run(
         [sys.executable, "-P", str(worker), str(folder)],

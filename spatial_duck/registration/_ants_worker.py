@@ -7,7 +7,6 @@ It imports nothing of this package. What ANTs says goes to stdout, where the eng
 from __future__ import annotations
 
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ __all__: list[str] = []
 
 
 def _main(folder: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import ants
-        from ants.internal import get_pointer_string
+    import ants
+    from ants.internal import get_pointer_string
 
     job = np.load(folder / "job.npz")
 

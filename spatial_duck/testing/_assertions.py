@@ -79,7 +79,8 @@ def _refuse(*_: Any, **__: Any) -> Any:
 def assert_lazy(*stores: Any) -> Iterator[None]:
     """Assert that inside the block no Dask array is computed and no chunk of a store is read.
 
-    Works as a decorator too.
+    Works as a decorator too. What Dask computes with is set for the whole process, and so for other
+    threads, as long as the block runs.
 
     Parameters
     ----------
@@ -93,6 +94,7 @@ def assert_lazy(*stores: Any) -> Iterator[None]:
     seen = [len(store.chunks_read) for store in stores]
     with ExitStack() as stack:
         if "dask" in sys.modules:
+            # The one setting of a process that the package changes: it is what is asked for here.
             stack.enter_context(sys.modules["dask"].config.set(scheduler=_refuse))
         yield
     for store, count in zip(stores, seen, strict=True):

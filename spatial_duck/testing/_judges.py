@@ -18,6 +18,8 @@ from spatial_duck.testing._subject import Grid, NotOffered, Subject, Wrong, eval
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from spatial_duck.testing._oracles import Place
 
     Judge = Callable[[Subject, Grid, str], None]
@@ -272,11 +274,21 @@ def nonsense(subject: Subject, grid: Grid, text: str) -> None:
 
 
 class _Computed(Exception):
-    """A Dask array was computed where nothing should be."""
+    """A Dask array was computed where nothing should compute."""
 
 
-def _refuse(*_: Any, **__: Any) -> Any:
-    raise _Computed("a Dask array was computed")
+class _Voxels:
+    """Voxels in memory, of which none may be read as long as they are closed."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self.values, self.closed = values, True
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        if self.closed:
+            raise _Computed("a Dask array was computed")
+        part: NDArray[Any] = self.values[key]
+        return part
 
 
 def over_dask(judge: Judge) -> Judge:
@@ -284,28 +296,34 @@ def over_dask(judge: Judge) -> Judge:
 
     def lazily(subject: Subject, grid: Grid, text: str) -> None:
         try:
-            import dask
             import dask.array as da
         except ImportError as error:
             raise NotOffered("Dask is not installed: not tried") from error
+        made: list[_Voxels] = []
 
         def factory(data: Any, *place: Any) -> Any:
-            return subject.factory(da.from_array(data, chunks=2), *place)
+            made.append(_Voxels(np.asarray(data)))
+            lazy = da.from_array(made[-1], chunks=2, meta=np.empty((0,) * data.ndim, data.dtype))
+            return subject.factory(lazy, *place)
 
         over_dask = replace(subject, factory=factory)
-        with dask.config.set(scheduler=_refuse):
-            x = over_dask.make(grid)
-            if not _is_lazy(subject, x):
-                raise NotOffered("data are computed, or not taken, when an image is made")
-            try:
-                y = over_dask.apply(text, x)
-                over_dask.expect_place(y, x)
-            except NotOffered as error:
-                if isinstance(error.__cause__, _Computed):
-                    raise Wrong("Dask data are computed before they are asked for") from error
-                raise
-        with dask.config.set(scheduler="synchronous"):
-            judge(over_dask, grid, text)
+        x = over_dask.make(grid)
+        if not _is_lazy(subject, x):
+            raise NotOffered("data are computed, or not taken, when an image is made")
+        try:
+            y = over_dask.apply(text, x)
+            over_dask.expect_place(y, x)
+        except NotOffered as error:
+            if isinstance(error.__cause__, _Computed):
+                raise Wrong("Dask data are computed before they are asked for") from error
+            raise
+
+        def opened(data: Any, *place: Any) -> Any:
+            lazy = factory(data, *place)
+            made[-1].closed = False
+            return lazy
+
+        judge(replace(subject, factory=opened), grid, text)
 
     return lazily
 

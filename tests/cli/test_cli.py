@@ -320,6 +320,7 @@ def test_warnings_are_one_line(monkeypatch: Any, file: Path, capsys: Any) -> Non
     import warnings
 
     from spatial_duck import io
+    from spatial_duck.cli import script
 
     plain = io.info
 
@@ -328,9 +329,12 @@ def test_warnings_are_one_line(monkeypatch: Any, file: Path, capsys: Any) -> Non
         return plain(*args, **kwargs)
 
     monkeypatch.setattr("spatial_duck.io.info", warn)
+    monkeypatch.setattr("sys.argv", ["spatial-duck", "info", str(file)])
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        assert main(["info", str(file)]) == 0
+        with pytest.raises(SystemExit) as stop:
+            script()
+    assert stop.value.code == 0
     assert capsys.readouterr().err == "spatial-duck: warning: two lines\n"
 
 
