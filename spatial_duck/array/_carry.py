@@ -76,7 +76,7 @@ def moves_on(grid: Any, shape: Sequence[int], kind: str = "moves") -> Moves:
         Of the rule. Only where voxels move has an axis that left done so at an index; of new
         values that are derived from several voxels, none is at one.
     """
-    if not isinstance(grid, Geometry) or not all(n == n for n in grid.shape):
+    if not isinstance(grid, Geometry):
         return {}
     moves: Moves = {}
     steps = grid.direction * grid.spacing
@@ -97,7 +97,7 @@ def moves_on(grid: Any, shape: Sequence[int], kind: str = "moves") -> Moves:
         n = grid.shape[j]
         if (start, step, n) == (0.0, 1.0, shape[axis]):
             moves[axis] = (j, None)
-        elif step.is_integer() and kind != "derives":
+        elif n == n and step.is_integer() and kind != "derives":
             index = int(start) + int(step) * np.arange(n)
             if kind == "moves" or ((index >= 0) & (index < shape[axis])).all():
                 moves[axis] = (j, index)
@@ -198,11 +198,19 @@ def _known(value: Any) -> bool:
     return isinstance(value, int | slice | list | tuple | range | np.integer | np.ndarray)
 
 
-def _take(line: Any, given: dict[str, Any], *_: int) -> Any:
-    indices = given["indices"]
-    if not _known(indices):
-        return np.empty((0, 0))
-    return np.take(line, indices, mode=given.get("mode", "raise")) if np.ndim(indices) else None
+def _take(given: dict[str, Any], shape: Sequence[int]) -> Moves:
+    axis, indices = given.get(_AXIS), given["indices"]
+    if axis is None and len(shape) != 1:
+        return dict.fromkeys(range(len(shape)))
+    i = int(axis or 0) % len(shape)
+    if _known(indices) and given.get("mode", "raise") != "raise":
+        line = np.arange(shape[i])
+        indices = np.take(line, indices, mode=given["mode"])
+    if not np.ndim(indices):
+        return {}
+    return _by_arrays(
+        shape, (*[slice(None)] * i, np.asarray(indices) if _known(indices) else indices)
+    )
 
 
 def _delete(line: Any, given: dict[str, Any], *_: int) -> Any:
@@ -273,7 +281,7 @@ def _resize(given: dict[str, Any], shape: Sequence[int]) -> Moves:
 
 #: Functions that take indices one by one: their moves, from the arguments by name.
 _BY_INDEX: dict[Any, Callable[..., Moves]] = {
-    np.take: _each_axis(_take),
+    np.take: _take,
     np.delete: _each_axis(_delete),
     np.insert: _each_axis(_insert),
     np.repeat: _each_axis(_repeat),
@@ -341,7 +349,7 @@ def by_function(
     dict, None, a list of these, or a function
         As of `Rule.geometry`; the function takes the result and the data of the images.
     """
-    if function in _JOINING or function is np.stack:
+    if function is not np.append and (function in _JOINING or function is np.stack):
         pieces = args[0] if args else next(iter(kwargs.values()))
         if hasattr(pieces, "_coords"):  # an image in place of a list stands for its planes
             planes = [pieces[i] for i in range(len(pieces))]
@@ -494,9 +502,9 @@ def _side_by_side(
     axis: int,
     length: int,
 ) -> Any:
-    """Return the values along an axis of what was joined; None where pieces contest or lack one."""
+    """Return the values along an axis of what was joined; None if pieces contest or lack one."""
     values: Any = None
-    source = np.full(length, -1)  # for each index of the result, where its value stands in `values`
+    source = np.full(length, -1)  # where the value of each index stands among the values
     for image, h, m in zip(images, each, moves, strict=True):
         lies = next(((a, move[1]) for a, move in m.items() if move and move[0] == axis), None)
         if h is None or lies is None:
@@ -504,13 +512,13 @@ def _side_by_side(
         index = np.arange(length) if lies[1] is None else lies[1]
         here = (index >= 0) & (index < image.shape[lies[0]])
         own = h.values[None] if h.axis is None else h.values
-        own = own[np.where(here, 0 if h.axis is None else index, 0)]
+        own = own[np.zeros(here.sum(), int) if h.axis is None else index[here]]
         start = 0 if values is None else len(values)
         values = own if values is None else _values_together([values, own])
-        contested = here & (source >= 0)
-        if values is None or not equal(values[source[contested]], own[contested]):
+        contested = source[here] >= 0
+        if values is None or not equal(values[source[here][contested]], own[contested]):
             return None
-        source[here] = start + np.flatnonzero(here)
+        source[here] = start + np.arange(len(own))
     if values is None or (source < 0).any():
         return None
     values = values[source]

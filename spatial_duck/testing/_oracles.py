@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-__all__ = ["NO_VOXEL", "Place", "displacement", "place_of", "positions", "voxel_numbers"]
+__all__ = [
+    "NO_VOXEL",
+    "Place",
+    "displacement",
+    "false_labels",
+    "place_of",
+    "positions",
+    "voxel_labels",
+    "voxel_numbers",
+]
 
 #: What operations that add voxels (padding) fill in: a number that no voxel has.
 NO_VOXEL = -1
@@ -124,6 +133,61 @@ def voxel_numbers(shape: Sequence[int]) -> NDArray[np.int64]:
            [3, 4, 5]])
     """
     return np.arange(int(np.prod(shape, dtype=np.int64)), dtype=np.int64).reshape(tuple(shape))
+
+
+def voxel_labels(shape: Sequence[int]) -> list[Floats]:
+    """Return a label for each index of each axis: the index itself, as a coordinate to carry.
+
+    They are floats, so that one that is unknown has NaN.
+
+    Examples
+    --------
+    >>> voxel_labels((2, 3))
+    [array([0., 1.]), array([0., 1., 2.])]
+    """
+    return [np.arange(n, dtype=float) for n in shape]
+
+
+def false_labels(
+    labels: Mapping[int, tuple[int | None, Any]], numbers: NDArray[Any], shape: Sequence[int]
+) -> str | None:
+    """Return what is wrong with the labels of a result, in words, or None.
+
+    Parameters
+    ----------
+    labels : mapping
+        For each axis of the source whose labels are left, the axis of the result that has them
+        (None for one label of all) and the labels. An axis whose labels were dropped is absent.
+    numbers : ndarray of int
+        The voxel numbers that the result holds; `NO_VOXEL` where it holds none, whose labels are
+        not looked at.
+    shape : sequence of int
+        Shape of the image that was filled with `voxel_numbers`.
+
+    Examples
+    --------
+    >>> flipped = voxel_numbers((2, 3))[:, ::-1]
+    >>> false_labels({1: (1, np.array([2.0, 1.0, 0.0]))}, flipped, (2, 3)) is None
+    True
+    >>> false_labels({1: (1, np.array([0.0, 1.0, 2.0]))}, flipped, (2, 3))
+    'voxel 2 had label 2 along axis 1 and has label 0.0 along axis 1 of the result'
+    """
+    numbers = np.asarray(numbers)
+    survives = numbers != NO_VOXEL
+    before = np.unravel_index(np.where(survives, numbers, 0), tuple(shape))
+    for source, (axis, values) in labels.items():
+        size = [1] * numbers.ndim
+        if axis is not None:
+            size[axis] = numbers.shape[axis]
+        after = np.broadcast_to(np.asarray(values).reshape(size), numbers.shape)
+        wrong = np.argwhere(survives & (before[source] != after))
+        if len(wrong):
+            at = tuple(wrong[0].tolist())
+            return (
+                f"voxel {int(numbers[at])} had label {int(before[source][at])} along axis "
+                f"{source} and has label {float(after[at])} along axis {axis} of the result"
+            )
+    return None
 
 
 def displacement(
