@@ -133,7 +133,7 @@ def values_of(values: Sequence[Any]) -> NDArray[Any] | None:
     array([[nan, nan],
            [ 0.,  1.]])
     >>> print(*values_of([("ORIGINAL", "PRIMARY")]))
-    ORIGINAL\\PRIMARY
+    ORIGINAL\PRIMARY
     """
     there = [v for v in values if v is not None]
     if not there:

@@ -15,6 +15,7 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.io._layout import Rules, check_precision, checked_dtype, fitted
 from spatial_duck.io._source import reporter
+from spatial_duck.io.dicom._elements import keyword_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.geometry import Geometry
 
-__all__ = ["RULES", "write_series"]
+__all__ = ["RULES", "check_plane", "common_elements", "write_series"]
 
 RULES = Rules("DICOM", ("LPS",), unit=("mm",), plain="last", time=False)
 
@@ -41,8 +42,13 @@ _NEW = frozenset(
     SpecificCharacterSet ImagePositionPatient ImageOrientationPatient PixelSpacing
     SliceLocation InstanceNumber Rows Columns NumberOfFrames BitsAllocated BitsStored HighBit
     PixelRepresentation SamplesPerPixel PlanarConfiguration SmallestImagePixelValue
-    LargestImagePixelValue SpacingBetweenSlices LossyImageCompression DoseGridScaling""".split()
+    LargestImagePixelValue SpacingBetweenSlices DoseGridScaling PresentationLUTShape""".split()
 )
+#: Elements that every image must have, empty where they are not known.
+_EMPTY = (
+    "PatientName", "PatientID", "StudyDate", "StudyTime", "StudyID", "PatientBirthDate",
+    "PatientSex", "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator",
+)  # fmt: skip
 
 
 def write_series(path: Path, image: Any, *, progress: Any, frame: str | None) -> None:
@@ -69,7 +75,7 @@ def write_series(path: Path, image: Any, *, progress: Any, frame: str | None) ->
             f"DICOM holds the plain axis of three uint8 colours, got {samples} of {dtype}; write "
             "its parts one by one"
         )
-    _check_plane(g)
+    check_plane(g)
     texts = [_decimal(pydicom, value) for value in g.spacing]
     cosines = [_decimal(pydicom, v) for v in (*g.direction[:, 2], *g.direction[:, 1])]
     report, done = reporter(progress), 0
@@ -86,14 +92,16 @@ def write_series(path: Path, image: Any, *, progress: Any, frame: str | None) ->
     ]
     _check_digits(g, texts, cosines, places)
     path.mkdir()
+    own = _slice_elements(image, g.shape[0])
     for k in range(g.shape[0]):
         plane = np.ascontiguousarray(np.asarray(data[k]), dtype=dtype)
-        _write_slice(pydicom, path, common, plane, places[k], k)
+        _write_slice(pydicom, path, common, own[k], plane, places[k], k)
         done += plane.nbytes
         report(done, plane.nbytes * g.shape[0])
 
 
-def _check_plane(g: Geometry) -> None:
+def check_plane(g: Geometry) -> None:
+    """Refuse a geometry whose rows and columns, its last two sampled axes, are not orthogonal."""
     down, across = g.direction[:, 1], g.direction[:, 2]
     if abs(down @ across) > 1e-4:
         raise GeometryLossError(
@@ -126,35 +134,53 @@ def _check_digits(
     check_precision(g, stored, "DICOM", "bring it into another unit or nearer to 0")
 
 
-def _common(pydicom: Any, kept: dict[str, Any], dtype: np.dtype[Any], samples: int) -> Any:
-    """Return a dataset with all that the slices share."""
+def common_elements(pydicom: Any, kept: dict[str, Any]) -> Any:
+    """Return a dataset of patient, study and what else holds of images made from a series.
+
+    Parameters
+    ----------
+    pydicom : module
+        Which makes it.
+    kept : dict
+        Elements by keyword, of ``attrs["dicom"]``.
+    """
     dataset = pydicom.Dataset()
     for keyword, value in kept.items():
-        if keyword in _NEW or not pydicom.datadict.tag_for_keyword(keyword):
-            continue
-        try:
-            setattr(dataset, keyword, value)
-        except (TypeError, ValueError):
-            continue
+        _set_element(pydicom, dataset, keyword, value)
     dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.SOPClassUID = _CLASSES.get(kept.get("Modality", ""), _SECONDARY)
-    dataset.SeriesInstanceUID = pydicom.uid.generate_uid()
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if keyword not in dataset:
             setattr(dataset, keyword, pydicom.uid.generate_uid())
-    for keyword in ("PatientName", "PatientID", "StudyDate", "StudyTime", "StudyID",
-                    "PatientBirthDate", "PatientSex", "AccessionNumber",
-                    "ReferringPhysicianName", "PositionReferenceIndicator"):  # fmt: skip
+    for keyword in _EMPTY:
         if keyword not in dataset:
             setattr(dataset, keyword, "")
     dataset.Modality = kept.get("Modality") or "OT"
+    return dataset
+
+
+def _set_element(pydicom: Any, dataset: Any, keyword: str | None, value: Any) -> None:
+    """Set an element unless it is the new series' own, or a value that it cannot hold."""
+    if keyword is None or keyword in _NEW or not pydicom.datadict.tag_for_keyword(keyword):
+        return
+    try:
+        setattr(dataset, keyword, value)
+    except (TypeError, ValueError):
+        return
+
+
+def _common(pydicom: Any, kept: dict[str, Any], dtype: np.dtype[Any], samples: int) -> Any:
+    """Return a dataset with all that the slices share."""
+    dataset = common_elements(pydicom, kept)
+    dataset.SOPClassUID = _CLASSES.get(kept.get("Modality", ""), _SECONDARY)
+    dataset.SeriesInstanceUID = pydicom.uid.generate_uid()
     if dataset.SOPClassUID == _SECONDARY:
         dataset.ConversionType = "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY", *list(kept.get("ImageType") or [])[2:]]
     dataset.SamplesPerPixel = samples
-    dataset.PhotometricInterpretation = "RGB" if samples > 1 else "MONOCHROME2"
     if samples > 1:
-        dataset.PlanarConfiguration = 0
+        dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "RGB", 0
+    else:
+        _set_grey(dataset, kept)
     bits = 8 * dtype.itemsize
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
     dataset.PixelRepresentation = int(dtype.kind == "i")
@@ -165,11 +191,48 @@ def _common(pydicom: Any, kept: dict[str, Any], dtype: np.dtype[Any], samples: i
     return dataset
 
 
+def _set_grey(dataset: Any, kept: dict[str, Any]) -> None:
+    """Say which end of the values is black, as the series that the image was read from does."""
+    is_negative = kept.get("PhotometricInterpretation") == "MONOCHROME1"
+    dataset.PhotometricInterpretation = "MONOCHROME1" if is_negative else "MONOCHROME2"
+    if is_negative:
+        dataset.PresentationLUTShape = "INVERSE"
+
+
+def _slice_elements(image: Any, count: int) -> list[dict[str, Any]]:
+    """Return the elements of each slice that the image's coordinates say, by keyword."""
+    out: list[dict[str, Any]] = [{} for _ in range(count)]
+    for name, found in getattr(image, "coords", {}).items():
+        keyword = keyword_of(name)
+        if keyword is None or found.dims not in ((), ("z",)):
+            continue
+        values = found.values.tolist() if found.dims else [found.values.tolist()] * count
+        if len(values) != count:
+            continue
+        for elements, value in zip(out, values, strict=True):
+            if not _is_missing(value):
+                elements[keyword] = value.split("\\") if isinstance(value, str) else value
+    return out
+
+
+def _is_missing(value: Any) -> bool:
+    parts = value if isinstance(value, list) else [value]
+    return any(p == "" or p != p for p in parts)
+
+
 def _write_slice(
-    pydicom: Any, folder: Path, common: Any, plane: Any, position: Any, number: int
+    pydicom: Any,
+    folder: Path,
+    common: Any,
+    own: dict[str, Any],
+    plane: Any,
+    position: Any,
+    number: int,
 ) -> None:
     dataset = pydicom.Dataset()
     dataset.update(common)
+    for keyword, value in own.items():
+        _set_element(pydicom, dataset, keyword, value)
     dataset.SOPInstanceUID = pydicom.uid.generate_uid()
     dataset.InstanceNumber = number + 1
     dataset.ImagePositionPatient = position

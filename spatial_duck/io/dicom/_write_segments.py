@@ -1,0 +1,227 @@
+"""Write masks or labels as a DICOM segmentation that refers to the series it was made from.
+
+highdicom makes the file. Every frame has its own position, so that a shear between slices is kept,
+and refers to the instance of the series that lies in the same place. Booleans and whole numbers are
+a BINARY segmentation (or a LABELMAP); fractions of 255, such as read from one, a FRACTIONAL one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError
+from spatial_duck.io._layout import Rules, fitted
+from spatial_duck.io._source import reporter
+from spatial_duck.io.dicom._files import choose_series
+from spatial_duck.io.dicom._write import check_plane, common_elements
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.geometry import Geometry
+
+__all__ = ["write_segmentation"]
+
+RULES = Rules(
+    "a DICOM segmentation", ("LPS",), unit=("mm",), plain="first", plain_names=None, time=False
+)
+_PARTS = 255
+_TISSUE = ("85756007", "SCT", "Tissue")
+#: Segment numbers are 16 bits; BINARY ones are counted from 1 without gaps.
+_MOST_BINARY, _MOST_LABELS = 1024, 65535
+
+
+def write_segmentation(
+    path: Path,
+    image: Any,
+    *,
+    progress: Any,
+    frame: str | None,
+    source: str | PathLike[str] | None,
+    segments: Mapping[int, str] | None,
+    labelmap: bool,
+    omit_empty: bool,
+) -> None:
+    """Write a segmentation; see `spatial_duck.io.dicom._format`.
+
+    Raises
+    ------
+    FormatError
+        If the values are no segmentation, or nothing says which series it belongs to.
+    GeometryLossError
+        If rows and columns are not orthogonal.
+    """
+    hd = require("highdicom", "Writing DICOM segmentations")
+    data, g = fitted(image, RULES, frame=frame, minimum=3)
+    if 0 in g.shape:
+        raise FormatError(f"DICOM cannot hold an image without voxels, got shape {g.shape}")
+    check_plane(g)
+    pixels, kind, numbers = _pixels(np.asarray(data), labelmap)
+    plane = g if g.ndim == 3 else g[0]
+    sources = _of_series(source) if source is not None else _of_image(image, plane)
+    described = _descriptions(hd, image, numbers, segments, has_axis=g.ndim > 3)
+    positions = plane.index_to_physical([(k, 0, 0) for k in range(plane.shape[0])])
+    report = reporter(progress)
+    uid = hd.UID
+    made = hd.seg.Segmentation(
+        sources, pixels, kind, described, uid(), 1, uid(), 1, "spatial_duck", "spatial_duck", "0",
+        "0", max_fractional_value=_PARTS, omit_empty_frames=omit_empty,
+        pixel_measures=hd.PixelMeasuresSequence(
+            plane.spacing[1:].tolist(), float(plane.spacing[0]), float(plane.spacing[0])
+        ),
+        plane_orientation=hd.PlaneOrientationSequence(
+            "PATIENT", [*plane.direction[:, 2].tolist(), *plane.direction[:, 1].tolist()]
+        ),
+        plane_positions=[hd.PlanePositionSequence("PATIENT", p.tolist()) for p in positions],
+    )  # fmt: skip
+    made.save_as(path)
+    report(pixels.nbytes, pixels.nbytes)
+
+
+def _pixels(values: NDArray[Any], labelmap: bool) -> tuple[NDArray[Any], str, list[int]]:
+    """Return pixels as highdicom takes them, the kind of segmentation, and the segments' numbers.
+
+    Masks of several segments have them along the last axis there.
+    """
+    has_axis = values.ndim > 3
+    if has_axis:
+        values = np.moveaxis(values, 0, -1)
+    numbers = list(range(1, values.shape[3] + 1)) if has_axis else [1]
+    if values.dtype.kind == "f":
+        parts = values.astype(np.float64) * _PARTS
+        if not np.allclose(parts, np.round(parts), 0, 1e-3) or parts.min() < 0 or parts.max() > _PARTS:
+            raise FormatError(
+                f"a FRACTIONAL segmentation holds parts of {_PARTS} from 0 to 1, and these values "
+                f"({values.min():g} to {values.max():g}) are others; make a mask of them "
+                f"(image > 0.5), or round: np.round(image * {_PARTS}) / {_PARTS}"
+            )
+        return np.round(parts) / _PARTS, "FRACTIONAL", numbers
+    if values.dtype.kind not in "biu":
+        raise FormatError(f"a segmentation holds booleans, labels or fractions, got {values.dtype}")
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or (has_axis and high > 1):
+        raise FormatError(
+            "masks of several segments hold 0 and 1, and labels whole numbers from 0 on; got "
+            f"{low} to {high}"
+        )
+    if has_axis:
+        if labelmap:
+            raise FormatError("a map of labels has no axis of segments; write kind='seg'")
+        return values.astype(np.uint8), "BINARY", numbers
+    most = _MOST_LABELS if labelmap else _MOST_BINARY
+    if high > most:
+        raise FormatError(
+            f"a segmentation numbers its segments from 1 to {most}, and there is a label {high}"
+            + ("" if labelmap else "; a map of labels has up to 65535: kind='labelmap'")
+        )
+    labels = values.astype(np.uint8 if high < 256 else np.uint16)
+    if labelmap:
+        return labels, "LABELMAP", [int(v) for v in np.unique(labels) if v] or [1]
+    return labels, "BINARY", list(range(1, max(high, 1) + 1))
+
+
+# --- segments -----------------------------------------------------------------------------
+
+
+def _descriptions(
+    hd: Any, image: Any, numbers: Sequence[int], names: Mapping[int, str] | None, *, has_axis: bool
+) -> list[Any]:
+    """Return what is known of each segment: by `names`, the image's coordinates, or its attrs."""
+    from spatial_duck.io.dicom._segments import lab_of
+
+    coords = getattr(image, "coords", {})
+    facts: dict[str, Sequence[Any]] = {}
+    if has_axis:
+        facts = {k: list(coords[k]) for k in coords if len(coords[k].values.shape) == 1}
+    kept = (image.attrs.get("dicom") or {}).get("SegmentSequence") or ()
+    by_number = {int(d["SegmentNumber"]): d for d in kept}
+    out = []
+    for k, number in enumerate(numbers):
+        known = by_number.get(number, {}) if not has_axis else {}
+        label = (names or {}).get(number) or _at(facts, ("segment_label", "channel"), k)
+        colour = _at(facts, ("color",), k) or known.get("color")
+        out.append(
+            hd.seg.SegmentDescription(
+                number,
+                str(label or known.get("SegmentLabel") or f"segment {number}"),
+                _code(hd, _at(facts, ("segment_category",), k)
+                      or known.get("SegmentedPropertyCategoryCodeSequence")),
+                _code(hd, _at(facts, ("segment_type",), k)
+                      or known.get("SegmentedPropertyTypeCodeSequence")),
+                known.get("SegmentAlgorithmType", "SEMIAUTOMATIC")
+                if known.get("SegmentAlgorithmType") == "MANUAL" else "MANUAL",
+                display_color=None if not colour else hd.color.CIELabColor(*_lab(lab_of(colour))),
+            )
+        )  # fmt: skip
+    return out
+
+
+def _at(facts: Mapping[str, Sequence[Any]], names: Sequence[str], k: int) -> Any:
+    return next((facts[n][k] for n in names if n in facts and k < len(facts[n])), None)
+
+
+def _lab(stored: Sequence[int]) -> tuple[float, float, float]:
+    lightness, a, b = (v / 65535 for v in stored)
+    return lightness * 100, a * 255 - 128, b * 255 - 128
+
+
+def _code(hd: Any, code: Any) -> Any:
+    parts = code.split("|") if isinstance(code, str) else code
+    if not parts or len(parts) != 3 or not all(parts):
+        parts = _TISSUE
+    return hd.sr.CodedConcept(parts[0], parts[1], parts[2])
+
+
+# --- the series that it refers to ---------------------------------------------------------
+
+
+def _of_series(source: str | PathLike[str]) -> list[Any]:
+    from pathlib import Path
+
+    datasets = [header.dataset for header in choose_series(Path(source), None)]
+    for dataset in datasets:
+        if "FrameOfReferenceUID" not in dataset:
+            raise FormatError(f"{source}: a segmentation needs its FrameOfReferenceUID")
+        for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate",
+                        "StudyTime", "StudyID", "AccessionNumber"):  # fmt: skip
+            if keyword not in dataset:
+                setattr(dataset, keyword, "")
+    return datasets
+
+
+def _of_image(image: Any, plane: Geometry) -> list[Any]:
+    """Return headers of the slices that an image says it was read from."""
+    coords = getattr(image, "coords", {})
+    kept = dict(image.attrs.get("dicom") or {})
+    found = coords.get("sop_instance_uid")
+    uids = [] if found is None else np.atleast_1d(found.values).tolist()
+    wanted = [k for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID") if k not in kept]
+    if len(set(uids)) != plane.shape[0] or wanted or "SegmentSequence" in kept:
+        raise FormatError(
+            "a segmentation refers to the series that it was made from, and this image does not "
+            "say which instances those are; name its folder or file with source="
+        )
+    pydicom = require("pydicom", "Writing DICOM")
+    common = common_elements(pydicom, kept)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"):
+        setattr(common, keyword, kept[keyword])
+    common.ImageOrientationPatient = [*plane.direction[:, 2].tolist(), *plane.direction[:, 1].tolist()]
+    common.PixelSpacing = plane.spacing[1:].tolist()
+    common.SliceThickness = float(plane.spacing[0])
+    common.Rows, common.Columns = plane.shape[1:3]
+    common.SamplesPerPixel, common.BitsAllocated, common.PixelRepresentation = 1, 16, 0
+    out = []
+    for k, uid in enumerate(uids):
+        dataset = pydicom.Dataset()
+        dataset.update(common)
+        dataset.SOPInstanceUID, dataset.InstanceNumber = uid, k + 1
+        dataset.ImagePositionPatient = plane.index_to_physical((k, 0, 0)).tolist()
+        out.append(dataset)
+    return out
