@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -153,9 +152,8 @@ def read(
         If it declares more than there is, or data elsewhere.
     """
     source = _opened(path, format, level, options)
-    takes = "coords" in inspect.signature(SpatialArray).parameters
-    more: dict[str, Any] = {"coords": source.coords} if source.coords and takes else {}
-    image = SpatialArray(source.load(lazy), source.geometry, attrs=source.attrs, **more)
+    data = source.load(lazy)
+    image = SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
     return image if dims is None else _in_order(image, dims)
 
 
@@ -243,7 +241,7 @@ def write(
         chosen.write(place, image, overwrite=overwrite, progress=progress, **options)
         return
     with published(
-        place, overwrite=overwrite, directory=chosen.folder, parts=chosen.parts
+        place, overwrite=overwrite, directory=chosen.writes_folder(place), parts=chosen.parts
     ) as fresh:
         own = chosen.own_arguments("write", overwrite=overwrite, progress=progress)
         chosen.write(fresh, image, **own, **options)

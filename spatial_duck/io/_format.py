@@ -147,6 +147,10 @@ class Format(ABC):
         """
         return ()
 
+    def writes_folder(self, path: Path) -> bool:  # noqa: ARG002
+        """Whether a folder is written at a path, not a file."""
+        return self.folder
+
     def options(self, verb: str) -> dict[str, inspect.Parameter]:
         """Return the options of ``"read"`` or ``"write"``, by name.
 

@@ -27,8 +27,10 @@ have these values; ``tolerance`` (mm, 0.01), ``irregular="resample"`` with ``ste
 ``duplicates="first"`` as for `_stack.stack_frames`; ``scaled``.
 Options of `write`: ``frame`` says what an unspecified frame is. With ``format="dicom"`` a folder of
 one file a slice is written, with new instance and series UIDs; patient, study and frame of
-reference are taken from ``attrs["dicom"]``. With ``kind="seg"`` a segmentation of one file, which
-refers to the series that ``source`` names, or that the image's own coordinates do.
+reference are taken from ``attrs["dicom"]``. With ``kind="seg"`` (or ``"labelmap"``) a segmentation
+of one file ``.dcm`` (`_write_segments`), of masks along a plain axis or of labels, which refers to
+the series that ``source`` names, or that the image's own coordinates do; ``segments={1: "liver"}``
+names segments, and ``omit_empty=True`` leaves frames without voxels out.
 """
 
 from __future__ import annotations
@@ -188,18 +190,34 @@ def write_image(
     *,
     progress: Any = None,
     frame: str | None = None,
+    kind: Literal["image", "seg", "labelmap"] = "image",
+    source: str | os.PathLike[str] | None = None,
+    segments: Mapping[int, str] | None = None,
+    omit_empty: bool = False,
 ) -> None:
-    """Write a DICOM series, one file a slice; see `spatial_duck.write`."""
-    from spatial_duck.io.dicom import _write as dicom_write
+    """Write a DICOM series or a segmentation; see `spatial_duck.write`."""
+    if kind not in ("image", "seg", "labelmap"):
+        raise ValueError(f"kind must be 'image', 'seg' or 'labelmap', got {kind!r}")
+    if kind == "image":
+        for name, value in (("source", source), ("segments", segments)):
+            if value is not None:
+                raise TypeError(f"{name}= belongs to a segmentation; write it with kind='seg'")
+        from spatial_duck.io.dicom._write import write_series
 
-    dicom_write.write_series(path, image, progress=progress, frame=frame)
+        write_series(path, image, progress=progress, frame=frame)
+        return
+    from spatial_duck.io.dicom._write_segments import write_segmentation
+
+    write_segmentation(
+        path, image, progress=progress, frame=frame, source=source, segments=segments,
+        labelmap=kind == "labelmap", omit_empty=omit_empty,
+    )  # fmt: skip
 
 
 class Dicom(Format):
     """DICOM files and series."""
 
     name, suffixes = "dicom", (".dcm",)
-    folder = True
 
     open = staticmethod(open_source)
     write = staticmethod(write_image)
@@ -207,6 +225,10 @@ class Dicom(Format):
     def matches(self, path: Path, head: bytes) -> bool:
         """Tell by a file's first bytes, or what is in a folder."""
         return looks_like_dicom(path, head)
+
+    def writes_folder(self, path: Path) -> bool:
+        """Whether a series is written, which is a folder; a segmentation is a file, ``.dcm``."""
+        return path.suffix.lower() != ".dcm"
 
 
 FORMAT = Dicom()

@@ -7,6 +7,7 @@ a BINARY segmentation (or a LABELMAP); fractions of 255, such as read from one, 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from spatial_duck.io.dicom._write import check_plane, common_elements
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -59,6 +59,8 @@ def write_segmentation(
         If rows and columns are not orthogonal.
     """
     hd = require("highdicom", "Writing DICOM segmentations")
+    if path.suffix.lower() != ".dcm":
+        raise FormatError(f"{path.name}: a segmentation is one file; call it {path.name}.dcm")
     data, g = fitted(image, RULES, frame=frame, minimum=3)
     if 0 in g.shape:
         raise FormatError(f"DICOM cannot hold an image without voxels, got shape {g.shape}")
@@ -95,36 +97,37 @@ def _pixels(values: NDArray[Any], labelmap: bool) -> tuple[NDArray[Any], str, li
         values = np.moveaxis(values, 0, -1)
     numbers = list(range(1, values.shape[3] + 1)) if has_axis else [1]
     if values.dtype.kind == "f":
+        low, high = float(np.min(values)), float(np.max(values))
         parts = values.astype(np.float64) * _PARTS
-        if not np.allclose(parts, np.round(parts), 0, 1e-3) or parts.min() < 0 or parts.max() > _PARTS:
+        if low < 0 or high > 1 or not np.allclose(parts, np.round(parts), 0, 1e-3):
             raise FormatError(
                 f"a FRACTIONAL segmentation holds parts of {_PARTS} from 0 to 1, and these values "
-                f"({values.min():g} to {values.max():g}) are others; make a mask of them "
-                f"(image > 0.5), or round: np.round(image * {_PARTS}) / {_PARTS}"
+                f"({low:g} to {high:g}) are others; make a mask of them (image > 0.5), or round: "
+                f"np.round(image * {_PARTS}) / {_PARTS}"
             )
         return np.round(parts) / _PARTS, "FRACTIONAL", numbers
     if values.dtype.kind not in "biu":
         raise FormatError(f"a segmentation holds booleans, labels or fractions, got {values.dtype}")
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or (has_axis and high > 1):
+    least, most = int(values.min()), int(values.max())
+    if least < 0 or (has_axis and most > 1):
         raise FormatError(
             "masks of several segments hold 0 and 1, and labels whole numbers from 0 on; got "
-            f"{low} to {high}"
+            f"{least} to {most}"
         )
     if has_axis:
         if labelmap:
             raise FormatError("a map of labels has no axis of segments; write kind='seg'")
         return values.astype(np.uint8), "BINARY", numbers
-    most = _MOST_LABELS if labelmap else _MOST_BINARY
-    if high > most:
+    limit = _MOST_LABELS if labelmap else _MOST_BINARY
+    if most > limit:
         raise FormatError(
-            f"a segmentation numbers its segments from 1 to {most}, and there is a label {high}"
+            f"a segmentation numbers its segments from 1 to {limit}, and there is a label {most}"
             + ("" if labelmap else "; a map of labels has up to 65535: kind='labelmap'")
         )
-    labels = values.astype(np.uint8 if high < 256 else np.uint16)
+    labels = values.astype(np.uint8 if most < 256 else np.uint16)
     if labelmap:
         return labels, "LABELMAP", [int(v) for v in np.unique(labels) if v] or [1]
-    return labels, "BINARY", list(range(1, max(high, 1) + 1))
+    return labels, "BINARY", list(range(1, max(most, 1) + 1))
 
 
 # --- segments -----------------------------------------------------------------------------
@@ -183,8 +186,6 @@ def _code(hd: Any, code: Any) -> Any:
 
 
 def _of_series(source: str | PathLike[str]) -> list[Any]:
-    from pathlib import Path
-
     datasets = [header.dataset for header in choose_series(Path(source), None)]
     for dataset in datasets:
         if "FrameOfReferenceUID" not in dataset:
@@ -193,6 +194,8 @@ def _of_series(source: str | PathLike[str]) -> list[Any]:
                         "StudyTime", "StudyID", "AccessionNumber"):  # fmt: skip
             if keyword not in dataset:
                 setattr(dataset, keyword, "")
+        if "SliceThickness" not in dataset:
+            dataset.SliceThickness = None
     return datasets
 
 
@@ -212,7 +215,10 @@ def _of_image(image: Any, plane: Geometry) -> list[Any]:
     common = common_elements(pydicom, kept)
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"):
         setattr(common, keyword, kept[keyword])
-    common.ImageOrientationPatient = [*plane.direction[:, 2].tolist(), *plane.direction[:, 1].tolist()]
+    common.ImageOrientationPatient = [
+        *plane.direction[:, 2].tolist(),
+        *plane.direction[:, 1].tolist(),
+    ]
     common.PixelSpacing = plane.spacing[1:].tolist()
     common.SliceThickness = float(plane.spacing[0])
     common.Rows, common.Columns = plane.shape[1:3]
