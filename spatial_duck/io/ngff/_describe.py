@@ -11,6 +11,7 @@ origin, and from there by a rotation or an affine map to the system "world".
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from spatial_duck.errors import GeometryLossError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._layout import Fitted, Rules, fitted
 from spatial_duck.io.ngff._axes import array_axes, axes_of_world
+from spatial_duck.io.ngff._channels import facts_of, to_json, to_omero
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +39,7 @@ __all__ = [
     "affine_steps",
     "as_one",
     "attributes",
+    "channel_axis",
     "in_ngff_order",
     "translation",
     "translation_in_grid",
@@ -218,14 +221,14 @@ def as_one(steps: Sequence[Mapping[str, Any]], start: Any, end: Any) -> dict[str
 
 
 def attributes(
-    attrs: Mapping[str, Any], geometries: Sequence[Geometry], version: str, method: str, name: str
+    image: Any, geometries: Sequence[Geometry], version: str, method: str, name: str
 ) -> dict[str, Any]:
     """Return a group's attributes.
 
     Parameters
     ----------
-    attrs : mapping
-        Of the image.
+    image : SpatialArray
+        Its coordinates, attrs and type are said; its voxels are not touched.
     geometries : sequence of Geometry
         Of each level, as `in_ngff_order` has them.
     version : str
@@ -235,7 +238,7 @@ def attributes(
     name : str
         Of the image, where its attrs do not say.
     """
-    given = attrs.get("ome")
+    given = image.attrs.get("ome")
     kept = dict(given) if isinstance(given, Mapping) else {}
     said = {key: kept[key] for key in ("name", "metadata") if key in kept}
     entry = {"name": name, **said, "type": method}
@@ -248,9 +251,46 @@ def attributes(
         ome["image-label"] = {**rest, "version": version}
     if version == "0.4":
         entry["version"] = version
+    own = _own(image.attrs, geometries)
+    _add_coordinates(ome, own, image, geometries[0], kept)
     out = ome if version == "0.4" else {"ome": {"version": version, **ome}}
-    out[NAMESPACE] = _own(attrs, geometries)
-    return out
+    return {**out, NAMESPACE: own}
+
+
+def _add_coordinates(
+    ome: dict[str, Any], own: dict[str, Any], image: Any, first: Geometry, kept: Mapping[str, Any]
+) -> None:
+    """Say what an image's axes carry: of channels as the standard has it, else beside it."""
+    facts = facts_of(image, first.dims)
+    axis = channel_axis(first)
+    count = 1 if axis is None else first.shape[axis]
+    omero, names = to_omero(facts, axis, count, image.dtype)
+    if omero is not None:
+        ome["omero"] = omero
+        own["omero"] = names
+    rest = {name: to_json(fact) for name, fact in facts.items() if name not in names}
+    lost = [name for name, value in rest.items() if value is None]
+    if lost:
+        raise GeometryLossError(
+            f"OME-Zarr cannot hold the coordinates {lost!r}, which are complex; leave them out "
+            "with image.replace(coords=...)"
+        )
+    if rest:
+        own["coords"] = rest
+    told = kept.get("omero")
+    if isinstance(told, Mapping) and told.get("channels") and "channel" not in facts:
+        warnings.warn(
+            "attrs['ome']['omero']['channels'] is not written, as attrs do not follow the "
+            "channels: say names, colors and windows as coordinates of the channel axis, such as "
+            "coords={'channel': ('c', ['DAPI', 'GFP'])}",
+            UserWarning,
+            stacklevel=6,
+        )
+
+
+def channel_axis(geometry: Geometry) -> int | None:
+    """Return the axis of channels of an image as it is stored: its plain one, if there is one."""
+    return next((i for i in range(geometry.ndim) if i not in geometry.sampled_axes), None)
 
 
 def _with_axes(geometries: Sequence[Geometry]) -> dict[str, Any]:

@@ -248,7 +248,8 @@ def open_source(
         return view
 
     attrs = ngff.kept_attrs(attributes, chosen)
-    return Source("ome-zarr", geometry, np.dtype(array.dtype), attrs, load, count)
+    coords = ngff.kept_coords(path, attributes, chosen, geometry)
+    return Source("ome-zarr", geometry, np.dtype(array.dtype), attrs, load, count, coords)
 
 
 def _which(path: object, scales: Sequence[ngff.Multiscale], wanted: int | str) -> int:

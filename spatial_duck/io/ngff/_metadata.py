@@ -15,14 +15,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 from spatial_duck.io.ngff._axes import Axes, axes_by_name, sampled_axes, world_of_axes
+from spatial_duck.io.ngff._channels import from_attributes, from_omero
 from spatial_duck.io.ngff._describe import (
     NAMESPACE,
     NAMESPACE_VERSION,
     WORLD,
+    channel_axis,
     translation,
     translation_in_grid,
     what_is_lost,
@@ -35,6 +38,7 @@ __all__ = [
     "Multiscale",
     "exact_geometry",
     "kept_attrs",
+    "kept_coords",
     "multiscales",
     "ome_of",
     "standard_geometry",
@@ -336,3 +340,25 @@ def kept_attrs(attributes: Mapping[str, Any], multiscale: Multiscale) -> dict[st
     if fields:
         attrs["ome"] = fields
     return attrs
+
+
+def kept_coords(
+    path: object, attributes: Mapping[str, Any], multiscale: Multiscale, geometry: Geometry
+) -> dict[str, Any]:
+    """Return what the group says of axes, as an image's coords, by numbers of axes."""
+    types = [str(a.get("type", "")).lower() for a in multiscale.axes]
+    axis = types.index("channel") if "channel" in types else channel_axis(geometry)
+    count = 1 if axis is None else geometry.shape[axis]
+    found = from_omero(path, ome_of(attributes).get("omero"), axis, count)
+    own = attributes.get(NAMESPACE)
+    if not isinstance(own, Mapping):
+        return found
+    known = own.get("omero")
+    if isinstance(known, list):  # others are made up, as the standard wants them
+        found = {name: value for name, value in found.items() if name in known}
+    found |= from_attributes(path, own.get("coords"))
+    try:
+        SpatialArray(np.broadcast_to(np.uint8(0), geometry.shape), geometry, coords=found)
+    except GeometryError as error:
+        raise FormatError(f"{path}: its coordinates are not valid: {error}") from error
+    return found

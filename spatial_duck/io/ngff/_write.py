@@ -97,7 +97,7 @@ def write_image(
     method = method or default_method(image)
     geometries, bins, data = _levels(image, written, levels, factors, method, oblique)
     plan = _plan(
-        image.attrs, data, geometries, bins, target.name, written, method,
+        image, data, geometries, bins, target.name, written, method,
         (chunks, shards), label, budget, threads,
     )  # fmt: skip
     if label is not None:
@@ -148,7 +148,7 @@ def _levels(
 
 
 def _plan(
-    attrs: Mapping[str, Any],
+    image: Any,
     data: Any,
     geometries: list[Geometry],
     bins: list[tuple[int, ...]],
@@ -167,7 +167,7 @@ def _plan(
     lazy = hasattr(data, "dask")
     layouts = [Layout(g, dtype, *lengths, version, data.chunks if lazy else None)
                for g in geometries]  # fmt: skip
-    attributes = describe(attrs, geometries, version, method, name)
+    attributes = describe(image, geometries, version, method, name)
     attributes[NAMESPACE]["complete"] = {"chunks": [x.count_files() for x in layouts]}
     if label is not None:
         with_source(attributes, version)

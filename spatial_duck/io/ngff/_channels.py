@@ -1,0 +1,256 @@
+"""Facts about an axis, to and from a group's attributes: ``omero.channels``, and what it lacks.
+
+The standard knows channels: a name, a color, a window, whether they are shown. These are the
+coordinates
+
+==================== =======================  ==================================================
+coordinate           values                   in a channel of ``omero``
+==================== =======================  ==================================================
+channel              text                     ``label``
+channel_color        text, ``RRGGBB``         ``color``
+display_window       numbers, shape (n, 2)    ``window.start``, ``window.end``: what is shown
+display_range        numbers, shape (n, 2)    ``window.min``, ``window.max``: what can be chosen
+channel_active       bool                     ``active``
+channel_inverted     bool                     ``inverted``
+channel_family       text                     ``family``
+channel_coefficient  numbers                  ``coefficient``
+==================== =======================  ==================================================
+
+of the channel axis, or of the whole image where it has none. The standard wants a color and a
+window of every channel: where the image has none, they are made up, and
+``"spatial_duck": {"omero": [...]}`` says which coordinates were the image's own. All other
+coordinates stand beside the standard, under ``"spatial_duck": {"coords": {...}}``.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck.errors import FormatError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["AxisFact", "facts_of", "from_attributes", "from_omero", "to_json", "to_omero"]
+
+#: Entries of a channel that are one value, by the coordinate that holds them, with their types.
+_ENTRIES: dict[str, tuple[str, type]] = {
+    "channel": ("label", str),
+    "channel_color": ("color", str),
+    "channel_active": ("active", bool),
+    "channel_inverted": ("inverted", bool),
+    "channel_family": ("family", str),
+    "channel_coefficient": ("coefficient", float),
+}
+#: Pairs of entries of a channel's window.
+_WINDOWS = {"display_window": ("start", "end"), "display_range": ("min", "max")}
+#: A color as it may be given, and as it is stored.
+_COLOR, _EXACT = re.compile(r"#?([0-9A-Fa-f]{6})(?:[0-9A-Fa-f]{2})?"), re.compile("[0-9A-F]{6}")
+#: Colors of channels that have none: white alone, else these in turn.
+_PALETTE = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
+
+
+class AxisFact(NamedTuple):
+    """A coordinate, by the number of its axis.
+
+    Attributes
+    ----------
+    axis : int or None
+        Axis of the array as it is stored; None for the whole image.
+    values : ndarray
+        One for each index.
+    attrs : mapping
+        Its unit among them.
+    """
+
+    axis: int | None
+    values: NDArray[Any]
+    attrs: Mapping[str, Any]
+
+
+def facts_of(image: Any, dims: Sequence[str | None]) -> dict[str, AxisFact]:
+    """Return the coordinates of an image, by the axes that it is stored with.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        With the names of `dims`, in any order.
+    dims : sequence of (str or None)
+        Names of the axes as they are stored.
+    """
+    found = {}
+    for name, given in image.coords.items():
+        axis = dims.index(given.dims[0]) if given.dims else None
+        unit = {} if given.unit is None else {"unit": given.unit}
+        found[name] = AxisFact(axis, given.values, {**given.attrs, **unit})
+    return found
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+def to_omero(
+    facts: Mapping[str, AxisFact], axis: int | None, count: int, dtype: Any
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return ``omero``, or None where an image says nothing of its channels.
+
+    Parameters
+    ----------
+    facts : mapping of str to AxisFact
+        Coordinates of the image.
+    axis : int or None
+        Its channel axis.
+    count : int
+        Number of channels; 1 without a channel axis.
+    dtype : dtype
+        Of the voxels.
+
+    Returns
+    -------
+    omero : dict or None
+    names : list of str
+        The coordinates that it holds exactly.
+    """
+    names = [n for n in (*_ENTRIES, *_WINDOWS) if n in facts and _fits(n, facts[n], axis, count)]
+    if not names:
+        return None, []
+    columns = {
+        name: (facts[name].values if axis is not None else facts[name].values[None]).tolist()
+        for name in names
+    }
+    limits = _limits(np.dtype(dtype))
+    channels = []
+    for i in range(count):
+        channel: dict[str, Any] = {"active": True, "window": {}}
+        for name, (key, _) in _ENTRIES.items():
+            if name in columns and columns[name][i] not in ("", None):
+                channel[key] = columns[name][i]
+        for name in ("display_range", "display_window"):
+            pair = columns[name][i] if name in columns else limits
+            # What can be chosen holds what is shown.
+            channel["window"] |= dict(zip(_WINDOWS[name], pair, strict=True))
+        color = _COLOR.fullmatch(str(channel.get("color", "")))
+        white = "FFFFFF" if count == 1 else _PALETTE[i % len(_PALETTE)]
+        channel["color"] = color[1].upper() if color else white
+        channels.append(channel)
+    if not all(_EXACT.fullmatch(color) for color in columns.get("channel_color", ())):
+        names.remove("channel_color")
+    return {"channels": channels}, names
+
+
+def _fits(name: str, fact: AxisFact, axis: int | None, count: int) -> bool:
+    """Whether a coordinate is one of the channels, and such as ``omero`` can hold exactly."""
+    if fact.attrs or fact.axis != axis:
+        return False
+    values = fact.values if axis is not None else fact.values[None]
+    if name in _WINDOWS:
+        return values.shape == (count, 2) and values.dtype.kind in "iuf" and _finite(values)
+    kind = {str: "U", bool: "b", float: "iuf"}[_ENTRIES[name][1]]
+    if values.shape != (count,) or values.dtype.kind not in kind:
+        return False
+    if name == "channel_color":
+        return all(not v or _COLOR.fullmatch(v) for v in values.tolist())
+    return kind in "Ub" or _finite(values)
+
+
+def _finite(values: NDArray[Any]) -> bool:
+    return bool(np.isfinite(values).all())
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return the least and the greatest value of a type; of floats from 0 to 1."""
+    if dtype.kind in "iu":
+        return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    return 0, 1
+
+
+def to_json(fact: AxisFact) -> dict[str, Any] | None:
+    """Return a coordinate as JSON, or None where JSON cannot hold it."""
+    values = fact.values
+    if values.dtype.kind == "c":
+        return None
+    if values.dtype.kind in "mM":
+        listed = values.astype("i8").tolist()
+    elif values.dtype.kind == "f":
+        listed = values.astype(object)
+        listed[~np.isfinite(values)] = values[~np.isfinite(values)].astype(str)
+        listed = listed.tolist()
+    else:
+        listed = values.tolist()
+    return {"axis": fact.axis, "values": listed, "type": values.dtype.newbyteorder("=").str[1:],
+            "attrs": dict(fact.attrs)}  # fmt: skip
+
+
+# --- reading ------------------------------------------------------------------------------
+
+
+def from_omero(
+    path: object, omero: Any, axis: int | None, count: int
+) -> dict[str, tuple[Any, ...]]:
+    """Return the coordinates that ``omero`` holds, as `SpatialArray` takes them.
+
+    What not all channels have is missing in the others (NaN, an empty text) or, where there is no
+    such value, left out.
+    """
+    channels = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(channels, list) or not channels:
+        return {}
+    if len(channels) != count or not all(isinstance(c, Mapping) for c in channels):
+        warnings.warn(
+            f"{path}: omero describes {len(channels)} channels, and the image has {count}; their "
+            "names, colors and windows are not read",
+            UserWarning,
+            stacklevel=4,
+        )
+        return {}
+    found: dict[str, tuple[Any, ...]] = {}
+    where: Any = () if axis is None else axis
+    for name, (key, kind) in _ENTRIES.items():
+        values = [c.get(key) for c in channels]
+        told = [v for v in values if isinstance(v, (kind, int) if kind is float else kind)]
+        if not told or (kind is bool and len(told) < count):
+            continue
+        missing: Any = "" if kind is str else float("nan")
+        column = np.array([v if v in told else missing for v in values])
+        found[name] = (where, column if axis is not None else column[0])
+    windows = [w if isinstance(w := c.get("window"), Mapping) else {} for c in channels]
+    for name, keys in _WINDOWS.items():
+        pairs = [[_number(w.get(k)) for k in keys] for w in windows]
+        if all(None not in pair for pair in pairs):
+            column = np.array(pairs)
+            found[name] = (where, column if axis is not None else column[0])
+    return found
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def from_attributes(path: object, given: Any) -> dict[str, tuple[Any, ...]]:
+    """Return the coordinates that stand beside the standard, as `SpatialArray` takes them.
+
+    Raises
+    ------
+    FormatError
+        If they are not valid.
+    """
+    found: dict[str, tuple[Any, ...]] = {}
+    try:
+        for name, entry in dict(given or {}).items():
+            kind, values = np.dtype(str(entry["type"])), entry["values"]
+            if kind.kind in "mM":
+                array = np.array(values, "i8").astype(kind)
+            elif kind.kind in "biufU":
+                array = np.array(values, kind)
+            else:
+                raise FormatError(f"the type {kind} is none of a coordinate")
+            axis = entry["axis"]
+            found[str(name)] = (() if axis is None else int(axis), array, dict(entry["attrs"]))
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: its coordinates are not valid: {error!r}") from error
+    return found
