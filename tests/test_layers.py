@@ -50,6 +50,7 @@ ON_USE: dict[str, set[str]] = {
     "backends.dask._linalg": {"dask"},
     "backends.dask._private": {"dask"},
     "io.ngff._store": {"zarr"},
+    "io.tiff._store": {"zarr"},
     "resampling._compiling": {"numba"},
     "resampling._kernels": set(),
     "resampling._kernels_points": {"numba"},
@@ -79,6 +80,7 @@ TIED = {
     *("transforms._affine", "transforms._base", "transforms._displacement"),
     *("transforms._inverse", "transforms"),
     *("array._array", "array._display", "array._namespace"),
+    *("rules._linear", "rules._ufuncs"),
     *("geometry._align", "geometry._geometry"),
 }
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.array import SpatialArray
-from spatial_duck.geometry import Geometry, World
 from spatial_duck.io.nifti import _format as nifti
+from spatial_duck.io.nifti._coordinates import header_coords
+from spatial_duck.io.nifti._nibabel import affine_geometry
 
 __all__ = ["from_nibabel", "to_nibabel"]
 
@@ -39,7 +40,7 @@ def from_nibabel(image: Any) -> SpatialArray:
         data = np.asarray(data)
     header = image.header
     if "sform_code" not in (header.keys() if hasattr(header, "keys") else ()):
-        return SpatialArray(data, _other(image, data.shape))
+        return SpatialArray(data, affine_geometry(data.shape, image.affine, header))
     given = image.affine
     unset = not (int(header["sform_code"]) or int(header["qform_code"]))
     if given is None or (unset and np.array_equal(given, header.get_base_affine())):
@@ -49,15 +50,13 @@ def from_nibabel(image: Any) -> SpatialArray:
     geometry, axis = nifti.without_filler(header, geometry)
     if axis is not None:
         data = data.squeeze(axis)
+    colors = len(data.dtype.names or ())
+    if colors:
+        geometry = nifti.with_channels(geometry, colors)
+        data = np.ascontiguousarray(data)[..., None].view(data.dtype[0])
+    coords = header_coords(header, geometry, axis, data.dtype, colors)
     attrs = nifti.kept_attrs(header)
-    return SpatialArray(data, geometry, attrs={"nifti": attrs} if attrs else {})
-
-
-def _other(image: Any, shape: tuple[int, ...]) -> Geometry:
-    """Return the geometry of an image that is no NIfTI: its affine, further axes plain."""
-    dims = ("x", "y", "z", "c", None, None, None)[: len(shape)]
-    world = World(("x", "y", "z"), "mm", "RAS")
-    return Geometry.from_affine(shape, image.affine, dims, world=world)
+    return SpatialArray(data, geometry, attrs={"nifti": attrs} if attrs else {}, coords=coords)
 
 
 def to_nibabel(image: SpatialArray, *, version: int = 1, frame: str | None = None) -> Any:
@@ -81,13 +80,15 @@ def to_nibabel(image: SpatialArray, *, version: int = 1, frame: str | None = Non
     GeometryLossError, FrameError, FormatError
         If NIfTI cannot hold it.
     """
-    header, data, affine = nifti.make_header(image, version=version, frame=frame)
+    header, data, affine, _ = nifti.make_header(image, version=version, frame=frame)
     import nibabel
 
     kind = nibabel.Nifti2Image if version == 2 else nibabel.Nifti1Image
     dtype = np.dtype(header.get_data_dtype())
     array = np.asarray(data)
-    if array.dtype.newbyteorder("=") != dtype.newbyteorder("="):
+    if dtype.names:
+        array = np.ascontiguousarray(array).view(dtype)[..., 0]
+    elif array.dtype.newbyteorder("=") != dtype.newbyteorder("="):
         array = array.astype(dtype)
     shaped = array.transpose().reshape(header.get_data_shape(), order="F")
     out = kind(shaped, affine, header, dtype=dtype)

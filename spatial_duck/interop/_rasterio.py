@@ -1,13 +1,12 @@
 """Rasters of rasterio and rioxarray, to and from.
 
 Arrays are indexed ``(band, y, x)``, positions are those of the coordinate reference system (CRS) in
-x, y. A raster's transform gives the **corner** of a pixel, ``xy(0, 0) = T @ (0.5, 0.5)``; here the
-origin is the centre. The CRS is kept as WKT in ``attrs["crs"]``, with ``nodata``; it is no frame
-of anatomy, which is unspecified.
+x, y, as `spatial_duck.io._raster` reads them.
 """
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,9 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError, GeometryLossError
-from spatial_duck.geometry import Geometry, World
+from spatial_duck.geometry import Geometry
 from spatial_duck.io._layout import Rules, fitted
+from spatial_duck.io._raster import corner_transform, raster_geometry, raster_source
 
 __all__ = [
     "from_rasterio",
@@ -27,33 +27,11 @@ __all__ = [
 ]
 
 _RULES = Rules("rasterio", (), plain="first", plain_names=None, unspecified=True, time=False)
-_HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
 
 
-def _geometry(shape: tuple[int, ...], transform: Any, unit: str | None, band: bool) -> Geometry:
-    """Return the geometry of an affine transform of corners, by column and row."""
-    corner = np.array(transform, np.float64).ravel()[:6].reshape(2, 3)
-    center = np.vstack([corner, [0, 0, 1]]) @ _HALF
-    # Rows first, then columns.
-    matrix = center[:, [1, 0, 2]]
-    dims = (*(["band"] if band else []), "y", "x")
-    return Geometry.from_affine(shape, matrix, dims, world=World(("x", "y"), unit))
-
-
-def _corner_transform(g: Geometry) -> list[float]:
-    center = g.affine[:, [1, 0, 2]]
-    corner = center @ np.linalg.inv(_HALF)
-    return [float(v) for v in corner[:2].ravel()]
-
-
-def _unit(crs: Any) -> str | None:
-    if not crs:
-        return None
-    name = "degree" if crs.is_geographic else str(crs.linear_units)
-    return {"metre": "m", "meter": "m", "unknown": None, "": None}.get(name, name)
-
-
-def from_rasterio(dataset: Any, *, lazy: bool | None = None) -> SpatialArray:
+def from_rasterio(
+    dataset: Any, *, lazy: bool | None = None, masked: bool = False, scaled: bool = False
+) -> SpatialArray:
     """Return an open rasterio dataset as a `SpatialArray`.
 
     Parameters
@@ -62,47 +40,56 @@ def from_rasterio(dataset: Any, *, lazy: bool | None = None) -> SpatialArray:
         Open for reading. What its ground control points or RPCs say is not used.
     lazy : bool, optional
         True: a Dask array of the file's blocks, which opens the file again when it is computed.
+    masked : bool, optional
+        NaN where a pixel has its band's value for no data; the type becomes a float one that holds
+        all values.
+    scaled : bool, optional
+        Apply each band's scale and offset, in float64.
 
     Returns
     -------
     SpatialArray
-        Dims ``(band, y, x)``; ``attrs`` holds ``crs``, ``nodata`` and ``tags``.
+        Dims ``(band, y, x)``; ``attrs`` holds ``crs``, ``nodata`` and ``tags``, and coordinates
+        along ``band`` what bands differ in.
     """
-    shape = (dataset.count, dataset.height, dataset.width)
-    geometry = _geometry(shape, dataset.transform, _unit(dataset.crs), band=True)
-    attrs: dict[str, Any] = {}
-    if dataset.crs:
-        attrs["crs"] = dataset.crs.to_wkt()
-    if dataset.nodata is not None:
-        attrs["nodata"] = dataset.nodata
-    tags = dict(dataset.tags())
-    if tags:
-        attrs["tags"] = tags
-    return SpatialArray(_blocks(dataset) if lazy else dataset.read(), geometry, attrs=attrs)
+    if isinstance(dataset, str | PathLike):
+        raise TypeError(
+            f"from_rasterio takes an open dataset, got a path: read({str(dataset)!r}), or "
+            f"from_rasterio(rasterio.open({str(dataset)!r}))"
+        )
+    source = raster_source(dataset)
+    image = SpatialArray(
+        source.load(lazy), source.geometry, attrs=source.attrs, coords=source.coords
+    )
+    if masked:
+        image = _masked(image, dataset)
+    return _scaled(image) if scaled else image
 
 
-def _blocks(dataset: Any) -> Any:
-    import dask.array
+def _masked(image: SpatialArray, dataset: Any) -> SpatialArray:
+    """Put NaN where there is no data, and take away what said which value stood for it."""
+    values = [np.nan if v is None else float(v) for v in dataset.nodatavals]
+    dtype = np.result_type(image.dtype, np.float32)
+    lines = np.array(values).reshape(-1, 1, 1)
+    data = image.data
+    masked = np.where(data == lines, dtype.type(np.nan), data.astype(dtype))
+    attrs = {k: v for k, v in image.attrs.items() if k != "nodata"}
+    coords = {k: v for k, v in image.coords.items() if k != "no_data"}
+    return SpatialArray(masked, image.geometry, attrs=attrs, coords=coords)
 
-    rows, columns = dataset.block_shapes[0]
-    name, dtype = dataset.name, np.dtype(dataset.dtypes[0])
 
-    def read(block_info: Any = None) -> Any:
-        import rasterio
-        from rasterio.windows import Window
-
-        (b0, b1), (r0, r1), (c0, c1) = block_info[None]["array-location"]
-        with rasterio.open(name) as file:
-            bands = list(range(b0 + 1, b1 + 1))
-            return file.read(bands, window=Window(c0, r0, c1 - c0, r1 - r0))
-
-    def cut(n: int, size: int) -> tuple[int, ...]:
-        return tuple(min(size, n - i) for i in range(0, n, size))
-
-    # Strips of one row would make a block of each: put some together.
-    rows = rows * max(1, 256 // rows)
-    chunks = ((1,) * dataset.count, cut(dataset.height, rows), cut(dataset.width, columns))
-    return dask.array.map_blocks(read, chunks=chunks, dtype=dtype, meta=np.empty((0, 0, 0), dtype))
+def _scaled(image: SpatialArray) -> SpatialArray:
+    """Apply scale and offset of each band."""
+    if "scale_factor" not in image.coords:
+        return image
+    scale, offset = (
+        np.asarray(image.coords[name].values, np.float64).reshape(-1, 1, 1)
+        for name in ("scale_factor", "add_offset")
+    )
+    own = ("scale_factor", "add_offset", "no_data")
+    coords = {k: v for k, v in image.coords.items() if k not in own}
+    attrs = {k: v for k, v in image.attrs.items() if k != "nodata"}
+    return SpatialArray(image.data * scale + offset, image.geometry, attrs=attrs, coords=coords)
 
 
 def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
@@ -134,7 +121,7 @@ def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
         "height": array.shape[1],
         "width": array.shape[2],
         "dtype": np.dtype(array.dtype).name,
-        "transform": Affine(*_corner_transform(g)),
+        "transform": Affine(*corner_transform(g)),
     }
     profile |= {k: image.attrs[k] for k in ("crs", "nodata") if k in image.attrs}
     return array, profile
@@ -185,7 +172,7 @@ def from_rioxarray(array: Any) -> SpatialArray:
         order = [n for n in ("x", "y", *g.world.axes) if n in g.world.axes]
         return image.replace(geometry=g.to_world(list(dict.fromkeys(order))), attrs=attrs)
     c, a, b, f, d, e = (float(v) for v in str(text).split())
-    plane = _geometry(tuple(array.shape[-2:]), (a, b, c, d, e, f), None, band=False)
+    plane = raster_geometry(tuple(array.shape[-2:]), (a, b, c, d, e, f), None, band=False)
     dims = [str(n) for n in array.dims]
     geometry = Geometry(
         array.shape, plane.spacing, plane.origin, plane.direction, dims, world=plane.world
@@ -213,7 +200,7 @@ def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
     xarray = require("xarray", "Converting rasters", "libraries")
     Affine = require("rasterio", "Converting rasters").Affine
     data, g = _flat(image)
-    transform = _corner_transform(g)
+    transform = corner_transform(g)
     if not (transform[0] or transform[4]):
         raise GeometryLossError(
             "rioxarray loses a transform that swaps x and y; transpose the image first, so that "

@@ -6,18 +6,17 @@ module to `_MODULES`. A module is imported when its format may be wanted.
 
 from __future__ import annotations
 
-import gzip
 import os
 import stat
 import sys
 import warnings
-import zlib
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from spatial_duck.errors import FormatError
 from spatial_duck.io._format import Format
+from spatial_duck.io._gzip import MAGIC, unpacked_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +38,7 @@ _MODULES = {
     "npy": "spatial_duck.io._npy",
     "vti": "spatial_duck.io._vti",
     "picture": "spatial_duck.io._pictures",
+    "nibabel": "spatial_duck.io.nifti._nibabel",
 }
 _GROUP = "spatial_duck.formats"
 #: Bytes by which a file's format is told.
@@ -129,13 +129,10 @@ def _head(path: Path) -> bytes:
             raise FormatError(f"{path} is a FIFO, a device or a socket, which is not read; copy "
                               "what it holds into a file")  # fmt: skip
         head = opened.read(_HEAD)
-        if head[:2] != b"\x1f\x8b":
+        if head[:2] != MAGIC:
             return head
-        opened.seek(0)
-        try:
-            return gzip.GzipFile(fileobj=opened, mode="rb").read(_HEAD)
-        except (OSError, EOFError, zlib.error):
-            return b""
+        # Twice as much: what does not compress takes a little more.
+        return unpacked_head(head + opened.read(_HEAD), _HEAD)
 
 
 def format_to_write(path: Path) -> Format:

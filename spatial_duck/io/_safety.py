@@ -8,9 +8,9 @@ files are written whole is in `spatial_duck.io._publishing`.
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import os
+import sys
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
+from spatial_duck.io._gzip import GzipMembers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,10 +38,11 @@ __all__ = [
     "map_raw",
     "open_stream",
     "read_stream",
+    "zstd_module",
 ]
 
 #: The highest ratio that each compressor can reach: more was declared than can be there.
-_HIGHEST_RATIO = {"gzip": 1032, "zlib": 1032, "bzip2": 50_000_000}
+_HIGHEST_RATIO = {"gzip": 1032, "zlib": 1032, "bzip2": 50_000_000, "zstd": 50_000_000}
 
 #: Bytes that may follow the declared data (padding) before a file counts as malformed.
 _TRAILING = 1 << 20
@@ -97,7 +100,7 @@ def check_size(path: Path, needed: int, offset: int = 0, compression: str | None
         Bytes of voxels, uncompressed.
     offset : int, optional
         Where they begin.
-    compression : {"gzip", "zlib", "bzip2"}, optional
+    compression : {"gzip", "zlib", "bzip2", "zstd"}, optional
         How they are compressed; then the highest ratio that is possible decides.
 
     Raises
@@ -196,6 +199,13 @@ class ZlibFile:
         return out
 
 
+def zstd_module() -> Any:
+    """Import the module that reads Zstandard: Python's own from 3.14 on."""
+    if sys.version_info >= (3, 14):
+        return require("compression.zstd", "Reading .zst")
+    return require("backports.zstd", "Reading .zst")
+
+
 @contextmanager
 def open_stream(path: Path, offset: int, compression: str | None) -> Iterator[Any]:
     """Open a file at an offset, decompressing from there on.
@@ -206,14 +216,16 @@ def open_stream(path: Path, offset: int, compression: str | None) -> Iterator[An
         The file.
     offset : int
         Bytes to skip before the (compressed) data.
-    compression : {"gzip", "zlib", "bzip2"} or None
+    compression : {"gzip", "zlib", "bzip2", "zstd"} or None
     """
     with path.open("rb") as file:
         file.seek(offset)
         if compression == "gzip":
-            yield gzip.GzipFile(fileobj=file, mode="rb")
+            yield GzipMembers(file, path)
         elif compression == "bzip2":
             yield bz2.BZ2File(file, "rb")
+        elif compression == "zstd":
+            yield zstd_module().ZstdFile(file, "rb")
         else:
             yield ZlibFile(file) if compression == "zlib" else file
 

@@ -11,6 +11,7 @@ import numpy as np
 from spatial_duck._config import note_loss
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._moves import (
+    PLAIN,
     Axis,
     normalize_axes,
     normalize_axis,
@@ -19,15 +20,13 @@ from spatial_duck.geometry._moves import (
 )
 from spatial_duck.rules._rule import (
     UNKNOWN,
-    check_aligned_except,
-    index_geometry,
-    loss_of_all,
-    only,
+    across,
+    indexed,
     rule,
     shape_of,
     together,
     unplaced,
-    with_shape,
+    values,
 )
 
 __all__ = ["along", "diagonal", "flat"]
@@ -39,9 +38,7 @@ def along(grid: Geometry, axis: Any, key: Any, function: str) -> Geometry:
     before = (slice(None),) * i
     key = np.asarray(key) if isinstance(key, range) and len(key) else key
     cut = _as_slice(key, grid.shape[i])
-    return (
-        grid[(*before, cut)] if cut is not None else index_geometry(grid, (*before, key), function)
-    )
+    return grid[(*before, cut)] if cut is not None else indexed(grid, (*before, key), function)
 
 
 def _as_slice(key: Any, n: int) -> slice | None:
@@ -113,27 +110,32 @@ def diagonal(grid: Geometry, offset: Any, axis1: Any, axis2: Any, function: str)
 
 
 @rule("moves", np.flip, deferrable=True)
-def _flip(m: Geometry, axis: Any) -> Geometry:
+def _flip(m: Geometry, axis: Any = None) -> Geometry:
     return m.flip(axis)
 
 
-@rule("moves", np.flipud, np.fliplr, deferrable=True)
-def _flip_one(name: str, m: Geometry) -> Geometry:
-    return m.flip(0 if name == "flipud" else 1)
+@rule("moves", np.fliplr, deferrable=True)
+def _fliplr(m: Geometry) -> Geometry:
+    return m.flip(1)
+
+
+@rule("moves", np.flipud, deferrable=True)
+def _flipud(m: Geometry) -> Geometry:
+    return m.flip(0)
 
 
 @rule("moves", np.rot90, deferrable=True)
-def _rot90(m: Geometry, k: Any, axes: Any) -> Geometry:
+def _rot90(m: Geometry, k: Any = 1, axes: Any = (0, 1)) -> Geometry:
     return m.rot90(k, axes)
 
 
 @rule("moves", np.transpose, deferrable=True)
-def _transpose(a: Geometry, axes: Any) -> Geometry:
+def _transpose(a: Geometry, axes: Any = None) -> Geometry:
     return a.transpose(axes)
 
 
 @rule("moves", np.matrix_transpose, np.linalg.matrix_transpose, deferrable=True)
-def _matrix_transpose(x: Geometry) -> Geometry:
+def _matrix_transpose(x: Geometry, /) -> Geometry:
     return x.swapaxes(-1, -2)
 
 
@@ -148,7 +150,7 @@ def _moveaxis(a: Geometry, source: Any, destination: Any) -> Geometry:
 
 
 @rule("moves", np.rollaxis, deferrable=True)
-def _rollaxis(a: Geometry, axis: Any, start: Any) -> Geometry:
+def _rollaxis(a: Geometry, axis: Any, start: Any = 0) -> Geometry:
     i = normalize_axis(axis, a.ndim)
     start = operator.index(start)
     start = start + a.ndim if start < 0 else start
@@ -159,11 +161,11 @@ def _rollaxis(a: Geometry, axis: Any, start: Any) -> Geometry:
 
 
 @rule("moves", np.squeeze, deferrable=True)
-def _squeeze(a: Geometry, axis: Any) -> Geometry:
+def _squeeze(a: Geometry, axis: Any = None) -> Geometry:
     return a.squeeze(axis)
 
 
-@rule("moves", np.expand_dims, deferrable=True, adds_axes=True)
+@rule("moves", np.expand_dims, deferrable=True)
 def _expand_dims(a: Geometry, axis: Any) -> Geometry:
     return a.expand_dims(axis)
 
@@ -179,9 +181,7 @@ def at_least(a: Any, ndim: int) -> Any:
     return a[(None,) * before + (...,) + (None,) * after] if before or after else a
 
 
-@rule("moves", np.atleast_1d, np.atleast_2d, np.atleast_3d)
-def _at_least(name: str, arys: Any) -> Any:
-    ndim = int(name[-2])
+def _each(arys: tuple[Any, ...], ndim: int) -> Any:
     found = [
         at_least(a, ndim) if isinstance(a, Geometry) else unplaced(at_least(shape_of(a), ndim))
         for a in arys
@@ -189,20 +189,34 @@ def _at_least(name: str, arys: Any) -> Any:
     return found[0] if len(found) == 1 else found
 
 
+@rule("moves", np.atleast_1d)
+def _atleast_1d(*arys: Any) -> Any:
+    return _each(arys, 1)
+
+
+@rule("moves", np.atleast_2d)
+def _atleast_2d(*arys: Any) -> Any:
+    return _each(arys, 2)
+
+
+@rule("moves", np.atleast_3d)
+def _atleast_3d(*arys: Any) -> Any:
+    return _each(arys, 3)
+
+
 @rule("moves", np.broadcast_to, deferrable=True)
-def _broadcast_to(array: Geometry, shape: Any) -> Geometry:
+def _broadcast_to(array: Geometry, shape: Any, subok: Any = False) -> Geometry:
     return array.broadcast_to(shape)
 
 
 @rule("moves", np.broadcast_arrays)
-def _broadcast_arrays(args: Any) -> Any:
+def _broadcast_arrays(*args: Any, subok: Any = False) -> Any:
     shape = together("broadcast_arrays", *args).shape
     return [a.broadcast_to(shape) if isinstance(a, Geometry) else unplaced(shape) for a in args]
 
 
 @rule("moves", np.reshape)
-def _reshape(a: Geometry, shape: Any = None, newshape: Any = None, order: Any = "C") -> Geometry:
-    shape = newshape if shape is None else shape
+def _reshape(a: Geometry, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Geometry:
     wanted = [operator.index(n) for n in (shape if hasattr(shape, "__len__") else (shape,))]
     if -1 in wanted:
         known = math.prod([n for n in wanted if n != -1])
@@ -218,7 +232,7 @@ def _reshape(a: Geometry, shape: Any = None, newshape: Any = None, order: Any = 
 
 
 @rule("plain", np.ravel)
-def _ravel(a: Geometry, order: Any) -> Geometry:
+def _ravel(a: Geometry, order: Any = "C") -> Geometry:
     return flat(a, "ravel", order)
 
 
@@ -226,7 +240,7 @@ def _ravel(a: Geometry, order: Any) -> Geometry:
 
 
 @rule("moves", np.pad, deferrable=True)
-def _pad(array: Geometry, pad_width: Any) -> Geometry:
+def _pad(array: Geometry, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Geometry:
     return array.pad(pad_width)
 
 
@@ -239,7 +253,7 @@ def _tile(A: Any, reps: Any) -> Geometry | None:
     grid = A[(None,) * (len(times) - A.ndim) + (...,)] if len(times) > A.ndim else A
     times = (1,) * (grid.ndim - len(times)) + times
     shape = tuple([n * operator.index(t) for n, t in zip(grid.shape, times, strict=True)])
-    return with_shape(grid, shape)
+    return grid._with(shape, grid._axes, grid._origin)
 
 
 @rule("plain", np.resize)
@@ -255,7 +269,7 @@ def _resize(a: Geometry, new_shape: Any) -> Geometry:
 
 
 @rule("derives", np.repeat)
-def _repeat(a: Any, repeats: Any, axis: Any) -> Geometry | None:
+def _repeat(a: Any, repeats: Any, axis: Any = None) -> Geometry | None:
     if not isinstance(a, Geometry):
         return None
     grid, i = line_or_axis(a, axis, "repeat")
@@ -268,14 +282,16 @@ def _repeat(a: Any, repeats: Any, axis: Any) -> Geometry | None:
 
 
 @rule("moves", np.lib.stride_tricks.sliding_window_view, deferrable=True)
-def _sliding_window_view(x: Geometry, window_shape: Any, axis: Any) -> Geometry:
+def _sliding_window_view(
+    x: Geometry, window_shape: Any, axis: Any = None, *, subok: Any = False, writeable: Any = False
+) -> Geometry:
     return x.window(window_shape, axis)
 
 
 # --- fewer voxels -------------------------------------------------------------------------
 
 
-def wrap_indices(indices: Any, n: int, mode: Any) -> Any:
+def wrapped(indices: Any, n: int, mode: Any) -> Any:
     """Return indices as the modes of `numpy.take` read them."""
     if mode == "raise" or not isinstance(
         indices, int | range | list | tuple | np.integer | np.ndarray
@@ -285,25 +301,31 @@ def wrap_indices(indices: Any, n: int, mode: Any) -> Any:
 
 
 @rule("moves", np.take)
-def _take(a: Any, indices: Any, axis: Any, mode: Any) -> Any:
+def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
     if not isinstance(a, Geometry):
-        return _look_up(a, indices, axis)
+        # A table of values, looked up for each voxel.
+        return (
+            indices
+            if isinstance(indices, Geometry) and len(shape_of(a)) == 1
+            else (_looked_up(a, indices, axis))
+        )
     grid, i = line_or_axis(a, axis, "take")
-    return along(grid, i, wrap_indices(indices, grid.shape[i], mode), "take")
+    return along(grid, i, wrapped(indices, grid.shape[i], mode), "take")
 
 
-def _look_up(a: Any, indices: Any, axis: Any) -> Geometry | None:
-    """Return the geometry of values of a table, looked up for each voxel."""
+def _looked_up(a: Any, indices: Any, axis: Any) -> Geometry | None:
+    if not isinstance(indices, Geometry):
+        return None
+    if axis is None:
+        return indices
     shape = shape_of(a)
-    if not isinstance(indices, Geometry) or axis is None or len(shape) == 1:
-        return only(indices)
     i = normalize_axis(axis, len(shape))
-    new = (*range(i), *range(i + indices.ndim, len(shape) - 1 + indices.ndim))
-    return with_shape(indices.expand_dims(new), (*shape[:i], *indices.shape, *shape[i + 1 :]))
+    axes = (PLAIN,) * i + indices._axes + (PLAIN,) * (len(shape) - i - 1)
+    return indices._with((*shape[:i], *indices.shape, *shape[i + 1 :]), axes, indices._origin)
 
 
 @rule("plain", np.take_along_axis)
-def _take_along_axis(arr: Any, indices: Any, axis: Any) -> Geometry:
+def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Geometry:
     if axis is None and isinstance(arr, Geometry):
         arr = flat(arr, "take_along_axis")
     grid: Geometry = arr if isinstance(arr, Geometry) else indices
@@ -316,18 +338,18 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any) -> Geometry:
         return grid.broadcast_to(shape)
     lost = grid.lose(i, "take_along_axis", shape=(*grid.shape[:i], shape[i], *grid.shape[i + 1 :]))
     if isinstance(indices, Geometry):
-        check_aligned_except("take_along_axis", i, arr, indices)
+        across("take_along_axis", i, arr, indices)
     return lost if tuple(shape) == lost.shape else lost.broadcast_to(shape)
 
 
 @rule("moves", np.compress)
-def _compress(condition: Any, a: Any, axis: Any) -> Any:
+def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
     if not isinstance(a, Geometry):
         if not isinstance(condition, Geometry):
             return None
         shape = (math.prod(shape_of(a)),) if axis is None else shape_of(a)
         i = 0 if axis is None else normalize_axis(axis, len(shape))
-        return loss_of_all("compress", condition, (*shape[:i], UNKNOWN, *shape[i + 1 :]))
+        return values("compress", condition, (*shape[:i], UNKNOWN, *shape[i + 1 :]))
     grid, i = line_or_axis(a, axis, "compress")
     if isinstance(condition, Geometry) and condition.shape == grid.shape[i : i + 1]:
         after = (None,) * (grid.ndim - i - 1)
@@ -349,7 +371,7 @@ def _extract(condition: Any, arr: Any) -> Geometry:
 
 
 @rule("moves", np.delete)
-def _delete(arr: Any, obj: Any, axis: Any) -> Geometry | None:
+def _delete(arr: Any, obj: Any, axis: Any = None) -> Geometry | None:
     if not isinstance(arr, Geometry):
         return None
     grid, i = line_or_axis(arr, axis, "delete")
@@ -359,25 +381,31 @@ def _delete(arr: Any, obj: Any, axis: Any) -> Geometry | None:
 
 
 @rule("moves", np.diagonal)
-def _diagonal(a: Geometry, offset: Any, axis1: Any, axis2: Any) -> Geometry:
+def _diagonal(a: Geometry, offset: Any = 0, axis1: Any = 0, axis2: Any = 1) -> Geometry:
     return diagonal(a, offset, axis1, axis2, "diagonal")
 
 
 @rule("moves", np.linalg.diagonal)
-def _linalg_diagonal(x: Geometry, offset: Any) -> Geometry:
+def _linalg_diagonal(x: Geometry, /, *, offset: Any = 0) -> Geometry:
     return diagonal(x, offset, -2, -1, "diagonal")
 
 
-@rule("plain", np.diag, np.diagflat)
-def _diag(name: str, v: Geometry, k: Any) -> Geometry:
-    if v.ndim == 2 and name == "diag":
-        return diagonal(v, k, 0, 1, name)
+@rule("plain", np.diag)
+def _diag(v: Geometry, k: Any = 0) -> Geometry:
+    if v.ndim == 2:
+        return diagonal(v, k, 0, 1, "diag")
+    n = v.shape[0] + abs(operator.index(k))
+    return v.take_axes((n, n), (None, None), "diag")
+
+
+@rule("plain", np.diagflat)
+def _diagflat(v: Geometry, k: Any = 0) -> Geometry:
     n = math.prod(v.shape) + abs(operator.index(k))
-    return v.take_axes((n, n), (None, None), name)
+    return v.take_axes((n, n), (None, None), "diagflat")
 
 
 @rule("moves", np.trim_zeros)
-def _trim_zeros(filt: Geometry) -> Any:
+def _trim_zeros(filt: Geometry, trim: Any = "fb", axis: Any = None) -> Any:
     def found(result: Any, data: Any) -> Geometry:
         starts = _starts(data, result)
         ends = [s + n for s, n in zip(starts, result.shape, strict=True)]

@@ -7,23 +7,25 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry import _align as alignment
+from spatial_duck.geometry import _align as mixing
 from spatial_duck.geometry._moves import normalize_axis, shifted
 from spatial_duck.rules._moves import flat
-from spatial_duck.rules._rule import UNKNOWN, rule, shape_of
+from spatial_duck.rules._rule import NO, UNKNOWN, rule, shape_of
 
 __all__: list[str] = []
 
 
 @rule("derives", np.diff, deferrable=True)
-def _diff(a: Any, n: Any, axis: Any, prepend: Any = None, append: Any = None) -> Geometry | None:
+def _diff(
+    a: Any, n: Any = 1, axis: Any = -1, prepend: Any = NO, append: Any = NO
+) -> Geometry | None:
     if not isinstance(a, Geometry):
         return None
     i = normalize_axis(axis, a.ndim)
     if n == 0:
         return a
-    parts = [_plane(p, a, i) for p in (prepend, a, append) if p is not None]
-    return (a if len(parts) == 1 else alignment.concatenate("diff", parts, i)).diff(n, i)
+    parts = [_plane(p, a, i) for p in (prepend, a, append) if p is not NO]
+    return (a if len(parts) == 1 else mixing.concatenate("diff", parts, i)).diff(n, i)
 
 
 def _plane(value: Any, a: Geometry, axis: int) -> Any:
@@ -35,7 +37,7 @@ def _plane(value: Any, a: Geometry, axis: int) -> Any:
 
 
 @rule("derives", np.ediff1d)
-def _ediff1d(ary: Any, to_end: Any, to_begin: Any) -> Geometry | None:
+def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Geometry | None:
     if not isinstance(ary, Geometry):
         return None
     grid = flat(ary, "ediff1d").diff(1, 0)
@@ -43,11 +45,10 @@ def _ediff1d(ary: Any, to_end: Any, to_begin: Any) -> Geometry | None:
     return grid.pad(((before, after),))
 
 
-@rule("derives", np.convolve, np.correlate)
-def _filtered(name: str, a: Any, v: Any, mode: Any) -> Geometry:
+def _filtered(function: str, a: Any, v: Any, mode: Any) -> Geometry:
     """Return the geometry of a 1-D filter: each value lies at the centre of its kernel."""
     if isinstance(a, Geometry) and isinstance(v, Geometry):
-        return a.lose(0, name, shape=(UNKNOWN,))
+        return a.lose(0, function, shape=(UNKNOWN,))
     swapped = shape_of(v)[0] > shape_of(a)[0]
     image, kernel = (a, v) if isinstance(a, Geometry) else (v, a)
     n, m = image.shape[0], shape_of(kernel)[0]
@@ -59,10 +60,20 @@ def _filtered(name: str, a: Any, v: Any, mode: Any) -> Geometry:
     axis = image._axes[0]
     if axis.spacing is None:
         return image._with((count,), image._axes, image._origin)
-    if name == "correlate" and swapped:  # NumPy swaps the two and turns the result round
+    if function == "correlate" and swapped:  # NumPy swaps the two and turns the result round
         first = n + m - 1 - count - first
-    if name == "correlate" and image is v:
+    if function == "correlate" and image is v:
         # The second argument slides backwards.
         image = image.flip(0)
         axis = image._axes[0]
     return image._with((count,), (axis,), shifted(image._origin, axis, first - (m - 1) / 2))
+
+
+@rule("derives", np.convolve)
+def _convolve(a: Any, v: Any, mode: Any = "full") -> Geometry:
+    return _filtered("convolve", a, v, mode)
+
+
+@rule("derives", np.correlate)
+def _correlate(a: Any, v: Any, mode: Any = "valid") -> Geometry:
+    return _filtered("correlate", a, v, mode)

@@ -40,7 +40,7 @@ def test_tifffile_reads_our_ome_tiff(tmp_path: Path) -> None:
     image = sd.SpatialArray(
         values, dims=("t", "c", "z", "y", "x"), spacing=(5, 2, 0.5, 0.25),
         world=sd.World(("t", "z", "y", "x"), {"t": "ms", "z": "um", "y": "um", "x": "um"}),
-        attrs={"ome": {"Name": "cells", "Channel": [{"Name": n} for n in ("a", "b", "c")]}},
+        attrs={"ome": {"Name": "cells"}}, coords={"channel": ("c", ["a", "b", "c"])},
     )  # fmt: skip
     io.write(tmp_path / "a.ome.tif", image)
     with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
@@ -54,6 +54,7 @@ def test_tifffile_reads_our_ome_tiff(tmp_path: Path) -> None:
     found = io.read(tmp_path / "a.ome.tif")
     assert found.geometry == image.geometry
     assert found.attrs["ome"] == image.attrs["ome"]
+    assert found.coords["channel"] == image.coords["channel"]
     standard = io.read(tmp_path / "a.ome.tif", exact=False)
     assert_geometry_equal(standard, image, tolerance=1e-9)
 

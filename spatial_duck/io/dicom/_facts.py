@@ -92,8 +92,10 @@ def collect_facts(
 
 
 def _unit(keyword: str) -> dict[str, Any]:
+    """Return the unit of a keyword's values, and the frame of directions."""
     unit = coordinate_unit(keyword)
-    return {} if unit is None else {"unit": unit}
+    frame = {"frame": "LPS"} if keyword == "DiffusionGradientOrientation" else {}
+    return frame if unit is None else frame | {"unit": unit}
 
 
 def _agree(values: Sequence[Any]) -> bool:

@@ -33,10 +33,13 @@ Writing
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import struct
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -46,7 +49,10 @@ from spatial_duck.errors import (
 )
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
+from spatial_duck.io._gzip import MAGIC
 from spatial_duck.io._source import Source, delayed_array, write_voxels
+from spatial_duck.io.nifti._coordinates import header_coords
+from spatial_duck.io.nifti._gradients import gradient_coords, gradient_texts, sidecars
 from spatial_duck.io.nifti._header import (
     RULES,
     header_geometry,
@@ -59,6 +65,7 @@ from spatial_duck.io.nifti._header import (
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -68,34 +75,84 @@ __all__ = [
     "header_geometry",
     "kept_attrs",
     "make_header",
+    "with_channels",
     "without_filler",
 ]
 
 
-def _read_header(path: Path) -> tuple[Any, str | None]:
-    """Return nibabel's header, extensions included, and the compression."""
-    nib = nibabel_module()
+#: How files are compressed, by their first bytes.
+_PACKED = {MAGIC: "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd"}
+#: Bytes of extensions that are read at most.
+_MAX_EXTENSIONS = 1 << 26
+
+
+class _Files(NamedTuple):
+    """The file of the header and that of the voxels; the same one but for a pair."""
+
+    header: Path
+    voxels: Path
+
+
+def _files(path: Path) -> _Files:
+    """Return the files of an image: of a pair, both are found by either."""
+    name, suffix = path.name.lower(), path.suffix
+    packed = suffix if suffix.lower() in (".gz", ".bz2", ".zst") else ""
+    bare = path.with_suffix("") if packed else path
+    if not name.removesuffix(packed.lower()).endswith((".hdr", ".img")):
+        return _Files(path, path)
+    upper = bare.suffix.isupper()
+    pair = [
+        bare.with_suffix(end.upper() if upper else end).with_name(
+            bare.stem + (end.upper() if upper else end) + packed
+        )
+        for end in (".hdr", ".img")
+    ]
+    return _Files(*pair)
+
+
+def _compression(path: Path) -> str | None:
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
+        head = file.read(4)
+    return next((kind for magic, kind in _PACKED.items() if head.startswith(magic)), None)
+
+
+def _read_header(path: Path) -> Any:
+    """Return nibabel's header, extensions included."""
+    nib = nibabel_module()
     try:
-        with gzip.open(path) if packed else path.open("rb") as file:
-            head = file.read(12)
-            kind = (
-                nib.Nifti2Header
-                if 540 in struct.unpack("<i", head[:4]) + struct.unpack(">i", head[:4])
-                else nib.Nifti1Header
-            )
-            file.seek(0)
-            header = kind.from_fileobj(file, check=True)
+        with safety.open_stream(path, 0, _compression(path)) as stream:
+            head = _up_to(stream, 544)
+            is_second = 540 in struct.unpack("<i", head[:4]) + struct.unpack(">i", head[:4])
+            kind = nib.Nifti2Header if is_second else nib.Nifti1Header
+            probe = kind(head[: kind.template_dtype.itemsize], check=False)
+            offset = float(probe["vox_offset"])
+            if np.isfinite(offset) and len(head) < offset < _MAX_EXTENSIONS:
+                head += _up_to(stream, int(offset) - len(head))
+        return kind.from_fileobj(io.BytesIO(head), check=True)
     except (MemoryError, RecursionError):
         raise
     except Exception as error:  # nibabel raises a dozen kinds for a header that is not valid
+        if isinstance(error, ImportError):
+            raise
         raise FormatError(f"{path}: its NIfTI header is not valid: {error}") from error
-    if not bytes(header["magic"]).startswith(b"n+"):
+
+
+def _up_to(stream: Any, size: int) -> bytes:
+    """Read that many bytes, or all that there are."""
+    out = b""
+    while len(out) < size and (piece := stream.read(size - len(out))):
+        out += piece
+    return out
+
+
+def _refuse_cifti(header: Any, path: Path) -> None:
+    """Refuse a matrix over brain models, which is no image of a volume."""
+    if 3000 <= int(header["intent_code"]) <= 3099:
         raise FormatError(
-            f"{path}: a NIfTI pair (.hdr and .img) is not read; convert it with nibabel to .nii"
+            f"{path}: it is a CIFTI-2 file (intent {int(header['intent_code'])}), a matrix over "
+            "vertices and voxels that its XML names, and no image of a volume; open it with "
+            "nibabel.load"
         )
-    return header, "gzip" if packed else None
 
 
 def open_source(
@@ -105,14 +162,30 @@ def open_source(
     scaled: bool = True,
 ) -> Source:
     """Open a NIfTI file; see `spatial_duck.read`."""
-    file = Path(path)
-    header, compression = _read_header(file)
+    files = _files(Path(path))
+    if not files.header.is_file():
+        raise FormatError(f"{path}: a NIfTI pair needs its header, {files.header}")
+    header = _read_header(files.header)
+    is_single = bytes(header["magic"]).startswith(b"n+")
+    file = files.header if is_single else files.voxels
+    if not is_single and (file == files.header or not file.is_file()):
+        raise FormatError(
+            f"{path}: its header is that of a NIfTI pair (.hdr and .img), and there are no voxels "
+            "in a file beside it"
+        )
+    compression = _compression(file)
+    _refuse_cifti(header, file)
     geometry = header_geometry(header, form, file)
     stored = np.dtype(header.get_data_dtype())
     if not np.isfinite(header["vox_offset"]):
         raise FormatError(f"{file}: vox_offset must be a number, got {header['vox_offset']!r}")
     offset = int(header["vox_offset"])
-    slope, inter = _scaling(header, file)
+    if offset < (header.single_vox_offset if is_single else 0):
+        raise FormatError(
+            f"{file}: vox_offset must be {header.single_vox_offset} or more in a single file, got "
+            f"{offset}: voxels do not begin in the header"
+        )
+    slope, inter = _scaling(header, file) if scaled else (1.0, 0.0)
     needed = safety.count_bytes(geometry.shape, stored)
     safety.check_size(file, needed, 0 if compression else offset, compression)
 
@@ -121,12 +194,15 @@ def open_source(
     is_scaled = scaled and not rgb and (slope, inter) != (1.0, 0.0)
     dtype = np.dtype(np.complex128 if stored.kind == "c" else np.float64) if is_scaled else part
     attrs = kept_attrs(header)
-    if not scaled and (slope, inter) != (1.0, 0.0):
-        attrs |= {"scl_slope": slope, "scl_inter": inter}
+    if not scaled:
+        attrs |= _stored_scaling(header)
 
     geometry, left_out = without_filler(header, geometry)
+    colors = len(stored.names or ())
     if rgb:
-        geometry = with_channels(geometry, len(stored.names or ()))
+        geometry = with_channels(geometry, colors)
+    coords = header_coords(header, geometry, left_out, stored, colors)
+    coords |= gradient_coords(files.header, geometry)
 
     def finish(raw: Any) -> Any:
         """Turn voxels in file order, slowest axis first, into the array that is given."""
@@ -159,12 +235,20 @@ def open_source(
             safety.check_memory(file, safety.count_bytes(geometry.shape, dtype))
         return read_whole()
 
-    return Source("nifti", geometry, dtype, {"nifti": attrs} if attrs else {}, load)
+    return Source("nifti", geometry, dtype, {"nifti": attrs} if attrs else {}, load, coords=coords)
 
 
 def _chunked(raw: NDArray[Any], finish: Any) -> Any:
     da = require("dask.array", "Reading with lazy=True")
     return finish(da.from_array(raw))
+
+
+def _stored_scaling(header: Any) -> dict[str, float]:
+    """Return slope and intercept as writing takes them again; none where they say nothing."""
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if not np.isfinite(slope) or slope == 0 or (slope, inter) == (1.0, 0.0):
+        return {}
+    return {"scl_slope": slope} | ({"scl_inter": inter} if np.isfinite(inter) else {})
 
 
 def _scaling(header: Any, path: Path) -> tuple[float, float]:
@@ -184,37 +268,54 @@ def write_image(
     frame: str | None = None,
 ) -> None:
     """Write a NIfTI file; see `spatial_duck.write`."""
-    header, data, _ = make_header(image, version=version, frame=frame)
-    dtype = np.dtype(header.get_data_dtype())
-    packed = path.name.lower().endswith(".gz")
-    with path.open("wb") as raw:
-        file: Any = (
-            gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0)
-            if packed
-            else raw
-        )
-        try:
-            header.write_to(file)
-            file.write(b"\0" * (int(header["vox_offset"]) - file.tell()))
-            write_voxels(file.write, data, dtype, progress)
-        finally:
-            file.close()
+    header, data, _, geometry = make_header(image, version=version, frame=frame)
+    dtype = np.dtype(data.dtype if header.get_data_dtype().names else header.get_data_dtype())
+    with path.open("wb") as raw, _packing(path, raw) as file:
+        header.write_to(file)
+        file.write(b"\0" * (int(header["vox_offset"]) - file.tell()))
+        write_voxels(file.write, data, dtype, progress)
+    for file, text in zip(sidecars(path), gradient_texts(geometry, image.coords), strict=True):
+        if text is not None:
+            file.write_text(text, encoding="ascii")
+
+
+def _packing(path: Path, raw: Any) -> Any:
+    """Return what compresses into a file, as its name says."""
+    name = path.name.lower()
+    if name.endswith(".gz"):
+        return gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0)
+    if name.endswith(".bz2"):
+        return bz2.BZ2File(raw, "wb")
+    return safety.zstd_module().ZstdFile(raw, "wb") if name.endswith(".zst") else nullcontext(raw)
 
 
 class Nifti(Format):
     """NIfTI-1 and NIfTI-2."""
 
-    name, suffixes = "nifti", (".nii", ".nii.gz")
+    name, suffixes = "nifti", (".nii", ".nii.gz", ".nii.bz2", ".nii.zst")
 
     open = staticmethod(open_source)
     write = staticmethod(write_image)
 
-    def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
-        """Tell by a file's first bytes, or what is in a folder."""
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Tell by the header's magic, which in a pair is in the other file."""
+        name = path.name.lower()
+        if name.endswith((".nii.bz2", ".nii.zst")):
+            return bool(head)
+        if name.endswith((".img", ".img.gz")):
+            header = _files(path).header
+            if not header.is_file():
+                return False
+            with safety.open_stream(header, 0, _compression(header)) as stream:
+                head = _up_to(stream, 544)
         return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:12] in (
             b"n+2\0\r\n\x1a\n",
             b"ni2\0\r\n\x1a\n",
         )
+
+    def parts(self, path: Path) -> Sequence[Path]:
+        """Return the b-values and directions beside a file."""
+        return [file for file in sidecars(path) if file.is_file()]
 
 
 FORMAT = Nifti()

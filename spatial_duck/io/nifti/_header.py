@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from spatial_duck._optional import require
+from spatial_duck.array import SpatialArray
 from spatial_duck.errors import (
     FormatError,
     FrameError,
@@ -21,6 +22,16 @@ from spatial_duck.io._layout import (
     checked_dtype,
     fitted,
 )
+from spatial_duck.io.nifti._coordinates import (
+    AXIS_INTENTS,
+    DISPLACEMENT,
+    SYMMETRIC,
+    VECTOR,
+    VectorAxis,
+    color_names,
+    set_axis_fields,
+    vector_axis,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,11 +41,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RULES",
-    "VECTOR",
     "header_geometry",
     "kept_attrs",
     "make_header",
     "nibabel_module",
+    "with_channels",
     "without_filler",
 ]
 
@@ -47,13 +58,11 @@ _DTYPES = ("u1", "i2", "i4", "f4", "c8", "f8", "i1", "u2", "u4", "i8", "u8", "c1
 _LENGTH_UNITS = {1: "m", 2: "mm", 3: "um"}
 _TIME_UNITS = {8: "s", 16: "ms", 24: "us"}
 _OTHER_UNITS = {32: "hz", 40: "ppm", 48: "rad/s"}
-VECTOR = 1007
 
-#: Header fields that survive reading and writing; the rest follows from geometry and data.
+#: Header fields that survive reading and writing; the rest follows from geometry, axes and data.
 KEPT = (
     "descrip", "intent_code", "intent_name", "intent_p1", "intent_p2", "intent_p3", "aux_file",
-    "cal_max", "cal_min", "slice_code", "slice_start", "slice_end", "slice_duration",
-    "qform_code", "sform_code", "dim_info",
+    "cal_max", "cal_min", "qform_code", "sform_code",
 )  # fmt: skip
 
 
@@ -153,6 +162,14 @@ def _affine(header: Any, form: str | None, where: object) -> tuple[str | None, N
         if chosen is None:
             raise FormatError(f"{where}: the {form} was asked for, and its code is 0")
         return "RAS", np.asarray(chosen, np.float64)
+    if s_code and form is None and not _has_directions(sform) and q_code and _has_directions(qform):
+        warnings.warn(
+            f"{where}: its sform (code {int(s_code)}) has no directions; the qform (code "
+            f"{int(q_code)}) is used, as with form='qform'",
+            UserWarning,
+            stacklevel=7,
+        )
+        return "RAS", np.asarray(qform, np.float64)
     if s_code and q_code and _disagree(sform, qform, header.get_data_shape(), 1e-2):
         warnings.warn(
             f"{where}: its sform (code {int(s_code)}) and qform (code {int(q_code)}) disagree; the "
@@ -166,6 +183,11 @@ def _affine(header: Any, form: str | None, where: object) -> tuple[str | None, N
         return "RAS", np.asarray(qform, np.float64)
     steps = [abs(float(v)) or 1.0 for v in header["pixdim"][1:4]]
     return None, np.diag([*steps, 1.0])
+
+
+def _has_directions(affine: NDArray[Any]) -> bool:
+    """Whether each axis of an affine moves through the world."""
+    return bool(np.isfinite(affine).all() and affine[:3, :3].any(axis=0).all())
 
 
 def _disagree(a: NDArray[Any], b: NDArray[Any], shape: tuple[int, ...], tolerance: float) -> bool:
@@ -220,7 +242,10 @@ def with_channels(geometry: Geometry, n: int) -> Geometry:
 def kept_attrs(header: Any) -> dict[str, Any]:
     """Return the header's fields that are not at their defaults."""
     out: dict[str, Any] = {}
+    of_axis = int(header["intent_code"]) in AXIS_INTENTS
     for name in KEPT:
+        if of_axis and "intent" in name:
+            continue
         value = header[name].item()
         if isinstance(value, bytes):
             value = value.rstrip(b"\0").decode("latin-1")
@@ -237,10 +262,29 @@ def _content(extension: Any) -> bytes:
     return raw
 
 
-def make_header(
-    image: Any, *, version: int = 1, frame: str | None = None
-) -> tuple[Any, Any, NDArray[Any] | None]:
-    """Return the header of an image, its data (slowest axis first) and its affine in 64 bits.
+class Made(NamedTuple):
+    """What is written for an image.
+
+    Attributes
+    ----------
+    header : nibabel.Nifti1Header or Nifti2Header
+        With all but the voxels.
+    data : array
+        Slowest axis first, of the backend; RGB channels last.
+    affine : ndarray of shape (4, 4) or None
+        In 64 bits; None where the frame is unspecified.
+    geometry : Geometry
+        Of the file's axes, fastest first.
+    """
+
+    header: Any
+    data: Any
+    affine: NDArray[Any] | None
+    geometry: Geometry
+
+
+def make_header(image: Any, *, version: int = 1, frame: str | None = None) -> Made:
+    """Return the header of an image, and its data and geometry in the file's order.
 
     Raises
     ------
@@ -250,14 +294,24 @@ def make_header(
     nib = nibabel_module()
     if version not in (1, 2):
         raise FormatError(f"version must be 1 or 2, got {version!r}")
-    data, g = fitted(image, RULES, frame=frame, minimum_with_more=3)
-    file_g = g.transpose(tuple(reversed(range(g.ndim))))
+    vector = vector_axis(image)
+    if vector is not None:
+        image, vector = _spelled_components(image, vector, frame)
+    fit = fitted(_plain_first(image, vector), RULES, frame=frame, minimum_with_more=3)
+    data, g = fit
     if 0 in g.shape:
         raise FormatError(f"NIfTI cannot hold an image without voxels, got shape {g.shape}")
+    dtype = checked_dtype(np.dtype(data.dtype), _DTYPES, RULES.name)
+    if vector is not None and vector.colors:
+        # The channels of a voxel are one number for the header.
+        data = SpatialArray(data, g).transpose((*range(1, g.ndim), 0)).data
+        dtype = np.dtype([(n[0].upper(), "u1") for n in color_names(g.shape[0])])
+        g = g[0]
+    file_g = g.transpose(tuple(reversed(range(g.ndim))))
     header = (nib.Nifti2Header if version == 2 else nib.Nifti1Header)(endianness="<")
     kept = dict(image.attrs.get("nifti") or {})
-    header.set_data_dtype(checked_dtype(np.dtype(data.dtype), _DTYPES, RULES.name))
-    shape = _file_shape(file_g)
+    header.set_data_dtype(dtype)
+    shape = _file_shape(file_g, vector is not None and not vector.colors)
     try:
         header.set_data_shape(shape)
     except Exception as error:  # HeaderDataError: a length over 32767
@@ -265,7 +319,12 @@ def make_header(
             f"NIfTI-{version} cannot hold shape {shape} ({error}); use version=2"
         ) from error
     _restore(nib, header, kept)
-    _set_units(header, file_g)
+    if vector is not None:
+        header["intent_code"], header["intent_name"] = vector.intent, vector.name.encode()
+        if vector.intent == SYMMETRIC:
+            header["intent_p1"] = 2 if g.shape[0] == 3 else 3
+    _set_units(header, file_g, image.coords)
+    set_axis_fields(header, file_g.dims, image.coords)
     affine = _set_forms(header, file_g, kept)
     back = header_geometry(header)
     back, _ = without_filler(header, back)
@@ -282,19 +341,60 @@ def make_header(
     extra = sum(e.get_sizeondisk() for e in header.extensions)
     header["vox_offset"] = -(-(size + extra) // 16) * 16
     header["magic"] = header.single_magic
-    return header, data, affine
+    return Made(header, data, affine, file_g)
 
 
-def _file_shape(g: Geometry) -> tuple[int, ...]:
-    """Return the lengths with plain axes from the fifth on, unless one alone can be the fourth."""
+def _spelled_components(
+    image: Any, vector: VectorAxis, frame: str | None
+) -> tuple[Any, VectorAxis]:
+    """Bring components into the order and frame that the header is to state."""
+    if vector.order is not None:
+        keys: list[Any] = [slice(None)] * image.ndim
+        keys[vector.axis] = list(vector.order)
+        image = image[tuple(keys)]
+    if "component" not in image.coords or vector.intent not in (VECTOR, DISPLACEMENT):
+        return image, vector
+    if image.frame is None and frame is not None:
+        image = image.replace(frame=frame)
+    if image.frame is None:
+        raise FrameError(
+            "NIfTI holds vectors in LPS or RAS, and the image's frame is unspecified: say what it "
+            "is with frame='RAS' (or another code), or image.replace(frame=...)"
+        )
+    return image.to_frame("RAS" if vector.intent == DISPLACEMENT else "LPS"), vector
+
+
+def _plain_first(image: Any, vector: VectorAxis | None) -> Any:
+    """Move plain axes to the front, slowest first, in the order that the file is to have.
+
+    An image in the file's order, fastest axis first, has its slowest axis at the end. Components
+    are the file's fifth axis; RGB channels go to the front of all.
+    """
+    g = image.geometry
+    plain = [i for i in range(g.ndim) if i not in g.sampled_axes]
+    space = [i for i in g.sampled_axes if g.dims[i] in ("x", "y", "z")]
+    last = max(space, default=-1)
+    slow = [i for i in reversed(plain) if i > last] + [i for i in plain if i < last]
+    if vector is not None:
+        slow.remove(vector.axis)
+        fourth = 0 if "t" in g.world.axes else 1
+        at = 0 if vector.colors else max(len(slow) - fourth, 0)
+        slow.insert(at, vector.axis)
+    order = (*slow, *[i for i in range(g.ndim) if i not in plain])
+    return image if order == tuple(range(g.ndim)) else image.transpose(order)
+
+
+def _file_shape(g: Geometry, is_vector: bool) -> tuple[int, ...]:
+    """Return the lengths; without time, the components of a vector alone are the fifth axis."""
     n_space = sum(name in ("x", "y", "z") for name in g.dims)
-    if "t" in g.dims or g.ndim == n_space:
-        return g.shape
-    return (*g.shape[:3], 1, *g.shape[3:])
+    alone = is_vector and "t" not in g.dims and g.ndim == n_space + 1
+    return (*g.shape[:3], 1, *g.shape[3:]) if alone else g.shape
 
 
-def _set_units(header: Any, g: Geometry) -> None:
+def _set_units(header: Any, g: Geometry, coords: Mapping[str, Any]) -> None:
     units = dict(zip(g.world.axes, g.unit, strict=True))
+    if "t" not in units and "slice_time" in coords:
+        units["t"] = coords["slice_time"].unit
     length = {units[n] for n in g.world.axes if n != "t"}
     codes = {name: code for code, name in (_LENGTH_UNITS | _TIME_UNITS).items()}
     header["xyzt_units"] = codes.get(next(iter(length), None) or "", 0) + codes.get(
@@ -344,9 +444,11 @@ def _set_scaling(header: Any, kept: Mapping[str, Any]) -> None:
 
 
 def _restore(nib: Any, header: Any, kept: Mapping[str, Any]) -> None:
+    of_axis = kept.get("intent_code") in AXIS_INTENTS
     for name in KEPT:
-        if name in kept and not name.endswith("form_code"):
-            value = kept[name]
-            header[name] = value.encode("latin-1", "replace") if isinstance(value, str) else value
+        if name not in kept or name.endswith("form_code") or (of_axis and "intent" in name):
+            continue
+        value = kept[name]
+        header[name] = value.encode("latin-1", "replace") if isinstance(value, str) else value
     for code, content in kept.get("extensions", ()):
         header.extensions.append(nib.nifti1.Nifti1Extension(code, content))

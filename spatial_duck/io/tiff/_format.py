@@ -1,48 +1,60 @@
 """TIFF, OME-TIFF and ImageJ's TIFF, through tifffile.
 
 A series is opened lazily as a view of tifffile's Zarr store; nothing is read. Dims go by the file's
-axes, T, Z, Y, X as ``t, z, y, x``, C or S (samples) as ``c``, others without a name. Spacing is
+axes, T, Z, Y, X as ``t, z, y, x``, C or S (samples) as ``c``, others without a name.
 
-- of OME-TIFF: ``PhysicalSizeX``, …, and ``TimeIncrement``, with their units (µm and s where none
-  is given);
-- of ImageJ: the resolution tags, ``spacing``, ``finterval`` and ``unit``;
-- else: the resolution tags in inches or centimetres, as mm. One that only scales pixels against
-  each other is not used.
+===========  =====================================================================================
+OME-TIFF     ``PhysicalSizeX``, …, ``TimeIncrement`` with their units (µm and s where none is
+             given); positions and times of planes; channels as coordinates (`._ome`)
+ImageJ       resolution tags, ``spacing``, ``finterval``, units of each axis, origins, labels,
+             ranges and colors (`._dialects`)
+microscopes  LSM, SVS, FEI, Zeiss SEM, Olympus SIS, MetaMorph, Micro-Manager, FluoView: their own
+             sizes; others are refused by name (`._dialects`)
+GeoTIFF      through rasterio (`spatial_duck.io._raster`), or refused
+plain        resolution tags in inches, cm, mm or µm; one that only scales pixels against each
+             other is not used
+===========  =====================================================================================
 
-What has no such entry has spacing 1 and no unit. TIFF has no direction, frame or position of the
-first voxel. The exact geometry is kept beside it (`spatial_duck.io._json`), in OME-TIFF as a
-MapAnnotation and in ImageJ's as a key, both ``spatial_duck``, and used as long as it fits shape and
-spacing. An image that is oblique, flipped or a slice in 3-D is refused, or with ``oblique="keep"``
-written although other software sees it unrotated. Georeferenced TIFF is read through rasterio.
+What has no such entry has spacing 1 and no unit. TIFF has no direction and no frame. The exact
+geometry is kept beside it (`spatial_duck.io._json`), in OME-TIFF as a MapAnnotation and in ImageJ's
+as a key, both ``spatial_duck``, and used as long as it fits shape, spacing and place. An image that
+is oblique, flipped or a slice in 3-D is refused, or with ``oblique="keep"`` written although other
+software sees it unrotated.
 
-Options of `read`: ``series`` (number, 0), ``exact=False`` (the standard's metadata alone), and
-``level`` of a pyramid. Options of `write`: ``kind`` ("ome", the default, or "imagej"),
-``oblique``, ``compress=True`` (zlib), ``tile`` (side of tiles in pixels).
+Options of `read`: ``series`` (number, 0), ``exact=False`` (the standard's metadata alone),
+``plain=True`` (pixels and the tags of TIFF itself alone), and ``level`` of a pyramid. Options of
+`write`: ``kind`` ("ome", the default, or "imagej"), ``oblique``, ``compress=True`` (zlib), ``tile``
+(side of tiles in pixels).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import warnings
-import weakref
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
 
 import numpy as np
 
 from spatial_duck._optional import missing_extra
 from spatial_duck.errors import FormatError, GeometryError
-from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._world import SPACE_AXES, World, canonical_unit
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
-from spatial_duck.io._json import KEY, from_record, parsed
+from spatial_duck.io._json import from_record, parsed
+from spatial_duck.io._raster import open_raster
 from spatial_duck.io._source import Source
-from spatial_duck.io.tiff._write import IMAGEJ_OWN, RULES, tifffile_module, write_image
+from spatial_duck.io.tiff._described import Described, coords_of, standard_geometry
+from spatial_duck.io.tiff._dialects import (
+    DIALECTS,
+    UNREAD,
+    imagej_metadata,
+    plain_metadata,
+    refuse_unread,
+)
+from spatial_duck.io.tiff._ome import check_ome, ome_metadata, parsed_xml
+from spatial_duck.io.tiff._write import RULES, tifffile_module, write_image
 
 if TYPE_CHECKING:
     import os
@@ -50,10 +62,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "RULES"]
+    from spatial_duck.geometry import Geometry
 
-_LETTERS = {"T": "t", "Z": "z", "Y": "y", "X": "x", "C": "c", "S": "c"}
-_MAX_XML = 1 << 26
+__all__ = ["FORMAT", "RULES"]
 
 
 def open_source(
@@ -62,18 +73,23 @@ def open_source(
     series: int = 0,
     level: int = 0,
     exact: bool = True,
+    plain: bool = False,
 ) -> Source:
     """Open a series of a TIFF file; see `spatial_duck.read`."""
     place = Path(path)
     tifffile = tifffile_module()
+    if not plain and _is_raster(place):
+        return _raster(place, series, level)
     try:
         with _complaints() as complaints, tifffile.TiffFile(place) as file:
+            _check_dialect(place, file, plain)
             chosen, whole, count = _level(place, file, series, level)
             axes, shape = str(chosen.axes), tuple(int(n) for n in chosen.shape)
             dtype = np.dtype(chosen.dtype)
             if chosen.dataoffset is not None:
                 dtype = dtype.newbyteorder(file.byteorder)
-            geometry, attrs = _described(place, file, series, axes, shape, exact and level == 0)
+            found = _described(place, file, whole, series, plain)
+            geometry, attrs = _geometry_and_attrs(place, found, axes, shape, exact and level == 0)
             if level:
                 geometry = _coarser(geometry, tuple(int(n) for n in whole.shape), shape)
             offset = None if chosen.dataoffset is None else int(chosen.dataoffset)
@@ -89,7 +105,7 @@ def open_source(
         raise
     except GeometryError as error:
         raise FormatError(f"{place}: its geometry is not valid: {error}") from error
-    except FormatError:
+    except (FormatError, Warning):
         raise
     except Exception as error:  # tifffile raises many kinds for a file that is not valid
         raise FormatError(f"{place}: it is not a valid TIFF file: {error}") from error
@@ -115,11 +131,9 @@ def open_source(
         import zarr
 
         from spatial_duck.backends.zarr._view import ZarrView
+        from spatial_duck.io.tiff._store import open_store
 
-        file = tifffile.TiffFile(place)
-        store = _level(place, file, series, level)[1].aszarr(level=level)
-        # The file stays open as long as its store is used.
-        weakref.finalize(store, file.close)
+        store = open_store(str(place.absolute()), series, level)
         return ZarrView(zarr.open_array(store, mode="r"))
 
     def loaded(lazy: bool | None) -> Any:
@@ -137,7 +151,36 @@ def open_source(
     def load(lazy: bool | None) -> Any:
         return _expanded(loaded(lazy), geometry.shape)
 
-    return Source("tiff", geometry, dtype, attrs, load, count)
+    coords = coords_of(found, geometry.dims)
+    return Source("tiff", geometry, dtype, attrs, load, count, coords)
+
+
+def _raster(path: Path, series: int, level: int) -> Source:
+    """Open a GeoTIFF with rasterio, or say that it is one."""
+    try:
+        return open_raster(path, series, level)
+    except ImportError as error:
+        raise FormatError(
+            f"{path}: it is a GeoTIFF, georeferenced by tags that rasterio reads; install rasterio "
+            "(pip install 'spatial_duck[interop]'), or read its pixels alone with plain=True"
+        ) from error
+
+
+def _check_dialect(path: Path, file: Any, plain: bool) -> None:
+    """Refuse, before tifffile makes pages of it, what is not read as it is meant."""
+    if file.is_ome and file.ome_metadata:
+        root = parsed_xml(path, str(file.ome_metadata))
+        if not plain:
+            check_ome(path, root)
+
+
+def _is_raster(path: Path) -> bool:
+    """Whether a file is a GeoTIFF, of those that are no OME-TIFF."""
+    try:
+        with tifffile_module().TiffFile(path) as file:
+            return bool(file.is_geotiff and not file.is_ome)
+    except (OSError, ValueError):  # it is opened again, and then said to be damaged
+        return False
 
 
 @contextmanager
@@ -169,53 +212,44 @@ def _level(path: Path, file: Any, series: int, level: int) -> tuple[Any, Any, in
     return found[series].levels[level], found[series], count
 
 
-def _described(
-    path: Path, file: Any, series: int, axes: str, shape: tuple[int, ...], exact: bool
+def _described(path: Path, file: Any, chosen: Any, series: int, plain: bool) -> Described:
+    """Return what the metadata of a series say, by the dialect of the file."""
+    page, axes = chosen.keyframe, str(chosen.axes)
+    shape = tuple(int(n) for n in chosen.shape)
+    flags = set(file.flags)
+    if plain:
+        return plain_metadata(page)
+    if chosen.kind == "ome":
+        root = parsed_xml(path, str(file.ome_metadata))
+        return ome_metadata(path, root, series, shape, axes)
+    for name, read in DIALECTS.items():
+        if name in flags and not (file.is_imagej and name == "micromanager"):
+            return read(file, page)
+    for name in UNREAD:
+        if name in flags:
+            refuse_unread(path, name)
+    if file.is_imagej and file.imagej_metadata:
+        return imagej_metadata(path, dict(file.imagej_metadata), page, axes, shape)
+    return plain_metadata(page)
+
+
+def _geometry_and_attrs(
+    path: Path, found: Described, axes: str, shape: tuple[int, ...], exact: bool
 ) -> tuple[Geometry, dict[str, Any]]:
-    """Return the geometry of a series, and what else its metadata say."""
-    page = file.series[series].keyframe
-    steps: dict[str, tuple[float, str | None]] = {}
-    attrs: dict[str, Any] = {}
-    own: str | None = None
-    if file.is_ome and file.ome_metadata:
-        steps, attrs, own = _ome(path, str(file.ome_metadata), series)
-        name = "ome"
-    elif file.is_imagej and file.imagej_metadata:
-        meta = dict(file.imagej_metadata)
-        own = meta.pop(KEY, None)
-        own = json.dumps(own) if isinstance(own, dict) else own
-        steps = _imagej(meta, page)
-        attrs, name = {k: v for k, v in meta.items() if k not in IMAGEJ_OWN}, "imagej"
-    else:
-        steps, name = _resolution(page), "tiff"
-        description = str(page.description or "")
-        if description and not description.startswith("{"):
-            attrs = {"description": description}
-    standard = _standard(axes, shape, steps)
-    geometry = standard
+    """Return the geometry of a series, the exact one where it was kept, and the attrs."""
+    geometry = standard_geometry(axes, shape, found)
     kept: dict[str, Any] = {}
-    if own and exact:
-        record = parsed(path, str(own))
-        geometry = _fitting(path, record, standard)
+    if found.record and exact:
+        record = parsed(path, str(found.record))
+        geometry = _fitting(path, record, geometry, found.origin)
         kept = dict(record.get("attrs") or {})
-    return geometry, kept | ({name: attrs} if attrs else {})
+    return geometry, kept | ({found.name: found.attrs} if found.attrs else {})
 
 
-def _standard(
-    axes: str, shape: tuple[int, ...], steps: Mapping[str, tuple[float, str | None]]
+def _fitting(
+    path: Path, record: Mapping[str, Any], standard: Geometry, origin: Mapping[str, float]
 ) -> Geometry:
-    dims: list[str | None] = []
-    for letter in axes:
-        name = _LETTERS.get(letter)
-        dims.append(None if name in dims else name)
-    sampled = [n for n in dims if n in (*SPACE_AXES, "t")]
-    size = [steps.get(n, (1.0, None)) for n in sampled]
-    world = World([str(n) for n in sampled], [unit for _, unit in size])
-    return Geometry(shape, [s for s, _ in size], dims=dims, world=world)
-
-
-def _fitting(path: Path, record: Mapping[str, Any], standard: Geometry) -> Geometry:
-    """Return the exact geometry that was kept, where it still fits."""
+    """Return the exact geometry that was kept, where it fits the sizes and places stated."""
     kept = tuple(int(n) for n in record.get("shape") or ())
     exact = from_record(path, record, kept)
     units = dict(zip(standard.world.axes, standard.unit, strict=True))
@@ -227,10 +261,15 @@ def _fitting(path: Path, record: Mapping[str, Any], standard: Geometry) -> Geome
         # What has no unit could not be said, or was said in pixels.
         if name in steps and units[name] is not None and units[name] in along:
             same &= bool(abs(steps[name] - s) <= 1e-4 * s)
+    places = dict(zip(exact.world.axes, exact.origin, strict=True))
+    for name in set(origin) & set(places) & set(steps):
+        if units[name] in (None, exact.unit[exact.world.axes.index(name)]):
+            near = 1e-3 * steps[name] + 1e-6 * abs(places[name])
+            same &= bool(abs(origin[name] - places[name]) <= near)
     if not same:
         warnings.warn(
-            f"{path}: the exact geometry that is kept in it no longer fits the spacing of its "
-            "metadata, which is used",
+            f"{path}: the exact geometry that is kept in it no longer fits the spacing or place "
+            "of its metadata, which are used",
             UserWarning,
             stacklevel=6,
         )
@@ -258,107 +297,6 @@ def _coarser(g: Geometry, whole: tuple[int, ...], shape: tuple[int, ...]) -> Geo
     shift = np.array([(factors[i] - 1) / 2 for i in g.sampled_axes])
     origin = g.origin + g.direction @ (g.spacing * shift)
     return g.replace(shape=shape, spacing=steps, origin=origin.tolist())
-
-
-# --- OME ----------------------------------------------------------------------------------
-
-
-def _ome(
-    path: Path, text: str, series: int
-) -> tuple[dict[str, tuple[float, str | None]], dict[str, Any], str | None]:
-    """Return spacing, attrs and the record of one image of OME-XML."""
-    if len(text) > _MAX_XML or "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise FormatError(f"{path}: its OME-XML is too long or declares entities")
-    try:
-        root = ET.fromstring(text)
-    except ET.ParseError as error:
-        raise FormatError(f"{path}: its OME-XML is not valid: {error}") from error
-    images = _children(root, "Image")
-    if not images:
-        return {}, {}, None
-    image = images[min(series, len(images) - 1)]
-    (pixels,) = _children(image, "Pixels")[:1] or [image]
-    steps: dict[str, tuple[float, str | None]] = {}
-    for name in SPACE_AXES:
-        value = _positive(pixels.get(f"PhysicalSize{name.upper()}"))
-        if value is not None:
-            unit = pixels.get(f"PhysicalSize{name.upper()}Unit", "um")
-            # Pixels and a "reference frame" are no lengths.
-            steps[name] = (value, None if unit in ("pixel", "reference frame") else unit)
-    value = _positive(pixels.get("TimeIncrement"))
-    if value is not None:
-        steps["t"] = (value, pixels.get("TimeIncrementUnit", "s"))
-    attrs: dict[str, Any] = {}
-    if image.get("Name"):
-        attrs["Name"] = image.get("Name")
-    channels = [
-        {k: v for k, v in c.attrib.items() if k not in ("ID", "SamplesPerPixel")}
-        for c in _children(pixels, "Channel")
-    ]
-    if any(channels):
-        attrs["Channel"] = channels
-    return steps, attrs, _annotation(root)
-
-
-def _children(element: Any, name: str) -> list[Any]:
-    return [e for e in element.iter() if e.tag.rpartition("}")[2] == name]
-
-
-def _annotation(root: Any) -> str | None:
-    for note in _children(root, "MapAnnotation"):
-        if note.get("Namespace") == KEY:
-            for entry in _children(note, "M"):
-                if entry.get("K") == "geometry":
-                    return str(entry.text)
-    return None
-
-
-def _positive(text: Any) -> float | None:
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        return None
-    return value if value > 0 and math.isfinite(value) else None
-
-
-# --- ImageJ and plain TIFF ----------------------------------------------------------------
-
-_IMAGEJ_UNITS = {"\\u00B5m": "um", "micron": "um", "pixel": None, "pixels": None, "inch": "in"}
-
-
-def _imagej(meta: Mapping[str, Any], page: Any) -> dict[str, tuple[float, str | None]]:
-    unit = meta.get("unit")
-    unit = _IMAGEJ_UNITS.get(str(unit), str(unit)) if unit else None
-    steps: dict[str, tuple[float, str | None]] = {}
-    if unit is not None or meta.get("spacing") is not None:
-        for name, tag in (("x", "XResolution"), ("y", "YResolution")):
-            value = _ratio(page, tag)
-            if value is not None:
-                steps[name] = (1 / value, unit)
-        depth = _positive(meta.get("spacing"))
-        if depth is not None:
-            steps["z"] = (depth, unit)
-    interval = _positive(meta.get("finterval"))
-    if interval is not None:
-        steps["t"] = (interval, canonical_unit(meta.get("tunit") or "s"))
-    return steps
-
-
-def _ratio(page: Any, name: str) -> float | None:
-    tag = page.tags.get(name)
-    if tag is None:
-        return None
-    top, bottom = (*np.atleast_1d(tag.value).tolist(), 1)[:2]
-    return _positive(top / bottom) if bottom else None
-
-
-def _resolution(page: Any) -> dict[str, tuple[float, str | None]]:
-    tag = page.tags.get("ResolutionUnit")
-    size = {2: 25.4, 3: 10.0}.get(int(tag.value) if tag is not None else 2)
-    values = {n: _ratio(page, t) for n, t in (("x", "XResolution"), ("y", "YResolution"))}
-    if size is None:
-        return {}
-    return {n: (size / v, "mm") for n, v in values.items() if v is not None and v > 1e-6}
 
 
 class Tiff(Format):

@@ -11,25 +11,20 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import upright
-from spatial_duck.io._json import KEY, to_record
+from spatial_duck.io._json import to_record
 from spatial_duck.io._layout import Fitted, Rules, fitted, in_order
 from spatial_duck.io._source import reporter, slabs
+from spatial_duck.io.tiff._tags import AxisFacts, imagej_tags, ome_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from spatial_duck.geometry import Geometry
 
-__all__ = ["IMAGEJ_OWN", "RULES", "tifffile_module", "write_image"]
+__all__ = ["RULES", "tifffile_module", "write_image"]
 
-#: What ImageJ's own metadata hold of the geometry.
-IMAGEJ_OWN = frozenset(
-    """ImageJ images channels slices frames hyperstack spacing unit finterval xunit yunit zunit axes
-    xorigin yorigin zorigin""".split()
-)
 RULES = Rules(
     "TIFF", (), plain="first", plain_names=None, unspecified=True, named=True, moment=True
 )
@@ -81,8 +76,9 @@ def write_image(
     dtype = np.dtype(code)
     letters = "".join(_letter(name) for name in g.dims)
     record = json.dumps(to_record(g, image.attrs))
-    make = _ome_metadata if kind == "ome" else _imagej_metadata
-    metadata, options = make(g, letters, record, image.attrs.get(kind) or {})
+    make = ome_tags if kind == "ome" else imagej_tags
+    facts = AxisFacts(g, letters, image.coords, image.attrs.get(kind) or {})
+    metadata, options = make(facts, record)
     if compress:
         options |= {"compression": "zlib", "rowsperstrip": g.shape[-2]}
     if tile:
@@ -140,67 +136,3 @@ def _tiles(plane: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
             if part.shape != (size, size):
                 part = np.pad(part, [(0, size - n) for n in part.shape])
             yield np.ascontiguousarray(part)
-
-
-def _sizes(g: Geometry) -> dict[str, tuple[float, str | None]]:
-    """Return spacing and unit of each sampled axis."""
-    out = {}
-    for i, s, column in zip(g.sampled_axes, g.spacing, g.direction.T, strict=True):
-        units = {g.unit[int(r)] for r in np.flatnonzero(column)}
-        out[str(g.dims[i])] = (float(s), units.pop() if len(units) == 1 else None)
-    return out
-
-
-#: How OME-XML and ImageJ spell units.
-_OME_UNITS = {"um": "µm", "angstrom": "Å", "us": "µs", "in": "in"}
-
-
-def _ome_metadata(
-    g: Geometry, letters: str, record: str, kept: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    metadata: dict[str, Any] = {"axes": letters}
-    for name, (size, unit) in _sizes(g).items():
-        field = "TimeIncrement" if name == "t" else f"PhysicalSize{name.upper()}"
-        metadata[field] = size
-        # Without its unit a length would be read as µm, and a time as s.
-        metadata[field + "Unit"] = (
-            _OME_UNITS.get(unit, unit) if unit else ("s" if name == "t" else "pixel")
-        )
-        if name == "t" and unit is None:
-            del metadata[field], metadata[field + "Unit"]
-    if kept.get("Name"):
-        metadata["Name"] = str(kept["Name"])
-    channels = kept.get("Channel")
-    count = g.shape[letters.index("C")] if "C" in letters else 1
-    if isinstance(channels, list) and len(channels) == count:
-        fields = {k for c in channels if isinstance(c, dict) for k in c}
-        metadata["Channel"] = {
-            field: [str(c.get(field, "")) for c in channels] for field in sorted(fields)
-            if all(field in c for c in channels)
-        }  # fmt: skip
-    metadata["MapAnnotation"] = {"Namespace": KEY, "geometry": record}
-    return metadata, {}
-
-
-def _imagej_metadata(
-    g: Geometry, letters: str, record: str, kept: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    sizes = _sizes(g)
-    metadata: dict[str, Any] = {"axes": letters, KEY: record}
-    units = {unit for name, (_, unit) in sizes.items() if name != "t"}
-    if len(units) > 1:
-        raise FormatError(f"ImageJ's TIFF has one unit for all lengths, got {units}; use to_unit")
-    unit = next(iter(units), None)
-    metadata["unit"] = {None: "pixel", "um": "micron", "in": "inch"}.get(unit, unit)
-    if "z" in sizes:
-        metadata["spacing"] = sizes["z"][0]
-    if "t" in sizes and sizes["t"][1] is not None:
-        factor = g.to_unit({"t": "s"}) if sizes["t"][1] != "s" else g
-        metadata["finterval"] = _sizes(factor)["t"][0]
-    metadata |= {
-        k: v for k, v in kept.items()
-        if k not in IMAGEJ_OWN and isinstance(v, str | int | float) and k not in metadata
-        and k not in ("mode", "loop")
-    }  # fmt: skip
-    resolution = (1 / sizes["x"][0], 1 / sizes["y"][0])
-    return metadata, {"resolution": resolution, "resolutionunit": "NONE"}

@@ -1,0 +1,182 @@
+"""What an open rasterio dataset says: geometry, coordinates of its bands, and its pixels.
+
+Arrays are indexed ``(band, y, x)``. A raster's transform gives the **corner** of a pixel,
+``xy(0, 0) = T @ (0.5, 0.5)``; here the origin is the centre. The coordinate reference system (CRS)
+is kept as WKT in ``attrs["crs"]``; it is no frame of anatomy, which is unspecified.
+
+What bands differ in is coordinates along ``band``: ``band`` itself their numbers, ``description``,
+``color_interpretation``, ``unit``, ``scale_factor`` and ``add_offset``, ``no_data``. A value that
+stands for nothing and is that of all bands is ``attrs["nodata"]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck._optional import require
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["corner_transform", "open_raster", "raster_geometry", "raster_source"]
+
+_HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+
+
+def raster_geometry(
+    shape: tuple[int, ...], transform: Any, unit: str | None, band: bool
+) -> Geometry:
+    """Return the geometry of an affine transform of corners, by column and row.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(band, y, x)`` or ``(y, x)``.
+    transform : affine.Affine or six numbers
+        Of the corners of pixels.
+    unit : str or None
+        Of both axes of the world.
+    band : bool
+        Whether the first axis is one of bands.
+    """
+    corner = np.array(transform, np.float64).ravel()[:6].reshape(2, 3)
+    center = np.vstack([corner, [0, 0, 1]]) @ _HALF
+    # Rows first, then columns.
+    matrix = center[:, [1, 0, 2]]
+    dims = (*(["band"] if band else []), "y", "x")
+    return Geometry.from_affine(shape, matrix, dims, world=World(("x", "y"), unit))
+
+
+def corner_transform(g: Geometry) -> list[float]:
+    """Return the six numbers of a geometry's transform of corners."""
+    center = g.affine[:, [1, 0, 2]]
+    corner = center @ np.linalg.inv(_HALF)
+    return [float(v) for v in corner[:2].ravel()]
+
+
+def _unit(crs: Any) -> str | None:
+    if not crs:
+        return None
+    name = "degree" if crs.is_geographic else str(crs.linear_units)
+    return {"metre": "m", "meter": "m", "unknown": None, "": None}.get(name, name)
+
+
+def open_raster(path: Path, series: int = 0, level: int = 0) -> Source:
+    """Open a raster file with rasterio.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    series : int, optional
+        Subdataset, counted from 0.
+    level : int, optional
+        Overview, 0 the pixels themselves.
+    """
+    rasterio = require("rasterio", "Reading georeferenced rasters")
+    options = {"overview_level": level - 1} if level else {}
+    with rasterio.open(path, **options) as file:
+        if series:
+            with rasterio.open(file.subdatasets[series - 1], **options) as part:
+                return raster_source(part, level)
+        return raster_source(file, level)
+
+
+def raster_source(dataset: Any, level: int = 0) -> Source:
+    """Return what an open dataset holds.
+
+    Parameters
+    ----------
+    dataset : rasterio.DatasetReader
+        Open for reading. What its ground control points or RPCs say is not used.
+    level : int, optional
+        Overview as which it was opened.
+
+    Returns
+    -------
+    Source
+        Lazy, a Dask array of the file's blocks that opens the file again for each.
+    """
+    shape = (dataset.count, dataset.height, dataset.width)
+    geometry = raster_geometry(shape, dataset.transform, _unit(dataset.crs), band=True)
+    dtype = np.result_type(*dataset.dtypes)
+    reader = _Reader(dataset.name, level, dtype)
+    block = tuple(dataset.block_shapes[0])
+
+    def load(lazy: bool | None) -> Any:
+        if lazy:
+            return _blocks(reader, shape, block)
+        return reader.read(list(range(1, shape[0] + 1)))
+
+    levels = 1 + len(dataset.overviews(1)) if not level else level + 1
+    return Source("tiff", geometry, dtype, _attrs(dataset), load, levels, _coords(dataset))
+
+
+class _Reader:
+    """Reads windows of a dataset, which it opens again each time; it can be pickled."""
+
+    def __init__(self, name: str, level: int, dtype: np.dtype[Any]) -> None:
+        self.name, self.level, self.dtype = name, level, dtype
+
+    def read(self, bands: list[int], window: Any = None) -> NDArray[Any]:
+        rasterio = require("rasterio", "Reading georeferenced rasters")
+        options = {"overview_level": self.level - 1} if self.level else {}
+        with rasterio.open(self.name, **options) as file:
+            return np.asarray(file.read(bands, window=window, out_dtype=self.dtype))
+
+    def block(self, block_info: Any = None) -> NDArray[Any]:
+        windows = require("rasterio.windows", "Reading georeferenced rasters")
+        (b0, b1), (r0, r1), (c0, c1) = block_info[None]["array-location"]
+        window = windows.Window(c0, r0, c1 - c0, r1 - r0)
+        return self.read(list(range(b0 + 1, b1 + 1)), window)
+
+
+def _blocks(reader: _Reader, shape: tuple[int, ...], block: tuple[int, ...]) -> Any:
+    da = require("dask.array", "Reading with lazy=True")
+    # Strips of one row would make a block of each: put some together.
+    rows = block[0] * max(1, 256 // block[0])
+
+    def cut(n: int, size: int) -> Iterator[int]:
+        return (min(size, n - i) for i in range(0, n, size))
+
+    chunks = ((1,) * shape[0], tuple(cut(shape[1], rows)), tuple(cut(shape[2], block[1])))
+    empty = np.empty((0, 0, 0), reader.dtype)
+    return da.map_blocks(reader.block, chunks=chunks, dtype=reader.dtype, meta=empty)
+
+
+def _attrs(dataset: Any) -> dict[str, Any]:
+    attrs: dict[str, Any] = {}
+    if dataset.crs:
+        attrs["crs"] = dataset.crs.to_wkt()
+    values = {repr(v) for v in dataset.nodatavals}
+    if len(values) == 1 and dataset.nodata is not None:
+        attrs["nodata"] = dataset.nodata
+    tags = dict(dataset.tags())
+    if tags:
+        attrs["tags"] = tags
+    return attrs
+
+
+def _coords(dataset: Any) -> dict[str, Any]:
+    coords: dict[str, Any] = {"band": ("band", list(dataset.indexes))}
+    if any(dataset.descriptions):
+        coords["description"] = ("band", [text or "" for text in dataset.descriptions])
+    if any(dataset.units):
+        coords["unit"] = ("band", [text or "" for text in dataset.units])
+    names = [color.name for color in dataset.colorinterp]
+    if set(names) - {"gray", "undefined"}:
+        coords["color_interpretation"] = ("band", names)
+    if set(dataset.scales) != {1.0} or set(dataset.offsets) != {0.0}:
+        coords["scale_factor"] = ("band", list(dataset.scales))
+        coords["add_offset"] = ("band", list(dataset.offsets))
+    if len({repr(v) for v in dataset.nodatavals}) > 1:
+        values = [np.nan if v is None else float(v) for v in dataset.nodatavals]
+        coords["no_data"] = ("band", values)
+    return coords

@@ -1,0 +1,162 @@
+"""Images that nibabel reads and that are no single NIfTI file: MGH, Analyze, PAR/REC, AFNI, ….
+
+FreeSurfer's ``.mgh`` is mapped, and ``.mgz`` verified as it is unpacked; the voxels of others are
+read by nibabel. Arrays are indexed ``(x, y, z, t, c)``, positions are RAS.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError, GeometryError
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.io import _safety as safety
+from spatial_duck.io._format import Format
+from spatial_duck.io._source import Source, delayed_array
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = ["FORMAT", "affine_geometry"]
+
+_SUFFIXES = (".mgh", ".mgz", ".mgh.gz", ".hdr", ".img", ".img.gz", ".par", ".rec", ".head", ".brik",
+             ".brik.gz")  # fmt: skip
+_MGH = (".mgh", ".mgz", ".mgh.gz")
+#: Bytes before the voxels of an MGH file.
+_MGH_OFFSET = 284
+
+
+def affine_geometry(shape: tuple[int, ...], affine: NDArray[Any], header: Any = None) -> Geometry:
+    """Return the geometry of a nibabel image that has no NIfTI header.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the image.
+    affine : ndarray of shape (4, 4)
+        To RAS, mm.
+    header : object, optional
+        Its own; an MGH header's repetition time makes the fourth axis one of time.
+    """
+    keys = header.keys() if hasattr(header, "keys") else ()
+    step = float(header["tr"]) if "tr" in keys else 0.0
+    if len(shape) == 4 and step > 0:
+        matrix = np.eye(5)
+        matrix[:3, :3], matrix[:3, 4], matrix[3, 3] = affine[:3, :3], affine[:3, 3], step
+        world = World(("x", "y", "z", "t"), {**dict.fromkeys("xyz", "mm"), "t": "ms"}, "RAS")
+        return Geometry.from_affine(shape, matrix, ("x", "y", "z", "t"), world=world)
+    dims = ("x", "y", "z", "c", None, None, None)[: len(shape)]
+    return Geometry.from_affine(shape, affine, dims, world=World(("x", "y", "z"), "mm", "RAS"))
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """Open an image with nibabel; see `spatial_duck.read`."""
+    nibabel = require("nibabel", "Reading MGH, Analyze, PAR/REC and AFNI")
+    place = Path(path)
+    try:
+        image = nibabel.load(place)
+        shape = tuple(int(n) for n in image.shape)
+        geometry = affine_geometry(shape, np.asarray(image.affine, np.float64), image.header)
+        stored = np.dtype(image.get_data_dtype())
+    except (MemoryError, RecursionError):
+        raise
+    except GeometryError as error:
+        raise FormatError(f"{place}: its geometry is not valid: {error}") from error
+    except Exception as error:  # nibabel raises many kinds for a file that is not valid
+        raise FormatError(f"{place}: nibabel cannot read it: {error}") from error
+    if stored.kind not in "biufc":
+        raise FormatError(f"{place}: voxels must be numbers, got {stored}")
+    load = (_mgh if place.name.lower().endswith(_MGH) else _any)(place, image, shape, stored)
+    dtype = stored if load.dtype is None else load.dtype
+    attrs = {"nibabel": {"descrip": text}} if (text := _description(image)) else {}
+    return Source("nibabel", geometry, dtype, attrs, load)
+
+
+def _description(image: Any) -> str:
+    keys = image.header.keys() if hasattr(image.header, "keys") else ()
+    return (
+        bytes(image.header["descrip"]).rstrip(b"\0").decode("latin-1") if "descrip" in keys else ""
+    )
+
+
+class _Load:
+    """Reads voxels; knows the type that they will have."""
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], read: Callable[[], Any],
+        map_file: Callable[[], Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.shape, self.dtype, self._read, self._map = shape, dtype, read, map_file
+
+    def __call__(self, lazy: bool | None) -> Any:
+        if lazy is not False and self._map is not None:
+            return self._map()
+        return delayed_array(self._read, self.shape, self.dtype) if lazy else self._read()
+
+
+def _mgh(path: Path, image: Any, shape: tuple[int, ...], stored: np.dtype[Any]) -> _Load:
+    """Return what reads an MGH file, whose voxels are big-endian, x fastest."""
+    big = stored.newbyteorder(">")
+    with path.open("rb") as file:
+        packed = "gzip" if file.read(2) == b"\x1f\x8b" else None
+    needed = safety.count_bytes(shape, big)
+    safety.check_size(path, needed, 0 if packed else _MGH_OFFSET, packed)
+    file_shape = tuple(image.header["dims"].tolist())[::-1]
+
+    def in_order(raw: NDArray[Any]) -> NDArray[Any]:
+        return raw.transpose().reshape(shape, order="F")
+
+    def read() -> NDArray[Any]:
+        with safety.open_stream(path, 0, packed) as stream:
+            return in_order(safety.read_stream(stream, path, big, file_shape, _MGH_OFFSET))
+
+    def mapped() -> NDArray[Any]:
+        return in_order(safety.map_raw(path, big, file_shape, _MGH_OFFSET))
+
+    return _Load(shape, big, read, None if packed else mapped)
+
+
+def _any(path: Path, image: Any, shape: tuple[int, ...], stored: np.dtype[Any]) -> _Load:
+    """Return what reads any file of nibabel's; a scaled one becomes float64."""
+    one = tuple(slice(0, 1) for _ in shape)
+    try:
+        dtype = np.asanyarray(image.dataobj[one]).dtype
+    except Exception as error:  # as above
+        raise FormatError(f"{path}: its voxels cannot be read: {error}") from error
+    files = {Path(holder.filename) for holder in image.file_map.values() if holder.filename}
+    there = sum(file.stat().st_size for file in files if file.is_file())
+    if safety.count_bytes(shape, stored) > 1032 * there:
+        raise FormatError(f"{path}: it declares shape {shape}, more than its files can hold")
+
+    def read() -> NDArray[Any]:
+        safety.check_memory(path, safety.count_bytes(shape, dtype))
+        try:
+            return np.asarray(image.dataobj)
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:  # as above
+            raise FormatError(f"{path}: its voxels cannot be read: {error}") from error
+
+    return _Load(shape, dtype, read)
+
+
+class Nibabel(Format):
+    """Images that nibabel reads."""
+
+    name, suffixes = "nibabel", _SUFFIXES
+
+    open = staticmethod(open_source)
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Tell by a file's name, as nibabel does."""
+        return bool(head) and path.name.lower().endswith(_SUFFIXES)
+
+
+FORMAT = Nibabel()

@@ -1,0 +1,367 @@
+"""OME-XML: the Image element of a series, its sizes, positions, times and channels.
+
+Image elements belong to series by the pixels that they have in the file, not by their number. The
+position of a plane is that of its first pixel's centre; one without a unit of its own is in that of
+the pixel size. Times are those of the planes (``DeltaT``) where these are there: those that are
+even within a twentieth of their step make an axis ``t``; others leave it plain, and are its
+coordinate.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from spatial_duck.errors import FormatError, UnsafeInputError
+from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.io import _safety as safety
+from spatial_duck.io._json import KEY
+from spatial_duck.io.tiff._described import Described, converted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["check_ome", "color_text", "ome_metadata", "parsed_xml"]
+
+_MAX_XML = 1 << 26
+#: Bytes that a page takes in a file at least.
+_PAGE = 8
+#: Part of a step by which planes may be off an even axis of time: cameras are never exact.
+_UNEVEN = 0.05
+#: Attributes of Channel that are coordinates, with their names, types and units.
+_CHANNEL = {
+    "Name": ("channel", str, None),
+    "Color": ("channel_color", int, None),
+    "EmissionWavelength": ("emission_wavelength", float, "nm"),
+    "ExcitationWavelength": ("excitation_wavelength", float, "nm"),
+    "Fluor": ("fluorophore", str, None),
+}
+
+
+def parsed_xml(path: Path, text: str) -> Any:
+    """Return the root of OME-XML.
+
+    Raises
+    ------
+    FormatError
+        If it is too long, declares entities or is not valid.
+    """
+    if len(text) > _MAX_XML or "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise FormatError(f"{path}: its OME-XML is too long or declares entities")
+    try:
+        return ET.fromstring(text)
+    except ET.ParseError as error:
+        raise FormatError(f"{path}: its OME-XML is not valid: {error}") from error
+
+
+def check_ome(path: Path, root: Any) -> None:
+    """Refuse what tifffile would take for granted, before it makes pages of it.
+
+    Raises
+    ------
+    FormatError
+        If the pixels are described elsewhere, or files that it names are not there.
+    UnsafeInputError
+        If files lie elsewhere, or sizes ask for more pages than the files can hold.
+    """
+    for only in _children(root, "BinaryOnly"):
+        raise FormatError(
+            f"{path}: its OME-XML is in another file, {only.get('MetadataFile')!r}; open that one, "
+            "or this one's pixels alone with plain=True"
+        )
+    names = {uuid.get("FileName") for uuid in _children(root, "UUID") if uuid.get("FileName")} - {
+        path.name
+    }
+    there = path.stat().st_size + sum(
+        safety.confined(path, name).stat().st_size for name in sorted(names)
+    )
+    for pixels in _children(root, "Pixels"):
+        planes = math.prod(_count(path, pixels, f"Size{letter}") for letter in "ZCT")
+        if planes > there // _PAGE:
+            raise UnsafeInputError(
+                f"{path}: its OME-XML declares {planes:,} planes, more than {there:,} bytes of "
+                "files can hold; its sizes are wrong"
+            )
+
+
+def _count(path: Path, element: Any, name: str) -> int:
+    text = str(element.get(name, "1"))
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise FormatError(f"{path}: {name} in OME-XML must be a positive int, got {text[:80]!r}")
+    return int(text)
+
+
+def ome_metadata(path: Path, root: Any, series: int, shape: Sequence[int], axes: str) -> Described:
+    """Return what OME-XML says of a series.
+
+    Parameters
+    ----------
+    path : Path
+        For messages.
+    root : Element
+        Of the XML.
+    series : int
+        Number of the series in the file.
+    shape, axes : sequence of int, str
+        Of the series.
+
+    Raises
+    ------
+    FormatError
+        If no Image element is that of the series.
+    """
+    image, pixels = _image_of(path, root, series, dict(zip(axes, shape, strict=True)))
+    steps = _sizes(pixels)
+    planes = _planes(pixels)
+    origin = _positions(path, planes, steps)
+    counts = {letter: int(pixels.get(f"Size{letter}", 1)) for letter in "ZCT"}
+    times = _times(path, planes, steps, counts["T"])
+    coords = _channels(pixels) | times.coords
+    if times.step is not None:
+        steps["t"] = times.step
+        origin["t"] = times.start
+    attrs = {"Name": image.get("Name")} if image.get("Name") else {}
+    return Described("ome", steps, origin, coords, attrs, _annotation(root))
+
+
+def _children(element: Any, name: str) -> list[Any]:
+    return [
+        e for e in element.iter() if isinstance(e.tag, str) and e.tag.rpartition("}")[2] == name
+    ]
+
+
+def _image_of(path: Path, root: Any, series: int, sizes: dict[str, int]) -> tuple[Any, Any]:
+    """Return the Image element of a series, and its Pixels."""
+    pairs = [(e, p) for e in _children(root, "Image") for p in _children(e, "Pixels")[:1]]
+    stored = [(e, p) for e, p in pairs if _children(p, "TiffData")]
+    if len(stored) > series and _fits(stored[series][1], sizes):
+        return stored[series]
+    alike = [(e, p) for e, p in stored if _fits(p, sizes)]
+    if len(alike) == 1:
+        return alike[0]
+    raise FormatError(
+        f"{path}: none of its {len(pairs)} OME images is clearly that of series {series}; read its "
+        "pixels alone with plain=True"
+    )
+
+
+def _fits(pixels: Any, sizes: dict[str, int]) -> bool:
+    """Whether Pixels have the sizes of a series; axes of length 1 may be left out."""
+    return all(
+        int(pixels.get(f"Size{letter}", 1)) == sizes.get(letter, 1)
+        for letter in "XYZT"
+        if pixels.get(f"Size{letter}", "1").isdecimal()
+    )
+
+
+# --- sizes and places ---------------------------------------------------------------------
+
+
+def _sizes(pixels: Any) -> dict[str, tuple[float, str | None]]:
+    steps: dict[str, tuple[float, str | None]] = {}
+    for name in SPACE_AXES:
+        value = _positive(pixels.get(f"PhysicalSize{name.upper()}"))
+        if value is not None:
+            unit = pixels.get(f"PhysicalSize{name.upper()}Unit", "um")
+            # Pixels and a "reference frame" are no lengths.
+            steps[name] = (value, None if unit in ("pixel", "reference frame") else unit)
+    value = _positive(pixels.get("TimeIncrement"))
+    if value is not None:
+        steps["t"] = (value, pixels.get("TimeIncrementUnit", "s"))
+    return steps
+
+
+def _positive(text: Any) -> float | None:
+    value = _number(text)
+    return value if value is not None and value > 0 else None
+
+
+def _number(text: Any) -> float | None:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _planes(pixels: Any) -> list[dict[str, Any]]:
+    """Return the attributes of the planes, with their numbers as ints."""
+    found = []
+    for plane in _children(pixels, "Plane"):
+        numbers = [str(plane.get(f"The{letter}", "0")) for letter in "ZCT"]
+        if all(n.isdecimal() for n in numbers):
+            found.append(dict(plane.attrib) | dict(zip("ZCT", map(int, numbers), strict=True)))
+    return found
+
+
+def _positions(
+    path: Path, planes: list[dict[str, Any]], steps: dict[str, tuple[float, str | None]]
+) -> dict[str, float]:
+    """Return the position of the first voxel, and set the step in z where planes tell it."""
+    origin: dict[str, float] = {}
+    for name in SPACE_AXES:
+        field = f"Position{name.upper()}"
+        values: dict[int, float] = {}
+        told = set()
+        for plane in planes:
+            value = _number(plane.get(field))
+            if value is None:
+                continue
+            place = _place(value, plane.get(field + "Unit"), steps.get(name))
+            if place is None:
+                unit = plane.get(field + "Unit")
+                told.add(f"in {unit!r}, which its pixel size is not in, and is not read")
+                continue
+            where = plane["Z"] if name == "z" else 0
+            if not math.isclose(values.setdefault(where, place), place, abs_tol=1e-9):
+                told.add("not the same; that of the first is used")
+        for text in sorted(told):
+            warnings.warn(f"{path}: the {field} of its planes is {text}", stacklevel=8)
+        if 0 in values:
+            origin[name] = values[0]
+        if name == "z" and len(set(values.values())) > 1:
+            _set_depth(path, values, steps)
+    return origin
+
+
+def _place(value: float, own: str | None, step: tuple[float, str | None] | None) -> float | None:
+    """Return a position in the unit of the pixel size, or None where that cannot be."""
+    size, unit = step or (1.0, None)
+    if own == "pixel":
+        return value if unit is None else value * size
+    if own is None or (step is None and not value):
+        return value
+    return converted(value, own, unit)
+
+
+def _set_depth(
+    path: Path, values: dict[int, float], steps: dict[str, tuple[float, str | None]]
+) -> None:
+    """Compare the z of planes with the size in z, and take its sign, or all of it."""
+    numbers, places = np.array(list(values)), np.array(list(values.values()))
+    size, unit = steps.get("z", (None, None))
+    found = float((places[-1] - places[0]) / (numbers[-1] - numbers[0]))
+    even = bool(found) and np.allclose(
+        places, places[0] + (numbers - numbers[0]) * found, rtol=0, atol=1e-2 * abs(found)
+    )
+    agrees = size is None or abs(abs(found) - size) <= 1e-2 * size
+    if even and agrees:
+        steps["z"] = (found if size is None else math.copysign(size, found), unit)
+    else:
+        warnings.warn(
+            f"{path}: the PositionZ of its planes are not in steps of its PhysicalSizeZ "
+            f"({size if size is not None else 'none'}); the latter is used, from the first plane",
+            UserWarning,
+            stacklevel=9,
+        )
+
+
+# --- times --------------------------------------------------------------------------------
+
+
+class _Times(NamedTuple):
+    """Step and unit of time, the time of the first plane, and coordinates of uneven times."""
+
+    step: tuple[float, str | None] | None
+    start: float
+    coords: dict[str, Any]
+
+
+def _times(
+    path: Path,
+    planes: list[dict[str, Any]],
+    steps: dict[str, tuple[float, str | None]],
+    count: int,
+) -> _Times:
+    """Return times by those of the planes, the first of each time point."""
+    step = steps.get("t")
+    unit = step[1] if step else next(
+        (p["DeltaTUnit"] for p in planes if "DeltaTUnit" in p), "s"
+    )  # fmt: skip
+    first: dict[int, float] = {}
+    for plane in planes:
+        value = _number(plane.get("DeltaT"))
+        time = None if value is None else converted(value, plane.get("DeltaTUnit", "s"), unit)
+        if time is not None:
+            first[plane["T"]] = min(first.get(plane["T"], math.inf), time)
+    if sorted(first) != list(range(count)) or (count == 1 and step is None and not first.get(0)):
+        return _Times(step, 0.0, {})
+    times = np.array([first[n] for n in range(count)])
+    if count == 1:
+        return _Times(step or (1.0, unit), float(times[0]), {})
+    mean = float(times[-1] - times[0]) / (count - 1)
+    even = mean > 0 and np.abs(times - times[0] - np.arange(count) * mean).max() <= _UNEVEN * mean
+    if even and step is not None and abs(step[0] - mean) <= _UNEVEN * mean:
+        return _Times(step, float(times[0]), _exact(times, step[0], unit))
+    if even:
+        if step is not None:
+            _warn_times(path, f"in steps of {mean:g}, not of its TimeIncrement {step[0]:g}; the "
+                        "planes' are used")  # fmt: skip
+        return _Times((mean, unit), float(times[0]), _exact(times, mean, unit))
+    _warn_times(path, "not evenly spaced: axis t is plain, and they are coords['t']")
+    return _Times(None, 0.0, {"t": ("t", times, {"unit": unit})})
+
+
+def _exact(times: NDArray[np.float64], step: float, unit: str | None) -> dict[str, Any]:
+    """Return the planes' own times as a coordinate, where they are not quite even."""
+    off = np.abs(times - times[0] - np.arange(len(times)) * step).max()
+    return {"delta_t": ("t", times, {"unit": unit})} if off > 1e-6 * step else {}
+
+
+def _warn_times(path: Path, what: str) -> None:
+    warnings.warn(f"{path}: the times (DeltaT) of its planes are {what}", UserWarning, stacklevel=9)
+
+
+# --- channels and annotations -------------------------------------------------------------
+
+
+def _channels(pixels: Any) -> dict[str, Any]:
+    """Return what all channels say, one value for each index of the axis c."""
+    channels = _children(pixels, "Channel")
+    samples = [int(str(c.get("SamplesPerPixel", 1))) for c in channels]
+    if not channels or sum(samples) != int(pixels.get("SizeC", 0)) or set(samples) != {1}:
+        return {}
+    coords: dict[str, Any] = {}
+    for field, (name, kind, unit) in _CHANNEL.items():
+        given = [c.get(field) for c in channels]
+        if not any(given):
+            continue
+        if kind is float:
+            told = next((c.get(field + "Unit") for c in channels if c.get(field + "Unit")), unit)
+            values: list[Any] = [v if (v := _number(g)) is not None else math.nan for g in given]
+            coords[name] = ("c", values, {"unit": told})
+        elif kind is int:
+            coords[name] = ("c", [color_text(g) for g in given])
+        else:
+            coords[name] = ("c", [g or "" for g in given])
+    return coords
+
+
+def color_text(value: Any) -> str:
+    """Return a color of OME, a signed number of red, green, blue, alpha, as ``RRGGBB``.
+
+    Examples
+    --------
+    >>> color_text("-16776961"), color_text("16711935"), color_text(None)
+    ('FF0000', '00FF00', '')
+    """
+    try:
+        return f"{int(value) >> 8 & 0xFFFFFF:06X}"
+    except (TypeError, ValueError):
+        return ""
+
+
+def _annotation(root: Any) -> str | None:
+    for note in _children(root, "MapAnnotation"):
+        if note.get("Namespace") == KEY:
+            for entry in _children(note, "M"):
+                if entry.get("K") == "geometry":
+                    return str(entry.text)
+    return None

@@ -1,0 +1,62 @@
+"""A level of a series as a Zarr store that other processes and machines can open again."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+from zarr.storage import WrapperStore
+
+from spatial_duck._optional import require
+
+__all__ = ["TiffStore", "open_store"]
+
+
+class TiffStore(WrapperStore[Any]):  # type: ignore[misc]
+    """tifffile's store of a level; pickled as the place that it is read from.
+
+    Parameters
+    ----------
+    store : tifffile.zarr.ZarrTiffStore
+        Open.
+    place : tuple
+        What `open_store` opened it from.
+    """
+
+    def __init__(self, store: Any, place: tuple[str, int, int]) -> None:
+        super().__init__(store)
+        self._place = place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_store, self._place
+
+    def __str__(self) -> str:
+        path, series, level = self._place
+        return f"tiff://{path}?series={series}&level={level}"
+
+    def __repr__(self) -> str:
+        return f"TiffStore({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TiffStore) and self._place == other._place
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def open_store(path: str, series: int, level: int) -> TiffStore:
+    """Open a level of a series of a TIFF file.
+
+    Parameters
+    ----------
+    path : str
+        The file, absolute.
+    series, level : int
+        Which.
+    """
+    tifffile = require("tifffile", "Reading TIFF")
+    file = tifffile.TiffFile(Path(path))
+    inner = file.series[series].aszarr(level=level)
+    # The file stays open as long as its store is used.
+    weakref.finalize(inner, file.close)
+    return TiffStore(inner, (path, series, level))
