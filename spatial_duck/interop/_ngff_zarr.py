@@ -2,11 +2,13 @@
 
 An NgffImage has a Dask array, dims among t, z, y, x and c, and a scale and translation of voxel
 centres for each. It has no direction. A frame is kept as anatomical orientations (RFC-4), which
-ngff-zarr takes for the three space axes.
+ngff-zarr takes for the three space axes. Names and colors of channels are coordinates; their
+windows too, in Multiscales, as ``omero``.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 from spatial_duck.interop._spatial_image import LONG_UNITS, aligned, scale_and_translation
+from spatial_duck.io.ngff._channels import facts_of, from_omero, to_omero
 from spatial_duck.pyramids import Pyramid
 
 __all__ = ["from_ngff_image", "from_ngff_multiscales", "to_ngff_image", "to_ngff_multiscales"]
@@ -57,7 +60,21 @@ def from_ngff_image(image: Any) -> SpatialArray:
         world=World(sampled, {n: units.get(n) or None for n in sampled},
                     frame if len(frame) == 3 else None),
     )  # fmt: skip
-    return SpatialArray(image.data, geometry)
+    return SpatialArray(image.data, geometry, coords=_named_channels(image, dims))
+
+
+def _named_channels(image: Any, dims: tuple[str, ...]) -> dict[str, Any]:
+    """Return names and colors of channels, which newer versions of ngff-zarr know."""
+    given = {
+        "channel": getattr(image, "channel_names", None),
+        "channel_color": getattr(image, "channel_colors", None),
+    }
+    count = image.data.shape[dims.index("c")] if "c" in dims else 0
+    return {
+        name: ("c", [str(v or "") for v in values])
+        for name, values in given.items()
+        if values and len(values) == count
+    }
 
 
 def from_ngff_multiscales(multiscales: Any) -> Pyramid:
@@ -68,7 +85,14 @@ def from_ngff_multiscales(multiscales: Any) -> Pyramid:
     multiscales : ngff_zarr.Multiscales
         Any.
     """
-    return Pyramid([from_ngff_image(image) for image in multiscales.images])
+    levels = [from_ngff_image(image) for image in multiscales.images]
+    omero = getattr(multiscales.metadata, "omero", None)
+    if omero is None:
+        return Pyramid(levels)
+    axis = levels[0].dims.index("c") if "c" in levels[0].dims else None
+    count = 1 if axis is None else levels[0].shape[axis]
+    coords = from_omero("ngff-zarr", asdict(omero), axis, count)
+    return Pyramid([level.replace(coords={**level.coords, **coords}) for level in levels])
 
 
 def to_ngff_image(
@@ -116,10 +140,16 @@ def to_ngff_image(
             n: ngff_zarr.AnatomicalOrientation(value=values[_TO[letter]])
             for n, letter in zip(SPACE_AXES, g.frame, strict=True)
         }
-    return ngff_zarr.NgffImage(
+    out = ngff_zarr.NgffImage(
         data, tuple(g.dims), scale, start, name=name, axes_units=units or None,
         axes_orientations=orientations,
     )  # fmt: skip
+    known = {field.name for field in fields(out)}  # older versions know no channels
+    for coordinate, name in (("channel", "channel_names"), ("channel_color", "channel_colors")):
+        found = fit.coords.get(coordinate)
+        if name in known and found is not None and found.dims == ("c",):
+            setattr(out, name, list(found))
+    return out
 
 
 def to_ngff_multiscales(
@@ -169,4 +199,26 @@ def to_ngff_multiscales(
     ]
     # The class has another name in newer versions.
     cls = getattr(ngff_zarr, "NgffMultiscales", None) or ngff_zarr.Multiscales
-    return cls(images, Metadata(axes, datasets, None, name=name))
+    return cls(images, Metadata(axes, datasets, None, _omero(pyramid[0], first.dims), name=name))
+
+
+def _omero(image: SpatialArray, dims: tuple[str, ...]) -> Any:
+    from ngff_zarr.v04.zarr_metadata import Omero, OmeroChannel, OmeroWindow
+
+    plain = [a for a in range(image.ndim) if a not in image.geometry.sampled_axes]
+    axis = dims.index("c") if "c" in dims else None
+    count = image.shape[plain[0]] if plain else 1
+    names = ["c" if a in plain else name for a, name in enumerate(image.dims)]
+    facts = {
+        name: fact._replace(axis=None if fact.axis is None else dims.index(names[fact.axis] or "c"))
+        for name, fact in facts_of(image, image.dims).items()
+    }
+    omero, _ = to_omero(facts, axis, count, image.dtype)
+    if omero is None:
+        return None
+    return Omero(
+        [
+            OmeroChannel(c["color"], OmeroWindow(**c["window"]), c.get("label"))
+            for c in omero["channels"]
+        ]
+    )

@@ -20,6 +20,7 @@ from spatial_duck.interop._xarray import from_xarray
 from spatial_duck.interop._xarray import to_xarray as _to_xarray
 from spatial_duck.io._axis_aligned import upright
 from spatial_duck.io._layout import Rules, column_kinds, fitted
+from spatial_duck.io.ngff._channels import facts_of
 from spatial_duck.io.ngff._describe import what_is_lost
 from spatial_duck.pyramids import Pyramid
 
@@ -44,7 +45,14 @@ LONG_UNITS = {
 }  # fmt: skip
 
 
-def aligned(image: SpatialArray, name: str, oblique: str, options: tuple[str, ...]) -> SpatialArray:
+def aligned(
+    image: SpatialArray,
+    name: str,
+    oblique: str,
+    options: tuple[str, ...],
+    *,
+    last: bool = False,
+) -> SpatialArray:
     """Return an image as libraries without a direction hold it, or refuse it.
 
     Parameters
@@ -57,14 +65,17 @@ def aligned(image: SpatialArray, name: str, oblique: str, options: tuple[str, ..
         What to do with a direction: ``"refuse"``, or one of `options`.
     options : tuple of str
         What accepts the loss.
+    last : bool, optional
+        Leave an axis of channels last where it is. Otherwise it is put between time and space.
 
     Returns
     -------
     SpatialArray
-        Dims slowest first.
+        Dims in the order time, channel, space.
     """
-    rules = Rules(name, (), plain="keep", max_plain=1, plain_names=None, unspecified=True,
-                  named=True)  # fmt: skip
+    keeps = last and image.ndim > 0 and image.ndim - 1 not in image.geometry.sampled_axes
+    rules = Rules(name, (), plain="last" if keeps else "after time", max_plain=1, plain_names=None,
+                  unspecified=True, named=True)  # fmt: skip
     data, g = fitted(image, rules)
     upright(g, name, oblique, options)
     names = [n or "c" for n in g.dims]
@@ -75,9 +86,13 @@ def aligned(image: SpatialArray, name: str, oblique: str, options: tuple[str, ..
                 f"{name} cannot name the plain axis {names[i]!r}; call it 'c' with "
                 "image.replace(dims=...)"
             )
+    coords = {
+        fact: (() if axis is None else axis, values, dict(attrs))
+        for fact, (axis, values, attrs) in facts_of(image, g.dims).items()
+    }
     if names != list(g.dims):
         g = g.replace(dims=names)
-    return SpatialArray(data, g, attrs=image.attrs)
+    return SpatialArray(data, g, coords=coords, attrs=image.attrs)
 
 
 def scale_and_translation(g: Geometry) -> tuple[dict[str, float], dict[str, float]]:
@@ -115,7 +130,7 @@ def to_spatial_image(
         If the image is not aligned with its world axes.
     """
     spatial_image = require("spatial_image", "Converting spatial-image")
-    fit = aligned(image, "spatial-image", oblique, ("keep",))
+    fit = aligned(image, "spatial-image", oblique, ("keep",), last=True)
     g = fit.geometry
     if 0 in g.shape:
         raise FormatError(f"spatial-image holds no image without voxels, got shape {g.shape}")
@@ -129,10 +144,13 @@ def to_spatial_image(
     if "t" in scale:
         times = start["t"] + scale["t"] * np.arange(g.shape[g.dims.index("t")])
     space = [n for n in scale if n != "t"]
+    channels = fit.coords.get("channel")
+    names = list(channels) if channels is not None and channels.dims == ("c",) else None
     try:
         out = spatial_image.to_spatial_image(
             fit.data, dims=g.dims, scale={n: scale[n] for n in space},
             translation={n: start[n] for n in space}, name=name, axis_units=units, t_coords=times,
+            c_coords=names,
         )  # fmt: skip
     except ValueError as error:
         raise GeometryLossError(
