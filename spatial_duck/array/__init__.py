@@ -11,6 +11,6 @@ other libraries, and `_display` shows images as text and HTML.
 from __future__ import annotations
 
 from spatial_duck.array._array import SpatialArray
-from spatial_duck.array._asarray import asarray
+from spatial_duck.array._asarray import as_image, asarray, library_of
 
-__all__ = ["SpatialArray", "asarray"]
+__all__ = ["SpatialArray", "as_image", "asarray", "library_of"]

@@ -6,14 +6,24 @@ first use, and one row in `LIBRARIES`, by which its images are recognised withou
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from spatial_duck import backends
 from spatial_duck.array._array import SpatialArray
+from spatial_duck.geometry import Geometry
 from spatial_duck.interface import SpatialImage
 
-__all__ = ["LIBRARIES", "Library", "SpatialImage", "asarray", "function_named", "library_of"]
+__all__ = [
+    "LIBRARIES",
+    "Library",
+    "SpatialImage",
+    "as_image",
+    "asarray",
+    "function_named",
+    "library_of",
+]
 
 
 class Library(NamedTuple):
@@ -107,13 +117,63 @@ def asarray(obj: Any) -> SpatialArray:
         # Of several resolutions, the finest.
         finest: SpatialArray = image if isinstance(image, SpatialArray) else image[0]
         return finest
-    if isinstance(obj, SpatialImage) and not callable(obj.spacing):
+    if _has_duck_interface(obj):
         return _from_duck(obj)
     known = ", ".join(kind.replace(":", ".") for row in LIBRARIES for kind in row.types)
     raise TypeError(
         f"asarray takes {known}, or an array with spacing, origin and direction; got "
         f"{type(obj).__name__}. A bare array gets its geometry by SpatialArray(data, spacing=...)"
     )
+
+
+def as_image(obj: Any, function: str, argument: str = "image") -> SpatialArray:
+    """Return the image that a public function was given, or refuse what is none.
+
+    Every public function that takes an image passes it through here first.
+
+    Parameters
+    ----------
+    obj : object
+        What the user gave: an image as `asarray` takes them.
+    function : str
+        The function, for the message.
+    argument : str, optional
+        What the argument is called there.
+
+    Raises
+    ------
+    TypeError
+        If it is no image; the message says what to do.
+
+    Examples
+    --------
+    >>> as_image([1, 2], "crop")
+    Traceback (most recent call last):
+    TypeError: crop needs an image as its image, got list; SpatialArray(data, spacing=..., ...
+    """
+    if isinstance(obj, SpatialArray):
+        return obj
+    if library_of(obj) is not None or _has_duck_interface(obj):
+        return asarray(obj)
+    kind = type(obj).__name__
+    if isinstance(obj, str | bytes | os.PathLike):
+        hint = "read(path) opens a file"
+    elif kind == "Pyramid":
+        hint = "pyramid[0] is its finest level"
+    elif isinstance(obj, Geometry):
+        hint = "a geometry has no voxels: SpatialArray(data, geometry) is an image"
+    elif backends.is_known(type(obj)) or hasattr(obj, "__array__") or isinstance(obj, list | tuple):
+        hint = "SpatialArray(data, spacing=..., origin=...) gives an array its place"
+    else:
+        hint = "asarray(...) lists what is one"
+    raise TypeError(f"{function} needs an image as its {argument}, got {kind}; {hint}")
+
+
+def _has_duck_interface(obj: Any) -> bool:
+    """Return whether an object has the interface, and voxels: a geometry has none."""
+    if isinstance(obj, Geometry) or not isinstance(obj, SpatialImage):
+        return False
+    return not callable(obj.spacing)
 
 
 def _from_duck(obj: Any) -> SpatialArray:

@@ -181,7 +181,7 @@ def host_type(dtype: Any) -> np.dtype[Any]:
     >>> host_type(np.dtype("int16"))
     dtype('int16')
     """
-    if isinstance(dtype, np.dtype) and dtype.kind != "V":
+    if isinstance(dtype, np.dtype) and str(dtype) != "bfloat16":
         return dtype
     if isinstance(dtype, type):  # NumPy's and CuPy's namespaces have classes
         return np.dtype(dtype)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.blocks import _lazy as lazy
 from spatial_duck.blocks import _memory as memory
 from spatial_duck.blocks._cover import PROFILES, Cover, cover_cores, even_edges
@@ -121,6 +121,7 @@ def map_blocks(
     >>> map_blocks(smooth, image, halo=0.5, blocks=4).data[1:-1]
     array([ 1.,  2.,  3.,  4.,  5.,  6.,  7.,  8.,  9., 10.])
     """
+    images = tuple([as_image(image, "map_blocks") for image in images])
     grid = _grid(images, to, plain)
     _check(blend, threads)
     edges = _edges(grid, images[0], blocks)
@@ -176,6 +177,7 @@ def reduce_blocks(
     >>> reduce_blocks(np.max, image, blocks=3, combine=max)
     np.float64(5.0)
     """
+    images = tuple([as_image(image, "reduce_blocks") for image in images])
     grid = _grid(images, None, None)
     _check(None, threads)
     edges = _edges(grid, images[0], blocks)
@@ -248,11 +250,6 @@ def _grid(images: Sequence[Any], to: Any, plain: Mapping[str, int] | None) -> Ge
     if not images:
         raise TypeError("map_blocks needs an image, or several, after the function")
     for image in images:
-        if not isinstance(image, SpatialArray):
-            raise TypeError(
-                f"map_blocks needs images that are SpatialArrays, got {type(image).__name__}; "
-                "asarray(...) makes one of any supported image"
-            )
         if any(math.isnan(n) for n in image.shape):
             raise GeometryError(
                 f"map_blocks needs the shape of each image, got {image.shape}; call "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.blocks._api import _check, _grid, run, with_plain
 from spatial_duck.blocks._cover import Cover, cover_windows
 from spatial_duck.blocks._index_map import bare_grid
@@ -87,6 +87,7 @@ def sliding_window(
     >>> sliding_window(lambda block: block * 2, image, window=4, overlap=0.5).data
     array([ 0.,  2.,  4.,  6.,  8., 10., 12., 14., 16., 18.], dtype=float32)
     """
+    image = as_image(image, "sliding_window")
     grid = _grid((image,), None, plain)
     _check(blend, threads)
     if not 0 <= overlap < 1:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted, in_order
@@ -82,6 +82,7 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
     FormatError
         If it has no type that holds the values.
     """
+    image = as_image(image, "to_ants")
     ants = require("ants", "Converting ANTsPy images")
     fit = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in fit.geometry.shape:

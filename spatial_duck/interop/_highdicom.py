@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted
@@ -71,6 +71,7 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     GeometryLossError
         If the axes are not orthogonal, or there is a time axis.
     """
+    image = as_image(image, "to_highdicom")
     highdicom = require("highdicom", "Converting highdicom's Volume")
     data, g = fitted(image, _RULES, frame=frame, minimum=3)
     if 0 in g.shape:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
@@ -103,6 +103,7 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
     GeometryLossError, FrameError, FormatError
         If ITK's Python wrapping cannot hold it.
     """
+    image = as_image(image, "to_itk")
     itk = _itk()
     data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in g.shape:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.interop._torchio import as_tensor
@@ -103,6 +103,7 @@ def to_monai(image: SpatialArray, *, frame: str | None = None) -> Any:
     GeometryLossError, FrameError
         If it has a time axis, or no frame.
     """
+    image = as_image(image, "to_monai")
     MetaTensor = require("monai.data", "Converting MONAI's MetaTensor").MetaTensor
     import torch
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._validation import SAMPLED_NAMES
@@ -61,6 +61,7 @@ def to_napari(
         If the positions along an axis were lost, or a sampled axis has a name that is none of the
         world's.
     """
+    image = as_image(image, "to_napari")
     if kind not in ("image", "labels"):
         raise ValueError(f"kind must be 'image' or 'labels', got {kind!r}")
     g = image.geometry

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
@@ -119,6 +119,7 @@ def to_ngff_image(
     GeometryLossError
         If the image is not aligned with its world axes.
     """
+    image = as_image(image, "to_ngff_image")
     da = require("dask.array", "Converting ngff-zarr's images")
     ngff_zarr = require("ngff_zarr", "Converting ngff-zarr's images")
     fit = aligned(image, "ngff-zarr", oblique, ("drop",))

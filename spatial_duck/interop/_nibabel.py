@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.io.nifti import _format as nifti
 from spatial_duck.io.nifti._coordinates import header_coords
 from spatial_duck.io.nifti._nibabel import affine_geometry
@@ -80,6 +80,7 @@ def to_nibabel(image: SpatialArray, *, version: int = 1, frame: str | None = Non
     GeometryLossError, FrameError, FormatError
         If NIfTI cannot hold it.
     """
+    image = as_image(image, "to_nibabel")
     header, data, affine, _ = nifti.make_header(image, version=version, frame=frame)
     import nibabel
 

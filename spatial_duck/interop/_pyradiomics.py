@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.array import as_image
 from spatial_duck.errors import FormatError, GeometryMismatchError
 from spatial_duck.interop._simpleitk import to_simpleitk
 
@@ -50,6 +51,7 @@ def to_pyradiomics(
     GeometryMismatchError
         If they do not lie on one grid; resample the mask with ``interpolation="nearest"`` first.
     """
+    image = as_image(image, "to_pyradiomics")
     if np.dtype(mask.dtype).kind not in "biu":
         raise FormatError(f"a mask holds integers, got {mask.dtype}; use mask.astype('u1')")
     if mask.dims != image.dims and set(map(str, mask.dims)) == set(map(str, image.dims)):

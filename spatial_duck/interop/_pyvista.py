@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted
@@ -105,6 +105,7 @@ def to_pyvista(image: SpatialArray, *, name: str = "values") -> Any:
     GeometryLossError
         If there is a time axis.
     """
+    image = as_image(image, "to_pyvista")
     pyvista = _pyvista()
     data, g = fitted(image, _RULES, minimum=3)
     if 0 in g.shape:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.io._layout import Rules, fitted
@@ -112,6 +112,7 @@ def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
     GeometryLossError
         If there is a time axis or a third world axis.
     """
+    image = as_image(image, "to_rasterio")
     Affine = require("rasterio", "Converting rasters").Affine
     data, g = _flat(image)
     array = data if g.ndim == 3 else data[None]
@@ -196,6 +197,7 @@ def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
         Dims ``(band, y, x)`` or ``(y, x)``. A rotated or sheared one has no coordinates, and its
         transform in ``spatial_ref``.
     """
+    image = as_image(image, "to_rioxarray")
     require("rioxarray", "Converting rasters")
     xarray = require("xarray", "Converting rasters", "libraries")
     Affine = require("rasterio", "Converting rasters").Affine

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
@@ -112,6 +112,7 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
         from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
 
         return simpleitk_transforms.to_simpleitk(image, frame=frame)
+    image = as_image(image, "to_simpleitk")
     sitk = _simpleitk()
     data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in g.shape:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.interop._xarray import from_xarray
 from spatial_duck.interop._xarray import to_xarray as _to_xarray
@@ -129,6 +129,7 @@ def to_spatial_image(
     GeometryLossError
         If the image is not aligned with its world axes.
     """
+    image = as_image(image, "to_spatial_image")
     spatial_image = require("spatial_image", "Converting spatial-image")
     fit = aligned(image, "spatial-image", oblique, ("keep",), last=True)
     g = fit.geometry

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted, in_order
@@ -89,6 +89,7 @@ def to_torchio(
     GeometryLossError, FrameError
         If it has a time axis, or no frame.
     """
+    image = as_image(image, "to_torchio")
     torchio = require("torchio", "Converting torchio images")
     if kind not in ("scalar", "label"):
         raise ValueError(f"kind must be 'scalar' or 'label', got {kind!r}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.geometry._validation import SAMPLED_NAMES
@@ -60,6 +60,7 @@ def to_xarray(image: SpatialArray, *, wrap: bool = True, name: str | None = None
     xarray.DataArray
         An axis without a name is called ``dim_0``, by its number, as in xarray.
     """
+    image = as_image(image, "to_xarray")
     g = image.geometry
     dims = [name or f"dim_{i}" for i, name in enumerate(g.dims)]
     coords: dict[str, Any] = {}

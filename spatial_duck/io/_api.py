@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spatial_duck.array import SpatialArray, asarray
+from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError
 from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._publishing import published
@@ -265,4 +265,4 @@ def _one_image(image: Any) -> SpatialArray:
             "write takes one image, got a Pyramid: write(path, pyramid[0], "
             f"levels={len(image)}) makes its levels again, in OME-Zarr"
         )
-    return asarray(image)
+    return as_image(image, "write")

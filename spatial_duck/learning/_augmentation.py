@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.array import as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["augment", "random_affine", "random_elastic"]
 
+#: Components of directions below this are rounding errors.
+_ALIGNED = 1e-9
 #: A displacement that changes by less than this over its own distance folds nothing.
 _STEEPEST = 0.8
 
@@ -86,12 +89,14 @@ def random_affine(
     """
     names = [name for name in geometry.world.axes if name in SPACE_AXES]
     rows = [geometry.world.axes.index(name) for name in names]
-    n = len(names)
+    plane = _plane(geometry, rows)
+    n = plane.shape[1]
     if n == 0:
         raise GeometryError(f"random_affine needs a space axis, and the grid has none: {geometry}")
-    unknown = [name for name in flip if name not in names]
+    along = [name for name, row in zip(names, plane, strict=True) if np.abs(row).max() == 1]
+    unknown = [name for name in flip if name not in along]
     if unknown:
-        raise GeometryError(f"flip must name axes of space among {names!r}, got {unknown!r}")
+        raise GeometryError(f"flip must name axes of space among {along!r}, got {unknown!r}")
     rng = np.random.default_rng(seed)
     matrix = np.eye(n)
     planes = [(i, j) for j in range(n - 1, 0, -1) for i in range(j - 1, -1, -1)]
@@ -103,14 +108,35 @@ def random_affine(
         matrix = matrix @ turn
     factors = np.exp(rng.uniform(-1, 1, n) * np.log1p(_each("scale", scale, n)))
     sheared = np.eye(n) + np.triu(rng.uniform(-1, 1, (n, n)) * _each("shear", shear, 1), 1)
-    signs = [-1.0 if name in flip and rng.random() < 0.5 else 1.0 for name in names]
+    flips = [next((a for a, row in zip(names, plane, strict=True) if abs(row[k]) == 1), None)
+             for k in range(n)]  # fmt: skip
+    signs = [-1.0 if name in flip and rng.random() < 0.5 else 1.0 for name in flips]
     matrix = matrix @ sheared @ np.diag(factors * signs)
-    shift = rng.uniform(-1, 1, n) * _each("translation", translation, n)
+    shift = plane @ (rng.uniform(-1, 1, n) * _each("translation", translation, n))
     center = geometry.center[rows]
-    whole = np.eye(n + 1)
-    whole[:n, :n] = matrix
-    whole[:n, n] = center - matrix @ center + shift
+    # Across the plane of a slice nothing moves.
+    matrix = plane @ matrix @ plane.T + np.eye(len(rows)) - plane @ plane.T
+    whole = np.eye(len(rows) + 1)
+    whole[:-1, :-1] = matrix
+    whole[:-1, -1] = center - matrix @ center + shift
     return Affine(whole, sub_world(geometry.world, names))
+
+
+def _plane(geometry: Geometry, rows: Sequence[int]) -> Floats:
+    """Return orthonormal vectors, as columns, in whose span the transforms of a grid move points.
+
+    Those of the world's space axes, ``rows``; for a slice, which has fewer axes, vectors in its
+    plane: the world's own axes where it runs along these, else along its array axes.
+    """
+    steps = geometry.direction[list(rows)]
+    steps = steps[:, np.abs(steps).max(axis=0, initial=0) > 0]
+    if steps.shape[1] >= len(rows):
+        return np.eye(len(rows))
+    used = np.flatnonzero(np.abs(steps).max(axis=1, initial=0) > _ALIGNED)
+    if len(used) == steps.shape[1]:
+        return np.eye(len(rows))[:, used]
+    found, upper = np.linalg.qr(steps)
+    return found * np.sign(np.diagonal(upper))
 
 
 def random_elastic(
@@ -175,6 +201,8 @@ def random_elastic(
     counts = np.ceil((high - low) / control).astype(int) + 5
     knots = _grid_along(world, counts, control, (low + high) / 2)
     drawn = rng.uniform(-1, 1, (n, *counts.tolist())) * largest.reshape(n, *[1] * n)
+    plane = _plane(geometry, range(n))
+    drawn = np.tensordot(plane @ plane.T, drawn, 1)  # across the plane of a slice nothing moves
     covered = np.ceil((high - low) / (control / 4)).astype(int) + 3
     fine = _grid_along(world, covered, control / 4, (low + high) / 2)
     return BSpline(drawn, knots).field(fine)
@@ -237,12 +265,14 @@ def augment(
     >>> bool(((moved.data > 17) == label.data).all())
     True
     """
+    image = as_image(image, "augment")
     rng = np.random.default_rng(seed)
     transform: Transform = random_affine(image.geometry, rng, **options)
     if elastic is not None:
         transform = Composite(random_elastic(image.geometry, rng, **elastic), transform)
     moved = [resample(image, image, transform=transform, fill=fill)]
     for label in labels:
+        label = as_image(label, "augment", "labels")
         found = "label" if "label" in INTERPOLATIONS and label.dtype.kind != "b" else "nearest"
         moved.append(resample(label, label, transform=transform, interpolation=found))
     return tuple(moved)

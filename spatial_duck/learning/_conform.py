@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.blocks._api import with_plain
 from spatial_duck.blocks._index_map import bare_grid
 from spatial_duck.errors import GeometryError
@@ -93,9 +93,10 @@ def conform(
     orientation: str | None = None,
     frame: str | None = None,
     intensity: str | Sequence[Any] | Intensity | None = None,
-    interpolation: str = "linear",
+    interpolation: str | None = None,
+    antialias: bool = False,
     fill: Any = 0,
-    dtype: DTypeLike | None = "float32",
+    dtype: DTypeLike | Literal["auto"] | None = "auto",
 ) -> tuple[SpatialArray, Conformed]:
     """Bring an image to the grid and the intensities that a network wants.
 
@@ -120,12 +121,15 @@ def conform(
         Rule by which values are scaled: ``"zscore"``, ``"minmax"``, ``"percentile"`` or
         ``"ct-window"``, or one with its numbers: see `intensity.find_intensity`. What counts are
         the voxels of the image, before anything is filled in.
-    interpolation : str
-        As for `resample`; ``"nearest"`` and ``dtype=None`` for labels.
+    interpolation : str, optional
+        As for `resample`; ``"nearest"`` or ``"label"`` for labels.
+    antialias : bool
+        Smooth along axes where voxels become larger, as for `resample`.
     fill : scalar
         Value, before scaling, of voxels outside the image.
     dtype : optional
-        Type of the values; None for what they are.
+        Type of the values; None for what they are. By default float32, and what they are where the
+        interpolation makes no new values: those of labels.
 
     Returns
     -------
@@ -151,15 +155,18 @@ def conform(
     >>> back.shape, bool((back.data == (image.data > 5)).all())
     ((4, 6), True)
     """
+    image = as_image(image, "conform")
     turned = image if orientation is None else reorient(image, orientation)
     geometry = turned.geometry if frame is None else turned.geometry.to_frame(frame)
     turned = turned.replace(geometry=geometry)
     grid = _wanted(geometry, spacing, shape, multiple_of)
     found = None if intensity is None else find_intensity(image, intensity)
+    if isinstance(dtype, str) and dtype == "auto":
+        dtype = None if found is None and interpolation in ("nearest", "label") else "float32"
     if dtype is not None:
         turned = turned.astype(dtype, copy=False)
     result = turned if grid == geometry else resample(
-        turned, grid, interpolation=interpolation, fill=fill
+        turned, grid, interpolation=interpolation, fill=fill, antialias=antialias
     )  # fmt: skip
     if found is not None:
         scaled = found.apply(result)
@@ -271,6 +278,11 @@ def restore(
     """
     if kind not in _KINDS:
         raise ValueError(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}")
+    if not isinstance(record, Conformed):
+        raise TypeError(
+            f"restore needs the record that conform(...) gave beside the image, got "
+            f"{type(record).__name__}"
+        )
     how = _KINDS[kind]
     image = _as_image(prediction, record)
     if how.moves:

@@ -105,7 +105,7 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
     >>> table["area"], table["centroid"]
     (array([4., 1.]), array([[1.  , 0.75], [4.  , 0.  ]]))
     """
-    check_image(labels, "regionprops", "biu")
+    labels = check_image(labels, "regionprops", "biu")
     place = domain(labels, None, "regionprops")
     if len(place.axes) != labels.ndim:
         others = [labels.dims[i] or i for i in range(labels.ndim) if i not in place.axes]
@@ -298,7 +298,7 @@ def marching_cubes(
     ImportError
         If scikit-image is not installed.
     """
-    check_image(image, "marching_cubes", "biuf")
+    image = check_image(image, "marching_cubes", "biuf")
     if not isinstance(image.data, np.ndarray):
         raise TypeError(
             "marching_cubes works in the host's memory: use image.compute() of a lazy image, or "
@@ -336,6 +336,11 @@ def surface_area(surface: Surface) -> float:
     >>> surface_area(Surface(corners, np.array([[0, 1, 2]]), np.zeros(3)))
     3.0
     """
+    if not isinstance(surface, Surface):
+        raise TypeError(
+            f"surface_area needs a Surface, got {type(surface).__name__}; marching_cubes(image) "
+            "makes one"
+        )
     a, b, c = (surface.vertices[surface.faces[:, i]] for i in range(3))
     u, v = b - a, c - a
     squares = (u * u).sum(-1) * (v * v).sum(-1) - (u * v).sum(-1) ** 2

@@ -130,7 +130,7 @@ def gradient(
     >>> gradient(image).data[:, 0, 0]
     array([3., 2.])
     """
-    check_image(image, "gradient")
+    image = check_image(image, "gradient")
     place = domain(image, axes, "gradient")
     slopes = _slopes(image, place, sigma, truncate, mode, cval)
     turn: Any = place.steps @ place.inverse
@@ -169,7 +169,7 @@ def gradient_magnitude(
     SpatialArray
         On the same grid.
     """
-    check_image(image, "gradient_magnitude")
+    image = check_image(image, "gradient_magnitude")
     place = domain(image, axes, "gradient_magnitude")
     return _magnitude(_slopes(image, place, sigma, 4.0, "reflect", 0.0), place)
 
@@ -197,7 +197,7 @@ def gaussian_gradient_magnitude(
     SpatialArray
         On the same grid, floating.
     """
-    check_image(image, "gaussian_gradient_magnitude")
+    image = check_image(image, "gaussian_gradient_magnitude")
     place = domain(image, axes, "gaussian_gradient_magnitude")
     return _magnitude(_slopes(image, place, sigma, truncate, mode, cval), place)
 
@@ -237,7 +237,7 @@ def gaussian_laplace(
     SpatialArray
         On the same grid, floating.
     """
-    check_image(image, "gaussian_laplace")
+    image = check_image(image, "gaussian_laplace")
     place = domain(image, axes, "gaussian_laplace")
     passes = [
         scaled(gaussian_kernels(place, image.ndim, sigma, orders, truncate), factor)
@@ -272,7 +272,7 @@ def laplace(
     SpatialArray
         On the same grid, floating.
     """
-    check_image(image, "laplace")
+    image = check_image(image, "laplace")
     place = domain(image, axes, "laplace")
     stencil = np.zeros((3,) * len(place.axes))
     for orders, factor in _terms(place):
@@ -363,7 +363,7 @@ def _operator(
     across: NDArray[np.float64],
     what: str,
 ) -> SpatialArray:
-    check_image(image, what)
+    image = check_image(image, what)
     place = domain(image, axes, what)
     chosen = place.axes[-1] if axis == -1 else domain(image, axis, what).axes[0]
     if chosen not in place.axes:

@@ -182,7 +182,7 @@ def gaussian_filter(
     >>> float(gaussian_filter(ramp, sigma=5.0, order=1).data[20].round(9))
     3.0
     """
-    check_image(image, "gaussian_filter")
+    image = check_image(image, "gaussian_filter")
     place = domain(image, axes, "gaussian_filter")
     orders = check_orders(order, place)
     kernels = gaussian_kernels(place, image.ndim, sigma, orders, truncate)
@@ -231,7 +231,7 @@ def uniform_filter(
     >>> uniform_filter(sd.SpatialArray([0.0, 0.0, 4.0, 0.0, 0.0], spacing=0.5), 1.0).data
     array([0., 1., 2., 1., 0.])
     """
-    check_image(image, "uniform_filter")
+    image = check_image(image, "uniform_filter")
     place = domain(image, axes, "uniform_filter")
     square = place._replace(metric=np.diag(np.diag(place.metric)))
     kernels = []
@@ -313,7 +313,7 @@ def ranked(
     options: dict[str, Any] | None = None,
 ) -> SpatialArray:
     """Run one of SciPy's filters that compare values within a footprint."""
-    check_image(image, function, "biuf")
+    image = check_image(image, function, "biuf")
     place = domain(image, axes, function)
     where = embed(footprint_of(place, size, radius, footprint), place, image.ndim)
     return run(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.ndimage._filters import ranked
+from spatial_duck.ndimage._running import check_image
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -56,6 +57,7 @@ def grey_erosion(
     SpatialArray
         On the same grid and of the same type. NaN where the element covers NaN.
     """
+    image = check_image(image, "grey_erosion", "biuf")
     return ranked(image, "minimum_filter", size, radius, footprint, axes, mode, cval)
 
 
@@ -83,6 +85,7 @@ def grey_dilation(
     SpatialArray
         On the grid of the image.
     """
+    image = check_image(image, "grey_dilation", "biuf")
     if footprint is not None:
         footprint = np.flip(np.asarray(footprint))
     return ranked(image, "maximum_filter", size, radius, footprint, axes, mode, cval)
@@ -112,6 +115,7 @@ def grey_opening(
     SpatialArray
         On the grid of the image.
     """
+    image = check_image(image, "grey_opening", "biuf")
     element: dict[str, Any] = {"size": size, "footprint": footprint, "axes": axes}
     element |= {"mode": mode, "cval": cval}
     return grey_dilation(grey_erosion(image, radius, **element), radius, **element)
@@ -141,6 +145,7 @@ def grey_closing(
     SpatialArray
         On the grid of the image.
     """
+    image = check_image(image, "grey_closing", "biuf")
     element: dict[str, Any] = {"size": size, "footprint": footprint, "axes": axes}
     element |= {"mode": mode, "cval": cval}
     return grey_erosion(grey_dilation(image, radius, **element), radius, **element)
@@ -184,6 +189,7 @@ def white_tophat(
     SpatialArray
         On the same grid. Signed integers get the next wider type, so that nothing wraps.
     """
+    image = check_image(image, "white_tophat", "biuf")
     element: dict[str, Any] = {"size": size, "footprint": footprint, "axes": axes}
     return _excess(image, grey_opening(image, radius, **element, mode=mode, cval=cval))
 
@@ -212,6 +218,7 @@ def black_tophat(
     SpatialArray
         On the same grid. Signed integers get the next wider type, so that nothing wraps.
     """
+    image = check_image(image, "black_tophat", "biuf")
     element: dict[str, Any] = {"size": size, "footprint": footprint, "axes": axes}
     return _excess(grey_closing(image, radius, **element, mode=mode, cval=cval), image)
 
@@ -240,6 +247,7 @@ def morphological_gradient(
     SpatialArray
         On the same grid. Signed integers get the next wider type, so that nothing wraps.
     """
+    image = check_image(image, "morphological_gradient", "biuf")
     element: dict[str, Any] = {"size": size, "footprint": footprint, "axes": axes}
     element |= {"mode": mode, "cval": cval}
     high = grey_dilation(image, radius, **element)

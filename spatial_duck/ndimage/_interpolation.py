@@ -32,7 +32,7 @@ __all__ = ["affine_transform", "rotate", "shift", "zoom"]
 
 
 def zoom(
-    image: SpatialArray, zoom: PerAxis, *, interpolation: str = "linear", axes: Axes = None
+    image: SpatialArray, zoom: PerAxis, *, interpolation: str | None = None, axes: Axes = None
 ) -> SpatialArray:
     """Change the number of voxels; the object stays where it is.
 
@@ -59,7 +59,7 @@ def zoom(
     >>> zoom(sd.SpatialArray([0.0, 2.0], spacing=2.0), 2).origin
     array([-0.5])
     """
-    check_image(image, "zoom")
+    image = check_image(image, "zoom")
     place = domain(image, axes, "zoom")
     square = place._replace(metric=np.diag(np.diag(place.metric)))
     if isinstance(zoom, Mapping):  # axes that are not named keep their voxels
@@ -76,7 +76,7 @@ def zoom(
 
 
 def shift(
-    image: SpatialArray, shift: ArrayLike, *, interpolation: str = "linear", fill: Any = 0
+    image: SpatialArray, shift: ArrayLike, *, interpolation: str | None = None, fill: Any = 0
 ) -> SpatialArray:
     """Move the object through the world.
 
@@ -95,7 +95,7 @@ def shift(
         On the image's own grid. To move the image with its grid instead, and lose nothing, use
         ``image.replace(origin=image.origin + shift)``.
     """
-    check_image(image, "shift")
+    image = check_image(image, "shift")
     world = image.world
     vector = np.asarray(shift, dtype=np.float64)
     if vector.shape != (len(world.axes),):
@@ -113,7 +113,7 @@ def rotate(
     plane: Sequence[str] = ("x", "y"),
     *,
     center: ArrayLike | None = None,
-    interpolation: str = "linear",
+    interpolation: str | None = None,
     fill: Any = 0,
 ) -> SpatialArray:
     """Turn the object in a plane of the world.
@@ -136,7 +136,7 @@ def rotate(
     SpatialArray
         On the image's own grid.
     """
-    check_image(image, "rotate")
+    image = check_image(image, "rotate")
     world = image.world
     names = list(plane)
     if len(set(names)) != 2 or any(n not in world.axes or n not in SPACE_AXES for n in names):
@@ -160,7 +160,7 @@ def rotate(
 
 
 def affine_transform(
-    image: SpatialArray, transform: Transform, *, interpolation: str = "linear", fill: Any = 0
+    image: SpatialArray, transform: Transform, *, interpolation: str | None = None, fill: Any = 0
 ) -> SpatialArray:
     """Resample an image through a transform of the world, onto its own grid.
 
@@ -179,7 +179,7 @@ def affine_transform(
     SpatialArray
         On the image's own grid.
     """
-    check_image(image, "affine_transform")
+    image = check_image(image, "affine_transform")
     if not hasattr(transform, "to_world"):
         raise TypeError(
             "affine_transform needs a Transform, got "

@@ -67,7 +67,7 @@ def label(
     >>> labels.data, count
     (array([1, 1, 0, 0, 2], dtype=int32), 2)
     """
-    check_image(image, "label")
+    image = check_image(image, "label")
     place = domain(image, axes, "label")
     n = len(place.axes)
     joins = connectivity(n) if structure is None else np.asarray(structure, dtype=bool)
@@ -114,7 +114,7 @@ def find_objects(labels: SpatialArray, image: SpatialArray | None = None) -> lis
     >>> [found.origin.tolist() for found in find_objects(labels)]
     [[1.0], [2.5]]
     """
-    check_image(labels, "find_objects", "iu")
+    labels = check_image(labels, "find_objects", "iu")
     if lazy_data(labels) is not None:
         raise TypeError(
             "find_objects: where objects lie is known only when the labels are computed: use "
@@ -214,7 +214,7 @@ def _measured(
     width: int,
 ) -> tuple[Any, tuple[int, ...]]:
     """Measure each frame of an image: columns of numbers, shape (*others, [k,] width)."""
-    check_image(image, what, kinds)
+    image = check_image(image, what, kinds)
     place = domain(image, axes, what)
     marks = None if labels is None else same_grid(what, image, labels)
     if index is not None and marks is None:
@@ -398,6 +398,7 @@ def maximum_position(
     >>> maximum_position(sd.SpatialArray([[1, 2], [7, 3]], spacing=(2.0, 0.5), origin=(10, 20)))
     array([12., 20.])
     """
+    image = check_image(image, "maximum_position", "biuf")
     return extrema(image, labels, index, axes=axes)[3]
 
 
@@ -417,4 +418,5 @@ def minimum_position(
     -------
     array of float, shape (*other axes, [len(index),] n_world)
     """
+    image = check_image(image, "minimum_position", "biuf")
     return extrema(image, labels, index, axes=axes)[2]

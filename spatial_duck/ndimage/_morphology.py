@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.array import as_image
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry import Geometry
 from spatial_duck.ndimage._components import chunked_holes
 from spatial_duck.ndimage._domain import ball_of, domain, embed, footprint_of, reach_of
 from spatial_duck.ndimage._running import check_image, lazy_data, run, wrap
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from spatial_duck.array import SpatialArray
-    from spatial_duck.geometry import Geometry
     from spatial_duck.ndimage._domain import Axes, PerAxis
     from spatial_duck.ndimage._running import Engine
 
@@ -63,7 +64,8 @@ def ball(
     >>> ball(Geometry((9, 9, 9), spacing=(3.0, 1.0, 1.0)), 3.0).shape
     (3, 7, 7)
     """
-    return ball_of(domain(image, axes, "ball"), radius)
+    grid = image if isinstance(image, Geometry) else as_image(image, "ball")
+    return ball_of(domain(grid, axes, "ball"), radius)
 
 
 # --- binary -------------------------------------------------------------------------------
@@ -88,7 +90,7 @@ def _binary_steps(
     axes: Axes,
     border_value: int,
 ) -> SpatialArray:
-    check_image(image, what)
+    image = check_image(image, what)
     place = domain(image, axes, what)
     structure = embed(footprint_of(place, size, radius, footprint), place, image.ndim)
     for step in steps:
@@ -246,7 +248,7 @@ def binary_fill_holes(image: SpatialArray, *, axes: Axes = None) -> SpatialArray
     SpatialArray of bool
         On the same grid. On a lazy image, lazy: parts are found chunk by chunk and joined.
     """
-    check_image(image, "binary_fill_holes")
+    image = check_image(image, "binary_fill_holes")
     place = domain(image, axes, "binary_fill_holes")
     structure = connectivity(len(place.axes))
     lazy = lazy_data(image)
@@ -321,7 +323,7 @@ def distance_transform_edt(
     >>> distance_transform_edt(sd.SpatialArray([0, 1, 1, 1, 1], spacing=0.5)).data
     array([0. , 0.5, 1. , 1.5, 2. ])
     """
-    check_image(image, "distance_transform_edt")
+    image = check_image(image, "distance_transform_edt")
     place = domain(image, axes, "distance_transform_edt")
     halo = [0] * image.ndim
     if max_distance is not None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.geometry import _align as mixing
 
 if TYPE_CHECKING:
@@ -67,13 +67,9 @@ def engine_of(block: Any) -> Engine:
     return Engine(np, require("scipy.ndimage", "spatial_duck.ndimage"))
 
 
-def check_image(image: Any, what: str, kinds: str = "biufc") -> None:
-    """Refuse what is not an image, or not of numbers, or on a backend without filters."""
-    if not isinstance(image, SpatialArray):
-        raise TypeError(
-            f"{what} needs a SpatialArray, got {type(image).__name__}; spatial_duck.asarray(...) "
-            "makes one of any supported image"
-        )
+def check_image(image: Any, what: str, kinds: str = "biufc") -> SpatialArray:
+    """Return the image; refuse what is none, or not of numbers, or on a backend without filters."""
+    image = as_image(image, what)
     found = backends.backend_of(image.data).name
     if found not in ("numpy", "cupy", "dask", "zarr"):
         raise TypeError(
@@ -87,6 +83,7 @@ def check_image(image: Any, what: str, kinds: str = "biufc") -> None:
             f"{what} needs a shape that is known, got {image.shape}: call compute_chunk_sizes() of "
             "the Dask array first"
         )
+    return image  # type: ignore[no-any-return]
 
 
 def check_mode(mode: str) -> str:

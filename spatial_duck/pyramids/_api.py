@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._world import LENGTHS, SPACE_AXES
 from spatial_duck.pyramids._binning import METHODS, Method, method_named, trimmed
@@ -250,11 +250,12 @@ class Pyramid(Sequence[SpatialArray]):
     __slots__ = ("levels",)
 
     def __init__(self, levels: Sequence[SpatialArray]) -> None:
-        if isinstance(levels, SpatialArray):
+        if not isinstance(levels, Pyramid | list | tuple):
             raise TypeError(
-                "a pyramid needs a sequence of images, got one; pyramid(image) makes it"
+                f"a pyramid needs a sequence of images, got {type(levels).__name__}; "
+                "pyramid(image) makes it"
             )
-        self.levels = tuple(levels)
+        self.levels = tuple([as_image(level, "Pyramid", "levels") for level in levels])
         if not self.levels:
             raise ValueError("a pyramid needs one level at least")
         for level in self.levels:
@@ -416,6 +417,7 @@ def pyramid(
     ValueError
         If `levels` is less than 1, or there is no such method.
     """
+    image = as_image(image, "pyramid")
     method = method or default_method(image)
     _, bins = level_geometries(image.geometry, levels, factors, method)
     out = [image]

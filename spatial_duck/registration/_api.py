@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.array import as_image
+from spatial_duck.pyramids import Pyramid
 from spatial_duck.registration._initial_transforms import STARTS, find_start
 from spatial_duck.registration._levels import check_image, common_world, level_spacings, make_levels
 from spatial_duck.registration._metric import NOISE, around
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spatial_duck.array import SpatialArray
-    from spatial_duck.pyramids import Pyramid
     from spatial_duck.registration._outcome import Progress
 
 __all__ = ["ENGINES", "METRICS", "MODELS", "register"]
@@ -179,6 +180,10 @@ def register(
         )
     if control_spacing is not None and not 0 < control_spacing < np.inf:
         raise ValueError(f"control_spacing must be positive and finite, got {control_spacing!r}")
+    fixed, moving = [
+        image if isinstance(image, Pyramid) else as_image(image, "register", name)
+        for image, name in ((fixed, "fixed"), (moving, "moving"))
+    ]
     for image, name in ((fixed, "fixed"), (moving, "moving")):
         check_image(image, name)
     world = common_world(fixed, moving)

@@ -45,11 +45,6 @@ def _finest(image: SpatialArray | Pyramid) -> SpatialArray:
 
 def check_image(image: Any, name: str) -> None:
     """Refuse what has no place in space, or has other axes."""
-    if not isinstance(image, SpatialArray | Pyramid):
-        raise TypeError(
-            f"{name} must be a SpatialArray or a Pyramid, got {type(image).__name__}; "
-            "asarray(...) makes one of any supported image"
-        )
     found = _finest(image)
     g = found.geometry
     if found.dtype.kind not in "biuf":

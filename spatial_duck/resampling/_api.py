@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray, as_image, asarray, library_of
 from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
@@ -19,9 +19,8 @@ from spatial_duck.resampling import _chunked as chunked
 from spatial_duck.resampling import _device as device
 from spatial_duck.resampling import _engines as engines
 from spatial_duck.resampling import _memory as memory
-from spatial_duck.resampling._blocks import check_fill, check_type
+from spatial_duck.resampling._blocks import check_fill, choose
 from spatial_duck.resampling._explain import describe
-from spatial_duck.resampling._interpolations import INTERPOLATIONS
 from spatial_duck.resampling._planning import make_plan
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def resample(
     spacing: PerAxis | None = None,
     shape: Sequence[int | None] | Mapping[str, int] | None = None,
     transform: Transform | None = None,
-    interpolation: str = "linear",
+    interpolation: str | None = None,
     fill: Any = 0,
     antialias: bool = False,
     mask: bool = False,
@@ -72,8 +71,9 @@ def resample(
         divided among the voxels.
     transform : Transform, optional
         Maps points of the output to points of the image.
-    interpolation : {"linear", "nearest", "cubic", "quintic", "lanczos", "label"}
-        How values between voxels are made. Integers are rounded to the nearest, halves to even.
+    interpolation : {"linear", "nearest", "cubic", "quintic", "lanczos", "label"}, optional
+        How values between voxels are made; by default linear, and nearest for bool. Integers are
+        rounded to the nearest, halves to even.
         Cubic and quintic are B-splines through the values, mirrored at the outermost voxel
         centres; Lanczos has a radius of 5 voxels, and weights that sum to 1. Label takes the value
         that has most of the linear weight around a point, the smallest of several.
@@ -117,21 +117,15 @@ def resample(
            [3., 4., 5., 6.],
            [4., 5., 6., 7.]])
     """
-    if not isinstance(image, SpatialArray):
-        raise TypeError(
-            f"resample needs a SpatialArray, got {type(image).__name__}; asarray(...) makes one of "
-            "any supported image"
-        )
-    if interpolation not in INTERPOLATIONS:
-        raise ValueError(f"interpolation must be one of {INTERPOLATIONS}, got {interpolation!r}")
+    image = as_image(image, "resample")
+    data = image.data
+    dtype = backends.host_type(data.dtype)
+    interpolation = choose(interpolation, dtype)
     if antialias and interpolation == "nearest":
         raise ValueError(
             "antialias smooths, and nearest makes no new values; use 'label' for labels, 'linear' "
             "for numbers"
         )
-    data = image.data
-    dtype = backends.host_type(data.dtype)
-    check_type(dtype, interpolation)
     edge = isinstance(fill, str) and fill == "edge"
     value = check_fill(0 if edge else fill, dtype)
     target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
@@ -228,6 +222,8 @@ def geometry_of(to: Any) -> Geometry:
     if isinstance(found, Geometry):
         return found
     missing = [n for n in ("shape", "spacing", "origin", "direction") if not hasattr(to, n)]
+    if library_of(to) is not None:
+        return asarray(to).geometry
     if missing:
         hint = (
             "a new spacing is given by name: spacing=..."

@@ -14,6 +14,7 @@ import numpy as np
 
 from spatial_duck.resampling import _engines as engines
 from spatial_duck.resampling import _numpy_engine as numpy_engine
+from spatial_duck.resampling._interpolations import INTERPOLATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from spatial_duck.resampling._plan import Plan
     from spatial_duck.resampling._separable import Table
 
-__all__ = ["block", "check_fill", "check_type", "work_type"]
+__all__ = ["block", "check_fill", "choose", "work_type"]
 
 #: Types of the arithmetic, for those that are not worked on in 64-bit floats.
 _WORK = {"e": "f", "f": "f", "F": "F", "D": "D", "g": "g", "G": "G"}
@@ -41,15 +42,32 @@ def work_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(_WORK.get(dtype.char, "d"))
 
 
-def check_type(dtype: np.dtype[Any], interpolation: str) -> None:
-    """Refuse a type that cannot be interpolated."""
+def choose(interpolation: str | None, dtype: np.dtype[Any]) -> str:
+    """Return the interpolation that the user gave, or that a type is interpolated by otherwise.
+
+    Raises
+    ------
+    ValueError
+        If there is none of the name.
+    TypeError
+        If values of the type cannot be interpolated so.
+    """
+    if interpolation is None:
+        interpolation = "nearest" if dtype.kind == "b" else "linear"
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"interpolation must be one of {INTERPOLATIONS}, got {interpolation!r}")
     picks = interpolation in ("nearest", "label")  # values that are there, and no others
     if dtype.kind in "iufc" and not (dtype.kind == "c" and interpolation == "label"):
-        return
+        return interpolation
     if picks and numpy_engine.supports(dtype) and dtype.kind != "c":
-        return
-    advice = "interpolation='nearest' or 'label'" if dtype.kind in "bmM" else "an array of numbers"
-    raise TypeError(f"resample cannot make {interpolation!r} values of type {dtype}; use {advice}")
+        return interpolation
+    if dtype.names is not None:
+        advice = f"take one of its fields first, such as image[{dtype.names[0]!r}]"
+    elif dtype.kind in "bmM":
+        advice = "use interpolation='nearest' or 'label'"
+    else:
+        advice = "it needs an array of numbers"
+    raise TypeError(f"resample cannot make {interpolation!r} values of type {dtype}; {advice}")
 
 
 def check_fill(fill: Any, dtype: np.dtype[Any]) -> Any:
@@ -163,7 +181,7 @@ def _mix(
         view = view.astype(np.float32)
     direct = target.dtype.char != "e" or view.dtype.char == "e"
     result = target if direct else np.empty(target.shape, np.float32)
-    engine = engines.engine_for(view)
+    engine = engines.engine_for(view, result)
     how, edge = plan.interpolation, plan.edge
     if mixed.bend is None and ranges and how != "label":
         engine.affine(view, firsts, mixed.lengths, mixed.rows(ranges), mixed.slope, ranges[-1][0],
@@ -229,7 +247,7 @@ def _weigh(
         last = final and number == len(passes) - 1 and target.dtype.char != "e"
         shape = [*view.shape[:axis], len(table.low), *view.shape[axis + 1 :]]
         result = target if last else np.empty(shape, work)
-        engine = engines.engine_for(view)
+        engine = engines.engine_for(view, result)
         if table.taps is not None and table.weights is not None:
             engine.taps(view, axis, table.taps - first, table.weights.astype(real), result)
         else:

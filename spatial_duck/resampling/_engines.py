@@ -31,7 +31,9 @@ def on_host(data: Any) -> bool:
     return isinstance(data, np.ndarray)
 
 
-def engine_for(data: NDArray[Any]) -> Any:
-    """Return the engine that works on an array of NumPy."""
+def engine_for(*arrays: NDArray[Any]) -> Any:
+    """Return the engine that works on the types of arrays of NumPy, of the result too."""
     compiled = _compiled()
-    return compiled if compiled is not None and compiled.supports(data.dtype) else numpy_engine
+    if compiled is not None and all(compiled.supports(data.dtype) for data in arrays):
+        return compiled
+    return numpy_engine

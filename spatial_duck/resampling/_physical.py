@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck.array import as_image
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.resampling._api import per_axis
-from spatial_duck.resampling._blocks import check_type
+from spatial_duck.resampling._blocks import choose
 from spatial_duck.resampling._device_values import place_of
-from spatial_duck.resampling._interpolations import INTERPOLATIONS
 from spatial_duck.resampling._sampling import values_at_points, zeros
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
     >>> turned.shape, turned.dims, turned.geometry.orientation
     ((5, 4, 3), ('x', 'y', 'z'), 'RAS')
     """
+    image = as_image(image, "reorient")
     geometry = image.geometry
     now = geometry.orientation
     wanted = orientation.upper() if isinstance(orientation, str) else ""
@@ -173,6 +174,7 @@ def crop(image: SpatialArray, bounds: Bounds) -> SpatialArray:
     >>> crop(image, {"x": (1.0, 2.2)}).origin
     array([1.])
     """
+    image = as_image(image, "crop")
     geometry = image.geometry
     corners = _corners(geometry, bounds)
     # Beyond the image there is nothing to keep: so the box stays near on oblique grids too.
@@ -237,6 +239,7 @@ def pad_to(
     >>> pad_to(sd.SpatialArray(np.ones(3), spacing=2.0), [[-4.0], [4.0]]).data
     array([0., 0., 1., 1., 1.])
     """
+    image = as_image(image, "pad_to")
     geometry = image.geometry
     if (bounds is None) == (shape is None):
         raise TypeError("pad_to needs either bounds or shape=")
@@ -267,7 +270,7 @@ def sample(
     image: SpatialArray,
     points: ArrayLike,
     *,
-    interpolation: str = "linear",
+    interpolation: str | None = None,
     fill: Any = np.nan,
 ) -> Any:
     """Return the values of an image at points of the world.
@@ -278,7 +281,7 @@ def sample(
         On an array of any backend but sparse.
     points : array_like of float, shape (..., n_world)
         In the image's world: its axes, units and frame.
-    interpolation : {"linear", "nearest", "cubic", "quintic", "lanczos", "label"}
+    interpolation : {"linear", "nearest", "cubic", "quintic", "lanczos", "label"}, optional
         How values between voxels are made, as by `resample`.
     fill : scalar
         Value at points outside: more than half a voxel from the outermost voxel centres, along
@@ -307,10 +310,9 @@ def sample(
     >>> sample(image, [[11.0], [18.9], [100.0]])
     array([0.5, 4. , nan])
     """
+    image = as_image(image, "sample")
     geometry = image.geometry
-    if interpolation not in INTERPOLATIONS:
-        raise ValueError(f"interpolation must be one of {INTERPOLATIONS}, got {interpolation!r}")
-    check_type(backends.host_type(image.dtype), interpolation)
+    interpolation = choose(interpolation, backends.host_type(image.dtype))
     sampled = geometry.sampled_axes
     if not sampled:
         raise GeometryLossError(f"sample needs a sampled axis, and the image has none: {geometry}")

@@ -618,7 +618,7 @@ def test_wrong_parameters_are_named(options, error, message):
 
 
 def test_what_is_no_image_is_refused():
-    with pytest.raises(TypeError, match="SpatialArrays, got ndarray"):
+    with pytest.raises(TypeError, match="map_blocks needs an image as its image, got ndarray"):
         sd.map_blocks(identity, np.zeros(3))
     with pytest.raises(TypeError, match="needs an image"):
         sd.map_blocks(identity)

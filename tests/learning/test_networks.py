@@ -488,3 +488,29 @@ def test_images_and_labels_move_together_when_bent(lazy):
     assert sure.sum() > 0.2 * moved.size
     np.testing.assert_array_equal(cut[sure], moved[sure] > 1)
     assert np.nanmax(np.abs(moved - np.asarray(plain.compute()))) > 0.1
+
+
+def _slices() -> list[sd.SpatialArray]:
+    volume = sd.SpatialArray(np.ones((6, 16, 18), "f4"), spacing=(3, 1, 1.0), frame="LPS")
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    oblique = volume.replace(direction=turn)
+    return [volume[3], volume[:, 8], volume[3, ::-1], oblique[2], oblique[:, :, 7], oblique[2, 5]]
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("elastic", [None, {"displacement": 0.5, "control": 12}])
+def test_a_slice_of_a_volume_is_moved_in_its_own_plane(
+    number: int, elastic: dict[str, float] | None
+) -> None:
+    image = _slices()[number]
+    g = image.geometry
+    options = {"rotation": 25, "scale": 0.2, "shear": 0.1, "translation": 2.0}
+    turn = sd.random_affine(g, 3, **options)
+    points = g.index_to_physical(np.random.default_rng(0).uniform(0, 5, (20, image.ndim)))
+    moved = turn(points)
+    back = g.index_to_physical(g.physical_to_index(moved))
+    np.testing.assert_allclose(back, moved, atol=1e-9)
+    assert np.abs(moved - points).max() > 0.1
+    (result,) = sd.augment(image, seed=3, elastic=elastic, rotation=10, scale=0.05)
+    assert result.geometry == g
+    assert float(result.data[tuple(n // 2 for n in image.shape)]) > 0.99

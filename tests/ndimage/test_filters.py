@@ -308,7 +308,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
         ValueError,
         "odd",
     ),
-    "no image": (lambda: nd.gaussian_filter(np.zeros(3), 1), TypeError, "needs a SpatialArray"),
+    "no image": (lambda: nd.gaussian_filter(np.zeros(3), 1), TypeError, "needs an image"),
     "strings": (
         lambda: nd.gaussian_filter(sd.SpatialArray(np.array(["a"])), 1),
         TypeError,

@@ -406,4 +406,4 @@ def test_sample_refuses():
     with pytest.raises(ValueError, match="interpolation"):
         sample(image, [0, 0, 0], interpolation="magic")
     with pytest.raises(TypeError, match="nearest"):
-        sample(image.astype(bool), [0, 0, 0])
+        sample(image.astype(bool), [0, 0, 0], interpolation="linear")

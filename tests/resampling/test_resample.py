@@ -495,7 +495,7 @@ REFUSED = [
     (IMAGE.astype("uint8"), {"spacing": 2, "fill": 0.5}, ValueError, r"fill must be .*astype\("),
     (IMAGE, {"spacing": 2, "fill": 1j}, ValueError, "fill must be"),
     (IMAGE, {"spacing": 2, "fill": [1, 2]}, ValueError, "fill must be"),
-    (IMAGE.astype(bool), {"spacing": 2}, TypeError, "nearest"),
+    (IMAGE.astype(bool), {"spacing": 2, "interpolation": "cubic"}, TypeError, "nearest"),
     (np.zeros((3, 4)), {"spacing": 2}, TypeError, "SpatialArray"),
     (IMAGE, {"spacing": 1e-9}, TooLargeError, "in the unit of the image's world"),
     (IMAGE, {"to": Geometry((1 << 40, 4, 1 << 40))}, TooLargeError, "larger than any array"),

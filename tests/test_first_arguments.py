@@ -1,0 +1,98 @@
+"""What no function takes as its image is refused with what came and what to do, everywhere."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+
+IMAGE = sd.SpatialArray(np.zeros((6, 7, 8), "f4"), frame="LPS", unit="mm")
+#: What is no image: a value, and the words of the message that help.
+WRONG: dict[str, tuple[Any, str]] = {
+    "a bare array": (np.zeros((4, 5, 6)), r"SpatialArray\(data, spacing="),
+    "a list": ([[1, 2], [3, 4]], r"SpatialArray\(data, spacing="),
+    "a path": (Path("brain.nii.gz"), r"read\(path\)"),
+    "a name": ("brain.nii.gz", r"read\(path\)"),
+    "nothing": (None, r"asarray\("),
+    "a number": (3, r"SpatialArray\(data, spacing="),
+    "a geometry": (IMAGE.geometry, r"SpatialArray\(data, geometry\)"),
+}
+#: Functions whose first argument is no image, or that take arrays as well.
+OTHERS = {
+    "asarray", "read", "config", "random_affine", "random_elastic", "restore", "through_itk",
+    "measure.surface_area", "to_multiscale_spatial_image", "to_ngff_multiscales", "read_pyramid",
+    "itk", "sitk", "hook_itk",
+}  # fmt: skip
+#: How functions with further arguments are called.
+HOW: dict[str, Any] = {
+    "augment": lambda f, x: f(x, seed=0),
+    "map_blocks": lambda f, x: f(np.negative, x),
+    "reduce_blocks": lambda f, x: f(np.max, x),
+    "register": lambda f, x: f(x, IMAGE),
+    "sliding_window": lambda f, x: f(np.negative, x, window=4),
+    "write": lambda f, x: f("image.nii", x),
+    "to_pyradiomics": lambda f, x: f(x, IMAGE > 0),
+}
+
+
+def _functions() -> dict[str, Any]:
+    found = {}
+    for prefix, module in (("", sd), ("ndimage.", sd.ndimage), ("measure.", sd.measure)):
+        for name in module.__all__:
+            try:
+                value = getattr(module, name)
+            except ImportError:  # a library that is not installed
+                continue
+            path = prefix + name
+            if inspect.isfunction(value) and path not in OTHERS and not name.startswith("from_"):
+                found[path] = value
+    return found
+
+
+FUNCTIONS = _functions()
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("path", FUNCTIONS)
+def test_what_is_no_image_is_refused(path: str, wrong: str, tmp_path: Path, monkeypatch: Any):
+    monkeypatch.chdir(tmp_path)
+    value, advice = WRONG[wrong]
+    function, name = FUNCTIONS[path], path.rpartition(".")[2]
+    if wrong == "a geometry" and name == "ball":
+        return  # which needs no voxels
+    needed = [
+        p for p in inspect.signature(function).parameters.values() if p.default is p.empty
+        and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]  # fmt: skip
+    with pytest.raises(TypeError, match=rf"^{name} needs an image as its \w+, got .*; .*{advice}"):
+        HOW.get(path, lambda f, x: f(x, *[1.0] * (len(needed) - 1)))(function, value)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_a_pyramid_or_a_record_must_be_is_said() -> None:
+    for make in (sd.to_ngff_multiscales, sd.to_multiscale_spatial_image, sd.Pyramid):
+        with pytest.raises(TypeError, match=r"got ndarray; pyramid\(image\) makes it"):
+            make(np.zeros((4, 5)))
+    with pytest.raises(TypeError, match="Pyramid needs an image as its levels, got ndarray"):
+        sd.Pyramid([np.zeros((4, 5))])
+    with pytest.raises(TypeError, match=r"the record that conform\(...\) gave"):
+        sd.restore(np.zeros((4, 5)), IMAGE.geometry)
+    with pytest.raises(TypeError, match=r"got ndarray; marching_cubes\(image\) makes one"):
+        sd.measure.surface_area(np.zeros((4, 5)))
+
+
+def test_images_of_libraries_are_taken() -> None:
+    sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
+    nibabel = pytest.importorskip("nibabel", reason="needs nibabel")
+    image = sitk.GetImageFromArray(np.arange(24.0).reshape(2, 3, 4))
+    image.SetSpacing((1.0, 2.0, 3.0))
+    assert sd.crop(image, {"x": (0, 1)}).spacing.tolist() == [3, 2, 1]
+    assert sd.ndimage.gaussian_filter(image, 1).shape == (2, 3, 4)
+    grid = nibabel.Nifti1Image(np.zeros((3, 3, 3), "f4"), np.diag([2.0, 2, 2, 1]))
+    ours = sd.SpatialArray(np.ones((6, 7, 8), "f4"), dims=("x", "y", "z"), frame="RAS", unit="mm")
+    assert sd.resample(ours, grid).spacing.tolist() == [2, 2, 2]
