@@ -81,7 +81,6 @@ TIED = {
     *("transforms._inverse", "transforms"),
     *("array._array", "array._display", "array._namespace"),
     *("rules._linear", "rules._ufuncs"),
-    *("geometry._align", "geometry._geometry"),
 }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from spatial_duck.geometry import World
-    from spatial_duck.geometry._geometry import Units
+    from spatial_duck.geometry._construction import Units
 
     Floats = NDArray[np.float64]
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry._moves import Axis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -364,9 +363,7 @@ def without_positions(geometry: Geometry, coords: dict[str, Held] | None) -> Geo
     along = geometry.direction[:, [c for c in range(len(geometry.sampled_axes)) if c not in kept]]
     others = geometry.direction[:, kept]
     rows = [r for r in range(len(geometry.world.axes)) if others[r].any() or not along[r].any()]
-    axes = [Axis(a.name) if i in said else a for i, a in enumerate(geometry._axes)]
-    plain = geometry._with(geometry.shape, tuple(axes), geometry._origin)
-    return plain.to_world([geometry.world.axes[r] for r in rows])
+    return geometry.unplace(said).to_world([geometry.world.axes[r] for r in rows])
 
 
 class Coordinates(Mapping[str, Coordinate]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.geometry._moves import normalize_axis
+from spatial_duck.geometry._numbering import normalize_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable

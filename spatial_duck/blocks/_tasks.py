@@ -195,7 +195,7 @@ class Job:
     def _located(self, number: Number, grid: Geometry, error: Exception) -> BlockError:
         """Return the error that says where in the world the function raised."""
         place, bounds = "whose positions were lost", None
-        if not grid.lost:
+        if not grid.lost_axes:
             bounds = grid.bounds.tolist()
             ranges = [
                 f"{name} {low:.6g} to {high:.6g}{'' if unit is None else ' ' + unit}"
@@ -307,7 +307,7 @@ def _find(job: Job, number: Number, found: Geometry) -> list[int]:
     """Return where a result on the job's grid begins."""
     grid, needed = job.grid, job.needed(number)
     start = [0] * grid.ndim
-    if found.ndim == grid.ndim and found.sampled_axes == grid.sampled_axes and not found.lost:
+    if found.ndim == grid.ndim and found.sampled_axes == grid.sampled_axes and not found.lost_axes:
         sampled = grid.sampled_axes
         try:
             index = grid.physical_to_index(found.origin)

@@ -6,57 +6,80 @@ For the vector ``i`` of (fractional) indices along the sampled axes::
 
 A geometry has a shape, so that it can be used without an array: ``geometry[10:, ::-1]`` is the
 geometry of ``array[10:, ::-1]``. It is immutable and knows no arrays but NumPy's small ones.
+
+The class holds an anchor grid and a map of integers over it (see `_map`); what it does is in free
+functions beside it, each of which is a method here.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, Self
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
-import numpy as np
-
-from spatial_duck.errors import FrameError, GeometryError
-from spatial_duck.geometry import _align as mixing
-from spatial_duck.geometry._moves import Axis
-from spatial_duck.geometry._points import Located
-from spatial_duck.geometry._validation import (
-    check_dims,
-    check_direction,
-    check_origin,
-    check_shape,
-    check_spacing,
-    check_world,
-    count_world,
-    default_columns,
-    find_sampled,
-    numbers,
-    refuse_setting,
-)
-from spatial_duck.geometry._world import SPACE_AXES, World, check_frame, frame_change, unit_factor
+from spatial_duck.geometry import _align as align
+from spatial_duck.geometry import _compare as compare
+from spatial_duck.geometry import _convert as convert
+from spatial_duck.geometry import _map as maps
+from spatial_duck.geometry import _moves as moves
+from spatial_duck.geometry import _points as points
+from spatial_duck.geometry._construction import anchor_of, changed_fields, fields_of_affine
+from spatial_duck.geometry._grid import Grid
+from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    Floats = NDArray[np.float64]
-    Units = str | Mapping[str, str | None] | Sequence[str | None]
+    from spatial_duck.geometry._construction import Lengths, Units
+    from spatial_duck.geometry._map import IndexMap
+    from spatial_duck.geometry._world import World
+
+    Floats = NDArray[Any]
 
 __all__ = ["Geometry"]
 
+P = ParamSpec("P")
 
-class Geometry(Located):
+
+def _move(
+    function: Callable[Concatenate[IndexMap, P], IndexMap],
+) -> Callable[Concatenate[Geometry, P], Geometry]:
+    """Make a method of a function of maps."""
+
+    @wraps(function)
+    def method(self: Geometry, /, *args: P.args, **kwargs: P.kwargs) -> Geometry:
+        return self._made(function(self._map, *args, **kwargs))
+
+    return method
+
+
+def _loss(
+    function: Callable[Concatenate[IndexMap, P], IndexMap],
+) -> Callable[Concatenate[Geometry, P], Geometry]:
+    """Make a method of a function of maps that may lose positions."""
+
+    @wraps(function)
+    def method(self: Geometry, /, *args: P.args, **kwargs: P.kwargs) -> Geometry:
+        return self._made_noting(function(self._map, *args, **kwargs))
+
+    return method
+
+
+class Geometry(Grid):
     """Shape of an image and its place in the world.
 
     Parameters
     ----------
     shape : sequence of int
         Number of voxels along each array axis.
-    spacing : float or sequence of float, optional
+    spacing : float, sequence of float or mapping, optional
         Positive distance between neighbouring voxel centres, one for each sampled axis, in
-        array-axis order. One number stands for all. Default 1.
-    origin : sequence of float, optional
-        World position of the centre of the voxel at index 0, in world-axis order. Default 0.
+        array-axis order, or by the axis's name. One number stands for all. Default 1. Numbers
+        with a unit (pint, astropy, unyt, ``"2 um"``) are converted, or set the unit.
+    origin : sequence of float or mapping, optional
+        World position of the centre of the voxel at index 0, in world-axis order, or by the world
+        axis's name. Default 0.
     direction : array_like of float, shape (n_world, n_sampled), optional
         One unit column for each sampled axis (array-axis order), one row for each world axis.
         By default each sampled axis runs along the world axis of its name.
@@ -70,8 +93,11 @@ class Geometry(Located):
         Which way the anatomical x, y, z point: ``"LPS"``, ``"RAS"`` or another such code.
     unit : str, mapping or sequence, optional
         Unit of the space axes, or of each world axis.
-    lost : mapping of int to str, optional
-        Axes that are plain because a function lost their positions, and that function.
+    lost : mapping of (int or str) to str, optional
+        Array axes that are plain because a function lost their positions, and world axes along
+        which the place is unknown, with the name of that function.
+    affine : array_like of float, shape (n_world + 1, n_sampled + 1), optional
+        Instead of spacing, origin and direction: see `from_affine`.
 
     Attributes
     ----------
@@ -97,8 +123,8 @@ class Geometry(Located):
     def __init__(
         self,
         shape: Sequence[int],
-        spacing: ArrayLike | None = None,
-        origin: ArrayLike | None = None,
+        spacing: Lengths | None = None,
+        origin: Lengths | None = None,
         direction: ArrayLike | None = None,
         dims: Sequence[str | None] | None = None,
         *,
@@ -106,35 +132,19 @@ class Geometry(Located):
         world: World | Sequence[str] | None = None,
         frame: str | None = None,
         unit: Units | None = None,
-        lost: Mapping[int, str] | None = None,
+        lost: Mapping[Any, str] | None = None,
+        affine: ArrayLike | None = None,
     ) -> None:
-        self._shape = check_shape(shape)
-        names = check_dims(dims, len(self._shape))
-        lost = dict(lost or {})
-        which = find_sampled(names, sampled, lost)
-        directions = None if direction is None else numbers("direction", direction, 2)
-        self._world = check_world(
-            world, frame, unit, [names[i] for i in which], count_world(origin, directions)
+        if affine is not None:
+            spacing, origin, direction = fields_of_affine(affine, spacing, origin, direction)
+        self._anchor, self._map = anchor_of(
+            shape, spacing, origin, direction, dims, sampled, world, frame, unit, lost
         )
-        spacings = check_spacing(spacing, [names[i] for i in which])
-        columns = check_direction(directions, [names[i] for i in which], self._world)
-        self._origin = check_origin(origin, self._world)
-        axes = [Axis(name, None, None, lost.get(i)) for i, name in enumerate(names)]
-        for i, s, column in zip(which, spacings, columns, strict=True):
-            axes[i] = Axis(names[i], s, column)
-        self._axes = tuple(axes)
+        self._kept_axes = self._kept_origin = None
 
     @classmethod
     def from_affine(
-        cls,
-        shape: Sequence[int],
-        affine: ArrayLike,
-        dims: Sequence[str | None] | None = None,
-        *,
-        sampled: Sequence[str | int] | None = None,
-        world: World | Sequence[str] | None = None,
-        frame: str | None = None,
-        unit: Units | None = None,
+        cls, shape: Sequence[int], affine: ArrayLike, *args: Any, **kwargs: Any
     ) -> Self:
         """Make a geometry from a homogeneous matrix.
 
@@ -144,59 +154,26 @@ class Geometry(Located):
             Number of voxels along each array axis.
         affine : array_like of float, shape (n_world + 1, n_sampled + 1)
             Maps indices along the sampled axes, in array-axis order and followed by 1, to world
-            coordinates followed by 1.
-        dims, sampled, world, frame, unit
-            As for `Geometry`.
-
-        Returns
-        -------
-        Geometry
-            Spacing and direction are lengths and unit vectors of the matrix's columns.
+            coordinates followed by 1. Spacing and direction are lengths and unit vectors of its
+            columns.
+        *args, **kwargs
+            `dims`, `sampled`, `world`, `frame` and `unit`, as for `Geometry`.
 
         Examples
         --------
         >>> Geometry.from_affine((4, 4), [[0, -2, 6], [3, 0, 0], [0, 0, 1]]).spacing
         array([3., 2.])
         """
-        matrix = numbers("affine", affine, 2)
-        rows, columns = matrix.shape
-        if rows < 2 or columns < 1 or not np.array_equal(matrix[-1], [0.0] * (columns - 1) + [1.0]):
-            raise GeometryError(
-                "affine must have a last row of zeros and a one, and a column for each sampled "
-                f"axis before the last, got shape {matrix.shape} and last row "
-                f"{matrix[-1].tolist() if rows else []}"
-            )
-        spacing = np.sqrt((matrix[:-1, :-1] ** 2).sum(axis=0))
-        if (spacing == 0).any():
-            raise GeometryError(
-                f"affine has a column of zeros: {matrix.tolist()}; each sampled axis must move "
-                "through the world"
-            )
-        return cls(
-            shape,
-            spacing.tolist(),
-            matrix[:-1, -1].tolist(),
-            matrix[:-1, :-1] / spacing,
-            dims,
-            sampled=sampled,
-            world=world,
-            frame=frame,
-            unit=unit,
-        )
+        return cls(shape, None, None, None, *args, affine=affine, **kwargs)
 
     @classmethod
     def from_corner(
         cls,
         shape: Sequence[int],
-        spacing: ArrayLike | None = None,
-        corner: ArrayLike | None = None,
-        direction: ArrayLike | None = None,
-        dims: Sequence[str | None] | None = None,
-        *,
-        sampled: Sequence[str | int] | None = None,
-        world: World | Sequence[str] | None = None,
-        frame: str | None = None,
-        unit: Units | None = None,
+        spacing: Lengths | None = None,
+        corner: Lengths | None = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> Self:
         """Make a geometry from the position of its corner instead of its first voxel's centre.
 
@@ -207,22 +184,16 @@ class Geometry(Located):
         corner : sequence of float, optional
             World position of the outer corner of the voxel at index 0, half a voxel before its
             centre along each sampled axis.
-        direction, dims, sampled, world, frame, unit
-            As for `Geometry`.
+        *args, **kwargs
+            `direction`, `dims`, `sampled`, `world`, `frame` and `unit`, as for `Geometry`.
 
         Examples
         --------
         >>> Geometry.from_corner((4, 4), spacing=2, corner=(0, 10)).origin
         array([ 1., 11.])
         """
-        made = cls(
-            shape, spacing, corner, direction, dims,
-            sampled=sampled, world=world, frame=frame, unit=unit,
-        )  # fmt: skip
-        center = made._at([0.5] * len(made.sampled_axes))
-        return made._with(made._shape, made._axes, center)
-
-    # --- other worlds ---------------------------------------------------------------------
+        made = cls(shape, spacing, corner, *args, **kwargs)
+        return made.replace(origin=points.place_of(made, [0.5] * made.ndim))
 
     def replace(self, **changes: Any) -> Self:
         """Return a geometry with some of the constructor's parameters changed.
@@ -230,196 +201,169 @@ class Geometry(Located):
         Parameters
         ----------
         **changes
-            Any of `shape`, `spacing`, `origin`, `direction`, `dims`, `sampled`, `world`, `frame`,
-            `unit`. What is not given stays. A new frame or unit renames; `to_frame` and `to_unit`
-            convert.
+            Any of the constructor's parameters. What is not given stays. A new frame or unit
+            renames; `to_frame` and `to_unit` convert.
 
         Examples
         --------
         >>> Geometry((4, 4)).replace(spacing=(2, 1), unit="mm").spacing
         array([2., 1.])
         """
-        known = {"shape", "spacing", "origin", "direction", "dims", "sampled", "world", "frame",
-                 "unit", "lost"}  # fmt: skip
-        if not changes.keys() <= known:
-            raise TypeError(
-                f"replace: unknown fields {sorted(changes.keys() - known)}; known are "
-                f"{sorted(known)}"
+        fields, along = changed_fields(self, changes)
+        new = type(self)(**fields)
+        if along and new.lost:
+            return new._placed(
+                new._shape, new._axes, new._origin, new._world, dict(new._anchor.lost), along
             )
-        world = changes.get("world", self._world)
-        if not isinstance(world, World):
-            kept = dict(zip(self._world.axes, self._world.units, strict=True))
-            world = World(world, {a: kept.get(a) for a in world}, self._world.frame)
-        fields: dict[str, Any] = {"shape": self._shape, "dims": self.dims, **changes}
-        if len(tuple(fields["dims"])) == len(self._shape):
-            # The axes stay the axes that they are, whatever they are called.
-            fields = {
-                "spacing": self.spacing.tolist(),
-                "direction": self.direction,
-                "sampled": self.sampled_axes,
-                "lost": self.lost,
-            } | fields
-        if len(world.axes) == len(self._origin):
-            fields = {"origin": self._origin} | fields
-        new = World(world.axes, changes.get("unit", world.units), changes.get("frame", world.frame))
-        return type(self)(**fields | {"world": new, "frame": None, "unit": None})
-
-    def to_frame(self, frame: str) -> Self:
-        """Return the same place in the coordinates of another anatomical frame.
-
-        Parameters
-        ----------
-        frame : str
-            Frame code, such as ``"RAS"``.
-
-        Raises
-        ------
-        FrameError
-            If the present frame is unspecified, or the change needs an axis that the world lacks.
-
-        Examples
-        --------
-        >>> Geometry((2, 2, 2), origin=(1, 2, 3), frame="LPS").to_frame("RAS").origin
-        array([ 1., -2., -3.])
-        """
-        new = check_frame(frame)
-        old = self._world.frame
-        if new is None or old is None:
-            raise FrameError(
-                f"to_frame: cannot convert from {old!r} to {frame!r}; say what the coordinates "
-                "are now with replace(frame=...)"
-            )
-        if new == old:
-            return self
-        axes = self._world.axes
-        rows: list[tuple[int, int]] = [(i, 1) for i in range(len(axes))]
-        units = list(self._world.units)
-        for name, (source, sign) in zip(SPACE_AXES, frame_change(old, new), strict=True):
-            if name not in axes and SPACE_AXES[source] not in axes:
-                continue
-            if name not in axes or SPACE_AXES[source] not in axes:
-                raise FrameError(
-                    f"to_frame: {old} to {new} takes {name!r} from {SPACE_AXES[source]!r}, and "
-                    f"the world has only {axes!r}"
-                )
-            row = axes.index(SPACE_AXES[source])
-            rows[axes.index(name)] = (row, sign)
-            units[axes.index(name)] = self._world.units[row]
-        return self._rewritten(World(axes, units, new), [(row, float(sign)) for row, sign in rows])
-
-    def to_unit(self, unit: str | Mapping[str, str | None]) -> Self:
-        """Return the same place in other units.
-
-        Parameters
-        ----------
-        unit : str or mapping of str to str
-            Unit of the space axes, or of each world axis that is to change.
-
-        Examples
-        --------
-        >>> Geometry((2, 2), spacing=0.5, unit="mm").to_unit("um").spacing
-        array([500., 500.])
-        """
-        axes = self._world.axes
-        wanted = (
-            {name: unit for name in axes if name in SPACE_AXES} if isinstance(unit, str) else unit
-        )
-        new = World(
-            axes,
-            {n: wanted.get(n, u) for n, u in zip(axes, self._world.units, strict=True)},
-            self._world.frame,
-        )
-        factors = [
-            unit_factor(old, now) if name in wanted else 1.0
-            for name, old, now in zip(axes, self._world.units, new.units, strict=True)
-        ]
-        return self._rewritten(new, list(enumerate(factors)))
-
-    def to_world(self, axes: Sequence[str]) -> Self:
-        """Return the same place with the world axes in another order, or with fewer.
-
-        Parameters
-        ----------
-        axes : sequence of str
-            Names of world axes, in the order wanted. The position along those that are left out
-            is given up: no axis of the array may run along them. So an image at one time becomes
-            one without time.
-
-        Raises
-        ------
-        GeometryError
-            If a name is not among the world axes, or an axis of the array runs along one that is
-            left out.
-
-        Examples
-        --------
-        >>> Geometry((2, 2), origin=(1, 2)).to_world(("x", "y")).origin
-        array([2., 1.])
-        >>> series = Geometry((5, 2, 2), dims=("t", "y", "x"))
-        >>> series[3].world.axes, series[3].to_world(("y", "x")).world.axes
-        (('t', 'y', 'x'), ('y', 'x'))
-        """
-        now = self._world
-        order = tuple(axes)
-        left = [r for r, name in enumerate(now.axes) if name not in order]
-        if len(order) + len(left) != len(now.axes) or not set(order) <= set(now.axes):
-            raise GeometryError(
-                f"to_world: expected names among {now.axes!r}, in any order, got {order!r}"
-            )
-        moving = [now.axes[r] for r in left if any(a.column and a.column[r] for a in self._axes)]
-        if moving:
-            raise GeometryError(
-                f"to_world: axes of the array run along {moving!r}, which therefore cannot be left "
-                f"out, got {order!r}"
-            )
-        rows = [now.axes.index(name) for name in order]
-        world = World(order, [now.units[r] for r in rows], now.frame)
-        return self._rewritten(world, [(r, 1.0) for r in rows])
-
-    def _rewritten(self, world: World, rows: Sequence[tuple[int, float]]) -> Self:
-        """Rewrite origin and steps: each new row is an old one times a factor."""
-        axes = []
-        for axis in self._axes:
-            spacing, old = axis.spacing, axis.column
-            if spacing is not None and old is not None:
-                factors = {abs(f) for r, f in rows if old[r]}
-                if len(factors) == 1:  # the axis keeps its line: no rounding of its column
-                    factor = factors.pop()
-                    column = tuple([old[r] * f / factor + 0.0 for r, f in rows])
-                    axis = axis._replace(spacing=spacing * factor, column=column)
-                else:
-                    step = [spacing * old[r] * f for r, f in rows]
-                    length = math.hypot(*step)
-                    axis = axis._replace(spacing=length, column=tuple([s / length for s in step]))
-            axes.append(axis)
-        new = self._with(
-            self._shape, tuple(axes), tuple([self._origin[r] * f + 0.0 for r, f in rows])
-        )
-        new._world = world
         return new
+
+    # --- attributes -----------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of voxels along each array axis."""
+        return self._map[0]
+
+    @property
+    def ndim(self) -> int:
+        """Number of array axes."""
+        return len(self._map[0])
+
+    @property
+    def world(self) -> World:
+        """The world coordinates: names, units and frame."""
+        return self._anchor[2]
+
+    @property
+    def dims(self) -> tuple[str | None, ...]:
+        """Name of each array axis."""
+        return tuple([a[0] for a in self._map[1]])
+
+    @property
+    def sampled_axes(self) -> tuple[int, ...]:
+        """The array axes that move through the world, as ints."""
+        return tuple([i for i, a in enumerate(self._axes) if a.spacing is not None])
+
+    @property
+    def spacing(self) -> Floats:
+        """Distance between voxel centres along each sampled axis, shape (n_sampled,)."""
+        return points.spacing_of(self)
+
+    @property
+    def origin(self) -> Floats:
+        """World position of the centre of the voxel at index 0, shape (n_world,)."""
+        return points.frozen(self._origin)
+
+    @property
+    def direction(self) -> Floats:
+        """Unit vector of each sampled axis, as columns, shape (n_world, n_sampled)."""
+        return points.direction_of(self)
+
+    @property
+    def affine(self) -> Floats:
+        """Homogeneous matrix from sampled indices to world, shape (n_world + 1, n_sampled + 1)."""
+        return points.affine_of(self)
+
+    @property
+    def frame(self) -> str | None:
+        """Which way the anatomical x, y and z point, or None for unspecified."""
+        return self._world.frame
+
+    @property
+    def unit(self) -> tuple[str | None, ...]:
+        """Unit of each world axis."""
+        return self._world.units
+
+    @property
+    def lost(self) -> dict[Any, str]:
+        """What is unknown, and by which function: array axes by number, world axes by name."""
+        return {**self.lost_axes, **dict(self._anchor.lost)}
+
+    @property
+    def lost_axes(self) -> dict[int, str]:
+        """The array axes whose positions were lost, and the function that lost them."""
+        return {i: a.lost for i, a in enumerate(self._axes) if a.lost is not None}
+
+    @property
+    def corner(self) -> Floats:
+        """World position of the outer corner of the voxel at index 0, shape (n_world,)."""
+        return points.corner_of(self)
+
+    @property
+    def center(self) -> Floats:
+        """World position of the centre of the grid, shape (n_world,)."""
+        return points.center_of(self)
+
+    @property
+    def bounds(self) -> Floats:
+        """Lowest and highest coordinates of the voxels to their outer edges, shape (2, n_world)."""
+        return points.bounds_of(self)
+
+    @property
+    def orientation(self) -> str:
+        """Anatomical direction that each space axis of the array runs to, such as ``"SPL"``."""
+        return points.orientation_of(self)
+
+    # --- points ---------------------------------------------------------------------------
+
+    index_to_physical = points.index_to_physical
+    physical_to_index = points.physical_to_index
+    require_positions = points.require_positions
+
+    # --- movements of voxels ----------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Self:
+        """Return the geometry of ``array[key]``.
+
+        Parameters
+        ----------
+        key : int, slice, None, Ellipsis, array of int or bool, or a tuple of these
+            Any key that NumPy takes. Arrays of int that walk the grid in even steps (and masks of
+            one axis that select such a walk) keep its geometry exactly; other arrays make the
+            axes that they index plain. An integer index of such an axis finds its place again.
+
+        Raises
+        ------
+        IndexError
+            If the key does not fit the shape.
+        """
+        return self._made_noting(maps.index(self._map, key))
+
+    index = _loss(maps.index)
+    flip = _move(moves.flip)
+    transpose = _move(moves.transpose)
+    moveaxis = _move(moves.moveaxis)
+    swapaxes = _move(moves.swapaxes)
+    rot90 = _move(moves.rot90)
+    pad = _move(moves.pad)
+    shift = _move(moves.shift)
+    resize_axis = _move(moves.resize_axis)
+    with_shape = _move(moves.with_shape)
+    diff = _move(moves.diff)
+    window = _move(moves.window)
+    diagonal = _loss(moves.diagonal)
+    reduce = _move(moves.reduce)
+    squeeze = _move(moves.squeeze)
+    expand_dims = _move(moves.expand_dims)
+    broadcast_to = _move(moves.broadcast_to)
+    rename = _move(moves.rename)
+    lose = _loss(moves.lose)
+    mark_lost = _move(moves.mark_lost)
+    unplace = _move(moves.unplace)
+    take_axes = _loss(moves.take_axes)
+    reshape = _loss(moves.reshape)
+    repeat = convert.repeat
+
+    # --- other worlds ---------------------------------------------------------------------
+
+    to_frame = convert.to_frame
+    to_unit = convert.to_unit
+    to_world = convert.to_world
 
     # --- several --------------------------------------------------------------------------
 
-    def isclose(self, other: Geometry, tolerance: float | None = None) -> bool:
-        """Tell whether two geometries are the same grid.
-
-        Parameters
-        ----------
-        other : Geometry
-            The other; it may be in another frame, world order or unit.
-        tolerance : float, optional
-            Largest displacement of a voxel centre, in voxels (`config` has the default, 1e-3).
-
-        Returns
-        -------
-        bool
-            False too where they cannot be compared, as with other shapes or units.
-        """
-        return mixing.same_grid(self, other, tolerance)
-
-    def difference(self, other: Geometry, tolerance: float | None = None) -> str | None:
-        """Return the first field in which two geometries differ, in words, or None."""
-        return mixing.difference(self, other, tolerance)
+    isclose = compare.is_same_grid
+    difference = compare.difference
 
     def concatenate(self, *others: Geometry, axis: int = 0) -> Geometry:
         """Return the geometry of images joined along an axis.
@@ -429,49 +373,7 @@ class Geometry(Located):
         GeometryMismatchError
             If, along a sampled axis, a piece does not begin where the one before it ended.
         """
-        return mixing.concatenate("concatenate", (self, *others), axis)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Geometry):
-            return NotImplemented
-        return (self._shape, self._axes, self._origin, self._world) == (
-            other._shape, other._axes, other._origin, other._world,
-        )  # fmt: skip
-
-    def __hash__(self) -> int:
-        return hash((self._shape, self._axes, self._origin, self._world))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._shape, tuple(map(tuple, self._axes)), self._origin, self._world)
-
-    def __repr__(self) -> str:
-        parts = [f"shape={self._shape}"]
-        parts.append(f"spacing={_short([a.spacing for a in self._axes if a.spacing is not None])}")
-        parts.append(f"origin={_short(self._origin)}")
-        columns = [a.column for a in self._axes if a.column is not None]
-        rows = [list(row) for row in zip(*columns, strict=True)] if columns else []
-        names = [a.name for a in self._axes if a.spacing is not None]
-        if columns != default_columns(names, self._world.axes):
-            parts.append(f"direction=[{', '.join(_short(r) for r in rows)}]")
-        parts.append(f"dims={self.dims!r}")
-        parts.append(f"world={self._world!r}")
-        if self.lost:
-            parts.append(f"lost={self.lost!r}")
-        return f"Geometry({', '.join(parts)})"
-
-
-def _restore(
-    shape: tuple[int, ...], axes: tuple[Any, ...], origin: tuple[float, ...], world: World
-) -> Geometry:
-    """Rebuild a pickled geometry, to the bit."""
-    new = object.__new__(Geometry)
-    new._shape, new._origin, new._world = shape, origin, world
-    new._axes = tuple([Axis(*a) for a in axes])
-    return new
-
-
-def _short(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{v:.10g}" for v in values) + ("," if len(values) == 1 else "") + ")"
+        return align.concatenate("concatenate", (self, *others), axis)
 
 
 refuse_setting(

@@ -27,12 +27,11 @@ class Walk(NamedTuple):
         Where, among the axes of the result that come from `basic`, the new axes go.
     block : tuple of int
         Shape of the new axes.
-    even : frozenset of int
-        The taken axes along which the index is the same linear function all over the block.
-    starts : dict of int to int
-        For each even axis, the index at the first element of the block.
-    steps : dict of int to tuple of int
-        For each even axis, how the index changes along each axis of the block.
+    indices : dict of int to (ndarray of int or None)
+        For each taken axis, the index along it; None where only computing would tell.
+    lines : dict of int to (int, tuple of int)
+        For each taken axis along which the index is a linear function all over the block: its
+        value at the first element, and how it changes along each axis of the block.
     varying : dict of int to tuple of bool
         For each other axis, along which axes of the block its index changes, or may.
     """
@@ -41,9 +40,8 @@ class Walk(NamedTuple):
     taken: tuple[int, ...]
     place: int
     block: tuple[int, ...]
-    even: frozenset[int]
-    starts: dict[int, int]
-    steps: dict[int, tuple[int, ...]]
+    indices: dict[int, Any]
+    lines: dict[int, tuple[int, tuple[int, ...]]]
     varying: dict[int, tuple[bool, ...]]
 
 
@@ -163,19 +161,18 @@ def walk(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Walk:
         place = 0
     block = _broadcast(shapes)
     single = len(indices) == 1 and len(block) == 1
-    even, starts, steps, varying = set(), {}, {}, {}
+    lines, varying = {}, {}
     for a, index in indices.items():
         if index is None:
             varying[a] = (True,) * len(block)
             continue
         start, slopes, fits = _line(index, len(block), single)
         if fits:
-            even.add(a)
-            starts[a], steps[a] = start, slopes
+            lines[a] = (start, slopes)
         else:
             lead = (False,) * (len(block) - index.ndim)
             varying[a] = lead + tuple([n > 1 for n in index.shape])
-    return Walk(tuple(basic), tuple(indices), place, block, frozenset(even), starts, steps, varying)
+    return Walk(tuple(basic), tuple(indices), place, block, indices, lines, varying)
 
 
 def _indices(

@@ -1,368 +1,492 @@
-"""The bare grid of an image, and where each movement of its voxels takes it.
+"""What NumPy's functions that move, join or drop voxels do to the map of an array.
 
-Indexing is in `_indexing`; here is what NumPy's functions need besides. Nothing here
-touches data.
+Each function takes an `IndexMap` and gives that of the result; `Geometry` has a method of the same
+name for each. Nothing here touches data or knows where the anchor lies.
 """
 
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck._config import note_loss
-from spatial_duck.geometry._axes import (
-    PLAIN,
+from spatial_duck.geometry._map import (
+    NEW_AXIS,
     Axis,
-    normalize_axes,
-    normalize_axis,
-    shifted,
-    step_axis,
-    strided,
-    unique_names,
+    IndexMap,
+    Path,
+    index,
+    merged_steps,
+    remove_axis,
 )
-from spatial_duck.geometry._indexing import Indexed
+from spatial_duck.geometry._numbering import as_tuple, normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
-    "PLAIN",
-    "Axis",
-    "Grid",
-    "normalize_axes",
-    "normalize_axis",
-    "shifted",
-    "step_axis",
-    "unique_names",
+    "broadcast_to",
+    "diagonal",
+    "diff",
+    "expand_dims",
+    "flip",
+    "lose",
+    "mark_lost",
+    "moveaxis",
+    "pad",
+    "reduce",
+    "rename",
+    "reshape",
+    "resize_axis",
+    "rot90",
+    "shift",
+    "squeeze",
+    "swapaxes",
+    "take_axes",
+    "transpose",
+    "unplace",
+    "window",
+    "with_shape",
 ]
 
 
-class Grid(Indexed):
-    """Shape, axes and origin, and what movements of voxels make of them.
+# --- turning ------------------------------------------------------------------------------
 
-    This is the base of `Geometry`, which adds construction from what users give, the attributes,
-    points and frames.
+
+def flip(grid: IndexMap, axis: Any = None) -> IndexMap:
+    """Return the geometry of ``np.flip(array, axis)``."""
+    flipped = normalize_axes(axis, len(grid.shape))
+    key = [slice(None, None, -1 if i in flipped else None) for i in range(len(grid.shape))]
+    return index(grid, tuple(key))
+
+
+def transpose(grid: IndexMap, axes: Sequence[int] | None = None) -> IndexMap:
+    """Return the geometry of ``np.transpose(array, axes)``; None reverses the axes."""
+    shape, old = grid.shape, grid.axes
+    if axes is None:
+        return grid._replace(shape=shape[::-1], axes=old[::-1])
+    order = normalize_axes(tuple(axes), len(old))
+    if len(order) != len(old):
+        raise ValueError("axes don't match array")
+    return grid._replace(
+        shape=tuple([shape[i] for i in order]), axes=tuple([old[i] for i in order])
+    )
+
+
+def moveaxis(grid: IndexMap, source: Any, destination: Any) -> IndexMap:
+    """Return the geometry of ``np.moveaxis(array, source, destination)``."""
+    ndim = len(grid.shape)
+    src, dst = normalize_axes(source, ndim), normalize_axes(destination, ndim)
+    if len(src) != len(dst):
+        raise ValueError(
+            "`source` and `destination` arguments must have the same number of elements"
+        )
+    order = [i for i in range(ndim) if i not in src]
+    for d, s in sorted(zip(dst, src, strict=True)):
+        order.insert(d, s)
+    return transpose(grid, order)
+
+
+def swapaxes(grid: IndexMap, axis1: int, axis2: int) -> IndexMap:
+    """Return the geometry of ``np.swapaxes(array, axis1, axis2)``."""
+    order = list(range(len(grid.shape)))
+    i, j = normalize_axis(axis1, len(order)), normalize_axis(axis2, len(order))
+    order[i], order[j] = j, i
+    return transpose(grid, order)
+
+
+def rot90(grid: IndexMap, k: int = 1, axes: Sequence[int] = (0, 1)) -> IndexMap:
+    """Return the geometry of ``np.rot90(array, k, axes)``."""
+    first, second = normalize_axes(axes, len(grid.shape))
+    turned = swapaxes(grid, first, second) if k % 2 else grid
+    return flip(turned, ((), (first,), (first, second), (second,))[k % 4])
+
+
+# --- more and fewer voxels ----------------------------------------------------------------
+
+
+def shift(grid: IndexMap, axis: int, halves: int, size: int) -> IndexMap:
+    """Return the map of `size` elements whose first lies some half voxels after the old first.
+
+    Along an axis of uneven positions nobody knows where the new ones lie, unless nothing moves.
     """
+    old = grid.axes[axis]
+    shape = (*grid.shape[:axis], size, *grid.shape[axis + 1 :])
+    offset = grid.offset
+    if halves:
+        moved = list(offset)
+        for source, step in old.steps:
+            moved[source] += step * halves
+        offset = tuple(moved)
+    if not old.paths or (not halves and size == grid.shape[axis]):
+        return grid._replace(shape=shape, offset=offset)
+    new = old._replace(paths=_unknown(old.paths))
+    return IndexMap(shape, _put(grid.axes, axis, new), offset, grid.unknown)
 
-    __slots__ = ()
 
-    # --- movements ------------------------------------------------------------------------
+def pad(grid: IndexMap, pad_width: Any) -> IndexMap:
+    """Return the geometry of ``np.pad(array, pad_width)``, whatever the padded values are.
 
-    def flip(self, axis: Any = None) -> Self:
-        """Return the geometry of ``np.flip(array, axis)``."""
-        axes, origin = list(self._axes), self._origin
-        for i in normalize_axes(axis, len(axes)):
-            if axes[i].spacing is not None:
-                origin = shifted(origin, axes[i], self._shape[i] - 1)
-                axes[i] = strided(axes[i], -1)
-        return self._with(self._shape, tuple(axes), origin)
+    Parameters
+    ----------
+    grid : Geometry
+        The geometry.
+    pad_width : int, (before, after), one such pair for each axis, or dict of them by axis
+        Voxels added before and after, as `numpy.pad` takes them. May be negative, which crops.
+    """
+    ndim = len(grid.shape)
+    if isinstance(pad_width, dict):
+        widths = [(0, 0)] * ndim
+        for a, width in pad_width.items():
+            before, after = np.broadcast_to(np.asarray(width), 2).tolist()
+            widths[normalize_axis(a, ndim)] = (int(before), int(after))
+    else:
+        pairs = np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()
+        widths = [(int(before), int(after)) for before, after in pairs]
+    for i, (before, after) in enumerate(widths):
+        if before or after:
+            grid = shift(grid, i, -2 * before, grid.shape[i] + before + after)
+    return grid
 
-    def transpose(self, axes: Sequence[int] | None = None) -> Self:
-        """Return the geometry of ``np.transpose(array, axes)``; None reverses the axes."""
-        shape, old = self._shape, self._axes
-        if axes is None:
-            return self._with(shape[::-1], old[::-1], self._origin)
-        order = normalize_axes(tuple(axes), len(old))
-        if len(order) != len(old):
-            raise ValueError("axes don't match array")
-        return self._with(
-            tuple([shape[i] for i in order]), tuple([old[i] for i in order]), self._origin
+
+def resize_axis(grid: IndexMap, axis: int, size: int) -> IndexMap:
+    """Return the geometry with another number of voxels along an axis, from the same start."""
+    return shift(grid, normalize_axis(axis, len(grid.shape)), 0, size)
+
+
+def with_shape(grid: IndexMap, shape: Sequence[int]) -> IndexMap:
+    """Return the geometry with other numbers of voxels along its axes, from the same start."""
+    for i, (old, new) in enumerate(zip(grid.shape, shape, strict=True)):
+        if old != new:
+            grid = shift(grid, i, 0, new)
+    return grid
+
+
+def diff(grid: IndexMap, n: int = 1, axis: int = -1) -> IndexMap:
+    """Return the geometry of ``np.diff(array, n, axis)``: between the voxels it subtracts."""
+    i = normalize_axis(axis, len(grid.shape))
+    return shift(grid, i, n, max(grid.shape[i] - n, 0))
+
+
+def window(grid: IndexMap, window_shape: Any, axis: Any = None) -> IndexMap:
+    """Return the geometry of ``sliding_window_view(array, window_shape, axis)``.
+
+    The window axes come last, without a name, and are sampled with the step of the axis that they
+    slide along: the point of ``[outer, inner]`` is the place of the voxel that is there.
+    """
+    sizes = as_tuple(window_shape)
+    ndim = len(grid.shape)
+    along = (
+        tuple(range(ndim))
+        if axis is None
+        else tuple([normalize_axis(a, ndim) for a in as_tuple(axis)])
+    )
+    if len(sizes) != len(along):
+        raise ValueError(
+            f"Must provide matching length window_shape and axis; got {len(sizes)} "
+            f"window_shape elements and {len(along)} axes elements."
         )
+    inner = []
+    for i, size in zip(along, sizes, strict=True):
+        if size < 0:
+            raise ValueError("`window_shape` cannot contain negative values")
+        if grid.shape[i] < size:
+            raise ValueError("window shape cannot be larger than input array shape")
+        old = grid.axes[i]
+        inner.append(Axis(None, old.steps, _unknown(old.paths)))
+        grid = shift(grid, i, 0, grid.shape[i] - (size - 1))
+    return grid._replace(
+        shape=(*grid.shape, *[int(size) for size in sizes]), axes=(*grid.axes, *inner)
+    )
 
-    def moveaxis(self, source: Any, destination: Any) -> Self:
-        """Return the geometry of ``np.moveaxis(array, source, destination)``."""
-        ndim = len(self._shape)
-        src, dst = normalize_axes(source, ndim), normalize_axes(destination, ndim)
-        if len(src) != len(dst):
-            raise ValueError("`source` and `destination` must have the same number of elements")
-        order = [i for i in range(ndim) if i not in src]
-        for d, s in sorted(zip(dst, src, strict=True)):
-            order.insert(d, s)
-        return self.transpose(order)
 
-    def swapaxes(self, axis1: int, axis2: int) -> Self:
-        """Return the geometry of ``np.swapaxes(array, axis1, axis2)``."""
-        order = list(range(len(self._shape)))
-        i, j = normalize_axis(axis1, len(order)), normalize_axis(axis2, len(order))
-        order[i], order[j] = j, i
-        return self.transpose(order)
+def diagonal(grid: IndexMap, offset: int = 0, axis1: int = 0, axis2: int = 1) -> IndexMap:
+    """Return the geometry of ``np.diagonal(array, offset, axis1, axis2)``.
 
-    def rot90(self, k: int = 1, axes: Sequence[int] = (0, 1)) -> Self:
-        """Return the geometry of ``np.rot90(array, k, axes)``."""
-        first, second = normalize_axes(axes, len(self._shape))
-        match k % 4:
-            case 0:
-                return self
-            case 1:
-                return self.flip(second).swapaxes(first, second)
-            case 2:
-                return self.flip((first, second))
-            case _:
-                return self.swapaxes(first, second).flip(second)
+    The diagonal comes last, has no name and runs through both axes.
+    """
+    i, j = normalize_axes((axis1, axis2), len(grid.shape))
+    k = operator.index(offset)
+    count = max(min(grid.shape[i] - max(-k, 0), grid.shape[j] - max(k, 0)), 0)
+    key: list[Any] = [slice(None)] * len(grid.shape)
+    key[i] = slice(max(-k, 0), max(-k, 0) + count)
+    key[j] = slice(max(k, 0), max(k, 0) + count)
+    cut = index(grid, tuple(key))
+    others = [a for a in range(len(grid.shape)) if a not in (i, j)]
+    both = (cut.axes[i], cut.axes[j])
+    last = Axis(None, merged_steps(s for a in both for s in a.steps), both[0].paths + both[1].paths)
+    return cut._replace(
+        shape=(*[cut.shape[a] for a in others], count),
+        axes=(*[cut.axes[a] for a in others], last),
+    )
 
-    def pad(self, pad_width: Any) -> Self:
-        """Return the geometry of ``np.pad(array, pad_width)``, whatever the padded values are.
 
-        Parameters
-        ----------
-        pad_width : int, (before, after), one such pair for each axis, or dict of them by axis
-            Voxels added before and after, as `numpy.pad` takes them. May be negative, which crops.
-        """
-        ndim = len(self._shape)
-        if isinstance(pad_width, dict):
-            widths = [(0, 0)] * ndim
-            for a, width in pad_width.items():
-                before, after = np.broadcast_to(np.asarray(width), 2).tolist()
-                widths[normalize_axis(a, ndim)] = (before, after)
-        else:
-            pairs = np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()
-            widths = [(int(before), int(after)) for before, after in pairs]
-        origin = self._origin
-        for axis, (before, _) in zip(self._axes, widths, strict=True):
-            if before and axis.spacing is not None:
-                origin = shifted(origin, axis, -before)
-        shape = tuple([n + b + a for n, (b, a) in zip(self._shape, widths, strict=True)])
-        return self._with(shape, self._axes, origin)
+# --- axes that come and go ----------------------------------------------------------------
 
-    def repeat(self, repeats: int, axis: int) -> Self:
-        """Return the geometry of ``np.repeat(array, repeats, axis)`` for one number of repeats.
 
-        Each voxel is cut into `repeats` thinner ones, which fill the same extent.
-        """
-        i = normalize_axis(axis, len(self._shape))
-        shape = (*self._shape[:i], self._shape[i] * repeats, *self._shape[i + 1 :])
-        old = self._axes[i]
-        if old.spacing is None or repeats < 1:
-            return self._with(shape, self._axes, self._origin)
-        new = old._replace(spacing=old.spacing / repeats)
-        axes = (*self._axes[:i], new, *self._axes[i + 1 :])
-        return self._with(shape, axes, shifted(self._origin, new, -(repeats - 1) / 2))
+def reduce(grid: IndexMap, axis: Any = None, keepdims: bool = False) -> IndexMap:
+    """Return the geometry of a reduction such as ``array.sum(axis, keepdims=keepdims)``.
 
-    def reduce(self, axis: Any = None, keepdims: bool = False) -> Self:
-        """Return the geometry of a reduction such as ``array.sum(axis, keepdims=keepdims)``.
+    The origin moves to the centre of the extent that is reduced. With `keepdims` a single voxel as
+    thick as that extent stays.
+    """
+    shape, axes, _, _ = grid
+    reduced = normalize_axes(axis, len(shape))
+    if not keepdims:
+        return _without(grid, reduced, None)
+    offset, thick = list(grid.offset), list(axes)
+    for i in reduced:
+        name, steps, paths = axes[i]
+        for source, step in steps:
+            offset[source] += step * (shape[i] - 1)
+        steps = tuple([(source, step * max(shape[i], 1)) for source, step in steps])
+        thick[i] = Axis(name, steps, paths if shape[i] == 1 else _unknown(paths))
+    ones = tuple([1 if i in reduced else n for i, n in enumerate(shape)])
+    return IndexMap(ones, tuple(thick), tuple(offset), grid.unknown)
 
-        The origin moves to the centre of the extent that is reduced. With `keepdims` a single
-        voxel as thick as that extent stays.
-        """
-        shape, axes, origin = self._shape, self._axes, self._origin
-        if axis.__class__ is int and not keepdims:  # the common case
-            i = normalize_axis(axis, len(shape))
-            old = axes[i]
-            if old[1] is not None and shape[i] != 1:
-                origin = shifted(origin, old, (shape[i] - 1) / 2)
-            return self._with(shape[:i] + shape[i + 1 :], axes[:i] + axes[i + 1 :], origin)
-        reduced = normalize_axes(axis, len(shape))
-        out_axes = list(axes)
-        for i in reduced:
-            old = axes[i]
-            if old.spacing is not None:
-                origin = shifted(origin, old, (shape[i] - 1) / 2)
-                out_axes[i] = old._replace(spacing=old.spacing * max(shape[i], 1))
-        if keepdims:
-            ones = tuple([1 if i in reduced else n for i, n in enumerate(shape)])
-            return self._with(ones, tuple(out_axes), origin)
-        stay = [i for i in range(len(shape)) if i not in reduced]
-        return self._with(tuple([shape[i] for i in stay]), tuple([axes[i] for i in stay]), origin)
 
-    def expand_dims(self, axis: Any) -> Self:
-        """Return the geometry of ``np.expand_dims(array, axis)``: the new axes are plain."""
-        count = 1 if axis.__class__ is int or not hasattr(axis, "__len__") else len(axis)
-        added = normalize_axes(axis, len(self._shape) + count)
-        shape, axes = list(self._shape), list(self._axes)
-        for i in sorted(added):
-            shape.insert(i, 1)
-            axes.insert(i, PLAIN)
-        return self._with(tuple(shape), tuple(axes), self._origin)
+def squeeze(grid: IndexMap, axis: Any = None) -> IndexMap:
+    """Return the geometry of ``np.squeeze(array, axis)``."""
+    if axis is None:
+        axis = tuple([i for i, n in enumerate(grid.shape) if n == 1])
+    gone = normalize_axes(axis, len(grid.shape))
+    if any(grid.shape[i] != 1 for i in gone):
+        raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
+    return _without(grid, gone, 0)
 
-    def squeeze(self, axis: Any = None) -> Self:
-        """Return the geometry of ``np.squeeze(array, axis)``."""
-        if axis is None:
-            axis = tuple([i for i, n in enumerate(self._shape) if n == 1])
-        gone = normalize_axes(axis, len(self._shape))
-        if any(self._shape[i] != 1 for i in gone):
-            raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
-        stay = [i for i in range(len(self._shape)) if i not in gone]
-        return self._with(
-            tuple([self._shape[i] for i in stay]),
-            tuple([self._axes[i] for i in stay]),
-            self._origin,
-        )
 
-    def diff(self, n: int = 1, axis: int = -1) -> Self:
-        """Return the geometry of ``np.diff(array, n, axis)``: between the voxels it subtracts."""
-        i = normalize_axis(axis, len(self._shape))
-        count = max(self._shape[i] - n, 0)
-        shape = (*self._shape[:i], count, *self._shape[i + 1 :])
-        old = self._axes[i]
-        origin = self._origin if old.spacing is None else shifted(self._origin, old, n / 2)
-        return self._with(shape, self._axes, origin)
+def _without(grid: IndexMap, gone: Sequence[int], at: int | None) -> IndexMap:
+    """Take axes away, at one index or (None) the centre of each."""
+    shape, axes = grid.shape, grid.axes
+    offset, unknown = list(grid.offset), list(grid.unknown)
+    for i in gone:
+        remove_axis(axes[i], shape[i], at, offset, unknown)
+    stay = [i for i in range(len(shape)) if i not in gone]
+    return IndexMap(
+        tuple([shape[i] for i in stay]),
+        tuple([axes[i] for i in stay]),
+        tuple(offset),
+        tuple(unknown),
+    )
 
-    def window(self, window_shape: Any, axis: Any = None) -> Self:
-        """Return the geometry of ``sliding_window_view(array, window_shape, axis)``.
 
-        The window axes come last, without a name, and are sampled with the step of the axis that
-        they slide along: the point of ``[outer, inner]`` is the place of the voxel that is there.
-        """
-        sizes = (window_shape,) if not hasattr(window_shape, "__len__") else tuple(window_shape)
-        along = (
-            tuple(range(len(self._shape)))
-            if axis is None
-            else tuple([normalize_axis(a, len(self._shape)) for a in _as_tuple(axis)])
-        )
-        if len(sizes) != len(along):
-            raise ValueError(
-                f"Must provide matching length window_shape and axis; got {len(sizes)} "
-                f"window_shape elements and {len(along)} axes elements."
-            )
-        shape = list(self._shape)
-        for i, size in zip(along, sizes, strict=True):
-            if size < 0:
-                raise ValueError("`window_shape` cannot contain negative values")
-            if shape[i] < size:
-                raise ValueError("window shape cannot be larger than input array shape")
-            shape[i] -= size - 1
-        inner = tuple([self._axes[i]._replace(name=None) for i in along])
-        return self._with((*shape, *map(int, sizes)), self._axes + inner, self._origin)
+def expand_dims(grid: IndexMap, axis: Any) -> IndexMap:
+    """Return the geometry of ``np.expand_dims(array, axis)``: the new axes are plain."""
+    count = 1 if axis.__class__ is int or not hasattr(axis, "__len__") else len(axis)
+    added = normalize_axes(axis, len(grid.shape) + count)
+    shape, axes = list(grid.shape), list(grid.axes)
+    for i in sorted(added):
+        shape.insert(i, 1)
+        axes.insert(i, NEW_AXIS)
+    return grid._replace(shape=tuple(shape), axes=tuple(axes))
 
-    def resize_axis(self, axis: int, size: int) -> Self:
-        """Return the geometry with another number of voxels along an axis, from the same start."""
-        i = normalize_axis(axis, len(self._shape))
-        shape = (*self._shape[:i], size, *self._shape[i + 1 :])
-        return self._with(shape, self._axes, self._origin)
 
-    def broadcast_to(self, shape: Sequence[int]) -> Self:
-        """Return the geometry of ``np.broadcast_to(array, shape)``.
+def broadcast_to(grid: IndexMap, shape: Sequence[int]) -> IndexMap:
+    """Return the geometry of ``np.broadcast_to(array, shape)``.
 
-        New axes are plain, and so is an axis of length 1 that is stretched: all its voxels lie in
-        one place.
-        """
-        out = tuple([operator.index(n) for n in _as_tuple(shape)])
-        extra = len(out) - len(self._shape)
-        if extra < 0 or any(n not in (1, m) for n, m in zip(self._shape, out[extra:], strict=True)):
-            raise ValueError(f"shape {self._shape} cannot be broadcast to {out}")
-        axes = [
-            axis if n == m else Axis(None, None, None, axis.lost)
-            for n, m, axis in zip(self._shape, out[extra:], self._axes, strict=True)
+    New axes are plain, and so is an axis of length 1 that is stretched: all its voxels lie in one
+    place.
+    """
+    out = tuple([n if n != n else operator.index(n) for n in as_tuple(shape)])
+    extra = len(out) - len(grid.shape)
+    pairs = list(zip(grid.shape, out[max(extra, 0) :], strict=False))
+    # A length that only computing would tell (NaN) is taken for the one that is asked for.
+    if extra < 0 or any(n not in (1, m) and n == n and m == m for n, m in pairs):
+        raise ValueError(f"shape {grid.shape} cannot be broadcast to {out}")
+    axes, offset = list(grid.axes), list(grid.offset)
+    for i, ((n, m), axis) in enumerate(zip(pairs, grid.axes, strict=True)):
+        if n == m or n != 1:
+            continue
+        left: list[tuple[int, str]] = []
+        remove_axis(axis, 1, 0, offset, left)
+        # Where nobody knows the one place, nobody does after stretching.
+        axes[i] = Axis(None, (), tuple([p for p in _unknown(axis.paths) if _is_left(p, left)]))
+    new = (NEW_AXIS,) * extra
+    return IndexMap(out, new + tuple(axes), tuple(offset), grid.unknown)
+
+
+def _is_left(path: Path, left: list[tuple[int, str]]) -> bool:
+    return path.source is None or (path.source, path.function) in left
+
+
+def rename(grid: IndexMap, axis: int, name: str | None) -> IndexMap:
+    """Return the geometry with another name for an axis."""
+    i = normalize_axis(axis, len(grid.shape))
+    return grid._replace(axes=_put(grid.axes, i, grid.axes[i]._replace(name=name)))
+
+
+# --- losing positions ---------------------------------------------------------------------
+
+
+def lose(
+    grid: IndexMap, axis: Any, function: str, *, shape: Sequence[int] | None = None
+) -> IndexMap:
+    """Make axes plain, noting which function lost their positions.
+
+    Parameters
+    ----------
+    grid : Geometry
+        The geometry.
+    axis : int, sequence of int or None
+        The axes; None for all.
+    function : str
+        Its name, for `lost` and for the errors of operations that need the positions.
+    shape : sequence of int, optional
+        The shape of the result, with as many axes, where the function changes it.
+
+    Returns
+    -------
+    Geometry
+        The origin is moved to the centre of the extent along the axes that are lost.
+    """
+    axes, offset = list(grid.axes), list(grid.offset)
+    for i in normalize_axes(axis, len(axes)):
+        name, steps, _ = axes[i]
+        for source, step in steps:
+            offset[source] += step * (grid.shape[i] - 1)
+        axes[i] = Axis(name, (), _lost_paths(axes[i], function))
+    out = grid.shape if shape is None else tuple(shape)
+    return IndexMap(out, tuple(axes), tuple(offset), grid.unknown)
+
+
+def unplace(grid: IndexMap, axis: Any) -> IndexMap:
+    """Return the geometry with axes that are plain: all their elements lie where the first does."""
+    gone = normalize_axes(axis, len(grid.shape))
+    axes = [Axis(a.name) if i in gone else a for i, a in enumerate(grid.axes)]
+    return grid._replace(axes=tuple(axes))
+
+
+def mark_lost(grid: IndexMap, axis: int, function: str) -> IndexMap:
+    """Return the geometry with an axis that ran through another image's world, and lost it."""
+    i = normalize_axis(axis, len(grid.shape))
+    return grid._replace(
+        axes=_put(grid.axes, i, Axis(grid.axes[i].name, (), (Path(None, function),)))
+    )
+
+
+def take_axes(
+    grid: IndexMap,
+    shape: Sequence[int],
+    sources: Iterable[int | tuple[int, ...] | None],
+    function: str,
+) -> IndexMap:
+    """Build the geometry of a result whose axes are some of these axes, or new ones.
+
+    Parameters
+    ----------
+    grid : Geometry
+        The geometry.
+    shape : sequence of int
+        Shape of the result.
+    sources : iterable of (int, tuple of int or None)
+        For each axis of the result, the axis of this grid that it is, whole and in order; or the
+        axes whose positions it lost; None stands for all that no other axis of the result is.
+    function : str
+        The function that builds it.
+
+    Returns
+    -------
+    Geometry
+        The origin is moved to the centre of the extent along the axes that do not survive.
+    """
+    wanted = tuple(sources)
+    kept = {i for i in wanted if isinstance(i, int)}
+    dropped = tuple([i for i in range(len(grid.axes)) if i not in kept])
+    groups = [dropped if i is None else i for i in wanted]
+    mixed = {i for group in groups if isinstance(group, tuple) for i in group}
+    offset, unknown = list(grid.offset), list(grid.unknown)
+    for i in dropped:
+        if i not in mixed:
+            remove_axis(grid.axes[i], grid.shape[i], None, offset, unknown)
+            continue
+        for source, step in grid.axes[i].steps:
+            offset[source] += step * (grid.shape[i] - 1)
+    axes = tuple(
+        [
+            Axis(None, (), tuple([p for i in group for p in _lost_paths(grid.axes[i], function)]))
+            if isinstance(group, tuple)
+            else grid.axes[group]
+            for group in groups
         ]
-        return self._with(out, (PLAIN,) * extra + tuple(axes), self._origin)
+    )
+    return IndexMap(tuple(shape), axes, tuple(offset), tuple(unknown))
 
-    # --- losing positions -----------------------------------------------------------------
 
-    def lose(self, axis: Any, function: str, *, shape: Sequence[int] | None = None) -> Self:
-        """Make axes plain, noting which function lost their positions.
+def reshape(
+    grid: IndexMap, shape: Sequence[int], function: str = "reshape", order: str = "C"
+) -> IndexMap:
+    """Return the geometry of ``array.reshape(shape)``.
 
-        Parameters
-        ----------
-        axis : int, sequence of int or None
-            The axes; None for all.
-        function : str
-            Its name, for `lost` and for the errors of operations that need the positions.
-        shape : sequence of int, optional
-            The shape of the result, with as many axes, where the function changes it.
+    An axis that stands alone before and after, with the same length, keeps its geometry; axes of
+    length 1 come and go; all others are lost.
 
-        Returns
-        -------
-        Geometry
-            The origin is moved to the centre of the extent along the axes that are lost.
-        """
-        axes, origin = list(self._axes), self._origin
-        for i in normalize_axes(axis, len(axes)):
-            old = axes[i]
-            if old.spacing is not None:
-                note_loss(function, i, old.name)
-                origin = shifted(origin, old, (self._shape[i] - 1) / 2)
-                axes[i] = Axis(old.name, None, None, function)
-        return self._with(self._shape if shape is None else tuple(shape), tuple(axes), origin)
-
-    def take_axes(self, shape: Sequence[int], sources: Iterable[int | None], function: str) -> Self:
-        """Build the geometry of a result whose axes are some of these axes, or new ones.
-
-        Parameters
-        ----------
-        shape : sequence of int
-            Shape of the result.
-        sources : iterable of (int or None)
-            For each axis of the result, the axis of this grid that it is, whole and in order, or
-            None for an axis whose positions are lost.
-        function : str
-            The function that builds it.
-
-        Returns
-        -------
-        Geometry
-            The origin is moved to the centre of the extent along the axes that do not survive.
-        """
-        sources = tuple(sources)
-        kept = {i for i in sources if i is not None}
-        origin, lost = self._origin, None
-        for i, axis in enumerate(self._axes):
-            if i in kept:
-                continue
-            if axis.spacing is not None:
-                origin = shifted(origin, axis, (self._shape[i] - 1) / 2)
-                if None in sources:
-                    note_loss(function, i, axis.name)
-                    lost = function
-            elif axis.lost:
-                lost = lost or axis.lost
-        new = Axis(None, None, None, lost)
-        axes = tuple([new if i is None else self._axes[i] for i in sources])
-        return self._with(tuple(shape), axes, origin)
-
-    def reshape(self, shape: Sequence[int], function: str = "reshape", order: str = "C") -> Self:
-        """Return the geometry of ``array.reshape(shape)``.
-
-        An axis that stands alone before and after, with the same length, keeps its geometry;
-        axes of length 1 come and go; all others are lost.
-
-        Parameters
-        ----------
-        shape : sequence of int
-            The new shape, without -1.
-        function : str, optional
-            Name under which lost axes are noted.
-        order : {"C", "F"}, optional
-            Which axis runs fastest.
-        """
-        if order == "F":
-            back = self.transpose().reshape(tuple(shape)[::-1], function)
-            return back.transpose()
-        new, old = tuple(shape), self._shape
-        sources: list[int | None] = [None] * len(new)
-        fresh: set[int] = set()  # axes of length 1 that are new, not lost
-        i = j = 0
-        while i < len(old) or j < len(new):
-            if i < len(old) and j < len(new) and old[i] == new[j]:
-                sources[j] = i
-                i, j = i + 1, j + 1
-                continue
-            if j < len(new) and new[j] == 1:
-                fresh.add(j)
-                j += 1
-                continue
-            if i < len(old) and old[i] == 1:
-                i += 1
-                continue
-            if i >= len(old) or j >= len(new):
-                break
-            # Take axes on both sides until the two groups hold as many voxels.
-            left, right = old[i], new[j]
+    Parameters
+    ----------
+    grid : Geometry
+        The geometry.
+    shape : sequence of int
+        The new shape, without -1.
+    function : str, optional
+        Name under which lost axes are noted.
+    order : {"C", "F"}, optional
+        Which axis runs fastest.
+    """
+    if order == "F":
+        return transpose(reshape(transpose(grid), tuple(shape)[::-1], function))
+    new, old = tuple(shape), grid.shape
+    #: For each new axis: the old one that it is, or those that it mixes; none for a new one.
+    sources: list[int | tuple[int, ...]] = [()] * len(new)
+    i = j = 0
+    while i < len(old) or j < len(new):
+        if i < len(old) and j < len(new) and old[i] == new[j]:
+            sources[j] = i
             i, j = i + 1, j + 1
-            while left != right and (i < len(old) or j < len(new)):
-                if (left < right and i < len(old)) or j >= len(new):
-                    left *= old[i]
-                    i += 1
-                else:
-                    right *= new[j]
-                    j += 1
-        result = self.take_axes(new, sources, function)
-        if not fresh:
-            return result
-        axes = tuple([PLAIN if j in fresh else a for j, a in enumerate(result._axes)])
-        return self._with(result._shape, axes, result._origin)
+        elif j < len(new) and new[j] == 1:
+            j += 1
+        elif i < len(old) and old[i] == 1:
+            i += 1
+        elif i < len(old) and j < len(new):
+            i, j = _mix(old, new, i, j, sources)
+        else:  # lengths of 0 beside others
+            mixed = tuple([k for k in range(len(old)) if k not in sources])
+            sources = [mixed if source == () and n != 1 else source
+                       for source, n in zip(sources, new, strict=True)]  # fmt: skip
+            break
+    return take_axes(grid, new, sources, function)
 
 
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if hasattr(value, "__len__") else (value,)
+def _mix(
+    old: tuple[int, ...],
+    new: tuple[int, ...],
+    i: int,
+    j: int,
+    sources: list[int | tuple[int, ...]],
+) -> tuple[int, int]:
+    """Take axes on both sides until the two groups hold as many voxels; return where they end."""
+    first, start = i, j
+    left, right = old[i], new[j]
+    i, j = i + 1, j + 1
+    while left != right and (i < len(old) or j < len(new)):
+        if (left < right and i < len(old)) or j >= len(new):
+            left *= old[i]
+            i += 1
+        else:
+            right *= new[j]
+            j += 1
+    for k in range(start, j):
+        sources[k] = tuple(range(first, i))
+    return i, j
+
+
+def _lost_paths(axis: Axis, function: str) -> tuple[Path, ...]:
+    """Return paths along all that an axis moves along, at places that nobody knows."""
+    return (*_unknown(axis.paths), *[Path(source, function) for source, _ in axis.steps])
+
+
+def _unknown(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    return tuple([path._replace(positions=None) for path in paths])
+
+
+def _put(axes: tuple[Axis, ...], i: int, new: Axis) -> tuple[Axis, ...]:
+    return (*axes[:i], new, *axes[i + 1 :])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry._world import SPACE_AXES, World, check_frame
+from spatial_duck.geometry._world import World, check_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +26,7 @@ __all__ = [
     "SAMPLED_NAMES",
     "check_dims",
     "check_direction",
+    "check_lost",
     "check_origin",
     "check_shape",
     "check_spacing",
@@ -93,8 +94,6 @@ def find_sampled(
         raise GeometryError(
             f"sampled must hold names among dims {names!r}, or array axes, got {unknown!r}"
         )
-    if any(not isinstance(i, int) or not 0 <= i < len(names) for i in lost):
-        raise GeometryError(f"lost must map array axes from 0 to {len(names) - 1}, got {lost!r}")
     return tuple(
         [
             i
@@ -102,6 +101,18 @@ def find_sampled(
             if i not in lost and (name in SAMPLED_NAMES or name in extra or i in extra)
         ]
     )
+
+
+def check_lost(lost: Any, ndim: int) -> tuple[dict[int, str], dict[str, str]]:
+    """Return array axes whose positions are lost, and world axes, with the functions."""
+    given = dict(lost or {})
+    axes = {i: f for i, f in given.items() if not isinstance(i, str)}
+    if any(not isinstance(i, int) or not 0 <= i < ndim for i in axes):
+        raise GeometryError(
+            f"lost must map array axes from 0 to {ndim - 1}, or names of world axes, to the "
+            f"function that lost them, got {lost!r}"
+        )
+    return axes, {name: f for name, f in given.items() if isinstance(name, str)}
 
 
 def numbers(field: str, value: Any, ndim: int) -> Floats:
@@ -205,7 +216,7 @@ def check_direction(
         raise GeometryError(
             f"direction is singular: its columns must be independent, got {direction.tolist()}"
         )
-    space = np.array([name in SPACE_AXES for name in axes], dtype=bool)
+    space = np.array([kind == "space" for kind in world.types], dtype=bool)
     for name, column in zip(names, direction.T, strict=True):
         mixed = column[~space].any() and (column[space].any() or (column[~space] != 0).sum() > 1)
         if mixed:

@@ -11,21 +11,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
 from spatial_duck.errors import FrameError, GeometryError
 
 __all__ = [
     "LENGTHS",
+    "OPPOSITE",
     "SPACE_AXES",
     "TIMES",
     "World",
     "canonical_unit",
     "check_frame",
     "frame_change",
+    "is_known_unit",
     "unit_factor",
 ]
 
 SPACE_AXES = ("x", "y", "z")
+
+#: Anatomical letters and those of the opposite directions.
+OPPOSITE = MappingProxyType(dict(zip("LRPASI", "RLAPIS", strict=True)))
 
 #: Anatomical letters by the physical line they lie on.
 _LINES = MappingProxyType({"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2})
@@ -98,6 +104,11 @@ def canonical_unit(unit: str | None) -> str | None:
     if not isinstance(unit, str) or not unit:
         raise GeometryError(f"unit must be a name such as 'mm' or None, got {unit!r}")
     return _ALIASES.get(unit, unit)
+
+
+def is_known_unit(unit: str | None) -> bool:
+    """Whether a unit's short name is that of a known length or time."""
+    return unit in LENGTHS or unit in TIMES
 
 
 def unit_factor(old: str | None, new: str | None) -> float:
@@ -185,7 +196,11 @@ def frame_change(old: str, new: str) -> tuple[tuple[int, int], ...]:
     return tuple((s, 1 if old[s] == letter else -1) for s, letter in zip(sources, new, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
+#: What an axis of the world may measure.
+AXIS_TYPES = ("space", "time", "other")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class World:
     """The physical coordinates that an image lives in.
 
@@ -195,56 +210,151 @@ class World:
         Name of each coordinate, such as ``("z", "y", "x")``; the order in which an origin's
         numbers and a direction's rows are given.
     units : str, mapping or sequence of (str or None), optional
-        Unit of each coordinate. One name stands for the space axes x, y and z; a mapping goes by
-        axis. None is unspecified.
+        Unit of each coordinate. One name stands for all axes of its type: a time for the time
+        axes, anything else for the space axes. A mapping goes by axis. None is unspecified.
     frame : str, optional
         Which way the anatomical x, y and z point (``"LPS"``, ``"RAS"``, …), or None for
-        unspecified.
+        unspecified. Space without an axis of one of these names has none.
+    types : mapping or sequence of {"space", "time", "other"}, optional
+        What each coordinate measures. By default ``t`` is a time and all others are space; a
+        mapping names those that differ from that.
 
     Raises
     ------
     GeometryError
-        If the axes are not unique names or the units are not one for each.
+        If the axes are not unique names, or units or types are not one for each.
     FrameError
-        If the frame is not a known code.
+        If the frame is not a known code, or there is no x, y or z.
 
     Examples
     --------
     >>> World(("t", "z", "y", "x"), {"t": "second", "z": "mm", "y": "mm", "x": "mm"}, "RAS")
     World(axes=('t', 'z', 'y', 'x'), units=('s', 'mm', 'mm', 'mm'), frame='RAS')
+    >>> World(("Z", "lambda"), "um", types={"lambda": "other"}).units
+    ('um', None)
     """
 
     axes: tuple[str, ...]
     units: tuple[str | None, ...] = ()
     frame: str | None = None
+    types: tuple[str, ...] = ()
 
     def __init__(
         self,
         axes: Sequence[str],
         units: str | Mapping[str, str | None] | Sequence[str | None] | None = None,
         frame: str | None = None,
+        types: Mapping[str, str] | Sequence[str] | None = None,
     ) -> None:
         axes = tuple(axes)
         if any(not isinstance(a, str) or not a for a in axes) or len(set(axes)) != len(axes):
             raise GeometryError(f"world: axes must be different, non-empty names, got {axes!r}")
+        kinds = _types(axes, types)
         object.__setattr__(self, "axes", axes)
-        object.__setattr__(self, "units", _units(axes, units))
+        object.__setattr__(self, "units", _units(axes, kinds, units))
         object.__setattr__(self, "frame", check_frame(frame))
+        object.__setattr__(self, "types", kinds)
+        if frame is not None and not self.space and "space" in kinds:
+            raise FrameError(
+                f"frame: {frame!r} says which way x, y and z point, and the world has only {axes!r}"
+            )
 
     @property
     def space(self) -> tuple[int, ...]:
-        """Positions of the space axes among `axes`, in the order x, y, z, where present."""
+        """Positions of the anatomical axes among `axes`, in the order x, y, z, where present."""
         return tuple(self.axes.index(name) for name in SPACE_AXES if name in self.axes)
+
+    @property
+    def blocks(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the axes between which a distance has a meaning: space of one unit."""
+        found: dict[object, list[int]] = {}
+        for r, (kind, unit) in enumerate(zip(self.types, self.units, strict=True)):
+            found.setdefault(("space", unit) if kind == "space" else r, []).append(r)
+        return tuple(map(tuple, found.values()))
+
+    def type_of(self, axis: str) -> str:
+        """Return what a coordinate measures: space, time or other."""
+        return self.types[self.axes.index(axis)]
+
+    def axes_of(self, unit: str | None) -> tuple[str, ...]:
+        """Return the axes that one unit stands for: the time axes for a time, else space."""
+        kind = "time" if canonical_unit(unit) in TIMES else "space"
+        return tuple([name for name, k in zip(self.axes, self.types, strict=True) if k == kind])
+
+    def take(self, rows: Sequence[int]) -> World:
+        """Return the world of some axes, in the order given."""
+        axes = [self.axes[r] for r in rows]
+        types = [self.types[r] for r in rows]
+        is_named = any(name in SPACE_AXES for name in axes) or "space" not in types
+        frame = self.frame if is_named else None
+        return World(axes, [self.units[r] for r in rows], frame, types)
+
+    def joined(self, other: World) -> World:
+        """Return the world of these axes and those that only the other has."""
+        new = [r for r, name in enumerate(other.axes) if name not in self.axes]
+        return World(
+            (*self.axes, *[other.axes[r] for r in new]),
+            (*self.units, *[other.units[r] for r in new]),
+            self.frame if self.space or not other.space else other.frame,
+            (*self.types, *[other.types[r] for r in new]),
+        )
+
+    def replace(self, **changes: Any) -> World:
+        """Return a world with some of the parameters changed; those of an axis go by its name."""
+        axes = tuple(changes.get("axes", self.axes))
+        units = dict(zip(self.axes, self.units, strict=True))
+        types = dict(zip(self.axes, self.types, strict=True))
+        kept = {
+            "axes": axes,
+            "units": {name: units.get(name) for name in axes},
+            "frame": self.frame,
+            "types": {name: types[name] for name in axes if name in types},
+        }
+        return World(**kept | changes)
+
+    def __repr__(self) -> str:
+        types = "" if self.types == _types(self.axes, None) else f", types={self.types!r}"
+        return f"World(axes={self.axes!r}, units={self.units!r}, frame={self.frame!r}{types})"
+
+
+def _types(
+    axes: tuple[str, ...], types: Mapping[str, str] | Sequence[str] | None
+) -> tuple[str, ...]:
+    usual = ["time" if name == "t" else "space" for name in axes]
+    if types is None:
+        return tuple(usual)
+    if isinstance(types, Mapping):
+        unknown = [name for name in types if name not in axes]
+        if unknown:
+            raise GeometryError(f"types: {unknown!r} are not among the world axes {axes!r}")
+        types = [types.get(name, kind) for name, kind in zip(axes, usual, strict=True)]
+    if (
+        isinstance(types, str)
+        or len(types) != len(axes)
+        or any(kind not in AXIS_TYPES for kind in types)
+    ):
+        raise GeometryError(
+            f"types must hold one of {AXIS_TYPES} for each world axis {axes!r}, got {types!r}"
+        )
+    return tuple(types)
 
 
 def _units(
-    axes: tuple[str, ...], units: str | Mapping[str, str | None] | Sequence[str | None] | None
+    axes: tuple[str, ...],
+    types: tuple[str, ...],
+    units: str | Mapping[str, str | None] | Sequence[str | None] | None,
 ) -> tuple[str | None, ...]:
     if units is None:
         return (None,) * len(axes)
     if isinstance(units, str):
         unit = canonical_unit(units)
-        return tuple(unit if name in SPACE_AXES else None for name in axes)
+        kind = "time" if unit in TIMES else "space"
+        if axes and kind not in types:
+            raise GeometryError(
+                f"unit: {units!r} stands for the axes of {kind}, and there is none among {axes!r}; "
+                "give the unit of each world axis by name"
+            )
+        return tuple(unit if k == kind else None for k in types)
     if isinstance(units, Mapping):
         unknown = [name for name in units if name not in axes]
         if unknown:

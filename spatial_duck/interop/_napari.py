@@ -65,8 +65,7 @@ def to_napari(
     if kind not in ("image", "labels"):
         raise ValueError(f"kind must be 'image' or 'labels', got {kind!r}")
     g = image.geometry
-    if g.lost:
-        axis, function = next(iter(g.lost.items()))
+    for axis, function in g.lost_axes.items():
         raise GeometryLossError(
             f"napari: the positions along axis {axis} ({g.dims[axis]!r}) were lost by {function!r}"
         )

@@ -129,7 +129,10 @@ def from_record(path: object, record: Mapping[str, Any], shape: tuple[int, ...])
             [None if n is None else str(n) for n in record["dims"]],
             sampled=[int(i) for i in record["sampled"]],
             world=World(world["axes"], world["units"], world["frame"]),
-            lost={int(k): str(v) for k, v in (record.get("lost") or {}).items()},
+            lost={
+                int(k) if k.isdecimal() else k: str(v)
+                for k, v in (record.get("lost") or {}).items()
+            },
         )
     except (AttributeError, GeometryError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: its geometry is not valid: {error!r}") from error

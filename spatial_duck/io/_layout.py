@@ -139,6 +139,12 @@ def thickened(geometry: Geometry, minimum: int = 0) -> Geometry:
     have = [n for n in SPACE_AXES if n in g.world.axes]
     if len(have) < minimum:
         new = [n for n in SPACE_AXES if n not in have][: minimum - len(have)]
+        for name in new:
+            if name in g.lost:
+                raise GeometryLossError(
+                    f"the place along {name!r} was lost by {g.lost[name]!r}, and the format asks "
+                    f"for it: set it with replace(world={(*g.world.axes, name)!r}, origin=...)"
+                )
         unit = next((u for n, u in zip(g.world.axes, g.unit, strict=True) if n in have), None)
         world = World((*g.world.axes, *new), (*g.unit, *[unit] * len(new)), g.frame)
         g = g.replace(
@@ -288,7 +294,7 @@ def fitted(
         If an axis's positions were lost, its name has no place, or there are too many axes.
     """
     g: Geometry = image.geometry
-    for axis, function in g.lost.items():
+    for axis, function in g.lost_axes.items():
         raise GeometryLossError(
             f"{rules.name}: the positions along axis {axis} ({g.dims[axis]!r}) were lost by "
             f"{function!r}; write an image from before it, or give the data a geometry of their "

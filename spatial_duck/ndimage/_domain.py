@@ -134,7 +134,7 @@ def domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
 
 
 def _space(geometry: Geometry, what: str) -> list[int]:
-    for axis in geometry.lost:
+    for axis in geometry.lost_axes:
         raise _lost(geometry, axis, what)
     rows = [r for r, name in enumerate(geometry.world.axes) if name in SPACE_AXES]
     found = [

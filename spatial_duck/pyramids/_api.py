@@ -148,7 +148,6 @@ units=(None,), frame=None))
         shape=tuple(n // f for n, f in zip(geometry.shape, factors, strict=True)),
         spacing=(geometry.spacing * steps).tolist(),
         origin=(geometry.origin + shift).tolist(),
-        lost=geometry.lost,
     )
 
 

@@ -49,8 +49,7 @@ def check_image(image: Any, name: str) -> None:
     g = found.geometry
     if found.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got {found.dtype}")
-    if g.lost:
-        axis, function = next(iter(g.lost.items()))
+    for axis, function in g.lost_axes.items():
         raise GeometryLossError(f"{name}: axis {axis} lost its positions in {function}")
     others = [d for i, d in enumerate(g.dims) if i not in g.sampled_axes or d == "t"]
     if others:

@@ -210,8 +210,7 @@ def target_grid(
         moves.append(((grid.shape[axis] - 1) * new[k] - (int(n) - 1) * s) / 2)
         new[k], sizes[axis] = s, int(n)
     origin = grid.origin + grid.direction @ np.array(moves, dtype=np.float64)
-    lost = {"lost": grid.lost} if grid.lost else {}
-    return grid.replace(shape=sizes, spacing=new, origin=origin.tolist(), **lost)
+    return grid.replace(shape=sizes, spacing=new, origin=origin.tolist())
 
 
 def geometry_of(to: Any) -> Geometry:

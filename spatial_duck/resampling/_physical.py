@@ -11,6 +11,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.array import as_image
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
+from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.resampling._api import per_axis
 from spatial_duck.resampling._blocks import choose
 from spatial_duck.resampling._device_values import place_of
@@ -78,12 +79,12 @@ def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
         or any(w not in _OPPOSITE for w in wanted)
         or not all(any(w in line for w in wanted) for line in lines)
     ):
-        geometry._require_positions("reorient")
+        geometry.require_positions("reorient")
         raise FrameError(
             f"orientation must have one letter for each space axis of the image, which runs to "
             f"{now!r}, each letter that or its opposite, in any order; got {orientation!r}"
         )
-    places = [axis for axis, _, _ in geometry._nearest()]
+    places = [axis for axis, _, _ in nearest_axes(geometry)]
     order, flips = list(range(geometry.ndim)), [slice(None)] * geometry.ndim
     for place, letter in zip(places, wanted, strict=True):
         source = next(i for i, line in enumerate(lines) if letter in line)
@@ -127,8 +128,7 @@ def _index_box(geometry: Geometry, bounds: Bounds, what: str) -> Floats:
         Infinite along plain axes and where the bounds are.
     """
     values = _corners(geometry, bounds)
-    if geometry.lost:
-        geometry._require_positions(what)
+    geometry.require_positions(what)
     inverse = np.linalg.pinv(geometry.direction * geometry.spacing)
     # What is aligned but for rounding must not run away with an infinite coordinate.
     low, high = geometry.bounds

@@ -75,7 +75,7 @@ def make_plan(
         )
     _check_lost(source, common, "the image")
     _check_lost(target, common, "the target")
-    ours, carried = _split(source, common, "the image")
+    ours, _ = _split(source, common, "the image")
     theirs, _ = _split(target, common, "the target")
     if not ours:
         raise GeometryError(
@@ -97,12 +97,12 @@ def make_plan(
         if which == "old":
             lines.append(Line(axis, out, 1.0, 0.0, source.shape[axis]))
     lines.sort(key=lambda line: -1 if line.out is None else line.out)
-    geometry = _result(source, carried, target, theirs, common, places)
+    geometry = _result(source, target, theirs, common, places)
     return Plan(source.shape, geometry, tuple(lines), mixed, interpolation, edge)
 
 
 def _check_lost(geometry: Geometry, common: Sequence[str], whose: str) -> None:
-    for i, function in geometry.lost.items():
+    for i, function in geometry.lost_axes.items():
         name = geometry.dims[i]
         if name is None or name in common:
             raise GeometryLossError(
@@ -331,7 +331,6 @@ def _places(ndim: int, ours: Sequence[int], n_new: int) -> list[tuple[str, int]]
 
 def _result(
     source: Geometry,
-    carried: Sequence[int],
     target: Geometry,
     theirs: Sequence[int],
     common: Sequence[str],
@@ -344,29 +343,29 @@ def _result(
     world = World((*extra, *common), units, target.world.frame)
     from_source = [source.world.axes.index(name) for name in extra]
     from_target = [target.world.axes.index(name) for name in common]
-    origin = (
-        *[source._origin[r] for r in from_source],
-        *[target._origin[r] for r in from_target],
-    )
-    shape, axes = [], []
-    for which, number in places:
+    origin = (*source.origin[from_source], *target.origin[from_target])
+    shape, names, spacing, columns, sampled = [], [], [], [], []
+    lost: dict[int | str, str] = {n: f for n, f in source.lost.items() if isinstance(n, str)}
+    for i, (which, number) in enumerate(places):
+        grid, axis = (target, theirs[number]) if which == "new" else (source, number)
+        shape.append(grid.shape[axis])
+        names.append(grid.dims[axis])
+        if axis in grid.lost:
+            lost[i] = grid.lost[axis]
+        if axis not in grid.sampled_axes:
+            continue
+        k = grid.sampled_axes.index(axis)
+        sampled.append(i)
+        spacing.append(grid.spacing[k])
         if which == "new":
-            axis = target._axes[theirs[number]]
-            assert axis.column is not None
-            shape.append(target.shape[theirs[number]])
-            column = (*[0.0] * len(extra), *[axis.column[r] for r in from_target])
-            axes.append(axis._replace(column=column))
+            columns.append([*[0.0] * len(extra), *grid.direction[from_target, k]])
         else:
-            axis = source._axes[number]
-            shape.append(source.shape[number])
-            if number in carried:
-                assert axis.column is not None
-                column = (*[axis.column[r] for r in from_source], *[0.0] * len(common))
-                axis = axis._replace(column=column)
-            axes.append(axis)
-    names = [axis.name for axis in axes]
-    axes = [
-        axis._replace(name=None) if which == "old" and names.count(axis.name) > 1 else axis
-        for axis, (which, _) in zip(axes, places, strict=True)
+            columns.append([*grid.direction[from_source, k], *[0.0] * len(common)])
+    dims = [
+        None if which == "old" and names.count(name) > 1 else name
+        for name, (which, _) in zip(names, places, strict=True)
     ]
-    return Geometry((), origin=origin, world=world)._with(tuple(shape), tuple(axes), origin)
+    direction = np.array(columns, dtype=float).reshape(len(columns), len(world.axes)).T
+    return Geometry(
+        shape, spacing, origin, direction, dims, sampled=sampled, world=world, lost=lost
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES, check_frame
 
 __all__ = ["aligned_grid"]
@@ -57,7 +58,7 @@ def aligned_grid(
     """
     world = geometry.world
     rows = [r for r, name in enumerate(world.axes) if name in SPACE_AXES]
-    nearest = geometry._nearest()
+    nearest = nearest_axes(geometry)
     if len(nearest) != len(rows) or not all(n > 0 for n in geometry.shape):
         raise GeometryError(
             f"aligned_grid needs an axis for each of the world's axes of space "

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._moves import PLAIN
 from spatial_duck.rules._rule import geometries, only, rule, shape_of, together, unplaced
 
 __all__: list[str] = []
@@ -343,10 +342,7 @@ def _ix_(*args: Any) -> list[Geometry]:
             continue
         # Indices, not voxels: how many there are depends on the values of a mask.
         lost = a.lose(0, "ix_", shape=(float("nan"),))  # type: ignore[arg-type]
-        axes = (PLAIN,) * n + lost._axes + (PLAIN,) * (len(args) - n - 1)
-        found.append(
-            lost._with((1,) * n + lost.shape + (1,) * (len(args) - n - 1), axes, lost._origin)
-        )
+        found.append(lost.expand_dims([k for k in range(len(args)) if k != n]))
     return found
 
 

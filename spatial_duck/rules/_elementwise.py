@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._moves import normalize_axis
+from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._moves import flat
 from spatial_duck.rules._rule import (
     NO,

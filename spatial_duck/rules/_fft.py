@@ -8,7 +8,7 @@ from typing import Any
 from numpy import fft
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._moves import normalize_axis
+from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._rule import rule
 
 __all__: list[str] = []

@@ -13,7 +13,7 @@ import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as mixing
-from spatial_duck.geometry._moves import normalize_axis
+from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._moves import along, at_least, flat, line_or_axis, of_unknown_length
 from spatial_duck.rules._rule import across, geometries, named, rule, shape_of
 
@@ -60,7 +60,8 @@ def _concatenate(
     if axis.__class__ is int and all(
         [a.__class__ is Geometry and a.ndim > axis >= 0 for a in arrays]
     ):
-        return mixing.concatenate("concatenate", arrays, axis)  # the common case, without detours
+        whole: Geometry = mixing.concatenate("concatenate", arrays, axis)
+        return whole  # the common case, without detours
     parts = pieces(arrays)
     if not geometries(*parts):
         return None

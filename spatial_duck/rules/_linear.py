@@ -15,7 +15,7 @@ import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as mixing
-from spatial_duck.geometry._moves import PLAIN, normalize_axis
+from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._moves import flat
 from spatial_duck.rules._rule import geometries, rule, shape_of, together
 from spatial_duck.rules._ufuncs import outer
@@ -58,22 +58,18 @@ def contracted(
         _check_paired(function, images, list(lengths))
     # The image that gives the result most of its axes says where it lies.
     base, labels = max(images, key=lambda image: len({*image[1]} & {*output}))
-    stretched = [n for n, label in enumerate(labels) if base.shape[n] != lengths[label]]
-    base = base._with(
-        tuple([lengths[label] for label in labels]),
-        tuple([PLAIN if n in stretched else a for n, a in enumerate(base._axes)]),
-        base._origin,
-    )
+    stretched = any([base.shape[n] != lengths[label] for n, label in enumerate(labels)])
+    if stretched:
+        base = base.broadcast_to([lengths[label] for label in labels])
     sources = [labels.index(label) if label in labels else None for label in output]
     result = base.take_axes([lengths[label] for label in output], sources, function)
-    others = [g for g, _ in images if g is not base]
-    axes = list(result._axes)
     for n, source in enumerate(sources):
-        if source is None and axes[n].lost is None:
-            for g, theirs in images:
-                if output[n] in theirs and g._axes[theirs.index(output[n])].spacing is not None:
-                    axes[n] = axes[n]._replace(lost=function)
-    return result._with(result.shape, tuple(axes), result._origin) if others else result
+        if source is not None or n in result.lost_axes:
+            continue
+        for g, theirs in images:
+            if output[n] in theirs and theirs.index(output[n]) in g.sampled_axes:
+                result = result.mark_lost(n, function)
+    return result
 
 
 def _distinct(a: Geometry, labels: Sequence[Any], function: str) -> tuple[Geometry, list[Any]]:
@@ -101,7 +97,7 @@ def _check_paired(
     """Check that axes with one label are the same places."""
     first, its = images[0]
     for other, theirs in images[1:]:
-        if first.shape == other.shape and mixing.same_grid(first, other):
+        if first.shape == other.shape and mixing.is_same_grid(first, other):
             continue
         mixing.broadcast(
             function, [_spread(g, own, labels) for g, own in ((first, its), (other, theirs))]
@@ -337,7 +333,7 @@ def _kron(a: Any, b: Any) -> Geometry:
         return grid
     if isinstance(b, Geometry) and not isinstance(a, Geometry):
         grid = b[(None,) * (n - b.ndim) + (...,)]  # the grid goes on, as for tile
-        return grid._with(shape, grid._axes, grid._origin)
+        return grid.with_shape(shape)
     grid = a
     return grid.take_axes(shape, [None] * n, "kron")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._moves import normalize_axis
+from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._linear import contracted
 from spatial_duck.rules._rule import NO, UNKNOWN, geometries, rule, shape_of
 

@@ -8,16 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from spatial_duck._config import note_loss
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._moves import (
-    PLAIN,
-    Axis,
-    normalize_axes,
-    normalize_axis,
-    shifted,
-    step_axis,
-)
+from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._rule import (
     UNKNOWN,
     across,
@@ -84,26 +76,7 @@ def of_unknown_length(grid: Geometry, axis: int, function: str) -> Geometry:
 
 def diagonal(grid: Geometry, offset: Any, axis1: Any, axis2: Any, function: str) -> Geometry:
     """Return the geometry of a diagonal, which comes last and runs through both axes."""
-    i, j = normalize_axes((axis1, axis2), grid.ndim)
-    offset = operator.index(offset)
-    origin, step, lost = grid._origin, [0.0] * len(grid._origin), None
-    for k, skipped in ((i, max(-offset, 0)), (j, max(offset, 0))):
-        axis = grid._axes[k]
-        lost = lost or axis.lost
-        if axis.spacing is not None and axis.column is not None:
-            length = axis.spacing
-            origin = shifted(origin, axis, skipped)
-            step = [s + length * c for s, c in zip(step, axis.column, strict=True)]
-    count = min(grid.shape[i] - max(-offset, 0), grid.shape[j] - max(offset, 0))
-    others = [k for k in range(grid.ndim) if k not in (i, j)]
-    if lost is not None and any(step):  # half of a diagonal's positions are no positions
-        note_loss(function, i, grid._axes[i].name)
-    last = Axis(None, None, None, lost) if lost is not None else step_axis(None, tuple(step))
-    return grid._with(
-        (*[grid.shape[k] for k in others], max(count, 0)),
-        (*[grid._axes[k] for k in others], last),
-        origin,
-    )
+    return grid.diagonal(operator.index(offset), axis1, axis2)
 
 
 # --- turning and swapping -----------------------------------------------------------------
@@ -253,7 +226,7 @@ def _tile(A: Any, reps: Any) -> Geometry | None:
     grid = A[(None,) * (len(times) - A.ndim) + (...,)] if len(times) > A.ndim else A
     times = (1,) * (grid.ndim - len(times)) + times
     shape = tuple([n * operator.index(t) for n, t in zip(grid.shape, times, strict=True)])
-    return grid._with(shape, grid._axes, grid._origin)
+    return grid.with_shape(shape)
 
 
 @rule("plain", np.resize)
@@ -320,8 +293,9 @@ def _looked_up(a: Any, indices: Any, axis: Any) -> Geometry | None:
         return indices
     shape = shape_of(a)
     i = normalize_axis(axis, len(shape))
-    axes = (PLAIN,) * i + indices._axes + (PLAIN,) * (len(shape) - i - 1)
-    return indices._with((*shape[:i], *indices.shape, *shape[i + 1 :]), axes, indices._origin)
+    out = (*shape[:i], *indices.shape, *shape[i + 1 :])
+    new = [k for k in range(len(out)) if not i <= k < i + indices.ndim]
+    return indices.expand_dims(new).with_shape(out)
 
 
 @rule("plain", np.take_along_axis)

@@ -8,7 +8,7 @@ import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as mixing
-from spatial_duck.geometry._moves import normalize_axis, shifted
+from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._moves import flat
 from spatial_duck.rules._rule import NO, UNKNOWN, rule, shape_of
 
@@ -57,16 +57,12 @@ def _filtered(function: str, a: Any, v: Any, mode: Any) -> Geometry:
     # Of the full result, value k lies half the kernel before voxel k.
     first = {"full": 0, "same": short - 1 - short // 2, "valid": short - 1}[mode]
     count = {"full": n + m - 1, "same": long, "valid": long - short + 1}[mode]
-    axis = image._axes[0]
-    if axis.spacing is None:
-        return image._with((count,), image._axes, image._origin)
     if function == "correlate" and swapped:  # NumPy swaps the two and turns the result round
         first = n + m - 1 - count - first
     if function == "correlate" and image is v:
         # The second argument slides backwards.
         image = image.flip(0)
-        axis = image._axes[0]
-    return image._with((count,), (axis,), shifted(image._origin, axis, first - (m - 1) / 2))
+    return image.shift(0, 2 * first - (m - 1), count)
 
 
 @rule("derives", np.convolve)

@@ -37,7 +37,7 @@ def _structured_to_unstructured(
     arr: Geometry, dtype: Any = None, copy: Any = False, casting: Any = "unsafe"
 ) -> Geometry:
     grid = arr[..., None]
-    return grid._with((*arr.shape, UNKNOWN), grid._axes, grid._origin)
+    return grid.with_shape((*arr.shape, UNKNOWN))
 
 
 @rule("keeps", *named(recfunctions, "unstructured_to_structured"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._moves import PLAIN, normalize_axes, normalize_axis
+from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
 from spatial_duck.rules._moves import diagonal
 from spatial_duck.rules._rule import (
     NO,
@@ -77,7 +77,7 @@ def _quantiles(
     # Of an image without voxels the functions that pass over NaN give one mean.
     lead = () if function.startswith("nan") and 0 in a.shape else shape_of(q)
     # The axes of several quantiles come first and are plain.
-    return result._with((*lead, *result.shape), (PLAIN,) * len(lead) + result._axes, result._origin)
+    return result.expand_dims(tuple(range(len(lead)))).with_shape((*lead, *result.shape))
 
 
 # --- by value -----------------------------------------------------------------------------

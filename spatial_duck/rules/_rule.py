@@ -24,7 +24,6 @@ import numpy as np
 from spatial_duck._config import note_loss
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as mixing
-from spatial_duck.geometry._moves import PLAIN, Axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -214,7 +213,7 @@ def together(function: str, *arguments: Any, shape: Sequence[int] | None = None)
 def indexed(grid: Geometry, key: tuple[Any, ...], function: str) -> Geometry:
     """Return ``grid[key]`` as part of a function, whose name stands with the axes it loses."""
     key = tuple([_unseen(k) for k in key])
-    return grid._index_general(key, function)
+    return grid.index(key, function)
 
 
 class _Unseen:
@@ -247,7 +246,7 @@ def across(function: str, axis: int, *grids: Any) -> None:
 def unplaced(shape: Sequence[int]) -> Geometry:
     """Return the geometry of an array that lies nowhere: its axes are plain and have no names."""
     shape = tuple(shape)
-    return NOWHERE._with(shape, (PLAIN,) * len(shape), ())
+    return Geometry(shape, dims=(None,) * len(shape))
 
 
 def values(function: str, source: Geometry, *shapes: Sequence[int], axes: Any = None) -> Any:
@@ -270,8 +269,10 @@ def values(function: str, source: Geometry, *shapes: Sequence[int], axes: Any = 
         In no world; all axes are plain, lost by the function.
     """
     for i in range(source.ndim) if axes is None else axes:
-        if source._axes[i].spacing is not None:
-            note_loss(function, i, source._axes[i].name)
-    lost = Axis(None, None, None, function)
-    made = tuple([NOWHERE._with(s, (lost,) * len(s), ()) for s in map(tuple, shapes)])
+        if i in source.sampled_axes:
+            note_loss(function, i, source.dims[i])
+    made = tuple([
+        Geometry(s, dims=(None,) * len(s), lost=dict.fromkeys(range(len(s)), function))
+        for s in map(tuple, shapes)
+    ])  # fmt: skip
     return made[0] if len(made) == 1 else made

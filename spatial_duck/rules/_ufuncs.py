@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._moves import Axis, normalize_axis
+from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._rule import shape_of, together
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ def outer(function: str, a: Any, b: Any) -> Geometry | None:
     n, m = len(shape_of(a)), len(shape_of(b))
     if isinstance(a, Geometry):
         # The axes of a second image are the same places again: they cannot be sampled twice.
-        second: list[Axis] = [Axis()] * m
-        if isinstance(b, Geometry):
-            lost = b.lose(None, function)
-            second = [axis._replace(name=None) for axis in lost._axes]
-        return a._with(shape, (*a._axes, *second), a._origin)
+        result = a.expand_dims(tuple(range(n, n + m))).with_shape(shape)
+        lost = b.lose(None, function).lost_axes if isinstance(b, Geometry) else {}
+        for i, lost_by in lost.items():
+            result = result.mark_lost(n + i, lost_by)
+        return result
     if isinstance(b, Geometry):
         return b.expand_dims(tuple(range(n))).broadcast_to(shape)
     return None

@@ -531,10 +531,9 @@ def test_reshaping_between_empty_shapes(shape: tuple[int, ...]) -> None:
     assert back.spacing.tolist() in ([2], [])
 
 
-def test_a_plane_of_an_axis_that_lost_its_place_has_none() -> None:
-    g = Geometry((4, 5, 6), spacing=(3, 2, 1)).lose(0, "sort")
+def test_a_plane_of_an_axis_that_lost_its_place_is_unknown_along_that_axis_alone() -> None:
+    g = Geometry((4, 5, 6), spacing=(3, 2, 1), origin=(7, 8, 9)).lose(0, "sort")
     plane = g[1]
     assert plane.shape == (5, 6)
-    assert plane.sampled_axes == ()
-    assert plane.lost == {0: "sort", 1: "sort"}
-    assert plane.dims == ("y", "x")
+    assert plane.lost == {"z": "sort"}
+    assert plane == Geometry((5, 6), spacing=(2, 1), origin=(8, 9), lost={"z": "sort"})

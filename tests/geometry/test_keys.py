@@ -47,7 +47,7 @@ def test_walk_agrees_with_the_indices_that_it_describes(shape, data):
     except IndexError:
         return
     walked = walk(shape, key)
-    assert set(walked.taken) == walked.even | set(walked.varying)
+    assert set(walked.taken) == set(walked.lines) | set(walked.varying)
     for axis in walked.taken:
         block = picked[axis]
         # The index along this axis, over the new axes only.
@@ -61,9 +61,10 @@ def test_walk_agrees_with_the_indices_that_it_describes(shape, data):
             (0,) * len(lead[0]) + (slice(None),) * len(walked.block) + (0,) * len(lead[1])
         ]
         assert along.shape == walked.block
-        if axis in walked.even:
-            line = np.full(walked.block, walked.starts[axis])
-            for d, step in enumerate(walked.steps[axis]):
+        if axis in walked.lines:
+            start, steps = walked.lines[axis]
+            line = np.full(walked.block, start)
+            for d, step in enumerate(steps):
                 sizes = [-1 if i == d else 1 for i in range(len(walked.block))]
                 line = line + (step * np.arange(walked.block[d])).reshape(sizes)
             np.testing.assert_array_equal(along, line)

@@ -23,7 +23,7 @@ from spatial_duck.backends.arrayapi._elementwise import (
     to_array,
 )
 from spatial_duck.backends.arrayapi._functions import arrays_of, to_dtype, to_floating
-from spatial_duck.geometry._moves import normalize_axes, normalize_axis
+from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable

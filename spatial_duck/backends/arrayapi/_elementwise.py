@@ -13,7 +13,7 @@ import array_api_compat
 import numpy as np
 
 from spatial_duck.backends.arrayapi._functions import to_dtype, to_floating
-from spatial_duck.geometry._moves import normalize_axes, normalize_axis
+from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable

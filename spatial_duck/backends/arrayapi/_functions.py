@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat
 import numpy as np
 
-from spatial_duck.geometry._moves import normalize_axes, normalize_axis
+from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import dask.array as da
 import numpy as np
 
 from spatial_duck.backends.dask._private import meta_of
-from spatial_duck.geometry._moves import normalize_axes, normalize_axis
+from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable

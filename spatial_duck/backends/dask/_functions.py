@@ -26,7 +26,7 @@ from spatial_duck.backends.dask._along_axis import (
 from spatial_duck.backends.dask._creation import FUNCTIONS as _CREATION
 from spatial_duck.backends.dask._linalg import FUNCTIONS as _MATRICES
 from spatial_duck.backends.dask._private import meta_of
-from spatial_duck.geometry._moves import normalize_axis
+from spatial_duck.geometry._numbering import normalize_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.backends._pieces import PIECES
-from spatial_duck.geometry._moves import normalize_axes
+from spatial_duck.geometry._numbering import normalize_axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -29,7 +29,7 @@ from spatial_duck.backends._registry import backend_of, is_known
 from spatial_duck.backends.zarr._chunks import read
 from spatial_duck.backends.zarr._errors import CODEC_ERRORS, broken
 from spatial_duck.errors import SpatialDuckError, TooLargeError
-from spatial_duck.geometry._moves import normalize_axes, normalize_axis
+from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,0 +1,208 @@
+"""The one door for numbers with a unit: pint, astropy, unyt, NumPy's times, and ``"2 um"``.
+
+Wherever a length, a point or a time is wanted, numbers with a unit are converted to the unit that
+is in force there; plain numbers pass as they are. No library of units is imported: their numbers
+are known by what they can do.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._world import canonical_unit, is_known_unit, unit_factor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["by_name", "has_unit", "in_unit", "split_unit", "units_of"]
+
+_TEXT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\s\d].*?)\s*$")
+
+_TIMES = {"D": "d", "h": "h", "m": "min", "s": "s", "ms": "ms", "us": "us", "ns": "ns"}
+
+
+def split_unit(value: Any, field: str) -> tuple[Any, str | None]:
+    """Return numbers without their unit, and the unit; None for plain numbers.
+
+    Parameters
+    ----------
+    value : object
+        A number or numbers with one unit, or plain ones.
+    field : str
+        Its name, for errors.
+
+    Examples
+    --------
+    >>> split_unit("2.5 um", "spacing"), split_unit((1, 2), "spacing")
+    ((2.5, 'um'), ((1, 2), None))
+    """
+    if isinstance(value, str):
+        found = _TEXT.match(value)
+        if found is None:
+            raise GeometryError(
+                f"{field} must hold real numbers, or numbers with a unit such as '2 um', "
+                f"got {value!r}"
+            )
+        return float(found[1]), canonical_unit(found[2])
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds(), "s"
+    if isinstance(value, np.timedelta64) or (
+        isinstance(value, np.ndarray) and value.dtype.kind == "m"
+    ):
+        step = np.datetime_data(value.dtype)[0]
+        if step not in _TIMES:
+            raise GeometryError(f"{field} must be a length of time in a fixed unit, got {value!r}")
+        return value / np.timedelta64(1, step), _TIMES[step]  # type: ignore[call-overload]
+    if (magnitude := getattr(value, "magnitude", None)) is not None and hasattr(value, "units"):
+        return magnitude, canonical_unit(str(value.units))  # pint
+    if hasattr(value, "to_value"):
+        unit = getattr(value, "unit", None)  # astropy
+        unit = getattr(value, "units", None) if unit is None else unit  # unyt
+        if unit is not None:
+            plain = getattr(value, "value", None)
+            return (np.asarray(value) if plain is None else plain), canonical_unit(str(unit))
+    return value, None
+
+
+def has_unit(value: Any) -> bool:
+    """Whether numbers, or one of several, have a unit."""
+    if isinstance(value, str | dt.timedelta | np.timedelta64):
+        return True
+    if isinstance(value, np.ndarray) and type(value) is np.ndarray:
+        return value.dtype.kind == "m" or (
+            value.dtype.kind in "OUS" and any(map(has_unit, value.ravel().tolist()))
+        )
+    if isinstance(value, list | tuple):
+        return any(map(has_unit, value))
+    return hasattr(value, "to_value") or (hasattr(value, "magnitude") and hasattr(value, "units"))
+
+
+def in_unit(value: Any, unit: str | Sequence[str | None] | None, field: str) -> Any:
+    """Return numbers in a unit, as plain numbers.
+
+    Parameters
+    ----------
+    value : number, str, array_like, or a quantity of pint, astropy or unyt
+        Plain numbers come back as they are. A quantity has one unit for all its numbers; a list
+        may hold several, and those without a unit stay as they are.
+    unit : str, None or sequence of (str or None)
+        The unit that is in force; where it is a sequence, the unit of each number along the last
+        dimension.
+    field : str
+        Name of the parameter, for errors.
+
+    Returns
+    -------
+    object
+        Plain numbers, converted where they had a unit.
+
+    Raises
+    ------
+    GeometryError
+        If a unit cannot be converted, or none is in force.
+
+    Examples
+    --------
+    >>> in_unit("2000 um", "mm", "sigma")
+    2.0
+    >>> in_unit(["1 cm", 3.0], ("mm", "mm"), "point")
+    [10.0, 3.0]
+    """
+    if not has_unit(value):
+        return value
+    if isinstance(value, list | tuple):
+        many = isinstance(unit, list | tuple)
+        if many and len(unit) == len(value) and not any(map(_is_sequence, value)):  # type: ignore[arg-type]
+            pairs: Iterable[Any] = zip(value, unit, strict=True)  # type: ignore[arg-type]
+        else:
+            pairs = [(v, unit) for v in value]
+        return [in_unit(v, u, field) for v, u in pairs]
+    if type(value) is np.ndarray and value.dtype.kind in "OUS":
+        return in_unit(value.tolist(), unit, field)
+    plain, given = split_unit(value, field)
+    wanted = unit if isinstance(unit, list | tuple) else (unit,)
+    if len(set(wanted)) == 1:
+        factor = _factor(value, given, wanted[0], field)
+        return plain * factor if isinstance(plain, float) else np.asarray(plain) * factor
+    if np.ndim(plain) == 0:
+        raise GeometryError(
+            f"{field} is one number {value!r} for world axes in different units {wanted!r}: give "
+            "one for each"
+        )
+    factors = [_factor(value, given, u, field) for u in wanted]
+    return np.asarray(plain, dtype=np.float64) * factors
+
+
+def _is_sequence(value: Any) -> bool:
+    return not isinstance(value, str) and hasattr(value, "__len__") and np.ndim(value) > 0
+
+
+def _factor(value: Any, given: str | None, wanted: str | None, field: str) -> float:
+    """Return what a value is multiplied by to be in the unit wanted."""
+    if wanted is None:
+        raise GeometryError(
+            f"{field} came in {given!r}, and the image has no unit to convert it to: give the "
+            f"image one with replace(unit=...), or plain numbers, got {value!r}"
+        )
+    if given == wanted:
+        return 1.0
+    if is_known_unit(given) and is_known_unit(wanted):
+        try:
+            return unit_factor(given, wanted)
+        except GeometryError:
+            raise GeometryError(
+                f"{field} must be in a unit that can be converted to {wanted!r}, got {value!r}"
+            ) from None
+    # Units that only the library itself knows, such as of angles.
+    try:
+        if hasattr(value, "to_value"):
+            unit = getattr(value, "unit", None)
+            unit = value.units if unit is None else unit
+            return float((1.0 * unit).to_value(wanted))
+        return float((1.0 * value.units).to(wanted).magnitude)
+    except Exception:
+        raise GeometryError(
+            f"{field} must be in a unit that can be converted to {wanted!r}, got {value!r}"
+        ) from None
+
+
+def units_of(value: Any, names: Sequence[str | None], field: str) -> dict[str, str]:
+    """Return the unit that came with the number of each axis, by the axis's name.
+
+    Parameters
+    ----------
+    value : object
+        One quantity for all axes, or one for each; or plain numbers.
+    names : sequence of (str or None)
+        The axes that they stand for.
+    field : str
+        Name of the parameter, for errors.
+    """
+    if not has_unit(value):
+        return {}
+    found: dict[str, str] = {}
+    single = not isinstance(value, list | tuple)
+    for n, name in enumerate(names):
+        part = value if single else value[n] if n < len(value) else None
+        unit = split_unit(part, field)[1] if part is not None and has_unit(part) else None
+        if name is not None and unit is not None:
+            found[name] = unit
+    return found
+
+
+def by_name(value: Any, names: Sequence[str | None], field: str, default: float) -> Any:
+    """Return a mapping by axis name as a list in the order of the axes."""
+    if not isinstance(value, Mapping):
+        return value
+    unknown = [name for name in value if name not in names]
+    if unknown:
+        raise GeometryError(
+            f"{field}: {unknown!r} are not among the axes that it is given for, {tuple(names)!r}"
+        )
+    return [value.get(name, default) for name in names]
