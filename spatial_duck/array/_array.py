@@ -12,7 +12,7 @@ from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array import _fast as fast
 from spatial_duck.array import _indexing as indexing
 from spatial_duck.array._attributes import GeometryAttributes
-from spatial_duck.array._collection import Collection
+from spatial_duck.array._collection import Collection, bare_chunks
 from spatial_duck.array._coordinates import frozen, held, still_fitting, without_positions
 from spatial_duck.array._methods import ArrayMethods
 from spatial_duck.array._state import ImageState
@@ -112,7 +112,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
                 "data is an image already: use image.replace(spacing=..., ...) to change its "
                 "geometry, or image.data for its bare array"
             )
-        self._data = backends.adopt(data)
+        self._data = backends.adopt(bare_chunks(data))
         given = {
             "spacing": spacing, "origin": origin, "direction": direction, "dims": dims,
             "sampled": sampled, "world": world, "frame": frame, "unit": unit,

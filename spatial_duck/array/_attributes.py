@@ -26,7 +26,7 @@ __all__ = ["GeometryAttributes"]
 _ELSEWHERE = {
     **{
         name: f"use spatial_duck.{name}(image, ...)"
-        for name in ("conform", "crop", "map_blocks", "pad_to", "pyramid", "register", "reorient")
+        for name in ("conform", "crop", "pad_to", "pyramid", "register", "reorient")
     },
     **{name: f"use spatial_duck.{name}(image, ...)" for name in ("resample", "sample")},
     **dict.fromkeys(("write", "save", "to_filename"), "use spatial_duck.write(path, image)"),

@@ -13,6 +13,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import _carry as carry
+from spatial_duck.array._callers import loses_place, wants_dask_array
 from spatial_duck.array._coordinates import frozen
 from spatial_duck.array._state import ImageState, copy_attrs
 from spatial_duck.errors import GeometryError
@@ -20,7 +21,7 @@ from spatial_duck.errors import GeometryError
 if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
 
-__all__ = ["Collection"]
+__all__ = ["Collection", "bare_chunks"]
 
 
 class Collection(ImageState):
@@ -53,7 +54,11 @@ class Collection(ImageState):
         """
         return self._with_data(backends.chunked(self._data, self._chunks_by_axis(chunks)))
 
-    rechunk = chunk
+    def rechunk(self, chunks: Any = "auto") -> Self:
+        """Return the image as a lazy one with other chunks: the same as `chunk`."""
+        if wants_dask_array():
+            return backends.chunked(self._data, chunks)  # type: ignore[no-any-return]
+        return self.chunk(chunks)
 
     def to_dask_array(self, chunks: Any = "auto") -> Any:
         """Return the data as a bare Dask array: the one that the image holds, if it holds one.
@@ -63,19 +68,67 @@ class Collection(ImageState):
         chunks : optional
             For data that are in no Dask array yet; as of `chunk`.
         """
-        if backends.backend_of(self._data).name == "dask":
-            return self._data
-        return self.chunk(chunks)._data
+        if not backends.is_dask(self._data):
+            return self.chunk(chunks)._data
+        asked = loses_place()
+        if asked is not None:
+            raise TypeError(
+                f"xarray's {asked} of a lazy image would leave its place behind: use "
+                "dask='allowed' or a function of NumPy, which keep images; or work without one, "
+                "on spatial_duck.to_xarray(image, wrap=False)"
+            )
+        return self._data
 
     @property
     def blocks(self) -> Any:
         """The chunks of lazy data as images: ``image.blocks[2, 0]``, as of a Dask array."""
-        if backends.backend_of(self._data).name != "dask":
+        if not backends.is_dask(self._data):
             raise TypeError(
                 f"blocks needs data in a Dask array, got {type(self._data).__name__}: use "
                 "image.chunk(...).blocks"
             )
         return _Blocks(self)
+
+    @property
+    def vindex(self) -> Any:
+        """Voxels at points: ``image.vindex[[0, 2], [1, 3]]``, as of a Dask array.
+
+        The axes that the arrays index come first in the result, in place of NumPy's order.
+        """
+        self._dask("vindex")
+        return _Points(self)
+
+    def map_blocks(self, func: Any, *args: Any, **options: Any) -> Self:
+        """Run a function on each bare chunk, as of a Dask array; the image stays in its place.
+
+        Parameters
+        ----------
+        func : callable
+            Takes a chunk, and gives an array of its shape.
+        *args, **options
+            As of `dask.array.map_blocks`; images among them are taken as their arrays.
+
+        Raises
+        ------
+        TypeError
+            If the result has other chunks, so that it lies elsewhere.
+
+        See Also
+        --------
+        spatial_duck.map_blocks : for functions that know where their block lies.
+        """
+        data = self._dask("map_blocks")
+        bare = [a._data if isinstance(a, Collection) else a for a in args]
+        options = {k: v._data if isinstance(v, Collection) else v for k, v in options.items()}
+        if backends.is_known(type(options.get("meta"))):
+            options["meta"] = backends.empty_block(options["meta"])
+        found = data.map_blocks(func, *bare, **options)
+        if found.chunks != data.chunks:
+            raise TypeError(
+                f"map_blocks of an image keeps the chunks {data.chunks}, got {found.chunks}: use "
+                "spatial_duck.map_blocks(function, image), or image.data.map_blocks(...)"
+            )
+        return self._with_data(found)
 
     def _chunks_by_axis(self, chunks: Any) -> Any:
         if not isinstance(chunks, dict):
@@ -92,18 +145,41 @@ class Collection(ImageState):
 
         Libraries take what has this attribute for something to compute.
         """
-        if backends.backend_of(self._data).name != "dask":
+        return self._dask("chunks").chunks  # type: ignore[no-any-return]
+
+    def _dask(self, name: str) -> Any:
+        """Return the Dask array that an attribute of that name is of."""
+        if not backends.is_dask(self._data):
             raise AttributeError(
-                f"chunks needs data in a Dask array, got {type(self._data).__name__}: use "
-                "image.chunk(...), or look at image.data"
+                f"{name} needs data in a Dask array, got {type(self._data).__name__}: use "
+                f"image.chunk(...), or look at image.data"
             )
-        return self._data.chunks  # type: ignore[no-any-return]
+        return self._data
 
     # --- Dask's protocol ------------------------------------------------------------------
 
+    @property
+    def name(self) -> str:
+        """Name of the Dask array's keys, which hold bare arrays."""
+        return self._dask("name").name  # type: ignore[no-any-return]
+
+    @property
+    def numblocks(self) -> tuple[int, ...]:
+        """Number of chunks of the Dask array along each axis."""
+        return self._dask("numblocks").numblocks  # type: ignore[no-any-return]
+
+    @property
+    def npartitions(self) -> int:
+        """Number of chunks of the Dask array."""
+        return self._dask("npartitions").npartitions  # type: ignore[no-any-return]
+
+    @property
+    def _meta(self) -> Any:
+        """What Dask's functions look at for the kind of a chunk: a bare array without voxels."""
+        return backends.empty_block(self._dask("_meta"))
+
     def __dask_graph__(self) -> Any:
-        graph = getattr(self._data, "__dask_graph__", None)
-        return None if graph is None else graph()
+        return self._data.__dask_graph__() if backends.is_dask(self._data) else None
 
     def __dask_keys__(self) -> Any:
         return self._data.__dask_keys__()
@@ -121,7 +197,8 @@ class Collection(ImageState):
 
     def __dask_postcompute__(self) -> Any:
         finish, args = self._data.__dask_postcompute__()
-        return _rebuild, (finish, args, *self._without_data())
+        declared = (self._data.shape, self._data.dtype)
+        return _rebuild, (finish, args, declared, *self._without_data())
 
     def __dask_postpersist__(self) -> Any:
         finish, args = self._data.__dask_postpersist__()
@@ -142,6 +219,23 @@ class Collection(ImageState):
             normalize_token(self._attrs or {}),
             normalize_token({n: tuple(h) for n, h in (self._coords or {}).items()}),
         )
+
+
+def bare_chunks(data: Any) -> Any:
+    """Return a Dask array whose chunks are bare arrays; of chunks that are images, their data.
+
+    xarray makes chunks that are images of an image in memory, by ``DataArray(image).chunk()``.
+    """
+    if not backends.is_dask(data):
+        return data
+    block = backends.empty_block(data)
+    if not isinstance(block, Collection):
+        return data
+    return data.map_blocks(_bare, dtype=data.dtype, meta=block._data)
+
+
+def _bare(block: Any) -> Any:
+    return block._data if isinstance(block, Collection) else block
 
 
 class _Blocks:
@@ -195,17 +289,38 @@ class _Blocks:
         return [self[i] for i in np.ndindex(self.shape)]
 
 
+class _Points:
+    """What `SpatialArray.vindex` is indexed by."""
+
+    __slots__ = ("_image",)
+
+    def __init__(self, image: Collection) -> None:
+        self._image = image
+
+    def __getitem__(self, key: Any) -> Any:
+        image = self._image
+        keys = key if isinstance(key, tuple) else (key,)
+        keys = (*keys, *[slice(None)] * (image._data.ndim - len(keys)))
+        picked = [i for i, k in enumerate(keys) if not isinstance(k, slice)]
+        rest = [i for i in range(len(keys)) if i not in picked]
+        first: Any = np.transpose(image, (*picked, *rest))
+        return first[tuple([keys[i] for i in (*picked, *rest)])]
+
+
 def _rebuild(
     parts: Any,
     finish: Any,
     args: Any,
+    declared: tuple[Any, Any],
     cls: type[Collection],
     geometry: Geometry,
     attrs: Any,
     coords: Any,
 ) -> Collection:
     """Make the image of a computed Dask array."""
-    return cls._wrap(finish(parts, *args), geometry, copy_attrs(attrs), frozen(coords))
+    found = finish(parts, *args)
+    backends.check_computed(found, *declared)
+    return cls._wrap(found, geometry, copy_attrs(attrs), frozen(coords))
 
 
 def _rebuild_persisted(

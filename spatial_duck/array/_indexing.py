@@ -8,6 +8,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import _carry as carry
+from spatial_duck.array._callers import reads_orthogonally
 from spatial_duck.array._state import ImageState, adapt_shape, copy_attrs
 from spatial_duck.geometry import _align as alignment
 from spatial_duck.geometry._keys import consumed
@@ -21,6 +22,8 @@ __all__ = ["assign", "select"]
 def select(image: ImageState, key: Any) -> Any:
     """Return ``image[key]``."""
     bare = key if _is_field(key) else _bare_key(image, key)
+    if backends.is_dask(image._data) and _has_several_arrays(bare) and reads_orthogonally():
+        raise NotImplementedError("arrays for several axes: one after the other is another key")
     geometry = image.geometry if _is_field(key) else image.geometry[bare]
     data = backends.index(image._data, bare)
     if getattr(data, "ndim", 0) == 0 and not backends.keeps_scalars(data):
@@ -57,6 +60,10 @@ def check_writable(function: str, target: Geometry, source: Geometry) -> None:
             f"{function}: could not broadcast input array from shape {source.shape} into shape "
             f"{target.shape}"
         )
+
+
+def _has_several_arrays(key: Any) -> bool:
+    return isinstance(key, tuple) and sum([hasattr(k, "ndim") and k.ndim > 0 for k in key]) > 1
 
 
 def _is_field(key: Any) -> bool:

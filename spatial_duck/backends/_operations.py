@@ -19,6 +19,7 @@ from spatial_duck.backends._registry import (
     names,
     not_an_array,
 )
+from spatial_duck.errors import SpatialDuckError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ __all__ = [
     "assign",
     "astype",
     "call",
+    "check_computed",
+    "chunk_values",
     "chunked",
     "chunks",
     "compute",
@@ -194,6 +197,16 @@ def chunks(data: Any) -> tuple[tuple[int, ...], ...] | None:
     return backend_of(data).chunks(data)
 
 
+def chunk_values(data: Any) -> list[Any]:
+    """Return the chunks of a Dask array, in C order, as `dask.delayed.Delayed` values.
+
+    They have the array's own graph: an optimised one has other tasks under the same names, and
+    cannot stand beside the array itself in one result.
+    """
+    values: list[Any] = data.to_delayed(optimize_graph=False).ravel().tolist()
+    return values
+
+
 def empty_block(data: Any, ndim: int | None = None, dtype: Any = None) -> Any:
     """Return an array without voxels of the kind that the data, or their blocks, are.
 
@@ -267,6 +280,35 @@ def copy(data: Any, **options: Any) -> Any:
 def compute(data: Any, **options: Any) -> Any:
     """Return the data in memory: Dask computed, stores read, others as they are."""
     return backend_of(data).compute(data, **options)
+
+
+def check_computed(data: Any, shape: Any, dtype: Any) -> None:
+    """Hold what a lazy array was computed to against the shape and type that it declared.
+
+    Raises
+    ------
+    SpatialDuckError
+        If they differ; lengths that are NaN were not known, and the byte order does not count.
+    """
+    if name_of(data.__class__) is None:
+        raise SpatialDuckError(
+            f"the blocks of the Dask array are {type(data).__name__}, not arrays: return the bare "
+            "array, image.data, from the function that makes them"
+        )
+    found = tuple(np.shape(data))
+    known = zip(shape, found, strict=False)
+    if len(shape) != len(found) or not all(n != n or n == m for n, m in known):
+        raise SpatialDuckError(
+            f"the Dask array declares shape {tuple(shape)}, and its blocks make {found}; tell Dask "
+            "the true one, by chunks= or drop_axis= of the map_blocks, from_delayed or from_map "
+            "that made it"
+        )
+    if host_type(data.dtype).newbyteorder("=") != host_type(dtype).newbyteorder("="):
+        raise SpatialDuckError(
+            f"the Dask array declares dtype {dtype}, and its blocks are {data.dtype}; tell Dask "
+            "the true one, by dtype= or meta= of the function that made it, or end that function "
+            f"with .astype({str(dtype)!r})"
+        )
 
 
 def persist(data: Any, **options: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._optional import require
+from spatial_duck.backends import chunk_values
 from spatial_duck.errors import GeometryError
 from spatial_duck.ndimage._domain import domain
 from spatial_duck.ndimage._running import check_image, lazy_data, on_host, same_grid
@@ -134,13 +135,13 @@ def _delayed(data: Any, marks: Any, geometry: Geometry, place: Domain) -> Any:
     else:
         chunked = backends.chunked(marks, None)
         chunked = chunked if chunked.chunks == data.chunks else chunked.rechunk(data.chunks)
-        others = chunked.to_delayed().ravel()
+        others = chunk_values(chunked)
     edges = [np.cumsum([0, *c]).tolist() for c in data.chunks]
     sums, table = dask.delayed(_sums, pure=True), dask.delayed(_table, pure=True)
     parts = [
         sums(block, mark, [edges[axis][i] for axis, i in enumerate(where)], place)
         for block, mark, where in zip(
-            data.to_delayed().ravel(), others,
+            chunk_values(data), others,
             product(*[range(n) for n in data.numblocks]), strict=True,
         )
     ]  # fmt: skip

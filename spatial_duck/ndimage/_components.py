@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck.backends import chunk_values
 from spatial_duck.ndimage._running import engine_of, on_host
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _run(data: Any, structure: Any, ends: Sequence[int], *, holes: bool) -> tupl
     summarise = dask.delayed(_summary, pure=True)
     summaries = [
         summarise(block, structure, holes, place, offsets, ends)
-        for block, place in zip(padded.to_delayed().ravel(), places, strict=True)
+        for block, place in zip(chunk_values(padded), places, strict=True)
     ]
     # In groups: of one task with all as its arguments, Dask's order would read far ahead.
     gather = dask.delayed(_gathered, pure=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck.backends import chunk_values
 from spatial_duck.ndimage._components import chunked_label, full_structure
 from spatial_duck.ndimage._domain import domain, embed
 from spatial_duck.ndimage._morphology import connectivity
@@ -267,8 +268,8 @@ def _by_chunks(frame: Any, marks: Any, index: Any, part: Any, join: Any, width: 
     part, join = dask.delayed(part, pure=True), dask.delayed(join, pure=True)
     edges = [np.cumsum([0, *c]).tolist() for c in frame.chunks]
     places = list(product(*[range(n) for n in frame.numblocks]))
-    blocks = frame.to_delayed().ravel()
-    others = [None] * len(blocks) if marks is None else marks.to_delayed().ravel()
+    blocks = chunk_values(frame)
+    others = [None] * len(blocks) if marks is None else chunk_values(marks)
     parts = [
         part(block, mark, [edges[axis][i] for axis, i in enumerate(where)], index)
         for block, mark, where in zip(blocks, others, places, strict=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._optional import require
+from spatial_duck.backends import chunk_values
 from spatial_duck.resampling import _device as device
 from spatial_duck.resampling import _engines as engines
 from spatial_duck.resampling._blocks import work_type
@@ -133,7 +134,7 @@ def _lazy(data: Any, index: Floats, how: str) -> Any:
         here = index[:, group]
         box = _box(here, lengths, how)
         part = array[tuple([slice(*bounds) for bounds in box])].rechunk(-1)
-        block = part.to_delayed().ravel()[0]
+        (block,) = chunk_values(part)
         found = run(block, here, how, [a for a, _ in box], lengths)
         shape = (len(group), *array.shape[k:])
         meta = None if engines.on_host(array._meta) else array._meta

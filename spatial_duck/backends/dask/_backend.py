@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from spatial_duck.backends._backend import Backend
-from spatial_duck.backends._registry import backend_of
+from spatial_duck.backends._operations import check_computed
+from spatial_duck.backends._registry import backend_of, name_of
 from spatial_duck.backends.dask import _calls
 from spatial_duck.backends.dask._private import meta_of
-from spatial_duck.errors import SpatialDuckError
 
 __all__ = ["BACKEND"]
 
@@ -21,6 +19,22 @@ class _Dask(Backend):
     name = "dask"
     lazy = True
     precedence = 30
+
+    def adopt(self, data: Any) -> Any:
+        """Return the array, unless its blocks are no arrays of a backend.
+
+        Raises
+        ------
+        TypeError
+            If they are images, or arrays with units, which belong above an image.
+        """
+        block = meta_of(data)
+        if name_of(type(block)) is None:
+            raise TypeError(
+                f"the blocks of the Dask array are {type(block).__name__}, not arrays: let the "
+                "function that makes them return the bare array, such as image.data"
+            )
+        return data
 
     def call(self, func: Any, args: Any, kwargs: Any) -> Any:
         return _calls.call(func, args, kwargs)
@@ -71,32 +85,6 @@ class _Dask(Backend):
 
     def to_dask(self, data: Any, chunks: Any = None) -> Any:
         return data if chunks is None else data.rechunk(chunks)
-
-
-def check_computed(found: Any, shape: Any, dtype: Any) -> None:
-    """Hold what was computed against what was declared.
-
-    Raises
-    ------
-    SpatialDuckError
-        If they differ; the byte order does not count, nor a length that was not known.
-    """
-    known = len(shape) == np.ndim(found) and all(
-        n != n or n == m for n, m in zip(shape, np.shape(found), strict=True)
-    )
-    if not known:
-        raise SpatialDuckError(
-            f"the Dask array declares shape {tuple(shape)}, and its blocks make "
-            f"{tuple(np.shape(found))}; tell Dask the true one, by chunks= or drop_axis= of the "
-            "map_blocks, from_delayed or from_map that made it"
-        )
-    native = found.dtype.newbyteorder("=") if hasattr(found.dtype, "newbyteorder") else found.dtype
-    if native != dtype.newbyteorder("="):
-        raise SpatialDuckError(
-            f"the Dask array declares dtype {dtype}, and its blocks are {found.dtype}; tell Dask "
-            "the true one, by dtype= or meta= of the function that made it, or end that function "
-            f"with .astype({str(dtype)!r})"
-        )
 
 
 BACKEND = _Dask()

@@ -1,0 +1,53 @@
+"""Which function of xarray or Dask asks, where the same call means two things.
+
+xarray takes whatever is a Dask collection for a Dask array, and hands images to functions of Dask
+that know none. Those read a key in another way, or take the bare array and drop the place; nothing
+that is handed over says so. So the calling function is looked at, here alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["loses_place", "reads_orthogonally", "wants_dask_array"]
+
+#: Functions by which xarray has Dask compute something of images, and would get bare arrays.
+_LOSING = {
+    "apply_gufunc": "apply_ufunc(dask='parallelized')",
+    "blockwise": "blockwise",
+    "unify_chunks": "unify_chunks",
+}
+
+
+def _function_within(module: str, depth: int) -> str | None:
+    """Return the name of the nearest calling function of a module, or None."""
+    frame: FrameType | None = sys._getframe(3)
+    for _ in range(depth):
+        if frame is None:
+            return None
+        if frame.f_globals.get("__name__") == module:
+            return frame.f_code.co_name
+        frame = frame.f_back
+    return None
+
+
+def loses_place() -> str | None:
+    """Return which function of xarray asks for an image's bare array, and would drop the place."""
+    return _LOSING.get(_function_within("xarray.namedarray.daskmanager", 8) or "")
+
+
+def wants_dask_array() -> bool:
+    """Whether Dask's windows ask, which take no other class than Dask's arrays."""
+    return _function_within("dask.array.overlap", 1) == "sliding_window_view"
+
+
+def reads_orthogonally() -> bool:
+    """Whether xarray asks with a key whose arrays stand for one axis each.
+
+    It tries NumPy's way first, and goes axis by axis where that is not implemented.
+    """
+    return _function_within("xarray.core.indexing", 4) == "_oindex_get"
