@@ -114,6 +114,8 @@ _KEYWORDS: dict[str, str] = {}
 def _element_values(dataset: Any) -> Iterator[tuple[str, Any]]:
     """Yield keyword and value of each element that is a short fact; flawed ones are left out."""
     for tag in dataset.keys():  # noqa: SIM118 (iterating a data set converts its elements)
+        if tag.is_private:
+            continue
         try:
             element = dataset[tag]
         except Exception:  # pydicom raises many kinds

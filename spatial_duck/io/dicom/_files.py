@@ -44,7 +44,9 @@ _NEEDED = frozenset(
     ImageOrientationPatient PixelSpacing SpacingBetweenSlices RescaleSlope RescaleIntercept
     GridFrameOffsetVector DoseGridScaling PerFrameFunctionalGroupsSequence
     SharedFunctionalGroupsSequence SegmentSequence SegmentationType MaximumFractionalValue
-    ModalityLUTSequence SeriesInstanceUID""".split()
+    ModalityLUTSequence SeriesInstanceUID SeriesDescription SeriesNumber Modality ImageType
+    SOPClassUID FrameIncrementPointer FrameTime FrameTimeVector DetectorInformationSequence
+    DimensionIndexSequence RedPaletteColorLookupTableDescriptor SliceThickness""".split()
 )
 
 
@@ -74,20 +76,17 @@ class Header(NamedTuple):
     path : Path
         The file.
     dataset : pydicom.Dataset
-        All elements before the pixels that could be converted.
+        All elements before the pixels. Those that voxels and geometry need have been converted.
     pixels : int or None
         Tag of the element that holds the pixels.
     size : int
         Bytes of the file, unpacked.
-    flaws : tuple of str
-        Elements that could not be converted, by name and number.
     """
 
     path: Path
     dataset: Any
     pixels: int | None
     size: int
-    flaws: tuple[str, ...]
 
 
 def pydicom_module() -> Any:
@@ -227,19 +226,16 @@ def read_header(path: Path) -> Header:
         raise
     except Exception as error:  # pydicom raises many kinds for a file that is not valid
         raise FormatError(f"{path}: its DICOM header is not valid: {error}") from error
-    flaws = []
-    for tag in list(dataset.keys()):
+    for keyword in _NEEDED:
         try:
-            dataset[tag]
+            dataset.get(keyword)
         except (MemoryError, RecursionError):
             raise
         except Exception as error:
-            name = tag_name(tag)
-            if name.split()[0] in _NEEDED:
-                raise FormatError(f"{path}: {name} is not valid: {error}") from error
-            flaws.append(name)
-            del dataset[tag]
-    return Header(path, dataset, ends[0] if ends else None, size, tuple(flaws))
+            tag = pydicom_module().datadict.tag_for_keyword(keyword)
+            name = tag_name(pydicom_module().tag.Tag(tag))
+            raise FormatError(f"{path}: {name} is not valid: {error}") from error
+    return Header(path, dataset, ends[0] if ends else None, size)
 
 
 def _is_directory(dataset: Any) -> bool:
