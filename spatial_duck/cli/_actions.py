@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import spatial_duck as sd
 from spatial_duck._optional import require
 from spatial_duck.array import _display as display
+from spatial_duck.cli._reading import UsageError, read_options
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.resampling._targets import aligned_grid
 from spatial_duck.testing._report import LEVELS
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
-    "UsageError",
     "check",
     "convert",
     "demo",
@@ -35,16 +35,12 @@ __all__ = [
 ]
 
 
-class UsageError(SpatialDuckError):
-    """An argument is wrong in a way that only the image shows."""
-
-
 def info(args: argparse.Namespace) -> None:
     """Print what files say of their images."""
     from spatial_duck import io
 
     for path in args.files:
-        found = io.info(path, level=args.level)
+        found = io.info(path, **read_options(args))
         shape = " × ".join(str(n) for n in found.geometry.shape)
         rows = [("format", found.format), ("voxels", f"{shape}, {found.dtype}")]
         rows += display.facts(found.geometry)
@@ -73,7 +69,7 @@ def info(args: argparse.Namespace) -> None:
 
 def convert(args: argparse.Namespace) -> None:
     """Write an image in another format."""
-    image = sd.read(args.input, level=args.level)
+    image = sd.read(args.input, **read_options(args))
     _write(args, image)
 
 
@@ -99,7 +95,7 @@ def resample(args: argparse.Namespace) -> None:
         raise UsageError("say where to: --spacing, --like, --orientation or --align")
     if args.like is not None and (args.spacing or args.orientation or args.align):
         raise UsageError("--like excludes --spacing, --orientation and --align")
-    image = sd.read(args.input, level=args.level)
+    image = sd.read(args.input, **read_options(args))
     if args.like is not None:
         image = _moved(args, image, to=sd.read(args.like))
     elif args.align:
@@ -165,7 +161,7 @@ def view(args: argparse.Namespace) -> None:
     Figure = require("matplotlib.figure", "Plotting").Figure
     from spatial_duck.viewer import _plot as plotting
 
-    image = sd.read(args.file, level=args.level)
+    image = sd.read(args.file, **read_options(args))
     overlay = None if args.overlay is None else sd.read(args.overlay)
     figure = Figure(figsize=plotting.figure_size(image), layout="constrained")
     plotting.plot(image, overlay, title=_title(args), figure=figure, limits=args.limits)

@@ -14,7 +14,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import spatial_duck as sd
-from spatial_duck.cli._actions import UsageError
+from spatial_duck.cli._reading import UsageError, put_into_words_of_line
 from spatial_duck.cli._table import COMMANDS, Command
 from spatial_duck.errors import SpatialDuckError
 
@@ -62,6 +62,8 @@ def _one_line(error: BaseException, args: argparse.Namespace) -> str:
     for words, name, option in _OPTIONS:
         if hasattr(args, name):
             text = text.replace(words, option)
+    if hasattr(args, "option"):
+        text = put_into_words_of_line(text)
     known = isinstance(error, SpatialDuckError | ImportError | FileExistsError | FileNotFoundError)
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"

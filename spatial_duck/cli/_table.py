@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spatial_duck.cli import _actions as actions
+from spatial_duck.cli._reading import READING
 from spatial_duck.pyramids import METHODS
 from spatial_duck.testing._report import LEVELS
 
@@ -47,7 +48,6 @@ def _argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, A
     return names, options
 
 
-_LEVEL = _argument("--level", type=int, metavar="N", help="resolution to open, 0 the finest")
 _OUTPUT = (
     _argument("input", metavar="IN", help="image file, or directory of a Zarr group"),
     _argument("output", metavar="OUT", help="its suffix tells the format"),
@@ -71,18 +71,19 @@ COMMANDS = (
     Command(
         "info",
         "show what a file says of its image, without reading voxels",
-        (_argument("files", metavar="FILE", nargs="+", help="image file"), _LEVEL),
+        (_argument("files", metavar="FILE", nargs="+", help="image file"), *READING),
         actions.info,
         ("spatial-duck info brain.nii.gz", "spatial-duck info volume.ome.zarr --level 2"),
     ),
     Command(
         "convert",
         "write an image in another format, with its geometry",
-        (*_OUTPUT, *_WRITING, _LEVEL),
+        (*_OUTPUT, *_WRITING, *READING),
         actions.convert,
         (
             "spatial-duck convert brain.nrrd brain.nii.gz",
             "spatial-duck convert volume.mha volume.ome.zarr",
+            "spatial-duck convert FOLDER ct.nii.gz --series 7 --option tolerance=0.1",
         ),
     ),
     Command(
@@ -127,7 +128,7 @@ COMMANDS = (
                 help="smooth along axes where voxels become larger",
             ),
             *_WRITING,
-            _LEVEL,
+            *READING,
         ),
         actions.resample,
         (
@@ -239,7 +240,7 @@ COMMANDS = (
             _argument("--title", help="default: the file's name"),
             _argument("--dpi", type=float, default=120.0, help="of the picture; default: 120"),
             _argument("--no-browser", action="store_true", help="print the address, open nothing"),
-            _LEVEL,
+            *READING,
         ),
         actions.view,
         (
