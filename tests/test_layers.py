@@ -65,7 +65,6 @@ ON_USE: dict[str, set[str]] = {
 FRONT_USERS = ("viewer", "cli")
 #: Upward imports, inside functions or for type checkers, and why each is there.
 UPWARD = {
-    ("array._array", "viewer"): "image.plot()",
     ("transforms._base", "io"): "Transform.read(path), transform.write(path)",
     ("transforms._bspline", "array"): "the field of a B-spline is an image",
     ("transforms._displacement", "array"): "a field holds an image",

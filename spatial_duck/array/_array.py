@@ -11,6 +11,7 @@ from spatial_duck import backends
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array import _fast as fast
 from spatial_duck.array import _indexing as indexing
+from spatial_duck.array import _vectors as vectors
 from spatial_duck.array._attributes import GeometryAttributes
 from spatial_duck.array._collection import Collection, bare_chunks
 from spatial_duck.array._coordinates import frozen, held, still_fitting, without_positions
@@ -137,7 +138,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
                 raise GeometryError(
                     f"geometry has shape {geometry.shape}, and the data have shape {shape}"
                 )
-        self._coords = held(coords, geometry)
+        self._coords = vectors.tagged(held(coords, geometry), geometry)
         self._geometry = without_positions(geometry, self._coords)
         self._attrs = dict(attrs) if attrs else None
 
@@ -180,6 +181,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
             geometry = self.geometry.replace(**changes) if changes else self.geometry
         if coords is None:
             coords = still_fitting(self._coords, self._data.shape, geometry.shape)
+            coords = vectors.relabelled(coords, self.geometry, geometry)
         return type(self)(new, geometry, coords=coords, attrs=attrs)
 
     # --- attributes -----------------------------------------------------------------------
@@ -236,23 +238,6 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     def device(self) -> Any:
         """The device that holds the data, as the array API names it."""
         return backends.device(self._data)
-
-    def plot(self, **options: Any) -> Any:
-        """Draw three planes through the centre, in world units.
-
-        Parameters
-        ----------
-        **options
-            As for `spatial_duck.viewer._plot.plot`.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            With an axes for each plane.
-        """
-        from spatial_duck.viewer import _plot as plotting
-
-        return plotting.plot(self, **options)
 
     # --- exchange -------------------------------------------------------------------------
 

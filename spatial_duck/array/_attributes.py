@@ -1,19 +1,23 @@
-"""What an image says of its geometry, as attributes of its own: `GeometryAttributes`.
+"""What an image says of its geometry, and what is done with it by name: `GeometryAttributes`.
 
-Each of these is the geometry's, under the same name, so that code written for the duck interface
+Each attribute is the geometry's, under the same name, so that code written for the duck interface
 (see `spatial_duck.interface`) need not know that there is a geometry.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
+from spatial_duck.array import _selection as selection
+from spatial_duck.array import _vectors as vectors
+from spatial_duck.array._forward import Forward
+from spatial_duck.array._ordered import ordered_field
 from spatial_duck.array._state import ImageState
-from spatial_duck.errors import GeometryError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from spatial_duck.geometry import World
@@ -24,27 +28,19 @@ __all__ = ["GeometryAttributes"]
 
 #: Names that people try, from habit or from other libraries, and what does that here.
 _ELSEWHERE = {
-    **{
-        name: f"use spatial_duck.{name}(image, ...)"
-        for name in ("conform", "crop", "pad_to", "pyramid", "register", "reorient")
-    },
-    **{name: f"use spatial_duck.{name}(image, ...)" for name in ("resample", "sample")},
-    **dict.fromkeys(("write", "save", "to_filename"), "use spatial_duck.write(path, image)"),
+    "register": "use spatial_duck.register(fixed, moving)",
+    **dict.fromkeys(("save", "to_filename"), "use image.write(path)"),
     **dict.fromkeys(("values", "numpy", "get_fdata", "to_numpy"), "use numpy.asarray(image)"),
     **dict.fromkeys(("load", "get"), "use image.compute()"),
     **dict.fromkeys(("voxel_size", "pixdim", "GetSpacing", "zooms"), "use image.spacing"),
     **dict.fromkeys(("GetOrigin", "translation"), "use image.origin"),
     **dict.fromkeys(("GetDirection", "orientation_matrix"), "use image.direction"),
     **dict.fromkeys(("header", "meta", "metadata"), "use image.attrs"),
-    **dict.fromkeys(
-        ("tofile", "dump", "dumps"), "use spatial_duck.write(path, image), or image.data"
-    ),
+    **dict.fromkeys(("tofile", "dump", "dumps"), "use image.write(path), or image.data"),
     **dict.fromkeys(
         ("base", "ctypes", "getfield", "setfield", "setflags"), "use image.data, the bare array"
     ),
     "resize": "an image cannot change its shape in place: use numpy.resize(image, shape)",
-    "isel": "index by position, image[3, 10:20]; image.dims has the names of the axes",
-    "sel": "use spatial_duck.crop(image, {'z': (lowest, highest)}) or sample(image, points)",
     "units": "use image.unit",
     "filter": "spatial_duck.ndimage has filters",
 }
@@ -132,6 +128,96 @@ class GeometryAttributes(ImageState):
         """The axes whose positions were lost, and the function that lost them."""
         return self.geometry.lost
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of each axis that has a name, by that name."""
+        geometry = self.geometry
+        pairs = zip(geometry.dims, geometry.shape, strict=True)
+        return {name: n for name, n in pairs if name is not None}
+
+    # --- selection, and other worlds ------------------------------------------------------
+
+    def isel(self, indexers: Mapping[str, Any] | None = None, **by_name: Any) -> Any:
+        """Return the voxels at indices along axes by name.
+
+        Parameters
+        ----------
+        indexers, **by_name
+            For each axis an int, a slice, or an array of int or bool; arrays along several axes
+            select along each by itself.
+
+        Examples
+        --------
+        >>> import numpy as np, spatial_duck as sd
+        >>> image = sd.SpatialArray(np.zeros((4, 5, 6)), spacing=2)
+        >>> image.isel(z=3, x=slice(None, None, 2)).shape
+        (5, 3)
+        """
+        return selection.isel(self, {**(indexers or {}), **by_name})
+
+    def sel(self, labels: Mapping[str, Any] | None = None, **by_name: Any) -> Any:
+        """Return the voxels at values of coordinates, or at places along axes of the world.
+
+        Parameters
+        ----------
+        labels, **by_name
+            For each coordinate a value, a list of values, or a slice from one to another, both
+            included; where several indices have the value, all of them are selected. For each
+            axis of the world, along which exactly one array axis must run, a place, of which the
+            nearest voxel is taken, several, or a slice of the voxels between two.
+
+        Raises
+        ------
+        GeometryError
+            If there is no such coordinate, value or place, or the image is oblique to the axis.
+
+        Examples
+        --------
+        >>> import numpy as np, spatial_duck as sd
+        >>> image = sd.SpatialArray(
+        ...     np.arange(8).reshape(2, 4), dims=("c", "x"), spacing=0.5,
+        ...     coords={"channel": ("c", ["DAPI", "GFP"])},
+        ... )
+        >>> image.sel(channel="GFP", x=slice(0.4, 1.0)).data
+        array([5, 6])
+        """
+        return selection.sel(self, {**(labels or {}), **by_name})
+
+    def to_frame(self, frame: str) -> Self:
+        """Return the image in the coordinates of another anatomical frame; see `Geometry.to_frame`.
+
+        Vectors turn with it (see `spatial_duck.array`): signs of components change by one
+        multiplication, lazy where the image is, and other data are not touched.
+
+        Examples
+        --------
+        >>> import numpy as np, spatial_duck as sd
+        >>> image = sd.SpatialArray(np.zeros((2, 2, 2)), origin=(1, 2, 3), frame="LPS")
+        >>> image.to_frame("RAS").origin
+        array([ 1., -2., -3.])
+        """
+        return vectors.to_frame(self, frame)  # type: ignore[no-any-return]
+
+    def to_unit(self, unit: str | Mapping[str, str | None]) -> Self:
+        """Return the image in other units; see `Geometry.to_unit`. No value is scaled."""
+        return vectors.to_unit(self, unit)  # type: ignore[no-any-return]
+
+    def to_world(self, axes: Sequence[str]) -> Self:
+        """Return the image with its world axes in another order, or fewer."""
+        return vectors.to_world(self, axes)  # type: ignore[no-any-return]
+
+    augment = Forward()
+    conform = Forward()
+    crop = Forward()
+    pad_to = Forward()
+    plot = Forward()
+    pyramid = Forward()
+    reorient = Forward()
+    resample = Forward()
+    sample = Forward()
+    show = Forward()
+    write = Forward()
+
     def index_to_physical(self, index: ArrayLike) -> Floats:
         """Return the world positions of array indices; see `Geometry.index_to_physical`."""
         return self.geometry.index_to_physical(index)
@@ -140,53 +226,42 @@ class GeometryAttributes(ImageState):
         """Return the array indices of world positions; see `Geometry.physical_to_index`."""
         return self.geometry.physical_to_index(point)
 
-    def _ordered(self, field: str, order: str) -> Floats:
-        """Return a field with its space axes in an explicit order."""
-        geometry = self.geometry
-        names, axes = geometry.dims, geometry.world.axes
-        columns = [names[i] for i in geometry.sampled_axes]
-        missing = [a for a in order if a not in (axes if field == "origin" else columns)]
-        if missing:
-            raise GeometryError(
-                f"{field}_{order} needs axes named {', '.join(order)}, got dims {names!r} and "
-                f"world axes {axes!r}"
-            )
-        rows = [axes.index(a) for a in order if a in axes]
-        if field == "origin":
-            return geometry.origin[rows]
-        picked = [columns.index(a) for a in order]
-        return (
-            geometry.spacing[picked]
-            if field == "spacing"
-            else (geometry.direction[np.ix_(rows, picked)])
-        )
-
     @property
     def origin_xyz(self) -> Floats:
         """The origin in the order x, y, z, as ITK's order-explicit names have it."""
-        return self._ordered("origin", "xyz")
+        return ordered_field(self.geometry, "origin", "xyz")
 
     @property
     def origin_zyx(self) -> Floats:
         """The origin in the order z, y, x."""
-        return self._ordered("origin", "zyx")
+        return ordered_field(self.geometry, "origin", "zyx")
 
     @property
     def spacing_xyz(self) -> Floats:
         """The spacing in the order x, y, z."""
-        return self._ordered("spacing", "xyz")
+        return ordered_field(self.geometry, "spacing", "xyz")
 
     @property
     def spacing_zyx(self) -> Floats:
         """The spacing in the order z, y, x."""
-        return self._ordered("spacing", "zyx")
+        return ordered_field(self.geometry, "spacing", "zyx")
 
     @property
     def direction_xyz(self) -> Floats:
         """The direction with rows and columns in the order x, y, z."""
-        return self._ordered("direction", "xyz")
+        return ordered_field(self.geometry, "direction", "xyz")
 
     @property
     def direction_zyx(self) -> Floats:
         """The direction with rows and columns in the order z, y, x."""
-        return self._ordered("direction", "zyx")
+        return ordered_field(self.geometry, "direction", "zyx")
+
+    @property
+    def size_xyz(self) -> Floats:
+        """Numbers of voxels in the order x, y, z."""
+        return ordered_field(self.geometry, "size", "xyz")
+
+    @property
+    def size_zyx(self) -> Floats:
+        """Numbers of voxels in the order z, y, x."""
+        return ordered_field(self.geometry, "size", "zyx")

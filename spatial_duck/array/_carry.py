@@ -21,6 +21,7 @@ import numpy as np
 
 from spatial_duck._config import config
 from spatial_duck.array._coordinates import Held, Moves, common_attrs, equal, merged, moved
+from spatial_duck.array._vectors import check_mixing
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.rules import _ufuncs as ufuncs
 from spatial_duck.rules._rule import unplaced
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
 
     from spatial_duck.rules import Rule
 
-__all__ = ["any_coords", "attach", "by_function", "by_key", "by_rule", "by_ufunc", "elementwise"]
+__all__ = [
+    "any_coords",
+    "attach",
+    "by_function",
+    "by_key",
+    "by_rule",
+    "by_ufunc",
+    "check_written",
+    "elementwise",
+]
 
 Coords = dict[str, Held] | None
 
@@ -349,11 +359,14 @@ def by_function(
     dict, None, a list of these, or a function
         As of `Rule.geometry`; the function takes the result and the data of the images.
     """
+    check_mixing(getattr(function, "__name__", "function"), images)
     if function is not np.append and (function in _JOINING or function is np.stack):
         pieces = args[0] if args else next(iter(kwargs.values()))
         if hasattr(pieces, "_coords"):  # an image in place of a list stands for its planes
             planes = [pieces[i] for i in range(len(pieces))]
             return by_function(function, rule, (planes, *args[1:]), kwargs, planes)
+    if function is np.copyto and len(images) > 1:
+        return elementwise(images, images[0].shape)
     special = _BY_INDEX.get(function)
     given = _by_name(function, args, kwargs) if special or function in _MIXING else {}
 
@@ -557,6 +570,7 @@ def _stacked(found: Any, images: Sequence[Any], axis: int, count: int) -> Coords
 
 def elementwise(images: Sequence[Any], shape: Sequence[int]) -> Coords:
     """Return the coordinates of an elementwise result of images that are broadcast to a shape."""
+    check_mixing("an elementwise operation", images)
     found = []
     for image in images:
         lead = len(shape) - image.ndim
@@ -569,6 +583,28 @@ def elementwise(images: Sequence[Any], shape: Sequence[int]) -> Coords:
     return merged(found)
 
 
+def check_written(image: Any, key: Any, value: Any) -> None:
+    """Check that vectors that are written into a part of an image are such as are there.
+
+    Raises
+    ------
+    GeometryMismatchError
+        If their components, frames or units differ.
+    """
+    if image._coords is None or value._coords is None:
+        return
+    target = image if key == () else image[key]
+    if hasattr(target, "_coords"):
+        elementwise((target, value), target.shape)
+
+
+def check_out(coords: Any, out: Any) -> None:
+    """Check that vectors are written into images of such vectors."""
+    for image in out if isinstance(out, tuple | list) else (out,):
+        if isinstance(coords, dict) and getattr(image, "_coords", None) is not None:
+            merged([coords, image._coords])
+
+
 def by_ufunc(
     ufunc: np.ufunc,
     method: str,
@@ -577,6 +613,7 @@ def by_ufunc(
     images: Sequence[Any],
 ) -> Any:
     """Return the coordinates of each result of a method of a ufunc, before it is called."""
+    check_mixing(ufunc.__name__, images)
     rule = ufuncs.METHODS[method] if ufunc.signature is None else ufuncs.GENERALIZED[method]
     kind = "keeps" if ufunc.signature is None and method in ("__call__", "outer") else "derives"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.errors import GeometryError
+from spatial_duck.errors import GeometryError, GeometryMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
 
 __all__ = [
+    "COMPONENT",
     "Coordinate",
     "Coordinates",
     "Held",
@@ -43,6 +44,8 @@ __all__ = [
 
 #: Kinds of NumPy's types that a coordinate may have: numbers, times and text.
 _KINDS = "biufcmMU"
+#: The coordinate of an axis of vectors; see `spatial_duck.array._vectors`.
+COMPONENT = "component"
 #: Longest vector that one index may have.
 _MAX_VECTOR = 16
 #: What stands where a value is unknown, by kind of type; other kinds have nothing for it.
@@ -485,6 +488,11 @@ def merged(many: list[dict[str, Held] | None]) -> dict[str, Held] | None:
     dict or None
         Those on which all agree that have them. A value of a whole image does not contest those
         along an axis.
+
+    Raises
+    ------
+    GeometryMismatchError
+        If components of vectors differ.
     """
     first = many[0]
     if all(m is first for m in many):
@@ -495,6 +503,13 @@ def merged(many: list[dict[str, Held] | None]) -> dict[str, Held] | None:
         along = [h for h in found if h.axis is not None] or found
         if all(_agree(along[0], h) for h in along[1:]):
             out[name] = along[0]._replace(attrs=common_attrs(along))
+        elif name == COMPONENT and along[0].axis is not None:
+            labels = [h.values.tolist() for h in along]
+            raise GeometryMismatchError(
+                "the images hold vectors with other components along an axis: "
+                f"{' and '.join(map(repr, labels))}; bring them into one order by indexing, or "
+                "take image.data where they mean nothing"
+            )
     return out or None
 
 

@@ -97,8 +97,9 @@ def _call_general(
     if out is not None:
         _check_out(getattr(function, "__name__", "function"), geometry, out)
     coords = None
-    if out is None and carry.any_coords(images):
+    if carry.any_coords(images):
         coords = carry.by_function(function, rule, args, kwargs, images)
+        carry.check_out(coords, out)
     result = fast.run(function, data_args, data_kwargs)
     return wrap_result(result, geometry, images, coords=coords) if out is None else out
 
@@ -148,13 +149,14 @@ def array_ufunc(
     if outs:
         _check_out(ufunc.__name__, geometry, outs)
     coords = None
-    if not outs and carry.any_coords(images):
+    if carry.any_coords(images):
         coords = carry.by_ufunc(ufunc, method, inputs, kwargs, images)
+        carry.check_out(coords, outs)
     function = ufunc if method == "__call__" else getattr(ufunc, method)
     result = fast.run(function, data, data_kwargs)
     if outs and ufunc.nout == 1:
         return outs[0]
-    return wrap_result(result, geometry, images, outs or None, coords)
+    return wrap_result(result, geometry, images, outs or None, None if outs else coords)
 
 
 # --- in and out ---------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.array import _carry as carry
 from spatial_duck.array._callers import reads_orthogonally
+from spatial_duck.array._ordered import KEY, ordered_field
 from spatial_duck.array._state import ImageState, adapt_shape, copy_attrs
 from spatial_duck.geometry import _align as alignment
 from spatial_duck.geometry._keys import consumed
@@ -21,6 +22,8 @@ __all__ = ["assign", "select"]
 
 def select(image: ImageState, key: Any) -> Any:
     """Return ``image[key]``."""
+    if isinstance(key, str) and (ordered := _order_of(image, key)):
+        return ordered_field(image.geometry, *ordered)
     bare = key if _is_field(key) else _bare_key(image, key)
     if backends.is_dask(image._data) and _has_several_arrays(bare) and reads_orthogonally():
         raise NotImplementedError("arrays for several axes: one after the other is another key")
@@ -36,10 +39,16 @@ def select(image: ImageState, key: Any) -> Any:
 
 def assign(image: ImageState, key: Any, value: Any) -> None:
     """Do ``image[key] = value``."""
+    if isinstance(key, str) and (ordered := _order_of(image, key)):
+        raise IndexError(
+            f"{key!r} cannot be set, as others may share the geometry: make another image with "
+            f"image.replace({ordered[0]}=...)"
+        )
     bare = key if _is_field(key) else _bare_key(image, key)
     if isinstance(value, ImageState):
         target = image.geometry if _is_field(key) else image.geometry[bare]
         check_writable("assignment", target, value.geometry)
+        carry.check_written(image, bare, value)
         value = value._data
     backends.assign(image._data, bare, value)
 
@@ -64,6 +73,14 @@ def check_writable(function: str, target: Geometry, source: Geometry) -> None:
 
 def _has_several_arrays(key: Any) -> bool:
     return isinstance(key, tuple) and sum([hasattr(k, "ndim") and k.ndim > 0 for k in key]) > 1
+
+
+def _order_of(image: ImageState, key: str) -> tuple[str, str] | None:
+    """Return the field and the order that a key of ITK's asks for; fields of the data win."""
+    found = KEY.fullmatch(key)
+    if found is None or key in (getattr(image._data.dtype, "names", None) or ()):
+        return None
+    return found[1], found[2]
 
 
 def _is_field(key: Any) -> bool:

@@ -68,6 +68,7 @@ def in_place(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> Any:
             return value
         if isinstance(value, ImageState):
             check_writable(f"in-place {ufunc.__name__}", self.geometry, value.geometry)
+            carry.check_written(self, (), value)
             value = value._data
         data = function(self._data, value)
         if data is self._data:

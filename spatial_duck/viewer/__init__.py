@@ -4,7 +4,7 @@
 tiles, `Server` hands the page and the tiles it asks for to a browser on this machine. A tile reads
 the chunks that it cuts, of the level that fits the zoom; nothing else is read::
 
-    from spatial_duck.viewer import Scene, Server, open_levels
+    from spatial_duck.viewer import Scene, Server, open_levels, show
 
     with Server(Scene(open_levels("volume.ome.zarr"))) as server:
         print(server.url)
@@ -16,6 +16,6 @@ nothing from elsewhere.
 
 from __future__ import annotations
 
-from spatial_duck.viewer._api import Scene, Server, open_levels
+from spatial_duck.viewer._api import Scene, Server, open_levels, show
 
-__all__ = ["Scene", "Server", "open_levels"]
+__all__ = ["Scene", "Server", "open_levels", "show"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.array import SpatialArray
 
-__all__ = ["Scene", "Server", "open_levels"]
+__all__ = ["Scene", "Server", "open_levels", "show"]
 
 
 def open_levels(path: str | os.PathLike[str], level: int | None = None) -> list[SpatialArray]:
@@ -56,3 +56,30 @@ def open_levels(path: str | os.PathLike[str], level: int | None = None) -> list[
         if not found or image.dims == found[0].dims:
             found.append(image)
     return found
+
+
+def show(
+    image: SpatialArray, overlay: SpatialArray | None = None, *, browser: bool = True
+) -> Server:
+    """Show three linked planes of an image in the browser; voxels are read when they are seen.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On any backend.
+    overlay : SpatialArray, optional
+        Laid over it, in its own place.
+    browser : bool, optional
+        Open the page; else only serve it.
+
+    Returns
+    -------
+    Server
+        Serves the page at its `url` until it is closed, or the process ends.
+    """
+    import webbrowser
+
+    server = Server(Scene([image], None if overlay is None else [overlay])).__enter__()
+    if browser:
+        webbrowser.open(server.url)
+    return server

@@ -1,0 +1,53 @@
+"""Functions of the package as methods of images, so that chains read forwards.
+
+``image.resample(spacing=1).crop(bounds)`` is ``sd.crop(sd.resample(image, spacing=1), bounds)``.
+They live above this package and are imported when they are first asked for: the table says where.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from importlib import import_module
+from types import MethodType
+from typing import Any
+
+__all__ = ["METHODS", "Forward"]
+
+#: The module of each function, which takes the image first (`write`: after the path).
+METHODS = {
+    "augment": "learning",
+    "conform": "learning",
+    "crop": "resampling._physical",
+    "pad_to": "resampling._physical",
+    "plot": "viewer._plot",
+    "pyramid": "pyramids",
+    "reorient": "resampling._physical",
+    "resample": "resampling",
+    "sample": "resampling._physical",
+    "show": "viewer",
+    "write": "io",
+}
+
+
+class Forward:
+    """A method that is a function of the package, with its signature and documentation."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.__doc__ = f"Same as ``spatial_duck.{name}`` of this image."
+
+    def __get__(self, image: Any, owner: type | None = None) -> Any:
+        if image is None:
+            return self
+        function = getattr(import_module(f"spatial_duck.{METHODS[self.name]}"), self.name)
+        return MethodType(_path_first(function) if self.name == "write" else function, image)
+
+
+def _path_first(function: Any) -> Any:
+    """Return a function of (image, path) from one of (path, image)."""
+
+    @wraps(function)
+    def write(image: Any, path: Any, **options: Any) -> Any:
+        return function(path, image, **options)
+
+    return write

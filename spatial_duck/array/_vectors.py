@@ -1,0 +1,196 @@
+"""Images of vectors: an axis whose coordinate `component` names axes of the world.
+
+Functions carry that coordinate as they carry any other, so that a flip of the axis relabels it.
+What a value is *along* changes only where the world does: `to_frame` here turns geometry and
+components together, by signs and names. Images whose components are along other axes, in other
+frames or in other units do not mix.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck import backends
+from spatial_duck.array._coordinates import COMPONENT, Held
+from spatial_duck.errors import FrameError, GeometryError, GeometryMismatchError
+from spatial_duck.geometry._world import SPACE_AXES, check_frame, frame_change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from spatial_duck.array._state import ImageState
+    from spatial_duck.geometry import Geometry
+
+__all__ = ["check_mixing", "components", "tagged", "to_frame", "to_unit", "to_world"]
+
+Coords = dict[str, Held] | None
+
+
+def components(label: str, axes: Iterable[str]) -> tuple[str, ...]:
+    """Return the world axes that a label of a component names; none if it names no such ones.
+
+    Examples
+    --------
+    >>> components("x", "xyz"), components("xy", "xyz"), components("DAPI", "xyz")
+    (('x',), ('x', 'y'), ())
+    """
+    known = {*axes, *SPACE_AXES}
+    if label in known:
+        return (label,)
+    return (label[0], label[1]) if len(label) == 2 and set(label) <= known else ()
+
+
+def tagged(coords: Coords, geometry: Geometry) -> Coords:
+    """Return coordinates in which `component` says its frame and unit, by default the image's own.
+
+    Raises
+    ------
+    GeometryError
+        If its axis is sampled, or its labels name no world axes.
+    """
+    h = (coords or {}).get(COMPONENT)
+    if coords is None or h is None:
+        return coords
+    if h.axis in geometry.sampled_axes:
+        raise GeometryError(
+            f"coords['component'] must lie along a plain axis, got axis {h.axis} "
+            f"({geometry.dims[h.axis or 0]!r}), which is sampled"
+        )
+    labels = h.values.reshape(-1).tolist()
+    wrong = [n for n in labels if not (isinstance(n, str) and components(n, geometry.world.axes))]
+    if wrong:
+        raise GeometryError(
+            f"coords['component'] must name world axes, as 'x', or 'xy' for a tensor, among "
+            f"{geometry.world.axes!r}, got {wrong!r}; what is no vector has another name"
+        )
+    frame = check_frame(h.attrs.get("frame", geometry.frame), "the frame of coords['component']")
+    unit = _space_unit(geometry) if h.unit is None else h.unit
+    attrs = {**h.attrs, **({} if frame is None else {"frame": frame})}
+    return {**coords, COMPONENT: h._replace(unit=unit, attrs=attrs)}
+
+
+def _space_unit(geometry: Geometry) -> str | None:
+    """Return the unit of space, where all its axes have one."""
+    world = geometry.world
+    units = {world.units[r] for r in world.space}
+    return units.pop() if len(units) == 1 else None
+
+
+def relabelled(coords: Coords, old: Geometry, new: Geometry) -> Coords:
+    """Return coordinates for a geometry that was given another frame or unit by name.
+
+    A tag that said what the image said follows it: nothing is converted.
+    """
+    h = (coords or {}).get(COMPONENT)
+    if coords is None or h is None:
+        return coords
+    if h.attrs.get("frame") == old.frame != new.frame:
+        attrs = {k: v for k, v in h.attrs.items() if k != "frame"}
+        h = h._replace(attrs=attrs if new.frame is None else {**attrs, "frame": new.frame})
+    if h.unit == _space_unit(old):
+        h = h._replace(unit=_space_unit(new))
+    return {**coords, COMPONENT: h}
+
+
+# --- other worlds -------------------------------------------------------------------------
+
+
+def to_frame(image: ImageState, frame: str) -> Any:
+    """Return an image in the coordinates of another anatomical frame, components included."""
+    geometry = image.geometry.to_frame(frame)
+    h = (image._coords or {}).get(COMPONENT)
+    if h is None:
+        return _moved(image, geometry)
+    new, old = geometry.frame, h.attrs.get("frame")
+    if old is None or new is None:
+        raise FrameError(
+            f"to_frame: the components of the image have no frame, so that they cannot be turned "
+            f"to {frame!r}; say it with coords={{'component': (axis, labels, {{'frame': ...}})}}"
+        )
+    turned = {SPACE_AXES[s]: (SPACE_AXES[k], sign) for k, (s, sign) in
+              enumerate(frame_change(old, new))}  # fmt: skip
+    labels, signs = [], []
+    for label in h.values.reshape(-1).tolist():
+        parts = [turned.get(a, (a, 1)) for a in components(label, geometry.world.axes)]
+        names = [name for name, _ in parts]
+        # Of the two names of a symmetric tensor's component the one in use is kept.
+        other = label[::-1] not in h.values and label == "".join(sorted(label))
+        labels.append("".join(sorted(names) if other else names))
+        signs.append(int(np.prod([sign for _, sign in parts])))
+    values = np.array(labels, h.values.dtype).reshape(h.values.shape)
+    values.flags.writeable = False
+    h = h._replace(values=values, attrs={**h.attrs, "frame": new})
+    data = image._data if min(signs, default=1) > 0 else _signed(image, h.axis, signs)
+    return _moved(image, geometry, {**(image._coords or {}), COMPONENT: h}, data)
+
+
+def _signed(image: ImageState, axis: int | None, signs: Sequence[int]) -> Any:
+    """Return the data with some components negated, in their own type; lazy where they are."""
+    data = image._data
+    dtype = backends.host_type(data.dtype)
+    if dtype.kind not in "ifc":
+        raise GeometryError(
+            f"to_frame: components of type {dtype} cannot change their sign; convert them first "
+            "with image.astype to a signed type"
+        )
+    if axis is None:
+        return backends.call(np.negative, (data,), {})
+    shape = [len(signs) if a == axis else 1 for a in range(len(data.shape))]
+    factors = np.array(signs).astype(dtype).reshape(shape)
+    return backends.call(np.multiply, (data, factors), {})
+
+
+def to_unit(image: ImageState, unit: str | Mapping[str, str | None]) -> Any:
+    """Return an image in other units; components keep the one that they say they are in."""
+    return _moved(image, image.geometry.to_unit(unit))
+
+
+def to_world(image: ImageState, axes: Sequence[str]) -> Any:
+    """Return an image with its world axes in another order, or fewer; see `Geometry.to_world`."""
+    geometry = image.geometry.to_world(axes)
+    h = (image._coords or {}).get(COMPONENT)
+    if h is not None:
+        before, after = image.geometry.world.axes, geometry.world.axes
+        gone = {a for n in h.values.reshape(-1).tolist() for a in components(n, before)
+                if a in before and a not in after}  # fmt: skip
+        if gone:
+            raise GeometryError(
+                f"to_world: the image has vector components along {sorted(gone)!r}, which "
+                f"therefore cannot be left out, got {tuple(axes)!r}; select components first"
+            )
+    return _moved(image, geometry)
+
+
+def _moved(image: ImageState, geometry: Geometry, coords: Any = None, data: Any = None) -> Any:
+    """Return the image in another world."""
+    same = image._with_data(image._data if data is None else data)
+    same._geometry = geometry
+    if coords is not None:
+        same._coords = coords
+    return same
+
+
+# --- mixing -------------------------------------------------------------------------------
+
+
+def check_mixing(function: str, images: Sequence[ImageState]) -> None:
+    """Check that the components of images in one operation are in one frame and unit.
+
+    Raises
+    ------
+    GeometryMismatchError
+        If they are not.
+    """
+    tags = [(image, h) for image in images if (h := (image._coords or {}).get(COMPONENT))]
+    for (_, a), (_, b) in pairwise(tags):
+        frames, units = [h.attrs.get("frame") for h in (a, b)], [h.unit for h in (a, b)]
+        if frames[0] != frames[1] or units[0] != units[1]:
+            what, differ = ("frame", frames) if frames[0] != frames[1] else ("unit", units)
+            raise GeometryMismatchError(
+                f"{function}: the vector components of the images differ in their {what}: "
+                f"{differ[0]!r} and {differ[1]!r}; bring one to the other with "
+                + ("image.to_frame(...)" if what == "frame" else "a factor, and say its unit")
+            )
