@@ -325,4 +325,13 @@ class ArrayMethods(ImageState):
     take = _function(np.take)
     trace = _function(np.trace)
     var = _function(np.var)
-    conj = conjugate = unary(np.conjugate)
+
+    def conj(self) -> Any:
+        """Return the complex conjugate; of real values the image itself, as ndarray has it."""
+        data = self._data
+        if not isinstance(data, np.ndarray):
+            return dispatch.array_ufunc(self, np.conjugate, "__call__", (self,), {})
+        conjugate = data.conj()
+        return self if conjugate is data else self._with_data(conjugate)
+
+    conjugate = conj
