@@ -9,6 +9,7 @@ import numpy as np
 
 from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError
+from spatial_duck.io._deferred import Identity, deferred, guarded_blocks, is_mapped
 from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._publishing import published
 from spatial_duck.io._registry import format_of, format_to_write, named_format, names
@@ -87,14 +88,33 @@ def _format_to_read(path: Any, format: str | None) -> Format:
     return found
 
 
-def _opened(path: Any, format: str | None, level: int | None, options: dict[str, Any]) -> Source:
+class _Opened(NamedTuple):
+    """An open file, with what it takes to open it again."""
+
+    format: Format
+    place: Any
+    options: dict[str, Any]
+    source: Source
+
+    def load(self, lazy: bool | None, identity: Identity | None) -> Any:
+        """Return the voxels; lazy ones are of the file that was opened, or refused."""
+        source = self.source
+        data = source.load(lazy)
+        if identity is None:
+            return data
+        if data is None or (lazy and type(data) is np.ndarray and not is_mapped(data)):
+            shape, dtype = source.geometry.shape, source.dtype
+            return deferred(self.format, self.place, self.options, identity, shape, dtype)
+        return guarded_blocks(data, identity) if hasattr(data, "dask") else data
+
+
+def _open(path: Any, format: str | None, level: int | None, options: dict[str, Any]) -> _Opened:
     place = location(path)
     chosen = _format_to_read(place, format)
     if is_remote(place) and not chosen.opens_stores:
         raise FormatError(f"{path}: {chosen.name} is read from files, not from URLs or stores")
-    own = chosen.options("read")
     if level is not None:
-        if "level" in own:
+        if "level" in chosen.options("read"):
             options["level"] = level
         elif level != 0:
             raise FormatError(
@@ -102,12 +122,24 @@ def _opened(path: Any, format: str | None, level: int | None, options: dict[str,
             )
     chosen.check_options("read", options)
     opened = chosen.open(place, **options)
-    if isinstance(opened, Source):
-        return opened
-    image = asarray(opened)
-    return Source(
-        chosen.name, image.geometry, np.dtype(image.dtype), dict(image.attrs), lambda _: image.data
-    )
+    if not isinstance(opened, Source):
+        image = asarray(opened)
+        opened = Source(
+            chosen.name, image.geometry, np.dtype(image.dtype), dict(image.attrs),
+            lambda _: image.data, coords=image.coords,
+        )  # fmt: skip
+    return _Opened(chosen, place, options, opened)
+
+
+def _identity(opened: Format, place: Any) -> Identity | None:
+    """Note which files are opened; stores look after that themselves."""
+    if is_remote(place) or opened.opens_stores:
+        return None
+    try:
+        parts = opened.parts(place)
+    except (OSError, ValueError):
+        parts = ()
+    return Identity.of([place, *parts])
 
 
 def read(
@@ -151,8 +183,10 @@ def read(
     UnsafeInputError
         If it declares more than there is, or data elsewhere.
     """
-    source = _opened(path, format, level, options)
-    data = source.load(lazy)
+    opened = _open(path, format, level, options)
+    # Noted before a voxel is read: what is read then is compared with it.
+    identity = _identity(opened.format, opened.place)
+    data, source = opened.load(lazy, identity), opened.source
     image = SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
     return image if dims is None else _in_order(image, dims)
 
@@ -182,7 +216,7 @@ def info(
     -------
     Info
     """
-    source = _opened(path, format, level, options)
+    source = _open(path, format, level, options).source
     return Info(source.format, source.geometry, source.dtype, source.attrs, source.levels)
 
 

@@ -7,6 +7,7 @@ Each of several files holds the same number of voxels, and one after the other t
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,6 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._source import delayed_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,12 +149,7 @@ def voxel_loader(raw: RawFiles) -> Callable[[bool | None], Any]:
         safety.check_size(path, needed, start, raw.compression)
         offsets.append(start)
 
-    def read_one(number: int) -> NDArray[Any]:
-        path = raw.paths[number]
-        with safety.open_stream(path, offsets[number], raw.compression) as stream:
-            if raw.skip == -1:
-                return _read_end(stream, path, raw.dtype, part)
-            return safety.read_stream(stream, path, raw.dtype, part, raw.skip)
+    read_one = partial(_read_part, raw, part, tuple(offsets))
 
     def read() -> NDArray[Any]:
         if len(raw.paths) == 1:
@@ -172,9 +167,20 @@ def voxel_loader(raw: RawFiles) -> Callable[[bool | None], Any]:
             return _stacked(read_one, len(raw.paths), part, raw)
         if raw.compression is None:
             return safety.map_raw(raw.paths[0], raw.dtype, raw.shape, offsets[0])
-        return delayed_array(read, raw.shape, raw.dtype)
+        return None
 
     return load
+
+
+def _read_part(
+    raw: RawFiles, part: tuple[int, ...], offsets: tuple[int, ...], number: int
+) -> NDArray[Any]:
+    """Read what one of the files holds."""
+    path = raw.paths[number]
+    with safety.open_stream(path, offsets[number], raw.compression) as stream:
+        if raw.skip == -1:
+            return _read_end(stream, path, raw.dtype, part)
+        return safety.read_stream(stream, path, raw.dtype, part, raw.skip)
 
 
 def _part_shape(raw: RawFiles) -> tuple[int, ...]:
@@ -193,10 +199,9 @@ def _stacked(
 ) -> Any:
     """Return a Dask array of one block for each file."""
     da = require("dask.array", "Reading with lazy=True")
-    require("dask", "Reading with lazy=True")
+    dask = require("dask", "Reading with lazy=True")
     blocks = [
-        delayed_array(lambda number=number: read_one(number), part, raw.dtype)  # type: ignore[misc]
-        for number in range(count)
+        da.from_delayed(dask.delayed(read_one)(number), part, raw.dtype) for number in range(count)
     ]
     if len(part) == len(raw.shape):
         return da.concatenate(blocks)

@@ -226,7 +226,7 @@ def write_image(
         text = "".join(f"{k} = {v}\n" for k, v in fields.items())
         return text.encode("utf-8", "surrogateescape")
 
-    body = path.with_name(raw_name if separate else path.name + ".voxels")
+    body = path.with_name(raw_name if separate else ".voxels")
     with body.open("wb") as file:
         size = _write_body(file, data, dtype, compress, progress)
     with path.open("wb") as file:

@@ -21,7 +21,7 @@ from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
 from spatial_duck.io._hdf5_guard import check_readable
-from spatial_duck.io._source import Source, delayed_array
+from spatial_duck.io._source import Source
 
 if TYPE_CHECKING:
     import os
@@ -81,7 +81,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
             raise FormatError(f"{file}: its voxels cannot be read: {error}") from error
 
     def load(lazy: bool | None) -> Any:
-        return delayed_array(read, shape, dtype) if lazy else read()
+        return None if lazy else read()
 
     return Source("minc", geometry, dtype, {}, load)
 

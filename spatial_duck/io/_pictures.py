@@ -22,7 +22,7 @@ from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import upright
 from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, check_precision, checked_dtype, fitted, in_order
-from spatial_duck.io._source import Source, delayed_array
+from spatial_duck.io._source import Source
 
 if TYPE_CHECKING:
     import os
@@ -91,7 +91,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         return values
 
     def load(lazy: bool | None) -> Any:
-        return delayed_array(read, shape, dtype) if lazy else read()
+        return None if lazy else read()
 
     kept = {k: v for k, v in meta.items() if isinstance(v, str | int | float) and k != "shape"}
     return Source("picture", geometry, dtype, {"picture": kept} if kept else {}, load)

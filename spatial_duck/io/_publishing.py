@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Parts = Callable[[Path], Sequence[Path]]
 
-__all__ = ["check_target", "data_name", "exchange", "partial_prefix", "published", "rename_new"]
+__all__ = ["check_target", "data_name", "exchange", "partial_prefix", "publish", "published"]
 
 #: Bytes of a target's name that the names of its partial folders hold.
 _LONGEST = 180
@@ -184,8 +184,31 @@ def _taken(target: Path) -> FileExistsError:
     )
 
 
-def _replace(fresh: Path, target: Path, old: Path) -> None:
-    """Let a file or folder take the place of what is there."""
+def publish(fresh: Path, target: Path, old: Path, *, overwrite: bool) -> None:
+    """Give a file or folder the name of its target, in one step where the system has one.
+
+    Parameters
+    ----------
+    fresh, target : Path
+        On one file system.
+    old : Path
+        Where a folder that is replaced goes, if the two cannot be swapped; it stays there.
+    overwrite : bool
+        Whether it may take the place of what is there.
+
+    Raises
+    ------
+    FileExistsError
+        If something is there that may not be replaced.
+    """
+    if not (overwrite and target.exists()):
+        try:
+            rename_new(fresh, target)
+        except FileExistsError:
+            if not overwrite:
+                raise
+        else:
+            return
     if not target.is_dir():
         with suppress(OSError):
             fresh.chmod(stat.S_IMODE(target.stat().st_mode))
@@ -295,10 +318,7 @@ def _publish(folder: Path, fresh: Path, target: Path, overwrite: bool, parts: Pa
 
 
 def _publish_one(fresh: Path, target: Path, overwrite: bool, old: Path) -> None:
-    if overwrite and target.exists():
-        _replace(fresh, target, old)
-    else:
-        rename_new(fresh, target)
+    publish(fresh, target, old, overwrite=overwrite)
     _sync(target.parent)
 
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from spatial_duck._optional import require
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.geometry import Geometry
 
-__all__ = ["Progress", "Source", "delayed_array", "reporter", "slabs", "write_voxels"]
+__all__ = ["Progress", "Source", "reporter", "slabs", "write_voxels"]
 
 #: Bytes of voxels that a writer holds at once, at least one row of them.
 SLAB_BYTES = 1 << 26
@@ -44,7 +42,9 @@ class Source(NamedTuple):
         Header fields that have no place in the geometry, under the format's name.
     load : callable
         ``load(lazy)`` returns the voxels. `lazy` None: mapped or chunked where that costs nothing,
-        else in memory; True: never read before asked; False: in memory.
+        else in memory; True: never read before asked; False: in memory. For True it may return
+        None, where there is nothing lazier than all of it: the file is then opened again, and
+        loaded in memory, when the voxels are wanted.
     levels : int
         Number of resolutions in the file.
     coords : mapping, optional
@@ -58,15 +58,6 @@ class Source(NamedTuple):
     load: Callable[[bool | None], Any]
     levels: int = 1
     coords: Mapping[str, Any] | None = None
-
-
-def delayed_array(
-    load: Callable[[], NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Any:
-    """Return a Dask array of one chunk that is loaded when it is computed."""
-    dask = require("dask", "Reading with lazy=True")
-    require("dask.array", "Reading with lazy=True")
-    return dask.array.from_delayed(dask.delayed(load)(), shape, dtype)
 
 
 def slabs(data: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:

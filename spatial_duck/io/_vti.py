@@ -29,7 +29,7 @@ from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
-from spatial_duck.io._source import Source, delayed_array, reporter, slabs, write_voxels
+from spatial_duck.io._source import Source, reporter, slabs, write_voxels
 
 if TYPE_CHECKING:
     import os
@@ -231,7 +231,7 @@ def _loader(
     def load(lazy: bool | None) -> Any:
         if mapped and lazy is not False:
             return safety.map_raw(path, dtype, shape, where)
-        return delayed_array(read, shape, dtype) if lazy else read()
+        return None if lazy else read()
 
     return load
 

@@ -1,7 +1,8 @@
 """Tests for images that know where they are: checks of a class, strategies, oracles, assertions.
 
 `check` tells of any image class what is right, what is wrong (with the smallest example) and what
-is not offered; `Conformance` makes tests of the same. `spatial_duck.interface` says what is wanted.
+is not offered; `Conformance` makes tests of the same, and `FormatConformance` tests of a file
+format. `spatial_duck.interface` says what is wanted.
 Everything here is public, and the project's own tests use it. Needs NumPy and, for the checks and
 `strategies`, Hypothesis; `stores` needs zarr.
 """
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     )
     from spatial_duck.testing._conformance import Conformance, check
     from spatial_duck.testing._device import DeviceArray
+    from spatial_duck.testing._format_conformance import FormatConformance
     from spatial_duck.testing._oracles import NO_VOXEL, Place, place_of, positions, voxel_numbers
     from spatial_duck.testing._report import Finding, Report, Status
 
@@ -28,6 +30,7 @@ __all__ = [
     "Conformance",
     "DeviceArray",
     "Finding",
+    "FormatConformance",
     "Place",
     "Report",
     "Status",
@@ -48,6 +51,7 @@ _LAZY = {
         "assertions": "assert_geometry_equal assert_lazy assert_no_host_copy assert_same_place",
         "conformance": "Conformance check",
         "device": "DeviceArray",
+        "format_conformance": "FormatConformance",
         "oracles": "NO_VOXEL Place place_of positions voxel_numbers",
         "report": "Finding Report Status",
     }.items()

@@ -1,7 +1,7 @@
-"""The pytest plugin: a subclass of `spatial_duck.testing.Conformance` becomes many tests.
+"""The pytest plugin: a subclass of `Conformance` or `FormatConformance` becomes many tests.
 
 It is loaded with every pytest run where this package is installed, so it imports nothing until a
-test asks for ``spatial_check``.
+test asks for ``spatial_check`` or ``format_check``.
 """
 
 from __future__ import annotations
@@ -18,3 +18,8 @@ def pytest_generate_tests(metafunc: Any) -> None:
 
         ids = [f"{row.level}: {row.name}" for row in CHECKS]
         metafunc.parametrize("spatial_check", CHECKS, ids=ids)
+    if "format_check" in metafunc.fixturenames:
+        from spatial_duck.testing._format_checks import FORMAT_CHECKS
+
+        ids = [f"{row.level}: {row.name}" for row in FORMAT_CHECKS]
+        metafunc.parametrize("format_check", FORMAT_CHECKS, ids=ids)

@@ -68,7 +68,7 @@ class Report:
     subject : str
         Name of what was checked.
     findings : tuple of Finding
-        One for each check, in the order of the levels.
+        One for each check, those of a level together.
 
     Examples
     --------
@@ -131,10 +131,9 @@ class Report:
 
     def __str__(self) -> str:
         lines = [self.summary()]
-        for level in LEVELS:
+        for level in dict.fromkeys(f.level for f in self.findings):
             found = [f for f in self.findings if f.level == level]
-            if found:
-                lines += ["", level]
+            lines += ["", level]
             for f in found:
                 lines.append(f"  {f.status:<13}{f.name}")
                 if f.status is Status.WRONG:

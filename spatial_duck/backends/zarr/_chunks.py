@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["read", "write"]
 
 #: Stores that are a folder of files. Another that wraps one of them may turn the bytes round.
-_FOLDERS = frozenset({"CompleteStore", "LocalStore"})
+_FOLDERS = frozenset({"ImageStore", "LocalStore"})
 #: Bytes of chunks from which on several threads read.
 _SHARED = 1 << 20
 #: Bytes of a chunk that can be one; zarr says what is wrong with others.
@@ -223,6 +223,14 @@ def read(array: Any, ask: Ask) -> NDArray[Any]:
     files = _files(array)
     if files is None:
         return np.asarray(array[tuple(ask)])
+    values = _read_files(files, ask)
+    check = getattr(array.store_path.store, "check", None)
+    if check is not None:  # an image's store: it may have been replaced meanwhile
+        check()
+    return values
+
+
+def _read_files(files: _Files, ask: Ask) -> NDArray[Any]:
     parts = [_parts(a, c) for a, c in zip(ask, files.chain.shape, strict=True)]
     chosen = list(itertools.product(*parts))
     if len(chosen) == 1:
@@ -230,7 +238,9 @@ def read(array: Any, ask: Ask) -> NDArray[Any]:
         # Neither a small view of a large chunk, nor of bytes that cannot be written to.
         whole = found.flags.writeable and found.size == math.prod(files.chain.shape)
         return found if whole else found.copy()
-    out = np.empty([p[-1].outside.stop for p in parts if p[-1].outside is not None], array.dtype)
+    out = np.empty(
+        [p[-1].outside.stop for p in parts if p[-1].outside is not None], files.array.dtype
+    )
     task = partial(_fill, files, ask, out)
     threads = min(len(chosen), os.cpu_count() or 1)
     if threads == 1 or out.nbytes < _SHARED:

@@ -18,7 +18,7 @@ def identity(array: Any) -> tuple[Any, ...]:
     same (two servers, two archives in memory) are two.
     """
     store = array.store_path.store
-    if _is(store, "spatial_duck.io.ngff._store", "CompleteStore"):
+    if _is(store, "spatial_duck.io.ngff._store", "ImageStore"):
         store = store.wrapped
     if _is(store, "zarr.storage._local", "LocalStore"):
         known: tuple[str, ...] = ("folder", str(Path(store.root).resolve()))

@@ -90,7 +90,7 @@ class Layout:
             import numcodecs
 
             zarr.create_array(
-                str(place),
+                place,
                 zarr_format=2,
                 # What every reader of format 2 knows, with a checksum (CRC-32).
                 compressors=numcodecs.GZip(level=1),
@@ -101,7 +101,7 @@ class Layout:
         from zarr.codecs import BloscCodec, Crc32cCodec
 
         zarr.create_array(
-            str(place),
+            place,
             zarr_format=3,
             shards=self.shards,
             # On images and labels alike several times as fast as zstd, and no larger on images.

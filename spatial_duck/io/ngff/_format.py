@@ -93,6 +93,7 @@ from spatial_duck.errors import (
     UnsafeInputError,
 )
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
 from spatial_duck.io._source import Source
 from spatial_duck.io.ngff import _checksum as seal
@@ -137,7 +138,7 @@ def open_group(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
         if "://" not in str(path) and Path(path).is_file():
             group = open_archive(Path(path))
         else:
-            group = zarr.open_group(str(path), mode="r")
+            group = zarr.open_group(path, mode="r")
         return group, dict(group.attrs)
     except (ImportError, MemoryError, RecursionError, SpatialDuckError):
         raise
@@ -295,26 +296,31 @@ def small_array(group: Any, name: str) -> Any:
 
 
 def _checked(group: Any, name: str, level: int, attributes: Mapping[str, Any], missing: str) -> Any:
-    """Return the array of a level, which refuses to read chunks that are missing."""
-    own = attributes.get(NAMESPACE)
-    complete = own.get("complete") if isinstance(own, Mapping) else None
-    array = group[name]
-    if not isinstance(complete, Mapping) or missing == "fill":
-        return array
-    counts = complete.get("chunks")
-    count = counts[level] if isinstance(counts, list) and level < len(counts) else None
-    if count != _count_files(array):
-        raise FormatError(
-            f"level {name!r} has {_count_files(array)} chunk files by its own metadata, and "
-            f"{count} by what its writer noted; one of them was changed. Accept that with "
-            "missing='fill'"
-        )
+    """Return the array of a level, which is read as long as it is that which was opened.
+
+    Chunks that are missing of a store that its writer noted to be complete are refused.
+    """
     import zarr
 
-    from spatial_duck.io.ngff._store import CompleteStore
+    from spatial_duck.io.ngff._store import ImageStore, local_files
 
+    array = group[name]
     place = array.store_path
-    return zarr.open_array(CompleteStore(place.store), path=place.path, mode="r")
+    identity = Identity.of(local_files(place.store, place.path))
+    own = attributes.get(NAMESPACE)
+    said = own.get("complete") if isinstance(own, Mapping) else None
+    complete = isinstance(said, Mapping) and missing != "fill"
+    if isinstance(said, Mapping) and complete:
+        counts = said.get("chunks")
+        count = counts[level] if isinstance(counts, list) and level < len(counts) else None
+        if count != _count_files(array):
+            raise FormatError(
+                f"level {name!r} has {_count_files(array)} chunk files by its own metadata, and "
+                f"{count} by what its writer noted; one of them was changed. Accept that with "
+                "missing='fill'"
+            )
+    store = ImageStore(place.store, complete=complete, identity=identity)
+    return zarr.open_array(store, path=place.path, mode="r")
 
 
 def _count_files(array: Any) -> int:

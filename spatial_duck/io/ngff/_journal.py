@@ -16,7 +16,6 @@ that its block is written once more.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
@@ -27,7 +26,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spatial_duck._locks import Lock
 from spatial_duck.errors import FormatError
+from spatial_duck.io._publishing import check_target, partial_prefix, publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +42,7 @@ _opening = threading.Lock()
 
 def partial_path(target: Path) -> Path:
     """Return the directory in which a target is written."""
-    return target.with_name(f".{target.name}.partial")
+    return target.with_name(partial_prefix(target))
 
 
 def unfinished(path: str | os.PathLike[str]) -> str | None:
@@ -149,75 +150,46 @@ class Journal:
 # --- one writer ---------------------------------------------------------------------------
 
 
-def _lock(folder: Path) -> int:
+def _lock(folder: Path) -> Lock:
     """Make the folder and take its lock, which the system frees when this process ends."""
     while True:
         folder.mkdir(exist_ok=True)
         path = folder / "lock"
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            lock = Lock(path, create=True)
         except FileNotFoundError:
             continue  # another writer has just finished and removed the folder
         try:
-            _take(file)
-        except OSError as error:
-            holder = os.read(file, 200).decode(errors="replace").strip() or "another process"
-            os.close(file)
-            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
-                raise
+            taken = lock.take()
+        except OSError:
+            lock.free()
+            raise
+        if not taken:
+            holder = path.read_text(errors="replace")[:200].strip() or "another process"
+            lock.free()
             raise BlockingIOError(
                 errno.EAGAIN,
                 f"{holder} is writing {folder.name[1:].removesuffix('.partial')} at this moment; "
                 "nothing was written. Wait until it is done, or write to another name",
-            ) from None
+            )
         with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file), path.stat()):
-                os.ftruncate(file, 0)
+            if lock.file is not None and os.path.samestat(os.fstat(lock.file), path.stat()):
                 # The note is for messages alone; a full disk may have no place for it.
                 with suppress(OSError):
-                    os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-                return file
-        os.close(file)  # the lock of a folder that is gone
-
-
-def _take(file: int) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+                return lock
+        lock.free()  # the lock of a folder that is gone
 
 
 # --- complete or not there ----------------------------------------------------------------
 
 
-def _exchange(a: Path, b: Path) -> bool:
-    """Swap two names in one step; false where the system or the file system cannot."""
-    try:
-        function = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError, TypeError):
-        return False
-    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return bool(function(here, os.fsencode(a), here, os.fsencode(b), swap) == 0)
-
-
-def _publish(journal: Journal, target: Path) -> None:
+def _publish(journal: Journal, target: Path, overwrite: bool) -> None:
     fresh, old = journal.fresh, journal.path.with_name("old")
     stat = fresh.stat()
     # Were this process killed right after the swap, the next one could not tell the two apart.
     journal._append({"publish": [stat.st_dev, stat.st_ino]})
-    if not target.exists():
-        fresh.rename(target)
-    elif not _exchange(fresh, target):
-        target.rename(old)
-        try:
-            fresh.rename(target)
-        except OSError:
-            old.rename(target)
-            raise
+    publish(fresh, target, old, overwrite=overwrite)
 
 
 def _repaired(folder: Path, target: Path) -> bool:
@@ -230,13 +202,6 @@ def _repaired(folder: Path, target: Path) -> bool:
         return False
     stat = target.stat()
     return journal.published == (stat.st_dev, stat.st_ino)
-
-
-def _check_target(target: Path, overwrite: bool) -> None:
-    if target.exists() and not target.is_dir():
-        raise FileExistsError(f"{target} is a file; remove it")
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} is there already; replace it with overwrite=True")
 
 
 @contextmanager
@@ -277,10 +242,10 @@ def writing(
     FormatError
         If the interrupted write was of something else.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path)) if overwrite else Path(path)
     folder = partial_path(target)
     if not folder.exists():
-        _check_target(target, overwrite)
+        check_target(path, overwrite=overwrite, directory=True)
     lock = _lock(folder)
     keep = resume or (folder / "journal").exists()
     journal = None
@@ -290,11 +255,11 @@ def writing(
         if published and resume:
             yield None
             return
-        _check_target(target, overwrite)
+        check_target(path, overwrite=overwrite, directory=True)
         journal = _opened(folder, target, fingerprint, resume and not published)
         keep = True
         yield journal
-        _publish(journal, target)
+        _publish(journal, target, overwrite)
         keep = False
     except BaseException as error:
         if journal is not None:
@@ -307,7 +272,7 @@ def writing(
             journal.close()
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        lock.free()
 
 
 def _opened(folder: Path, target: Path, fingerprint: Mapping[str, Any], resume: bool) -> Journal:

@@ -118,7 +118,7 @@ def _others(target: Path) -> list[Path]:
     import zarr
 
     try:
-        group = zarr.open_group(str(target), mode="r")
+        group = zarr.open_group(target, mode="r")
     except Exception:  # no Zarr group, or one that is not valid: it is replaced as it is
         return []
     entries = ome_of(dict(group.attrs)).get("multiscales")

@@ -185,7 +185,7 @@ def _read_field(path: Path) -> SpatialArray:
     from spatial_duck.array import SpatialArray
 
     source = omezarr.open_source(path)
-    attributes = dict(zarr.open_group(str(path), mode="r").attrs)
+    attributes = dict(zarr.open_group(path, mode="r").attrs)
     seal.check(path, zarr.open_array(str(path / _first_level(attributes)), mode="r"), attributes)
     (entry, *_) = attributes["ome"]["multiscales"]
     systems = entry.get("coordinateSystems") or ()
@@ -206,7 +206,7 @@ def _first_level(attributes: Any) -> str:
 def _write_group(fresh: Path, document: Any, fields: Mapping[str, Field]) -> None:
     import zarr
 
-    zarr.create_group(str(fresh), zarr_format=3, attributes=document)
+    zarr.create_group(fresh, zarr_format=3, attributes=document)
     for folder in {PurePosixPath(path).parent for path in fields}:
         zarr.create_group(str(fresh / folder), zarr_format=3)
     for path, field in fields.items():

@@ -115,7 +115,7 @@ def write_image(
 def _version_beside(zarr: Any, path: Path, version: str | None) -> str:
     """Return the version of the image in a group, in which its labels are written."""
     try:
-        group = zarr.open_group(str(path), mode="r")
+        group = zarr.open_group(path, mode="r")
         attributes = dict(group.attrs)
         found = ngff.multiscales(path, attributes, None, lambda name: group[name][...])[0].version
     except Exception as error:
@@ -225,7 +225,7 @@ def open_to_write(place: Path) -> Any:
     import zarr
 
     # What is missing is then known to be missing.
-    return zarr.open_array(str(place), mode="r+").with_config({"write_empty_chunks": True})
+    return zarr.open_array(place, mode="r+").with_config({"write_empty_chunks": True})
 
 
 def _finish(
@@ -246,4 +246,4 @@ def _finish(
         seal.seal(open_to_write(fresh / str(n)), attributes)
     for name in ("zarr.json", ".zgroup", ".zattrs"):
         (fresh / name).unlink(missing_ok=True)
-    zarr.create_group(str(fresh), zarr_format=VERSIONS[version], attributes=attributes)
+    zarr.create_group(fresh, zarr_format=VERSIONS[version], attributes=attributes)

@@ -50,7 +50,7 @@ from spatial_duck.errors import (
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
 from spatial_duck.io._gzip import MAGIC
-from spatial_duck.io._source import Source, delayed_array, write_voxels
+from spatial_duck.io._source import Source, write_voxels
 from spatial_duck.io.nifti._coordinates import header_coords
 from spatial_duck.io.nifti._gradients import gradient_coords, gradient_texts, sidecars
 from spatial_duck.io.nifti._header import (
@@ -230,7 +230,7 @@ def open_source(
             if lazy:
                 return _chunked(raw, finish)
         if lazy:
-            return delayed_array(read_whole, geometry.shape, dtype)
+            return None
         if is_scaled:
             safety.check_memory(file, safety.count_bytes(geometry.shape, dtype))
         return read_whole()

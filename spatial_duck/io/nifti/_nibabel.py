@@ -16,7 +16,7 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
-from spatial_duck.io._source import Source, delayed_array
+from spatial_duck.io._source import Source
 
 if TYPE_CHECKING:
     import os
@@ -98,7 +98,7 @@ class _Load:
     def __call__(self, lazy: bool | None) -> Any:
         if lazy is not False and self._map is not None:
             return self._map()
-        return delayed_array(self._read, self.shape, self.dtype) if lazy else self._read()
+        return None if lazy else self._read()
 
 
 def _mgh(path: Path, image: Any, shape: tuple[int, ...], stored: np.dtype[Any]) -> _Load:

@@ -1,0 +1,128 @@
+"""Lazy images of files: what is read later is read from the file that was opened.
+
+A file is known by its device, inode, size and time, which are noted when it is opened and compared
+whenever something of it is read; a file that was replaced or changed meanwhile is told. Voxels that
+are mapped need no such look: a mapping keeps the file that it was made of.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck._optional import require
+from spatial_duck.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from spatial_duck.io._format import Format
+
+__all__ = ["Identity", "deferred", "guarded_blocks", "is_mapped"]
+
+Stat = tuple[int, int, int, int]
+
+
+def _stat(path: Path) -> Stat | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class Identity(NamedTuple):
+    """Which files were opened.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        The files; or a folder, which changes with the names in it.
+    stats : tuple of (tuple of int) or None
+        Device, inode, size and time of each.
+    """
+
+    paths: tuple[Path, ...]
+    stats: tuple[Stat | None, ...]
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> Identity:
+        """Note which files there are."""
+        return cls(tuple(paths), tuple(_stat(p) for p in paths))
+
+    def check(self) -> None:
+        """Refuse files that are not those that were opened.
+
+        Raises
+        ------
+        FormatError
+            If one was replaced, changed or removed.
+        """
+        for path, before in zip(self.paths, self.stats, strict=True):
+            if _stat(path) != before:
+                raise FormatError(
+                    f"{path} was replaced or changed since it was opened, and the image that was "
+                    "opened cannot be read any more; open it again"
+                )
+
+
+class _Reopened(NamedTuple):
+    """Opens a file again and reads its voxels; can be pickled."""
+
+    format: str
+    path: Any
+    options: dict[str, Any]
+    identity: Identity
+
+    def __call__(self) -> NDArray[Any]:
+        from spatial_duck.io._registry import named_format
+        from spatial_duck.io._source import Source
+
+        self.identity.check()
+        opened = named_format(self.format).open(self.path, **self.options)
+        voxels = np.asarray(opened.load(False) if isinstance(opened, Source) else opened)
+        self.identity.check()
+        return voxels
+
+
+def deferred(
+    format: Format,
+    path: Path,
+    options: Mapping[str, Any],
+    identity: Identity,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+) -> Any:
+    """Return a Dask array of one block, for which a file is opened again when it is computed."""
+    dask = require("dask", "Reading with lazy=True")
+    require("dask.array", "Reading with lazy=True")
+    reopened = _Reopened(format.name, path, dict(options), identity)
+    return dask.array.from_delayed(dask.delayed(reopened)(), shape, dtype)
+
+
+def is_mapped(data: Any) -> bool:
+    """Whether an array is a view of a file."""
+    while data is not None:
+        if isinstance(data, np.memmap):
+            return True
+        data = getattr(data, "base", None)
+    return False
+
+
+class _Guard(NamedTuple):
+    """Hands a block on if the files are still those that were opened; can be pickled."""
+
+    identity: Identity
+
+    def __call__(self, block: Any) -> Any:
+        self.identity.check()
+        return block
+
+
+def guarded_blocks(data: Any, identity: Identity) -> Any:
+    """Return a Dask array whose blocks are refused once the files are others."""
+    return data.map_blocks(_Guard(identity), dtype=data.dtype, meta=data._meta)
