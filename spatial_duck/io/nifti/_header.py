@@ -16,6 +16,7 @@ from spatial_duck.errors import (
     GeometryLossError,
 )
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._components import components_in_frame
 from spatial_duck.io._layout import (
     Rules,
     check_precision,
@@ -361,7 +362,8 @@ def _spelled_components(
             "NIfTI holds vectors in LPS or RAS, and the image's frame is unspecified: say what it "
             "is with frame='RAS' (or another code), or image.replace(frame=...)"
         )
-    return image.to_frame("RAS" if vector.intent == DISPLACEMENT else "LPS"), vector
+    wanted = "RAS" if vector.intent == DISPLACEMENT else "LPS"
+    return components_in_frame(image, wanted), vector
 
 
 def _plain_first(image: Any, vector: VectorAxis | None) -> Any:

@@ -25,6 +25,7 @@ import numpy as np
 
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._components import components_in_frame
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
 from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
@@ -39,6 +40,7 @@ from spatial_duck.io.nrrd._header import (
     header_geometry,
     parse_header,
 )
+from spatial_duck.io.nrrd._kinds import axis_kinds, gradient_fields, header_coords
 
 if TYPE_CHECKING:
     import os
@@ -78,7 +80,9 @@ def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) ->
     except (GeometryError, TypeError, ValueError) as error:
         raise FormatError(f"{file}: its geometry is not valid: {error}") from error
     load = _loader(file, header, dtype, shape, data_anywhere)
-    return Source("nrrd", geometry, dtype, {"nrrd": header.kept} if header.kept else {}, load)
+    kept = dict(header.kept)
+    coords = header_coords(fields, kept, geometry)
+    return Source("nrrd", geometry, dtype, {"nrrd": kept} if kept else {}, load, coords=coords)
 
 
 def _stored_type(path: Path, fields: dict[str, Any], code: str) -> np.dtype[Any]:
@@ -182,16 +186,21 @@ def write_image(
     compress: bool = False,
 ) -> None:
     """Write an NRRD file; see `spatial_duck.write`."""
+    if "component" in image.coords and (image.frame or frame):
+        wanted = image.frame or frame
+        image = components_in_frame(image, wanted if wanted in RULES.frames else "LPS")
     # NRRD's fourth coordinate is time: with fewer space axes it would take the place of one.
     data, g = fitted(image, RULES, frame=frame, minimum=3 if "t" in image.dims else 0)
     if 0 in g.shape or g.ndim == 0:
         raise FormatError(f"NRRD cannot hold an image without voxels or axes, got shape {g.shape}")
     dtype = checked_dtype(np.dtype(data.dtype), tuple(WRITTEN), RULES.name)
     separate = path.suffix.lower() == ".nhdr"
-    fields = header_fields(g, dtype) | {"encoding": "gzip" if compress else "raw"}
+    kinds = axis_kinds(g, image.coords)
+    fields = header_fields(g, dtype, kinds) | {"encoding": "gzip" if compress else "raw"}
     if separate:
         fields["data file"] = data_name(path, ".raw.gz" if compress else ".raw")
-    head = header_bytes(g, fields, dict(image.attrs.get("nrrd") or {}))
+    keys = dict(image.attrs.get("nrrd") or {}) | gradient_fields(g, image.coords)
+    head = header_bytes(g, fields, keys)
     if separate:
         path.write_bytes(head)
     with (path.with_name(fields["data file"]) if separate else path).open("wb") as raw:

@@ -13,6 +13,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = [
@@ -161,6 +162,17 @@ def _per_axis(path: Path, header: dict[str, Any], field: str, n: int) -> list[An
 
 
 def header_geometry(path: Path, header: dict[str, Any], sizes: list[int]) -> Geometry:
+    """Return the geometry that fields state, slowest axis first.
+
+    Parameters
+    ----------
+    path : Path
+        For messages.
+    header : dict
+        NRRD's fields.
+    sizes : list of int
+        Fastest axis first.
+    """
     n = len(sizes)
     space = header.get("space")
     if space is None and "space dimension" not in header:
@@ -267,7 +279,18 @@ def _dims(header: dict[str, Any], n: int, spatial: list[int], timed: list[int]) 
     return dims
 
 
-def header_fields(g: Geometry, dtype: np.dtype[Any]) -> dict[str, str]:
+def header_fields(g: Geometry, dtype: np.dtype[Any], kinds: Mapping[int, str]) -> dict[str, str]:
+    """Return the fields of an image's header.
+
+    Parameters
+    ----------
+    g : Geometry
+        Slowest axis first.
+    dtype : dtype
+        Of the voxels as they are written.
+    kinds : mapping of int to str
+        Kinds of plain axes that are more than a list.
+    """
     axes = list(reversed(range(g.ndim)))
     vectors = dict(zip(g.sampled_axes, (g.direction * g.spacing).T, strict=True))
 
@@ -278,7 +301,9 @@ def header_fields(g: Geometry, dtype: np.dtype[Any]) -> dict[str, str]:
         return " ".join('"' + str(v or "").replace('"', "'") + '"' for v in values)
 
     def kind(i: int) -> str:
-        return "list" if i not in vectors else "time" if g.dims[i] == "t" else "space"
+        if i not in vectors:
+            return kinds.get(i, "list")
+        return "time" if g.dims[i] == "t" else "space"
 
     fields = {"type": WRITTEN[dtype.str[1:]], "dimension": str(g.ndim)}
     names = {code: name for name, code in _FRAMES.items()}
@@ -305,6 +330,7 @@ def header_fields(g: Geometry, dtype: np.dtype[Any]) -> dict[str, str]:
 
 
 def header_bytes(g: Geometry, fields: dict[str, str], kept: dict[str, Any]) -> bytes:
+    """Return a header with its fields and keys, up to the empty line behind it."""
     known = ("content", "old min", "old max", "sample units", "measurement frame", "min", "max")
     lines = ["NRRD0005", *[f"{k}: {v}" for k, v in fields.items()]]
     pairs = []

@@ -1,0 +1,66 @@
+"""Components of vectors and tensors in the frame that a format has them in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spatial_duck.errors import FormatError
+from spatial_duck.geometry._world import SPACE_AXES, frame_change
+
+__all__ = ["components_in_frame"]
+
+
+def components_in_frame(image: Any, frame: str) -> Any:
+    """Return an image whose components are those in another frame; its geometry stays.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Its coordinate ``component`` names world axes, or pairs of them, of the frame that is among
+        its attrs or else of the image's own.
+    frame : str
+        Wanted.
+
+    Returns
+    -------
+    SpatialArray
+        Lazy where the image is. Signs are one multiplication in the data's type; components that
+        change places are picked in the new order.
+
+    Raises
+    ------
+    FormatError
+        If a sign changes and the type has none, or a component that is needed is not there.
+    """
+    found = image.coords["component"]
+    own = found.attrs.get("frame", image.frame)
+    if own is None or own == frame:
+        return image
+    labels = [str(v) for v in found.values.tolist()]
+    change = dict(zip(SPACE_AXES, frame_change(str(own), frame), strict=True))
+    order, signs = [], []
+    for label in labels:
+        sources = [SPACE_AXES[change[letter][0]] for letter in label]
+        spelled = [s for s in ("".join(sources), "".join(sources[::-1])) if s in labels]
+        if not spelled:
+            raise FormatError(
+                f"components {labels} in {own} cannot be brought to {frame}, which needs "
+                f"{''.join(sources)!r} too"
+            )
+        order.append(labels.index(spelled[0]))
+        signs.append(int(np.prod([change[letter][1] for letter in label])))
+    axis = image.dims.index(found.dims[0])
+    if order != list(range(len(order))):
+        image = image[tuple(order if i == axis else slice(None) for i in range(image.ndim))]
+    if -1 in signs:
+        if image.dtype.kind not in "ifc":
+            raise FormatError(
+                f"components of type {image.dtype} cannot be brought from {own} to {frame}, where "
+                "signs change; use image.astype(...) first"
+            )
+        shape = [len(signs) if i == axis else 1 for i in range(image.ndim)]
+        image = image * np.array(signs, image.dtype).reshape(shape)
+    facts = dict(found.attrs) | {"frame": frame} | ({"unit": found.unit} if found.unit else {})
+    return image.replace(coords={**image.coords, "component": (axis, labels, facts)})

@@ -1,0 +1,219 @@
+"""Kinds of NRRD's axes, as coordinates of plain axes, and back.
+
+============================  ==================================================================
+kind                          coordinate, with the kind as attribute ``kind``
+============================  ==================================================================
+vector, 3-vector, normal, …   ``component`` x, y, z, where there is one for each axis of the space
+                              and no measurement frame turns them; else ``channel`` 0, 1, …
+3D-symmetric-matrix           ``component`` xx, xy, xz, yy, yz, zz; 2-D ones xx, xy, yy
+3D-masked-symmetric-matrix    ``channel`` confidence, xx, xy, xz, yy, yz, zz; 2-D ones likewise
+RGB-color, RGBA-color, …      ``channel`` red, green, blue (and alpha); hue, saturation, value; …
+complex                       ``channel`` real, imaginary
+others but list               ``channel`` 0, 1, …
+============================  ==================================================================
+
+A diffusion series of the NAMIC convention (keys ``DWMRI_b-value``, ``DWMRI_gradient_0000``, …) has
+coordinates ``b_value`` and ``gradient_direction`` along its list: the length of a gradient squared
+is the part of the b-value, and the measurement frame takes it to the space.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.geometry._world import SPACE_AXES, frame_change
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.geometry import Geometry
+
+__all__ = ["axis_kinds", "gradient_fields", "header_coords"]
+
+_SYMMETRIC = {
+    "2d-symmetric-matrix": ["xx", "xy", "yy"],
+    "3d-symmetric-matrix": ["xx", "xy", "xz", "yy", "yz", "zz"],
+}
+_NAMED = {
+    "2d-masked-symmetric-matrix": ["confidence", "xx", "xy", "yy"],
+    "3d-masked-symmetric-matrix": ["confidence", "xx", "xy", "xz", "yy", "yz", "zz"],
+    "rgb-color": ["red", "green", "blue"],
+    "3-color": ["red", "green", "blue"],
+    "rgba-color": ["red", "green", "blue", "alpha"],
+    "hsv-color": ["hue", "saturation", "value"],
+    "xyz-color": ["X", "Y", "Z"],
+    "complex": ["real", "imaginary"],
+}
+_VECTORS = frozenset(
+    ["vector", "covariant-vector", "normal", "2-vector", "3-vector", "3-gradient", "3-normal"]
+)
+#: Kinds that say nothing more than that an axis does not move.
+_BARE = frozenset(["list", "domain", "space", "time", "none", "???", ""])
+_GRADIENT = re.compile(r"DWMRI_gradient_(\d+)$")
+_B_VALUE = "DWMRI_b-value"
+
+
+def header_coords(
+    fields: Mapping[str, Any], keys: dict[str, Any], geometry: Geometry
+) -> dict[str, Any]:
+    """Return the coordinates of plain axes, and take out the keys that they stand for.
+
+    Parameters
+    ----------
+    fields : mapping
+        NRRD's own.
+    keys : dict
+        The file's keys and what else is kept; those about an axis leave it.
+    geometry : Geometry
+        Of the image, slowest axis first.
+    """
+    coords: dict[str, Any] = {}
+    kinds = [str(k) for k in fields.get("kinds") or ()][::-1]
+    frame = _measurement_frame(keys)
+    if len(kinds) != geometry.ndim:
+        kinds = [""] * geometry.ndim
+    plain = [i for i in range(geometry.ndim) if i not in geometry.sampled_axes]
+    for axis in plain:
+        name, value = _kind_coord(kinds[axis], axis, geometry, frame)
+        if name and name not in coords:
+            coords[name] = value
+    listed = [i for i in plain if kinds[i].lower() in _BARE]
+    return coords | _gradients(keys, geometry, listed, frame)
+
+
+def _measurement_frame(keys: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    """Return the matrix from measured to world coordinates, None where it changes nothing."""
+    given = keys.get("measurement frame")
+    if given is None:
+        return None
+    matrix = np.asarray(given, np.float64).T
+    same = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and np.allclose(
+        matrix, np.eye(len(matrix))
+    )  # fmt: skip
+    return None if same else matrix
+
+
+def _kind_coord(
+    kind: str, axis: int, geometry: Geometry, frame: NDArray[np.float64] | None
+) -> tuple[str, Any]:
+    lower, count = kind.lower(), geometry.shape[axis]
+    if lower in _BARE:
+        return "", None
+    space = [n for n in geometry.world.axes if n in SPACE_AXES]
+    facts: dict[str, Any] = {"kind": kind}
+    if lower in _VECTORS and count == len(space) and frame is None:
+        if geometry.frame is not None:
+            facts["frame"] = geometry.frame
+        return "component", (axis, space, facts)
+    if len(names := _SYMMETRIC.get(lower, [])) == count and frame is None:
+        return "component", (axis, names, facts)
+    names = _NAMED.get(lower) or _SYMMETRIC.get(lower) or []
+    return "channel", (axis, names if len(names) == count else list(range(count)), facts)
+
+
+def _gradients(
+    keys: dict[str, Any],
+    geometry: Geometry,
+    listed: Sequence[int],
+    frame: NDArray[np.float64] | None,
+) -> dict[str, Any]:
+    """Return b-values and directions of a diffusion series."""
+    found = {int(m[1]): str(v) for k, v in keys.items() if (m := _GRADIENT.match(k))}
+    axes = [i for i in listed if geometry.shape[i] == len(found)]
+    if not found or len(axes) != 1 or sorted(found) != list(range(len(found))):
+        return {}
+    try:
+        highest = float(keys[_B_VALUE])
+        vectors = np.array([found[n].split() for n in range(len(found))], np.float64)
+    except (KeyError, ValueError):
+        return {}
+    if vectors.shape[1:] != (3,):
+        return {}
+    if frame is not None and frame.shape == (3, 3):
+        vectors = vectors @ frame.T
+    lengths = np.linalg.norm(vectors, axis=1)
+    unit = np.divide(vectors, lengths[:, None], out=np.zeros_like(vectors),
+                     where=lengths[:, None] > 0)  # fmt: skip
+    for name in [k for k in keys if _GRADIENT.match(k)] + [_B_VALUE, "measurement frame"]:
+        keys.pop(name, None)
+    facts = {"frame": geometry.frame} if geometry.frame else {}
+    return {
+        "b_value": (axes[0], highest * lengths**2, {"unit": "s/mm^2"}),
+        "gradient_direction": (axes[0], unit, facts),
+    }
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+def axis_kinds(geometry: Geometry, coords: Mapping[str, Any]) -> dict[int, str]:
+    """Return the kinds of plain axes whose coordinates say one, by axis.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        As it is written.
+    coords : mapping of str to Coordinate
+        Of the image.
+    """
+    kinds: dict[int, str] = {}
+    for name in ("component", "channel"):
+        found = coords.get(name)
+        if found is None or not found.dims or found.dims[0] not in geometry.dims:
+            continue
+        axis = geometry.dims.index(found.dims[0])
+        labels = [str(v) for v in found.values.tolist()]
+        kind = _kind_of(name, labels, str(found.attrs.get("kind", "")), geometry)
+        if kind:
+            kinds[axis] = kind
+    return kinds
+
+
+def _kind_of(name: str, labels: list[str], kept: str, geometry: Geometry) -> str | None:
+    """Return the kind that labels are of; the one that was read, as long as it holds."""
+    space = [n for n in geometry.world.axes if n in SPACE_AXES]
+    lower = kept.lower()
+    wanted = _SYMMETRIC.get(lower) or _NAMED.get(lower)
+    if name == "component":
+        if labels == space:
+            return kept if lower in _VECTORS else "vector"
+        for kind, names in (("3D-symmetric-matrix", "3d-symmetric-matrix"),
+                            ("2D-symmetric-matrix", "2d-symmetric-matrix")):  # fmt: skip
+            if labels == _SYMMETRIC[names]:
+                return kind
+        return None
+    if kept and wanted:
+        return kept if labels == wanted else None
+    if labels in (_NAMED["rgb-color"], _NAMED["rgba-color"]):
+        return "RGB-color" if len(labels) == 3 else "RGBA-color"
+    # The kinds without names have as many entries as were read.
+    return kept if kept and labels == [str(n) for n in range(len(labels))] else None
+
+
+def gradient_fields(geometry: Geometry, coords: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys of a diffusion series, none where an image is no such one."""
+    values, found = coords.get("b_value"), coords.get("gradient_direction")
+    if values is None or found is None or values.dims != found.dims or not values.dims:
+        return {}
+    vectors, b = np.asarray(found.values, np.float64), np.asarray(values.values, np.float64)
+    frame = found.attrs.get("frame")
+    if vectors.shape[1:] != (3,) or not np.isfinite(b).all() or (b < 0).any() or (
+        frame is None and geometry.frame is not None
+    ):  # fmt: skip
+        return {}
+    if frame and geometry.frame:
+        change = frame_change(str(frame), geometry.frame)
+        vectors = np.stack([sign * vectors[:, source] for source, sign in change], axis=1)
+    highest = float(b.max(initial=0.0))
+    scaled = vectors * np.sqrt(b / highest if highest else b)[:, None] + 0.0
+    fields = {"modality": "DWMRI", _B_VALUE: repr(highest)}
+    fields |= {
+        f"DWMRI_gradient_{n:04d}": " ".join(repr(float(v)) for v in row)
+        for n, row in enumerate(scaled)
+    }
+    return fields
