@@ -27,6 +27,7 @@ __all__ = ["format_of", "format_to_write", "formats", "named_format", "names"]
 #: In the order in which they are asked about content: HDF5 is what MINC 2 lies in, so it is later.
 _MODULES = {
     "nifti": "spatial_duck.io.nifti._format",
+    "seg.nrrd": "spatial_duck.io.nrrd._segmentation",
     "nrrd": "spatial_duck.io.nrrd._format",
     "metaimage": "spatial_duck.io._metaimage",
     "ome-zarr": "spatial_duck.io.ngff._format",

@@ -186,6 +186,19 @@ def write_image(
     compress: bool = False,
 ) -> None:
     """Write an NRRD file; see `spatial_duck.write`."""
+    write_nrrd(path, image, progress, frame=frame, compress=compress)
+
+
+def write_nrrd(
+    path: Path,
+    image: Any,
+    progress: Any,
+    *,
+    frame: str | None,
+    compress: bool,
+    moving: str = "space",
+) -> None:
+    """Write an NRRD file whose axes through space are of the kind `moving`."""
     if "component" in image.coords and (image.frame or frame):
         wanted = image.frame or frame
         image = components_in_frame(image, wanted if wanted in RULES.frames else "LPS")
@@ -196,7 +209,7 @@ def write_image(
     dtype = checked_dtype(np.dtype(data.dtype), tuple(WRITTEN), RULES.name)
     separate = path.suffix.lower() == ".nhdr"
     kinds = axis_kinds(g, image.coords)
-    fields = header_fields(g, dtype, kinds) | {"encoding": "gzip" if compress else "raw"}
+    fields = header_fields(g, dtype, kinds, moving) | {"encoding": "gzip" if compress else "raw"}
     if separate:
         fields["data file"] = data_name(path, ".raw.gz" if compress else ".raw")
     keys = dict(image.attrs.get("nrrd") or {}) | gradient_fields(g, image.coords)

@@ -279,7 +279,9 @@ def _dims(header: dict[str, Any], n: int, spatial: list[int], timed: list[int]) 
     return dims
 
 
-def header_fields(g: Geometry, dtype: np.dtype[Any], kinds: Mapping[int, str]) -> dict[str, str]:
+def header_fields(
+    g: Geometry, dtype: np.dtype[Any], kinds: Mapping[int, str], moving: str = "space"
+) -> dict[str, str]:
     """Return the fields of an image's header.
 
     Parameters
@@ -290,6 +292,8 @@ def header_fields(g: Geometry, dtype: np.dtype[Any], kinds: Mapping[int, str]) -
         Of the voxels as they are written.
     kinds : mapping of int to str
         Kinds of plain axes that are more than a list.
+    moving : {"space", "domain"}, optional
+        Kind of axes that move through space.
     """
     axes = list(reversed(range(g.ndim)))
     vectors = dict(zip(g.sampled_axes, (g.direction * g.spacing).T, strict=True))
@@ -303,7 +307,7 @@ def header_fields(g: Geometry, dtype: np.dtype[Any], kinds: Mapping[int, str]) -
     def kind(i: int) -> str:
         if i not in vectors:
             return kinds.get(i, "list")
-        return "time" if g.dims[i] == "t" else "space"
+        return "time" if g.dims[i] == "t" else moving
 
     fields = {"type": WRITTEN[dtype.str[1:]], "dimension": str(g.ndim)}
     names = {code: name for name, code in _FRAMES.items()}
