@@ -9,12 +9,10 @@ from spatial_duck.pyramids._api import (
     METHODS,
     Pyramid,
     default_method,
-    level_factors,
-    level_geometries,
     pyramid,
     shrink,
-    shrunk_geometry,
 )
+from spatial_duck.pyramids._levels import level_factors, level_geometries, shrunk_geometry
 
 __all__ = [
     "METHODS",

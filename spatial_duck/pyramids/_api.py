@@ -1,11 +1,7 @@
 """Images at several resolutions with exact geometry: `pyramid` and `Pyramid`.
 
-A voxel of a level stands for a whole bin of voxels of the level before it, and lies at that bin's
-centre: for bins of n voxels the origin moves by (n - 1) / 2 of the old spacing along the axis, so
-that a linear ramp sampled at a level's physical coordinates agrees with the level's values. With
-``method="nearest"`` it lies at the voxel that was taken. Voxels at the far end that do not fill a
-bin are left out, as in ITK's BinShrink: a value of fewer voxels would lie elsewhere than the grid
-says. `spatial_duck.pyramids._binning` has the methods.
+`spatial_duck.pyramids._levels` says where the voxels of a level lie, and
+`spatial_duck.pyramids._binning` how their values are made.
 """
 
 from __future__ import annotations
@@ -17,29 +13,24 @@ import numpy as np
 
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry._world import LENGTHS, SPACE_AXES
 from spatial_duck.pyramids._binning import METHODS, Method, method_named, trimmed
+from spatial_duck.pyramids._levels import (
+    level_factors,
+    level_geometries,
+    shrunk_geometry,
+    space_axes,
+)
 
 if TYPE_CHECKING:
-    from spatial_duck.geometry import Geometry
-
-    Factors = int | Mapping[str, int] | Sequence[int] | None
+    from spatial_duck.pyramids._levels import Factors
 
 __all__ = [
     "METHODS",
     "Pyramid",
     "default_method",
-    "level_factors",
-    "level_geometries",
     "pyramid",
     "shrink",
-    "shrunk_geometry",
 ]
-
-#: A pyramid ends where the longest space axis has at most so many voxels.
-_SMALLEST = 64
-#: Axes whose spacing is within this of the finest are binned together with it.
-_ALIKE = 2**0.5 * (1 + 1e-6)
 
 
 def default_method(image: SpatialArray) -> str:
@@ -61,96 +52,6 @@ def default_method(image: SpatialArray) -> str:
     return "mode" if labels and np.dtype(image.dtype).kind in "biu" else "mean"
 
 
-def level_factors(geometry: Geometry, factors: Factors = None) -> tuple[int, ...]:
-    """Return the bin length along each array axis for one step down.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        Of the level that is shrunk.
-    factors : int, mapping of str to int, or sequence of int, optional
-        One number for all space axes; a number for each axis by name; or one for each array axis.
-        Axes that are shorter than their factor are kept. By default 2 along the space axis with the
-        finest spacing and those within a factor of sqrt(2) of it, so that an anisotropic image is
-        made isotropic first.
-
-    Returns
-    -------
-    tuple of int
-
-    Examples
-    --------
-    >>> from spatial_duck.geometry import Geometry
-    >>> level_factors(Geometry((3, 1, 64, 65), dims=("t", "z", "y", "x")))
-    (1, 1, 2, 2)
-    >>> level_factors(Geometry((40, 512, 512), spacing=(5, 0.7, 0.7)))
-    (1, 2, 2)
-    """
-    if factors is None:
-        return _towards_isotropic(geometry)
-    space = [name in SPACE_AXES and i in geometry.sampled_axes
-             for i, name in enumerate(geometry.dims)]  # fmt: skip
-    if isinstance(factors, Mapping):
-        unknown = [name for name in factors if name not in geometry.dims]
-        if unknown:
-            raise GeometryError(f"factors: {unknown!r} are not among dims {geometry.dims!r}")
-        wanted = [factors.get(name, 1) if name else 1 for name in geometry.dims]
-    elif isinstance(factors, Sequence):
-        wanted = list(factors)
-    else:
-        wanted = [factors if is_space else 1 for is_space in space]
-    if len(wanted) != geometry.ndim or any(f != int(f) or f < 1 for f in wanted):
-        raise GeometryError(
-            f"factors must hold an int of at least 1 for each of the axes {geometry.dims!r}, "
-            f"got {factors!r}"
-        )
-    return tuple(int(f) if n >= f else 1 for n, f in zip(geometry.shape, wanted, strict=True))
-
-
-def _towards_isotropic(geometry: Geometry) -> tuple[int, ...]:
-    """Return 2 for the space axes that are finest and can still be halved, 1 for the others."""
-    world = geometry.world
-    units = dict(zip(world.axes, world.units, strict=True))
-    known = all(units.get(name) in LENGTHS for name in geometry.dims if name in SPACE_AXES)
-    sizes = {}
-    for axis, spacing in zip(geometry.sampled_axes, geometry.spacing, strict=True):
-        name = geometry.dims[axis]
-        if name in SPACE_AXES and geometry.shape[axis] > 1:
-            sizes[axis] = float(spacing) * (LENGTHS[str(units[name])] if known else 1.0)
-    limit = min(sizes.values(), default=0.0) * _ALIKE
-    return tuple(2 if sizes.get(axis, np.inf) <= limit else 1 for axis in range(geometry.ndim))
-
-
-def shrunk_geometry(geometry: Geometry, factors: Sequence[int], method: str = "mean") -> Geometry:
-    """Return the geometry of bins of voxels.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        Of the image.
-    factors : sequence of int
-        Bin length along each array axis.
-    method : str, optional
-        How the values of a bin become one, which says where it lies.
-
-    Examples
-    --------
-    >>> from spatial_duck.geometry import Geometry
-    >>> shrunk_geometry(Geometry((9,), spacing=2), (4,))
-    Geometry(shape=(2,), spacing=(8,), origin=(3,), dims=('x',), world=World(axes=('x',), \
-units=(None,), frame=None))
-    """
-    place = method_named(method).place
-    steps = np.array([factors[i] for i in geometry.sampled_axes], float)
-    moved = np.array([place(factors[i]) for i in geometry.sampled_axes], float)
-    shift = geometry.direction @ (geometry.spacing * moved)
-    return geometry.replace(
-        shape=tuple(n // f for n, f in zip(geometry.shape, factors, strict=True)),
-        spacing=(geometry.spacing * steps).tolist(),
-        origin=(geometry.origin + shift).tolist(),
-    )
-
-
 def shrink(image: SpatialArray, factors: Factors = None, method: str | None = None) -> SpatialArray:
     """Bin an image: one level down a pyramid.
 
@@ -168,7 +69,8 @@ def shrink(image: SpatialArray, factors: Factors = None, method: str | None = No
     -------
     SpatialArray
         Every voxel lies at the centre of its bin, or with "nearest" at the voxel that was taken.
-        With "nearest" it is a view.
+        With "nearest" it is a view. Coordinates stay with axes that are not binned, and with
+        "nearest" with all.
     """
     method = method or default_method(image)
     row = method_named(method)
@@ -176,13 +78,13 @@ def shrink(image: SpatialArray, factors: Factors = None, method: str | None = No
     geometry = shrunk_geometry(image.geometry, bins, method)
     if method == "nearest":
         view: SpatialArray = row.kernel(trimmed(image, bins), bins)
-        return SpatialArray(view.data, geometry, attrs=image.attrs)
+        return view.replace(geometry=geometry)
     data = trimmed(image, bins).data
     if hasattr(data, "to_dask"):
         data = data.to_dask()
     if hasattr(data, "dask"):
-        return SpatialArray(_shrink_dask(data, bins, row), geometry, attrs=image.attrs)
-    return SpatialArray(row.kernel(data, bins), geometry, attrs=image.attrs)
+        return image.replace(_shrink_dask(data, bins, row), geometry=geometry)
+    return image.replace(row.kernel(data, bins), geometry=geometry)
 
 
 def _shrink_dask(data: Any, bins: tuple[int, ...], row: Method) -> Any:
@@ -379,8 +281,8 @@ class Pyramid(Sequence[SpatialArray]):
 
 
 def _space_spacing(image: SpatialArray) -> Any:
-    keep = [image.dims[i] in SPACE_AXES for i in image.geometry.sampled_axes]
-    return image.spacing[keep]
+    space = space_axes(image.geometry)
+    return image.spacing[[axis in space for axis in image.geometry.sampled_axes]]
 
 
 def pyramid(
@@ -423,42 +325,3 @@ def pyramid(
     for step in bins[1:]:
         out.append(shrink(out[-1], step, method))
     return Pyramid(out)
-
-
-def level_geometries(
-    geometry: Geometry, levels: int | None = None, factors: Factors = None, method: str = "mean"
-) -> tuple[list[Geometry], list[tuple[int, ...]]]:
-    """Return the geometry of each level of a pyramid, and its bins against the one before.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        Of the finest level.
-    levels, factors, method : optional
-        As for `pyramid`.
-
-    Returns
-    -------
-    geometries : list of Geometry
-    bins : list of tuple of int
-        Bin length along each array axis; ones for the finest level.
-    """
-    method_named(method)
-    if levels is not None and (levels != int(levels) or levels < 1):
-        raise ValueError(f"levels must be 1 or more, with the image itself, got {levels!r}")
-    geometries, bins = [geometry], [(1,) * geometry.ndim]
-    while levels is None or len(geometries) < levels:
-        g = geometries[-1]
-        step = level_factors(g, factors)
-        if (levels is None and _longest(g) <= _SMALLEST) or max(step, default=1) == 1:
-            break
-        bins.append(step)
-        geometries.append(shrunk_geometry(g, step, method))
-    return geometries, bins
-
-
-def _longest(geometry: Geometry) -> int:
-    return max(
-        (n for n, name in zip(geometry.shape, geometry.dims, strict=True) if name in SPACE_AXES),
-        default=0,
-    )

@@ -309,3 +309,50 @@ def test_functions_get_the_level_that_fits_a_feature(
     assert levels.apply(look, size, voxels=voxels, to=None).spacing[0] == spacing
     with pytest.raises(GeometryError, match="size"):
         levels.apply(look, 0)
+
+
+@pytest.mark.parametrize("names", [("Z", "Y", "X"), ("depth", "row", "col")])
+def test_space_is_what_a_world_says_and_not_a_name(names: tuple[str, ...]) -> None:
+    image = sd.SpatialArray(np.zeros((32, 64, 65)), dims=names, sampled=names, spacing=1.0)
+    shapes = [(32, 64, 65), (16, 32, 32), (8, 16, 16)]
+    assert [level.shape for level in pyramid(image, 3, factors=2)] == shapes
+    assert [level.shape for level in pyramid(image, 3)] == shapes
+    anisotropic = image.replace(spacing=(4, 1, 1))
+    assert [level.shape for level in pyramid(anisotropic)] == [(32, 64, 65), (32, 32, 32)]
+    assert pyramid(image)[-1].shape == (16, 32, 32)
+    assert pyramid(image, 2).at(2.5).shape == (16, 32, 32)
+
+
+def test_time_is_never_binned_by_default() -> None:
+    movie = sd.SpatialArray(np.zeros((64, 8, 64, 64), "u1"), dims=("t", "c", "y", "x"), spacing=1.0)
+    for factors in (None, 2, 3):
+        assert {level.shape[:2] for level in pyramid(movie, 3, factors=factors)} == {(64, 8)}
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "i8", "?", "f4"])
+@pytest.mark.parametrize("backend", ["numpy", "dask", "zarr3"], indirect=True)
+def test_labels_are_binned_by_mode(backend: Any, dtype: str) -> None:
+    values = (np.arange(15 * 14).reshape(15, 14) // 3 * 7 % 120).astype(dtype)
+    image = sd.SpatialArray(backend.make(values), attrs={"ome": {"image-label": {}}})
+    for made, wanted in (
+        (pyramid(image, 3), "mode" if dtype != "f4" else "mean"),
+        (pyramid(image, 3, method="mean"), "mean"),
+    ):
+        reference = pyramid(sd.SpatialArray(values), 3, method=wanted)
+        for level, other in zip(made, reference, strict=True):
+            assert np.array_equal(backend.to_numpy(level.data), np.asarray(other))
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_coordinates_stay_with_axes_that_are_not_binned(method: str) -> None:
+    image = sd.SpatialArray(
+        np.zeros((3, 8, 8)), dims=("c", "y", "x"), spacing=1.0,
+        coords={"channel": ("c", ["a", "b", "c"]), "row": ("y", np.arange(8)), "stain": "HE"},
+    )  # fmt: skip
+    level = pyramid(image, 2, method=method)[1]
+    assert list(level.coords["channel"]) == ["a", "b", "c"]
+    assert level.coords["stain"].item() == "HE"
+    if method == "nearest":
+        assert list(level.coords["row"]) == [0, 2, 4, 6]
+    else:
+        assert "row" not in level.coords
