@@ -48,6 +48,8 @@ current = _settings.get
 def config(**changes: Any) -> Iterator[Settings]:
     """Change settings inside a ``with`` block, for this thread and task alone.
 
+    What is not given, or None, stays as it is.
+
     Parameters
     ----------
     tolerance : float, optional
@@ -95,12 +97,13 @@ def config(**changes: Any) -> Iterator[Settings]:
             raise TypeError(f"config has no setting {name}=; it has {', '.join(_CHECKS)}")
         is_valid, wanted = _CHECKS[name]
         try:
-            valid = is_valid(value)
+            valid = value is None or is_valid(value)
         except TypeError:
             valid = False
         if not valid:
             raise ValueError(f"{name} must be {wanted}, got {value!r}")
-    token = _settings.set(current()._replace(**changes))
+    given = {name: value for name, value in changes.items() if value is not None}
+    token = _settings.set(current()._replace(**given))
     try:
         yield current()
     finally:

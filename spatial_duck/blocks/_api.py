@@ -14,7 +14,7 @@ from spatial_duck.blocks import _lazy as lazy
 from spatial_duck.blocks import _memory as memory
 from spatial_duck.blocks._cover import PROFILES, Cover, cover_cores, even_edges
 from spatial_duck.blocks._index_map import bare_grid, index_map, slices
-from spatial_duck.blocks._tasks import BlockValue, Job, Source
+from spatial_duck.blocks._tasks import BlockJob, BlockValue, Source
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import unit_factor
@@ -213,7 +213,7 @@ def run(
     return SpatialArray(data, grid, attrs=images[0].attrs)
 
 
-def _listed(job: Job, values: Sequence[Any]) -> list[BlockValue]:
+def _listed(job: BlockJob, values: Sequence[Any]) -> list[BlockValue]:
     """Return values with the places of their blocks."""
     return [
         BlockValue(job.grid[slices(job.core(number))], value)
@@ -357,7 +357,7 @@ def _job(
     dtype: np.dtype[Any] | None,
     interpolation: Interpolation,
     fill: Any,
-) -> Job:
+) -> BlockJob:
     """Work out how blocks of each image are found."""
     others = len(images) - 1
     each = [interpolation] * others if interpolation is None or isinstance(interpolation, str) \
@@ -382,7 +382,7 @@ def _job(
             region = index_map(image.geometry, first)
             source = Source(image.geometry, image.attrs, None, region, how)
         sources.append(source)
-    return Job(function, grid, covers, tuple(sources), dtype, fill, _wants_grid(function))
+    return BlockJob(function, grid, covers, tuple(sources), dtype, fill, _wants_grid(function))
 
 
 def _source(image: SpatialArray, grid: Geometry, how: str | None) -> Source:

@@ -25,7 +25,7 @@ from spatial_duck.blocks._cover import weighted
 from spatial_duck.blocks._index_map import slices
 from spatial_duck.blocks._memory import rounded
 from spatial_duck.resampling._blocks import work_type
-from spatial_duck.resampling._chunk_reader import ChunkReader, assembled, keepable, meeting
+from spatial_duck.resampling._chunk_reader import ChunkReader, assemble, cache_limit, chunks_meeting
 from spatial_duck.resampling._chunked import edges_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spatial_duck.blocks._index_map import Box
-    from spatial_duck.blocks._tasks import BlockValue, Job
+    from spatial_duck.blocks._tasks import BlockJob, BlockValue
     from spatial_duck.resampling._chunk_reader import Cuts
 
     Number = tuple[int, ...]
@@ -53,12 +53,12 @@ def _as_dask(data: Any) -> Any:
     return data if isinstance(data, da.Array) else da.from_array(data)
 
 
-def execute(job: Job, data: Sequence[Any]) -> Any:
+def execute(job: BlockJob, data: Sequence[Any]) -> Any:
     """Return the result of a job as a lazy Dask array.
 
     Parameters
     ----------
-    job : Job
+    job : BlockJob
         With a dtype.
     data : sequence of array
         The data of each image: on disk, of chunks, or in memory.
@@ -76,10 +76,10 @@ def execute(job: Job, data: Sequence[Any]) -> Any:
 
 
 def values(
-    job: Job,
+    job: BlockJob,
     data: Sequence[Any],
     combine: Callable[[list[Any]], Any] | None,
-    finish: Callable[[Job, list[Any]], list[BlockValue]],
+    finish: Callable[[BlockJob, list[Any]], list[BlockValue]],
 ) -> Any:
     """Return the values of all blocks, or what they are combined to, as a Delayed."""
     graph, needed = _Graph.of("reduce_blocks", _value, job, data)
@@ -140,12 +140,12 @@ class _Graph(_Made):
 
     name: str
     compute: Callable[..., Any]
-    job: Job
+    job: BlockJob
     arrays: tuple[_Chunked, ...]
 
     @classmethod
     def of(
-        cls, what: str, compute: Callable[..., Any], job: Job, data: Sequence[Any]
+        cls, what: str, compute: Callable[..., Any], job: BlockJob, data: Sequence[Any]
     ) -> tuple[_Graph, list[Any]]:
         """Return the graph that calls `compute` for each block, and the arrays that it needs."""
         arrays = [_as_dask(d) for d in data]
@@ -208,7 +208,7 @@ class _Reduced(_Made):
 
     graph: _Graph
     combine: Callable[[list[Any]], Any] | None
-    finish: Callable[[Job, list[Any]], list[BlockValue]]
+    finish: Callable[[BlockJob, list[Any]], list[BlockValue]]
 
     @property
     def out(self) -> Any:
@@ -263,7 +263,7 @@ class _Finder:
         met = []
         for seen, edges, bounds in zip(self._met, self._edges, box, strict=True):
             if bounds not in seen:
-                seen[bounds] = meeting(edges, *bounds)
+                seen[bounds] = chunks_meeting(edges, *bounds)
             met.append(seen[bounds])
         refs = self._refs
         found = []
@@ -277,18 +277,18 @@ class _Finder:
 # --- what the tasks do --------------------------------------------------------------------
 
 
-def _reader(stored: Any, edges: Sequence[Any], kept: float, job: Job, n: int) -> ChunkReader:
+def _reader(stored: Any, edges: Sequence[Any], kept: float, job: BlockJob, n: int) -> ChunkReader:
     """Begin to read an image: nothing is remembered of the computation before."""
-    return ChunkReader(stored, edges, keepable(kept), partial(_uses, job, n, edges))
+    return ChunkReader(stored, edges, cache_limit(kept), partial(_uses, job, n, edges))
 
 
-def _uses(job: Job, n: int, edges: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
+def _uses(job: BlockJob, n: int, edges: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
     """Return how many blocks need each chunk of an image."""
     counts = np.zeros([len(e) - 1 for e in edges], np.intp)
     for number in job.numbers:
         box = job.boxes(number)[n]
         if all(stop > start for start, stop in box):
-            met = [meeting(e, *bounds)[0] for e, bounds in zip(edges, box, strict=True)]
+            met = [chunks_meeting(e, *bounds)[0] for e, bounds in zip(edges, box, strict=True)]
             counts[tuple([slice(m.start, m.stop) for m in met])] += 1
     return counts
 
@@ -299,7 +299,7 @@ def _part(box: Box, cuts: Sequence[Cuts] | None, pieces: Sequence[Any]) -> Any:
         return pieces[0].box(box)
     if cuts is None:
         return np.empty_like(pieces[0], shape=[stop - start for start, stop in box])
-    return assembled(pieces, box, cuts)
+    return assemble(pieces, box, cuts)
 
 
 def _parts(
@@ -315,7 +315,7 @@ def _parts(
 
 
 def _compute(
-    job: Job,
+    job: BlockJob,
     number: Number,
     boxes: Sequence[Box],
     cuts: Sequence[Sequence[Cuts] | None],
@@ -326,7 +326,7 @@ def _compute(
 
 
 def _value(
-    job: Job,
+    job: BlockJob,
     number: Number,
     boxes: Sequence[Box],
     cuts: Sequence[Sequence[Cuts] | None],
@@ -336,7 +336,7 @@ def _value(
     return job.value(number, boxes, _parts(boxes, cuts, pieces))
 
 
-def _blend(job: Job, number: Number, blocks: Sequence[Number], *parts: Any) -> Any:
+def _blend(job: BlockJob, number: Number, blocks: Sequence[Number], *parts: Any) -> Any:
     """Add up the blocks that reach into one chunk of the result."""
     assert job.dtype is not None
     core = job.core(number)

@@ -15,17 +15,17 @@ from spatial_duck.resampling._blocks import work_type
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from spatial_duck.blocks._tasks import Job
+    from spatial_duck.blocks._tasks import BlockJob
 
 __all__ = ["execute", "rounded", "values"]
 
 
-def execute(job: Job, arrays: Sequence[Any], threads: int) -> Any:
+def execute(job: BlockJob, arrays: Sequence[Any], threads: int) -> Any:
     """Run a job and return the whole result.
 
     Parameters
     ----------
-    job : Job
+    job : BlockJob
         What to do.
     arrays : sequence of array
         The data of each image.
@@ -57,7 +57,7 @@ def execute(job: Job, arrays: Sequence[Any], threads: int) -> Any:
     return rounded(out, dtype)
 
 
-def values(job: Job, arrays: Sequence[Any], threads: int) -> list[Any]:
+def values(job: BlockJob, arrays: Sequence[Any], threads: int) -> list[Any]:
     """Run a job and return what the function returned for each block."""
 
     def work(number: tuple[int, ...]) -> Any:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from spatial_duck.blocks._index_map import Box, IndexMap
     from spatial_duck.geometry import Geometry
 
-__all__ = ["BlockValue", "Job", "Source"]
+__all__ = ["BlockJob", "BlockValue", "Source"]
 
 Number = tuple[int, ...]
 
@@ -91,7 +91,7 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Job:
+class BlockJob:
     """A function, the images that it is called with, and the grid of what it returns.
 
     Attributes
@@ -262,7 +262,7 @@ def _read_only(values: Any) -> Any:
     return values.copy()
 
 
-def _place(job: Job, number: Number, result: Any) -> Any:
+def _place(job: BlockJob, number: Number, result: Any) -> Any:
     """Return the part of a result that the job needs."""
     window, needed = job.window(number), job.needed(number)
     if isinstance(result, SpatialArray):
@@ -303,7 +303,7 @@ def _on_grid(found: Geometry, expected: Geometry) -> bool:
     return found == expected or found.isclose(expected)
 
 
-def _find(job: Job, number: Number, found: Geometry) -> list[int]:
+def _find(job: BlockJob, number: Number, found: Geometry) -> list[int]:
     """Return where a result on the job's grid begins."""
     grid, needed = job.grid, job.needed(number)
     start = [0] * grid.ndim

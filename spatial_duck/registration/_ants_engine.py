@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spatial_duck.registration._common import Numbers
-    from spatial_duck.registration._outcome import Job, Outcome
+    from spatial_duck.registration._outcome import Outcome, RegistrationJob
 
     Floats = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ def ready() -> None:
         raise missing_extra("ants", "Registration by ANTs")
 
 
-def run(job: Job) -> Outcome:
+def run(job: RegistrationJob) -> Outcome:
     """Optimise.
 
     Raises
@@ -81,7 +81,7 @@ def run(job: Job) -> Outcome:
     return outcome(job, given, lambda points: points @ matrix.T + corners[0], reported(job, log))
 
 
-def _call(job: Job, given: Numbers, folder: Path) -> str:
+def _call(job: RegistrationJob, given: Numbers, folder: Path) -> str:
     """Run ANTs, and return what it says."""
     arrays: dict[str, Any] = {"arguments": np.array(_arguments(job, given))}
     sides = {"fixed": given.fixed, "moving": given.moving}
@@ -102,7 +102,7 @@ def _call(job: Job, given: Numbers, folder: Path) -> str:
     return done.stdout
 
 
-def _limits(job: Job, given: Numbers) -> list[tuple[float, float]]:
+def _limits(job: RegistrationJob, given: Numbers) -> list[tuple[float, float]]:
     """Return the lowest and the highest value that each image may keep.
 
     ANTs brings the values of each image to 0 to 1 by its own lowest and highest, masked or not.
@@ -129,7 +129,7 @@ def _limits(job: Job, given: Numbers) -> list[tuple[float, float]]:
     return [(low, high)] * 2
 
 
-def _arguments(job: Job, given: Numbers) -> list[str]:
+def _arguments(job: RegistrationJob, given: Numbers) -> list[str]:
     """Return antsRegistration's arguments, with names for images and files."""
     share = 1.0 if job.samples is None else min(1.0, job.samples / given.inside)
     bins = histogram_bins(given.inside)  # of mutual information; others have no use for it
@@ -154,7 +154,7 @@ def _arguments(job: Job, given: Numbers) -> list[str]:
     return [text for option, value in options.items() for text in (option, str(value))]
 
 
-def _log(job: Job, given: Numbers, said: str) -> tuple[LevelLog, ...]:
+def _log(job: RegistrationJob, given: Numbers, said: str) -> tuple[LevelLog, ...]:
     """Return the metric of each iteration; a level begins where they are counted from 1 again."""
     levels: list[list[float]] = []
     for number, value in re.findall(r"DIAGNOSTIC,\s*(\d+),\s*([^\s,]+),", said):

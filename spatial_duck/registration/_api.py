@@ -16,7 +16,7 @@ from spatial_duck.pyramids import Pyramid
 from spatial_duck.registration._initial_transforms import STARTS, find_start
 from spatial_duck.registration._levels import check_image, common_world, level_spacings, make_levels
 from spatial_duck.registration._metric import NOISE, around
-from spatial_duck.registration._outcome import Job, Registration
+from spatial_duck.registration._outcome import Registration, RegistrationJob
 from spatial_duck.registration._similarity_check import (
     check_answer,
     check_contrast,
@@ -197,12 +197,20 @@ def register(
         "threads": int(threads), "progress": _reporter(progress),
         "centre": np.asarray(made[-1].fixed.center), "mesh": _mesh(made[-1].fixed, control_spacing),
     }  # fmt: skip
-    jobs = [Job(**options, model=model, start=start, iterations=iterations or MODELS[model])]
+    jobs = [
+        RegistrationJob(**options, model=model, start=start, iterations=iterations or MODELS[model])
+    ]
     first = None
     if model == "bspline" and not isinstance(initial, Transform):
-        job = Job(**options, model="affine", start=start, iterations=iterations or MODELS["affine"])
+        job = RegistrationJob(
+            **options, model="affine", start=start, iterations=iterations or MODELS["affine"]
+        )
         first = _run(job, engine, began)
-        jobs = [Job(**options, model=model, start=first.transform, iterations=jobs[0].iterations)]
+        jobs = [
+            RegistrationJob(
+                **options, model=model, start=first.transform, iterations=jobs[0].iterations
+            )
+        ]
     found = _run(jobs[0], engine, began, first)
     if not found.converged:
         warnings.warn(
@@ -227,7 +235,9 @@ def _engine(name: str) -> Any:
     return import_module(ENGINES[name])
 
 
-def _run(job: Job, engine: str, began: float, first: Registration | None = None) -> Registration:
+def _run(
+    job: RegistrationJob, engine: str, began: float, first: Registration | None = None
+) -> Registration:
     """Run a job, and refuse an answer that is none.
 
     `first` is what went before, and counts in the log and in whether the search came to rest.

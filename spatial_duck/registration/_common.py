@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spatial_duck.array import SpatialArray
-    from spatial_duck.registration._outcome import Job, Level, LevelLog
+    from spatial_duck.registration._outcome import Level, LevelLog, RegistrationJob
     from spatial_duck.transforms import Transform
 
     Floats = NDArray[np.float64]
@@ -136,7 +136,7 @@ class Numbers:
     inside: int
 
 
-def check_job(job: Job, engine: str, least: int = 4) -> None:
+def check_job(job: RegistrationJob, engine: str, least: int = 4) -> None:
     """Refuse images that are too thin for an engine's filters, and starts that it cannot take.
 
     Raises
@@ -167,7 +167,7 @@ def given_up(engine: str, said: str, where: str = "") -> RegistrationError:
     )
 
 
-def reported(job: Job, log: tuple[LevelLog, ...]) -> tuple[LevelLog, ...]:
+def reported(job: RegistrationJob, log: tuple[LevelLog, ...]) -> tuple[LevelLog, ...]:
     """Tell the user's `progress` of all iterations, once the search is over."""
     if job.progress is not None:
         for number, level in enumerate(log):
@@ -176,7 +176,7 @@ def reported(job: Job, log: tuple[LevelLog, ...]) -> tuple[LevelLog, ...]:
     return log
 
 
-def numbers(job: Job) -> Numbers:
+def numbers(job: RegistrationJob) -> Numbers:
     """Return what an engine is given; the job's start must be an Affine."""
     level, world = job.levels[-1], job.start.world
     n = len(world.axes)
@@ -208,13 +208,16 @@ def _side(image: SpatialArray, mask: SpatialArray | None, way: Affine, scaling: 
 
 
 def outcome(
-    job: Job, given: Numbers, map_points: Callable[[Floats], Floats], log: tuple[LevelLog, ...]
+    job: RegistrationJob,
+    given: Numbers,
+    map_points: Callable[[Floats], Floats],
+    log: tuple[LevelLog, ...],
 ) -> Outcome:
     """Return what was found.
 
     Parameters
     ----------
-    job : Job
+    job : RegistrationJob
         That was run.
     given : Numbers
         What the engine was given.
@@ -234,7 +237,9 @@ def outcome(
     return Outcome(whole, log, measure(job.start), measure(whole))
 
 
-def curved(job: Job, given: Numbers, spline: BSpline, log: tuple[LevelLog, ...]) -> Outcome:
+def curved(
+    job: RegistrationJob, given: Numbers, spline: BSpline, log: tuple[LevelLog, ...]
+) -> Outcome:
     """Return what was found as a B-spline in the engine's coordinates.
 
     It becomes a displacement field at the voxels of the finest level and one more around, so that

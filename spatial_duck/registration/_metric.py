@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spatial_duck.registration._outcome import Job, Level
+    from spatial_duck.registration._outcome import Level, RegistrationJob
     from spatial_duck.transforms import Transform
 
     Floats = NDArray[np.float64]
@@ -39,12 +39,12 @@ NOISE = {"mattes": 0.01, "mean_squares": 0.0, "correlation": 0.0}
 _BINS = ((0, 32), (30_000, 64))
 
 
-def around(job: Job, found: Affine) -> float:
+def around(job: RegistrationJob, found: Affine) -> float:
     """Return the least metric a small step away along any parameter of the model.
 
     Parameters
     ----------
-    job : Job
+    job : RegistrationJob
         That was run; its model is one of those that are matrices.
     found : Affine
         The answer, from points of the fixed image to points of the moving one.

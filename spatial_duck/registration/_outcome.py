@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     #: Called with (level, iteration, metric), the coarsest level first.
     Progress = Callable[[int, int, float], None]
 
-__all__ = ["Job", "Level", "LevelLog", "Outcome", "Registration"]
+__all__ = ["Level", "LevelLog", "Outcome", "Registration", "RegistrationJob"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +48,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class RegistrationJob:
     """Something to optimise.
 
     Attributes

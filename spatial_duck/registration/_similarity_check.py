@@ -12,7 +12,7 @@ from spatial_duck.transforms import Affine
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spatial_duck.registration._outcome import Job, Level, Outcome
+    from spatial_duck.registration._outcome import Level, Outcome, RegistrationJob
     from spatial_duck.transforms import Transform
 
     Floats = NDArray[np.float64]
@@ -89,7 +89,7 @@ def check_overlap(transform: Transform, level: Level, when: str) -> float:
     return found
 
 
-def check_answer(job: Job, outcome: Outcome) -> None:
+def check_answer(job: RegistrationJob, outcome: Outcome) -> None:
     """Refuse an answer that cannot be one."""
     if not np.isfinite(outcome.after):
         raise RegistrationError(f"registration failed: the metric is {outcome.after} at the end")
@@ -102,7 +102,7 @@ def check_answer(job: Job, outcome: Outcome) -> None:
 
 
 def verdict(
-    job: Job, outcome: Outcome, better: float | None, noise: float = 0.0
+    job: RegistrationJob, outcome: Outcome, better: float | None, noise: float = 0.0
 ) -> tuple[bool, str]:
     """Return whether the search came to rest at an answer, and why it ended.
 
@@ -111,7 +111,7 @@ def verdict(
 
     Parameters
     ----------
-    job : Job
+    job : RegistrationJob
         That was run.
     outcome : Outcome
         What the engine says.
@@ -139,7 +139,7 @@ def verdict(
     return not against, "; ".join([*against, last.stop_reason])
 
 
-def _largest_move(job: Job, transform: Transform) -> float:
+def _largest_move(job: RegistrationJob, transform: Transform) -> float:
     """Return how far the answer is from the start, in voxels of the finest level."""
     points, _ = probes(job.levels[-1])
     moved = float(np.abs(transform(points) - job.start(points)).max())

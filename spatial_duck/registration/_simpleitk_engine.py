@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spatial_duck.geometry import Geometry
-    from spatial_duck.registration._outcome import Job
+    from spatial_duck.registration._outcome import RegistrationJob
 
     Floats = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def ready() -> None:
     simpleitk("Registration")
 
 
-def run(job: Job) -> Outcome:
+def run(job: RegistrationJob) -> Outcome:
     """Optimise.
 
     Raises
@@ -123,7 +123,7 @@ def run(job: Job) -> Outcome:
     )  # fmt: skip
 
 
-def _unit(job: Job) -> Affine:
+def _unit(job: RegistrationJob) -> Affine:
     """Return the map to coordinates in which the fixed image has radius 1, about its centre."""
     world = job.start.world
     n = len(world.axes)
@@ -135,7 +135,7 @@ def _unit(job: Job) -> Affine:
     return Affine(matrix, world)
 
 
-def _model(sitk: Any, job: Job) -> Any:
+def _model(sitk: Any, job: RegistrationJob) -> Any:
     """Return the model's transform, which moves nothing yet, about a centre of 0."""
     n = len(job.start.world.axes)
     if job.model == "bspline":
@@ -150,7 +150,7 @@ def _model(sitk: Any, job: Job) -> Any:
 class _Search:
     """SimpleITK's framework with the images of one level."""
 
-    def __init__(self, sitk: Any, job: Job, number: int, unit: Affine) -> None:
+    def __init__(self, sitk: Any, job: RegistrationJob, number: int, unit: Affine) -> None:
         self.sitk, self.job, self.number, self.unit = sitk, job, number, unit
         self.level = level = job.levels[number]
         self.factor = float(unit.matrix[0, 0])

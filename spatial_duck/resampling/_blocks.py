@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spatial_duck.resampling._coupled import Box, Mixed
+    from spatial_duck.resampling._coupled import Box, CoupledAxes
     from spatial_duck.resampling._plan import Plan
     from spatial_duck.resampling._separable import Table
 
@@ -113,7 +113,7 @@ def block(
         out[...] = fill
         return
     valid = [slice(None)] * out.ndim
-    for line, table in zip(plan.lines, tables, strict=True):
+    for line, table in zip(plan.separable, tables, strict=True):
         if line.out is not None:
             first = out_box[line.out][0]
             valid[line.out] = slice(table.start - first, table.stop - first)
@@ -140,10 +140,10 @@ def _interpolate(
     out: NDArray[Any], fill: Any,
 ) -> None:  # fmt: skip
     """Compute the part of a block in which every line lies inside the source."""
-    mixed = plan.mixed
+    coupled = plan.coupled
     key: list[Any] = [slice(None)] * source.ndim
     rest: dict[int, Table] = {}
-    for line, table in zip(plan.lines, tables, strict=True):
+    for line, table in zip(plan.separable, tables, strict=True):
         first = box[line.source][0]
         step = table.step
         if step is None:
@@ -151,43 +151,43 @@ def _interpolate(
             continue
         begin, end = int(table.low[0]) - first, int(table.low[-1]) - first + (1 if step > 0 else -1)
         key[line.source] = slice(begin, None if end < 0 else end, step)
-    # From here on the axes are those of the lines, then the mixed ones.
-    order = [line.source for line in plan.lines] + list(mixed.sources if mixed else ())
+    # From here on the axes are those of the lines, then the coupled ones.
+    order = [line.source for line in plan.separable] + list(coupled.sources if coupled else ())
     view = source[tuple(key)].transpose(order)
-    outs = [line.out for line in plan.lines if line.out is not None]
-    outs += list(mixed.outs if mixed else ())
+    outs = [line.out for line in plan.separable if line.out is not None]
+    outs += list(coupled.outs if coupled else ())
     index: tuple[Any, ...] = (..., *[0] * len(plan.repeated))
     kept = out.transpose([*outs, *plan.repeated])[index]
-    target = kept[(None,) * sum(line.out is None for line in plan.lines)]
-    passes = [(i, rest[line.source], box[line.source][0]) for i, line in enumerate(plan.lines)
+    target = kept[(None,) * sum(line.out is None for line in plan.separable)]
+    passes = [(i, rest[line.source], box[line.source][0]) for i, line in enumerate(plan.separable)
               if line.source in rest]  # fmt: skip
     # Where voxels become fewer first, so that the passes after have less to do.
-    passes.sort(key=lambda one: -abs(plan.lines[one[0]].scale))
+    passes.sort(key=lambda one: -abs(plan.separable[one[0]].scale))
     if plan.interpolation in ("nearest", "label"):
-        view = _take(view, passes, None if mixed is None else view.dtype, target)
+        view = _take(view, passes, None if coupled is None else view.dtype, target)
     else:
-        view = _weigh(view, passes, mixed is None, target)
-    if mixed is not None:
-        _mix(plan, mixed, view, box, out_box, target, fill)
+        view = _weigh(view, passes, coupled is None, target)
+    if coupled is not None:
+        _mix(plan, coupled, view, box, out_box, target, fill)
 
 
 def _mix(
-    plan: Plan, mixed: Mixed, view: Any, box: Box, out_box: Box, target: Any, fill: Any
+    plan: Plan, coupled: CoupledAxes, view: Any, box: Box, out_box: Box, target: Any, fill: Any
 ) -> None:
     """Interpolate along the axes that depend on several output axes."""
-    ranges = tuple([out_box[o] for o in mixed.outs])
-    firsts = [box[s][0] for s in mixed.sources]
+    ranges = tuple([out_box[o] for o in coupled.outs])
+    firsts = [box[s][0] for s in coupled.sources]
     if view.dtype.char == "e" and plan.interpolation not in ("nearest", "label"):
         view = view.astype(np.float32)
     direct = target.dtype.char != "e" or view.dtype.char == "e"
     result = target if direct else np.empty(target.shape, np.float32)
     engine = engines.engine_for(view, result)
     how, edge = plan.interpolation, plan.edge
-    if mixed.bend is None and ranges and how != "label":
-        engine.affine(view, firsts, mixed.lengths, mixed.rows(ranges), mixed.slope, ranges[-1][0],
-                      result, fill, how, edge)  # fmt: skip
+    if coupled.nonlinear is None and ranges and how != "label":
+        engine.affine(view, firsts, coupled.lengths, coupled.rows(ranges), coupled.slope,
+                      ranges[-1][0], result, fill, how, edge)  # fmt: skip
     else:
-        _mix_points(engine, mixed, view, firsts, ranges, result, fill, how, edge)
+        _mix_points(engine, coupled, view, firsts, ranges, result, fill, how, edge)
     if not direct:
         target[...] = result
 
@@ -197,7 +197,7 @@ _POINTS = 1 << 15
 
 
 def _mix_points(
-    engine: Any, mixed: Mixed, view: Any, firsts: Sequence[int], ranges: Box, result: Any,
+    engine: Any, coupled: CoupledAxes, view: Any, firsts: Sequence[int], ranges: Box, result: Any,
     fill: Any, how: str, edge: bool,
 ) -> None:  # fmt: skip
     """Interpolate at points whose positions are worked out one by one, a few rows at a time."""
@@ -211,8 +211,8 @@ def _mix_points(
             start = ranges[0][0] + i
             part = ((start, min(start + each, ranges[0][1])), *ranges[1:])
             here = result[(slice(None),) * batch + (slice(i, i + each),)]
-        engine.points(view, firsts, mixed.lengths, mixed.positions(part), here, fill, how, edge,
-                      mixed.reach)  # fmt: skip
+        engine.points(view, firsts, coupled.lengths, coupled.positions(part), here, fill, how, edge,
+                      coupled.reach)  # fmt: skip
 
 
 def _take(

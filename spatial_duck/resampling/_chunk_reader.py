@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
     from spatial_duck.resampling._coupled import Box
 
-__all__ = ["ChunkReader", "Cuts", "assembled", "keepable", "meeting"]
+__all__ = ["ChunkReader", "Cuts", "assemble", "cache_limit", "chunks_meeting"]
 
 Cuts = tuple[tuple[int, int], ...]
 
 
-def meeting(edges: NDArray[np.intp], start: int, stop: int) -> tuple[range, Cuts]:
+def chunks_meeting(edges: NDArray[np.intp], start: int, stop: int) -> tuple[range, Cuts]:
     """Return the chunks that meet a range, and the part (from, to) of each that lies in it.
 
     Examples
     --------
-    >>> meeting(np.array([0, 4, 8, 12]), 3, 6)
+    >>> chunks_meeting(np.array([0, 4, 8, 12]), 3, 6)
     (range(0, 2), ((3, 4), (0, 2)))
     """
     first = int(edges.searchsorted(start, "right")) - 1
@@ -52,7 +52,7 @@ def meeting(edges: NDArray[np.intp], start: int, stop: int) -> tuple[range, Cuts
     )
 
 
-def assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
+def assemble(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
     """Put together a box of chunks: a view where it lies in one.
 
     Parameters
@@ -72,7 +72,7 @@ def assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
     if len(parts) == 1:
         return parts[0]
     if not on_host(parts[0]):
-        return device.joined(parts, [len(c) for c in cuts])
+        return device.concatenate_blocks(parts, [len(c) for c in cuts])
     out = np.empty([stop - start for start, stop in box], pieces[0].dtype)
     starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
     places = itertools.product(*[itertools.pairwise(s) for s in starts])
@@ -85,7 +85,7 @@ def assembled(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
 _SHARE = 0.25
 
 
-def keepable(kept: float) -> float:
+def cache_limit(kept: float) -> float:
     """Return how many bytes of chunks to keep here: less on a worker of Dask with little memory."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
@@ -134,9 +134,9 @@ class ChunkReader:
 
     def box(self, box: Box) -> NDArray[Any]:
         """Return the voxels of a box."""
-        met = [meeting(e, *bounds) for e, bounds in zip(self._edges, box, strict=True)]
+        met = [chunks_meeting(e, *bounds) for e, bounds in zip(self._edges, box, strict=True)]
         pieces = [self._chunk(number) for number in itertools.product(*[m[0] for m in met])]
-        found: NDArray[Any] = assembled(pieces, box, [m[1] for m in met])
+        found: NDArray[Any] = assemble(pieces, box, [m[1] for m in met])
         return found
 
     def _chunk(self, number: tuple[int, ...]) -> NDArray[Any]:

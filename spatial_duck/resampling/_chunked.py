@@ -27,7 +27,7 @@ from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.resampling import _device as device
 from spatial_duck.resampling import _engines as engines
 from spatial_duck.resampling import _memory as memory
-from spatial_duck.resampling._chunk_reader import ChunkReader, assembled, keepable, meeting
+from spatial_duck.resampling._chunk_reader import ChunkReader, assemble, cache_limit, chunks_meeting
 from spatial_duck.resampling._device_values import place_of
 from spatial_duck.resampling._prefilter import prepare, prepared_type, wider
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     Chunks = tuple[tuple[int, ...], ...]
 
-__all__ = ["Filter", "Work", "edges_of", "execute", "output_chunks", "uses"]
+__all__ = ["Filter", "ResampleTasks", "edges_of", "execute", "output_chunks", "uses"]
 
 #: Bytes of an output chunk, at most.
 _LARGEST = 1 << 25
@@ -88,7 +88,7 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     stored = data if on_disk else None
     if plan.filters:
         array, stored = _filtered(da, plan, array, stored), None
-    work = Work(plan, edges_of(chunks), edges_of(array.chunks), dtype, fill, like)
+    work = ResampleTasks(plan, edges_of(chunks), edges_of(array.chunks), dtype, fill, like)
     return _graph(da, work, array, stored, chunks)
 
 
@@ -100,7 +100,7 @@ def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
     """
     out: list[tuple[int, ...] | None] = [None] * len(plan.shape)
     sizes: dict[int, float] = {}
-    for line in plan.lines:
+    for line in plan.separable:
         if line.out is None:
             continue
         if line.exact and line.scale == 1 and line.offset == 0:
@@ -108,11 +108,11 @@ def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
                 out[line.out] = chunks[line.source]
                 continue
         sizes[line.out] = max(chunks[line.source], default=1) / abs(line.scale)
-    if plan.mixed is not None:
-        edges = [max(max(chunks[s], default=1), 1) for s in plan.mixed.sources]
+    if plan.coupled is not None:
+        edges = [max(max(chunks[s], default=1), 1) for s in plan.coupled.sources]
         edge = math.prod(edges) ** (1 / len(edges))
-        for column, o in enumerate(plan.mixed.outs):
-            sizes[o] = edge / math.hypot(*[row[column] for row in plan.mixed.matrix])
+        for column, o in enumerate(plan.coupled.outs):
+            sizes[o] = edge / math.hypot(*[row[column] for row in plan.coupled.matrix])
     for o in plan.repeated:
         sizes[o] = plan.shape[o]
     whole = {o: max(min(round(size), plan.shape[o]), 1) for o, size in sizes.items()}
@@ -139,7 +139,7 @@ def edges_of(chunks: Chunks) -> tuple[NDArray[np.intp], ...]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Work:
+class ResampleTasks:
     """What all chunks need: resampling by a plan.
 
     Attributes
@@ -177,7 +177,7 @@ class Work:
         ranges = [(along(e[:-1], o), along(e[1:], o)) for o, e in enumerate(self.outs)]
         found: list[Any] = [None] * len(plan.source_shape)
         met: Any = np.array(True).reshape((1,) * n)
-        for line in plan.lines:
+        for line in plan.separable:
             parts = [(0, 1)]
             if line.out is not None:
                 parts = list(itertools.pairwise(self.outs[line.out].tolist()))
@@ -195,11 +195,11 @@ class Work:
                 None if b is None else (slab(b[0], i), slab(b[1], i)) for b in found
             ]
             hit = slab(met, i)
-            if plan.mixed is not None:
-                here = [(slab(ranges[o][0], i), slab(ranges[o][1], i)) for o in plan.mixed.outs]
-                boxes, inside = plan.mixed.bounds(here, plan.edge)
+            if plan.coupled is not None:
+                here = [(slab(ranges[o][0], i), slab(ranges[o][1], i)) for o in plan.coupled.outs]
+                boxes, inside = plan.coupled.bounds(here, plan.edge)
                 hit = np.logical_and(hit, inside)
-                for source, box in zip(plan.mixed.sources, boxes, strict=True):
+                for source, box in zip(plan.coupled.sources, boxes, strict=True):
                     bounds[source] = box
             yield bounds, hit
 
@@ -213,7 +213,7 @@ class Work:
         return out
 
 
-class Filter(Work):
+class Filter(ResampleTasks):
     """What all chunks need: filtering of the source, each chunk by itself."""
 
     __slots__ = ()
@@ -252,13 +252,13 @@ def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
     return _graph(da, work, array, stored, array.chunks)
 
 
-def _graph(da: Any, work: Work, array: Any, stored: Any, chunks: Chunks) -> Any:
+def _graph(da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks) -> Any:
     """Make the lazy array: of the chunks of a Dask array, or of what is stored."""
     from dask._task_spec import DataNode, Task, TaskRef
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    step = "resample" if type(work) is Work else "filter"
+    step = "resample" if type(work) is ResampleTasks else "filter"
     name = f"{step}-{tokenize(work.plan, array.name, chunks, work.dtype, work.fill, step)}"
     common = TaskRef(f"{name}-common")
     meta = _filled(work, (0,) * len(chunks))
@@ -275,7 +275,7 @@ def _graph(da: Any, work: Work, array: Any, stored: Any, chunks: Chunks) -> Any:
     sizes = [range(len(c)) for c in chunks]
     refs: dict[tuple[int, ...], Any] = {}
     source = array.name
-    for slab, (hit, met) in enumerate(_met(work)):
+    for slab, (hit, met) in enumerate(_chunks_needed(work)):
         hits = hit.tolist()
         spans = [list(zip(first.tolist(), stop.tolist(), strict=True)) for first, stop in met]
         indices = itertools.product((slab,), *sizes[1:]) if sizes else ((),)
@@ -295,7 +295,9 @@ def _graph(da: Any, work: Work, array: Any, stored: Any, chunks: Chunks) -> Any:
     return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
 
 
-def _met(work: Work) -> Iterator[tuple[NDArray[np.bool], list[tuple[NDArray[Any], NDArray[Any]]]]]:
+def _chunks_needed(
+    work: ResampleTasks,
+) -> Iterator[tuple[NDArray[np.bool], list[tuple[NDArray[Any], NDArray[Any]]]]]:
     """Tell which chunks of the source the output's need, for all at each index of the first axis.
 
     Gives which need any, and along each axis of the source the first and after the last of them.
@@ -311,13 +313,13 @@ def _met(work: Work) -> Iterator[tuple[NDArray[np.bool], list[tuple[NDArray[Any]
         yield np.broadcast_to(met, shape).ravel(), spans
 
 
-def uses(work: Work) -> NDArray[np.intp]:
+def uses(work: ResampleTasks) -> NDArray[np.intp]:
     """Return how many chunks of the output need each chunk of the source.
 
     Each adds one to a box of chunks, which is noted at the box's corners and summed up at last.
     """
     counts = np.zeros([len(e) for e in work.sources], np.intp)
-    for hit, spans in _met(work):
+    for hit, spans in _chunks_needed(work):
         for corner in itertools.product((0, 1), repeat=len(spans)):
             at = tuple([span[end][hit] for span, end in zip(spans, corner, strict=True)])
             np.add.at(counts, at, (-1) ** sum(corner))
@@ -326,17 +328,17 @@ def uses(work: Work) -> NDArray[np.intp]:
     return counts[(slice(-1),) * counts.ndim]
 
 
-def _out_box(work: Work, index: tuple[int, ...]) -> Box:
+def _out_box(work: ResampleTasks, index: tuple[int, ...]) -> Box:
     """Return the box of the output that a chunk is."""
     return tuple([(int(e[i]), int(e[i + 1])) for e, i in zip(work.outs, index, strict=True)])
 
 
-def _outside(work: Work, index: tuple[int, ...]) -> Any:
+def _outside(work: ResampleTasks, index: tuple[int, ...]) -> Any:
     """Return a chunk that lies outside the source."""
     return _filled(work, [b - a for a, b in _out_box(work, index)])
 
 
-def _filled(work: Work, shape: Sequence[int]) -> Any:
+def _filled(work: ResampleTasks, shape: Sequence[int]) -> Any:
     """Return a chunk of one value."""
     if work.like is None:
         return np.full(shape, work.fill, dtype=work.dtype)
@@ -344,31 +346,31 @@ def _filled(work: Work, shape: Sequence[int]) -> Any:
     return device.outside(place, shape, place.named(work.dtype), work.fill)
 
 
-def _block(work: Work, index: tuple[int, ...], *pieces: Any) -> Any:
+def _block(work: ResampleTasks, index: tuple[int, ...], *pieces: Any) -> Any:
     """Compute one chunk of the output from the chunks of the source that it needs."""
     out_box = _out_box(work, index)
     box = work.box(out_box)
     if box is None:  # the box of many chunks was known less exactly
         return _outside(work, index)
-    cuts = [meeting(e, *bounds)[1] for e, bounds in zip(work.sources, box, strict=True)]
-    source = assembled(pieces, box, cuts)
+    cuts = [chunks_meeting(e, *bounds)[1] for e, bounds in zip(work.sources, box, strict=True)]
+    source = assemble(pieces, box, cuts)
     return work.make(source, box, out_box)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Run:
+class TaskRun:
     """What all chunks need of an array on disk, in one computation."""
 
-    work: Work
+    work: ResampleTasks
     reader: ChunkReader
 
 
-def _begin(work: Work, data: Any, kept: float) -> _Run:
+def _begin(work: ResampleTasks, data: Any, kept: float) -> TaskRun:
     """Begin a computation: nothing is remembered of the one before."""
-    return _Run(work, ChunkReader(data, work.sources, keepable(kept), partial(uses, work)))
+    return TaskRun(work, ChunkReader(data, work.sources, cache_limit(kept), partial(uses, work)))
 
 
-def _read_block(run: _Run, index: tuple[int, ...]) -> Any:
+def _read_block(run: TaskRun, index: tuple[int, ...]) -> Any:
     """Compute one chunk of the output from what lies on disk."""
     out_box = _out_box(run.work, index)
     box = run.work.box(out_box)

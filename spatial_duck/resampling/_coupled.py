@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.resampling._separable import settled
+from spatial_duck.resampling._separable import snap_positions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from spatial_duck.resampling._nonlinear import Bend
+    from spatial_duck.resampling._nonlinear import NonlinearPart
 
     Floats = NDArray[np.float64]
 
-__all__ = ["SNAP", "Box", "Mixed", "spans"]
+__all__ = ["SNAP", "Box", "CoupledAxes", "spans"]
 
 Box = tuple[tuple[int, int], ...]
 
@@ -53,7 +53,7 @@ def spans(
 
 
 @dataclass(frozen=True, slots=True)
-class Mixed:
+class CoupledAxes:
     """Source axes along which the position depends on several output axes.
 
     Attributes
@@ -70,7 +70,7 @@ class Mixed:
         How far the weights reach to either side along each source axis, in voxels.
     sigma : tuple of float
         Standard deviation of the smoothing along each source axis, in voxels.
-    bend : Bend or None
+    nonlinear : NonlinearPart or None
         What makes positions leave the straight line.
     """
 
@@ -81,7 +81,7 @@ class Mixed:
     lengths: tuple[int, ...]
     reach: tuple[float, ...]
     sigma: tuple[float, ...]
-    bend: Bend | None = None
+    nonlinear: NonlinearPart | None = None
 
     def rows(self, ranges: Box) -> Floats:
         """Return the position at inner index 0 for each row of output voxels.
@@ -102,7 +102,7 @@ class Mixed:
             position = np.full(shape, start)
             for j, indices in enumerate(outer):
                 position += (line[j] * indices).reshape(-1, *[1] * (len(outer) - 1 - j))
-            rows[..., s] = settled(position)
+            rows[..., s] = snap_positions(position)
         return rows.reshape(-1, len(self.sources))
 
     @property
@@ -118,8 +118,8 @@ class Mixed:
         ranges : Box
             Range of indices along each of `outs`.
         """
-        if self.bend is not None:
-            return self.bend.positions(ranges)
+        if self.nonlinear is not None:
+            return self.nonlinear.positions(ranges)
         shape = [stop - start for start, stop in ranges]
         inner = np.arange(*ranges[-1], dtype=np.float64) if ranges else np.zeros(1)
         rows = self.rows(ranges) if ranges else np.array([self.offset])
@@ -142,8 +142,8 @@ class Mixed:
             `met` says whether any voxel of the box can lie inside the source.
         """
         lows, highs = spans(self.matrix, self.offset, ranges)
-        if self.bend is not None:
-            lows, highs = self.bend.bounds(ranges, lows, highs)
+        if self.nonlinear is not None:
+            lows, highs = self.nonlinear.bounds(ranges, lows, highs)
         met: Any = True
         box = []
         for low, high, n, reach in zip(lows, highs, self.lengths, self.reach, strict=True):

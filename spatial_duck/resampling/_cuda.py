@@ -20,7 +20,7 @@ from spatial_duck.resampling._interpolations import kinds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spatial_duck.resampling._coupled import Box, Mixed
+    from spatial_duck.resampling._coupled import Box, CoupledAxes
     from spatial_duck.resampling._separable import Table
 
 __all__ = ["affine", "defines", "lines", "prefilter", "source_code"]
@@ -125,21 +125,21 @@ def prefilter(value: Any, axis: int, poles: Sequence[float]) -> Any:
 
 
 def affine(
-    mixed: Mixed, value: Any, firsts: Sequence[int], ranges: Box, how: str, edge: bool, fill: Any,
-    dtype: np.dtype[Any],
+    coupled: CoupledAxes, value: Any, firsts: Sequence[int], ranges: Box, how: str, edge: bool,
+    fill: Any, dtype: np.dtype[Any],
 ) -> Any:  # fmt: skip
     """Interpolate along the axes that a matrix mixes.
 
     Parameters
     ----------
-    mixed : Mixed
+    coupled : CoupledAxes
         What to do.
     value : array, shape (*batch, *box)
         The part of the source at hand.
     firsts : sequence of int
-        Where it begins, along the mixed axes.
+        Where it begins, along the coupled axes.
     ranges : Box
-        Of the output, along ``mixed.outs``.
+        Of the output, along ``coupled.outs``.
     how, edge, fill
         As for `numpy_engine.affine`.
     dtype : numpy.dtype
@@ -149,12 +149,18 @@ def affine(
     -------
     array, shape (*batch, *ranges), or None
     """
-    k, m, dtype = len(mixed.sources), len(ranges), np.dtype(dtype)
-    if mixed.bend is not None or how == "label" or not 1 <= m <= 3 or k > 3 or 0 in value.shape:
+    k, m, dtype = len(coupled.sources), len(ranges), np.dtype(dtype)
+    if (
+        coupled.nonlinear is not None
+        or how == "label"
+        or not 1 <= m <= 3
+        or k > 3
+        or 0 in value.shape
+    ):
         return None
     if dtype.kind == "c" and value.dtype.kind == "c" and dtype.itemsize in (8, 16):
         real = np.dtype(f"f{dtype.itemsize // 2}")
-        parts = [affine(mixed, part, firsts, ranges, how, edge, ends, real) for part, ends in
+        parts = [affine(coupled, part, firsts, ranges, how, edge, ends, real) for part, ends in
                  ((value.real, fill.real), (value.imag, fill.imag))]  # fmt: skip
         return parts[0] + 1j * parts[1]
     xp = _module()
@@ -169,15 +175,15 @@ def affine(
     batch = value.shape[: value.ndim - k]
     out = xp.empty((*batch, *shape), out_type)
     matrix = np.zeros((3, 3))
-    matrix[3 - k :, 3 - m :] = np.array(mixed.matrix).reshape(k, m)
+    matrix[3 - k :, 3 - m :] = np.array(coupled.matrix).reshape(k, m)
     given = _Affine(
         (ctypes.c_double * 9)(*matrix.ravel().tolist()),
-        (ctypes.c_double * 3)(*[0.0] * (3 - k), *mixed.offset),
+        (ctypes.c_double * 3)(*[0.0] * (3 - k), *coupled.offset),
         (ctypes.c_longlong * 3)(*[0] * (3 - m), *[a for a, _ in ranges]),
         (ctypes.c_longlong * 3)(*[1] * (3 - m), *shape),
         (ctypes.c_int * 3)(*[0] * (3 - k), *firsts),
         (ctypes.c_int * 3)(*[1] * (3 - k), *value.shape[value.ndim - k :]),
-        (ctypes.c_int * 3)(*[1] * (3 - k), *mixed.lengths),
+        (ctypes.c_int * 3)(*[1] * (3 - k), *coupled.lengths),
         math.prod(batch), int(edge),
     )  # fmt: skip
     outside = xp.asarray(np.array([fill], dtype).view(out_type))

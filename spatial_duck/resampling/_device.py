@@ -32,13 +32,13 @@ from spatial_duck.resampling._separable import GRAIN
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spatial_duck.resampling._coupled import Box, Mixed
+    from spatial_duck.resampling._coupled import Box, CoupledAxes
     from spatial_duck.resampling._device_values import Place
-    from spatial_duck.resampling._nonlinear import Bend
+    from spatial_duck.resampling._nonlinear import NonlinearPart
     from spatial_duck.resampling._plan import Plan
     from spatial_duck.resampling._prefilter import Filters
 
-__all__ = ["all_true", "block", "execute", "filtered", "joined", "outside", "prepare"]
+__all__ = ["all_true", "block", "concatenate_blocks", "execute", "filtered", "outside", "prepare"]
 
 #: Points that are worked on together: the positions of these take some 100 MB.
 _POINTS = 1 << 21
@@ -68,7 +68,7 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     box: Box = tuple([(0, n) for n in data.shape])
     dtype = data.dtype
     if plan.filters:
-        if _bend(plan) is None:  # the bounds of fields would have to come to the host
+        if _nonlinear_part(plan) is None:  # the bounds of fields would have to come to the host
             needed = plan.input_box(whole)
             if needed is None:
                 return outside(place_of(data), plan.shape, dtype, fill)
@@ -89,7 +89,7 @@ def all_true(data: Any) -> Any:
     return place.xp.broadcast_to(place.full((), True, place.xp.bool), data.shape)
 
 
-def joined(pieces: Sequence[Any], counts: Sequence[int]) -> Any:
+def concatenate_blocks(pieces: Sequence[Any], counts: Sequence[int]) -> Any:
     """Join pieces that lie side by side, in C order, so many along each axis."""
     parts = list(pieces)
     xp = place_of(parts[0]).xp
@@ -102,8 +102,8 @@ def joined(pieces: Sequence[Any], counts: Sequence[int]) -> Any:
     return parts[0]
 
 
-def _bend(plan: Plan) -> Bend | None:
-    return None if plan.mixed is None else plan.mixed.bend
+def _nonlinear_part(plan: Plan) -> NonlinearPart | None:
+    return None if plan.coupled is None else plan.coupled.nonlinear
 
 
 # --- filters ------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def filtered(data: Any, filters: Filters, interpolation: str) -> Any:
     bad = None
     if host_type(data.dtype).kind in "fc":
         bad = ~xp.isfinite(value)
-        value = _tamed(place, value, bad, list(filters)[-1])
+        value = _replace_nonfinite(place, value, bad, list(filters)[-1])
     for axis, (poles, sigma) in filters.items():
         if poles:
             value = _coefficients(place, value, axis, poles)
@@ -141,7 +141,7 @@ def _coefficients(place: Place, value: Any, axis: int, poles: tuple[float, ...])
     return prefilter(place, value, axis, poles) if found is None else found
 
 
-def _tamed(place: Place, value: Any, bad: Any, axis: int) -> Any:
+def _replace_nonfinite(place: Place, value: Any, bad: Any, axis: int) -> Any:
     """Put the nearest finite value along an axis where values are not finite, or 0."""
     xp, n = place.xp, value.shape[axis]
     index = xp.reshape(
@@ -193,24 +193,24 @@ def block(plan: Plan, source: Any, box: Box, out_box: Box, fill: Any, dtype: Any
     """
     place = place_of(source)
     shape = [stop - start for start, stop in out_box]
-    if 0 in shape or (_bend(plan) is None and plan.input_box(out_box) is None):
+    if 0 in shape or (_nonlinear_part(plan) is None and plan.input_box(out_box) is None):
         return outside(place, shape, dtype, fill)
     tables = plan.tables(out_box)
     if any(table.start == table.stop for table in tables):
         return outside(place, shape, dtype, fill)
-    xp, mixed = place.xp, plan.mixed
-    value = _lines(plan, place, source, box, tables, dtype if mixed is None else None)
-    # From here on the axes are those of the lines, then the mixed ones.
-    order = [line.source for line in plan.lines] + list(mixed.sources if mixed else ())
+    xp, coupled = place.xp, plan.coupled
+    value = _lines(plan, place, source, box, tables, dtype if coupled is None else None)
+    # From here on the axes are those of the lines, then the coupled ones.
+    order = [line.source for line in plan.separable] + list(coupled.sources if coupled else ())
     value = xp.permute_dims(value, tuple(order))
-    here = [n for n, line in zip(value.shape, plan.lines, strict=False) if line.out is not None]
-    value = xp.reshape(value, (*here, *value.shape[len(plan.lines) :]))
+    here = [n for n, line in zip(value.shape, plan.separable, strict=False) if line.out is not None]
+    value = xp.reshape(value, (*here, *value.shape[len(plan.separable) :]))
     value = (
         kept(place, value, dtype)
-        if mixed is None
-        else _mix(plan, place, mixed, value, box, out_box, fill, dtype)
+        if coupled is None
+        else _mix(plan, place, coupled, value, box, out_box, fill, dtype)
     )
-    return _placed(plan, place, value, out_box, tables, fill)
+    return _fill_around(plan, place, value, out_box, tables, fill)
 
 
 def _lines(
@@ -219,7 +219,7 @@ def _lines(
     """Cut out and interpolate along the axes that stand alone; the type is that of what follows."""
     key: list[Any] = [slice(None)] * source.ndim
     passes = []
-    for line, table in zip(plan.lines, tables, strict=True):
+    for line, table in zip(plan.separable, tables, strict=True):
         first, step = box[line.source][0], table.step
         if step is None:
             passes.append((line, table, first))
@@ -240,20 +240,20 @@ def _lines(
     return value
 
 
-def _placed(
+def _fill_around(
     plan: Plan, place: Place, value: Any, out_box: Box, tables: Sequence[Any], fill: Any
 ) -> Any:
     """Bring axes to their places, repeat along those without a source, and put fill around."""
     xp = place.xp
-    outs = [line.out for line in plan.lines if line.out is not None]
-    outs += [*(plan.mixed.outs if plan.mixed else ()), *plan.repeated]
+    outs = [line.out for line in plan.separable if line.out is not None]
+    outs += [*(plan.coupled.outs if plan.coupled else ()), *plan.repeated]
     value = xp.reshape(value, (*value.shape, *[1] * len(plan.repeated)))
     value = xp.permute_dims(value, tuple(np.argsort(outs).tolist()))
     if plan.repeated:
         shape = [b - a if o in plan.repeated else value.shape[o]
                  for o, (a, b) in enumerate(out_box)]  # fmt: skip
         value = xp.broadcast_to(value, tuple(shape))
-    for line, table in zip(plan.lines, tables, strict=True):
+    for line, table in zip(plan.separable, tables, strict=True):
         if line.out is None:
             continue
         start, stop = out_box[line.out]
@@ -271,18 +271,18 @@ def _placed(
 
 
 def _mix(
-    plan: Plan, place: Place, mixed: Mixed, value: Any, box: Box, out_box: Box, fill: Any,
+    plan: Plan, place: Place, coupled: CoupledAxes, value: Any, box: Box, out_box: Box, fill: Any,
     dtype: Any,
 ) -> Any:  # fmt: skip
     """Interpolate at points; those outside get the fill."""
-    ranges = tuple([out_box[o] for o in mixed.outs])
-    firsts = [box[s][0] for s in mixed.sources]
+    ranges = tuple([out_box[o] for o in coupled.outs])
+    firsts = [box[s][0] for s in coupled.sources]
     sizes = [stop - start for start, stop in ranges]
-    batch = value.ndim - len(mixed.sources)
+    batch = value.ndim - len(coupled.sources)
     fast = _fast(place)
     if fast is not None:
         found = fast.affine(
-            mixed, value, firsts, ranges, plan.interpolation, plan.edge, fill, dtype
+            coupled, value, firsts, ranges, plan.interpolation, plan.edge, fill, dtype
         )
         if found is not None:
             return found
@@ -293,8 +293,8 @@ def _mix(
         if ranges:
             part = ((start, min(start + each, ranges[0][1])), *ranges[1:])
         found, inside = values_at(
-            place, value, firsts, mixed.lengths, positions(place, mixed, part),
-            [b - a for a, b in part], plan.interpolation, plan.edge, mixed.reach,
+            place, value, firsts, coupled.lengths, positions(place, coupled, part),
+            [b - a for a, b in part], plan.interpolation, plan.edge, coupled.reach,
         )  # fmt: skip
         found = kept(place, found, dtype)
         if inside is not None:
@@ -303,18 +303,18 @@ def _mix(
     return parts[0] if len(parts) == 1 else place.xp.concat(parts, axis=batch)
 
 
-def positions(place: Place, mixed: Mixed, ranges: Box) -> list[Any]:
+def positions(place: Place, coupled: CoupledAxes, ranges: Box) -> list[Any]:
     """Return the position of every voxel of a box along each source axis.
 
-    Each is an array that broadcasts to the box; to the bit what `Mixed.positions` has, where the
-    library has 64 bits.
+    Each is an array that broadcasts to the box; to the bit what `CoupledAxes.positions` has, where
+    the library has 64 bits.
     """
-    if mixed.bend is not None:
-        return _bent(place, mixed.bend, ranges)
+    if coupled.nonlinear is not None:
+        return _nonlinear_positions(place, coupled.nonlinear, ranges)
     found = []
-    for line, start in zip(mixed.matrix, mixed.offset, strict=True):
+    for line, start in zip(coupled.matrix, coupled.offset, strict=True):
         outer = _straight(place, line[:-1], start, ranges[:-1], len(ranges))
-        outer = _settled(place.xp, outer) if ranges else outer
+        outer = _snap_positions(place.xp, outer) if ranges else outer
         found.append(outer + _steps(place, line, ranges) if ranges and line[-1] else outer)
     return found
 
@@ -336,24 +336,24 @@ def _straight(place: Place, line: Sequence[float], start: float, ranges: Box, nd
     return total
 
 
-def _settled(xp: Any, x: Any) -> Any:
-    """Put positions on the centre or edge of a voxel there, as `lines.settled` does."""
+def _snap_positions(xp: Any, x: Any) -> Any:
+    """Put positions on the centre or edge of a voxel there, as `snap_positions` does."""
     halves = xp.round(x * 2.0)
     return xp.where(xp.abs(x * 2.0 - halves) < GRAIN, halves * 0.5, x)
 
 
-def _bent(place: Place, bend: Bend, ranges: Box) -> list[Any]:
-    """Return positions that fields bend, as `Bend.positions` does."""
+def _nonlinear_positions(place: Place, nonlinear: NonlinearPart, ranges: Box) -> list[Any]:
+    """Return positions that fields nonlinear, as `NonlinearPart.positions` does."""
     n = len(ranges)
     points = [_straight(place, line, start, ranges, n) for line, start in
-              zip(bend.matrix.tolist(), bend.offset.tolist(), strict=True)]  # fmt: skip
+              zip(nonlinear.matrix.tolist(), nonlinear.offset.tolist(), strict=True)]  # fmt: skip
     shape = tuple([b - a for a, b in ranges])
-    for number, step in enumerate(bend.steps):
+    for number, step in enumerate(nonlinear.steps):
         rows = list(step.rows)
         matrix, offset = step.field.index_map
         if number == 0:  # on straight rows, whose positions are known better
-            offset = matrix @ bend.offset[rows] + offset
-            matrix = matrix @ bend.matrix[rows]
+            offset = matrix @ nonlinear.offset[rows] + offset
+            matrix = matrix @ nonlinear.matrix[rows]
             if on_grid(matrix, offset):
                 matrix, offset = np.eye(n), np.rint(offset)
             index = [_straight(place, line, start, ranges, n) for line, start in

@@ -14,9 +14,9 @@ from spatial_duck.resampling._prefilter import prepared_type, wider
 
 if TYPE_CHECKING:
     from spatial_duck.array import SpatialArray
-    from spatial_duck.resampling._coupled import Mixed
+    from spatial_duck.resampling._coupled import CoupledAxes
     from spatial_duck.resampling._plan import Plan
-    from spatial_duck.resampling._separable import Line
+    from spatial_duck.resampling._separable import SeparableAxis
 
 __all__ = ["describe"]
 
@@ -51,9 +51,9 @@ def describe(plan: Plan, image: SpatialArray) -> str:
         done += [f"Gaussian, sigma {sigma:.3g} voxels"] if sigma else []
         kind = prepared_type(host_type(image.dtype))
         lines.append(f"filters source axis {_axis(source.dims, axis)}: {', '.join(done)}; {kind}")
-    lines += [_line(plan, line, source.dims) for line in plan.lines if _line(plan, line, ())]
-    if plan.mixed is not None:
-        lines.append(_mixed(plan, plan.mixed, source.dims))
+    lines += [_line(plan, line, source.dims) for line in plan.separable if _line(plan, line, ())]
+    if plan.coupled is not None:
+        lines.append(_coupled_axes(plan, plan.coupled, source.dims))
     chunks = getattr(image.data, "chunks", None)
     if chunks is not None:
         lines.append("lazy: computed chunk by chunk, each from the voxels that it needs")
@@ -82,7 +82,7 @@ def _axis(dims: Any, axis: int) -> str:
     return f"{axis} ({dims[axis]!r})" if dims else str(axis)
 
 
-def _line(plan: Plan, line: Line, dims: Any) -> str:
+def _line(plan: Plan, line: SeparableAxis, dims: Any) -> str:
     if line.exact and line.scale == 1 and line.offset == 0:
         return ""
     move = f"{line.scale:.6g} · i + {line.offset:.6g}"
@@ -91,13 +91,13 @@ def _line(plan: Plan, line: Line, dims: Any) -> str:
     return f"along source axis {_axis(dims, line.source)}: at {move}: {how}{smooth}"
 
 
-def _mixed(plan: Plan, mixed: Mixed, dims: Any) -> str:
-    names = ", ".join([_axis(dims, axis) for axis in mixed.sources])
+def _coupled_axes(plan: Plan, coupled: CoupledAxes, dims: Any) -> str:
+    names = ", ".join([_axis(dims, axis) for axis in coupled.sources])
     count = math.prod([2 * math.ceil(r) if plan.interpolation == "label"
-                       else kinds[plan.interpolation].taps for r in mixed.reach])  # fmt: skip
+                       else kinds[plan.interpolation].taps for r in coupled.reach])  # fmt: skip
     text = f"along source axes {names} together: {count} neighbours"
-    if mixed.bend is not None:
-        text += f", at points moved by {len(mixed.bend.steps)} displacement field(s)"
+    if coupled.nonlinear is not None:
+        text += f", at points moved by {len(coupled.nonlinear.steps)} displacement field(s)"
     return text
 
 

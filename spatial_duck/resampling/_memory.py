@@ -45,14 +45,14 @@ def slices(plan: Plan) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
     tuple of (source key, output key), or None
         None where it takes arithmetic, or axes change places or are removed or repeated.
     """
-    if plan.kind != "shift" or plan.repeated or any(line.out is None for line in plan.lines):
+    if plan.kind != "shift" or plan.repeated or any(line.out is None for line in plan.separable):
         return None
     box = tuple([(0, n) for n in plan.shape])
     if plan.input_box(box) is None:
         return None
     here: list[slice] = [slice(None)] * len(plan.source_shape)
     there: list[slice] = [slice(None)] * len(plan.shape)
-    for line, table in zip(plan.lines, plan.tables(box), strict=True):
+    for line, table in zip(plan.separable, plan.tables(box), strict=True):
         step = table.step
         if step is None or line.out is None:
             return None
@@ -74,8 +74,8 @@ def view(plan: Plan, data: Any) -> Any:
     if any(s != slice(0, n) for s, n in zip(there, plan.shape, strict=True)):
         return None
     part = backends.index(data, here)
-    order = sorted(range(len(plan.lines)), key=lambda i: plan.lines[i].out or 0)
-    axes = tuple([plan.lines[i].source for i in order])
+    order = sorted(range(len(plan.separable)), key=lambda i: plan.separable[i].out or 0)
+    axes = tuple([plan.separable[i].source for i in order])
     if axes == tuple(range(len(axes))):
         return part
     return backends.call(np.transpose, (part, axes), {})
@@ -152,12 +152,12 @@ def fill_in(
     """Compute a part of the output slab by slab."""
     threads = workers() if threads is None else threads
     whole = out_box or tuple([(0, n) for n in plan.shape])
-    steps = sum(not line.exact for line in plan.lines) + (plan.mixed is not None)
+    steps = sum(not line.exact for line in plan.separable) + (plan.coupled is not None)
     whole_at_once = threads == 1 and steps <= 1  # nothing between steps that should stay in a cache
     if out.size < 2 * _SMALL or whole_at_once:
         pieces = [tuple([(0, n) for n in out.shape])]
     else:
-        each = -(-out.size // (threads * (4 if plan.mixed is not None else 1)))
+        each = -(-out.size // (threads * (4 if plan.coupled is not None else 1)))
         pieces = cut(out.shape, max(min(each, _CACHED) if steps > 1 else each, _SMALL))
 
     def work(piece: Box) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Matrix = tuple[tuple[float, ...], ...]
 
-__all__ = ["Bend", "Step", "on_grid"]
+__all__ = ["NonlinearPart", "Step", "on_grid"]
 
 #: Factors smaller than this are rounding errors.
 _NOTHING = 1e-12
@@ -53,7 +53,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bend:
+class NonlinearPart:
     """How output indices become positions in the source.
 
     Attributes
@@ -129,12 +129,12 @@ class Bend:
             moved = (np.abs(step.matrix) > _NOTHING)[:, moved].any(axis=1)
         return moved
 
-    def part(self, sources: Sequence[int], outs: Sequence[int]) -> Bend:
+    def part(self, sources: Sequence[int], outs: Sequence[int]) -> NonlinearPart:
         """Return the same for some of the source axes and output axes."""
         last = self.steps[-1]
         rows = list(sources)
         last = Step(last.field, last.rows, last.matrix[rows], last.offset[rows])
-        return Bend(self.matrix[:, list(outs)], self.offset, (*self.steps[:-1], last))
+        return NonlinearPart(self.matrix[:, list(outs)], self.offset, (*self.steps[:-1], last))
 
     @property
     def straight(self) -> tuple[Floats, Floats]:

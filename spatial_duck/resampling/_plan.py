@@ -2,10 +2,10 @@
 
 A `Plan` says, for each axis of the source, where along it an output voxel asks for its value:
 
-* a `Line` where that depends on one output axis at most: ``x = scale * i + offset``. With whole
-  numbers it is a slice and needs no arithmetic; axes that are carried along are such lines;
-* a `Mixed` part for the axes that depend on several output axes: ``x = matrix @ i + offset``, or
-  on a displacement field.
+* a `SeparableAxis` where that depends on one output axis at most: ``x = scale * i + offset``. With
+  whole numbers it is a slice and needs no arithmetic; axes that are carried along are of this kind;
+* a `CoupledAxes` part for the axes that depend on several output axes: ``x = matrix @ i + offset``,
+  or on a displacement field.
 
 Positions depend on the output voxel's own index alone, never on the block that it is computed in.
 That is why a result computed in blocks equals one computed whole, to the bit. A plan knows no
@@ -22,8 +22,8 @@ from spatial_duck.resampling._interpolations import kinds
 
 if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
-    from spatial_duck.resampling._coupled import Box, Mixed
-    from spatial_duck.resampling._separable import Line, Table
+    from spatial_duck.resampling._coupled import Box, CoupledAxes
+    from spatial_duck.resampling._separable import SeparableAxis, Table
 
 __all__ = ["Plan"]
 
@@ -38,9 +38,9 @@ class Plan:
         Shape of the source.
     geometry : Geometry
         Geometry of the output.
-    lines : tuple of Line
+    separable : tuple of SeparableAxis
         In the order in which they are worked on.
-    mixed : Mixed or None
+    coupled : CoupledAxes or None
         The part with axes that depend on several output axes.
     interpolation : str
         One of `INTERPOLATIONS`.
@@ -50,8 +50,8 @@ class Plan:
 
     source_shape: tuple[int, ...]
     geometry: Geometry
-    lines: tuple[Line, ...]
-    mixed: Mixed | None
+    separable: tuple[SeparableAxis, ...]
+    coupled: CoupledAxes | None
     interpolation: str
     edge: bool = False
 
@@ -63,14 +63,16 @@ class Plan:
     @property
     def kind(self) -> str:
         """What it takes: ``"shift"``, ``"axes"``, ``"affine"`` or ``"displacement"``."""
-        if self.mixed is not None:
-            return "affine" if self.mixed.bend is None else "displacement"
-        return "shift" if all(line.exact for line in self.lines) else "axes"
+        if self.coupled is not None:
+            return "affine" if self.coupled.nonlinear is None else "displacement"
+        return "shift" if all(line.exact for line in self.separable) else "axes"
 
     @property
     def repeated(self) -> tuple[int, ...]:
         """Output axes along which the values do not change."""
-        used = {line.out for line in self.lines} | set(self.mixed.outs if self.mixed else ())
+        used = {line.out for line in self.separable} | set(
+            self.coupled.outs if self.coupled else ()
+        )
         return tuple([o for o in range(len(self.shape)) if o not in used])
 
     def tables(self, out_box: Box) -> list[Table]:
@@ -78,7 +80,7 @@ class Plan:
         return [
             line.table(*(out_box[line.out] if line.out is not None else (0, 1)),
                        self.interpolation, self.edge)
-            for line in self.lines
+            for line in self.separable
         ]  # fmt: skip
 
     def input_box(self, out_box: Box) -> Box | None:
@@ -97,15 +99,15 @@ class Plan:
         box = [(0, 0)] * len(self.source_shape)
         if any(stop <= start for start, stop in out_box):
             return None
-        for line, table in zip(self.lines, self.tables(out_box), strict=True):
+        for line, table in zip(self.separable, self.tables(out_box), strict=True):
             if table.start == table.stop:
                 return None
             box[line.source] = table.bounds
-        if self.mixed is not None:
-            found, met = self.mixed.bounds([out_box[o] for o in self.mixed.outs], self.edge)
+        if self.coupled is not None:
+            found, met = self.coupled.bounds([out_box[o] for o in self.coupled.outs], self.edge)
             if not met:
                 return None
-            for source, (first, stop) in zip(self.mixed.sources, found, strict=True):
+            for source, (first, stop) in zip(self.coupled.sources, found, strict=True):
                 box[source] = int(first), int(stop)
         return tuple(box)
 
@@ -113,9 +115,9 @@ class Plan:
     def filters(self) -> dict[int, tuple[tuple[float, ...], float]]:
         """The filters that run over the source first: for each axis the poles, and a sigma."""
         poles = kinds[self.interpolation].poles
-        found = {line.source: (poles, 0.0) for line in self.lines if poles and not line.exact}
-        if self.mixed is not None:
-            for axis, sigma in zip(self.mixed.sources, self.mixed.sigma, strict=True):
+        found = {line.source: (poles, 0.0) for line in self.separable if poles and not line.exact}
+        if self.coupled is not None:
+            for axis, sigma in zip(self.coupled.sources, self.coupled.sigma, strict=True):
                 if poles or sigma:
                     found[axis] = poles, sigma
         return found

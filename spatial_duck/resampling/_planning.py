@@ -14,11 +14,11 @@ import numpy as np
 from spatial_duck._config import current
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.resampling._coupled import SNAP, Mixed
+from spatial_duck.resampling._coupled import SNAP, CoupledAxes
 from spatial_duck.resampling._interpolations import blur, kinds
-from spatial_duck.resampling._nonlinear import Bend, Step
+from spatial_duck.resampling._nonlinear import NonlinearPart, Step
 from spatial_duck.resampling._plan import Plan
-from spatial_duck.resampling._separable import Line
+from spatial_duck.resampling._separable import SeparableAxis
 from spatial_duck.transforms._affine import Affine, Transform, sub_world, world_change
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def make_plan(
     edge: bool = False,
     antialias: bool = False,
 ) -> Plan:
-    """Work out how the grid of `target` is filled from an image on the grid of `source`.
+    """ResampleTasks out how the grid of `target` is filled from an image on the grid of `source`.
 
     The world axes that both have take part. Source axes that run along others, and plain ones,
     are carried along where they are; target axes that run along others are left out. The target's
@@ -81,24 +81,26 @@ def make_plan(
         raise GeometryError(
             f"resample needs a sampled axis along {common!r}, and the image has none: {source!r}"
         )
-    matrix, offset, bend = _index_map(source, ours, target, theirs, common, transform)
-    if bend is None:
-        matrix, offset = _snapped(matrix, offset, [target.shape[t] for t in theirs])
+    matrix, offset, nonlinear = _index_map(source, ours, target, theirs, common, transform)
+    if nonlinear is None:
+        matrix, offset = _snap_to_whole(matrix, offset, [target.shape[t] for t in theirs])
     places = _places(source.ndim, ours, len(theirs))
     outs = [places.index(("new", k)) for k in range(len(theirs))]
     found = _lines(source, ours, matrix, offset, outs, antialias)
-    apart = _apart(found, matrix, bend, interpolation)
+    apart = _separate_axes(found, matrix, nonlinear, interpolation)
     rest = [s for s in range(len(ours)) if s not in apart]
     lines = [line for s in apart if (line := found[s]) is not None]
-    mixed = None
+    coupled = None
     if rest:
-        mixed = _mixed(source, ours, matrix, offset, outs, rest, bend, interpolation, antialias)
+        coupled = _coupled_axes(
+            source, ours, matrix, offset, outs, rest, nonlinear, interpolation, antialias
+        )
     for out, (which, axis) in enumerate(places):
         if which == "old":
-            lines.append(Line(axis, out, 1.0, 0.0, source.shape[axis]))
+            lines.append(SeparableAxis(axis, out, 1.0, 0.0, source.shape[axis]))
     lines.sort(key=lambda line: -1 if line.out is None else line.out)
     geometry = _result(source, target, theirs, common, places)
-    return Plan(source.shape, geometry, tuple(lines), mixed, interpolation, edge)
+    return Plan(source.shape, geometry, tuple(lines), coupled, interpolation, edge)
 
 
 def _check_lost(geometry: Geometry, common: Sequence[str], whose: str) -> None:
@@ -143,7 +145,7 @@ def _index_map(
     theirs: Sequence[int],
     common: Sequence[str],
     transform: Transform | None,
-) -> tuple[Floats, Floats, Bend | None]:
+) -> tuple[Floats, Floats, NonlinearPart | None]:
     """Return matrix and offset from target indices to source indices, and what bends them."""
     here, there = sub_world(target.world, common), sub_world(source.world, common)
     try:
@@ -164,10 +166,10 @@ def _index_map(
             "point has no single index; index one axis of each pair away first"
         )
     inverse = np.linalg.pinv(steps)
-    bend = None
+    nonlinear = None
     if parts:
-        bend = _bend(parts, here, wanted, start, inverse @ change, -inverse @ origin)
-        return *bend.straight, bend
+        nonlinear = _nonlinear_part(parts, here, wanted, start, inverse @ change, -inverse @ origin)
+        return *nonlinear.straight, nonlinear
     wanted, start = change @ wanted, change @ start
     _check_plane(steps, inverse, wanted, start - origin, [target.shape[t] for t in theirs])
     return inverse @ wanted, inverse @ (start - origin), None
@@ -191,9 +193,9 @@ def _parts(transform: Transform | None, world: World) -> list[Any]:
         ) from None
 
 
-def _bend(
+def _nonlinear_part(
     parts: Sequence[Any], here: World, wanted: Floats, start: Floats, last: Floats, end: Floats
-) -> Bend:
+) -> NonlinearPart:
     """Return a chain of maps that begins with a field."""
     steps: list[Step] = []
     unit, zero = np.eye(len(here.axes)), np.zeros(len(here.axes))
@@ -209,7 +211,7 @@ def _bend(
             steps.append(Step(part, rows, unit, zero))
     step = steps.pop()
     steps.append(replace(step, matrix=last @ step.matrix, offset=last @ step.offset + end))
-    return Bend(wanted, start, tuple(steps))
+    return NonlinearPart(wanted, start, tuple(steps))
 
 
 def _check_plane(
@@ -228,7 +230,7 @@ def _check_plane(
         )
 
 
-def _snapped(matrix: Floats, offset: Floats, shape: Sequence[int]) -> tuple[Floats, Floats]:
+def _snap_to_whole(matrix: Floats, offset: Floats, shape: Sequence[int]) -> tuple[Floats, Floats]:
     """Remove rounding errors: steps and offsets that are whole numbers but for them become so."""
     counts = np.maximum(np.array(shape, dtype=np.float64), 1.0)
     whole = np.rint(matrix)
@@ -245,62 +247,65 @@ def _lines(
     offset: Floats,
     outs: Sequence[int],
     antialias: bool,
-) -> list[Line | None]:
+) -> list[SeparableAxis | None]:
     """Return a line for each source axis that stands alone, None for the others."""
     used = matrix != 0
-    lines: list[Line | None] = []
+    lines: list[SeparableAxis | None] = []
     for s, axis in enumerate(ours):
         columns = np.flatnonzero(used[s])
         start, n = float(offset[s]), source.shape[axis]
         if len(columns) == 0:
-            lines.append(Line(axis, None, 0.0, start, n))
+            lines.append(SeparableAxis(axis, None, 0.0, start, n))
         elif len(columns) == 1 and used[:, columns[0]].sum() == 1:
             scale = float(matrix[s, columns[0]])
             sigma = blur(abs(scale)) if antialias else 0.0
-            lines.append(Line(axis, outs[int(columns[0])], scale, start, n, sigma))
+            lines.append(SeparableAxis(axis, outs[int(columns[0])], scale, start, n, sigma))
         else:
             lines.append(None)
     return lines
 
 
-def _apart(
-    lines: Sequence[Line | None], matrix: Floats, bend: Bend | None, interpolation: str
+def _separate_axes(
+    lines: Sequence[SeparableAxis | None],
+    matrix: Floats,
+    nonlinear: NonlinearPart | None,
+    interpolation: str,
 ) -> list[int]:
     """Return which of the source's sampled axes are worked on one by one."""
     apart = [s for s, line in enumerate(lines) if line is not None]
     if interpolation == "label":
         # Neighbours vote together, not axis by axis.
         return [s for s in apart if (found := lines[s]) is not None and found.exact]
-    if bend is None:
+    if nonlinear is None:
         return apart
-    bent, moved = bend.bent, bend.moved
+    bent, moved = nonlinear.bent, nonlinear.moved
     together = {s for s in range(len(lines)) if s not in apart or moved[s]}
     columns = bent[sorted(together)].any(axis=0) | (matrix[sorted(together)] != 0).any(axis=0)
     return [s for s in apart if s not in together and not (matrix[s] != 0)[columns].any()]
 
 
-def _mixed(
+def _coupled_axes(
     source: Geometry,
     ours: Sequence[int],
     matrix: Floats,
     offset: Floats,
     outs: Sequence[int],
     rest: Sequence[int],
-    bend: Bend | None,
+    nonlinear: NonlinearPart | None,
     interpolation: str,
     antialias: bool,
-) -> Mixed:
+) -> CoupledAxes:
     """Return the part of the axes that depend on several output axes."""
     used = (matrix[rest] != 0).any(axis=0)
-    if bend is not None:
-        used |= bend.bent[rest].any(axis=0)
+    if nonlinear is not None:
+        used |= nonlinear.bent[rest].any(axis=0)
     columns = np.flatnonzero(used)
     ratios = (
         np.linalg.norm(matrix[np.ix_(rest, columns)], axis=1) if antialias else [1.0] * len(rest)
     )
     label = interpolation == "label"
     taps = kinds[interpolation].taps
-    return Mixed(
+    return CoupledAxes(
         tuple([ours[s] for s in rest]),
         tuple([outs[int(t)] for t in columns]),
         tuple([tuple([float(matrix[s, t]) for t in columns]) for s in rest]),
@@ -308,7 +313,7 @@ def _mixed(
         tuple([source.shape[ours[s]] for s in rest]),
         tuple([max(float(r), 1.0) if label else max(taps / 2, 1.0) for r in ratios]),
         tuple([0.0 if label else blur(float(r)) for r in ratios]),
-        None if bend is None else bend.part(rest, columns.tolist()),
+        None if nonlinear is None else nonlinear.part(rest, columns.tolist()),
     )
 
 

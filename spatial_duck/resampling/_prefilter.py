@@ -18,7 +18,7 @@ import numpy as np
 
 from spatial_duck.resampling import _engines as engines
 from spatial_duck.resampling._interpolations import kinds
-from spatial_duck.resampling._separable import Line
+from spatial_duck.resampling._separable import SeparableAxis
 
 if TYPE_CHECKING:
     from spatial_duck.resampling._coupled import Box
@@ -62,7 +62,7 @@ def prepare(plan: Plan, data: Any, threads: int = 1) -> Any:
     array
         New, of `prepared_type`; the last of the axes that mix is the inner one.
     """
-    inner = data.ndim - 1 if plan.mixed is None else plan.mixed.sources[-1]
+    inner = data.ndim - 1 if plan.coupled is None else plan.coupled.sources[-1]
     return filtered(data, plan.filters, plan.interpolation, inner, threads)
 
 
@@ -85,7 +85,7 @@ def filtered(data: Any, filters: Filters, interpolation: str, inner: int, thread
     order = [a for a in range(data.ndim) if a != inner] + [inner]
     out = np.empty([data.shape[a] for a in order], prepared_type(data.dtype))
     out = out.transpose(np.argsort(order).tolist())
-    source, bad = _tamed(data, list(filters))
+    source, bad = _replace_nonfinite(data, list(filters))
     mirror = bool(kinds[interpolation].poles)
     for axis, (poles, sigma) in filters.items():
         _split(source, out, axis, poles, sigma, mirror, threads)
@@ -95,7 +95,7 @@ def filtered(data: Any, filters: Filters, interpolation: str, inner: int, thread
     return out
 
 
-def _tamed(data: Any, axes: list[int]) -> tuple[Any, Any]:
+def _replace_nonfinite(data: Any, axes: list[int]) -> tuple[Any, Any]:
     """Return finite values, and where they are not those that came."""
     if data.dtype.kind not in "fc":
         return data, None
@@ -129,7 +129,7 @@ def _split(
     engine = engines.engine_for(source)
     tables = None
     if sigma:
-        line = Line(axis, axis, 1.0, 0.0, source.shape[axis], sigma)
+        line = SeparableAxis(axis, axis, 1.0, 0.0, source.shape[axis], sigma)
         table = line.spread(mirror)
         tables = table[0], table[1].astype(out.real.dtype)
 

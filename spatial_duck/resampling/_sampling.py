@@ -141,5 +141,5 @@ def _lazy(data: Any, index: Floats, how: str) -> Any:
         pieces.append(da.from_delayed(found, shape, dtype=dtype, meta=meta))
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
-    joined = da.concatenate(pieces) if len(pieces) > 1 else pieces[0]
-    return joined if (back == np.arange(len(back))).all() else joined[back]
+    concatenate_blocks = da.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+    return concatenate_blocks if (back == np.arange(len(back))).all() else concatenate_blocks[back]

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.intp]
 
-__all__ = ["GRAIN", "Line", "Table", "settled"]
+__all__ = ["GRAIN", "SeparableAxis", "Table", "snap_positions"]
 
 #: A position this close to a multiple of half a voxel, in half voxels, is there.
 GRAIN = 2.0**-31
 
 
-def settled(x: NDArray[Any]) -> Floats:
+def snap_positions(x: NDArray[Any]) -> Floats:
     """Put positions that lie on the centre or edge of a voxel, but for rounding errors, there."""
     halves = np.rint(x * 2.0)
     found: Floats = np.where(np.abs(x * 2.0 - halves) < GRAIN, halves * 0.5, x)
@@ -80,7 +80,7 @@ class Table(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SeparableAxis:
     """A source axis along which the position depends on one output axis, or on none.
 
     Attributes
@@ -122,7 +122,7 @@ class Line:
         edge : bool
             Whether the outermost values go on for ever.
         """
-        x = settled(np.arange(start, stop) * self.scale + self.offset)
+        x = snap_positions(np.arange(start, stop) * self.scale + self.offset)
         if not edge:
             inside = np.flatnonzero((x >= -0.5) & (x < self.length - 0.5))
             first, last = (inside[0], inside[-1] + 1) if len(inside) else (0, 0)

@@ -72,5 +72,5 @@ def test_cubed_computes_the_same(name, how, tmp_path):
         kind = prepared_type(data.dtype)
         array = by_cubed(chunked.Filter(plan, edges, edges, kind, 0), array, array.chunks)
     chunks = chunked.output_chunks(plan, array.chunks, 4)
-    work = chunked.Work(plan, chunked.edges_of(chunks), edges, data.dtype, np.float32(7))
+    work = chunked.ResampleTasks(plan, chunked.edges_of(chunks), edges, data.dtype, np.float32(7))
     np.testing.assert_array_equal(by_cubed(work, array, chunks).compute(), lazy.data.compute())

@@ -88,7 +88,7 @@ def test_kernels_give_what_the_cpu_gives(name, how, dtype, edge, emulated):
     fill = np.dtype(dtype).type(7)
     found = device.execute(plan, data, fill)
     expected = memory.execute(plan, data, fill)
-    assert emulated or (plan.mixed is None and how == "nearest")
+    assert emulated or (plan.coupled is None and how == "nearest")
     assert found.dtype == data.dtype
     if how == "nearest":
         np.testing.assert_array_equal(found, expected)

@@ -15,8 +15,8 @@ import pytest
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import resample
-from spatial_duck.resampling._chunk_reader import ChunkReader, keepable, meeting
-from spatial_duck.resampling._chunked import Work, uses
+from spatial_duck.resampling._chunk_reader import ChunkReader, cache_limit, chunks_meeting
+from spatial_duck.resampling._chunked import ResampleTasks, uses
 from spatial_duck.testing._stores import RecordingStore
 
 zarr = pytest.importorskip("zarr", reason="needs zarr")
@@ -55,7 +55,10 @@ def _needed(work):
     """Return which chunks of the source each chunk of the output needs."""
     for index in itertools.product(*[range(len(e) - 1) for e in work.outs]):
         box = work.box(tuple((e[i], e[i + 1]) for e, i in zip(work.outs, index, strict=True)))
-        met = [meeting(e, *bounds)[0] for e, bounds in zip(work.sources, box or (), strict=False)]
+        met = [
+            chunks_meeting(e, *bounds)[0]
+            for e, bounds in zip(work.sources, box or (), strict=False)
+        ]
         yield list(itertools.product(*met)) if box else []
 
 
@@ -69,7 +72,7 @@ def test_uses_are_counted_as_boxes_have_them(target):
     graph = dict(resample(image, target).data.__dask_graph__())
     (begin,) = [t for k, t in graph.items() if isinstance(k, str)]
     work = begin.args[0]
-    assert isinstance(work, Work)
+    assert isinstance(work, ResampleTasks)
     needed = list(_needed(work))
     wanted = Counter(number for numbers in needed for number in numbers)
     counted = uses(work)
@@ -213,8 +216,8 @@ def test_a_graph_costs_little_for_each_chunk(stored):
 
 def test_a_worker_with_little_memory_keeps_less(monkeypatch):
     distributed = pytest.importorskip("distributed", reason="needs dask.distributed")
-    assert keepable(240e6) == 240e6, "here is no worker"
+    assert cache_limit(240e6) == 240e6, "here is no worker"
     for limit, kept in ((400e6, 100e6), (4e9, 240e6), (None, 240e6)):
         worker = SimpleNamespace(memory_manager=SimpleNamespace(memory_limit=limit))
         monkeypatch.setattr(distributed, "get_worker", lambda worker=worker: worker)
-        assert keepable(240e6) == kept
+        assert cache_limit(240e6) == kept

@@ -30,7 +30,7 @@ from spatial_duck.backends import backend_of
 from spatial_duck.backends.zarr._chunks import read, write
 from spatial_duck.errors import FormatError
 from spatial_duck.pyramids._binning import method_named, trimmed
-from spatial_duck.resampling._chunk_reader import assembled, meeting
+from spatial_duck.resampling._chunk_reader import assemble, chunks_meeting
 from spatial_duck.resampling._chunked import edges_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     Shape = tuple[int, ...]
 
-__all__ = ["Job", "check_source", "run"]
+__all__ = ["WriteJob", "check_source", "run"]
 
 #: Blocks of one graph: it grows with their number, and a lazy image's shared work is done once in
 #: each.
@@ -56,7 +56,7 @@ _SLAB_VOXELS, _SLAB_LINES = 1 << 16, 4
 # --- what is done to a block --------------------------------------------------------------
 
 
-class Job:
+class WriteJob:
     """What the tasks share: where blocks come from and where they go.
 
     Parameters
@@ -90,7 +90,7 @@ class Job:
         if self.source is not None:
             block = self.source[box]
         else:
-            block = assembled(chunks, tuple([(s.start, s.stop) for s in box]), cuts)
+            block = assemble(chunks, tuple([(s.start, s.stop) for s in box]), cuts)
         return self._written(0, index, _in_memory(block).astype(self.arrays[0].dtype, copy=False))
 
     def joined(
@@ -158,7 +158,7 @@ class _Runner:
     """Builds graphs of the blocks that are left, and runs them."""
 
     def __init__(
-        self, job: Job, data: Any, workers: int, report: Callable[[int, int], Any]
+        self, job: WriteJob, data: Any, workers: int, report: Callable[[int, int], Any]
     ) -> None:
         self.job, self.blocks, self.data = job, job.blocks, data
         self.workers, self.report = workers, report
@@ -237,16 +237,20 @@ class _Runner:
         if (level, *index) in parts:
             graph[key] = parts[level, *index]
         elif (level, *index) in self.done:
-            graph[key] = (partial(Job.stored, level=level, index=index), job)
+            graph[key] = (partial(WriteJob.stored, level=level, index=index), job)
         elif level == 0:
             leaves.append(index)
-            graph[key] = (partial(Job.first, index=index), job)
+            graph[key] = (partial(WriteJob.first, index=index), job)
         elif self.job.row.reach:
-            graph[key] = (partial(Job.smoothed, level=level, index=index), job)
+            graph[key] = (partial(WriteJob.smoothed, level=level, index=index), job)
         else:
             below = self.blocks.below(level, index)
             made = [self.add(graph, name, leaves, parts, level - 1, place) for place in below]
-            graph[key] = (partial(Job.joined, level=level, index=index, below=below), job, made)
+            graph[key] = (
+                partial(WriteJob.joined, level=level, index=index, below=below),
+                job,
+                made,
+            )
         return key
 
     def sources(self, graph: dict[Any, Any], name: str, leaves: Sequence[Shape]) -> dict[Any, Any]:
@@ -256,10 +260,10 @@ class _Runner:
         edges = edges_of(self.data.chunks)
         wanted: dict[Any, None] = {}
         for index in leaves:
-            met = [meeting(e, s.start, s.stop)
+            met = [chunks_meeting(e, s.start, s.stop)
                    for e, s in zip(edges, self.blocks.box(0, index), strict=True)]  # fmt: skip
             keys = [(self.data.name, *n) for n in itertools.product(*[m[0] for m in met])]
-            first = partial(Job.first, cuts=[m[1] for m in met], index=index)
+            first = partial(WriteJob.first, cuts=[m[1] for m in met], index=index)
             graph[name, 0, *index] = (first, f"{name}-job", keys)
             wanted |= dict.fromkeys(keys)
         return dict(optimize(self.data.__dask_graph__(), list(wanted)))
@@ -325,12 +329,12 @@ def _client(data: Any) -> Any:
     return getattr(get_scheduler(collections=[data]), "__self__", None)
 
 
-def run(job: Job, data: Any, workers: int, report: Callable[[int, int], Any]) -> None:
+def run(job: WriteJob, data: Any, workers: int, report: Callable[[int, int], Any]) -> None:
     """Write the blocks that are left.
 
     Parameters
     ----------
-    job : Job
+    job : WriteJob
         What and where to.
     data : dask.array.Array or None
         Where blocks come from, where the job has no source.
@@ -342,12 +346,12 @@ def run(job: Job, data: Any, workers: int, report: Callable[[int, int], Any]) ->
     _Runner(job, data, workers, report).all_levels()
 
 
-def check_source(job: Job, data: Any, place: Path) -> None:
+def check_source(job: WriteJob, data: Any, place: Path) -> None:
     """Compare two of the finished blocks with the source, those that take the most bytes.
 
     Parameters
     ----------
-    job : Job
+    job : WriteJob
         With finished blocks.
     data : dask.array.Array or None
         Where blocks come from, where the job has no source.

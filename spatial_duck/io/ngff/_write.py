@@ -199,7 +199,7 @@ def _write_group(
         blocks = plan.blocks._replace(blocks=tuple(map(tuple, (notes.header or {})["blocks"])))
         arrays = [open_to_write(place) for place in places]
         source, lazy_data = (None, plan.data) if plan.lazy else (plan.data, None)
-        job = streaming.Job(blocks, arrays, plan.method, notes, source)
+        job = streaming.WriteJob(blocks, arrays, plan.method, notes, source)
         if notes.done:
             streaming.check_source(job, lazy_data, places[0])
         count = blocks.workers(plan.layouts[0].dtype.itemsize, job.row.reach, budget, threads)
