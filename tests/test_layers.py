@@ -79,7 +79,6 @@ TIED = {
     *("transforms._affine", "transforms._base", "transforms._displacement"),
     *("transforms._inverse", "transforms"),
     *("array._array", "array._display", "array._namespace"),
-    *("rules._linear", "rules._ufuncs"),
 }
 
 

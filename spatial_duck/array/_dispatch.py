@@ -16,10 +16,12 @@ from spatial_duck import backends
 from spatial_duck.array import _carry as carry
 from spatial_duck.array import _fast as fast
 from spatial_duck.array._state import ImageState, adapt_shape
+from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
 from spatial_duck.rules import CREATES, REFUSED, RULES, find
 from spatial_duck.rules import _ufuncs as ufuncs
+from spatial_duck.rules._axis_names import axis_position, has_names, with_positions
 from spatial_duck.rules._rule import Rule, unplaced
 
 if TYPE_CHECKING:
@@ -63,11 +65,36 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         If no rule says what the function does to geometry, or images do not take part in it.
     """
     rule = RULES.get(function) or _rule_of(function)
+    if rule.axes and (len(args) > 1 or kwargs) and has_names(rule, args, kwargs):
+        args, kwargs = with_axis_positions(function, args, kwargs)
     if rule.deferrable:
         result = fast.call_deferred(function, rule, args, kwargs)
         if result is not NotImplemented:
             return result
     return _call_general(function, rule, args, kwargs)
+
+
+def with_axis_positions(function: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Return a function's arguments with positions in place of names of axes.
+
+    The names are those of the first image among the arguments.
+    """
+    rule = None if isinstance(function, np.ufunc) else RULES.get(function) or find(function)
+    if rule is None or not has_names(rule, args, kwargs):
+        return args, kwargs
+    images: list[ImageState] = []
+    split_images((args, tuple(kwargs.values())), images)
+    if not images:
+        return args, kwargs
+    dims = images[0].geometry.dims
+    if function in (np.tensordot, np.linalg.tensordot) and any(
+        i.geometry.dims != dims for i in images
+    ):
+        raise GeometryError(
+            "tensordot: axes by name need images with the same dims, got "
+            f"{' and '.join([repr(i.geometry.dims) for i in images])}; give their positions"
+        )
+    return with_positions(function.__name__, rule, args, kwargs, dims)
 
 
 def _rule_of(function: Callable[..., Any]) -> Rule:
@@ -135,6 +162,8 @@ def array_ufunc(
             return result
     if method == "reduceat":  # NumPy hands on indices given by name among the inputs as well
         kwargs.pop("indices", None)
+    if kwargs and ("axis" in kwargs or "axes" in kwargs):
+        _name_ufunc_axes(image, ufunc, kwargs)
     outs = kwargs.get("out", ())
     for x in (*inputs, *outs, kwargs.get("where", True)):
         if not (x is None or isinstance(x, ImageState | list | tuple)) and not (
@@ -157,6 +186,19 @@ def array_ufunc(
     if outs and ufunc.nout == 1:
         return outs[0]
     return wrap_result(result, geometry, images, outs or None, None if outs else coords)
+
+
+def _name_ufunc_axes(image: ImageState, ufunc: np.ufunc, kwargs: dict[str, Any]) -> None:
+    """Bring names among a ufunc's axes to positions."""
+
+    def position(value: Any) -> Any:
+        if isinstance(value, str):
+            return axis_position(ufunc.__name__, value, image.geometry.dims)
+        return type(value)(map(position, value)) if isinstance(value, list | tuple) else value
+
+    for name in ("axis", "axes"):
+        if name in kwargs:
+            kwargs[name] = position(kwargs[name])
 
 
 # --- in and out ---------------------------------------------------------------------------

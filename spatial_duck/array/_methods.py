@@ -15,6 +15,7 @@ from spatial_duck import backends
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array._operators import binary, in_place, unary
 from spatial_duck.array._state import ImageState
+from spatial_duck.rules._axis_names import axis_position
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -232,13 +233,18 @@ class ArrayMethods(ImageState):
         """Set all voxels to one value."""
         self[...] = value  # type: ignore[index]
 
-    def sort(self, axis: int = -1, *args: Any, **options: Any) -> None:
+    def sort(self, axis: Any = -1, *args: Any, **options: Any) -> None:
         """Sort the values along an axis in place; the grid stays."""
-        _method_of(self._data, "sort")(axis, *args, **options)
+        _method_of(self._data, "sort")(self._position("sort", axis), *args, **options)
 
-    def partition(self, kth: Any, axis: int = -1, *args: Any, **options: Any) -> None:
+    def partition(self, kth: Any, axis: Any = -1, *args: Any, **options: Any) -> None:
         """Partition the values along an axis in place; the grid stays."""
+        axis = self._position("partition", axis)
         _method_of(self._data, "partition")(kth, axis, *args, **options)
+
+    def _position(self, function: str, axis: Any) -> Any:
+        """Return the position of an axis that may be given by name."""
+        return axis_position(function, axis, self.geometry.dims) if isinstance(axis, str) else axis
 
     def byteswap(self, inplace: bool = False) -> Self:
         """Swap the bytes of each value."""

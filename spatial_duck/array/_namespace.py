@@ -35,13 +35,8 @@ _BARE = frozenset({"can_cast", "finfo", "iinfo", "isdtype", "result_type"})
 _CREATION = frozenset(
     {"arange", "asarray", "empty", "eye", "from_dlpack", "full", "linspace", "ones", "zeros"}
 )
-#: Keywords of the standard that NumPy's function, and so its rule, does not have.
-_STANDARD_ONLY = {
-    "argsort": ("descending",),
-    "sort": ("descending",),
-    "astype": ("device",),
-    "clip": (),
-}
+#: Keywords of the standard that NumPy's function does not have.
+_STANDARD_ONLY = {"argsort": ("descending",), "sort": ("descending",), "astype": ("device",)}
 
 
 class Namespace(ModuleType):
@@ -170,32 +165,26 @@ def _creation(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _numpy_function(part: str, name: str) -> Any:
-    """Return the function of NumPy with the name of one of the standard, or None."""
-    module = getattr(np, part) if part else np
-    return getattr(module, name, None) or getattr(np, name, None)
+    """Return NumPy's function of a name in the standard, or None."""
+    return getattr(getattr(np, part) if part else np, name, None) or getattr(np, name, None)
 
 
-def _rule(part: str, name: str) -> Callable[..., Any] | None:
-    """Find what the NumPy function of a name does to geometry."""
-    function = _numpy_function(part, name)
+def _geometry_of(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Return what the rule of a NumPy function gives, from arguments as the standard has them."""
     if isinstance(function, np.ufunc):
-        ufunc = function
-        table = ufuncs.METHODS if ufunc.signature is None else ufuncs.GENERALIZED
-        return lambda *args, **kwargs: table["__call__"](ufunc, args, kwargs)
+        table = ufuncs.METHODS if function.signature is None else ufuncs.GENERALIZED
+        return table["__call__"](function, args, kwargs)
     rule = find(function)
-    if rule is None:
-        return None
-    drop = _STANDARD_ONLY.get(name, ())
-    return lambda *args, **kwargs: rule.geometry(
-        *args, **{k: v for k, v in kwargs.items() if k not in drop}
-    )
+    assert rule is not None
+    return rule.geometry(*args, **kwargs)
 
 
-def _coords_of(part: str, name: str, args: Any, kwargs: dict[str, Any], images: list[Any]) -> Any:
+def _coords_of(
+    name: str, function: Any, args: Any, kwargs: dict[str, Any], images: list[Any]
+) -> Any:
     """Return where the coordinates of images go in a function of the standard."""
     if not carry.any_coords(images):
         return None
-    function = _numpy_function(part, name)
     kwargs = {k: v for k, v in kwargs.items() if k not in _STANDARD_ONLY.get(name, ())}
     if isinstance(function, np.ufunc):
         return carry.by_ufunc(function, "__call__", args, kwargs, images)
@@ -210,19 +199,20 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
         if "ddof" in kwargs and name in ("std", "var"):  # as xarray says it
             kwargs["correction"] = kwargs.pop("ddof")
         images: list[Any] = []
+        numpys = _numpy_function(namespace._part, name)
+        args, kwargs = dispatch.with_axis_positions(numpys, args, kwargs)
         grids, _ = dispatch.split_images(args, images)
         grid_kwargs, _ = dispatch.split_keywords(kwargs, images)
         geometry: Any = None
         coords: Any = None
         if images:
-            rule = _rule(namespace._part, name)
-            if rule is None:
+            if not isinstance(numpys, np.ufunc) and find(numpys) is None:
                 raise TypeError(
                     f"spatial_duck has no rule for {namespace.__name__}.{name}, so that it cannot "
                     "say where its result would lie; call the backend's own on image.data"
                 )
-            geometry = rule(*grids, **grid_kwargs)
-            coords = _coords_of(namespace._part, name, args, kwargs, images)
+            geometry = _geometry_of(numpys, grids, grid_kwargs)
+            coords = _coords_of(name, numpys, args, kwargs, images)
         result = function(
             *[_unwrapped(a) for a in args], **{k: _unwrapped(v) for k, v in kwargs.items()}
         )

@@ -1,9 +1,10 @@
 """What each NumPy function does to geometry.
 
 One module per family, each a table of rules keyed by the function object. To add a rule, write a
-function with NumPy's parameters in the module of its family under ``@rule(kind, np.function)``;
-`_rule` says what it is given and returns. The completeness test fails for a function of NumPy that
-has no rule, and the signature test for a rule whose parameters are not NumPy's.
+function in the module of its family under ``@rule(kind, np.function)``; its parameters are those of
+NumPy's that it reads, and `_rule` says what it is given and returns. The completeness test fails
+for a function of NumPy that has no rule. ``python -m spatial_duck.rules [name ...]`` prints the
+table, or what happens to some functions and where that is written.
 
 The families load when a function is first looked for, so that importing the package costs little.
 """

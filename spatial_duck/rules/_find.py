@@ -1,12 +1,4 @@
-"""What each NumPy function does to geometry.
-
-One module per family, each a table of rules keyed by the function object. To add a rule, write a
-function with NumPy's parameters in the module of its family under ``@rule(kind, np.function)``;
-`_rule` says what it is given and returns. The completeness test fails for a function of NumPy that
-has no rule, and the signature test for a rule whose parameters are not NumPy's.
-
-The families load when a function is first looked for, so that importing the package costs little.
-"""
+"""The families of rules, and the search for a function's rule among them."""
 
 from __future__ import annotations
 
@@ -14,9 +6,9 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from spatial_duck.rules._rule import CREATES, REFUSED, RULES, Rule, refuse, rule
+from spatial_duck.rules._rule import REFUSED, RULES, Rule
 
-__all__ = ["CREATES", "FAMILIES", "REFUSED", "RULES", "Rule", "find", "refuse", "rule"]
+__all__ = ["FAMILIES", "LAZY", "find"]
 
 #: The modules with rules for functions in `numpy` and what it imports by itself.
 FAMILIES = (

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry import _align as mixing
-from spatial_duck.rules._rule import across, geometries, rule, shape_of, together
+from spatial_duck.geometry import _align as alignment
+from spatial_duck.rules._rule import check_aligned_except, geometries, rule, shape_of, together
 
 __all__: list[str] = []
 
 
-def _fits(function: str, target: Any, *sources: Any) -> None:
+def _check_fits(function: str, target: Any, *sources: Any) -> None:
     """Check that what is written lies on the grid that it is written to, and has its shape."""
     if not geometries(target, *sources):
         return
@@ -26,24 +26,24 @@ def _fits(function: str, target: Any, *sources: Any) -> None:
 
 
 @rule("keeps", np.copyto)
-def _copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
-    _fits("copyto", dst, src, None if where is True else where)
+def _copyto(dst: Any, src: Any, where: Any = True) -> None:
+    _check_fits("copyto", dst, src, None if where is True else where)
 
 
 @rule("keeps", np.putmask)
-def _putmask(a: Any, /, mask: Any, values: Any) -> None:
+def _putmask(a: Any, mask: Any, values: Any) -> None:
     # Values of another shape are repeated in the order of the voxels: a table, not a grid.
-    _fits("putmask", a, mask, values if shape_of(values) == shape_of(a) else None)
+    _check_fits("putmask", a, mask, values if shape_of(values) == shape_of(a) else None)
 
 
 @rule("keeps", np.place)
 def _place(arr: Any, mask: Any, vals: Any) -> None:
     if shape_of(mask) == shape_of(arr):
-        _fits("place", arr, mask)
+        _check_fits("place", arr, mask)
 
 
 @rule("keeps", np.put)
-def _put(a: Any, ind: Any, v: Any, mode: Any = "raise") -> None:
+def _put(a: Any, v: Any) -> None:
     if isinstance(a, Geometry) and isinstance(v, Geometry) and v.shape == a.shape:
         together("put", a, v)
 
@@ -54,10 +54,10 @@ def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
         return
     n = len(shape_of(arr))
     found = [g for g in (arr, indices, values) if isinstance(g, Geometry) and g.ndim == n]
-    across("put_along_axis", axis % n, *found)
+    check_aligned_except("put_along_axis", axis % n, *found)
 
 
 @rule("keeps", np.fill_diagonal)
-def _fill_diagonal(a: Any, val: Any, wrap: Any = False) -> None:
+def _fill_diagonal(a: Any, val: Any) -> None:
     if isinstance(a, Geometry) and isinstance(val, Geometry) and val.shape == a.shape:
-        mixing.broadcast("fill_diagonal", (a, val))
+        alignment.broadcast("fill_diagonal", (a, val))

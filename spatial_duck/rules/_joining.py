@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry import _align as mixing
+from spatial_duck.geometry import _align as alignment
 from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._moves import along, at_least, flat, line_or_axis, of_unknown_length
-from spatial_duck.rules._rule import across, geometries, named, rule, shape_of
+from spatial_duck.rules._rule import (
+    check_aligned_except,
+    existing,
+    geometries,
+    rule,
+    shape_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["joined", "pieces"]
+__all__ = ["join", "pieces"]
 
 #: What is joined: the geometry of an image, or the shape of a bare array.
 Piece = Geometry | tuple[int, ...]
@@ -37,63 +43,48 @@ def _ndim(piece: Piece) -> int:
     return len(piece) if isinstance(piece, tuple) else piece.ndim
 
 
-def joined(function: str, arrays: Sequence[Piece], axis: Any) -> Geometry:
+def join(function: str, arrays: Sequence[Piece], axis: Any) -> Geometry:
     """Return the geometry of pieces joined along an axis that they have."""
-    return mixing.concatenate(function, arrays, normalize_axis(axis, _ndim(arrays[0])))
+    return alignment.concatenate(function, arrays, normalize_axis(axis, _ndim(arrays[0])))
 
 
-def _flattened(function: str, arrays: Sequence[Piece]) -> Geometry:
+def _join_flat(function: str, arrays: Sequence[Piece]) -> Geometry:
     """Return the geometry of pieces joined in one dimension."""
     if all(_ndim(p) == 1 for p in arrays):
-        return joined(function, arrays, 0)
+        return join(function, arrays, 0)
     found = geometries(*arrays)
     for other in found[1:]:
         if other.ndim == found[0].ndim > 0:
-            across(function, 0, found[0], other)
+            check_aligned_except(function, 0, found[0], other)
     return of_unknown_length(flat(found[0], function), 0, function)
 
 
 @rule("moves", np.concatenate)
-def _concatenate(
-    arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind"
-) -> Geometry | None:
-    if axis.__class__ is int and all(
-        [a.__class__ is Geometry and a.ndim > axis >= 0 for a in arrays]
-    ):
-        whole: Geometry = mixing.concatenate("concatenate", arrays, axis)
-        return whole  # the common case, without detours
+def _concatenate(arrays: Any, axis: Any = 0) -> Geometry | None:
     parts = pieces(arrays)
     if not geometries(*parts):
         return None
-    return _flattened("concatenate", parts) if axis is None else joined("concatenate", parts, axis)
+    return _join_flat("concatenate", parts) if axis is None else join("concatenate", parts, axis)
 
 
 @rule("moves", np.append)
-def _append(arr: Any, values: Any, axis: Any = None) -> Geometry:
+def _append(arr: Any, values: Any, axis: Any) -> Geometry:
     parts = pieces((arr, values))
-    return _flattened("append", parts) if axis is None else joined("append", parts, axis)
+    return _join_flat("append", parts) if axis is None else join("append", parts, axis)
 
 
-@rule("moves", np.hstack)
-def _hstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Geometry:
-    parts = [at_least(p, 1) for p in pieces(tup)]
-    return joined("hstack", parts, 0 if _ndim(parts[0]) == 1 else 1)
-
-
-@rule("moves", np.vstack)
-def _vstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Geometry:
-    return joined("vstack", [at_least(p, 2) for p in pieces(tup)], 0)
-
-
-@rule("moves", np.dstack)
-def _dstack(tup: Any) -> Geometry:
-    return joined("dstack", [at_least(p, 3) for p in pieces(tup)], 2)
+@rule("moves", np.hstack, np.vstack, np.dstack)
+def _stack_along(name: str, tup: Any) -> Geometry:
+    ndim = "hvd".index(name[0]) + 1
+    parts = [at_least(p, ndim) for p in pieces(tup)]
+    axis = {"hstack": min(_ndim(parts[0]) - 1, 1), "vstack": 0, "dstack": 2}[name]
+    return join(name, parts, axis)
 
 
 @rule("moves", np.column_stack)
 def _column_stack(tup: Any) -> Geometry:
     parts = pieces(tup)
-    return joined("column_stack", [_column(p) if _ndim(p) < 2 else p for p in parts], 1)
+    return join("column_stack", [_column(p) if _ndim(p) < 2 else p for p in parts], 1)
 
 
 def _column(piece: Piece) -> Piece:
@@ -101,20 +92,14 @@ def _column(piece: Piece) -> Piece:
     return (*whole, 1) if isinstance(whole, tuple) else whole[:, None]
 
 
-@rule("moves", np.stack)
-def _stack(
-    arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind"
-) -> Geometry | None:
+@rule("moves", np.stack, adds_axes=True)
+def _stack(arrays: Any, axis: Any) -> Geometry | None:
     parts = pieces(arrays)
     found = geometries(*parts)
     if not found:
         return None
-    first = found[0]
-    for other in found[1:]:
-        if other is not first:
-            first = mixing.broadcast("stack", (first, other))
-    added = first.expand_dims(axis)
-    return added.resize_axis(normalize_axis(axis, first.ndim + 1), len(parts))
+    grid = alignment.broadcast("stack", found)
+    return grid.expand_dims(axis).resize_axis(normalize_axis(axis, grid.ndim + 1), len(parts))
 
 
 @rule("moves", np.block)
@@ -136,7 +121,7 @@ def _block(arrays: Any) -> Geometry:
         parts = [build(b, level + 1) for b in a]
         axis = ndim - levels + level
         if geometries(*parts):
-            return joined("block", parts, axis)
+            return join("block", parts, axis)
         shape = list(parts[0]) if isinstance(parts[0], tuple) else []
         shape[axis] = sum([p[axis] for p in parts if isinstance(p, tuple)])
         return tuple(shape)
@@ -155,7 +140,7 @@ def _leading(piece: Piece, ndim: int) -> Piece:
 
 
 @rule("moves", np.insert)
-def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Geometry | None:
+def _insert(arr: Any, obj: Any, values: Any, axis: Any) -> Geometry | None:
     if not isinstance(arr, Geometry):
         return None
     grid, i = line_or_axis(arr, axis, "insert")
@@ -164,7 +149,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Geometry | Non
     if piece is not None:
         # At a single position NumPy takes planes from the first axis of the values.
         piece = piece.moveaxis(0, i) if np.ndim(obj) == 0 and not isinstance(obj, slice) else piece
-        across("insert", i, grid, piece)
+        check_aligned_except("insert", i, grid, piece)
     if not isinstance(obj, int | slice | list | tuple | range | np.integer | np.ndarray):
         return of_unknown_length(grid, i, "insert")
     # A single position takes as many planes as the values have; of several, each takes one.
@@ -177,7 +162,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Geometry | Non
     after = int((np.cumsum(marks[::-1] >= 0) == 0).sum())
     if before + n + after == len(marks) and n:
         if piece is not None and 0 in (before, after) and piece.shape[i] == before + after:
-            return joined("insert", [piece, grid] if before else [grid, piece], i)
+            return join("insert", [piece, grid] if before else [grid, piece], i)
         return grid.pad({i: (before, after)})
     return grid.lose(i, "insert", shape=(*grid.shape[:i], len(marks), *grid.shape[i + 1 :]))
 
@@ -206,29 +191,18 @@ def _between(ary: Geometry, axis: int, start: int | None, stop: int | None) -> G
     return ary[(slice(None),) * axis + (slice(start, stop),)]
 
 
-@rule("moves", np.split)
-def _split(ary: Geometry, indices_or_sections: Any, axis: Any = 0) -> list[Geometry]:
-    return _split_along("split", ary, indices_or_sections, axis)
+@rule("moves", np.split, np.array_split)
+def _split(name: str, ary: Geometry, indices_or_sections: Any, axis: Any) -> list[Geometry]:
+    return _split_along(name, ary, indices_or_sections, axis)
 
 
-@rule("moves", np.array_split)
-def _array_split(ary: Geometry, indices_or_sections: Any, axis: Any = 0) -> list[Geometry]:
-    return _split_along("array_split", ary, indices_or_sections, axis)
+@rule("moves", np.hsplit, np.vsplit, np.dsplit)
+def _split_by_name(name: str, ary: Geometry, indices_or_sections: Any) -> list[Geometry]:
+    axis = {"hsplit": 1, "vsplit": 0, "dsplit": 2}[name]
+    return _split_along(name, ary, indices_or_sections, min(axis, ary.ndim - 1))
 
 
-def _by_axis(function: str, axis: int) -> Callable[..., Any]:
-    def geometry(ary: Geometry, indices_or_sections: Any) -> list[Geometry]:
-        return _split_along(function, ary, indices_or_sections, min(axis, ary.ndim - 1))
-
-    return geometry
-
-
-rule("moves", np.hsplit)(_by_axis("hsplit", 1))
-rule("moves", np.vsplit)(_by_axis("vsplit", 0))
-rule("moves", np.dsplit)(_by_axis("dsplit", 2))
-
-
-@rule("moves", *named(np, "unstack"))
-def _unstack(x: Geometry, /, *, axis: Any = 0) -> list[Geometry]:
+@rule("moves", *existing(np, "unstack"))
+def _unstack(x: Geometry, axis: Any) -> list[Geometry]:
     i = normalize_axis(axis, x.ndim)
     return [along(x, i, n, "unstack") for n in range(x.shape[i])]

@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry import _align as mixing
+from spatial_duck.geometry import _align as alignment
 from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._moves import flat
 from spatial_duck.rules._rule import geometries, rule, shape_of, together
-from spatial_duck.rules._ufuncs import outer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-__all__ = ["contracted", "generalized"]
+__all__ = ["contraction", "generalized", "outer"]
 
 Labels = tuple["Hashable", ...]
 
 
-def contracted(
+def contraction(
     function: str, operands: Sequence[tuple[Any, Sequence[Any]]], output: Sequence[Any]
 ) -> Geometry:
     """Return the geometry of a sum of products, as `numpy.einsum` writes them.
@@ -58,8 +57,7 @@ def contracted(
         _check_paired(function, images, list(lengths))
     # The image that gives the result most of its axes says where it lies.
     base, labels = max(images, key=lambda image: len({*image[1]} & {*output}))
-    stretched = any([base.shape[n] != lengths[label] for n, label in enumerate(labels)])
-    if stretched:
+    if any([base.shape[n] != lengths[label] for n, label in enumerate(labels)]):
         base = base.broadcast_to([lengths[label] for label in labels])
     sources = [labels.index(label) if label in labels else None for label in output]
     result = base.take_axes([lengths[label] for label in output], sources, function)
@@ -97,9 +95,9 @@ def _check_paired(
     """Check that axes with one label are the same places."""
     first, its = images[0]
     for other, theirs in images[1:]:
-        if first.shape == other.shape and mixing.is_same_grid(first, other):
+        if first.shape == other.shape and alignment.is_same_grid(first, other):
             continue
-        mixing.broadcast(
+        alignment.broadcast(
             function, [_spread(g, own, labels) for g, own in ((first, its), (other, theirs))]
         )
 
@@ -128,14 +126,20 @@ def _product(function: str, a: Any, b: Any, left: Sequence[int], right: Sequence
     left, right = [i % n for i in left], [i % m for i in right]
     first, second = _pairs(n, m, left, right)
     output = [x for x in (*first, *second) if x[0] != "both"]
-    return contracted(function, [(a, first), (b, second)], output)
+    return contraction(function, [(a, first), (b, second)], output)
 
 
 # --- products -----------------------------------------------------------------------------
 
 
 def generalized(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """Work out a ufunc with core axes, such as matmul: as `spatial_duck.rules._ufuncs` says."""
+    """Return the geometry of a ufunc with core axes, such as matmul, whose cores have no place.
+
+    Parameters
+    ----------
+    ufunc, inputs, keywords
+        As for the rules of `spatial_duck.rules._ufuncs`.
+    """
     signature = ufunc.signature
     assert signature is not None
     if not geometries(*inputs):
@@ -187,88 +191,78 @@ def generalized(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, An
             order.insert(spot, name)
     else:
         order += output
-    return contracted(ufunc.__name__, labelled, order)
+    return contraction(ufunc.__name__, labelled, order)
 
 
 @rule("plain", np.linalg.matmul)
-def _matmul(x1: Any, x2: Any, /) -> Any:
+def _matmul(x1: Any, x2: Any) -> Any:
     return generalized(np.matmul, (x1, x2), {})
 
 
 @rule("derives", np.linalg.vecdot)
-def _vecdot(x1: Any, x2: Any, /, *, axis: Any = -1) -> Any:
-    n, m = len(shape_of(x1)), len(shape_of(x2))
-    i, j = normalize_axis(axis, n), normalize_axis(axis, m)
-
-    def labels(n: int, i: int) -> list[Any]:
-        rest = iter(range(1 - n, 0))
-        return ["v" if k == i else ("loop", next(rest)) for k in range(n)]
-
-    order = [("loop", k) for k in range(1 - max(n, m), 0)]
-    return contracted("vecdot", [(x1, labels(n, i)), (x2, labels(m, j))], order)
+def _vecdot(x1: Any, x2: Any, axis: Any) -> Any:
+    return generalized(np.vecdot, (x1, x2), {"axis": axis})
 
 
 @rule("plain", np.dot)
-def _dot(a: Any, b: Any, out: Any = None) -> Geometry | None:
+def _dot(a: Any, b: Any) -> Geometry | None:
     if not geometries(a, b):
         return None
-    n, m = len(shape_of(a)), len(shape_of(b))
-    if not n or not m:
+    m = len(shape_of(b))
+    if not m or not shape_of(a):
         return together("dot", a, b)
     return _product("dot", a, b, (-1,), (-1 if m == 1 else -2,))
 
 
 @rule("plain", np.vdot)
-def _vdot(a: Any, b: Any, /) -> None:
+def _vdot(a: Any, b: Any) -> None:
     if len(geometries(a, b)) == 2 and a.shape == b.shape:
         together("vdot", a, b)
 
 
 @rule("plain", np.inner)
-def _inner(a: Any, b: Any, /) -> Geometry:
+def _inner(a: Any, b: Any) -> Geometry:
     if not shape_of(a) or not shape_of(b):
         return together("inner", a, b)
     return _product("inner", a, b, (-1,), (-1,))
 
 
-def _outer_of(a: Any, b: Any) -> Geometry | None:
+@rule("plain", np.outer, np.linalg.outer)
+def _outer(image: Any, other: Any) -> Geometry | None:
     lines = [flat(x, "outer") if isinstance(x, Geometry) else np.empty(math.prod(shape_of(x)), bool)
-             for x in (a, b)]  # fmt: skip
+             for x in (image, other)]  # fmt: skip
     return outer("outer", *lines)
 
 
-@rule("plain", np.outer)
-def _outer(a: Any, b: Any, out: Any = None) -> Geometry | None:
-    return _outer_of(a, b)
+def outer(function: str, a: Any, b: Any) -> Geometry | None:
+    """Return the geometry of each value of an array with each of another."""
+    shape = (*shape_of(a), *shape_of(b))
+    n, m = len(shape_of(a)), len(shape_of(b))
+    if isinstance(a, Geometry):
+        # The axes of a second image are the same places again: they cannot be sampled twice.
+        result = a.expand_dims(tuple(range(n, n + m))).with_shape(shape)
+        lost = b.lose(None, function).lost_axes if isinstance(b, Geometry) else {}
+        for i, lost_by in lost.items():
+            result = result.mark_lost(n + i, lost_by)
+        return result
+    if isinstance(b, Geometry):
+        return b.expand_dims(tuple(range(n))).broadcast_to(shape)
+    return None
 
 
-@rule("plain", np.linalg.outer)
-def _linalg_outer(x1: Any, x2: Any, /) -> Geometry | None:
-    return _outer_of(x1, x2)
-
-
-def _tensordot_of(a: Any, b: Any, axes: Any) -> Geometry:
-    n = len(shape_of(a))
+@rule("plain", np.tensordot, np.linalg.tensordot)
+def _tensordot(image: Any, other: Any, axes: Any) -> Geometry:
+    n = len(shape_of(image))
     if hasattr(axes, "__len__"):
         left, right = (list(x) if hasattr(x, "__len__") else [x] for x in axes)
     else:
         count = operator.index(axes)
         left, right = list(range(n - count, n)), list(range(count))
-    return _product("tensordot", a, b, left, right)
-
-
-@rule("plain", np.tensordot)
-def _tensordot(a: Any, b: Any, axes: Any = 2) -> Geometry:
-    return _tensordot_of(a, b, axes)
-
-
-@rule("plain", np.linalg.tensordot)
-def _linalg_tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Geometry:
-    return _tensordot_of(x1, x2, axes)
+    return _product("tensordot", image, other, left, right)
 
 
 @rule("plain", np.linalg.multi_dot)
-def _multi_dot(arrays: Any, *, out: Any = None) -> Geometry | None:
+def _multi_dot(arrays: Any) -> Geometry | None:
     parts = [arrays[i] for i in range(arrays.shape[0])] if isinstance(arrays, Geometry) else arrays
     if not geometries(*parts):
         return None
@@ -279,11 +273,11 @@ def _multi_dot(arrays: Any, *, out: Any = None) -> Geometry | None:
         labelled.append((a, labels))
         if n == 2 and k in (0, len(parts) - 1):
             output.append(0 if k == 0 else k + 1)
-    return contracted("multi_dot", labelled, output)
+    return contraction("multi_dot", labelled, output)
 
 
 @rule("plain", np.einsum)
-def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **kwargs: Any) -> Any:
+def _einsum(operands: Any) -> Any:
     if isinstance(operands[0], str):
         subscripts, arrays = operands[0].replace(" ", ""), list(operands[1:])
         left, arrow, right = subscripts.partition("->")
@@ -304,7 +298,7 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **kwargs: An
         flat_terms = [x for term in terms for x in term if x is not Ellipsis]
         output = [Ellipsis] if most else []
         output += sorted([x for x in dict.fromkeys(flat_terms) if flat_terms.count(x) == 1])
-    return contracted("einsum", labelled, _filled(output, most))
+    return contraction("einsum", labelled, _filled(output, most))
 
 
 def _letters(term: str) -> list[Any]:
@@ -350,7 +344,7 @@ def _crossed(function: str, a: Any, b: Any, axisa: Any, axisb: Any, axisc: Any) 
     sizes = {first.shape[-1], second.shape[-1]}
     if sizes == {2, 3}:
         both = geometries(first, second)
-        merged = mixing.broadcast(function, [g[..., 0] for g in both])
+        merged = alignment.broadcast(function, [g[..., 0] for g in both])
         loops = np.broadcast_shapes(first.shape[:-1], second.shape[:-1])
         grid = merged.broadcast_to(loops)[..., None].resize_axis(-1, 3)
     else:
@@ -359,13 +353,11 @@ def _crossed(function: str, a: Any, b: Any, axisa: Any, axisb: Any, axisc: Any) 
 
 
 @rule("keeps", np.cross)
-def _cross(
-    a: Any, b: Any, axisa: Any = -1, axisb: Any = -1, axisc: Any = -1, axis: Any = None
-) -> Geometry:
+def _cross(a: Any, b: Any, axisa: Any, axisb: Any, axisc: Any, axis: Any) -> Geometry:
     axes = (axisa, axisb, axisc) if axis is None else (axis,) * 3
     return _crossed("cross", a, b, *axes)
 
 
 @rule("keeps", np.linalg.cross)
-def _linalg_cross(x1: Any, x2: Any, /, *, axis: Any = -1) -> Geometry:
+def _linalg_cross(x1: Any, x2: Any, axis: Any) -> Geometry:
     return _crossed("cross", x1, x2, axis, axis, axis)

@@ -11,8 +11,8 @@ import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._numbering import normalize_axis
-from spatial_duck.rules._linear import contracted
-from spatial_duck.rules._rule import NO, UNKNOWN, geometries, rule, shape_of
+from spatial_duck.rules._linear import contraction
+from spatial_duck.rules._rule import UNKNOWN, existing, geometries, rule, shape_of
 
 __all__: list[str] = []
 
@@ -23,48 +23,28 @@ def _matrix(function: str, a: Geometry, *core: Any) -> Geometry:
     return a.take_axes((*a.shape[:n], *core), (*range(n), *[None] * len(core)), function)
 
 
-@rule("plain", np.linalg.inv)
-def _inv(a: Geometry) -> Geometry:
-    return _matrix("inv", a, *a.shape[-2:])
-
-
-@rule("plain", np.linalg.matrix_power)
-def _matrix_power(a: Geometry, n: Any) -> Geometry:
-    return _matrix("matrix_power", a, *a.shape[-2:])
-
-
-@rule("plain", np.linalg.cholesky)
-def _cholesky(a: Geometry, /, *, upper: Any = False) -> Geometry:
-    return _matrix("cholesky", a, *a.shape[-2:])
+@rule("plain", *existing(np.linalg, "inv matrix_power cholesky"))
+def _square(name: str, image: Geometry) -> Geometry:
+    return _matrix(name, image, *image.shape[-2:])
 
 
 @rule("plain", np.linalg.pinv)
-def _pinv(a: Geometry, rcond: Any = None, hermitian: Any = False, *, rtol: Any = NO) -> Geometry:
+def _pinv(a: Geometry) -> Geometry:
     return _matrix("pinv", a, *a.shape[:-3:-1])
 
 
-@rule("plain", np.linalg.eig)
-def _eig(a: Geometry) -> Any:
-    return _matrix("eig", a, a.shape[-1]), _matrix("eig", a, *a.shape[-2:])
+@rule("plain", *existing(np.linalg, "eig eigh"))
+def _eig(name: str, image: Geometry) -> Any:
+    return _matrix(name, image, image.shape[-1]), _matrix(name, image, *image.shape[-2:])
 
 
-@rule("plain", np.linalg.eigh)
-def _eigh(a: Geometry, UPLO: Any = "L") -> Any:
-    return _matrix("eigh", a, a.shape[-1]), _matrix("eigh", a, *a.shape[-2:])
-
-
-@rule("plain", np.linalg.eigvals)
-def _eigvals(a: Geometry) -> Geometry:
-    return _matrix("eigvals", a, a.shape[-1])
-
-
-@rule("plain", np.linalg.eigvalsh)
-def _eigvalsh(a: Geometry, UPLO: Any = "L") -> Geometry:
-    return _matrix("eigvalsh", a, a.shape[-1])
+@rule("plain", *existing(np.linalg, "eigvals eigvalsh svdvals"))
+def _spectrum(name: str, image: Geometry) -> Geometry:
+    return _matrix(name, image, min(image.shape[-2:]))
 
 
 @rule("plain", np.linalg.qr)
-def _qr(a: Geometry, mode: Any = "reduced") -> Any:
+def _qr(a: Geometry, mode: Any) -> Any:
     m, n = a.shape[-2:]
     k = min(m, n)
     if mode == "r":
@@ -76,9 +56,7 @@ def _qr(a: Geometry, mode: Any = "reduced") -> Any:
 
 
 @rule("plain", np.linalg.svd)
-def _svd(
-    a: Geometry, full_matrices: Any = True, compute_uv: Any = True, hermitian: Any = False
-) -> Any:
+def _svd(a: Geometry, full_matrices: Any, compute_uv: Any) -> Any:
     m, n = a.shape[-2:]
     k = min(m, n)
     singular = _matrix("svd", a, k)
@@ -86,11 +64,6 @@ def _svd(
         return singular
     left, right = ((m, m), (n, n)) if full_matrices else ((m, k), (k, n))
     return _matrix("svd", a, *left), singular, _matrix("svd", a, *right)
-
-
-@rule("plain", np.linalg.svdvals)
-def _svdvals(x: Geometry, /) -> Geometry:
-    return _matrix("svdvals", x, min(x.shape[-2:]))
 
 
 @rule("plain", np.linalg.solve)
@@ -102,16 +75,16 @@ def _solve(a: Any, b: Any) -> Geometry:
     second: list[Any] = [("loop", i) for i in range(-loops_b, 0)] + ["row"]
     loops = [("loop", i) for i in range(-max(loops_a, loops_b), 0)]
     if vector:
-        return contracted("solve", [(a, first), (b, second)], [*loops, "new"]).lose(-1, "solve")
-    found = contracted("solve", [(a, first), (b, [*second, "k"])], [*loops, "new", "k"])
+        return contraction("solve", [(a, first), (b, second)], [*loops, "new"]).lose(-1, "solve")
+    found = contraction("solve", [(a, first), (b, [*second, "k"])], [*loops, "new", "k"])
     return found.lose(-2, "solve") if isinstance(b, Geometry) else found.lose((-2, -1), "solve")
 
 
 @rule("plain", np.linalg.lstsq)
-def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+def _lstsq(a: Any, b: Any) -> Any:
     n, m = shape_of(a), shape_of(b)
     first, second = ["row", "new"], ["row", "k"][: len(m)]
-    solution = contracted("lstsq", [(a, first), (b, second)], ["new", *second[1:]])
+    solution = contraction("lstsq", [(a, first), (b, second)], ["new", *second[1:]])
     grid = geometries(a, b)[0]
     residuals = grid.take_axes((UNKNOWN,), (None,), "lstsq")
     singular = grid.take_axes((min(n),), (None,), "lstsq")
@@ -119,13 +92,13 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
 
 
 @rule("plain", np.linalg.tensorinv)
-def _tensorinv(a: Geometry, ind: Any = 2) -> Geometry:
+def _tensorinv(a: Geometry, ind: Any) -> Geometry:
     shape = (*a.shape[ind:], *a.shape[:ind])
     return a.take_axes(shape, [None] * a.ndim, "tensorinv")
 
 
 @rule("plain", np.linalg.tensorsolve)
-def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Geometry:
+def _tensorsolve(a: Any, b: Any, axes: Any) -> Geometry:
     n, m = shape_of(a), shape_of(b)
     order = list(range(len(n)))
     for k in axes or ():

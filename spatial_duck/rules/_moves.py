@@ -12,13 +12,14 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._rule import (
     UNKNOWN,
-    across,
-    indexed,
+    check_aligned_except,
+    index_geometry,
+    loss_of_all,
+    only,
     rule,
     shape_of,
     together,
     unplaced,
-    values,
 )
 
 __all__ = ["along", "diagonal", "flat"]
@@ -30,7 +31,9 @@ def along(grid: Geometry, axis: Any, key: Any, function: str) -> Geometry:
     before = (slice(None),) * i
     key = np.asarray(key) if isinstance(key, range) and len(key) else key
     cut = _as_slice(key, grid.shape[i])
-    return grid[(*before, cut)] if cut is not None else indexed(grid, (*before, key), function)
+    return (
+        grid[(*before, cut)] if cut is not None else index_geometry(grid, (*before, key), function)
+    )
 
 
 def _as_slice(key: Any, n: int) -> slice | None:
@@ -83,32 +86,27 @@ def diagonal(grid: Geometry, offset: Any, axis1: Any, axis2: Any, function: str)
 
 
 @rule("moves", np.flip, deferrable=True)
-def _flip(m: Geometry, axis: Any = None) -> Geometry:
+def _flip(m: Geometry, axis: Any) -> Geometry:
     return m.flip(axis)
 
 
-@rule("moves", np.fliplr, deferrable=True)
-def _fliplr(m: Geometry) -> Geometry:
-    return m.flip(1)
-
-
-@rule("moves", np.flipud, deferrable=True)
-def _flipud(m: Geometry) -> Geometry:
-    return m.flip(0)
+@rule("moves", np.flipud, np.fliplr, deferrable=True)
+def _flip_one(name: str, m: Geometry) -> Geometry:
+    return m.flip(0 if name == "flipud" else 1)
 
 
 @rule("moves", np.rot90, deferrable=True)
-def _rot90(m: Geometry, k: Any = 1, axes: Any = (0, 1)) -> Geometry:
+def _rot90(m: Geometry, k: Any, axes: Any) -> Geometry:
     return m.rot90(k, axes)
 
 
 @rule("moves", np.transpose, deferrable=True)
-def _transpose(a: Geometry, axes: Any = None) -> Geometry:
+def _transpose(a: Geometry, axes: Any) -> Geometry:
     return a.transpose(axes)
 
 
 @rule("moves", np.matrix_transpose, np.linalg.matrix_transpose, deferrable=True)
-def _matrix_transpose(x: Geometry, /) -> Geometry:
+def _matrix_transpose(x: Geometry) -> Geometry:
     return x.swapaxes(-1, -2)
 
 
@@ -123,7 +121,7 @@ def _moveaxis(a: Geometry, source: Any, destination: Any) -> Geometry:
 
 
 @rule("moves", np.rollaxis, deferrable=True)
-def _rollaxis(a: Geometry, axis: Any, start: Any = 0) -> Geometry:
+def _rollaxis(a: Geometry, axis: Any, start: Any) -> Geometry:
     i = normalize_axis(axis, a.ndim)
     start = operator.index(start)
     start = start + a.ndim if start < 0 else start
@@ -134,11 +132,11 @@ def _rollaxis(a: Geometry, axis: Any, start: Any = 0) -> Geometry:
 
 
 @rule("moves", np.squeeze, deferrable=True)
-def _squeeze(a: Geometry, axis: Any = None) -> Geometry:
+def _squeeze(a: Geometry, axis: Any) -> Geometry:
     return a.squeeze(axis)
 
 
-@rule("moves", np.expand_dims, deferrable=True)
+@rule("moves", np.expand_dims, deferrable=True, adds_axes=True)
 def _expand_dims(a: Geometry, axis: Any) -> Geometry:
     return a.expand_dims(axis)
 
@@ -154,7 +152,9 @@ def at_least(a: Any, ndim: int) -> Any:
     return a[(None,) * before + (...,) + (None,) * after] if before or after else a
 
 
-def _each(arys: tuple[Any, ...], ndim: int) -> Any:
+@rule("moves", np.atleast_1d, np.atleast_2d, np.atleast_3d)
+def _at_least(name: str, arys: Any) -> Any:
+    ndim = int(name[-2])
     found = [
         at_least(a, ndim) if isinstance(a, Geometry) else unplaced(at_least(shape_of(a), ndim))
         for a in arys
@@ -162,34 +162,20 @@ def _each(arys: tuple[Any, ...], ndim: int) -> Any:
     return found[0] if len(found) == 1 else found
 
 
-@rule("moves", np.atleast_1d)
-def _atleast_1d(*arys: Any) -> Any:
-    return _each(arys, 1)
-
-
-@rule("moves", np.atleast_2d)
-def _atleast_2d(*arys: Any) -> Any:
-    return _each(arys, 2)
-
-
-@rule("moves", np.atleast_3d)
-def _atleast_3d(*arys: Any) -> Any:
-    return _each(arys, 3)
-
-
 @rule("moves", np.broadcast_to, deferrable=True)
-def _broadcast_to(array: Geometry, shape: Any, subok: Any = False) -> Geometry:
+def _broadcast_to(array: Geometry, shape: Any) -> Geometry:
     return array.broadcast_to(shape)
 
 
 @rule("moves", np.broadcast_arrays)
-def _broadcast_arrays(*args: Any, subok: Any = False) -> Any:
+def _broadcast_arrays(args: Any) -> Any:
     shape = together("broadcast_arrays", *args).shape
     return [a.broadcast_to(shape) if isinstance(a, Geometry) else unplaced(shape) for a in args]
 
 
 @rule("moves", np.reshape)
-def _reshape(a: Geometry, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Geometry:
+def _reshape(a: Geometry, shape: Any = None, newshape: Any = None, order: Any = "C") -> Geometry:
+    shape = newshape if shape is None else shape
     wanted = [operator.index(n) for n in (shape if hasattr(shape, "__len__") else (shape,))]
     if -1 in wanted:
         known = math.prod([n for n in wanted if n != -1])
@@ -205,7 +191,7 @@ def _reshape(a: Geometry, /, shape: Any, order: Any = "C", *, copy: Any = None) 
 
 
 @rule("plain", np.ravel)
-def _ravel(a: Geometry, order: Any = "C") -> Geometry:
+def _ravel(a: Geometry, order: Any) -> Geometry:
     return flat(a, "ravel", order)
 
 
@@ -213,7 +199,7 @@ def _ravel(a: Geometry, order: Any = "C") -> Geometry:
 
 
 @rule("moves", np.pad, deferrable=True)
-def _pad(array: Geometry, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Geometry:
+def _pad(array: Geometry, pad_width: Any) -> Geometry:
     return array.pad(pad_width)
 
 
@@ -242,7 +228,7 @@ def _resize(a: Geometry, new_shape: Any) -> Geometry:
 
 
 @rule("derives", np.repeat)
-def _repeat(a: Any, repeats: Any, axis: Any = None) -> Geometry | None:
+def _repeat(a: Any, repeats: Any, axis: Any) -> Geometry | None:
     if not isinstance(a, Geometry):
         return None
     grid, i = line_or_axis(a, axis, "repeat")
@@ -255,16 +241,14 @@ def _repeat(a: Any, repeats: Any, axis: Any = None) -> Geometry | None:
 
 
 @rule("moves", np.lib.stride_tricks.sliding_window_view, deferrable=True)
-def _sliding_window_view(
-    x: Geometry, window_shape: Any, axis: Any = None, *, subok: Any = False, writeable: Any = False
-) -> Geometry:
+def _sliding_window_view(x: Geometry, window_shape: Any, axis: Any) -> Geometry:
     return x.window(window_shape, axis)
 
 
 # --- fewer voxels -------------------------------------------------------------------------
 
 
-def wrapped(indices: Any, n: int, mode: Any) -> Any:
+def wrap_indices(indices: Any, n: int, mode: Any) -> Any:
     """Return indices as the modes of `numpy.take` read them."""
     if mode == "raise" or not isinstance(
         indices, int | range | list | tuple | np.integer | np.ndarray
@@ -274,32 +258,25 @@ def wrapped(indices: Any, n: int, mode: Any) -> Any:
 
 
 @rule("moves", np.take)
-def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+def _take(a: Any, indices: Any, axis: Any, mode: Any) -> Any:
     if not isinstance(a, Geometry):
-        # A table of values, looked up for each voxel.
-        return (
-            indices
-            if isinstance(indices, Geometry) and len(shape_of(a)) == 1
-            else (_looked_up(a, indices, axis))
-        )
+        return _look_up(a, indices, axis)
     grid, i = line_or_axis(a, axis, "take")
-    return along(grid, i, wrapped(indices, grid.shape[i], mode), "take")
+    return along(grid, i, wrap_indices(indices, grid.shape[i], mode), "take")
 
 
-def _looked_up(a: Any, indices: Any, axis: Any) -> Geometry | None:
-    if not isinstance(indices, Geometry):
-        return None
-    if axis is None:
-        return indices
+def _look_up(a: Any, indices: Any, axis: Any) -> Geometry | None:
+    """Return the geometry of values of a table, looked up for each voxel."""
     shape = shape_of(a)
+    if not isinstance(indices, Geometry) or axis is None or len(shape) == 1:
+        return only(indices)
     i = normalize_axis(axis, len(shape))
-    out = (*shape[:i], *indices.shape, *shape[i + 1 :])
-    new = [k for k in range(len(out)) if not i <= k < i + indices.ndim]
-    return indices.expand_dims(new).with_shape(out)
+    new = (*range(i), *range(i + indices.ndim, len(shape) - 1 + indices.ndim))
+    return indices.expand_dims(new).with_shape((*shape[:i], *indices.shape, *shape[i + 1 :]))
 
 
 @rule("plain", np.take_along_axis)
-def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Geometry:
+def _take_along_axis(arr: Any, indices: Any, axis: Any) -> Geometry:
     if axis is None and isinstance(arr, Geometry):
         arr = flat(arr, "take_along_axis")
     grid: Geometry = arr if isinstance(arr, Geometry) else indices
@@ -312,18 +289,18 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Geometry:
         return grid.broadcast_to(shape)
     lost = grid.lose(i, "take_along_axis", shape=(*grid.shape[:i], shape[i], *grid.shape[i + 1 :]))
     if isinstance(indices, Geometry):
-        across("take_along_axis", i, arr, indices)
+        check_aligned_except("take_along_axis", i, arr, indices)
     return lost if tuple(shape) == lost.shape else lost.broadcast_to(shape)
 
 
 @rule("moves", np.compress)
-def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
+def _compress(condition: Any, a: Any, axis: Any) -> Any:
     if not isinstance(a, Geometry):
         if not isinstance(condition, Geometry):
             return None
         shape = (math.prod(shape_of(a)),) if axis is None else shape_of(a)
         i = 0 if axis is None else normalize_axis(axis, len(shape))
-        return values("compress", condition, (*shape[:i], UNKNOWN, *shape[i + 1 :]))
+        return loss_of_all("compress", condition, (*shape[:i], UNKNOWN, *shape[i + 1 :]))
     grid, i = line_or_axis(a, axis, "compress")
     if isinstance(condition, Geometry) and condition.shape == grid.shape[i : i + 1]:
         after = (None,) * (grid.ndim - i - 1)
@@ -345,7 +322,7 @@ def _extract(condition: Any, arr: Any) -> Geometry:
 
 
 @rule("moves", np.delete)
-def _delete(arr: Any, obj: Any, axis: Any = None) -> Geometry | None:
+def _delete(arr: Any, obj: Any, axis: Any) -> Geometry | None:
     if not isinstance(arr, Geometry):
         return None
     grid, i = line_or_axis(arr, axis, "delete")
@@ -355,31 +332,25 @@ def _delete(arr: Any, obj: Any, axis: Any = None) -> Geometry | None:
 
 
 @rule("moves", np.diagonal)
-def _diagonal(a: Geometry, offset: Any = 0, axis1: Any = 0, axis2: Any = 1) -> Geometry:
+def _diagonal(a: Geometry, offset: Any, axis1: Any, axis2: Any) -> Geometry:
     return diagonal(a, offset, axis1, axis2, "diagonal")
 
 
 @rule("moves", np.linalg.diagonal)
-def _linalg_diagonal(x: Geometry, /, *, offset: Any = 0) -> Geometry:
+def _linalg_diagonal(x: Geometry, offset: Any) -> Geometry:
     return diagonal(x, offset, -2, -1, "diagonal")
 
 
-@rule("plain", np.diag)
-def _diag(v: Geometry, k: Any = 0) -> Geometry:
-    if v.ndim == 2:
-        return diagonal(v, k, 0, 1, "diag")
-    n = v.shape[0] + abs(operator.index(k))
-    return v.take_axes((n, n), (None, None), "diag")
-
-
-@rule("plain", np.diagflat)
-def _diagflat(v: Geometry, k: Any = 0) -> Geometry:
+@rule("plain", np.diag, np.diagflat)
+def _diag(name: str, v: Geometry, k: Any) -> Geometry:
+    if v.ndim == 2 and name == "diag":
+        return diagonal(v, k, 0, 1, name)
     n = math.prod(v.shape) + abs(operator.index(k))
-    return v.take_axes((n, n), (None, None), "diagflat")
+    return v.take_axes((n, n), (None, None), name)
 
 
 @rule("moves", np.trim_zeros)
-def _trim_zeros(filt: Geometry, trim: Any = "fb", axis: Any = None) -> Any:
+def _trim_zeros(filt: Geometry) -> Any:
     def found(result: Any, data: Any) -> Geometry:
         starts = _starts(data, result)
         ends = [s + n for s, n in zip(starts, result.shape, strict=True)]

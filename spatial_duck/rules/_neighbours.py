@@ -7,25 +7,23 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry import _align as mixing
+from spatial_duck.geometry import _align as alignment
 from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._moves import flat
-from spatial_duck.rules._rule import NO, UNKNOWN, rule, shape_of
+from spatial_duck.rules._rule import UNKNOWN, rule, shape_of
 
 __all__: list[str] = []
 
 
 @rule("derives", np.diff, deferrable=True)
-def _diff(
-    a: Any, n: Any = 1, axis: Any = -1, prepend: Any = NO, append: Any = NO
-) -> Geometry | None:
+def _diff(a: Any, n: Any, axis: Any, prepend: Any = None, append: Any = None) -> Geometry | None:
     if not isinstance(a, Geometry):
         return None
     i = normalize_axis(axis, a.ndim)
     if n == 0:
         return a
-    parts = [_plane(p, a, i) for p in (prepend, a, append) if p is not NO]
-    return (a if len(parts) == 1 else mixing.concatenate("diff", parts, i)).diff(n, i)
+    parts = [_plane(p, a, i) for p in (prepend, a, append) if p is not None]
+    return (a if len(parts) == 1 else alignment.concatenate("diff", parts, i)).diff(n, i)
 
 
 def _plane(value: Any, a: Geometry, axis: int) -> Any:
@@ -37,7 +35,7 @@ def _plane(value: Any, a: Geometry, axis: int) -> Any:
 
 
 @rule("derives", np.ediff1d)
-def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Geometry | None:
+def _ediff1d(ary: Any, to_end: Any, to_begin: Any) -> Geometry | None:
     if not isinstance(ary, Geometry):
         return None
     grid = flat(ary, "ediff1d").diff(1, 0)
@@ -45,10 +43,11 @@ def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Geometry | N
     return grid.pad(((before, after),))
 
 
-def _filtered(function: str, a: Any, v: Any, mode: Any) -> Geometry:
+@rule("derives", np.convolve, np.correlate)
+def _filtered(name: str, a: Any, v: Any, mode: Any) -> Geometry:
     """Return the geometry of a 1-D filter: each value lies at the centre of its kernel."""
     if isinstance(a, Geometry) and isinstance(v, Geometry):
-        return a.lose(0, function, shape=(UNKNOWN,))
+        return a.lose(0, name, shape=(UNKNOWN,))
     swapped = shape_of(v)[0] > shape_of(a)[0]
     image, kernel = (a, v) if isinstance(a, Geometry) else (v, a)
     n, m = image.shape[0], shape_of(kernel)[0]
@@ -57,19 +56,9 @@ def _filtered(function: str, a: Any, v: Any, mode: Any) -> Geometry:
     # Of the full result, value k lies half the kernel before voxel k.
     first = {"full": 0, "same": short - 1 - short // 2, "valid": short - 1}[mode]
     count = {"full": n + m - 1, "same": long, "valid": long - short + 1}[mode]
-    if function == "correlate" and swapped:  # NumPy swaps the two and turns the result round
+    if name == "correlate" and swapped:  # NumPy swaps the two and turns the result round
         first = n + m - 1 - count - first
-    if function == "correlate" and image is v:
+    if name == "correlate" and image is v:
         # The second argument slides backwards.
         image = image.flip(0)
     return image.shift(0, 2 * first - (m - 1), count)
-
-
-@rule("derives", np.convolve)
-def _convolve(a: Any, v: Any, mode: Any = "full") -> Geometry:
-    return _filtered("convolve", a, v, mode)
-
-
-@rule("derives", np.correlate)
-def _correlate(a: Any, v: Any, mode: Any = "valid") -> Geometry:
-    return _filtered("correlate", a, v, mode)

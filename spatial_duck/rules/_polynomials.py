@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
+import numpy as np
 from numpy.polynomial import polynomial
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.rules._rule import geometries, named, rule, shape_of, together, unplaced
+from spatial_duck.rules._rule import (
+    existing,
+    geometries,
+    rule,
+    shape_of,
+    together,
+    unplaced,
+)
 
 __all__: list[str] = []
 
 
-@rule("keeps", *named(polynomial, "polyval2d"))
+@rule("keeps", *existing(polynomial, "polyval2d"))
 def _polyval2d(x: Any, y: Any, c: Any) -> Geometry:
-    extra = shape_of(c)[2:]
-    grid = (
-        together("polyval2d", x, y)
-        if geometries(x, y)
-        else unplaced(np_broadcast(shape_of(x), shape_of(y)))
-    )
-    return grid.expand_dims(tuple(range(len(extra)))).broadcast_to((*extra, *grid.shape))
+    return _evaluated("polyval2d", [x, y], c)
 
 
-def np_broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape that shapes make together."""
-    import numpy as np
+@rule("keeps", *existing(polynomial, "polyvalnd"))
+def _polyvalnd(pts: Any, c: Any) -> Geometry:
+    parts = [pts[i] for i in range(pts.shape[0])] if isinstance(pts, Geometry) else list(pts)
+    return _evaluated("polyvalnd", parts, c)
 
-    return np.broadcast_shapes(*shapes)
+
+def _evaluated(function: str, points: list[Any], c: Any) -> Geometry:
+    """Return the geometry of values at points; polynomials beyond the first come before them."""
+    if geometries(*points):
+        grid = together(function, *points)
+    else:
+        grid = unplaced(np.broadcast_shapes(*map(shape_of, points)))
+    extra = shape_of(c)[len(points) :]
+    return grid.expand_dims(tuple(range(len(extra)))).with_shape((*extra, *grid.shape))
 
 
-@rule("derives", *named(polynomial, "polygrid2d"))
+@rule("derives", *existing(polynomial, "polygrid2d"))
 def _polygrid2d(x: Any, y: Any, c: Any) -> Geometry:
     n, m = len(shape_of(x)), len(shape_of(y))
     shape = (*shape_of(c)[2:], *shape_of(x), *shape_of(y))
@@ -41,15 +51,3 @@ def _polygrid2d(x: Any, y: Any, c: Any) -> Geometry:
     if isinstance(y, Geometry):
         return y[(None,) * (lead + n) + (...,)].broadcast_to(shape)
     return unplaced(shape)
-
-
-@rule("keeps", *named(polynomial, "polyvalnd"))
-def _polyvalnd(pts: Any, c: Any) -> Geometry:
-    parts = [pts[i] for i in range(pts.shape[0])] if isinstance(pts, Geometry) else list(pts)
-    grid = (
-        together("polyvalnd", *parts)
-        if geometries(*parts)
-        else unplaced(np_broadcast(*map(shape_of, parts)))
-    )
-    extra = shape_of(c)[operator.index(len(parts)) :]
-    return grid.expand_dims(tuple(range(len(extra)))).broadcast_to((*extra, *grid.shape))

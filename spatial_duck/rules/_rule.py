@@ -1,8 +1,8 @@
 """What a rule is, and the tables that rules stand in.
 
-A rule says what one NumPy function does to geometry. It is a function with NumPy's own parameters;
-it is called with the caller's arguments, except that each image is replaced by its `Geometry`
-(bare arrays come as they are), and returns
+A rule says what NumPy functions do to geometry. It is a function whose parameters are those of
+NumPy's that it reads, by NumPy's names; it is called with the caller's arguments, except that each
+image is replaced by its `Geometry` (bare arrays come as they are), and returns
 
 - a `Geometry`: that of the array that NumPy returns,
 - a tuple or list of them (None among them for a bare array): where NumPy returns several arrays,
@@ -13,6 +13,9 @@ it is called with the caller's arguments, except that each image is replaced by 
 
 It never sees data, and it raises before anything is computed or written. A length that only
 computing can tell is NaN.
+
+Functions that differ in their names alone share a rule: ``image`` and ``other`` stand for the first
+and the second parameter, whatever NumPy calls them, and ``name`` for the function's name.
 """
 
 from __future__ import annotations
@@ -23,31 +26,32 @@ import numpy as np
 
 from spatial_duck._config import note_loss
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry import _align as mixing
+from spatial_duck.geometry import _align as alignment
+from spatial_duck.rules._bind import AXIS_PARAMETERS, NO_VALUE, bind, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = [
     "CREATES",
-    "NO",
+    "NO_VALUE",
     "REFUSED",
     "RULES",
     "UNKNOWN",
     "Kind",
     "Rule",
-    "across",
-    "each",
+    "check_aligned_except",
+    "elementwise",
+    "existing",
     "geometries",
-    "indexed",
-    "named",
+    "index_geometry",
+    "loss_of_all",
     "only",
     "refuse",
     "rule",
     "shape_of",
     "together",
     "unplaced",
-    "values",
 ]
 
 #: What a function does with voxels: it moves them exactly; keeps the grid; derives a new grid
@@ -56,12 +60,6 @@ Kind = Literal["moves", "keeps", "derives", "plain", "refuses"]
 
 #: A length that only computing can tell.
 UNKNOWN: Any = float("nan")
-#: NumPy's default of parameters that may be left out.
-NO: Any = np._NoValue
-
-
-#: The geometry of a number that lies in no world.
-NOWHERE = Geometry(())
 
 
 class Rule(NamedTuple):
@@ -72,18 +70,27 @@ class Rule(NamedTuple):
     kind : Kind
         The family that the function belongs to.
     geometry : callable
-        The rule itself.
+        The rule, called with NumPy's arguments.
     deferrable : bool
         Whether, for one image and plain arguments, it can neither fail where NumPy does not nor
         lose anything, so that it may run when the geometry is first asked for.
     out : int
         Position of the parameter `out`, or -1.
+    axes : tuple of (int, str)
+        Position and name of each parameter that is an axis, which may be given by name.
+    adds_axes : bool
+        Whether these are positions of new axes.
+    source : callable
+        The rule as it is written.
     """
 
     kind: Kind
     geometry: Callable[..., Any]
-    deferrable: bool = False
-    out: int = -1
+    deferrable: bool
+    out: int
+    axes: tuple[tuple[int, str], ...]
+    adds_axes: bool
+    source: Callable[..., Any]
 
 
 #: The rule of each function.
@@ -101,40 +108,59 @@ CREATES = frozenset(
 )
 
 
-def named(module: Any, *names: str) -> list[Any]:
+# --- entering rules -----------------------------------------------------------------------
+
+
+def existing(module: Any, names: str) -> list[Any]:
     """Return the functions of a module that this version of NumPy has."""
-    return [getattr(module, name) for name in names if hasattr(module, name)]
+    return [getattr(module, name) for name in names.split() if hasattr(module, name)]
 
 
 def rule(
-    kind: Kind, *functions: Any, deferrable: bool = False
+    kind: Kind, *functions: Any, deferrable: bool = False, adds_axes: bool = False, reads: str = ""
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter the decorated rule for some functions; each may have one only."""
+    """Enter the decorated rule for some functions; each may have one only.
 
-    def enter(geometry: Callable[..., Any]) -> Callable[..., Any]:
-        code = geometry.__code__
-        positional = code.co_varnames[: code.co_argcount]
-        out = positional.index("out") if "out" in positional else -1
+    Parameters
+    ----------
+    kind : Kind
+        What the functions do with voxels.
+    *functions
+        NumPy's functions.
+    deferrable, adds_axes
+        As of `Rule`.
+    reads : str, optional
+        The parameters that the rule gets in its ``*operands``, apart by spaces.
+    """
+
+    def enter(source: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
-            if function in RULES or function in REFUSED:
-                raise RuntimeError(f"{function!r} has a rule already")
-            RULES[function] = Rule(kind, geometry, deferrable, out)
-        return geometry
+            _check_new(function)
+            parameters = parameters_of(function)
+            out = next((p.position for p in parameters if p.name == "out"), -1)
+            axes = [(p.position, p.name) for p in parameters if p.name in AXIS_PARAMETERS]
+            RULES[function] = Rule(
+                kind,
+                bind(function.__name__, parameters, source, reads.split()),
+                deferrable,
+                out,
+                tuple(axes),
+                adds_axes,
+                source,
+            )
+        return source
 
     return enter
 
 
-def each(
-    kind: Kind, *functions: Any, deferrable: bool = False
-) -> Callable[[Callable[[str], Callable[..., Any]]], Callable[..., Any]]:
-    """Enter rules that differ in the function's name alone; the decorated makes one for a name."""
+def elementwise(reads: str, *functions: Any, deferrable: bool = False) -> None:
+    """Enter functions whose result has a value for each voxel of arguments that broadcast."""
 
-    def enter(make: Callable[[str], Callable[..., Any]]) -> Callable[..., Any]:
-        for function in functions:
-            rule(kind, function, deferrable=deferrable)(make(function.__name__))
-        return make
+    def aligned(name: str, *operands: Any) -> Geometry | None:
+        """Keep the grid on which all images lie."""
+        return together(name, *operands) if geometries(*operands) else None
 
-    return enter
+    rule("keeps", *functions, deferrable=deferrable, reads=reads)(aligned)
 
 
 def refuse(reason: str, *functions: Any) -> None:
@@ -148,9 +174,16 @@ def refuse(reason: str, *functions: Any) -> None:
         The functions.
     """
     for function in functions:
-        if function in RULES or function in REFUSED:
-            raise RuntimeError(f"{function!r} has a rule already")
+        _check_new(function)
         REFUSED[function] = reason
+
+
+def _check_new(function: Any) -> None:
+    if function in RULES or function in REFUSED:
+        raise RuntimeError(f"{function!r} has a rule already")
+
+
+# --- what rules are made of ---------------------------------------------------------------
 
 
 def only(a: Any) -> Geometry | None:
@@ -180,7 +213,7 @@ def geometries(*arguments: Any) -> list[Geometry]:
 
 
 #: Arguments that do not take part in the shape of a result.
-_WITHOUT_SHAPE = frozenset({Geometry, type(None), int, float, bool, complex})
+_WITHOUT_SHAPE = frozenset({Geometry, type(None), int, float, bool, complex, type(NO_VALUE)})
 
 
 def together(function: str, *arguments: Any, shape: Sequence[int] | None = None) -> Geometry:
@@ -201,7 +234,7 @@ def together(function: str, *arguments: Any, shape: Sequence[int] | None = None)
         If two geometries are not one grid.
     """
     grids = [a for a in arguments if a.__class__ is Geometry]
-    grid = grids[0] if len(grids) == 1 else mixing.broadcast(function, grids)
+    grid = grids[0] if len(grids) == 1 else alignment.broadcast(function, grids)
     if shape is None:
         shapes = [shape_of(a) for a in arguments if a.__class__ not in _WITHOUT_SHAPE]
         if not any(shapes):
@@ -210,9 +243,24 @@ def together(function: str, *arguments: Any, shape: Sequence[int] | None = None)
     return grid if shape == grid.shape else grid.broadcast_to(shape)
 
 
-def indexed(grid: Geometry, key: tuple[Any, ...], function: str) -> Geometry:
+def check_aligned_except(function: str, axis: int, *grids: Any) -> None:
+    """Check that images lie on one grid, but for what lies along one axis.
+
+    Raises
+    ------
+    GeometryMismatchError
+        If they do not.
+    """
+    found = [g for g in grids if g.__class__ is Geometry]
+    for other in found[1:]:
+        # A length of 1 against another leaves the axis out of the comparison.
+        pair = (found[0].resize_axis(axis, 2), other.resize_axis(axis, 1))
+        alignment.broadcast(function, pair)
+
+
+def index_geometry(grid: Geometry, key: tuple[Any, ...], function: str) -> Geometry:
     """Return ``grid[key]`` as part of a function, whose name stands with the axes it loses."""
-    key = tuple([_unseen(k) for k in key])
+    key = tuple([_Unseen(k.shape) if isinstance(k, Geometry) else k for k in key])
     return grid.index(key, function)
 
 
@@ -225,31 +273,12 @@ class _Unseen:
         self.shape, self.ndim = shape, len(shape)
 
 
-def _unseen(key: Any) -> Any:
-    return _Unseen(key.shape) if isinstance(key, Geometry) else key
-
-
-def across(function: str, axis: int, *grids: Any) -> None:
-    """Check that images lie on one grid, but for what lies along one axis.
-
-    Raises
-    ------
-    GeometryMismatchError
-        If they do not.
-    """
-    found = [g for g in grids if g.__class__ is Geometry]
-    for other in found[1:]:
-        # A length of 1 against another leaves the axis out of the comparison.
-        mixing.broadcast(function, (found[0].resize_axis(axis, 2), other.resize_axis(axis, 1)))
-
-
 def unplaced(shape: Sequence[int]) -> Geometry:
     """Return the geometry of an array that lies nowhere: its axes are plain and have no names."""
-    shape = tuple(shape)
     return Geometry(shape, dims=(None,) * len(shape))
 
 
-def values(function: str, source: Geometry, *shapes: Sequence[int], axes: Any = None) -> Any:
+def loss_of_all(function: str, source: Geometry, *shapes: Sequence[int]) -> Any:
     """Return the geometry of results that hold values of an image and no longer its voxels.
 
     Parameters
@@ -260,19 +289,16 @@ def values(function: str, source: Geometry, *shapes: Sequence[int], axes: Any = 
         The image.
     *shapes : sequence of int
         Shape of each result.
-    axes : sequence of int, optional
-        The axes of the image that are lost; all by default.
 
     Returns
     -------
     Geometry or tuple of Geometry
         In no world; all axes are plain, lost by the function.
     """
-    for i in range(source.ndim) if axes is None else axes:
-        if i in source.sampled_axes:
-            note_loss(function, i, source.dims[i])
-    made = tuple([
-        Geometry(s, dims=(None,) * len(s), lost=dict.fromkeys(range(len(s)), function))
-        for s in map(tuple, shapes)
-    ])  # fmt: skip
-    return made[0] if len(made) == 1 else made
+    for i in source.sampled_axes:
+        note_loss(function, i, source.dims[i])
+    made = []
+    for shape in shapes:
+        lost = dict.fromkeys(range(len(shape)), function)
+        made.append(Geometry(shape, dims=(None,) * len(shape), lost=lost))
+    return made[0] if len(made) == 1 else tuple(made)

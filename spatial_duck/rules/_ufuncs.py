@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._numbering import normalize_axis
+from spatial_duck.rules._linear import generalized, outer
 from spatial_duck.rules._rule import shape_of, together
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["GENERALIZED", "METHODS", "outer"]
+__all__ = ["GENERALIZED", "METHODS"]
 
 Keywords = dict[str, Any]
 
@@ -72,33 +73,10 @@ def _outer(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
     return None if geometry is None else _outputs(ufunc, geometry)
 
 
-def outer(function: str, a: Any, b: Any) -> Geometry | None:
-    """Return the geometry of each value of an array with each of another."""
-    shape = (*shape_of(a), *shape_of(b))
-    n, m = len(shape_of(a)), len(shape_of(b))
-    if isinstance(a, Geometry):
-        # The axes of a second image are the same places again: they cannot be sampled twice.
-        result = a.expand_dims(tuple(range(n, n + m))).with_shape(shape)
-        lost = b.lose(None, function).lost_axes if isinstance(b, Geometry) else {}
-        for i, lost_by in lost.items():
-            result = result.mark_lost(n + i, lost_by)
-        return result
-    if isinstance(b, Geometry):
-        return b.expand_dims(tuple(range(n))).broadcast_to(shape)
-    return None
-
-
 def _at(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
     a, *rest = inputs
     if isinstance(a, Geometry) and len(rest) > 1 and isinstance(rest[1], Geometry):
         together(f"{ufunc.__name__}.at", a[rest[0]], rest[1])
-
-
-def _generalized(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
-    """Work out matmul, vecdot and their like, whose core axes have no place of their own."""
-    from spatial_duck.rules import _linear as linear
-
-    return linear.generalized(ufunc, inputs, keywords)
 
 
 def _no_core(method: str) -> Callable[[np.ufunc, tuple[Any, ...], Keywords], Any]:
@@ -119,5 +97,5 @@ METHODS: dict[str, Any] = {
 }
 #: By method of a generalised ufunc (one with core axes, such as matmul).
 GENERALIZED: dict[str, Any] = {
-    method: _generalized if method == "__call__" else _no_core(method) for method in METHODS
+    method: generalized if method == "__call__" else _no_core(method) for method in METHODS
 }

@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.rules._reductions import weighed
+from spatial_duck.rules._reductions import check_weights
 from spatial_duck.rules._rule import (
     UNKNOWN,
-    across,
-    each,
+    check_aligned_except,
     geometries,
+    loss_of_all,
     rule,
     shape_of,
     together,
-    values,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__: list[str] = []
 
@@ -38,30 +34,27 @@ _ANY = (UNKNOWN,)
 
 @rule("plain", np.nonzero)
 def _nonzero(a: Geometry) -> Any:
-    return [values("nonzero", a, _ANY)] * a.ndim
+    return [loss_of_all("nonzero", a, _ANY)] * a.ndim
 
 
 @rule("plain", np.flatnonzero)
 def _flatnonzero(a: Geometry) -> Any:
-    return values("flatnonzero", a, _ANY)
+    return loss_of_all("flatnonzero", a, _ANY)
 
 
 @rule("plain", np.argwhere)
 def _argwhere(a: Geometry) -> Any:
-    return values("argwhere", a, (UNKNOWN, a.ndim))
+    return loss_of_all("argwhere", a, (UNKNOWN, a.ndim))
 
 
 @rule("plain", np.diag_indices_from)
 def _diag_indices_from(arr: Geometry) -> Any:
-    return [values("diag_indices_from", arr, _ANY)] * arr.ndim
+    return [loss_of_all("diag_indices_from", arr, _ANY)] * arr.ndim
 
 
-@each("plain", np.tril_indices_from, np.triu_indices_from)
-def _tril_indices_from(function: str) -> Callable[..., Any]:
-    def geometry(arr: Geometry, k: Any = 0) -> Any:
-        return [values(function, arr, _ANY)] * 2
-
-    return geometry
+@rule("plain", np.tril_indices_from, np.triu_indices_from)
+def _tril_indices_from(name: str, arr: Geometry) -> Any:
+    return [loss_of_all(name, arr, _ANY)] * 2
 
 
 # --- histograms ---------------------------------------------------------------------------
@@ -71,7 +64,7 @@ def _edges(function: str, source: Geometry, bins: Any) -> tuple[Any, Any]:
     """Return the geometries of a histogram's counts and of the edges of its bins."""
     given = not isinstance(bins, str) and len(shape_of(bins))
     n = shape_of(bins)[0] - 1 if given else UNKNOWN
-    counts, edges = values(function, source, (n,), (n + 1,))
+    counts, edges = loss_of_all(function, source, (n,), (n + 1,))
     return counts, edges
 
 
@@ -79,62 +72,47 @@ def _source(*arguments: Any) -> Geometry:
     return geometries(*arguments)[0]
 
 
+def _check_together(function: str, *arguments: Any) -> None:
+    if len(geometries(*arguments)) > 1:
+        together(function, *geometries(*arguments))
+
+
 @rule("plain", np.histogram)
-def _histogram(
-    a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
-) -> Any:
-    if len(geometries(a, weights)) == 2:
-        together("histogram", a, weights)
+def _histogram(a: Any, bins: Any, weights: Any) -> Any:
+    _check_together("histogram", a, weights)
     return _edges("histogram", _source(a, weights, bins), bins)
 
 
 @rule("plain", np.histogram_bin_edges)
-def _histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
-    if len(geometries(a, weights)) == 2:
-        together("histogram_bin_edges", a, weights)
+def _histogram_bin_edges(a: Any, bins: Any, weights: Any) -> Any:
+    _check_together("histogram_bin_edges", a, weights)
     return _edges("histogram_bin_edges", _source(a, weights, bins), bins)[1]
 
 
 @rule("plain", np.histogram2d)
-def _histogram2d(
-    x: Any,
-    y: Any,
-    bins: Any = 10,
-    range: Any = None,
-    density: Any = None,
-    weights: Any = None,
-) -> Any:
-    if len(geometries(x, y, weights)) > 1:
-        together("histogram2d", *geometries(x, y, weights))
-    return values("histogram2d", _source(x, y, weights, bins), (UNKNOWN, UNKNOWN), _ANY, _ANY)
+def _histogram2d(x: Any, y: Any, bins: Any, weights: Any) -> Any:
+    _check_together("histogram2d", x, y, weights)
+    return loss_of_all("histogram2d", _source(x, y, weights, bins), (UNKNOWN, UNKNOWN), _ANY, _ANY)
 
 
 @rule("plain", np.histogramdd)
-def _histogramdd(
-    sample: Any,
-    bins: Any = 10,
-    range: Any = None,
-    density: Any = None,
-    weights: Any = None,
-) -> Any:
+def _histogramdd(sample: Any, bins: Any, weights: Any) -> Any:
     if isinstance(sample, Geometry):
         count = sample.shape[1] if sample.ndim > 1 else 1
         if isinstance(weights, Geometry) and sample.ndim > 1:
             together("histogramdd", sample[:, 0], weights)
     else:
         count = shape_of(sample)[1] if isinstance(sample, np.ndarray) else len(sample)
-        if len(geometries(sample, weights)) > 1:
-            together("histogramdd", *geometries(sample, weights))
+        _check_together("histogramdd", sample, weights)
     source = _source(sample, weights, bins)
-    counts, edges = values("histogramdd", source, (UNKNOWN,) * count, _ANY)
+    counts, edges = loss_of_all("histogramdd", source, (UNKNOWN,) * count, _ANY)
     return counts, [edges] * count
 
 
 @rule("plain", np.bincount)
-def _bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
-    if len(geometries(x, weights)) == 2:
-        together("bincount", x, weights)
-    return values("bincount", _source(x, weights), _ANY)
+def _bincount(x: Any, weights: Any = None) -> Any:
+    _check_together("bincount", x, weights)
+    return loss_of_all("bincount", _source(x, weights), _ANY)
 
 
 # --- sets ---------------------------------------------------------------------------------
@@ -142,16 +120,9 @@ def _bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
 
 @rule("plain", np.unique)
 def _unique(
-    ar: Geometry,
-    return_index: Any = False,
-    return_inverse: Any = False,
-    return_counts: Any = False,
-    axis: Any = None,
-    *,
-    equal_nan: Any = True,
-    sorted: Any = True,
+    ar: Geometry, return_index: Any, return_inverse: Any, return_counts: Any, axis: Any
 ) -> Any:
-    line = values("unique", ar, _ANY)
+    line = loss_of_all("unique", ar, _ANY)
     unique = line
     if axis is not None:
         i = operator.index(axis) % ar.ndim
@@ -166,7 +137,7 @@ def _unique(
         inverse = 1 + bool(return_index) if return_inverse else -1
         found = [ar if n == inverse and whole[n] else line for n in range(len(result))]
         if return_inverse and not whole[inverse]:
-            found[inverse] = values("unique", ar, (UNKNOWN,) * result[inverse].ndim)
+            found[inverse] = loss_of_all("unique", ar, (UNKNOWN,) * result[inverse].ndim)
         return (unique, *found[1:])
 
     return geometry
@@ -174,83 +145,53 @@ def _unique(
 
 @rule("plain", np.unique_values)
 def _unique_values(x: Geometry) -> Any:
-    return values("unique_values", x, _ANY)
+    return loss_of_all("unique_values", x, _ANY)
 
 
 @rule("plain", np.unique_counts)
 def _unique_counts(x: Geometry) -> Any:
-    return values("unique_counts", x, _ANY, _ANY)
+    return loss_of_all("unique_counts", x, _ANY, _ANY)
 
 
 @rule("plain", np.unique_inverse)
 def _unique_inverse(x: Geometry) -> Any:
-    return values("unique_inverse", x, _ANY), x
+    return loss_of_all("unique_inverse", x, _ANY), x
 
 
 @rule("plain", np.unique_all)
 def _unique_all(x: Geometry) -> Any:
-    line = values("unique_all", x, _ANY)
+    line = loss_of_all("unique_all", x, _ANY)
     return line, line, x, line
 
 
-@rule("plain", np.union1d)
-def _union1d(ar1: Any, ar2: Any) -> Any:
-    return values("union1d", _source(ar1, ar2), _ANY)
-
-
-@rule("plain", np.setdiff1d)
-def _setdiff1d(ar1: Any, ar2: Any, assume_unique: Any = False) -> Any:
-    return values("setdiff1d", _source(ar1, ar2), _ANY)
-
-
-@rule("plain", np.setxor1d)
-def _setxor1d(ar1: Any, ar2: Any, assume_unique: Any = False) -> Any:
-    return values("setxor1d", _source(ar1, ar2), _ANY)
+@rule("plain", np.union1d, np.setdiff1d, np.setxor1d)
+def _of_two_sets(name: str, ar1: Any, ar2: Any) -> Any:
+    return loss_of_all(name, _source(ar1, ar2), _ANY)
 
 
 @rule("plain", np.intersect1d)
-def _intersect1d(
-    ar1: Any, ar2: Any, assume_unique: Any = False, return_indices: Any = False
-) -> Any:
-    found = values("intersect1d", _source(ar1, ar2), _ANY)
+def _intersect1d(ar1: Any, ar2: Any, return_indices: Any) -> Any:
+    found = loss_of_all("intersect1d", _source(ar1, ar2), _ANY)
     return (found,) * 3 if return_indices else found
 
 
 # --- statistics of several variables ------------------------------------------------------
 
 
-def _variables(function: str, m: Any, y: Any, rowvar: Any, *weights: Any) -> Any:
-    if isinstance(m, Geometry) and isinstance(y, Geometry):
-        if m.ndim == y.ndim == 2:
-            across(function, 0 if rowvar else 1, m, y)
-        elif m.shape == y.shape:
-            together(function, m, y)
-    for w in weights:
-        if isinstance(m, Geometry) and isinstance(w, Geometry):
-            weighed(function, m, (-1 if rowvar else 0), w)
-    source = _source(m, y, *weights)
-    # How many variables there are is up to NumPy's version where there is one row.
-    return lambda result, *_: values(function, source, shape_of(result))
-
-
-@rule("plain", np.cov)
-def _cov(
-    m: Any,
-    y: Any = None,
-    rowvar: Any = True,
-    bias: Any = False,
-    ddof: Any = None,
-    fweights: Any = None,
-    aweights: Any = None,
-    *,
-    dtype: Any = None,
+@rule("plain", np.cov, np.corrcoef)
+def _variables(
+    name: str, image: Any, y: Any, rowvar: Any, fweights: Any = None, aweights: Any = None
 ) -> Any:
-    return _variables("cov", m, y, rowvar, fweights, aweights)
-
-
-@rule("plain", np.corrcoef)
-def _corrcoef(x: Any, y: Any = None, rowvar: Any = True, *, dtype: Any = None) -> Any:
-    return _variables("corrcoef", x, y, rowvar)
+    if isinstance(image, Geometry) and isinstance(y, Geometry):
+        if image.ndim == y.ndim == 2:
+            check_aligned_except(name, 0 if rowvar else 1, image, y)
+        elif image.shape == y.shape:
+            together(name, image, y)
+    for weights in (fweights, aweights):
+        check_weights(name, image, (-1 if rowvar else 0), weights)
+    source = _source(image, y, fweights, aweights)
+    # How many variables there are is up to NumPy's version where there is one row.
+    return lambda result, *_: loss_of_all(name, source, shape_of(result))
 
 
 # --- coefficients of polynomials ----------------------------------------------------------
@@ -258,41 +199,28 @@ def _corrcoef(x: Any, y: Any = None, rowvar: Any = True, *, dtype: Any = None) -
 
 @rule("plain", np.poly)
 def _poly(seq_of_zeros: Geometry) -> Any:
-    return values("poly", seq_of_zeros, (seq_of_zeros.shape[0] + 1,))
+    return loss_of_all("poly", seq_of_zeros, (seq_of_zeros.shape[0] + 1,))
 
 
 @rule("plain", np.roots)
 def _roots(p: Geometry) -> Any:
-    return values("roots", p, _ANY)
+    return loss_of_all("roots", p, _ANY)
 
 
-@each("plain", np.polyadd, np.polysub, np.polymul)
-def _polyadd(function: str) -> Callable[..., Any]:
-    def geometry(a1: Any, a2: Any) -> Any:
-        return values(function, _source(a1, a2), _ANY)
+@rule("plain", np.polyadd, np.polysub, np.polymul, np.polydiv, np.polyder, np.polyint)
+def _coefficients(name: str, image: Any, other: Any, k: Any = None) -> Any:
+    source = _source(image, other, k)
+
+    def geometry(result: Any, *_: Any) -> Any:
+        if isinstance(result, tuple):
+            return tuple([loss_of_all(name, source, shape_of(r)) for r in result])
+        return loss_of_all(name, source, shape_of(result))
 
     return geometry
 
 
-@rule("plain", np.polydiv)
-def _polydiv(u: Any, v: Any) -> Any:
-    return values("polydiv", _source(u, v), _ANY, _ANY)
-
-
-@rule("plain", np.polyder)
-def _polyder(p: Geometry, m: Any = 1) -> Any:
-    return values("polyder", p, _ANY)
-
-
-@rule("plain", np.polyint)
-def _polyint(p: Any, m: Any = 1, k: Any = None) -> Any:
-    return values("polyint", _source(p, k), _ANY)
-
-
 @rule("plain", np.polyfit)
-def _polyfit(
-    x: Any, y: Any, deg: Any, rcond: Any = None, full: Any = False, w: Any = None, cov: Any = False
-) -> Any:
+def _polyfit(x: Any, y: Any, w: Any) -> Any:
     found = geometries(x, y, w)
     for g in found:
         together(
@@ -314,14 +242,14 @@ def _of_fit(source: Geometry, array: Any) -> Any:
     if source.ndim == 2 and shape and shape[-1] == source.shape[1]:
         new = (None,) * (len(shape) - 1)
         return source.take_axes(shape, (*new, 1), "polyfit")
-    return values("polyfit", source, shape)
+    return loss_of_all("polyfit", source, shape)
 
 
 # --- bits ---------------------------------------------------------------------------------
 
 
 @rule("plain", np.packbits)
-def _packbits(a: Geometry, /, axis: Any = None, bitorder: Any = "big") -> Any:
+def _packbits(a: Geometry, axis: Any = None) -> Any:
     if axis is None:
         return a.take_axes(((math.prod(a.shape) + 7) // 8,), (None,), "packbits")
     i = operator.index(axis) % a.ndim
@@ -329,7 +257,7 @@ def _packbits(a: Geometry, /, axis: Any = None, bitorder: Any = "big") -> Any:
 
 
 @rule("plain", np.unpackbits)
-def _unpackbits(a: Geometry, /, axis: Any = None, count: Any = None, bitorder: Any = "big") -> Any:
+def _unpackbits(a: Geometry, axis: Any = None, count: Any = None) -> Any:
     def length(n: int) -> int:
         bits = 0 if count is None else operator.index(count)
         return bits if bits > 0 or count == 0 else n * 8 + bits

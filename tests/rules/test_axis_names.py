@@ -30,9 +30,11 @@ def same(a: Any, b: Any) -> bool:
             isinstance(b, SpatialArray)
             and a.geometry == b.geometry
             and a.lost == b.lost
-            and (np.array_equal(a.data, b.data))
+            and same(a.data, b.data)
         )
-    return bool(np.array_equal(a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+    return bool(a == b) or (a != a and b != b)
 
 
 #: What is said by name, and by position.

@@ -11,15 +11,12 @@ from numpy.testing.overrides import get_overridable_numpy_ufuncs
 
 from spatial_duck import SpatialArray, rules
 from spatial_duck.array import _dispatch as dispatch
+from spatial_duck.rules._bind import NO_VALUE, OLD_SIGNATURES, bind, parameters_of
 from tests.rules.calls import OVERRIDABLE, find
 from tests.rules.recipes import RECIPES
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-#: Parameters that old versions have and rules do not: passing them is a TypeError.
-RETIRED = {"newshape", "interpolation", "bias", "ddof", "style", "fix_imports"}
-
 
 FUNCTIONS = sorted(OVERRIDABLE, key=lambda f: (f.__module__, f.__name__))
 
@@ -41,33 +38,51 @@ def test_every_function_has_a_rule_or_is_refused(function: Any) -> None:
         assert rule.kind in ("moves", "keeps", "derives", "plain")
 
 
-@pytest.mark.parametrize("function", [f for f in FUNCTIONS if rules.find(f)], ids=name_of)
-def test_rules_have_the_parameters_of_numpy(function: Any) -> None:
+def test_rules_name_parameters_of_numpy() -> None:
+    """Of some version: those of others have a default, and so does what NumPy has no value for."""
+    wrong = []
+    for function in FUNCTIONS:
+        rule = rules.find(function)
+        if rule is None:
+            continue
+        theirs = {p.name: p.default for p in parameters_of(function)}
+        for name, parameter in inspect.signature(rule.source).parameters.items():
+            own = parameter.default
+            if name in {"image", "other", "name"} or parameter.kind is parameter.VAR_POSITIONAL:
+                continue
+            if name not in theirs:
+                if own is parameter.empty:
+                    wrong.append(f"{name_of(function)} has no {name!r}")
+            elif own is not parameter.empty and repr(own) != repr(theirs[name]):
+                if theirs[name] not in (NO_VALUE, parameter.empty) and len(SHARED[rule.source]) < 2:
+                    wrong.append(f"{name_of(function)}: {name!r} is {theirs[name]!r} by default")
+    assert not wrong
+
+
+#: The functions of each rule as it is written.
+SHARED: dict[Any, list[Any]] = {}
+for _function in FUNCTIONS:
+    if rules.find(_function) is not None:
+        SHARED.setdefault(rules.find(_function).source, []).append(_function)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", sorted(OLD_SIGNATURES))
+def test_parameters_stand_in_for_signatures_that_old_versions_lack(name: str) -> None:
     try:
-        theirs = inspect.signature(function).parameters
+        theirs = inspect.signature(getattr(np, name)).parameters
     except ValueError:
-        pytest.skip("NumPy gives no signature for this function in this version")
-    rule = rules.find(function)
-    assert rule is not None
-    ours = inspect.signature(rule.geometry).parameters
-    newest = np.lib.NumpyVersion(np.__version__) >= "2.5.0"
-    if newest:
-        assert _described(ours) == _described(theirs)
-        return
-    # Of older versions a rule takes all that they have; what came later has a default.
-    for name, parameter in theirs.items():
-        assert name in ours or name in RETIRED
-        if name in ours and parameter.kind is parameter.KEYWORD_ONLY:
-            assert ours[name].kind is parameter.KEYWORD_ONLY
-    for name, parameter in ours.items():
-        optional = parameter.default is not parameter.empty or name == "shape"
-        assert name in theirs or optional or parameter.kind is parameter.VAR_KEYWORD
-    common = [n for n in theirs if n in ours]
-    assert common == [n for n in ours if n in theirs]
+        pytest.skip("this version gives none")
+    listed = OLD_SIGNATURES[name].split()
+    positional = [n for n, p in theirs.items() if p.kind is not p.KEYWORD_ONLY]
+    assert [n for n in listed if n in positional] == positional[: len(listed)][: len(positional)]
+    assert set(listed) <= {*theirs}
 
 
-def _described(parameters: Any) -> list[tuple[str, Any, str]]:
-    return [(p.name, p.kind, repr(p.default)) for p in parameters.values()]
+def test_a_rule_that_names_what_numpy_lacks_is_refused() -> None:
+    def of_nothing(nothing: Any) -> None: ...
+
+    with pytest.raises(RuntimeError, match=r"numpy\.flip has no parameter 'nothing'"):
+        bind("flip", parameters_of(np.flip), of_nothing)
 
 
 def test_functions_with_like_are_those_that_create() -> None:

@@ -1,0 +1,175 @@
+"""The arguments of a NumPy function by name: NumPy's own signature, read once for each function.
+
+A rule names only the parameters that it reads; the others, and those that a newer NumPy adds, need
+no mention.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = [
+    "AXIS_PARAMETERS",
+    "FIRST",
+    "NAME",
+    "NO_VALUE",
+    "OLD_SIGNATURES",
+    "Parameter",
+    "bind",
+    "parameters_of",
+]
+
+#: NumPy's default of parameters that may be left out.
+NO_VALUE: Any = np._NoValue
+#: A rule's names for the function's first and second parameter, whatever NumPy calls them.
+FIRST = {"image": 0, "other": 1}
+#: The rule's parameter that is given the function's name.
+NAME = "name"
+#: Parameters of NumPy that are axes, or sequences of them.
+AXIS_PARAMETERS = frozenset(
+    "axis axes axis1 axis2 axisa axisb axisc source destination start pad_width".split()
+)
+
+#: Parameters of functions in C, for which NumPy gives no signature before version 2.4.
+OLD_SIGNATURES = {
+    "array": "object dtype copy order subok ndmin",
+    "asanyarray": "a",
+    "asarray": "a",
+    "ascontiguousarray": "a",
+    "asfortranarray": "a",
+    "bincount": "x weights",
+    "busday_count": "begindates enddates",
+    "busday_offset": "dates offsets",
+    "concatenate": "arrays axis out",
+    "copyto": "dst src casting where",
+    "datetime_as_string": "arr",
+    "dot": "a b out",
+    "empty_like": "prototype dtype order subok shape",
+    "inner": "a b",
+    "is_busday": "dates",
+    "lexsort": "keys axis",
+    "packbits": "a axis bitorder",
+    "putmask": "a mask values",
+    "ravel_multi_index": "multi_index dims mode order",
+    "unpackbits": "a axis count bitorder",
+    "unravel_index": "indices shape order",
+    "vdot": "a b",
+    "where": "condition x y",
+}
+
+_EMPTY = inspect.Parameter.empty
+_KEYWORD_ONLY = 1_000_000
+
+
+class Parameter(NamedTuple):
+    """A parameter of a NumPy function.
+
+    Attributes
+    ----------
+    name : str
+        NumPy's name.
+    position : int
+        Among the positional arguments; very large for one that is only given by name.
+    default : object
+        NumPy's default, `inspect.Parameter.empty` where it must be given.
+    kind : inspect._ParameterKind
+        As of `inspect.Parameter`.
+    """
+
+    name: str
+    position: int
+    default: Any
+    kind: Any
+
+
+def parameters_of(function: Callable[..., Any]) -> list[Parameter]:
+    """Return the parameters of a NumPy function."""
+    try:
+        found = list(inspect.signature(function).parameters.values())
+    except ValueError:
+        names = OLD_SIGNATURES.get(function.__name__, "").split()
+        return [Parameter(name, i, NO_VALUE, None) for i, name in enumerate(names)]
+    made = []
+    for position, p in enumerate(found):
+        by_name = p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
+        made.append(Parameter(p.name, _KEYWORD_ONLY if by_name else position, p.default, p.kind))
+    return made
+
+
+def bind(
+    function: str, parameters: list[Parameter], rule: Callable[..., Any], reads: Sequence[str] = ()
+) -> Callable[..., Any]:
+    """Return a rule as a function of NumPy's arguments.
+
+    Parameters
+    ----------
+    function : str
+        Name of NumPy's function.
+    parameters : list of Parameter
+        Its parameters.
+    rule : callable
+        Its parameters are names of NumPy's, `image` and `other` for the first two, and `name` for
+        the function's name. A default of its own stands where this version of NumPy has no such
+        parameter, or no default for it.
+    reads : sequence of str, optional
+        The parameters that are handed to the rule in its ``*operands``.
+
+    Raises
+    ------
+    RuntimeError
+        If the rule names a parameter that NumPy lacks, without a default.
+    """
+    names = rule.__code__.co_varnames[: rule.__code__.co_argcount]
+    own = rule.__defaults__ or ()
+    defaults = dict(zip(names[len(names) - len(own) :], own, strict=True))
+    fixed = (function,) if NAME in names[:1] else ()
+    readers = [
+        _reader(function, parameters, name, defaults.get(name, _EMPTY))
+        for name in (*names[len(fixed) :], *reads)
+    ]
+    spread = [p for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL]
+    rest = spread[0].position if spread else _KEYWORD_ONLY
+    required = len([p for p in parameters if p.default is _EMPTY and p.position < rest])
+
+    def bound(*args: Any, **kwargs: Any) -> Any:
+        n = len(args)
+        if n < required:
+            _check_given(function, parameters[n:required], kwargs)
+        if n > rest:
+            args, n = (*args[:rest], args[rest:]), rest + 1
+        return rule(
+            *fixed,
+            *[args[i] if i < n else kwargs.get(name, default) for i, name, default in readers],
+        )
+
+    return bound
+
+
+def _reader(
+    function: str, theirs: list[Parameter], name: str, default: Any
+) -> tuple[int, str, Any]:
+    """Return the position, the name and the default by which an argument is read."""
+    if name in FIRST:
+        name = theirs[FIRST[name]].name
+    for p in theirs:
+        if p.name == name:
+            if p.kind is inspect.Parameter.VAR_POSITIONAL:
+                return p.position, name, ()
+            if p.default is NO_VALUE or p.default is _EMPTY:
+                return p.position, name, NO_VALUE if default is _EMPTY else default
+            return p.position, name, p.default
+    if default is _EMPTY:
+        raise RuntimeError(f"numpy.{function} has no parameter {name!r}")
+    return _KEYWORD_ONLY, name, default
+
+
+def _check_given(name: str, parameters: list[Parameter], kwargs: dict[str, Any]) -> None:
+    missing = [p.name for p in parameters if p.name not in kwargs]
+    if missing:
+        raise TypeError(f"{name}() is missing the arguments {', '.join(map(repr, missing))}")
