@@ -69,15 +69,13 @@ UPWARD = {
     ("transforms._bspline", "array"): "the field of a B-spline is an image",
     ("transforms._displacement", "array"): "a field holds an image",
     ("transforms._displacement", "backends"): "the vectors of a field may be lazy",
+    ("transforms._displacement", "transforms._inverse"): "field.inverse()",
     ("transforms._inverse", "array"): "the inverse of a field is an image",
 }
 
 #: Circles that are still to be cut.
 TIED = {
     *("interop._rasterio", "interop._xarray"),
-    *("resampling._coupled", "resampling._nonlinear"),
-    *("transforms._affine", "transforms._base", "transforms._displacement"),
-    *("transforms._inverse", "transforms"),
     *("array._array", "array._display", "array._namespace"),
 }
 

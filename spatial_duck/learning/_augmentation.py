@@ -15,8 +15,8 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.resampling import INTERPOLATIONS, resample
-from spatial_duck.transforms import BSpline
-from spatial_duck.transforms._affine import Affine, Composite, sub_world
+from spatial_duck.transforms import Affine, BSpline, Composite
+from spatial_duck.transforms._base import sub_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

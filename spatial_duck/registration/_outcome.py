@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import World
-    from spatial_duck.transforms import Affine, DisplacementField
 
     Floats = NDArray[np.float64]
     #: Called with (level, iteration, metric), the coarsest level first.
@@ -189,7 +188,7 @@ class Registration(Transform):
         self.world = self.transform.world
 
     @property
-    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+    def parts(self) -> tuple[Transform, ...]:
         """The simple maps that points go through, the first one first."""
         return self.transform.parts
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.resampling._separable import snap_positions
+from spatial_duck.resampling._separable import Box, snap_positions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = ["SNAP", "Box", "CoupledAxes", "spans"]
-
-Box = tuple[tuple[int, int], ...]
 
 #: What moves no voxel of the grid by more than this many voxels counts as rounding error.
 SNAP = 1e-7

@@ -354,7 +354,7 @@ def _nonlinear_positions(place: Place, nonlinear: NonlinearPart, ranges: Box) ->
         if number == 0:  # on straight rows, whose positions are known better
             offset = matrix @ nonlinear.offset[rows] + offset
             matrix = matrix @ nonlinear.matrix[rows]
-            if on_grid(matrix, offset):
+            if step.field.interpolation == "linear" and on_grid(matrix, offset):
                 matrix, offset = np.eye(n), np.rint(offset)
             index = [_straight(place, line, start, ranges, n) for line, start in
                      zip(matrix.tolist(), offset.tolist(), strict=True)]  # fmt: skip
@@ -362,8 +362,10 @@ def _nonlinear_positions(place: Place, nonlinear: NonlinearPart, ranges: Box) ->
             index = _applied(matrix, offset, [points[r] for r in rows])
         data = _vectors(place, step.field)
         lengths = data.shape[1:]
-        moved, inside = values_at(place, data, [0] * len(lengths), lengths, index, shape, "linear",
-                                  False)  # fmt: skip
+        moved, inside = values_at(place, data, [0] * len(lengths), lengths, index, shape,
+                                  step.field.interpolation, False)  # fmt: skip
+        for line, n in zip(index, lengths, strict=True) if step.field.margin else ():
+            inside = inside & (line >= step.field.margin) & (line <= n - 1 - step.field.margin)
         moved = place.xp.where(inside, moved, place.xp.zeros_like(moved))
         moved = place.xp.astype(moved, place.real)
         for row, factors in zip(rows, step.field.vectors.tolist(), strict=True):

@@ -1,7 +1,8 @@
 """Positions that a displacement field, or a chain with one in it, bends.
 
 Points of the output go through one step after the other: a matrix, or a field that adds to each
-point the vector found there, linear between its voxels and nothing outside, as in ITK. Where the
+point the vector found there, linear between its voxels (or a B-spline of coefficients) and nothing
+outside, as in ITK. Where the
 points of a block still lie on straight rows the field is itself resampled onto them, which costs
 nothing where the field lies on the output's grid.
 """
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spatial_duck.resampling._coupled import Box
-    from spatial_duck.transforms import DisplacementField
+    from spatial_duck.resampling._separable import Box
+    from spatial_duck.transforms import BSpline, DisplacementField
 
     Floats = NDArray[np.float64]
     Matrix = tuple[tuple[float, ...], ...]
@@ -38,7 +39,7 @@ class Step:
 
     Attributes
     ----------
-    field : DisplacementField
+    field : DisplacementField or BSpline
         In the target's world.
     rows : tuple of int
         The coordinates that it moves, among those of the points.
@@ -46,7 +47,7 @@ class Step:
         ``point = matrix @ point + offset``, after the field.
     """
 
-    field: DisplacementField
+    field: DisplacementField | BSpline
     rows: tuple[int, ...]
     matrix: Floats
     offset: Floats
@@ -180,11 +181,13 @@ def on_grid(matrix: Floats, offset: Floats) -> bool:
     return bool(same and np.abs(offset - np.rint(offset)).max() < 1e-7)
 
 
-def _rows(field: DisplacementField, matrix: Floats, offset: Floats, ranges: Box) -> NDArray[Any]:
+def _rows(
+    field: DisplacementField | BSpline, matrix: Floats, offset: Floats, ranges: Box
+) -> NDArray[Any]:
     """Return the vectors of a field at straight rows of points, component first."""
     data = field.data
     lengths = data.shape[1:]
-    if on_grid(matrix, offset):
+    if field.interpolation == "linear" and on_grid(matrix, offset):
         start = np.rint(offset)
         inside = [(int(a + s), int(b + s)) for (a, b), s in zip(ranges, start, strict=True)]
         if all(a >= 0 and b <= n for (a, b), n in zip(inside, lengths, strict=True)):
@@ -193,11 +196,19 @@ def _rows(field: DisplacementField, matrix: Floats, offset: Floats, ranges: Box)
     return _points(field, index, [b - a for a, b in ranges])
 
 
-def _points(field: DisplacementField, index: Floats, shape: Sequence[int]) -> NDArray[Any]:
+def _points(
+    field: DisplacementField | BSpline, index: Floats, shape: Sequence[int]
+) -> NDArray[Any]:
     """Return the vectors of a field at any points, component first; nothing outside."""
     data, box = field.part(index)
     out = np.empty((data.shape[0], *shape), data.dtype.newbyteorder("="))
+    how, lengths = field.interpolation, field.data.shape[1:]
     engines.engine_for(data).points(
-        data, [a for a, _ in box], field.data.shape[1:], index, out, 0, "linear", False, ()
+        data, [a for a, _ in box], lengths, index, out, 0, how, False, ()
     )
+    if field.margin:
+        inside = np.ones(tuple(shape), dtype=bool)
+        for line, n in zip(index, lengths, strict=True):
+            inside &= (line >= field.margin) & (line <= n - 1 - field.margin)
+        out[:, ~inside] = 0
     return out

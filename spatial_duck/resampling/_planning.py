@@ -19,7 +19,8 @@ from spatial_duck.resampling._interpolations import blur, kinds
 from spatial_duck.resampling._nonlinear import NonlinearPart, Step
 from spatial_duck.resampling._plan import Plan
 from spatial_duck.resampling._separable import SeparableAxis
-from spatial_duck.transforms._affine import Affine, Transform, sub_world, world_change
+from spatial_duck.transforms import Affine, Transform
+from spatial_duck.transforms._base import sub_world, world_change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,7 +182,7 @@ def _parts(transform: Transform | None, world: World) -> list[Any]:
         return []
     if not isinstance(transform, Transform):
         raise TypeError(
-            "transform must be an Affine, a DisplacementField or a Composite of these, got "
+            "transform must be an Affine, a DisplacementField, a BSpline or a Composite, got "
             f"{type(transform).__name__}; a matrix becomes one by Affine(matrix, image.world)"
         )
     try:

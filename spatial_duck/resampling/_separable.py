@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.intp]
 
-__all__ = ["GRAIN", "SeparableAxis", "Table", "snap_positions"]
+__all__ = ["GRAIN", "Box", "SeparableAxis", "Table", "snap_positions"]
+
+#: A range of indices, from and to, along each axis.
+Box = tuple[tuple[int, int], ...]
 
 #: A position this close to a multiple of half a voxel, in half voxels, is there.
 GRAIN = 2.0**-31

@@ -23,7 +23,6 @@ from spatial_duck.transforms._base import (
     through,
     world_change,
 )
-from spatial_duck.transforms._displacement import DisplacementField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,14 +31,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = [
-    "Affine",
-    "Composite",
-    "DisplacementField",
-    "Transform",
-    "sub_world",
-    "world_change",
-]
+__all__ = ["Affine", "Composite"]
 
 #: A matrix with a larger condition number has no inverse that one could use.
 _MAX_CONDITION = 1e12
@@ -100,7 +92,7 @@ class Affine(Transform):
         self._matrix = values
 
     @property
-    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+    def parts(self) -> tuple[Transform, ...]:
         """The map itself."""
         return (self,)
 
@@ -189,7 +181,7 @@ class Composite(Transform):
         self.transforms = tuple([t.to_world(self.world) for t in transforms])
 
     @property
-    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+    def parts(self) -> tuple[Transform, ...]:
         """The simple maps that points go through, the first one first."""
         return tuple([part for t in self.transforms for part in t.parts])
 

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from spatial_duck.transforms._affine import Affine
-    from spatial_duck.transforms._displacement import DisplacementField
-
     Floats = NDArray[np.float64]
 
 __all__ = [
@@ -189,10 +186,10 @@ class Transform(ABC):
         write_transform(path, self, frame=frame, overwrite=overwrite)
 
     @property
-    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+    def parts(self) -> tuple[Transform, ...]:
         """The simple maps that points go through, the first one first."""
         raise TypeError(
-            f"transform must be an Affine, a DisplacementField or a Composite of these, got "
+            f"transform must be an Affine, a DisplacementField, a BSpline or a Composite, got "
             f"{type(self).__name__}"
         )
 

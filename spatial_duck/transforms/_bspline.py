@@ -15,7 +15,8 @@ import numpy as np
 
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
-from spatial_duck.transforms._affine import DisplacementField, Transform, sub_world, world_change
+from spatial_duck.transforms._base import Transform, sub_world, world_change
+from spatial_duck.transforms._displacement import DisplacementField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from spatial_duck.geometry import World
-    from spatial_duck.transforms._affine import Affine
 
     Floats = NDArray[np.float64]
 
@@ -62,7 +62,8 @@ class BSpline(Transform):
 
     Notes
     -----
-    It maps points exactly; `resample` takes the `DisplacementField` that `field` makes of it.
+    It maps points exactly, and `resample` evaluates it so at each voxel; of order 2 it takes the
+    `DisplacementField` that `field` makes of it.
     """
 
     def __init__(self, coefficients: ArrayLike, geometry: Geometry, order: int = 3) -> None:
@@ -88,12 +89,59 @@ class BSpline(Transform):
         self.order = order
 
     @property
-    def parts(self) -> tuple[Affine | DisplacementField, ...]:
-        """Raise: what resamples needs a field on a grid that the user chooses."""
-        raise TypeError(
-            "a BSpline is resampled through its displacement field on a grid: give "
-            "transform.field(geometry), with a geometry that covers the output"
-        )
+    def parts(self) -> tuple[Transform, ...]:
+        """The map itself."""
+        if self.order == 2:
+            raise TypeError(
+                "a BSpline of order 2 is resampled through its displacement field on a grid: give "
+                "transform.field(geometry), with a geometry that covers the output"
+            )
+        return (self,)
+
+    # What `resample` asks of maps that add a vector to each point, as of a `DisplacementField`:
+    # a cubic spline of coefficients that are not filtered first is this one.
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The world axes along which points are moved."""
+        return self.world.axes
+
+    @property
+    def index_map(self) -> tuple[Floats, Floats]:
+        """Matrix and offset from a point to an index of the grid of coefficients."""
+        steps = np.linalg.inv(self.geometry.direction * self.geometry.spacing)
+        return steps, -steps @ self.geometry.origin
+
+    @property
+    def vectors(self) -> Floats:
+        """Matrix from the components of the coefficients to those along `axes`."""
+        return np.eye(len(self.world.axes))
+
+    @property
+    def data(self) -> Floats:
+        """The coefficients, component first."""
+        return self.coefficients
+
+    @property
+    def interpolation(self) -> str:
+        """How vectors are made of the coefficients."""
+        return "linear" if self.order == 1 else "cubic"
+
+    @property
+    def margin(self) -> float:
+        """How many outermost voxels of the grid have no vectors: their support reaches beyond."""
+        return 0.5 * (self.order - 1)
+
+    @property
+    def bound(self) -> tuple[Floats, Floats]:
+        """The lowest and the highest that each component may be: those of the coefficients."""
+        flat = self.coefficients.reshape(len(self.coefficients), -1)
+        return np.minimum(flat.min(1), 0), np.maximum(flat.max(1), 0)
+
+    def part(self, index: Floats) -> tuple[Floats, tuple[tuple[int, int], ...]]:
+        """Return the coefficients around positions: all of them, and their box."""
+        del index
+        return self.coefficients, tuple([(0, n) for n in self.geometry.shape])
 
     def __call__(self, points: ArrayLike) -> Floats:
         """Map points, shape (..., n_world)."""
@@ -167,8 +215,8 @@ class BSpline(Transform):
     def map_bounds(self, bounds: ArrayLike) -> Floats:
         """Return a box that holds the images of all points of a box."""
         low, high = np.asarray(bounds, dtype=np.float64)
-        flat = self.coefficients.reshape(len(low), -1)  # splines lie between their coefficients
-        return np.stack([low + np.minimum(flat.min(1), 0), high + np.maximum(flat.max(1), 0)])
+        least, most = self.bound
+        return np.stack([low + least, high + most])
 
     def inverse(self) -> Transform:
         """Raise: a spline has no inverse in closed form."""

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import World
-    from spatial_duck.transforms._affine import Affine
 
     Floats = NDArray[np.float64]
 
@@ -64,6 +63,8 @@ class DisplacementField(Transform):
            [9.]])
     """
 
+    #: How `resample` makes vectors between voxels, and how many outermost voxels have none.
+    interpolation, margin = "linear", 0.0
     #: How far a point misses itself that goes through a numeric inverse and back, in world units.
     error: float = 0.0
 
@@ -203,7 +204,7 @@ class DisplacementField(Transform):
         return moved
 
     @property
-    def parts(self) -> tuple[Affine | DisplacementField, ...]:
+    def parts(self) -> tuple[Transform, ...]:
         """The map itself."""
         return (self,)
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import GeometryError
-from spatial_duck.transforms._affine import DisplacementField, sub_world
+from spatial_duck.transforms._base import sub_world
+from spatial_duck.transforms._displacement import DisplacementField
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,14 +14,8 @@ import spatial_duck as sd
 from spatial_duck.errors import FormatError, GeometryLossError, UnsafeInputError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io.ngff._transforms import describe
-from spatial_duck.transforms import BSpline
-from spatial_duck.transforms._affine import (
-    Affine,
-    Composite,
-    DisplacementField,
-    Transform,
-    world_change,
-)
+from spatial_duck.transforms import Affine, BSpline, Composite, DisplacementField, Transform
+from spatial_duck.transforms._base import world_change
 
 LPS = World("xyz", "mm", "LPS")
 TURN = np.array([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])

@@ -14,7 +14,8 @@ from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.testing import _strategies as strategies
-from spatial_duck.transforms._affine import Affine, Composite, DisplacementField, world_change
+from spatial_duck.transforms import Affine, Composite, DisplacementField
+from spatial_duck.transforms._base import world_change
 
 seeds = st.integers(0, 2**32 - 1)
 

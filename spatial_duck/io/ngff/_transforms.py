@@ -37,14 +37,8 @@ from spatial_duck.geometry import Geometry, World
 from spatial_duck.io.ngff._axes import axes_of_world, sampled_axes, world_of_axes
 from spatial_duck.io.ngff._describe import affine_steps
 from spatial_duck.io.ngff._systems import Loader, matrix_of
-from spatial_duck.transforms._affine import (
-    Affine,
-    Composite,
-    DisplacementField,
-    Transform,
-    sub_world,
-    world_change,
-)
+from spatial_duck.transforms import Affine, BSpline, Composite, DisplacementField, Transform
+from spatial_duck.transforms._base import sub_world, world_change
 from spatial_duck.transforms._bspline import geometry_in_world
 
 if TYPE_CHECKING:
@@ -130,13 +124,15 @@ def describe(
             f"OME-Zarr's coordinate systems have two or three axes of space, got {world.axes!r}"
         )
     transform = transform.to_world(sub_world(world, sorted(world.axes, key=_ORDER.find)))
-    try:
-        parts = transform.parts
-    except TypeError as error:
+    splines = isinstance(transform, BSpline)
+    if not splines and isinstance(transform, Composite):
+        splines = any(isinstance(part, BSpline) for part in transform.transforms)
+    if splines:
         raise GeometryLossError(
-            f"OME-Zarr {VERSION} holds matrices, displacement fields and sequences of these: "
-            f"{error}"
-        ) from None
+            f"OME-Zarr {VERSION} holds matrices, displacement fields and sequences of these, and "
+            "no B-spline: give transform.field(geometry), with a geometry that covers the output"
+        )
+    parts = transform.parts
     world = transform.world
     axes = axes_of_world(World(world.axes, world.units, world.frame or frame))
     items: list[dict[str, Any]] = []
@@ -144,7 +140,7 @@ def describe(
     for part in parts:
         if isinstance(part, Affine):
             items += affine_steps(part.matrix)
-        else:
+        elif isinstance(part, DisplacementField):
             path = f"{_FOLDER}/field{len(fields)}"
             around, fields[path] = _field(part, axes)
             item = {"type": "displacements", "path": path, "interpolation": "linear"}
