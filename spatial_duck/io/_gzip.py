@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from contextlib import suppress
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class GzipMembers:
     file : binary file
         Standing where the first member begins.
     name : object
-        For the warning.
+        For the warning; None for none.
     """
 
     def __init__(self, file: BinaryIO, name: object) -> None:
@@ -79,7 +81,7 @@ class GzipMembers:
             self._ready = self._unpack(rest)
             return
         self._ended = True
-        if rest:
+        if rest and self._name is not None:
             warnings.warn(
                 f"{self._name}: other bytes follow its gzip data, and are not read",
                 UserWarning,
@@ -103,7 +105,8 @@ def unpacked_head(packed: bytes, size: int) -> bytes:
     >>> unpacked_head(gzip.compress(b"NRRD0005") + b"more", 4)
     b'NRRD'
     """
-    try:
-        return zlib.decompressobj(_GZIP).decompress(packed, size)
-    except zlib.error:
-        return b""
+    stream, head = GzipMembers(BytesIO(packed), None), b""
+    with suppress(EOFError, zlib.error):
+        while len(head) < size and (piece := stream.read(size - len(head))):
+            head += piece
+    return head

@@ -16,6 +16,7 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
+from spatial_duck.io._gzip import MAGIC
 from spatial_duck.io._source import Source
 
 if TYPE_CHECKING:
@@ -60,11 +61,14 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     """Open an image with nibabel; see `spatial_duck.read`."""
     nibabel = require("nibabel", "Reading MGH, Analyze, PAR/REC and AFNI")
     place = Path(path)
+    is_mgh = place.name.lower().endswith(_MGH)
     try:
-        image = nibabel.load(place)
-        shape = tuple(int(n) for n in image.shape)
-        geometry = affine_geometry(shape, np.asarray(image.affine, np.float64), image.header)
-        stored = np.dtype(image.get_data_dtype())
+        image = None if is_mgh else nibabel.load(place)
+        header = _mgh_header(place) if image is None else image.header
+        shape = tuple(int(n) for n in header.get_data_shape())
+        affine = header.get_affine() if image is None else image.affine
+        geometry = affine_geometry(shape, np.asarray(affine, np.float64), header)
+        stored = np.dtype(header.get_data_dtype())
     except (MemoryError, RecursionError):
         raise
     except GeometryError as error:
@@ -73,17 +77,48 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         raise FormatError(f"{place}: nibabel cannot read it: {error}") from error
     if stored.kind not in "biufc":
         raise FormatError(f"{place}: voxels must be numbers, got {stored}")
-    load = (_mgh if place.name.lower().endswith(_MGH) else _any)(place, image, shape, stored)
-    dtype = stored if load.dtype is None else load.dtype
-    attrs = {"nibabel": {"descrip": text}} if (text := _description(image)) else {}
-    return Source("nibabel", geometry, dtype, attrs, load)
-
-
-def _description(image: Any) -> str:
-    keys = image.header.keys() if hasattr(image.header, "keys") else ()
-    return (
-        bytes(image.header["descrip"]).rstrip(b"\0").decode("latin-1") if "descrip" in keys else ""
+    load = (
+        _mgh(place, header, shape, stored) if image is None else _any(place, image, shape, stored)
     )
+    attrs = {"nibabel": {"descrip": text}} if (text := _description(header)) else {}
+    return Source("nibabel", geometry, load.dtype, attrs, load)
+
+
+def _packed(path: Path) -> str | None:
+    with path.open("rb") as file:
+        return "gzip" if file.read(2) == MAGIC else None
+
+
+def _mgh_header(path: Path) -> Any:
+    """Return the header of an MGH file; repetition and echo times stand behind the voxels."""
+    MGHHeader = require("nibabel", "Reading MGH").freesurfer.mghformat.MGHHeader
+    first = MGHHeader._hdrdtype.itemsize
+    packed = _packed(path)
+    with safety.open_stream(path, 0, packed) as stream:
+        head = _up_to(stream, _MGH_OFFSET)
+        found = MGHHeader(head[:first])
+        needed = safety.count_bytes(found.get_data_shape(), np.dtype(found.get_data_dtype()))
+        safety.check_size(path, needed, 0 if packed else _MGH_OFFSET, packed)
+        if len(found.get_data_shape()) < 4:
+            return found
+        if packed is None:
+            stream.seek(needed, 1)
+        while packed and needed > 0 and (piece := stream.read(min(needed, 1 << 20))):
+            needed -= len(piece)
+        return MGHHeader(head[:first] + _up_to(stream, MGHHeader._ftrdtype.itemsize))
+
+
+def _up_to(stream: Any, size: int) -> bytes:
+    """Read that many bytes, or all that there are."""
+    out = b""
+    while len(out) < size and (piece := stream.read(size - len(out))):
+        out += piece
+    return out
+
+
+def _description(header: Any) -> str:
+    keys = header.keys() if hasattr(header, "keys") else ()
+    return bytes(header["descrip"]).rstrip(b"\0").decode("latin-1") if "descrip" in keys else ""
 
 
 class _Load:
@@ -101,14 +136,13 @@ class _Load:
         return None if lazy else self._read()
 
 
-def _mgh(path: Path, image: Any, shape: tuple[int, ...], stored: np.dtype[Any]) -> _Load:
+def _mgh(path: Path, header: Any, shape: tuple[int, ...], stored: np.dtype[Any]) -> _Load:
     """Return what reads an MGH file, whose voxels are big-endian, x fastest."""
     big = stored.newbyteorder(">")
-    with path.open("rb") as file:
-        packed = "gzip" if file.read(2) == b"\x1f\x8b" else None
+    packed = _packed(path)
     needed = safety.count_bytes(shape, big)
     safety.check_size(path, needed, 0 if packed else _MGH_OFFSET, packed)
-    file_shape = tuple(image.header["dims"].tolist())[::-1]
+    file_shape = tuple(header["dims"].tolist())[::-1]
 
     def in_order(raw: NDArray[Any]) -> NDArray[Any]:
         return raw.transpose().reshape(shape, order="F")
