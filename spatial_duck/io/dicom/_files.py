@@ -80,7 +80,7 @@ class Header(NamedTuple):
     pixels : int or None
         Tag of the element that holds the pixels.
     size : int
-        Bytes of the file, unpacked.
+        Bytes from the first pixel to the end of the file, unpacked.
     """
 
     path: Path
@@ -221,7 +221,9 @@ def read_header(path: Path) -> Header:
     try:
         with open_file(path) as file:
             dataset = filereader.read_partial(file, stop_when, force=True)
-            size = file.seek(0, os.SEEK_END)
+            # What stands before the pixels themselves is their tag, type and length.
+            begin = file.tell() + (8 if dataset.original_encoding[0] else 12)
+            size = file.seek(0, os.SEEK_END) - begin
     except (MemoryError, RecursionError, FormatError):
         raise
     except Exception as error:  # pydicom raises many kinds for a file that is not valid

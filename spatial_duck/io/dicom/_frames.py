@@ -304,5 +304,5 @@ def _check_there(header: Header, count: int) -> None:
     if needed_here > header.size:
         raise FormatError(
             f"the header declares {needed_here:,} bytes of pixels, and the file holds "
-            f"{header.size:,}; it is truncated or its header is wrong"
+            f"{max(header.size, 0):,} there; it is truncated or its header is wrong"
         )

@@ -212,8 +212,8 @@ def _resampled(
         worst = int(np.argmax(off))
         raise FormatError(
             f"{where}: the slices do not lie on one line: {frames[worst].name} is "
-            f"{off[worst]:.4g} mm beside it, more than tolerance={tolerance}; they cannot be mixed "
-            "to even steps. Accept that with a larger tolerance= in mm"
+            f"{off[worst]:.4g} mm beside it, more than the tolerance of {tolerance} mm; they cannot"
+            " be mixed to even steps. Accept that with a larger tolerance= in mm"
         )
     size = float(np.median(np.diff(along))) if step is None else float(step)
     if not size > 0:
@@ -290,7 +290,7 @@ def _reason(
     worst = int(np.argmax(beside))
     return (
         f"{where}: slices are shifted unevenly: {frames[worst + 1].name} is {beside[worst]:.4g} mm "
-        f"beside where the others lead, more than tolerance={tolerance} mm{end}"
+        f"beside where the others lead, more than the tolerance of {tolerance} mm{end}"
     )
 
 

@@ -135,12 +135,16 @@ def _finish(pixels: NDArray[Any], frame: Frame, dtype: np.dtype[Any]) -> NDArray
 
 def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray[Any]]:
     """Return frames of a file, those listed or its only one, after the table of its header."""
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, iter_pixels
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, iter_pixels, pixel_array
 
     tables = {"palette": apply_color_lut, "modality": apply_modality_lut}
     table = tables.get(frame.stored.table)
     try:
         with open_file(path) as file:
+            if indices is not None and frame.stored.is_packed:
+                # pydicom finds no frame that begins inside a byte.
+                whole = pixel_array(file).reshape(-1, *frame.shape)
+                return [whole[i] for i in indices]
             if indices is not None and table is None and frame.stored.has_syntax:
                 return list(iter_pixels(file, indices=indices))
             dataset = pydicom_module().dcmread(file, force=True)

@@ -49,6 +49,8 @@ class Stored(NamedTuple):
         Of a pixel, after the table.
     has_syntax : bool
         Whether the file names its transfer syntax, as those that follow part 10 do.
+    is_packed : bool
+        Whether pixels are single bits, so that frames may begin inside a byte.
     """
 
     dtype: str
@@ -58,6 +60,7 @@ class Stored(NamedTuple):
     values: str = ""
     samples: int = 1
     has_syntax: bool = True
+    is_packed: bool = False
 
 
 class Scale(NamedTuple):
@@ -102,7 +105,9 @@ def stored_of(header: Header, *, scaled: bool) -> Stored:
     signed = bool(integer(d, "PixelRepresentation", 0))
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     dtype = f"{'i' if signed else 'u'}{max(allocated // 8, 1)}"
-    stored = Stored(dtype, low, high, samples=samples, has_syntax=has_syntax)
+    stored = Stored(
+        dtype, low, high, samples=samples, has_syntax=has_syntax, is_packed=allocated == 1
+    )
     if not scaled or d.get("SegmentationType"):
         return stored
     if d.get("PhotometricInterpretation") == "PALETTE COLOR":

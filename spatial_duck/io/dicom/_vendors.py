@@ -6,11 +6,12 @@ Private elements are found by their creator's name, never by their number alone.
 from __future__ import annotations
 
 import math
+import struct
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from spatial_duck._optional import require
 from spatial_duck.errors import FormatError
 from spatial_duck.io.dicom._elements import numbers, plain
 
@@ -27,6 +28,8 @@ _DIRECTIONS = (
     (0x0019, (0x0E,), "SIEMENS MR HEADER"),
     (0x2005, (0xB0, 0xB1, 0xB2), "Philips MR Imaging DD 001"),
 )
+#: Fields that a CSA header may say it has; real ones have about a hundred.
+_MOST_FIELDS = 1024
 #: General Electric adds multiples of this to b-values as flags.
 _GE_FLAG = 100_000
 
@@ -47,11 +50,27 @@ class Tile(NamedTuple):
     position: tuple[float, ...]
 
 
-def _private(dataset: Any, group: int, element: int, creator: str) -> Any:
+def _private_blocks(dataset: Any) -> dict[tuple[int, str], int]:
+    """Return where the blocks of private elements begin, by group and creator."""
+    groups = {0x0029, *[row[0] for row in (*_B_VALUES, *_DIRECTIONS)]}
+    out = {}
+    for tag in dataset.keys():  # noqa: SIM118 (iterating a data set converts its elements)
+        if tag.group in groups and 0x10 <= tag.element <= 0xFF:
+            with suppress(Exception):  # pydicom raises many kinds for a value that is not valid
+                out[tag.group, str(dataset[tag].value).strip()] = tag.element << 8
+    return out
+
+
+def _private(
+    dataset: Any, blocks: dict[tuple[int, str], int], group: int, element: int, creator: str
+) -> Any:
     """Return a private element's value as Python's own, or None."""
+    block = blocks.get((group, creator))
+    if block is None:
+        return None
     try:
-        return plain(dataset.get_private_item(group, element, creator).value)
-    except Exception:  # not there, or not valid
+        return plain(dataset[group, block + element].value)
+    except Exception:  # not there, or not valid: pydicom raises many kinds
         return None
 
 
@@ -71,18 +90,57 @@ def diffusion_facts(dataset: Any) -> dict[str, Any]:
     gives along the image's own are left out.
     """
     out: dict[str, Any] = {}
+    blocks = _private_blocks(dataset)
     for group, element, creator in _B_VALUES:
-        found = _floats(_private(dataset, group, element, creator))
+        found = _floats(_private(dataset, blocks, group, element, creator))
         if found:
             value = found[0] % _GE_FLAG if creator.startswith("GEMS") else found[0]
             out["DiffusionBValue"] = value
             break
     for group, elements, creator in _DIRECTIONS:
-        parts = [_floats(_private(dataset, group, e, creator)) for e in elements]
+        parts = [_floats(_private(dataset, blocks, group, e, creator)) for e in elements]
         joined = tuple(v for part in parts for v in part)
         if len(joined) == 3:
             out["DiffusionGradientOrientation"] = joined
             break
+    return out
+
+
+def _csa_fields(dataset: Any) -> dict[str, tuple[float, ...]]:
+    """Return the numbers of Siemens' CSA image header, by name.
+
+    It is a list of named tags, each a list of texts, in two forms that differ in how long a text
+    is said to be (nibabel, "Siemens format DICOM with CSA header").
+    """
+    block = _private_blocks(dataset).get((0x0029, "SIEMENS CSA HEADER"))
+    raw = None if block is None else dataset.get((0x0029, block + 0x10))
+    data = b"" if raw is None or not isinstance(raw.value, bytes) else raw.value
+    is_second = data[:4] == b"SV10"
+    at = 8 if is_second else 0
+    out: dict[str, tuple[float, ...]] = {}
+    try:
+        (count,) = struct.unpack_from("<I", data, at)
+        at += 8
+        first = None
+        for _ in range(min(count, _MOST_FIELDS)):
+            name, items = struct.unpack_from("<64s12xi4x", data, at)
+            at += 84
+            first = items if first is None else first
+            texts = []
+            for _ in range(items):
+                a, b = struct.unpack_from("<2i8x", data, at)
+                at += 16
+                length = b if is_second else a - first
+                if length < 0:
+                    return out
+                texts.append(data[at : at + length])
+                at += -(-length // 4) * 4
+            values = _floats(
+                tuple(t.split(b"\0")[0].decode("latin-1") for t in texts if t.strip(b"\0 "))
+            )
+            out[name.split(b"\0")[0].decode("latin-1")] = values
+    except struct.error:
+        return out
     return out
 
 
@@ -105,16 +163,12 @@ def mosaic_tiles(dataset: Any) -> tuple[tuple[int, int], list[Tile]]:
     FormatError
         If the private header is not there.
     """
-    csareader = require("nibabel.nicom.csareader", "Reading Siemens mosaics")
-    try:
-        csa = csareader.get_csa_header(dataset, "image")
-        count = None if csa is None else csareader.get_n_mosaic(csa)
-        normal = None if csa is None else csareader.get_slice_normal(csa)
-    except Exception as error:  # nibabel raises many kinds for bytes that are not valid
-        raise FormatError(f"the private header of its mosaic is not valid: {error}") from error
-    if not count or normal is None:
+    fields = _csa_fields(dataset)
+    count = int(fields.get("NumberOfImagesInMosaic", (0.0,))[0])
+    normal = fields.get("SliceNormalVector", ())
+    if count < 1 or len(normal) != 3:
         raise FormatError(
-            "a Siemens mosaic holds many slices in one plane, and the private header (0029,1010) "
+            "a Siemens mosaic holds many slices in one plane, and the private header (0029,xx10) "
             "that says where they lie is not there; convert it to NIfTI with dcm2niix"
         )
     position = numbers(dataset, "ImagePositionPatient", 3)
