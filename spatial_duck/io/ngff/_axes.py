@@ -77,7 +77,10 @@ def sampled_axes(axes: Axes) -> list[int]:
 def world_of_axes(axes: Axes) -> World:
     """Return the world whose coordinates are the axes of a coordinate system."""
     units = [canonical_unit(a.get("unit") or None) for a in axes]
-    return World([str(a["name"]) for a in axes], units, _frame(axes))
+    names = [str(a["name"]) for a in axes]
+    types = {n: kind for n, a in zip(names, axes, strict=True) if (kind := a.get("type"))}
+    known = {n: str(kind).lower() for n, kind in types.items()}
+    return World(names, units, _frame(axes), known)
 
 
 def _frame(axes: Axes) -> str | None:
@@ -98,7 +101,7 @@ def axes_of_world(world: World) -> list[dict[str, Any]]:
     """Return a world's coordinates as the axes of a coordinate system, with orientations."""
     axes = []
     for name, unit in zip(world.axes, world.units, strict=True):
-        axis: dict[str, Any] = {"name": name, "type": "time" if name == "t" else "space"}
+        axis: dict[str, Any] = {"name": name, "type": world.type_of(name)}
         if unit is not None:
             axis["unit"] = _UNITS.get(unit, unit)
         if world.frame is not None and name in SPACE_AXES:

@@ -116,3 +116,16 @@ def test_chunks_that_are_missing_without_a_fill_value(zarr_format: int, tmp_path
     assert int(np.asarray(sd.pyramid(image, 2)[1])[0, 0]) == 5
     io.write(tmp_path / "b.ome.zarr", image)
     assert np.array_equal(np.asarray(io.read(tmp_path / "b.ome.zarr")), np.asarray(image))
+
+
+def test_types_of_axes_are_what_the_file_says(tmp_path: Path) -> None:
+    axes = [{"name": "frame", "type": "time", "unit": "second"},
+            {"name": "row", "type": "space"}, {"name": "col", "type": "Space"}]  # fmt: skip
+    steps = [{"type": "scale", "scale": [3.0, 2.0, 0.5]}]
+    entry = {"version": "0.5", "axes": axes,
+             "datasets": [{"path": "0", "coordinateTransformations": steps}]}  # fmt: skip
+    path = stored(tmp_path / "a.zarr", entry, ((4, 130, 130),), 3)
+    image = io.read(path)
+    assert [image.world.type_of(name) for name in image.world.axes] == ["time", "space", "space"]
+    assert {level.shape[0] for level in sd.pyramid(image, 3, factors=2)} == {4}
+    assert image.world.units[0] == "s"
