@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, GeometryLossError
 from spatial_duck.geometry._world import SPACE_AXES
 
@@ -97,6 +98,7 @@ def domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
     >>> found.axes, found.spacing
     ((1, 2, 3), array([2., 1., 1.]))
     """
+    warn_of_nodata(image, what, stacklevel=4)
     geometry: Geometry = getattr(image, "geometry", image)  # type: ignore[arg-type]
     chosen = _space(geometry, what) if axes is None else _named(geometry, axes, what)
     for axis in chosen:

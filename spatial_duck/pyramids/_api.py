@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError
 from spatial_duck.pyramids._binning import METHODS, Method, method_named, trimmed
 from spatial_duck.pyramids._levels import (
@@ -320,6 +321,8 @@ def pyramid(
     """
     image = as_image(image, "pyramid")
     method = method or default_method(image)
+    if method in ("mean", "gaussian"):
+        warn_of_nodata(image, "pyramid")
     _, bins = level_geometries(image.geometry, levels, factors, method)
     out = [image]
     for step in bins[1:]:

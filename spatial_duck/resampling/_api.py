@@ -12,6 +12,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image, asarray, library_of
+from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
@@ -121,6 +122,8 @@ def resample(
     data = image.data
     dtype = backends.host_type(data.dtype)
     interpolation = choose(interpolation, dtype)
+    if interpolation not in ("nearest", "label"):
+        warn_of_nodata(image, "resample")
     if antialias and interpolation == "nearest":
         raise ValueError(
             "antialias smooths, and nearest makes no new values; use 'label' for labels, 'linear' "

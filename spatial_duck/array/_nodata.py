@@ -1,0 +1,33 @@
+"""Values that stand for nothing, where a function takes them like all others."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+__all__ = ["warn_of_nodata"]
+
+
+def warn_of_nodata(image: Any, function: str, stacklevel: int = 3) -> None:
+    """Say that values which stand for nothing are mixed with their neighbours.
+
+    Parameters
+    ----------
+    image : object
+        An image whose ``attrs["nodata"]``, as rasters have it, is such a value; others say nothing.
+    function : str
+        What takes its values.
+    stacklevel : int, optional
+        Of the caller's caller, by default.
+    """
+    value = getattr(image, "attrs", {}).get("nodata")
+    # NaN makes its neighbours NaN, which nobody takes for values.
+    if value is None or value != value:
+        return
+    warnings.warn(
+        f"{function}: values of {value!r} stand for nothing (attrs['nodata']), and are taken like "
+        "others; make them NaN first, with from_rasterio(dataset, masked=True), or with "
+        "np.where(image == nodata, np.nan, image).replace(attrs={})",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
