@@ -294,6 +294,8 @@ def _write(args: argparse.Namespace, image: Any) -> None:
         options: dict[str, Any] = {"frame": args.frame} if args.frame else {}
         if args.keep_oblique:
             options["oblique"] = "keep"
+        if getattr(args, "orientation", None) is not None:
+            options["axis_order"] = args.orientation
         sd.write(args.output, image, overwrite=args.overwrite, progress=progress, **options)
 
 

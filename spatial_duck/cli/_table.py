@@ -102,7 +102,8 @@ COMMANDS = (
             _argument(
                 "--orientation",
                 metavar="CODE",
-                help="permute and flip to the nearest orientation first, such as RAS",
+                help="permute and flip to the nearest orientation first, such as RAS; the axes of "
+                "the file run there too, in its own order",
             ),
             _argument(
                 "--align",

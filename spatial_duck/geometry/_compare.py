@@ -88,9 +88,23 @@ def mismatch(a: Grid, b: Grid, reason: str, function: str) -> GeometryMismatchEr
     return GeometryMismatchError(
         f"{function}: the images do not lie on the same grid; they differ first in {reason}\n"
         f"  first:  {a!r}\n  second: {b!r}\n"
-        f"{slices}{_how_to_leave_out(a, b)}"
+        f"{slices}{_how_to_name(a, b)}{_how_to_leave_out(a, b)}"
         "Bring one onto the other with resample(image, to=other), or take its bare array "
         "(image.data) where positions do not matter"
+    )
+
+
+def _how_to_name(a: Grid, b: Grid) -> str:
+    """Say how to give axes that differ in nothing but their names the same ones."""
+    dims = [tuple([axis.name for axis in grid._axes]) for grid in (a, b)]
+    if a._shape != b._shape or dims[0] == dims[1]:
+        return ""
+    axes = [x._replace(name=y.name) for x, y in zip(a._axes, b._axes, strict=True)]
+    if axes != list(b._axes) or a._origin != b._origin or a._world != b._world:
+        return ""
+    return (
+        "Only the names of their axes differ: give the second those of the first with "
+        "reorient(image, like=other), or image.replace(dims=other.dims). "
     )
 
 

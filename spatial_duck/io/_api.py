@@ -9,12 +9,15 @@ import numpy as np
 
 from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError
+from spatial_duck.geometry._points import nearest_axes
+from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._deferred import Identity, deferred, guarded_blocks, is_mapped
 from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._publishing import published
 from spatial_duck.io._registry import format_of, format_to_write, named_format, names
 from spatial_duck.io._source import Source
 from spatial_duck.io.ngff import _journal as journal
+from spatial_duck.resampling._physical import reorient
 
 if TYPE_CHECKING:
     import os
@@ -227,6 +230,7 @@ def write(
     format: str | None = None,
     overwrite: bool = False,
     progress: bool | Progress | None = None,
+    axis_order: str | None = None,
     **options: Any,
 ) -> None:
     """Write an image; the target is complete or not there at all.
@@ -243,6 +247,10 @@ def write(
         Replace a target that is there, once the new one is complete.
     progress : bool or callable, optional
         True shows a line on stderr; a callable gets (bytes done, bytes in all).
+    axis_order : str, optional
+        Where the space axes of the file are to run to, in the file's own order, as nibabel's
+        ``aff2axcodes`` says it: ``"RAS"`` makes the fastest run to the right. By default the axes
+        named x, y and z are the file's first, second and third.
     **options
         The format's own, documented at its module: ``frame`` says what an unspecified frame is
         (nifti, metaimage); ``version`` (nifti, ome-zarr); ``compress`` (nrrd, metaimage);
@@ -263,6 +271,8 @@ def write(
     place = location(path)
     chosen = _format_to_write(place, format)
     image = _one_image(image)
+    if axis_order is not None:
+        image = _in_file_order(image, axis_order)
     chosen.check_options("write", options)
     if is_remote(place):
         raise FormatError(f"{path}: URLs and stores are not written yet; write a path")
@@ -287,6 +297,16 @@ def _format_to_write(path: Any, format: str | None) -> Format:
     if is_remote(path) and not isinstance(path, str):
         return named_format("ome-zarr")
     return format_to_write(Path(path))
+
+
+def _in_file_order(image: SpatialArray, axis_order: str) -> SpatialArray:
+    """Return an image whose axes named x, y and z run to the letters of an orientation."""
+    turned = reorient(image, axis_order)
+    space = [axis for axis, _, _ in nearest_axes(turned.geometry)]
+    dims = list(turned.dims)
+    for axis, name in zip(space, SPACE_AXES, strict=False):
+        dims[axis] = name
+    return turned.replace(dims=dims)
 
 
 def _one_image(image: Any) -> SpatialArray:

@@ -11,6 +11,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.array import as_image
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
+from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.resampling._api import per_axis
 from spatial_duck.resampling._blocks import choose
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from spatial_duck.array import SpatialArray
-    from spatial_duck.geometry import Geometry
 
     Floats = NDArray[np.float64]
     Bounds = ArrayLike | Mapping[str, tuple[float, float]]
@@ -36,7 +36,9 @@ _NEAR = 1e-6
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 
 
-def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
+def reorient(
+    image: SpatialArray, orientation: str | None = None, *, like: Any = None
+) -> SpatialArray:
     """Bring the space axes into the nearest anatomical order and directions: a view.
 
     Parameters
@@ -47,12 +49,17 @@ def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
         Where each space axis of the array runs to, in array-axis order, one letter each of L/R,
         P/A and S/I: ``"RAS"`` makes the first one run to the right. As many letters as the image
         has space axes.
+    like : SpatialArray or Geometry
+        In place of an orientation: something whose space axes run as they are to run, and whose
+        names they are to have.
 
     Returns
     -------
     SpatialArray
-        Its space axes permuted among their places and flipped, nothing more; names move with their
-        axes. Oblique axes count as the nearest anatomical ones and stay oblique.
+        Its space axes permuted among their places and flipped, nothing more. Oblique axes count
+        as the nearest anatomical ones and stay oblique. Each is named after the world axis that
+        it then runs nearest to, so that a file, which stores x, y and z by name, has axes that
+        run to the letters asked for; or as those of `like`.
 
     Raises
     ------
@@ -70,8 +77,14 @@ def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
     ((5, 4, 3), ('x', 'y', 'z'), 'RAS')
     """
     image = as_image(image, "reorient")
+    if (orientation is None) == (like is None):
+        raise TypeError("reorient needs either an orientation such as 'RAS', or like=")
     geometry = image.geometry
     now = geometry.orientation
+    model = None
+    if like is not None:
+        model = like if isinstance(like, Geometry) else as_image(like, "reorient (like=)").geometry
+        orientation = model.orientation
     wanted = orientation.upper() if isinstance(orientation, str) else ""
     lines = [{letter, _OPPOSITE[letter]} for letter in now]
     if (
@@ -93,7 +106,13 @@ def reorient(image: SpatialArray, orientation: str) -> SpatialArray:
             flips[place] = slice(None, None, -1)
     moved: Any = image if order == sorted(order) else np.transpose(image, order)
     turned: SpatialArray = moved[tuple(flips)] if slice(None, None, -1) in flips else moved
-    return turned
+    names = dict(enumerate(turned.dims))
+    names |= {axis: name for axis, name, _ in nearest_axes(turned.geometry)}
+    if model is not None:
+        of_model = [model.dims[axis] for axis, _, _ in nearest_axes(model)]
+        names |= dict(zip(places, of_model, strict=True))
+    dims = tuple(names.values())
+    return turned if dims == turned.dims else turned.replace(dims=dims)
 
 
 def _corners(geometry: Geometry, bounds: Bounds) -> Floats:

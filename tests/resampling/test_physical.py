@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import spatial_duck as sd
-from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
+from spatial_duck.errors import FrameError, GeometryError, GeometryLossError, GeometryMismatchError
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling._interpolations import INTERPOLATIONS
 from spatial_duck.resampling._physical import crop, pad_to, reorient, sample
@@ -49,7 +49,7 @@ def test_reorient(geometry, frame, code):
     assert before.keys() == after.keys()
     for number, place in before.items():
         np.testing.assert_allclose(after[number], place, atol=1e-9)
-    assert reorient(turned, geometry.orientation).geometry.isclose(geometry, 1e-9)
+    assert reorient(turned, like=image).geometry.isclose(geometry, 1e-9)
 
 
 @pytest.mark.parametrize("dims", ["czyx", "zcyx", "tzyxc"])
@@ -66,7 +66,7 @@ def test_reorient_of_a_slice():
     assert reorient(image, "RP").geometry.orientation == "RP"
 
 
-@pytest.mark.parametrize("code", ["RA", "RASX", "XYZ", "RAL", "", None, 3, "RRS"])
+@pytest.mark.parametrize("code", ["RA", "RASX", "XYZ", "RAL", "", 3, "RRS"])
 def test_reorient_refuses(code):
     with pytest.raises(FrameError, match="orientation"):
         reorient(_numbers(Geometry((3, 4, 5), frame="LPS")), code)
@@ -407,3 +407,31 @@ def test_sample_refuses():
         sample(image, [0, 0, 0], interpolation="magic")
     with pytest.raises(TypeError, match="nearest"):
         sample(image.astype(bool), [0, 0, 0], interpolation="linear")
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "LPI", "SAR", "IPR", "ASL"])
+def test_reorient_names_axes_after_the_world_axes_that_they_run_nearest_to(
+    orientation: str,
+) -> None:
+    turn = np.array([[0, 0.1, 1], [1, 0, 0], [0, 1, -0.1]])  # coronal, a little oblique
+    turn /= np.linalg.norm(turn, axis=0)
+    image = sd.SpatialArray(
+        np.arange(60).reshape(3, 4, 5), direction=turn, frame="LPS", world=("x", "y", "z")
+    )
+    turned = reorient(image, orientation)
+    lines = {"L": "x", "R": "x", "P": "y", "A": "y", "S": "z", "I": "z"}
+    assert turned.dims == tuple(lines[letter] for letter in orientation)
+    assert turned.orientation == orientation
+    back = reorient(turned, like=image)
+    assert (back.dims, back.orientation) == (image.dims, image.orientation)
+    assert back.geometry.isclose(image.geometry)
+    assert np.array_equal(back.data, image.data)
+    with pytest.raises(GeometryMismatchError, match=r"names of their axes.*like=other"):
+        image + image.replace(dims=("x", "y", "z"))
+
+
+def test_reorient_takes_one_of_two() -> None:
+    image = sd.SpatialArray(np.zeros((2, 3, 4)), frame="LPS")
+    for options in ({}, {"orientation": "RAS", "like": image}):
+        with pytest.raises(TypeError, match="either"):
+            reorient(image, **options)  # type: ignore[arg-type]
