@@ -1,7 +1,8 @@
 """Measures of objects in world units: a table of regions, and surfaces with vertices in the world.
 
-Moments are summed as whole numbers of voxels and brought to the world at the end, so that the table
-of a chunked image is that of the image in memory, on anisotropic, oblique and sheared grids.
+Moments are summed as whole numbers of voxels from each region's own corner, and brought to the
+world at the end, so that the table of a chunked image is that of the image in memory, wherever a
+region lies, on anisotropic, oblique and sheared grids.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = ["Surface", "marching_cubes", "regionprops", "surface_area"]
 
 
 class _Sums(NamedTuple):
-    """Sums over the voxels of each label; indices are those of the whole array.
+    """Sums over the voxels of each label.
 
     Attributes
     ----------
@@ -42,21 +43,28 @@ class _Sums(NamedTuple):
         The labels, in order.
     voxels : ndarray of float, shape (k,)
         Number of voxels.
+    corner : ndarray of int, shape (k, n)
+        Lowest index of the label's voxels along each axis of the whole array.
     first, second : ndarray of float, shape (k, n), (k, n, n)
-        Sums of indices and of their products.
+        Sums of indices, counted from the corner, and of their products: whole numbers.
     low, high : ndarray of float, shape (k, n_world)
         Lowest and highest world coordinates of voxel centres, without the origin.
-    values : ndarray of float, shape (k, 4)
-        Sum, sum of squares, lowest and highest of the intensities.
+    values : ndarray of float, shape (k, 3)
+        One of the intensities, their mean less that one, and the sum of their squared differences
+        from the mean.
+    extremes : ndarray, shape (k, 2)
+        Lowest and highest intensity, in their own type.
     """
 
     labels: NDArray[Any]
     voxels: Floats
+    corner: NDArray[np.int64]
     first: Floats
     second: Floats
     low: Floats
     high: Floats
     values: Floats
+    extremes: NDArray[Any]
 
 
 def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
@@ -83,7 +91,8 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
         the ball of the same volume; ``axis_lengths``, shape (k, n): those of the ellipsoid with
         the same second moments, the longest first; ``principal_axes``, shape (k, n, n_world):
         unit vectors along them, as rows, of any sign; and with intensities ``mean_intensity``,
-        ``std_intensity``, ``min_intensity``, ``max_intensity``. NaN spreads in its region.
+        ``std_intensity``, and in their own type ``min_intensity``, ``max_intensity``. NaN spreads
+        in its region.
 
     Raises
     ------
@@ -155,29 +164,49 @@ def _sums(data: Any, marks: Any, start: Sequence[int], place: Domain) -> _Sums:
     found, which = np.unique(data[inside], return_inverse=True)
     which = which.ravel()
     k = len(found)
-    index = np.stack([i + s for i, s in zip(inside, start, strict=True)]).astype(np.float64)
-    first = np.stack([np.bincount(which, i, k) for i in index], axis=-1)
+    index = np.stack([i + s for i, s in zip(inside, start, strict=True)])
+    corner = np.full((k, n), np.iinfo(np.int64).max)
+    for axis, line in enumerate(index):
+        np.minimum.at(corner[:, axis], which, line)
+    offset = (index - corner[which].T).astype(np.float64)
+    first = np.stack([np.bincount(which, i, k) for i in offset], axis=-1)
     second = np.empty((k, n, n))
     for i in range(n):
         for j in range(i, n):
-            second[:, i, j] = second[:, j, i] = np.bincount(which, index[i] * index[j], k)
+            second[:, i, j] = second[:, j, i] = np.bincount(which, offset[i] * offset[j], k)
     low, high = np.full((k, rows), np.inf), np.full((k, rows), -np.inf)
     for row, step in enumerate(place.steps):
         position = sum((s * i for s, i in zip(step, index, strict=True)), np.zeros(len(which)))
         np.minimum.at(low[:, row], which, position)
         np.maximum.at(high[:, row], which, position)
-    values = np.zeros((k, 4))
+    voxels = np.bincount(which, minlength=k).astype(float)
+    values, extremes = np.zeros((k, 3)), np.zeros((k, 2))
     if marks is not None:
-        value = marks[inside].astype(np.float64)
-        values = np.stack(
-            [np.bincount(which, value, k), np.bincount(which, value * value, k),
-             np.full(k, np.inf), np.full(k, -np.inf)], axis=-1,
-        )  # fmt: skip
-        np.minimum.at(values[:, 2], which, value)
-        np.maximum.at(values[:, 3], which, value)
-    return _Sums(
-        found, np.bincount(which, minlength=k).astype(float), first, second, low, high, values
-    )
+        values, extremes = _intensities(marks[inside], which, voxels)
+    return _Sums(found, voxels, corner, first, second, low, high, values, extremes)
+
+
+def _intensities(
+    marks: NDArray[Any], which: NDArray[np.intp], voxels: Floats
+) -> tuple[Floats, NDArray[Any]]:
+    """Return `_Sums.values` and `_Sums.extremes` of the voxels of each label.
+
+    In two passes, since the difference of large sums of squares says nothing (Chan, Golub and
+    LeVeque, Algorithms for computing the sample variance, The American Statistician 37, 1983).
+    """
+    k = len(voxels)
+    value = marks.astype(np.float64)
+    start = np.zeros(k)
+    start[which] = value  # any one of each label, so that large values do not round the mean
+    mean = np.bincount(which, value - start[which], k) / voxels
+    apart = value - start[which] - mean[which]
+    squares = np.bincount(which, apart * apart, k) - np.bincount(which, apart, k) ** 2 / voxels
+    native = marks.dtype.newbyteorder("=")
+    low, high = np.zeros(k, native), np.zeros(k, native)
+    low[which] = high[which] = marks
+    np.minimum.at(low, which, marks)
+    np.maximum.at(high, which, marks)
+    return np.stack([start, mean, squares], axis=-1), np.stack([low, high], axis=-1)
 
 
 def _join(parts: Sequence[_Sums]) -> _Sums:
@@ -185,23 +214,45 @@ def _join(parts: Sequence[_Sums]) -> _Sums:
     found, which = np.unique(np.concatenate([p.labels for p in parts]), return_inverse=True)
     which = which.ravel()
 
-    def together(field: str, ufunc: np.ufunc, initial: float) -> Floats:
-        pieces = np.concatenate([getattr(p, field) for p in parts])
-        out = np.full((len(found), *pieces.shape[1:]), initial)
+    k = len(found)
+
+    def together(values: Any, ufunc: np.ufunc, initial: float = 0.0) -> Any:
+        pieces = np.asarray(values)
+        out = np.full((k, *pieces.shape[1:]), initial, pieces.dtype)
         ufunc.at(out, which, pieces)
         return out
 
-    values = together("values", np.add, 0.0)
-    values[:, 2] = together("values", np.minimum, np.inf)[:, 2]
-    values[:, 3] = together("values", np.maximum, -np.inf)[:, 3]
+    def listed(field: str) -> Any:
+        return np.concatenate([getattr(p, field) for p in parts])
+
+    voxels, first, second, corners = map(listed, ("voxels", "first", "second", "corner"))
+    corner = together(corners, np.minimum, np.iinfo(np.int64).max)
+    apart = (corners - corner[which]).astype(np.float64)
+    crossed = apart[:, :, None] * first[:, None, :]
+    second = second + crossed + np.swapaxes(crossed, 1, 2)
+    second = second + voxels[:, None, None] * apart[:, :, None] * apart[:, None, :]
+    total = together(voxels, np.add)
+    starts, means, squares = listed("values").T
+    start = np.zeros(k)
+    start[which] = starts
+    means = starts - start[which] + means
+    mean = together(voxels * means, np.add) / total
+    squares = together(squares + voxels * (means - mean[which]) ** 2, np.add)
+    extremes = listed("extremes")
+    low, high = np.zeros((2, k), extremes.dtype)
+    low[which], high[which] = extremes[:, 0], extremes[:, 1]
+    np.minimum.at(low, which, extremes[:, 0])
+    np.maximum.at(high, which, extremes[:, 1])
     return _Sums(
         found,
-        together("voxels", np.add, 0.0),
-        together("first", np.add, 0.0),
-        together("second", np.add, 0.0),
-        together("low", np.minimum, np.inf),
-        together("high", np.maximum, -np.inf),
-        values,
+        total,
+        corner,
+        together(first + voxels[:, None] * apart, np.add),
+        together(second, np.add),
+        together(listed("low"), np.minimum, np.inf),
+        together(listed("high"), np.maximum, -np.inf),
+        np.stack([start, mean, squares], axis=-1),
+        np.stack([low, high], axis=-1),
     )
 
 
@@ -211,7 +262,8 @@ def _table(
     """Turn sums into properties in world units."""
     sums = parts[0] if len(parts) == 1 else _join(parts)
     n, count = len(place.axes), sums.voxels
-    voxel = math.sqrt(float(np.linalg.det(place.metric)))
+    # Of the steps themselves: the metric takes axes that are nearly square as square.
+    voxel = math.sqrt(float(np.linalg.det(place.steps.T @ place.steps)))
     volume = count * voxel
     mean = sums.first / count[:, None]
     spread = sums.second / count[:, None, None] - mean[:, :, None] * mean[:, None, :]
@@ -231,20 +283,19 @@ def _table(
         "label": sums.labels,
         "n_voxels": count.astype(np.int64),
         {1: "length", 2: "area"}.get(n, "volume"): volume,
-        "centroid": geometry.index_to_physical(mean),
+        "centroid": geometry.index_to_physical(sums.corner + mean),
         "bounds": bounds,
         "equivalent_diameter": 2 * (volume / unit_ball) ** (1 / n),
         "axis_lengths": lengths,
         "principal_axes": axes,
     }
     if with_values:
-        average = sums.values[:, 0] / count
-        variance = np.maximum(sums.values[:, 1] / count - average**2, 0.0)
+        start, average, squares = sums.values.T
         table |= {
-            "mean_intensity": average,
-            "std_intensity": np.sqrt(variance),
-            "min_intensity": sums.values[:, 2],
-            "max_intensity": sums.values[:, 3],
+            "mean_intensity": start + average,
+            "std_intensity": np.sqrt(np.maximum(squares / count, 0.0)),
+            "min_intensity": sums.extremes[:, 0],
+            "max_intensity": sums.extremes[:, 1],
         }
     return table
 
@@ -281,21 +332,23 @@ def marching_cubes(
     image : SpatialArray
         With three axes, all of space, and values in memory.
     level : float, optional
-        The value; by default halfway between the lowest and the highest.
+        The value; by default halfway between the lowest and the highest that are finite.
     step_size : int, optional
         Voxels from one corner of a cube to the next: a coarser surface, sooner.
 
     Returns
     -------
     Surface
-        With its vertices in the world, whatever the direction.
+        With its vertices in the world, whatever the direction. Where values are not finite there
+        is none.
 
     Raises
     ------
     TypeError
         If the image is lazy or on a GPU.
     GeometryError
-        If it has not three space axes of 2 voxels at least.
+        If it has not three space axes of 2 voxels at least, or no values on both sides of the
+        level.
     ImportError
         If scikit-image is not installed.
     """
@@ -313,9 +366,26 @@ def marching_cubes(
         )
     march = require("skimage.measure", "marching_cubes").marching_cubes
     work = np.float32 if image.dtype.kind in "biu" and image.dtype.itemsize < 4 else np.float64
-    corners, faces, _, values = march(
-        image.data.astype(work), level, step_size=step_size, allow_degenerate=False
-    )
+    data = image.data.astype(work)
+    finite = np.isfinite(data)
+    whole = bool(finite.all())
+    known: Any = data if whole else data[finite]
+    if not known.size:
+        raise GeometryError("marching_cubes: the image has no finite value, and so no surface")
+    low, high = float(np.min(known)), float(np.max(known))
+    level = (low + high) / 2 if level is None else float(level)
+    if not low < high or not low <= level <= high:
+        raise GeometryError(
+            f"marching_cubes: the image's values, {low:g} to {high:g}, do not lie on both sides of "
+            f"the level {level:g}: there is no surface"
+        )
+    try:
+        corners, faces, _, values = march(
+            data, level, step_size=step_size, allow_degenerate=False,
+            mask=None if whole else finite,
+        )  # fmt: skip
+    except RuntimeError:  # no cube is cut: only voxels that are not whole cubes, or a level met
+        corners, faces, values = np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros(0)
     # The turn of the triangles as the steps from voxel to voxel turn.
     if np.linalg.det(place.steps) > 0:
         faces = faces[:, ::-1]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck import measure
+from spatial_duck.errors import GeometryError
 from spatial_duck.testing import assert_lazy
 from spatial_duck.testing._strategies import directions, geometries
 
@@ -206,3 +207,81 @@ def test_surfaces_need_a_volume_in_memory() -> None:
     da = pytest.importorskip("dask.array", reason="needs dask")
     with pytest.raises(TypeError, match=r"image\.compute\(\)"):
         measure.marching_cubes(sd.SpatialArray(da.ones((4, 4, 4))))
+
+
+# --- far from zero ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("offset", [0.0, 1e8, -1e12])
+@pytest.mark.parametrize("far", [0, 150_000])
+def test_neither_place_nor_offset_costs_digits(chunked: bool, offset: float, far: int) -> None:
+    """A region says the same wherever it lies and whatever is added to its values."""
+    rng = np.random.default_rng(0)
+    marks = np.zeros((3, far + 40), np.int32)
+    marks[:, far:] = rng.integers(0, 4, (3, 40))
+    noise = np.zeros(marks.shape)
+    noise[:, far:] = rng.normal(size=(3, 40))
+    g = sd.Geometry(marks.shape, (2.0, 0.5), direction=[[1, 0.6], [0, 0.8]])
+    labels = sd.SpatialArray(marks, g)
+    values = offset + noise
+    if chunked:
+        da = pytest.importorskip("dask.array", reason="needs dask")
+        labels = labels.replace(da.from_array(marks, chunks=(2, 7 + far // 3)))
+    table = measure.regionprops(labels, values)
+    table = table.compute() if chunked else table
+    near = measure.regionprops(sd.SpatialArray(marks[:, far:], g[:, far:]), noise[:, far:])
+    np.testing.assert_allclose(table["axis_lengths"], near["axis_lengths"], rtol=1e-12)
+    np.testing.assert_allclose(table["centroid"], near["centroid"], rtol=1e-12)
+    # Of the values as they are rounded, whose differences are exact.
+    std = [np.std(values[marks == n] - offset) for n in table["label"]]
+    np.testing.assert_allclose(table["std_intensity"], std, rtol=1e-6)
+    np.testing.assert_allclose(table["mean_intensity"] - offset, near["mean_intensity"],
+                               atol=4 * np.spacing(abs(offset)) + 1e-12)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["u1", ">i2", "u8", "i8", "f2", "f4", "f8", "?"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_extreme_values_keep_their_type(kind: str, chunked: bool) -> None:
+    dtype = np.dtype(kind)
+    info = np.iinfo(dtype) if dtype.kind in "iu" else None
+    high = info.max if info else 60000.0 if dtype.kind == "f" else True
+    low = info.max - 1 if info else 0
+    values = np.array([high, low, high, low], dtype)
+    labels: Any = sd.SpatialArray(np.array([1, 1, 2, 3]))
+    table = measure.regionprops(labels.chunk(2) if chunked else labels, values)
+    table = table.compute() if chunked else table
+    assert table["max_intensity"].dtype == dtype.newbyteorder("=")
+    assert table["max_intensity"].tolist() == [high, high, low]
+    assert table["min_intensity"].tolist() == [low, high, low]
+
+
+def test_nan_spreads_in_its_region_alone() -> None:
+    values = np.array([1.0, np.nan, 3.0, 5.0])
+    table = measure.regionprops(sd.SpatialArray(np.array([1, 1, 2, 2])), values)
+    for name in ("mean_intensity", "std_intensity", "min_intensity", "max_intensity"):
+        assert np.isnan(table[name]).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("level", [None, 0.5, 7.0])
+def test_surfaces_that_are_not_there_are_named(level: float | None) -> None:
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    for value in (1.0, np.nan, np.inf):
+        with pytest.raises(GeometryError, match=r"marching_cubes: .* surface"):
+            measure.marching_cubes(sd.SpatialArray(np.full((4, 5, 6), value)), level)
+
+
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # scikit-image's
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_surfaces_go_round_what_is_not_finite(bad: float) -> None:
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    data = np.random.default_rng(0).normal(size=(6, 7, 8))
+    whole = measure.marching_cubes(sd.SpatialArray(data), 0.0)
+    data[2, 3, 4] = bad
+    surface = measure.marching_cubes(sd.SpatialArray(data), 0.0)
+    assert np.isfinite(surface.vertices).all()
+    assert 100 < len(surface.vertices) < len(whole.vertices)
+    mine = {tuple(v) for v in np.round(surface.vertices, 6)}
+    assert mine <= {tuple(v) for v in np.round(whole.vertices, 6)}
+    default = measure.marching_cubes(sd.SpatialArray(data))
+    assert len(default.vertices) > 100
