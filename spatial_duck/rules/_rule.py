@@ -20,6 +20,7 @@ and the second parameter, whatever NumPy calls them, and ``name`` for the functi
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -273,9 +274,16 @@ class _Unseen:
         self.shape, self.ndim = shape, len(shape)
 
 
+@cache
+def _nowhere(ndim: int, function: str = "") -> Geometry:
+    """Return the geometry of one value that lies nowhere, its axes lost by a function if any."""
+    lost = dict.fromkeys(range(ndim), function) if function else None
+    return Geometry((1,) * ndim, dims=(None,) * ndim, lost=lost)
+
+
 def unplaced(shape: Sequence[int]) -> Geometry:
     """Return the geometry of an array that lies nowhere: its axes are plain and have no names."""
-    return Geometry(shape, dims=(None,) * len(shape))
+    return _nowhere(len(shape)).with_shape(shape)
 
 
 def loss_of_all(function: str, source: Geometry, *shapes: Sequence[int]) -> Any:
@@ -297,8 +305,5 @@ def loss_of_all(function: str, source: Geometry, *shapes: Sequence[int]) -> Any:
     """
     for i in source.sampled_axes:
         note_loss(function, i, source.dims[i])
-    made = []
-    for shape in shapes:
-        lost = dict.fromkeys(range(len(shape)), function)
-        made.append(Geometry(shape, dims=(None,) * len(shape), lost=lost))
+    made = [_nowhere(len(shape), function).with_shape(shape) for shape in shapes]
     return made[0] if len(made) == 1 else tuple(made)

@@ -203,6 +203,8 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
         if key not in parameters:
             raise TypeError(f"numpy.{func.__name__} on {xp.__name__} does not take {key!r}")
         options[parameters[key]] = to_dtype(xp, value) if key == "dtype" else value
+    if func is np.searchsorted:  # a table may be a list
+        leading = [v if hasattr(v, "dtype") else xp.asarray(v) for v in leading]
     x = leading[0]
     if func in _FLATTENING and options.get("axis") is None:
         leading[0], options["axis"] = xp.reshape(x, (-1,)), 0
