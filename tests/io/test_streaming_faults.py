@@ -18,6 +18,7 @@ import spatial_duck as sd
 from benchmarks import faults
 from spatial_duck import io
 from spatial_duck.errors import FormatError
+from spatial_duck.io import _publishing as publishing
 from spatial_duck.io.ngff import _block_plan as blockplan
 from spatial_duck.io.ngff import _journal as journal
 
@@ -115,10 +116,11 @@ DEATHS = {
 _DYING = """
 import os, signal, sys, pathlib
 from benchmarks import faults
+from spatial_duck.io import _publishing as publishing
 from spatial_duck.io.ngff import _block_plan as blockplan, _journal as journal
 path, where, swaps = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "True"
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
-swap, rename, noted = journal._exchange, pathlib.Path.rename, journal.Journal._append
+swap, rename, noted = publishing.exchange, pathlib.Path.rename, journal.Journal._append
 def _exchange(a, b):
     if not swaps:
         return False
@@ -132,7 +134,7 @@ def _rename(a, b):
 def _append(self, record):
     noted(self, record)
     "publish" in record and where == "noted" and die()
-journal._exchange, pathlib.Path.rename, journal.Journal._append = _exchange, _rename, _append
+publishing.exchange, pathlib.Path.rename, journal.Journal._append = _exchange, _rename, _append
 faults.write(path, 2, overwrite=True)
 """
 
@@ -160,7 +162,7 @@ def test_what_two_renames_moved_comes_back_where_the_second_fails(
 ) -> None:
     path = tmp_path / "a.ome.zarr"
     io.write(path, volume(1), **OPTIONS)
-    monkeypatch.setattr(journal, "_exchange", lambda a, b: False)
+    monkeypatch.setattr(publishing, "exchange", lambda a, b: False)
     rename = type(path).rename
 
     def fails(self: Path, target: Path) -> Path:
