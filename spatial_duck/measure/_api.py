@@ -379,18 +379,29 @@ def marching_cubes(
             f"marching_cubes: the image's values, {low:g} to {high:g}, do not lie on both sides of "
             f"the level {level:g}: there is no surface"
         )
-    try:
-        corners, faces, _, values = march(
-            data, level, step_size=step_size, allow_degenerate=False,
-            mask=None if whole else finite,
-        )  # fmt: skip
-    except RuntimeError:  # no cube is cut: only voxels that are not whole cubes, or a level met
-        corners, faces, values = np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros(0)
+    if not whole:
+        data = np.where(finite, data, low)
+    corners, faces, _, values = march(data, level, step_size=step_size, allow_degenerate=False)
+    if not whole:
+        corners, faces, values = _kept_faces(corners, faces, values, finite, step_size)
     # The turn of the triangles as the steps from voxel to voxel turn.
     if np.linalg.det(place.steps) > 0:
         faces = faces[:, ::-1]
     vertices = image.geometry.index_to_physical(corners.astype(np.float64))
     return Surface(vertices, np.ascontiguousarray(faces, dtype=np.int64), values.astype(np.float64))
+
+
+def _kept_faces(
+    corners: Floats, faces: NDArray[Any], values: Any, finite: NDArray[np.bool_], step: int
+) -> tuple[Floats, NDArray[Any], Any]:
+    """Leave out the triangles in cubes with a corner whose value is not finite."""
+    cube = np.floor(corners[faces].mean(axis=1) / step).astype(int) * step
+    sound = np.ones(len(faces), dtype=bool)
+    for corner in product((0, step), repeat=3):
+        at = np.minimum(cube + corner, np.array(finite.shape) - 1)
+        sound &= finite[tuple(at.T)]
+    used, renumbered = np.unique(faces[sound], return_inverse=True)
+    return corners[used], renumbered.reshape(-1, 3), values[used]
 
 
 def surface_area(surface: Surface) -> float:

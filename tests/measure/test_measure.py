@@ -271,7 +271,7 @@ def test_surfaces_that_are_not_there_are_named(level: float | None) -> None:
             measure.marching_cubes(sd.SpatialArray(np.full((4, 5, 6), value)), level)
 
 
-@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # scikit-image's
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # of scikit-image
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_surfaces_go_round_what_is_not_finite(bad: float) -> None:
     pytest.importorskip("skimage", reason="needs scikit-image")
