@@ -154,7 +154,12 @@ def _dicom_files(folder: Path) -> list[Path]:
     endings = {path.suffix.lower() for path in found} | {".dcm", ".ima", ".dicom"}
     skipped = [
         p for p in others
-        if not p.name.startswith(".") and (p.suffix.lower() in endings or _is_numbered(p, found))
+        if not p.name.startswith(".")
+        and (
+            (p.suffix and p.suffix.lower() in endings)
+            or _is_numbered(p, found)
+            or not p.stat().st_size
+        )
     ]  # fmt: skip
     if skipped:
         names = ", ".join(
@@ -223,7 +228,8 @@ def read_header(path: Path) -> Header:
             dataset = filereader.read_partial(file, stop_when, force=True)
             # What stands before the pixels themselves is their tag, type and length.
             begin = file.tell() + (8 if dataset.original_encoding[0] else 12)
-            size = file.seek(0, os.SEEK_END) - begin
+            end = file.seek(0, os.SEEK_END)
+            size = end - begin if begin <= end else end  # a deflated file was read to its end
     except (MemoryError, RecursionError, FormatError):
         raise
     except Exception as error:  # pydicom raises many kinds for a file that is not valid
