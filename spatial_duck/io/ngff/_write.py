@@ -92,6 +92,10 @@ def write_image(
         check_label(label, image.dtype)
         target, written = path / "labels" / label, _version_beside(zarr, path, version)
         method = method or "mode"
+        if method not in ("mode", "label", "nearest"):
+            raise ValueError(
+                f"labels must keep their values: method must be 'mode' or 'nearest', got {method!r}"
+            )
     budget, threads = _bytes(memory), threads or _cpus()
 
     method = method or default_method(image)
@@ -124,7 +128,8 @@ def _version_beside(zarr: Any, path: Path, version: str | None) -> str:
         ) from error
     own = ".".join(map(str, found))
     if own not in VERSIONS:
-        raise FormatError(f"{path}: it is of version {own}; labels are written beside {VERSIONS}")
+        known = ", ".join(VERSIONS)
+        raise FormatError(f"{path}: it is of version {own}; labels are written beside {known}")
     if version is not None and VERSIONS[version] != VERSIONS[own]:
         raise FormatError(f"{path}: it is of version {own}, and its labels must be; leave version=")
     return version or own

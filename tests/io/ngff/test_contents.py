@@ -196,6 +196,8 @@ def test_labels_need_an_image_a_name_and_integers(tmp_path: Path) -> None:
             io.write(tmp_path / "a.ome.zarr", image, label=name)
     with pytest.raises(FormatError, match="integers"):
         io.write(tmp_path / "a.ome.zarr", image.astype("f4"), label="cells")
+    with pytest.raises(ValueError, match="keep their values"):
+        io.write(tmp_path / "a.ome.zarr", image, label="cells", method="mean")
     with pytest.raises(FormatError, match=r"version 0\.4"):
         io.write(tmp_path / "a.ome.zarr", image, label="cells", version="0.5")
     assert io.list_images(tmp_path / "a.ome.zarr") == (".",)
