@@ -1,8 +1,10 @@
 """The array that knows where it is: `SpatialArray`.
 
 `_array` holds the class: one state (`_state`: data, geometry, attrs) and three mixins, `_methods`
-(ndarray's operators and methods, with `_operators`), `_attributes` (what the geometry says) and
-`_collection` (Dask's protocol). Free functions do the work: `_dispatch` brings NumPy's functions
+(ndarray's operators and methods, with `_operators`), `_attributes` (what the geometry says, and
+what is done by name: `_selection`, `_ordered`, `_forward`) and `_collection` (Dask's protocol).
+`_coordinates` holds what axes carry, `_carry` says where functions take it, and `_vectors` what
+vectors are along. Free functions do the work: `_dispatch` brings NumPy's functions
 and ufuncs to the data and wraps what comes back, `_indexing` reads and writes by keys, and `_fast`
 has the short ways of what is done most. `_namespace` is the array API's. `_asarray` takes images of
 other libraries, and `_display` shows images as text and HTML.
@@ -10,7 +12,7 @@ other libraries, and `_display` shows images as text and HTML.
 
 from __future__ import annotations
 
-from spatial_duck.array._array import SpatialArray
+from spatial_duck.array._array import SpatialArray, on_grid
 from spatial_duck.array._asarray import as_image, asarray, library_of
 
-__all__ = ["SpatialArray", "as_image", "asarray", "library_of"]
+__all__ = ["SpatialArray", "as_image", "asarray", "library_of", "on_grid"]

@@ -14,7 +14,13 @@ from spatial_duck.array import _indexing as indexing
 from spatial_duck.array import _vectors as vectors
 from spatial_duck.array._attributes import GeometryAttributes
 from spatial_duck.array._collection import Collection, bare_chunks
-from spatial_duck.array._coordinates import frozen, held, still_fitting, without_positions
+from spatial_duck.array._coordinates import (
+    frozen,
+    held,
+    on_other_grid,
+    still_fitting,
+    without_positions,
+)
 from spatial_duck.array._methods import ArrayMethods
 from spatial_duck.array._state import ImageState
 from spatial_duck.errors import GeometryError
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["SpatialArray"]
+__all__ = ["SpatialArray", "on_grid"]
 
 
 class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
@@ -174,6 +180,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
             raise TypeError("data must be a bare array: take image.data of the image that came")
         attrs = changes.pop("attrs", self._attrs)
         coords = changes.pop("coords", None)
+        named = changes.keys() & {"frame", "unit", "world"}  # said to be, not converted
         geometry = changes.pop("geometry", None)
         if geometry is not None and changes:
             raise GeometryError(f"geometry excludes {', '.join(changes)}")
@@ -181,7 +188,8 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
             geometry = self.geometry.replace(**changes) if changes else self.geometry
         if coords is None:
             coords = still_fitting(self._coords, self._data.shape, geometry.shape)
-            coords = vectors.relabelled(coords, self.geometry, geometry)
+            if named:
+                coords = vectors.relabelled(coords, self.geometry, geometry)
         return type(self)(new, geometry, coords=coords, attrs=attrs)
 
     # --- attributes -----------------------------------------------------------------------
@@ -331,6 +339,22 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         return (self[i] for i in range(len(self)))
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def on_grid(image: SpatialArray, data: Any, geometry: Geometry) -> SpatialArray:
+    """Return what was made of an image on another grid, with what it carries that still holds.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Whose attrs, and coordinates of axes that are as they were, are kept.
+    data : array
+        The values.
+    geometry : Geometry
+        Where they lie.
+    """
+    coords = on_other_grid(image._coords, image.geometry, geometry)
+    return SpatialArray(data, geometry, coords=coords, attrs=image.attrs)
 
 
 def _restore(

@@ -32,11 +32,13 @@ __all__ = [
     "Held",
     "Moves",
     "common_attrs",
+    "cut",
     "equal",
     "frozen",
     "held",
     "merged",
     "moved",
+    "on_other_grid",
     "still_fitting",
     "taken",
     "without_positions",
@@ -347,6 +349,54 @@ def still_fitting(
         name: h
         for name, h in coords.items()
         if h.axis is None or (len(new) == len(old) and new[h.axis] == old[h.axis])
+    }
+
+
+def on_other_grid(
+    coords: dict[str, Held] | None, old: Geometry, new: Geometry
+) -> dict[str, Held] | None:
+    """Return the coordinates of axes that a physical operation leaves as they are.
+
+    Plain axes keep their order among themselves, and sampled ones are found by their names: they
+    keep theirs, such as those of time, only where their places are the same.
+
+    Parameters
+    ----------
+    coords : dict or None
+        Of the image.
+    old, new : Geometry
+        Of the image, and of what was made of it.
+    """
+    if coords is None or old is new:
+        return coords
+    plain, now = ([a for a in range(g.ndim) if a not in g.sampled_axes] for g in (old, new))
+    same = [old.shape[a] for a in plain] == [new.shape[a] for a in now]
+    axes = dict(zip(plain, now, strict=True)) if same else {}
+    for a in old.sampled_axes:
+        name = old.dims[a]
+        b = new.dims.index(name) if name is not None and name in new.dims else None
+        if b in new.sampled_axes and _along(old, a) == _along(new, b):
+            axes[a] = b
+    return {
+        name: h if h.axis is None else h._replace(axis=axes[h.axis])
+        for name, h in coords.items()
+        if h.axis is None or h.axis in axes
+    } or None
+
+
+def _along(geometry: Geometry, axis: int) -> Any:
+    """Return where the indices of a sampled axis lie along the world axes that it runs along."""
+    column = geometry.sampled_axes.index(axis)
+    steps = (geometry.direction[:, column] * geometry.spacing[column]).tolist()
+    parts = zip(geometry.world.axes, steps, geometry.origin.tolist(), strict=True)
+    return geometry.shape[axis], [part for part in parts if part[1]]
+
+
+def cut(coords: dict[str, Held] | None, key: Sequence[slice]) -> dict[str, Held] | None:
+    """Return the coordinates of a block, from a slice for each axis."""
+    return coords and {
+        n: h if h.axis is None else h._replace(values=h.values[key[h.axis]])
+        for n, h in coords.items()
     }
 
 

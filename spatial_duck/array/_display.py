@@ -150,6 +150,19 @@ def facts(geometry: Geometry) -> list[tuple[str, str]]:
     return rows
 
 
+def _carried(image: SpatialArray) -> list[tuple[str, str]]:
+    """Return the coordinates as a heading and a line each, so far as there is room."""
+    lines = []
+    for name, c in list(image.coords.items())[:_MAX_ATTRS]:
+        values = np.array2string(c.values, threshold=6, edgeitems=2, separator=", ")
+        shown = " ".join(values.strip("[]").split()) if c.ndim < 2 else f"{c.shape[-1]} numbers"
+        where = f" ({', '.join(map(str, c.dims))})" if c.dims else ""
+        lines.append(f"{name}{where} {shown}{'' if c.unit is None else ' ' + c.unit}")
+    if len(image.coords) > _MAX_ATTRS:
+        lines.append(f"… and {len(image.coords) - _MAX_ATTRS} more")
+    return [("coords", "\n".join(lines))] if lines else []
+
+
 def _size(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if count < 1000:
@@ -202,7 +215,7 @@ def text(image: SpatialArray) -> str:
     [[1. 0.]
      [0. 1.]]
     """
-    rows = facts(image.geometry)
+    rows = [*facts(image.geometry), *_carried(image)]
     width = max(len(name) for name, _ in rows) + 2
     lines = [f"<{type(image).__name__} {_header(image)}>"]
     for name, value in rows:
@@ -453,7 +466,7 @@ def html(image: SpatialArray) -> str:
         A fragment with no scripts and no outside references.
     """
     escape = _html.escape
-    rows = facts(image.geometry)
+    rows = [*facts(image.geometry), *_carried(image)]
     attrs = image.attrs
     if attrs:
         short = reprlib.Repr()

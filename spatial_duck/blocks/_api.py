@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array import SpatialArray, as_image, on_grid
 from spatial_duck.blocks import _lazy as lazy
 from spatial_duck.blocks import _memory as memory
 from spatial_duck.blocks._cover import PROFILES, Cover, cover_cores, even_edges
@@ -210,7 +210,7 @@ def run(
         data = lazy.execute(job, [image.data for image in images])
     else:
         data = memory.execute(job, _in_memory(images), threads)
-    return SpatialArray(data, grid, attrs=images[0].attrs)
+    return on_grid(images[0], data, grid)
 
 
 def _listed(job: BlockJob, values: Sequence[Any]) -> list[BlockValue]:
@@ -380,7 +380,7 @@ def _job(
                     )
                 make_plan(image.geometry, first, None, how)  # raises where they do not fit
             region = index_map(image.geometry, first)
-            source = Source(image.geometry, image.attrs, None, region, how)
+            source = Source(image.geometry, image.attrs, None, region, how, image._coords)
         sources.append(source)
     return BlockJob(function, grid, covers, tuple(sources), dtype, fill, _wants_grid(function))
 
@@ -391,14 +391,14 @@ def _source(image: SpatialArray, grid: Geometry, how: str | None) -> Source:
     same = geometry is grid or geometry == grid
     if same:
         axes: tuple[int | None, ...] = tuple(range(grid.ndim))
-        return Source(geometry, image.attrs, axes, None, how)
+        return Source(geometry, image.attrs, axes, None, how, image._coords)
     mine, theirs = bare_grid(geometry), bare_grid(grid)
     if mine.shape == theirs.shape and mine.dims == theirs.dims and mine.isclose(theirs):
         along = iter(grid.sampled_axes)
         axes = tuple([next(along) if a in geometry.sampled_axes else None
                       for a in range(geometry.ndim)])  # fmt: skip
-        return Source(geometry, image.attrs, axes, None, how)
-    return Source(geometry, image.attrs, None, index_map(geometry, grid), how)
+        return Source(geometry, image.attrs, axes, None, how, image._coords)
+    return Source(geometry, image.attrs, None, index_map(geometry, grid), how, image._coords)
 
 
 def _wants_grid(function: Callable[..., Any]) -> bool:

@@ -157,7 +157,7 @@ class _Graph(_Made):
         token = tokenize(
             job.function, job.dtype, job.fill, job.grid, [a.name for a in arrays],
             [(c.edges, c.windows, c.weights) for c in job.covers],
-            [(s.geometry, s.attrs, s.axes, s.interpolation) for s in job.sources],
+            [(s.geometry, s.attrs, s.axes, s.interpolation, s.coords) for s in job.sources],
         )  # fmt: skip
         known = tuple([_Chunked(a.name, a.chunks, a._meta, s, kept)
                        for a, s in zip(arrays, stored, strict=True)])  # fmt: skip

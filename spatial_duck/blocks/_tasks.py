@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck.array import SpatialArray
+from spatial_duck.array._coordinates import cut
 from spatial_duck.blocks._index_map import slices
 from spatial_duck.errors import BlockError, GeometryMismatchError, SpatialDuckError
 from spatial_duck.resampling import resample
@@ -20,6 +21,7 @@ from spatial_duck.resampling import resample
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from spatial_duck.array._coordinates import Held
     from spatial_duck.blocks._cover import Cover, Floats
     from spatial_duck.blocks._index_map import Box, IndexMap
     from spatial_duck.geometry import Geometry
@@ -61,6 +63,8 @@ class Source:
         Where it does not: from the grid (for the first image) or the first image (for others).
     interpolation : str, optional
         How it is brought to the grid of the first image's block; None hands over its own voxels.
+    coords : dict, optional
+        What its axes carry.
     """
 
     geometry: Geometry
@@ -68,6 +72,7 @@ class Source:
     axes: tuple[int | None, ...] | None = None
     region: IndexMap | None = None
     interpolation: str | None = None
+    coords: dict[str, Held] | None = None
 
     def box(self, window: Box, first: Box) -> Box:
         """Return the voxels that a block needs.
@@ -219,7 +224,8 @@ class BlockJob:
         blocks: list[SpatialArray] = []
         for source, box, values in zip(self.sources, boxes, data, strict=True):
             geometry = source.geometry[slices(box)]
-            block = SpatialArray(values, geometry, attrs=source.attrs)
+            coords = cut(source.coords, slices(box))
+            block = SpatialArray(values, geometry, coords=coords, attrs=source.attrs)
             if source.interpolation is not None and source.axes is None:
                 block = resample(
                     block, blocks[0].geometry, interpolation=source.interpolation, fill=self.fill

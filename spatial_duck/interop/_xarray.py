@@ -24,6 +24,8 @@ from spatial_duck.geometry import Geometry, World
 from spatial_duck.geometry._validation import SAMPLED_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 __all__ = ["from_xarray", "to_xarray"]
@@ -58,7 +60,8 @@ def to_xarray(image: SpatialArray, *, wrap: bool = True, name: str | None = None
     Returns
     -------
     xarray.DataArray
-        An axis without a name is called ``dim_0``, by its number, as in xarray.
+        An axis without a name is called ``dim_0``, by its number, as in xarray. The image's
+        coordinates are its coordinates; of vectors, each component is one.
     """
     image = as_image(image, "to_xarray")
     g = image.geometry
@@ -78,6 +81,7 @@ def to_xarray(image: SpatialArray, *, wrap: bool = True, name: str | None = None
             if (unit := g.unit[along]) is not None:
                 attrs["units"] = unit
         coords[dims[axis]] = (dims[axis], values, attrs)
+    coords |= _carried(image, dims)
     kept: dict[str, Any] = dict(image.attrs)
     if not wrap:
         kept |= {
@@ -104,7 +108,9 @@ def from_xarray(array: Any) -> SpatialArray:
     -------
     SpatialArray
         Axes named x, y, z or t are sampled, by their coordinates where they have them; so are
-        those that the attribute ``sampled`` names. The unit is the coordinate's ``units``.
+        those that the attribute ``sampled`` names. The unit is the coordinate's ``units``. A
+        ``t`` of dates or of uneven steps stays a coordinate, and its axis is plain. So do other
+        coordinates of one axis, or of none, that hold numbers, times or strings.
 
     Raises
     ------
@@ -116,7 +122,7 @@ def from_xarray(array: Any) -> SpatialArray:
     if isinstance(inside, SpatialArray):
         own = [name if name and not str(name).startswith("dim_") else None for name in array.dims]
         image = inside if inside.dims == tuple(own) else inside.replace(dims=own)
-        return image.replace(attrs=attrs)
+        return image.replace(attrs=attrs, coords={**image.coords, **_coords_of(array)})
     from spatial_duck.interop import _rasterio as rasterio
 
     if rasterio.is_rioxarray(array):
@@ -135,7 +141,57 @@ def from_xarray(array: Any) -> SpatialArray:
             array.shape, spacings, starts, np.diag(signs), dims, sampled=sampled,
             world=World(sampled, units, given.get("frame")),
         )  # fmt: skip
-    return SpatialArray(data, geometry, attrs=attrs)
+    return SpatialArray(data, geometry, coords=_coords_of(array, sampled), attrs=attrs)
+
+
+def _carried(image: SpatialArray, dims: Sequence[str]) -> dict[str, Any]:
+    """Return the coordinates of an image as xarray takes them."""
+    out: dict[str, Any] = {}
+    for name, c in image.coords.items():
+        axis = image._coords[name].axis if image._coords else None
+        where = () if axis is None else (dims[axis],)
+        attrs = dict(c.attrs) | ({} if c.unit is None else {"units": c.unit})
+        if c.ndim == len(where):
+            out[name] = (where, c.values, attrs)
+            continue
+        for k in range(c.shape[-1]):  # a coordinate of xarray has the axes of its array alone
+            out[f"{name}_{k}"] = (where, c.values[..., k], {**attrs, "part_of": name, "part": k})
+    return out
+
+
+def _coords_of(array: Any, sampled: Sequence[str] = tuple(SAMPLED_NAMES)) -> dict[str, Any]:
+    """Return the coordinates of a DataArray that an image can hold, apart from those of places."""
+    out: dict[str, Any] = {}
+    parts: dict[str, dict[int, Any]] = {}
+    for name, c in array.coords.items():
+        place = name in array.dims and name in sampled and (name != "t" or _has_even_times(array))
+        if c.ndim > 1 or place or c.chunks is not None:
+            continue
+        values = np.asarray(c.values)
+        if values.dtype.kind == "O" and not all(isinstance(v, str) for v in values.flat):
+            continue
+        attrs = dict(c.attrs)
+        axis = array.dims.index(c.dims[0]) if c.ndim else ()
+        if "part_of" in attrs:
+            whole, k = attrs.pop("part_of"), attrs.pop("part")
+            parts.setdefault(whole, {})[k] = (axis, values, attrs)
+        else:
+            out[str(name)] = (axis, values, attrs)
+    for name, found in parts.items():
+        axis, _, attrs = found[min(found)]
+        out[name] = (axis, np.stack([found[k][1] for k in sorted(found)], axis=-1), attrs)
+    return out
+
+
+def _has_even_times(array: Any) -> bool:
+    """Whether the coordinate of time has numbers in even steps, or is not there."""
+    if "t" not in array.coords or array.coords["t"].ndim != 1:
+        return True
+    values = np.asarray(array.coords["t"].values)
+    if values.dtype.kind not in "iuf":
+        return False
+    steps = np.diff(values.astype(np.float64))
+    return not len(steps) or bool(np.ptp(steps) <= 2 * _EVEN * abs(steps.mean()) > 0)
 
 
 def _by_attributes(
@@ -172,7 +228,7 @@ def _coordinates(
     starts, spacings, signs = [], [], []
     known = dict(zip(given.get("sampled") or (), given.get("spacing") or (), strict=False))
     for name in sampled:
-        if name not in array.coords:
+        if name not in array.coords or (name == "t" and not _has_even_times(array)):
             starts.append(0.0)
             spacings.append(known.get(name, 1.0))
             signs.append(1.0)

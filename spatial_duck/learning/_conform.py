@@ -157,8 +157,8 @@ def conform(
     """
     image = as_image(image, "conform")
     turned = image if orientation is None else reorient(image, orientation)
-    geometry = turned.geometry if frame is None else turned.geometry.to_frame(frame)
-    turned = turned.replace(geometry=geometry)
+    turned = turned if frame is None else turned.to_frame(frame)
+    geometry = turned.geometry
     grid = _wanted(geometry, spacing, shape, multiple_of)
     found = None if intensity is None else find_intensity(image, intensity)
     if isinstance(dtype, str) and dtype == "auto":
@@ -343,7 +343,8 @@ def _rotated(
         data = data.to_dask()
     matrix = matrix.astype(data.dtype if data.dtype.kind == "f" else np.float64)
     turned = np.tensordot(np.asarray(matrix, like=data), data, ((1,), (axis,)))
-    return image.replace(np.moveaxis(turned, 0, axis))
+    others = {name: c for name, c in image.coords.items() if name != "component"}
+    return image.replace(np.moveaxis(turned, 0, axis), coords=others)
 
 
 def _component_change(record: Conformed, components: str) -> Floats:

@@ -16,7 +16,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array import SpatialArray, as_image, on_grid
 from spatial_duck.geometry import _align as mixing
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def on_host(data: Any, what: str) -> Any:
 
 
 def wrap(image: SpatialArray, data: Any) -> SpatialArray:
-    """Return an image in the place of another, with its attrs."""
-    return SpatialArray(data, image.geometry, attrs=image.attrs)
+    """Return an image in the place of another, with its attrs and coordinates."""
+    return on_grid(image, data, image.geometry)
 
 
 def run(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array import SpatialArray, as_image, asarray, library_of
+from spatial_duck.array import SpatialArray, as_image, asarray, library_of, on_grid
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.geometry import Geometry
@@ -142,7 +142,7 @@ def resample(
     )
     if explain:
         return describe(plan, image)
-    result = SpatialArray(_execute(plan, data, value), plan.geometry, attrs=image.attrs)
+    result = on_grid(image, _execute(plan, data, value), plan.geometry)
     if not mask:
         return result
     inside = make_plan(image.geometry, target, transform, "nearest")

@@ -142,3 +142,61 @@ def test_axes_follow_their_names() -> None:
     assert image.T.coords["channel"].dims == ("c",)
     assert image.replace(dims=("lamp", "y", "x")).coords["channel"].dims == ("lamp",)
     assert np.stack([image[0], image[2]]).coords["channel"].dims == (None,)
+
+
+def _series(backend: Any) -> sd.SpatialArray:
+    coords = {
+        "channel": ("c", ["DAPI", "GFP"]),
+        "b_value": ("t", [0.0, 1000.0, 2000.0]),
+        "slice_time": ("y", [0.0, 0.1, 0.2, 0.3]),
+        "specimen": "M01",
+    }
+    data = backend.make(np.arange(2 * 3 * 4 * 5, dtype=float).reshape(2, 3, 4, 5))
+    return sd.SpatialArray(data, dims=("c", "t", "y", "x"), spacing=(2.0, 1.0, 1.0), coords=coords)
+
+
+ALL = {"channel", "b_value", "slice_time", "specimen"}
+PHYSICAL = [
+    (lambda x: sd.resample(x, spacing={"x": 0.5, "y": 0.5}), {"channel", "b_value", "specimen"}),
+    (lambda x: sd.resample(x, x[..., ::-1].geometry), ALL),
+    (
+        lambda x: sd.resample(x, x.geometry.replace(origin=(0, 0.5, 0))),
+        {"channel", "b_value", "specimen"},
+    ),
+    (lambda x: sd.crop(x, {"y": (1, 2)}), ALL),
+    (lambda x: sd.map_blocks(lambda b: b * 2, x), ALL),
+    (lambda x: sd.ndimage.gaussian_filter(x, 1.0), ALL),
+    (lambda x: sd.pyramid(x, 2)[1], {"channel", "b_value", "specimen"}),
+]
+
+
+@pytest.mark.parametrize("operation, left", PHYSICAL)
+def test_physical_operations_keep_what_their_axes_carry(
+    backend: Any, operation: Any, left: set[str]
+) -> None:
+    if backend.kind == "array_api_strict":
+        pytest.skip("resampling has no kernels for this backend")
+    image = _series(backend)
+    found = operation(image)
+    assert {*found.coords} == left
+    for name in left - {"slice_time"}:
+        assert found.coords[name] == image.coords[name]
+
+
+def test_blocks_know_what_their_axes_carry() -> None:
+    image = _series_of_numpy()
+    seen = []
+
+    def look(block: Any) -> Any:
+        seen.append((list(block.coords["slice_time"]), list(block.coords["channel"])))
+        return block
+
+    sd.map_blocks(look, image, blocks=(3, 2, 5))
+    assert seen == [([0.0, 0.1], ["DAPI", "GFP"]), ([0.2, 0.3], ["DAPI", "GFP"])]
+
+
+def _series_of_numpy() -> sd.SpatialArray:
+    class _NumPy:
+        make = staticmethod(np.asarray)
+
+    return _series(_NumPy)

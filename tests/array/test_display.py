@@ -296,3 +296,22 @@ def test_gray_keeps_order_and_hides_what_is_not_finite() -> None:
     values = np.array([np.nan, -np.inf, 0.0, 1.0, 2.0, np.inf])
     levels = display.gray(values, (0, 2)).tolist()
     assert levels == [0, 0, 0, 128, 255, 0]
+
+
+def test_coordinates_are_shown() -> None:
+    coords = {
+        "channel": ("c", ["DAPI", "<GFP>"]),
+        "time": ("c", [0.5, 1.5], {"unit": "s"}),
+        "way": ("c", np.eye(2)),
+        "name": "M01",
+    }
+    image = sd.SpatialArray(np.zeros((2, 30)), dims=("c", "x"), coords=coords)
+    text = repr(image)
+    assert "coords   channel (c) 'DAPI', '<GFP>'" in text
+    assert "time (c) 0.5, 1.5 s" in text
+    assert "way (c) 2 numbers" in text
+    assert "name 'M01'" in text
+    assert "&lt;GFP&gt;" in image._repr_html_()
+    assert "<GFP>" not in image._repr_html_()
+    many = sd.SpatialArray(np.zeros(1000), coords={"b": ("x", np.arange(1000))})
+    assert "b (x) 0, 1, ..., 998, 999" in repr(many)
