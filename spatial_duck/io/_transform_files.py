@@ -1,8 +1,9 @@
 """Transform files: ITK's ``.tfm`` and ``.txt`` (text), ``.h5`` and ``.hdf5`` (HDF5).
 
-Read and written by SimpleITK. Composites are flattened; numbers are LPS in mm, as in every file of
-ITK's. A file is written complete or not at all. Those of OME-Zarr, ``.json`` and ``.zarr``, are
-handed to `spatial_duck.io.ngff._transform_store`.
+Read and written by SimpleITK; those of other software are read (`._other_transforms`). Composites
+are flattened; numbers are LPS in mm, as in every file of ITK's. A file is written complete or not
+at all. Those of OME-Zarr, ``.json`` and ``.zarr``, are handed to
+`spatial_duck.io.ngff._transform_store`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.io import _other_transforms as others
 from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
 from spatial_duck.io._hdf5_guard import check_length, guarded, h5py_module
 from spatial_duck.io._publishing import published
 from spatial_duck.io._safety import check_memory, check_size
 from spatial_duck.io.ngff import _transform_store as transform_store
+from spatial_duck.transforms import Composite
 
 if TYPE_CHECKING:
     import os
@@ -44,6 +47,10 @@ SUFFIXES = {
 }
 #: Those of OME-Zarr 0.6.
 _OME_ZARR = (".json", ".zarr")
+#: How a text of numbers begins.
+_NUMBERS = tuple(bytes([c]) for c in b"0123456789+-.")
+#: Those that nitransforms reads, with its names for their formats.
+_THROUGH = {".lta": "fs", ".1d": "afni", ".x5": "X5"}
 
 
 #: Numbers of parameters and of fixed parameters in n dimensions, which ITK takes for granted.
@@ -71,6 +78,8 @@ _COUNTS: dict[str, Callable[[int], tuple[int, set[int]]]] = {
 }
 _KIND = re.compile(r"(?P<name>\w+?)(?:Transform)?_(?:double|float)_(?P<n>[23])_(?P=n)")
 
+#: A kind that SimpleITK has no class for, and one of the same numbers.
+_WITHOUT_CLASS = ("MatrixOffsetTransformBase", "AffineTransform")
 #: Kinds whose fixed parameters begin with the size of a grid, one vector a point.
 _GRIDDED = ("Displacement", "BSpline")
 
@@ -89,30 +98,47 @@ def _suffix(path: Path) -> str:
     return suffix
 
 
-def read_transform(path: str | os.PathLike[str]) -> Transform:
+def read_transform(
+    path: str | os.PathLike[str], *, reference: Any = None, moving: Any = None
+) -> Transform:
     """Read a transform.
 
     Parameters
     ----------
     path : path
-        A file of ITK's, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``, or one of OME-Zarr's,
-        ending in ``.json`` or ``.zarr``.
+        A file of ITK's, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``, one of OME-Zarr's,
+        ending in ``.json`` or ``.zarr``, or one of `spatial_duck.io._other_transforms`.
+    reference, moving : SpatialArray or Geometry, optional
+        The fixed and the moving image, where a format maps voxels (FSL) or forgets that images are
+        oblique (AFNI).
 
     Returns
     -------
     Transform
-        In the world x, y, z, LPS, mm, or in that of an OME-Zarr's input system; fields are in
-        memory. Several transforms in one file are a composite.
+        In the world x, y, z, LPS or RAS, mm, or in that of an OME-Zarr's input system; fields are
+        in memory. Several transforms in one file are a composite.
 
     Raises
     ------
     FormatError
         If the file does not hold a transform that is known.
     """
-    place = Path(path)
+    place, name = Path(path), Path(path).name.lower()
     if place.suffix.lower() in _OME_ZARR:
         return transform_store.read_transform(place)
+    for end, kind in _THROUGH.items():
+        if name.endswith(end):
+            return others.read_through(place, kind, reference, moving)
+    if name.endswith(others.FIELD_SUFFIXES):
+        return others.read_field(place)
+    if name.endswith(".mat"):
+        if _begins(place, _NUMBERS):
+            return others.read_flirt(place, reference, moving)
+        return _made(place, others.ants_parts(place))
     start = SUFFIXES[_suffix(place)]
+    if name.endswith(".txt") and _begins(place, (b"(", b"//")):
+        made = [_made(place, {"0": part}) for part in others.elastix_parts(place)]
+        return made[0] if len(made) == 1 else Composite(*made)
     with place.open("rb") as file:
         head = file.read(len(start))
     if head != start:
@@ -121,17 +147,32 @@ def read_transform(path: str | os.PathLike[str]) -> Transform:
         )
     if start.startswith(b"#"):
         _check_text(place)
-        parts = None
-    else:
-        parts = _checked_hdf5(place)
+        return _through_itk(place, lambda sitk: _read_text(sitk, place))
+    parts = _checked_hdf5(place)
+    return _through_itk(place, lambda sitk: _read_again(sitk, parts))
+
+
+def _begins(path: Path, starts: tuple[bytes, ...]) -> bool:
+    """Whether a file begins so, blanks and empty lines left out."""
+    with path.open("rb") as file:
+        return file.read(256).lstrip().startswith(starts)
+
+
+def _made(path: Path, parts: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Transform:
+    """Return the transform of parts of an ITK file, which are checked first."""
+    for kind, held in parts.values():
+        _check_declared(path, kind, held)
+    return _through_itk(path, lambda sitk: _read_again(sitk, parts))
+
+
+def _through_itk(path: Path, read: Callable[[Any], Any]) -> Transform:
     sitk = _simpleitk()
     try:
-        found = sitk.ReadTransform(str(place)) if parts is None else _read_again(sitk, parts)
-        return simpleitk_transforms.from_simpleitk(found)
+        return simpleitk_transforms.from_simpleitk(read(sitk))
     except (RuntimeError, MemoryError, UnicodeDecodeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise FormatError(
-            f"{place}: ITK cannot read a transform from it: {lines[-1] if lines else error!r}"
+            f"{path}: ITK cannot read a transform from it: {lines[-1] if lines else error!r}"
         ) from error
 
 
@@ -169,6 +210,17 @@ def _check_numbers(path: Path, name: str, words: list[str]) -> None:
         raise FormatError(f"{path}: {name} must be finite numbers, got {' '.join(words)[:80]!r}")
 
 
+def _read_text(sitk: Any, path: Path) -> Any:
+    """Let ITK read a text file, with a kind that SimpleITK has a class for."""
+    text = path.read_text("ascii", "replace")
+    if _WITHOUT_CLASS[0] not in text:
+        return sitk.ReadTransform(str(path))
+    with tempfile.TemporaryDirectory() as folder:
+        clean = Path(folder) / "transform.tfm"
+        clean.write_text(text.replace(*_WITHOUT_CLASS), "ascii", "replace")
+        return sitk.ReadTransform(str(clean))
+
+
 def _read_again(sitk: Any, parts: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Any:
     """Let ITK read what h5py has read and written again.
 
@@ -181,6 +233,7 @@ def _read_again(sitk: Any, parts: Mapping[str, tuple[str, Mapping[str, Any]]]) -
         with h5py.File(clean, "w") as file:
             for number, (kind, held) in parts.items():
                 group = file.create_group(f"TransformGroup/{number}")
+                kind = kind.replace(*_WITHOUT_CLASS)
                 group.create_dataset("TransformType", data=[kind], dtype=h5py.string_dtype("ascii"))
                 for name, values in held.items():
                     group[f"Transform{name}"] = values
@@ -196,16 +249,18 @@ def _checked_hdf5(path: Path) -> dict[str, tuple[str, dict[str, NDArray[Any]]]]:
                 check_length(path, group["TransformType"])
                 kind = group["TransformType"].asstr()[0]
                 read = {}
-                for name in ("TransformFixedParameters", "TransformParameters"):
-                    if name not in group:
+                for name in ("FixedParameters", "Parameters"):
+                    # Older files of ITK's spell it without an s.
+                    spelled = [p + name for p in ("Transform", "Tranform") if p + name in group]
+                    if not spelled:
                         continue
-                    held = group[name]
+                    held = group[spelled[0]]
                     if held.ndim != 1 or held.dtype.kind != "f":
                         raise FormatError(f"{path}: {name} must be a list of numbers, got {held!r}")
                     # At least a file's own bytes, but for those that are compressed.
                     check_size(path, held.nbytes, compression="gzip")
                     check_memory(path, held.nbytes)
-                    read[name.removeprefix("Transform")] = held[()]
+                    read[name] = held[()]
                 _check_declared(path, kind, read)
                 parts[number] = kind, read
     except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -137,20 +137,29 @@ class Transform(ABC):
         """
 
     @staticmethod
-    def read(path: str | os.PathLike[str]) -> Transform:
-        """Read a transform from a file of ITK's or of OME-Zarr 0.6.
+    def read(
+        path: str | os.PathLike[str],
+        *,
+        reference: Any = None,
+        moving: Any = None,
+    ) -> Transform:
+        """Read a transform from a file of ITK's, OME-Zarr 0.6, or other software.
 
         Parameters
         ----------
         path : path
             ITK's end in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``; OME-Zarr's in ``.json``, or in
-            ``.zarr`` where they are groups, which may hold displacement fields.
+            ``.zarr`` where they are groups, which may hold displacement fields. Of others: ANTs'
+            ``.mat`` and warps (``.nii.gz`` and other images), elastix's ``.txt``, FSL's ``.mat``,
+            and with nitransforms FreeSurfer's ``.lta``, AFNI's ``.aff12.1D`` and ``.x5``.
+        reference, moving : SpatialArray or Geometry, optional
+            The fixed and the moving image, which FSL's and some of AFNI's are about.
 
         Returns
         -------
         Transform
             Of an ITK file in the world x, y, z, LPS, mm, in which such files are written; of an
-            OME-Zarr in the world of the input coordinate system.
+            OME-Zarr in the world of the input coordinate system; of others in x, y, z, mm.
 
         Raises
         ------
@@ -159,7 +168,7 @@ class Transform(ABC):
         """
         from spatial_duck.io._transform_files import read_transform
 
-        return read_transform(path)
+        return read_transform(path, reference=reference, moving=moving)
 
     def write(
         self, path: str | os.PathLike[str], *, frame: str | None = None, overwrite: bool = False
