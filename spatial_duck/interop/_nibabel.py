@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.io._deferred import is_mapped
 from spatial_duck.io.nifti import _format as nifti
 from spatial_duck.io.nifti._coordinates import header_coords
 from spatial_duck.io.nifti._nibabel import affine_geometry
@@ -59,7 +60,9 @@ def from_nibabel(image: Any) -> SpatialArray:
     return SpatialArray(data, geometry, attrs={"nifti": attrs} if attrs else {}, coords=coords)
 
 
-def to_nibabel(image: SpatialArray, *, version: int = 1, frame: str | None = None) -> Any:
+def to_nibabel(
+    image: SpatialArray, *, version: int = 1, frame: str | None = None, mapped: bool = False
+) -> Any:
     """Return an image as a nibabel NIfTI image that shares its memory.
 
     Parameters
@@ -70,6 +73,10 @@ def to_nibabel(image: SpatialArray, *, version: int = 1, frame: str | None = Non
         Of NIfTI.
     frame : str, optional
         What the frame is where the image does not say.
+    mapped : bool, optional
+        Whether voxels that are mapped from a file stay so. By default they are read: nibabel saves
+        into the file itself, and one that is mapped would be cut off beneath its own voxels, which
+        ends the process.
 
     Returns
     -------
@@ -87,6 +94,8 @@ def to_nibabel(image: SpatialArray, *, version: int = 1, frame: str | None = Non
     kind = nibabel.Nifti2Image if version == 2 else nibabel.Nifti1Image
     dtype = np.dtype(header.get_data_dtype())
     array = np.asarray(data)
+    if is_mapped(array) and not mapped:
+        array = np.array(array)
     if dtype.names:
         array = np.ascontiguousarray(array).view(dtype)[..., 0]
     elif array.dtype.newbyteorder("=") != dtype.newbyteorder("="):

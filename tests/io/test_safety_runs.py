@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ import pytest
 
 import spatial_duck as sd
 from benchmarks import safety
-from spatial_duck import io
+from spatial_duck import _locks, io
 from spatial_duck.backends.zarr import _write_lock as zarr_turns
 from spatial_duck.io import _safety as checks
 from spatial_duck.io.ngff import _checksum as seal
@@ -99,7 +101,7 @@ def test_files_that_ask_for_too_much_are_refused(
 
 # --- writers ------------------------------------------------------------------------------
 
-needs_locks = pytest.mark.skipif(zarr_turns.fcntl is None, reason="files are not locked here")
+needs_locks = pytest.mark.skipif(_locks.fcntl is None, reason="files are not locked here")
 
 
 @needs_locks
@@ -111,14 +113,65 @@ def test_two_writers_lose_nothing(aligned: bool) -> None:
 WHOLE, PART = (slice(0, 4, 1),) * 2, (slice(0, 3, 1),) * 2
 
 
-@pytest.fixture
-def volume(tmp_path: Path) -> sd.SpatialArray:
-    """An image of 8 by 8 zeros on disk, in chunks of 4 by 4."""
+@pytest.fixture(params=["folder", "memory"])
+def volume(request: pytest.FixtureRequest, tmp_path: Path) -> sd.SpatialArray:
+    """An image of 8 by 8 zeros on a store, in chunks of 4 by 4."""
     import zarr
 
+    store = tmp_path / "a" if request.param == "folder" else zarr.storage.MemoryStore()
     return sd.SpatialArray(
-        zarr.create_array(tmp_path / "a", shape=(8, 8), chunks=(4, 4), dtype="u1", fill_value=0)
+        zarr.create_array(store, shape=(8, 8), chunks=(4, 4), dtype="u1", fill_value=0)
     )
+
+
+_FORKED = """
+import os, sys, threading, zarr
+import spatial_duck as sd
+from spatial_duck.backends.zarr._write_lock import turn
+
+array = zarr.create_array(sys.argv[1], shape=(8, 8), chunks=(4, 4), dtype="u1", fill_value=0)
+image, held, go = sd.SpatialArray(array), threading.Event(), threading.Event()
+
+def hold():
+    with turn(array, (slice(0, 3, 1),) * 2):
+        held.set()
+        go.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+ready, child_says = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(child_says, b"x")
+    threading.Event().wait(60)
+    os._exit(0)
+os.read(ready, 1)
+try:
+    with sd.config(max_wait_seconds=0):
+        try:
+            image[0, :3] = 1
+            sys.exit("the turn was lost by the fork")
+        except BlockingIOError:
+            pass
+        go.set()
+        thread.join()
+        image[0, :3] = 1
+finally:
+    go.set()
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+"""
+
+
+@needs_locks
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_process_holds_no_turn(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _FORKED, str(tmp_path / "a")],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def _stream(volume: sd.SpatialArray) -> None:
@@ -202,7 +255,7 @@ def test_file_systems_without_locks_are_written_to(
     def refuse(file: int, kind: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(zarr_turns.fcntl, "flock", refuse)
+    monkeypatch.setattr(_locks.fcntl, "flock", refuse)
     volume[0, :3] = 1
     assert volume.data.array[0, :3].all()
 

@@ -95,7 +95,8 @@ class _Files(NamedTuple):
         """Write a chunk, or a shard, whose part within the array is given."""
         unit = [c * n for c, n in zip(self.chain.shape, self.shards or self._ones, strict=True)]
         if list(values.shape) != unit:
-            whole = np.full(unit, self.array.fill_value, values.dtype)
+            fill = self.array.fill_value
+            whole = np.full(unit, 0 if fill is None else fill, values.dtype)
             whole[tuple(map(slice, values.shape))] = values
             values = whole
         if self.shards is None:

@@ -7,24 +7,23 @@ go side by side. Waiting loses nothing, and turns are short: only a writer whose
 after ``config(max_wait_seconds=...)`` is refused, before it has written anything. A write of many
 blocks has one turn for all of them.
 
-Locks are of one machine's processes, for arrays in local folders of file systems that have them.
-Other programs do not ask.
+Locks are of one machine's processes, for arrays in local folders of file systems that have them;
+for arrays in memory and on other stores, of the threads of this process. Other programs do not ask.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, where nothing is locked
-    fcntl = None  # type: ignore[assignment]
-
 from spatial_duck._config import current
+from spatial_duck._locks import Lock
+from spatial_duck.backends.zarr._identity import identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +60,7 @@ def covers_chunks(selection: Sequence[Any], shape: Sequence[int], chunks: Sequen
 def _folder(array: Any) -> Path | None:
     """Return where an array lies, if locally. Unlike its files, a folder is never replaced."""
     root = getattr(array.store_path.store, "root", None)
-    if fcntl is None or root is None:
+    if root is None or os.name == "nt":  # Windows locks no folders
         return None
     folder = Path(root) / array.store_path.path
     return folder if folder.is_dir() else None
@@ -82,39 +81,82 @@ def turn(array: Any, selection: Sequence[Any]) -> Iterator[None]:
     BlockingIOError
         If others write to the array for as long as this waits.
     """
-    folder = _folder(array)
-    if folder is None:
-        yield
-        return
     try:
         chunks = array.shards or array.chunks
     except NotImplementedError:  # chunks of different sizes
         chunks = array.shape
-    whole = covers_chunks(selection, array.shape, chunks)
-    file = os.open(folder, os.O_RDONLY)
+    shared = covers_chunks(selection, array.shape, chunks)
+    folder = _folder(array)
+    lock: Lock | _ThreadLock
+    lock = _thread_lock(identity(array)) if folder is None else Lock(folder)
     try:
-        _wait(file, fcntl.LOCK_SH if whole else fcntl.LOCK_EX, folder)
+        _wait(lock, shared, array.store_path)
         yield
     finally:
-        os.close(file)  # which frees the lock
+        lock.free()
 
 
-def _wait(file: int, kind: int, folder: Path) -> None:
+def _wait(lock: Lock | _ThreadLock, shared: bool, place: Any) -> None:
     longest = current().max_wait_seconds
     end = time.monotonic() + longest
     while True:
         try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= end:
-                raise BlockingIOError(
-                    f"{folder}: others write to it, and this write shares chunks with them; it "
-                    f"waited {longest:g} s and was not begun. Write whole chunks "
-                    "(image.data.chunks), one after the other, or wait longer: "
-                    "sd.config(max_wait_seconds=...)"
-                ) from None
-            time.sleep(0.002)
+            if lock.take(shared=shared):
+                return
         except OSError:  # a file system without locks
             return
-        else:
-            return
+        if time.monotonic() >= end:
+            raise BlockingIOError(
+                f"{place}: others write to it, and this write shares chunks with them; it waited "
+                f"{longest:g} s and was not begun. Write whole chunks (image.data.chunks), one "
+                "after the other, or wait longer: sd.config(max_wait_seconds=...)"
+            )
+        time.sleep(0.002)
+
+
+# --- stores that are no folders -----------------------------------------------------------
+
+
+class _Holders:
+    """How many threads hold an array: some that write whole chunks, or one that writes parts."""
+
+    def __init__(self) -> None:
+        self.guard, self.shared, self.alone = threading.Lock(), 0, False
+
+
+_holders: weakref.WeakValueDictionary[Any, _Holders] = weakref.WeakValueDictionary()
+_guard = threading.Lock()
+
+
+class _ThreadLock:
+    """A lock between the threads of this process."""
+
+    def __init__(self, holders: _Holders) -> None:
+        self.holders, self.held = holders, ""
+
+    def take(self, *, shared: bool = False) -> bool:
+        """Take the lock; return whether that was possible at once."""
+        with self.holders.guard:
+            if self.holders.alone or (self.holders.shared and not shared):
+                return False
+            self.holders.shared += shared
+            self.holders.alone = not shared
+        self.held = "shared" if shared else "alone"
+        return True
+
+    def free(self) -> None:
+        """Free the lock, if it is held."""
+        with self.holders.guard:
+            if self.held == "shared":
+                self.holders.shared -= 1
+            elif self.held:
+                self.holders.alone = False
+        self.held = ""
+
+
+def _thread_lock(name: tuple[Any, ...]) -> _ThreadLock:
+    with _guard:
+        holders = _holders.get(name)
+        if holders is None:
+            _holders[name] = holders = _Holders()
+        return _ThreadLock(holders)

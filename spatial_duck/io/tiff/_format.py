@@ -86,13 +86,17 @@ def open_source(
             chosen, whole, count = _level(place, file, series, level)
             axes, shape = str(chosen.axes), tuple(int(n) for n in chosen.shape)
             dtype = np.dtype(chosen.dtype)
-            if chosen.dataoffset is not None:
+            # Pages may be of another file, which is not mapped in this one.
+            contiguous = chosen.dataoffset
+            if contiguous is not None and any(p.parent is not file for p in chosen.pages if p):
+                contiguous = None
+            if contiguous is not None:
                 dtype = dtype.newbyteorder(file.byteorder)
             found = _described(place, file, whole, series, plain)
             geometry, attrs = _geometry_and_attrs(place, found, axes, shape, exact and level == 0)
             if level:
                 geometry = _coarser(geometry, tuple(int(n) for n in whole.shape), shape)
-            offset = None if chosen.dataoffset is None else int(chosen.dataoffset)
+            offset = None if contiguous is None else int(contiguous)
             needed, pages = safety.count_bytes(shape, dtype), len(chosen.pages)
             page = chosen.keyframe
             listed, declared = len(page.dataoffsets), math.prod(page.chunked)

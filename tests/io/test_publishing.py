@@ -1,0 +1,251 @@
+"""What is written is there whole or not at all, whatever happens to its writer."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+from spatial_duck.errors import FormatError
+from spatial_duck.io import Format, data_name
+from spatial_duck.io._location import location
+from spatial_duck.io._publishing import partial_prefix, published
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+for _package in ("nibabel", "nrrd", "zarr", "dask"):
+    pytest.importorskip(_package, reason=f"needs {_package}")
+
+NAMES = ("a.nii", "a.nrrd", "a.nhdr", "a.mha", "a.mhd", "a.npy", "a.vti", "a.ome.zarr")
+
+
+def image(value: int = 1, spacing: float = 1.0) -> sd.SpatialArray:
+    return sd.SpatialArray(
+        np.full((4, 4, 4), value, "u1"), spacing=(spacing,) * 3, frame="LPS", unit="mm"
+    )
+
+
+def held(path: Path) -> tuple[int, float] | None:
+    """The value and the spacing of an image; None where it is refused or not there."""
+    try:
+        found = sd.read(path)
+        values = np.unique(np.asarray(found))
+    except (sd.SpatialDuckError, FileNotFoundError):
+        return None
+    assert len(values) == 1
+    return int(values[0]), float(found.spacing[0])
+
+
+#: Ends the process right after its n-th step in the file system.
+_KILLED = """
+import os, sys
+import numpy as np
+import spatial_duck as sd
+
+steps = [0]
+for name in ("replace", "rename", "link", "unlink", "mkdir"):
+    def step(*args, real=getattr(os, name), **kwargs):
+        out = real(*args, **kwargs)
+        steps[0] += started[0]
+        if steps[0] > int(sys.argv[2]):
+            os.kill(os.getpid(), 9)
+        return out
+    setattr(os, name, step)
+started = [0]
+image = sd.SpatialArray(
+    np.full((4, 4, 4), 2, "u1"), spacing=(9.0,) * 3, frame="LPS", unit="mm"
+)
+sd.write(sys.argv[1] + "-warm.nii", image)
+started = [1]
+sd.write(sys.argv[1], image, overwrite=True)
+print("done")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are not killed so here")
+@pytest.mark.parametrize("there", [True, False], ids=["old", "new"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_killed_writer_leaves_one_image_or_the_other(
+    name: str, there: bool, tmp_path: Path
+) -> None:
+    for step in range(30):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        if there:
+            sd.write(folder / name, image(1, 1.0))
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _KILLED, str(folder / name), str(step)],
+            capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+        (folder / f"{name}-warm.nii").unlink()
+        wanted = {(1, 1.0), (2, 9.0)} if there else {None, (2, 9.0)}
+        assert held(folder / name) in wanted
+        sd.write(folder / name, image(5, 3.0), overwrite=True)
+        assert held(folder / name) == (5, 3.0)
+        left = sorted(p.name for p in folder.iterdir())
+        assert len(left) == (2 if name.endswith(("hdr", "mhd", "npy")) else 1), left
+        if "done" in done.stdout:
+            return
+    raise AssertionError("the writer takes more steps than are tried")
+
+
+def test_the_data_of_another_image_are_kept(tmp_path: Path) -> None:
+    sd.write(tmp_path / "s.nhdr", image(1))
+    sd.write(tmp_path / "s.mhd", image(2, 7.0))
+    sd.write(tmp_path / "s.mhd", image(3, 8.0), overwrite=True)
+    assert held(tmp_path / "s.nhdr") == (1, 1.0)
+    assert held(tmp_path / "s.mhd") == (3, 8.0)
+    assert len(list(tmp_path.iterdir())) == 4
+    # And where both headers name the same data, they stay for the other.
+    text = (tmp_path / "s.nhdr").read_text()
+    (tmp_path / "other.nhdr").write_text(text)
+    sd.write(tmp_path / "s.nhdr", image(4), overwrite=True)
+    assert held(tmp_path / "other.nhdr") == (1, 1.0)
+
+
+def test_a_sidecar_is_read_with_its_own_voxels_alone(tmp_path: Path) -> None:
+    for name in "ab":
+        sd.write(tmp_path / f"{name}.npy", image())
+    (tmp_path / "a.npy.json").replace(tmp_path / "b.npy.json")
+    with pytest.raises(FormatError, match="belongs to another file"):
+        sd.read(tmp_path / "b.npy")
+    np.save(tmp_path / "b.npy", np.full((4, 4, 4), 6, "u1"))
+    assert held(tmp_path / "b.npy") == (6, 1.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs here")
+@pytest.mark.parametrize("name", ["a.nii", "a.mhd", "a.ome.zarr"])
+def test_fifos_are_refused_at_once(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(FormatError, match="FIFO"):
+        sd.read(tmp_path / name)
+    for overwrite in (True, False):
+        with pytest.raises(FileExistsError):
+            sd.write(tmp_path / name, image(), overwrite=overwrite)
+    assert stat.S_ISFIFO((tmp_path / name).lstat().st_mode)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nhdr", "a.ome.zarr"])
+def test_links_stay_and_what_they_point_to_is_replaced(name: str, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    sd.write(tmp_path / "real" / name, image(1))
+    link = tmp_path / name
+    link.symlink_to(tmp_path / "real" / name)
+    with pytest.raises(FileExistsError):
+        sd.write(link, image(2))
+    sd.write(link, image(2), overwrite=True)
+    assert link.is_symlink()
+    assert held(tmp_path / "real" / name) == (2, 1.0)
+    link.unlink()
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError):
+        sd.write(link, image(3))
+    assert link.is_symlink()
+
+
+def test_names_that_a_header_cannot_hold(tmp_path: Path) -> None:
+    for stem in ("100%", "LIST", " a", "a\nb"):
+        for suffix in (".mhd", ".nhdr"):
+            with pytest.raises(FormatError, match="data file"):
+                sd.write(tmp_path / (stem + suffix), image())
+    assert not list(tmp_path.iterdir())
+    assert data_name(tmp_path / "a.mhd", ".raw") == "a.raw"
+    (tmp_path / "a.raw").touch()
+    assert data_name(tmp_path / "a.mhd", ".raw") == "a-2.raw"
+
+
+def test_partial_folders_have_short_names(tmp_path: Path) -> None:
+    for name in ("a" * 250, "体" * 80, "a.nii"):
+        assert len(os.fsencode(partial_prefix(tmp_path / name))) < 230
+
+
+def test_what_writers_left_is_removed_but_not_what_they_write(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileExistsError, match="another writer"),
+        published(tmp_path / "a.nii") as first,
+        published(tmp_path / "a.nii") as second,
+    ):
+        second.write_bytes(b"2")
+        first.write_bytes(b"1")
+        assert first.parent != second.parent
+        with published(tmp_path / "b.nii") as third:
+            third.write_bytes(b"3")
+        left = tmp_path / ".a.nii.partial-gone"
+        left.mkdir()
+        (left / "lock").touch()
+        with published(tmp_path / "a.nii", overwrite=True) as fourth:
+            assert not left.exists()
+            assert first.parent.is_dir()
+            fourth.write_bytes(b"4")
+        (tmp_path / "a.nii").unlink()
+    assert (tmp_path / "a.nii").read_bytes() == b"2"
+
+
+def test_the_mode_of_a_file_stays(tmp_path: Path) -> None:
+    sd.write(tmp_path / "a.nii", image())
+    (tmp_path / "a.nii").chmod(0o640)
+    sd.write(tmp_path / "a.nii", image(), overwrite=True)
+    assert stat.S_IMODE((tmp_path / "a.nii").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("bad", [None, 3, ["a.nii"], b"a.nii"])
+def test_what_is_no_place_is_refused(bad: Any) -> None:
+    with pytest.raises(TypeError, match="path"):
+        sd.read(bad)
+    with pytest.raises(TypeError, match="path"):
+        sd.write(bad, image())
+
+
+def test_names_that_are_no_paths(tmp_path: Path) -> None:
+    from pathlib import Path
+
+    for call in (sd.read, lambda p: sd.write(p, image()), sd.io.info):
+        with pytest.raises(FormatError, match="NUL"):
+            call(f"{tmp_path}/a\0.nii")
+        with pytest.raises(FormatError, match="as a str"):
+            call(Path("s3://bucket/a.ome.zarr"))
+    assert location(f"file://{tmp_path}/a%20b.nii") == tmp_path / "a b.nii"
+
+
+class _Broken(Format):
+    """Writes two files and fails."""
+
+    name, suffixes = "broken", (".broken",)
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        return head.startswith(b"BROKEN")
+
+    def open(self, path: Path) -> sd.SpatialArray:
+        return image()
+
+    def write(self, path: Path, image: sd.SpatialArray, *, fail: bool = True) -> None:
+        path.write_bytes(b"BROKEN")
+        path.with_name("beside").write_bytes(b"more")
+        if fail:
+            raise FormatError("it fails")
+
+
+def test_a_format_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spatial_duck.io._registry._others", lambda _: (_Broken(),))
+    with pytest.raises(FormatError, match="it fails"):
+        sd.write(tmp_path / "a.broken", image())
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(TypeError, match=r"no option fial=; did you mean fail=\?"):
+        sd.write(tmp_path / "a.broken", image(), fial=False)
+    sd.write(tmp_path / "a.broken", image(), fail=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.broken", "beside"]
+    with pytest.raises(FileExistsError, match="another writer"):
+        sd.write(tmp_path / "b.broken", image(), fail=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.broken", "beside"]
+    assert sd.io.sniff(tmp_path / "a.broken") == "broken"
