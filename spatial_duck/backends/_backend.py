@@ -7,6 +7,7 @@ more, and `spatial_duck.testing.BackendConformance` its tests.
 
 from __future__ import annotations
 
+import threading
 import uuid
 import weakref
 from abc import ABC, abstractmethod
@@ -270,6 +271,8 @@ class _Reader:
 
 #: Objects by a name that no other object will ever have.
 _named: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+#: Threads that ask for one object at one time get one name.
+_naming = threading.Lock()
 
 
 def object_identity(data: Any) -> str:
@@ -278,10 +281,11 @@ def object_identity(data: Any) -> str:
     An address does not serve: another object may have it later. One that cannot be referred to
     weakly has another name each time, which costs computing what is known, and is never wrong.
     """
-    for tag, known in list(_named.items()):
-        if known is data:
-            return tag
-    tag = uuid.uuid4().hex
-    with suppress(TypeError):  # no weak references
-        _named[tag] = data
-    return tag
+    with _naming:
+        for tag, known in list(_named.items()):
+            if known is data:
+                return tag
+        tag = uuid.uuid4().hex
+        with suppress(TypeError):  # no weak references
+            _named[tag] = data
+        return tag

@@ -23,6 +23,7 @@ from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parsed, to_record
+from spatial_duck.io._publishing import replaced_parts
 from spatial_duck.io._source import Source, write_voxels
 
 if TYPE_CHECKING:
@@ -48,15 +49,9 @@ def open_source(path: str | os.PathLike[str]) -> Source:
             f"{file}: its geometry, {beside.name}, is not there; a bare array is read with "
             "numpy.load, and gets its geometry by SpatialArray(data, spacing=...)"
         )
-    record = parsed(beside, beside.read_bytes()[: 1 << 25])
     shape, fortran, dtype, offset = _header(file)
+    record = _record(file, _key(file, offset))
     geometry = from_record(beside, record, shape)
-    key = _key(file, offset)
-    if key is not None and key != record.get("key"):
-        raise FormatError(
-            f"{beside} belongs to another file than {file.name}: writing them was interrupted, or "
-            "one was copied without the other. Write the image again, or copy both"
-        )
     safety.check_size(file, safety.count_bytes(shape, dtype), offset)
 
     def load(lazy: bool | None) -> Any:
@@ -69,6 +64,22 @@ def open_source(path: str | os.PathLike[str]) -> Source:
 
     attrs = record.get("attrs")
     return Source("npy", geometry, dtype, dict(attrs) if isinstance(attrs, dict) else {}, load)
+
+
+def _record(file: Path, key: str | None) -> dict[str, Any]:
+    """Return what the side-car of a file says, which must be its own."""
+    beside = sidecar(file)
+    record = parsed(beside, beside.read_bytes()[: 1 << 25])
+    if key is None or key == record.get("key"):
+        return record
+    for place in replaced_parts(file, beside.name):
+        record = parsed(place, place.read_bytes()[: 1 << 25])
+        if key == record.get("key"):
+            return record
+    raise FormatError(
+        f"{beside} belongs to another file than {file.name}: one was copied without the other. "
+        "Write the image again, or copy both"
+    )
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:

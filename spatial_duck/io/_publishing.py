@@ -4,7 +4,8 @@ A target ``name`` is written in a folder of its writer's own beside it::
 
     .name.partial-k3v9/lock      held by the writer while it lives
     .name.partial-k3v9/new/      what the format writes: `name`, and files that belong to it
-    .name.partial-k3v9/parts     names of such files, once they are published
+    .name.partial-k3v9/before/   parts of the old target that new ones have replaced already
+    .name.partial-k3v9/parts     names of such files, the new ones and those of the old target
 
 Files that belong to the target take their names first, and never one that another image's data
 have; the target takes its name last and in one step, so that what it says decides. With
@@ -37,7 +38,15 @@ if TYPE_CHECKING:
 
     Parts = Callable[[Path], Sequence[Path]]
 
-__all__ = ["check_target", "data_name", "exchange", "partial_prefix", "publish", "published"]
+__all__ = [
+    "check_target",
+    "data_name",
+    "exchange",
+    "partial_prefix",
+    "publish",
+    "published",
+    "replaced_parts",
+]
 
 #: Bytes of a target's name that the names of its partial folders hold.
 _LONGEST = 180
@@ -271,16 +280,18 @@ def published(
         If the target is there and `overwrite` is false.
     """
     target = check_target(path, overwrite=overwrite, directory=directory)
-    _remove_leftovers(target, parts)
-    if not overwrite and (left := [p for p in _known_parts(target, parts) if os.path.lexists(p)]):
-        raise FileExistsError(f"{left[0]} is there already; replace it with overwrite=True")
-    folder = Path(tempfile.mkdtemp(prefix=f"{partial_prefix(target)}-", dir=target.parent))
-    lock = Lock(folder / "lock.new", create=True)
-    try:
+    with _turn(target.parent) as held:
+        # A folder without a holder, seen in a turn, is of a writer that has ended.
+        if held:
+            _remove_leftovers(target, parts)
+        folder = Path(tempfile.mkdtemp(prefix=f"{partial_prefix(target)}-", dir=target.parent))
+        lock = Lock(folder / "lock", create=True)
         with suppress(OSError):  # a file system without locks
             lock.take()
-        # It is seen by others once it is held.
-        (folder / "lock.new").rename(folder / "lock")
+    try:
+        left = [p for p in _known_parts(target, parts) if os.path.lexists(p)]
+        if left and not overwrite:
+            raise FileExistsError(f"{left[0]} is there already; replace it with overwrite=True")
         new = folder / "new"
         new.mkdir()
         # The name keeps its suffix, so that libraries that look at names find their format.
@@ -293,15 +304,16 @@ def published(
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Let the writers of a folder publish one after the other, where it has locks."""
+def _turn(folder: Path) -> Iterator[bool]:
+    """Let the writers of a folder go one after the other; false where that could not be had."""
     lock = Lock(folder)
     end = time.monotonic() + _LONGEST_TURN
+    held = False
     try:
-        with suppress(OSError):
-            while not lock.take() and time.monotonic() < end:
+        with suppress(OSError):  # a file system without locks
+            while not (held := lock.take()) and time.monotonic() < end:
                 time.sleep(0.002)
-        yield
+        yield held
     finally:
         lock.free()
 
@@ -328,11 +340,13 @@ def _publish_several(
     if not overwrite and os.path.lexists(target):
         raise _taken(target)
     old = list(_known_parts(target, parts)) if overwrite else []
-    (folder / "parts").write_text("\n".join(p.name for p in others), encoding="utf-8")
+    concerned = dict.fromkeys([p.name for p in (*others, *old)])
+    (folder / "parts").write_text("\n".join(concerned), encoding="utf-8")
     for file in others:
         place = target.with_name(file.name)
         # A part is replaced only where it is this target's own, by its name.
         if place in old:
+            _keep(place, folder / "before")
             file.replace(place)
         else:
             rename_new(file, place)
@@ -341,9 +355,32 @@ def _publish_several(
     except OSError:
         _remove_parts([target.with_name(p.name) for p in others], target, parts)
         raise
-    with suppress(OSError):
-        (folder / "parts").unlink(missing_ok=True)
     _remove_parts(old, target, parts)
+
+
+def _keep(part: Path, folder: Path) -> None:
+    """Keep a part that is being replaced until its target is, too."""
+    if part.is_file():
+        folder.mkdir(exist_ok=True)
+        shutil.copy2(part, folder / part.name)
+
+
+def replaced_parts(path: Path, name: str) -> list[Path]:
+    """Return what a killed writer kept of a part that it had replaced before its target.
+
+    Parameters
+    ----------
+    path : Path
+        The target, which is the old one still.
+    name : str
+        Of the part.
+    """
+    prefix = partial_prefix(path) + "-"
+    return [
+        folder / "before" / name
+        for folder in path.parent.iterdir()
+        if folder.name.startswith(prefix) and (folder / "before" / name).is_file()
+    ]
 
 
 def _known_parts(target: Path, parts: Parts) -> Sequence[Path]:
@@ -382,16 +419,18 @@ def _remove_leftovers(target: Path, parts: Parts) -> None:
     except OSError:
         return
     for folder in left:
-        # A folder without a lock is being made at this moment.
         with suppress(OSError):
-            lock = Lock(folder / "lock")
+            lock = Lock(folder / "lock", create=True)
             try:
                 if lock.take():
-                    listed = folder / "parts"
-                    if listed.is_file():
-                        names = listed.read_text(encoding="utf-8").splitlines()
-                        files = [target.with_name(Path(n).name) for n in names]
-                        _remove_parts(files, target, parts)
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove_leftover(folder, target, parts)
             finally:
                 lock.free()
+
+
+def _remove_leftover(folder: Path, target: Path, parts: Parts) -> None:
+    listed = folder / "parts"
+    if listed.is_file():
+        names = listed.read_text(encoding="utf-8").splitlines()
+        _remove_parts([target.with_name(Path(n).name) for n in names], target, parts)
+    shutil.rmtree(folder, ignore_errors=True)

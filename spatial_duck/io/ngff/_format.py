@@ -80,8 +80,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 import numpy as np
 
@@ -95,6 +95,7 @@ from spatial_duck.errors import (
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
+from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._source import Source
 from spatial_duck.io.ngff import _checksum as seal
 from spatial_duck.io.ngff import _journal as journal
@@ -103,9 +104,6 @@ from spatial_duck.io.ngff._archive import open_archive
 from spatial_duck.io.ngff._contents import describe_collection, list_images, only_image
 from spatial_duck.io.ngff._describe import NAMESPACE
 from spatial_duck.io.ngff._write import write_image
-
-if TYPE_CHECKING:
-    import os
 
 __all__ = [
     "FORMAT",
@@ -125,29 +123,42 @@ def zarr_module(what: str) -> Any:
     return require("zarr", what)
 
 
-def open_group(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
+def open_group(
+    path: Any, storage_options: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
     """Open a Zarr group, or one in a zip file, for reading; return its attributes too.
+
+    Parameters
+    ----------
+    path : path, str or store
+        As `spatial_duck.read` takes it.
+    storage_options : mapping, optional
+        How to reach a URL, as fsspec takes it.
 
     Raises
     ------
     FormatError
         If it is none.
     """
-    zarr = zarr_module("Reading OME-Zarr")
+    zarr_module("Reading OME-Zarr")
+    from spatial_duck.io.ngff import _store as stores
+
     try:
-        if "://" not in str(path) and Path(path).is_file():
-            group = open_archive(Path(path))
+        if not is_remote(path) and path.is_file():
+            group = open_archive(path)
         else:
-            group = zarr.open_group(path, mode="r")
+            group = stores.open_group(path, storage_options)
         return group, dict(group.attrs)
-    except (ImportError, MemoryError, RecursionError, SpatialDuckError):
+    except (ImportError, MemoryError, SpatialDuckError):
         raise
+    except RecursionError as error:
+        raise FormatError(f"{path}: its metadata are nested too deeply") from error
     except Exception as error:  # each store raises its own
         raise FormatError(f"{path}: it cannot be opened as a Zarr group: {error}") from error
 
 
 def open_image_group(
-    path: str | os.PathLike[str], image: str | None
+    path: Any, image: str | None, storage_options: Mapping[str, Any] | None = None
 ) -> tuple[str, Any, dict[str, Any]]:
     """Open the group of an image, which may be inside another.
 
@@ -157,6 +168,8 @@ def open_image_group(
         A group.
     image : str or None
         Path of the image inside it.
+    storage_options : mapping, optional
+        How to reach a URL.
 
     Returns
     -------
@@ -168,7 +181,7 @@ def open_image_group(
     FormatError
         If it is no image; where images are inside, they are named.
     """
-    group, attributes = open_group(path)
+    group, attributes = open_group(path, storage_options)
     name = image
     if name is None and not ngff.ome_of(attributes).get("multiscales"):
         name = only_image(group)
@@ -191,7 +204,7 @@ def open_image_group(
 
 
 def open_source(
-    path: str | os.PathLike[str],
+    path: Any,
     *,
     level: int = 0,
     image: str | None = None,
@@ -199,6 +212,7 @@ def open_source(
     exact: bool = True,
     missing: Literal["refuse", "fill"] = "refuse",
     system: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Source:
     """Open an OME-Zarr group; see `spatial_duck.read`."""
     zarr_module("Reading OME-Zarr")
@@ -206,10 +220,11 @@ def open_source(
 
     if missing not in ("refuse", "fill"):
         raise ValueError(f"missing must be 'refuse' or 'fill', got {missing!r}")
-    left = None if "://" in str(path) or Path(path).exists() else journal.unfinished(path)
+    place = location(path)
+    left = None if is_remote(place) or place.exists() else journal.unfinished(place)
     if left:
         raise FormatError(left)
-    path, group, attributes = open_image_group(path, image)
+    path, group, attributes = open_image_group(place, image, storage_options)
 
     def load_matrix(name: str) -> Any:
         return small_array(group, name)
@@ -220,7 +235,7 @@ def open_source(
     if not -count <= level < count:
         raise FormatError(f"{path}: it has {count} levels, level {level} was asked for")
     dataset = chosen.datasets[level]
-    check_inside(path, dataset.path)
+    check_inside(place, dataset.path if image in (None, ".") else f"{image}/{dataset.path}")
     try:
         array = _checked(group, dataset.path, level % count, attributes, missing)
         shape = tuple(array.shape)
@@ -270,12 +285,24 @@ def _which(path: object, scales: Sequence[ngff.Multiscale], wanted: int | str) -
     return wanted
 
 
-def check_inside(path: str | os.PathLike[str], name: str) -> None:
-    """Refuse a node that lies outside its group, by its name or a link, in a local store."""
-    if "://" in str(path) or Path(path).is_file():
-        return
-    root = Path(path).resolve()
-    if not (root / name).resolve().is_relative_to(root):
+def check_inside(path: Any, name: str) -> None:
+    """Refuse a node that lies outside its group, by its name or a link, in a local store.
+
+    Raises
+    ------
+    UnsafeInputError
+        If it lies elsewhere.
+    FormatError
+        If nothing can be called so.
+    """
+    if "\0" in name:
+        raise FormatError(f"{path}: its level {name!r} is not a valid path")
+    if is_remote(path) or path.is_file():
+        inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
+    else:
+        root = path.resolve()
+        inside = (root / name).resolve().is_relative_to(root)
+    if not inside:
         raise UnsafeInputError(
             f"{path}: its level {name!r} lies in another folder; a level must be inside its group. "
             "Open that folder as an image of its own if you trust it"

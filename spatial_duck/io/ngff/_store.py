@@ -1,23 +1,27 @@
-"""The Zarr store of an image that was opened: what is read of it is of that image, and all there.
+"""Zarr stores of all kinds: opened as groups, read safely, and filled whole.
 
-Needs zarr.
+`ImageStore` is the store of an image that was opened: what is read of it is of that image, and all
+there. A store is a folder, a URL (through fsspec), a store or group of zarr, a store of obstore, a
+map of fsspec or a path of universal_pathlib. Needs zarr.
 """
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import WrapperStore
 
 from spatial_duck.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from spatial_duck.io._deferred import Identity
 
-__all__ = ["ImageStore", "local_files"]
+__all__ = ["ImageStore", "fill_store", "local_files", "open_group"]
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
@@ -103,6 +107,126 @@ class ImageStore(WrapperStore[Any]):
         async for group in super().get_ranges(key, byte_ranges, **kwargs):
             self.check()
             yield group
+
+
+# --- opening ------------------------------------------------------------------------------
+
+
+def _store_like(place: Any, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the arguments by which zarr opens a place."""
+    import zarr
+
+    if type(place).__module__.partition(".")[0] == "obstore":
+        return {"store": zarr.storage.ObjectStore(place)}
+    if isinstance(place, zarr.Group):  # what it knows of its attributes may be old
+        return {"store": place.store_path.store, "path": place.store_path.path}
+    # A path of universal_pathlib, which need not be one of pathlib.
+    kept = getattr(place, "storage_options", None)
+    if kept is not None and getattr(place, "protocol", None):
+        return {"store": str(place), "storage_options": {**kept, **(storage_options or {})}}
+    if storage_options:
+        return {"store": place, "storage_options": dict(storage_options)}
+    return {"store": place}
+
+
+def open_group(place: Any, storage_options: Mapping[str, Any] | None = None) -> Any:
+    """Open a group of zarr for reading.
+
+    Parameters
+    ----------
+    place : Path, str or store
+        Where it is.
+    storage_options : mapping, optional
+        How to reach a URL, as fsspec takes it.
+
+    Raises
+    ------
+    FormatError
+        If there is an array.
+    """
+    import zarr
+
+    if isinstance(place, zarr.Array):
+        raise _is_array(place.store_path)
+    try:
+        return zarr.open_group(**_store_like(place, storage_options), mode="r")
+    except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError) as error:
+        raise _is_array(place) from error
+
+
+def _is_array(place: Any) -> FormatError:
+    return FormatError(
+        f"{place}: it is a Zarr array, and an image is the group that holds it: open the folder "
+        "above, with level= where it has several, or wrap the array, SpatialArray(zarr.open_array("
+        "...), spacing=...)"
+    )
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+def fill_store(
+    folder: Path, place: Any, storage_options: Mapping[str, Any] | None, *, overwrite: bool
+) -> None:
+    """Copy a group in a folder into a store, its own metadata last, which make it an image.
+
+    Parameters
+    ----------
+    folder : Path
+        What was written.
+    place : str or store
+        The target.
+    storage_options : mapping, optional
+        How to reach a URL, as fsspec takes it.
+    overwrite : bool
+        Whether what is there may be replaced. It is taken away first: stores have no names that
+        could be changed in one step.
+
+    Raises
+    ------
+    FileExistsError
+        If something is there, and `overwrite` is false.
+    """
+    import zarr
+    from zarr.core.sync import sync  # of a store's own event loop; zarr has no public way to it
+
+    given = _store_like(place, storage_options)
+    if not overwrite and _holds_node(given):
+        raise FileExistsError(f"{place} is there already; replace it with overwrite=True")
+    # Makes the store, and takes away what is there.
+    zarr_format: Any = 2 if (folder / ".zgroup").is_file() else 3
+    target = zarr.open_group(**given, mode="w", zarr_format=zarr_format).store_path
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    last = [p for p in files if p.parent == folder]
+    sync(_copy([p for p in files if p.parent != folder], folder, target))
+    sync(_copy(last, folder, target))
+
+
+def _holds_node(given: dict[str, Any]) -> bool:
+    import zarr
+
+    try:
+        found = zarr.open(**given, mode="r")
+    except (FileNotFoundError, zarr.errors.GroupNotFoundError, zarr.errors.NodeNotFoundError):
+        return False
+    # An empty group, such as a new store of icechunk has, is no image.
+    return isinstance(found, zarr.Array) or bool(dict(found.attrs)) or any(True for _ in found)
+
+
+#: Files that are on their way at once.
+_AT_ONCE = 16
+
+
+async def _copy(files: list[Path], folder: Path, target: Any) -> None:
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def copy(file: Path) -> None:
+        async with turn:
+            key = "/".join([*filter(None, [target.path]), *file.relative_to(folder).parts])
+            data = default_buffer_prototype().buffer.from_bytes(file.read_bytes())
+            await target.store.set(key, data)
+
+    await asyncio.gather(*map(copy, files))
 
 
 def local_files(store: Any, path: str) -> list[Path]:
