@@ -16,7 +16,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.array._coordinates import COMPONENT, Held
 from spatial_duck.errors import FrameError, GeometryError, GeometryMismatchError
-from spatial_duck.geometry._world import SPACE_AXES, check_frame, frame_change
+from spatial_duck.geometry._world import SPACE_AXES, check_frame, frame_change, unit_factor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from spatial_duck.array._state import ImageState
     from spatial_duck.geometry import Geometry
 
-__all__ = ["check_mixing", "components", "tagged", "to_frame", "to_unit", "to_world"]
+__all__ = ["along_world", "check_mixing", "components", "tagged", "to_frame", "to_unit", "to_world"]
 
 Coords = dict[str, Held] | None
 
@@ -101,20 +101,26 @@ def relabelled(coords: Coords, old: Geometry, new: Geometry) -> Coords:
 def to_frame(image: ImageState, frame: str) -> Any:
     """Return an image in the coordinates of another anatomical frame, components included."""
     geometry = image.geometry.to_frame(frame)
+    turned = image if geometry.frame is None else _turned(image, geometry.frame)
+    return _moved(turned, geometry)
+
+
+def _turned(image: Any, frame: str) -> Any:
+    """Return an image with its components, if it has such, in another frame; its place stays."""
     h = (image._coords or {}).get(COMPONENT)
-    if h is None:
-        return _moved(image, geometry)
-    new, old = geometry.frame, h.attrs.get("frame")
-    if old is None or new is None:
+    if h is None or h.attrs.get("frame") == frame:
+        return image
+    old = h.attrs.get("frame")
+    if old is None:
         raise FrameError(
             f"to_frame: the components of the image have no frame, so that they cannot be turned "
             f"to {frame!r}; say it with coords={{'component': (axis, labels, {{'frame': ...}})}}"
         )
-    turned = {SPACE_AXES[s]: (SPACE_AXES[k], sign) for k, (s, sign) in
-              enumerate(frame_change(old, new))}  # fmt: skip
+    sources = enumerate(frame_change(old, frame))
+    axes = {SPACE_AXES[s]: (SPACE_AXES[k], sign) for k, (s, sign) in sources}
     labels, signs = [], []
     for label in h.values.reshape(-1).tolist():
-        parts = [turned.get(a, (a, 1)) for a in components(label, geometry.world.axes)]
+        parts = [axes.get(a, (a, 1)) for a in components(label, image.world.axes)]
         names = [name for name, _ in parts]
         # Of the two names of a symmetric tensor's component the one in use is kept.
         other = label[::-1] not in h.values and label == "".join(sorted(label))
@@ -122,12 +128,13 @@ def to_frame(image: ImageState, frame: str) -> Any:
         signs.append(int(np.prod([sign for _, sign in parts])))
     values = np.array(labels, h.values.dtype).reshape(h.values.shape)
     values.flags.writeable = False
-    h = h._replace(values=values, attrs={**h.attrs, "frame": new})
-    data = image._data if min(signs, default=1) > 0 else _signed(image, h.axis, signs)
-    return _moved(image, geometry, {**(image._coords or {}), COMPONENT: h}, data)
+    h = h._replace(values=values, attrs={**h.attrs, "frame": frame})
+    out = image._with_data(image._data if min(signs, default=1) > 0 else _signed(image, h, signs))
+    out._coords = {**image._coords, COMPONENT: h}
+    return out
 
 
-def _signed(image: ImageState, axis: int | None, signs: Sequence[int]) -> Any:
+def _signed(image: ImageState, h: Held, signs: Sequence[int]) -> Any:
     """Return the data with some components negated, in their own type; lazy where they are."""
     data = image._data
     dtype = backends.host_type(data.dtype)
@@ -136,9 +143,9 @@ def _signed(image: ImageState, axis: int | None, signs: Sequence[int]) -> Any:
             f"to_frame: components of type {dtype} cannot change their sign; convert them first "
             "with image.astype to a signed type"
         )
-    if axis is None:
+    if h.axis is None:
         return backends.call(np.negative, (data,), {})
-    shape = [len(signs) if a == axis else 1 for a in range(len(data.shape))]
+    shape = [len(signs) if a == h.axis else 1 for a in range(len(data.shape))]
     factors = np.array(signs).astype(dtype).reshape(shape)
     return backends.call(np.multiply, (data, factors), {})
 
@@ -164,13 +171,41 @@ def to_world(image: ImageState, axes: Sequence[str]) -> Any:
     return _moved(image, geometry)
 
 
-def _moved(image: ImageState, geometry: Geometry, coords: Any = None, data: Any = None) -> Any:
-    """Return the image in another world."""
-    same = image._with_data(image._data if data is None else data)
+def _moved(image: Any, geometry: Geometry) -> Any:
+    """Return the image with a geometry that says the same place in another way."""
+    same = image._with_data(image._data)
     same._geometry = geometry
-    if coords is not None:
-        same._coords = coords
     return same
+
+
+def along_world(image: Any) -> Any:
+    """Return an image whose components, if they are named, are those along its world's axes.
+
+    They are brought into the world's frame, order and unit; the image's place stays.
+
+    Raises
+    ------
+    GeometryError
+        If they are not one for each axis of the world, or in a unit that is not its own kind.
+    """
+    h = (image._coords or {}).get(COMPONENT)
+    if h is None or h.axis is None:
+        return image
+    geometry = image.geometry
+    world = geometry.world
+    turned = image if world.frame is None else _turned(image, world.frame)
+    labels = turned._coords[COMPONENT].values.tolist()
+    if sorted(labels) != sorted(world.axes):
+        raise GeometryError(
+            f"the image has the components {labels!r}, and one along each of the world's axes "
+            f"{world.axes!r} is needed"
+        )
+    if tuple(labels) != world.axes:
+        order = [labels.index(a) for a in world.axes]
+        turned = turned[(slice(None),) * h.axis + (order,)]
+    unit = _space_unit(geometry)
+    factor = 1.0 if h.unit is None or h.unit == unit else unit_factor(h.unit, unit)
+    return turned if factor == 1.0 else turned * factor
 
 
 # --- mixing -------------------------------------------------------------------------------

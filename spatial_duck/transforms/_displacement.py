@@ -41,9 +41,9 @@ class DisplacementField(Transform):
     ----------
     image : SpatialArray
         With one plain axis, whose entries are the vectors' components: one for each axis of the
-        image's world, in that order, in its units. It must be as long as the world has axes, and
-        the image must have as many sampled axes. On a NumPy array, or a Dask or Zarr one, which is
-        read where and when vectors are needed.
+        image's world, in that order, in its units, or as its coordinate ``component`` says. It
+        must be as long as the world has axes, and the image must have as many sampled axes. On a
+        NumPy array, or a Dask or Zarr one, which is read where and when vectors are needed.
     bound : float or array_like of float, shape (n_world,), optional
         No component is larger than this. It says how far around a block of the output voxels of
         the input are needed; found from the vectors where these are in memory, and needed where
@@ -80,7 +80,9 @@ class DisplacementField(Transform):
                 f"{geometry!r}"
             )
         from spatial_duck import backends
+        from spatial_duck.array._vectors import along_world
 
+        image = along_world(image)
         if backends.host_type(image.dtype).kind not in "fiu":
             raise TypeError(f"a displacement field must hold real numbers, got {image.dtype}")
         self.image = image

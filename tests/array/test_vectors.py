@@ -191,6 +191,51 @@ def test_names_given_later_are_followed() -> None:
     assert (component.attrs["frame"], component.unit) == ("RAS", "um")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x[..., ::-1],
+        lambda x: x[..., [1, 2, 0]],
+        lambda x: x.to_frame("RAS"),
+        lambda x: x.to_unit("um"),
+        lambda x: x.to_world(("z", "y", "x")),
+        lambda x: x.replace(geometry=x.geometry.to_frame("RAS")),
+        lambda x: x.to_frame("PLS")[..., ::-1].to_unit("cm"),
+    ],
+)
+def test_a_field_moves_points_as_its_components_say(change: Any) -> None:
+    values = np.random.default_rng(0).normal(size=(*SHAPE, 3))
+    image = _field(values)
+    wanted = sd.DisplacementField(_field(values))
+    field = sd.DisplacementField(change(image))
+    points = np.random.default_rng(1).uniform(0, [4, 6, 8], (20, 3))
+    world = field.world
+    here = np.array([points[:, "xyz".index(a)] for a in world.axes]).T
+    sign = {"LPS": (1, 1, 1), "RAS": (-1, -1, 1)}
+    if world.frame == "PLS":
+        there = points[:, [1, 0, 2]]
+    else:
+        there = np.array(
+            [here[:, k] * sign[world.frame]["xyz".index(a)] for k, a in enumerate(world.axes)]
+        ).T
+    factor = {"mm": 1.0, "um": 1000.0, "cm": 0.1}[world.units[0]]
+    moved = field(there * factor) / factor - there
+    expected = wanted(points) - points
+    if world.frame == "PLS":
+        expected = expected[:, [1, 0, 2]]
+    else:
+        expected = np.array([
+            expected[:, "xyz".index(a)] * sign[world.frame]["xyz".index(a)] for a in world.axes
+        ]).T  # fmt: skip
+    np.testing.assert_allclose(moved, expected, atol=1e-9)
+
+
+def test_a_field_needs_a_component_for_each_axis() -> None:
+    image = _field(labels=("x", "x", "z"))
+    with pytest.raises(GeometryError, match="one along each"):
+        sd.DisplacementField(image)
+
+
 @hypothesis.given(data=st.data())
 @hypothesis.settings(
     max_examples=40, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
