@@ -143,8 +143,11 @@ def _continues(a: Grid, b: Grid, axis: int, steps: int) -> bool:
 
 def _merge(function: str, a: G, b: G) -> G:
     """Return the geometry of an elementwise operation on two images."""
-    if a._anchor is b._anchor and a._map == b._map:
-        return a
+    if a._anchor is b._anchor:
+        if a._map == b._map or _is_part(a._map, b._map):
+            return a
+        if _is_part(b._map, a._map):
+            return b
     same = a._shape == b._shape and a._axes == b._axes and a._origin == b._origin
     if same and a._world == b._world and _has_same_paths(a, b):
         return a
@@ -177,6 +180,31 @@ def _merge(function: str, a: G, b: G) -> G:
     shape = tuple([m if n == 1 else n for n, m in zip(x._shape, y._shape, strict=True)])
     lost = {n: f for n, f in (y._anchor.lost + x._anchor.lost) if n not in x._world.axes}
     return _chosen(x, y, choice, shape, theirs, ours, tuple(lost.items()))
+
+
+def _is_part(grid: IndexMap, part: IndexMap) -> bool:
+    """Whether a part of the same image, such as a plane or a mean, broadcasts to all of it.
+
+    Seen by integers: axes that it has are the same, and along the others it may lie anywhere.
+    """
+    shape, axes, offset, _ = grid
+    other, others, place, _ = part
+    lead = len(axes) - len(others)
+    if lead < 0:
+        return False
+    free = list(axes[:lead])
+    for n, axis, m, its in zip(shape[lead:], axes[lead:], other, others, strict=True):
+        if n == m and axis == its:
+            continue
+        if m != 1 or n == 1 or (its[0] is not None and its[0] != axis[0]) or its[2]:
+            return False
+        free += [axis, its]
+    sources = []
+    for _, steps, paths in free:
+        if paths or len(steps) > 1:
+            return False
+        sources += [source for source, _ in steps]
+    return all([p == q or k in sources for k, (p, q) in enumerate(zip(offset, place, strict=True))])
 
 
 def _pick(p: PlacedAxis, q: PlacedAxis, n: int, m: int) -> str | None:
@@ -250,7 +278,7 @@ def _joint_axis(p: Axis, q: Axis, choice: str, one_anchor: bool) -> Axis:
         return q if q.name or not q.paths else q._replace(name=p.name)
     name = p.name or q.name
     if p.paths == q.paths or not q.paths:
-        return p._replace(name=name)
+        return p if p.name == name else p._replace(name=name)
     # Places on which they do not agree are known to nobody.
     sources: list[int | None] = [path.source for path in p.paths] if p.paths else []
     sources += [source for source, _ in p.steps]

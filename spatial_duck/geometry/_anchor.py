@@ -99,19 +99,33 @@ _new_tuple = tuple.__new__
 
 def place_origin(anchor: Anchor, grid: IndexMap) -> Vector:
     """Return the world position of the element at index 0."""
-    origin, offset = anchor.origin, grid.offset
-    for axis, n in zip(grid.axes, grid.shape, strict=True):
-        if axis[2] and axis[1] and _place_axis(anchor, axis).lost is not None:
-            # Even steps beside uneven ones have no positions either: their centre stands for them.
-            moved = list(offset)
-            for source, step in axis[1]:
-                moved[source] += step * (n - 1)
-            offset = tuple(moved)
-    for (spacing, column, _), halves in zip(anchor.sources, offset, strict=True):
+    offset = grid[2]
+    for axis in grid[1]:
+        if axis[2] and axis[1]:
+            offset = _centred(anchor, grid)
+    origin = list(anchor[1])
+    for (spacing, column, _), halves in zip(anchor[0], offset):  # noqa: B905
         if halves and spacing is not None:
             length = spacing * (halves / 2)
-            origin = tuple([o + length * c for o, c in zip(origin, column, strict=True)])
-    return origin
+            row = 0
+            for c in column:
+                if c:
+                    origin[row] += length * c
+                row += 1  # noqa: SIM113
+    return tuple(origin)
+
+
+def _centred(anchor: Anchor, grid: IndexMap) -> tuple[int, ...]:
+    """Return the offset with the centre of even steps that stand beside uneven ones.
+
+    They have no positions either.
+    """
+    offset = list(grid.offset)
+    for axis, n in zip(grid.axes, grid.shape, strict=True):
+        if axis.paths and axis.steps and _place_axis(anchor, axis).lost is not None:
+            for source, step in axis.steps:
+                offset[source] += step * (n - 1)
+    return tuple(offset)
 
 
 def place_axes(anchor: Anchor, grid: IndexMap) -> tuple[PlacedAxis, ...]:

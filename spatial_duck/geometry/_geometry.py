@@ -16,14 +16,15 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
+from spatial_duck._config import current
 from spatial_duck.geometry import _align as align
 from spatial_duck.geometry import _compare as compare
 from spatial_duck.geometry import _convert as convert
-from spatial_duck.geometry import _map as maps
 from spatial_duck.geometry import _moves as moves
 from spatial_duck.geometry import _points as points
 from spatial_duck.geometry._construction import anchor_of, changed_fields, fields_of_affine
 from spatial_duck.geometry._grid import Grid
+from spatial_duck.geometry._map import index
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
@@ -327,9 +328,17 @@ class Geometry(Grid):
         IndexError
             If the key does not fit the shape.
         """
-        return self._made_noting(maps.index(self._map, key))
+        new = index(self._map, key)
+        if new[3] or current()[1] != "keep":
+            return self._made_noting(new)
+        # What `_made` does, for the most frequent call of all.
+        made = object.__new__(self.__class__)
+        made._anchor = self._anchor
+        made._map = new
+        made._kept_axes = made._kept_origin = None
+        return made
 
-    index = _loss(maps.index)
+    index = _loss(index)
     flip = _move(moves.flip)
     transpose = _move(moves.transpose)
     moveaxis = _move(moves.moveaxis)

@@ -160,9 +160,9 @@ def remove_axis(
     offset, unknown : list
         Those of the map, which are changed.
     """
-    for source, step in axis.steps:
+    for source, step in axis[1]:
         offset[source] += step * (n - 1) if at is None else 2 * step * at
-    for path in axis.paths:
+    for path in axis[2]:
         taken = 0 if at is None and n == 1 else at
         if path.source is None:
             continue
@@ -209,18 +209,19 @@ def index(grid: IndexMap, key: Any, function: str = "indexing") -> IndexMap:
             if k.start is not None or k.stop is not None or k.step is not None:
                 start, stop, step = k.indices(n)
                 n = len(range(start, stop, step))
-                if start or step != 1 or axis[2]:
+                if start:
+                    if moved is None:
+                        moved = list(offset)
+                    for source, size in axis[1]:
+                        moved[source] += 2 * size * start
+                if step != 1 or axis[2]:
                     name, steps, paths = axis
-                    if start:
-                        if moved is None:
-                            moved = list(offset)
-                        for source, size in steps:
-                            moved[source] += 2 * size * start
-                    if step != 1:
+                    if len(steps) == 1:
+                        ((source, size),) = steps
+                        steps = ((source, size * step),)
+                    else:
                         steps = tuple([(source, size * step) for source, size in steps])
-                    if paths:
-                        paths = _taken_paths(paths, k)
-                    axis = _new_tuple(Axis, (name, steps, paths))
+                    axis = _new_tuple(Axis, (name, steps, paths and _taken_paths(paths, k)))
             out_shape.append(n)
             out_axes.append(axis)
             i += 1

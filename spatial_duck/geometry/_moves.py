@@ -51,27 +51,28 @@ __all__ = [
 ]
 
 
+_new_tuple = tuple.__new__
+_ALL, _BACK = slice(None), slice(None, None, -1)
+
 # --- turning ------------------------------------------------------------------------------
 
 
 def flip(grid: IndexMap, axis: Any = None) -> IndexMap:
     """Return the geometry of ``np.flip(array, axis)``."""
-    flipped = normalize_axes(axis, len(grid.shape))
-    key = [slice(None, None, -1 if i in flipped else None) for i in range(len(grid.shape))]
-    return index(grid, tuple(key))
+    flipped = normalize_axes(axis, len(grid[0]))
+    return index(grid, tuple([_BACK if i in flipped else _ALL for i in range(len(grid[0]))]))
 
 
 def transpose(grid: IndexMap, axes: Sequence[int] | None = None) -> IndexMap:
     """Return the geometry of ``np.transpose(array, axes)``; None reverses the axes."""
-    shape, old = grid.shape, grid.axes
+    shape, old, offset, unknown = grid
     if axes is None:
-        return grid._replace(shape=shape[::-1], axes=old[::-1])
+        return _new_tuple(IndexMap, (shape[::-1], old[::-1], offset, unknown))
     order = normalize_axes(tuple(axes), len(old))
     if len(order) != len(old):
         raise ValueError("axes don't match array")
-    return grid._replace(
-        shape=tuple([shape[i] for i in order]), axes=tuple([old[i] for i in order])
-    )
+    turned = (tuple([shape[i] for i in order]), tuple([old[i] for i in order]), offset, unknown)
+    return _new_tuple(IndexMap, turned)
 
 
 def moveaxis(grid: IndexMap, source: Any, destination: Any) -> IndexMap:
@@ -111,18 +112,17 @@ def shift(grid: IndexMap, axis: int, halves: int, size: int) -> IndexMap:
 
     Along an axis of uneven positions nobody knows where the new ones lie, unless nothing moves.
     """
-    old = grid.axes[axis]
-    shape = (*grid.shape[:axis], size, *grid.shape[axis + 1 :])
-    offset = grid.offset
+    shape, axes, offset, unknown = grid
+    old = axes[axis]
     if halves:
         moved = list(offset)
-        for source, step in old.steps:
+        for source, step in old[1]:
             moved[source] += step * halves
         offset = tuple(moved)
-    if not old.paths or (not halves and size == grid.shape[axis]):
-        return grid._replace(shape=shape, offset=offset)
-    new = old._replace(paths=_unknown(old.paths))
-    return IndexMap(shape, _put(grid.axes, axis, new), offset, grid.unknown)
+    if old[2] and (halves or size != shape[axis]):
+        axes = _put(axes, axis, old._replace(paths=_unknown(old.paths)))
+    shape = (*shape[:axis], size, *shape[axis + 1 :])
+    return _new_tuple(IndexMap, (shape, axes, offset, unknown))
 
 
 def pad(grid: IndexMap, pad_width: Any) -> IndexMap:
@@ -259,16 +259,12 @@ def squeeze(grid: IndexMap, axis: Any = None) -> IndexMap:
 def _without(grid: IndexMap, gone: Sequence[int], at: int | None) -> IndexMap:
     """Take axes away, at one index or (None) the centre of each."""
     shape, axes = grid.shape, grid.axes
-    offset, unknown = list(grid.offset), list(grid.unknown)
+    offset, unknown = list(grid[2]), list(grid[3])
     for i in gone:
         remove_axis(axes[i], shape[i], at, offset, unknown)
     stay = [i for i in range(len(shape)) if i not in gone]
-    return IndexMap(
-        tuple([shape[i] for i in stay]),
-        tuple([axes[i] for i in stay]),
-        tuple(offset),
-        tuple(unknown),
-    )
+    left = (tuple([shape[i] for i in stay]), tuple([axes[i] for i in stay]))
+    return _new_tuple(IndexMap, (*left, tuple(offset), tuple(unknown)))
 
 
 def expand_dims(grid: IndexMap, axis: Any) -> IndexMap:
@@ -279,7 +275,7 @@ def expand_dims(grid: IndexMap, axis: Any) -> IndexMap:
     for i in sorted(added):
         shape.insert(i, 1)
         axes.insert(i, NEW_AXIS)
-    return grid._replace(shape=tuple(shape), axes=tuple(axes))
+    return _new_tuple(IndexMap, (tuple(shape), tuple(axes), grid[2], grid[3]))
 
 
 def broadcast_to(grid: IndexMap, shape: Sequence[int]) -> IndexMap:

@@ -123,13 +123,14 @@ def place(found: Any, grid: Any) -> str:
     for axis in g.sampled_axes:
         column = g.direction[:, g.sampled_axes.index(axis)] * g.spacing[g.sampled_axes.index(axis)]
         own = IMAGE.geometry
+        rows = [own.world.axes.index(name) for name in g.world.axes]
         if g.dims[axis] not in own.dims or g.shape[axis] != own.shape[own.dims.index(g.dims[axis])]:
             return "WRONG"
         i = own.sampled_axes.index(own.dims.index(g.dims[axis]))
-        if not np.allclose(column, own.direction[:, i] * own.spacing[i]):
+        if not np.allclose(column, own.direction[rows, i] * own.spacing[i]):
             return "WRONG"
-        w = own.world.axes.index(g.dims[axis])
-        if not np.isclose(g.origin[w], own.origin[w]):
+        w = g.world.axes.index(g.dims[axis])
+        if not np.isclose(g.origin[w], own.origin[rows[w]]):
             return "WRONG"
     return "in part" if grid is None or g.lost else "WRONG"
 
