@@ -17,6 +17,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 from spatial_duck._config import current
+from spatial_duck.geometry import _algebra as algebra
 from spatial_duck.geometry import _align as align
 from spatial_duck.geometry import _compare as compare
 from spatial_duck.geometry import _convert as convert
@@ -368,6 +369,18 @@ class Geometry(Grid):
     to_frame = convert.to_frame
     to_unit = convert.to_unit
     to_world = convert.to_world
+
+    # --- grids of one lattice -------------------------------------------------------------
+
+    overlap = algebra.overlap
+    __and__ = algebra.intersection
+    __or__ = algebra.hull
+    enclosing = algebra.enclosing
+    snap_to = algebra.snap_to
+    zoom_out = algebra.zoom_out
+    zoom_to = algebra.zoom_to
+    pad_to_multiple = algebra.pad_to_multiple
+    transformed = algebra.transformed
 
     # --- several --------------------------------------------------------------------------
 

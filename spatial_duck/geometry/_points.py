@@ -37,6 +37,7 @@ __all__ = [
     "nearest_axes",
     "orientation_of",
     "physical_to_index",
+    "place_of",
     "require_positions",
     "spacing_of",
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry import World
+from spatial_duck.geometry import Geometry, World
 from spatial_duck.transforms._base import (
     Transform,
     box_in,
@@ -137,6 +137,16 @@ class Affine(Transform):
         matrix[np.ix_(rows, rows)] = inside
         matrix[-1] = [0.0] * len(world.axes) + [1.0]
         return Affine(matrix, world)
+
+    def __mul__(self, geometry: Geometry) -> Geometry:
+        """Return the geometry whose points are those of another, mapped.
+
+        ``(T * g).index_to_physical(i) == T(g.index_to_physical(i))``. The geometry's world has
+        the transform's axes; it may have more, and another frame, order or unit.
+        """
+        if not isinstance(geometry, Geometry):
+            return NotImplemented
+        return geometry.transformed(self.to_world(geometry.world).matrix)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Affine):

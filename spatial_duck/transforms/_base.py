@@ -12,6 +12,7 @@ import numpy as np
 
 from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.geometry._quantity import in_unit
 
 if TYPE_CHECKING:
     import os
@@ -34,7 +35,7 @@ __all__ = [
 
 def sub_world(world: World, axes: Sequence[str]) -> World:
     """Return a world with only some of its axes, in the order given."""
-    return World(axes, [world.units[world.axes.index(name)] for name in axes], world.frame)
+    return world.take([world.axes.index(name) for name in axes])
 
 
 def world_change(old: World, new: World) -> Floats:
@@ -205,7 +206,7 @@ class Transform(ABC):
 
 def points_in(points: ArrayLike, world: World) -> Floats:
     """Return points as numbers, one entry for each axis of a world in the last dimension."""
-    values = np.asarray(points, dtype=np.float64)
+    values = np.asarray(in_unit(points, world.units, "points"), dtype=np.float64)
     if values.ndim == 0 or values.shape[-1] != len(world.axes):
         raise GeometryError(
             f"points must have one entry for each of the world axes {world.axes!r} in "
