@@ -13,6 +13,7 @@ from spatial_duck.errors import FormatError
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._deferred import Identity, deferred, guarded_blocks, is_mapped
+from spatial_duck.io._libraries import library_for
 from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._publishing import published
 from spatial_duck.io._registry import format_of, format_to_write, named_format, names
@@ -85,9 +86,10 @@ def _format_to_read(path: Any, format: str | None) -> Format:
             raise
         raise FormatError(left) from None
     if found is None:
+        advice = library_for(Path(path)) or "name one with format= if you know better"
         raise FormatError(
             f"{path}: its content is of none of the formats that are read: {', '.join(names())}; "
-            "name one with format= if you know better"
+            f"{advice}"
         )
     return found
 

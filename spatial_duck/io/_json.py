@@ -29,6 +29,7 @@ import numpy as np
 
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.geometry._world import SPACE_AXES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,21 +120,7 @@ def from_record(path: object, record: Mapping[str, Any], shape: tuple[int, ...])
             f"{path}: its geometry has version {record.get('version')!r}, {_VERSION} is read"
         )
     try:
-        world = record["world"]
-        origin = [float(v) for v in record["origin"]]
-        geometry = Geometry(
-            [int(n) for n in record["shape"]],
-            [float(v) for v in record["spacing"]],
-            origin,
-            np.array(record["direction"], np.float64).reshape(len(origin), len(record["sampled"])),
-            [None if n is None else str(n) for n in record["dims"]],
-            sampled=[int(i) for i in record["sampled"]],
-            world=World(world["axes"], world["units"], world["frame"]),
-            lost={
-                int(k) if k.isdecimal() else k: str(v)
-                for k, v in (record.get("lost") or {}).items()
-            },
-        )
+        geometry = _geometry(record)
     except (AttributeError, GeometryError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: its geometry is not valid: {error!r}") from error
     if geometry.shape != shape:
@@ -141,3 +128,35 @@ def from_record(path: object, record: Mapping[str, Any], shape: tuple[int, ...])
             f"{path}: its geometry is that of shape {geometry.shape}, and the voxels have {shape}"
         )
     return geometry
+
+
+def _geometry(record: Mapping[str, Any]) -> Geometry:
+    """Return what the numbers of a record make."""
+    given = record["world"]
+    world = World(given["axes"], given["units"], given["frame"])
+    dims = [None if n is None else str(n) for n in record["dims"]]
+    sampled = [int(i) for i in record["sampled"]]
+    spacing = dict(zip(sampled, map(float, record["spacing"]), strict=True))
+    origin = [float(v) for v in record["origin"]]
+    columns = np.array(record["direction"], np.float64).reshape(len(origin), len(sampled))
+    # Axes of these names are sampled, unless a coordinate says where they lie.
+    bare = [i for i, n in enumerate(dims) if n in (*SPACE_AXES, "t") and i not in sampled]
+    every = sorted([*sampled, *bare])
+    direction = np.zeros((len(origin) + len(bare), len(every)))
+    direction[: len(origin), [every.index(i) for i in sampled]] = columns
+    direction[range(len(origin), len(direction)), [every.index(i) for i in bare]] = 1
+    geometry = Geometry(
+        [int(n) for n in record["shape"]],
+        [spacing.get(i, 1.0) for i in every],
+        [*origin, *[0.0] * len(bare)],
+        direction,
+        dims,
+        sampled=every,
+        world=World(
+            (*world.axes, *[f"along axis {i}" for i in bare]),
+            (*[world.units[n] for n in range(len(world.axes))], *[None] * len(bare)),
+            world.frame,
+        ) if bare else world,
+        lost={int(k): str(v) for k, v in (record.get("lost") or {}).items()},
+    )  # fmt: skip
+    return geometry.unplace(bare).to_world(world.axes) if bare else geometry

@@ -74,7 +74,8 @@ def standard_geometry(axes: str, shape: tuple[int, ...], found: Described) -> Ge
     for letter in axes:
         name = _LETTERS.get(letter)
         dims.append(None if name in dims else name)
-    sampled = [n for n in dims if n in (*SPACE_AXES, "t") and n not in found.coords]
+    # An axis whose coordinate says where it lies is made plain by the image that gets it.
+    sampled = [n for n in dims if n in (*SPACE_AXES, "t")]
     size = [found.steps.get(n, (1.0, None)) for n in sampled]
     return Geometry(
         shape,

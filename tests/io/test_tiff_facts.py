@@ -1,0 +1,249 @@
+"""What TIFF's dialects say of axes, read and written; tifffile is the referee."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+from spatial_duck.errors import FormatError, UnsafeInputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
+
+CHANNELS = {
+    "channel": ("c", ["DAPI", "GFP", "Größe"]),
+    "channel_color": ("c", ["0000FF", "00FF00", "FF8000"]),
+}
+
+
+def cells(**more: Any) -> sd.SpatialArray:
+    return sd.SpatialArray(
+        np.arange(2 * 3 * 4 * 16 * 20, dtype="u2").reshape(2, 3, 4, 16, 20),
+        dims=("t", "c", "z", "y", "x"), spacing=(5.0, 2.0, 0.5, 0.25), origin=(0, 30, 20, 10),
+        world=sd.World(("t", "z", "y", "x"), {"t": "s", "z": "um", "y": "um", "x": "um"}),
+        coords=CHANNELS | more,
+    )  # fmt: skip
+
+
+def ome(
+    path: Path, planes: str = "", pixels: str = "", z: int = 1, t: int = 1, **more: Any
+) -> Path:
+    """Write an OME-TIFF with a text of ours."""
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/'
+        'OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+        f'Type="uint16" SizeX="16" SizeY="16" SizeZ="{z}" SizeC="1" SizeT="{t}" {pixels}>'
+        f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/><TiffData/>{planes}</Pixels></Image></OME>'
+    )
+    tifffile.imwrite(path, np.zeros((z * t, 16, 16), "u2"), description=xml.encode(),
+                     metadata=None, photometric="minisblack", **more)  # fmt: skip
+    return path
+
+
+# --- both ways ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_ome_keeps_channels_places_and_times(exact: bool, tmp_path: Path) -> None:
+    image = cells(emission_wavelength=("c", [450.0, 510.0, 600.0], {"unit": "nm"}))
+    sd.write(tmp_path / "a.ome.tif", image)
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        meta = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+        assert [c["Name"] for c in meta["Channel"]] == list(image.coords["channel"])
+        assert [c["EmissionWavelength"] for c in meta["Channel"]] == [450, 510, 600]
+        assert meta["Channel"][1]["Color"] == 0x00FF00FF
+        planes = meta["Plane"]
+        assert (planes[0]["PositionX"], planes[0]["PositionY"]) == (10, 20)
+        assert [p["PositionZ"] for p in planes[:4]] == [30, 32, 34, 36]
+    found = sd.read(tmp_path / "a.ome.tif", exact=exact)
+    assert np.array_equal(np.asarray(found), np.asarray(image))
+    assert found.geometry.isclose(image.geometry)
+    for name in image.coords:
+        assert list(found.coords[name]) == list(image.coords[name]), name
+    # What moves keeps its names.
+    sd.write(tmp_path / "b.ome.tif", found[:, ::-1, 1:])
+    again = sd.read(tmp_path / "b.ome.tif", exact=exact)
+    assert list(again.coords["channel"]) == list(image.coords["channel"])[::-1]
+    assert again.geometry.isclose(image[:, ::-1, 1:].geometry)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_uneven_times_come_back(exact: bool, tmp_path: Path) -> None:
+    image = sd.SpatialArray(
+        np.zeros((4, 16, 16), "u2"), dims=("t", "y", "x"), spacing={"y": 0.5, "x": 0.5},
+        unit={"y": "um", "x": "um"}, coords={"t": ("t", [0.0, 1, 5, 60], {"unit": "s"})},
+    )  # fmt: skip
+    sd.write(tmp_path / "a.ome.tif", image)
+    with pytest.warns(UserWarning, match="not evenly spaced"):
+        found = sd.read(tmp_path / "a.ome.tif", exact=exact)
+    assert list(found.coords["t"]) == [0, 1, 5, 60]
+    assert found.geometry.sampled_axes == (1, 2)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_imagej_keeps_labels_ranges_colors_and_origin(exact: bool, tmp_path: Path) -> None:
+    image = cells(display_window=("c", [[0.0, 100], [5, 50], [1, 2]])).transpose(0, 2, 1, 3, 4)
+    sd.write(tmp_path / "a.tif", image, kind="imagej")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        meta = file.imagej_metadata
+        assert (meta["xorigin"], meta["yorigin"], meta["zorigin"]) == (-40, -40, -15)
+        assert meta["Labels"][:4] == ["DAPI", "GFP", "Größe", "DAPI"]
+        assert meta["Ranges"] == (0, 100, 5, 50, 1, 2)
+        assert meta["LUTs"][0][:, 255].tolist() == [0, 0, 255]
+    found = sd.read(tmp_path / "a.tif", exact=exact)
+    assert found.geometry.isclose(image.geometry)
+    for name in ("channel", "channel_color"):
+        assert list(found.coords[name]) == list(image.coords[name])
+    assert np.array_equal(found.coords["display_window"], image.coords["display_window"])
+
+
+# --- OME as others write it ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "planes, told, spacing, origin",
+    [
+        ('<Plane TheZ="{k}" TheT="0" TheC="0" PositionZ="{k}"/>', "", 1.0, 0.0),
+        ('<Plane TheZ="{k}" TheT="0" TheC="0" PositionZ="-{k}"/>', "", 1.0, 0.0),
+        ('<Plane TheZ="{k}" TheT="0" TheC="0" PositionZ="7" PositionZUnit="µm"/>', "", 1.0, 7.0),
+        ('<Plane TheZ="{k}" TheT="0" TheC="0" PositionZ="2" PositionZUnit="mm"/>', "", 1.0, 2000.0),
+        ('<Plane TheZ="{k}" TheT="0" TheC="0" PositionZ="3{k}"/>', "", 1.0, 30.0),
+        ('<Plane TheZ="{k}" TheT="0" TheC="0" PositionZ="3" PositionZUnit="reference frame"/>',
+         "PositionZ.*reference frame", 1.0, 0.0),
+        ('<Plane TheZ="{k}" TheT="0" TheC="0" PositionX="{k}"/>', "not the same", 1.0, 0.0),
+    ],
+)  # fmt: skip
+def test_positions(planes: str, told: str, spacing: float, origin: float, tmp_path: Path) -> None:
+    text = "".join(planes.format(k=k) for k in range(4))
+    sizes = 'PhysicalSizeX="0.5" PhysicalSizeY="0.5" PhysicalSizeZ="1"'
+    path = ome(tmp_path / "a.ome.tif", text, sizes, z=4)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", UserWarning)
+        image = sd.read(path)
+    said = " ".join(str(w.message) for w in found if w.category is UserWarning)
+    assert bool(said) == bool(told)
+    if told:
+        assert all(word in said for word in told.split(".*"))
+    assert image.spacing[0] == spacing
+    assert image.origin[0] == pytest.approx(origin)
+    assert image.direction[0, 0] == (-1 if "-{k}" in planes else 1)
+
+
+@pytest.mark.parametrize(
+    "times, even", [((0, 2, 4, 6), True), ((1, 3.02, 4.99, 7), True), ((0, 1, 5, 60), False)]
+)
+def test_times(times: tuple[float, ...], even: bool, tmp_path: Path) -> None:
+    text = "".join(
+        f'<Plane TheZ="0" TheT="{k}" TheC="0" DeltaT="{1000 * v}" DeltaTUnit="ms"/>'
+        for k, v in enumerate(times)
+    )
+    path = ome(tmp_path / "a.ome.tif", text, t=4)
+    if not even:
+        with pytest.warns(UserWarning, match="not evenly spaced"):
+            image = sd.read(path)
+        assert np.allclose(image.coords["t"], 1000 * np.array(times))
+        return
+    image = sd.read(path)
+    assert (image.spacing[0], image.unit[0]) == (pytest.approx(2000), "ms")
+    assert image.origin[0] == pytest.approx(1000 * times[0])
+    if times[0]:
+        assert np.allclose(image.coords["delta_t"], 1000 * np.array(times))
+
+
+def test_sizes_are_checked_before_pages_are_made(tmp_path: Path) -> None:
+    path = ome(tmp_path / "a.ome.tif", pixels=20 * " ")
+    content = path.read_bytes()
+    wrong = content.replace(b'SizeT="1"' + 21 * b" ", b'SizeT="999999999"' + 13 * b" ")
+    assert wrong != content
+    path.write_bytes(wrong)
+    with pytest.raises(UnsafeInputError, match="999,999,999 planes"):
+        sd.read(path)
+
+
+def test_metadata_elsewhere_is_named(tmp_path: Path) -> None:
+    xml = ('<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+           '<BinaryOnly MetadataFile="a.companion.ome" UUID="urn:uuid:1"/></OME>')  # fmt: skip
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", np.zeros((16, 16), "u2"), description=xml, metadata=None
+    )
+    with pytest.raises(FormatError, match=r"a\.companion\.ome.*plain=True"):
+        sd.read(tmp_path / "a.ome.tif")
+    assert sd.read(tmp_path / "a.ome.tif", plain=True).shape == (16, 16)
+
+
+# --- plain and microscopes ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "unit, number, step, name",
+    [
+        ("INCH", 254, 0.1, "mm"),
+        ("CENTIMETER", 20, 0.5, "mm"),
+        (4, 4, 0.25, "mm"),
+        (5, 2, 0.5, "um"),
+    ],
+)
+def test_resolution_units(unit: Any, number: float, step: float, name: str, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), "u2"), resolution=(number, number),
+                     resolutionunit=unit)  # fmt: skip
+    image = sd.read(tmp_path / "a.tif")
+    assert image.spacing.tolist() == pytest.approx([step, step])
+    assert image.unit == (name, name)
+
+
+def test_aperio(tmp_path: Path) -> None:
+    text = "Aperio Image Library v11.2.1\r\n16x16 (16x16) J2K/KDU Q=30|AppMag = 20|MPP = 0.4990"
+    tifffile.imwrite(tmp_path / "a.svs", np.zeros((16, 16, 3), "u1"), description=text,
+                     metadata=None, photometric="rgb", tile=(16, 16))  # fmt: skip
+    image = sd.read(tmp_path / "a.svs")
+    assert image.spacing.tolist() == [0.499, 0.499]
+    assert image.unit == ("um", "um")
+
+
+def test_geotiff_lies_where_rasterio_says(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="needs rasterio")
+    profile = {"driver": "GTiff", "width": 30, "height": 20, "count": 2, "dtype": "int16",
+               "crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 5e5, 0, -10, 4.6e6),
+               "nodata": -9999}  # fmt: skip
+    values = np.arange(1200, dtype="i2").reshape(2, 20, 30)
+    values[0, 0, 0] = -9999
+    with rasterio.open(tmp_path / "a.tif", "w", **profile) as file:
+        file.write(values)
+        file.descriptions = ("red edge", "near infrared")
+        file.scales, file.offsets = (0.5, 0.1), (0, -1)
+    for lazy in (None, True):
+        image = sd.read(tmp_path / "a.tif", lazy=lazy)
+        assert np.array_equal(np.asarray(image), values)
+        place = dict(zip(image.world.axes, image.index_to_physical((0, 0, 0)), strict=True))
+        assert (place["x"], place["y"]) == (500005, 4599995)
+        assert list(image.coords["description"]) == ["red edge", "near infrared"]
+        assert list(image.coords["scale_factor"]) == [0.5, 0.1]
+        assert image.attrs["nodata"] == -9999
+    with rasterio.open(tmp_path / "a.tif") as file:
+        masked = sd.from_rasterio(file, masked=True, scaled=True)
+    assert np.isnan(np.asarray(masked)[0, 0, 0])
+    assert np.allclose(np.asarray(masked)[1], values[1] * 0.1 - 1)
+    assert "nodata" not in masked.attrs
+    assert sd.read(tmp_path / "a.tif", plain=True).size == values.size
+
+
+# --- lazy ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"compress": True}, {"tile": 16}])
+def test_lazy_tiff_is_pickled(options: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="needs zarr")
+    image = cells()
+    sd.write(tmp_path / "a.ome.tif", image, **options)
+    lazy = sd.read(tmp_path / "a.ome.tif")
+    assert not isinstance(lazy.data, np.ndarray)
+    again = pickle.loads(pickle.dumps(lazy[1, ::-1]))
+    assert np.array_equal(np.asarray(again), np.asarray(image)[1, ::-1])
+    assert list(again.coords["channel"]) == list(image.coords["channel"])[::-1]
