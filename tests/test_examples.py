@@ -34,6 +34,7 @@ EXPECTED = {
     "fmri_to_xarray_and_back": (("nibabel", "xarray"), "description                      True"),
     "radiomics_features": (("radiomics", "numba", "nrrd"), "the same: True"),
     "09_check_your_own_image_class": (("hypothesis",), "Moving                      21       0"),
+    "10_add_a_file_format": (("hypothesis", "dask"), "Checks: 13 right, 0 wrong, 1 not offered"),
     "08_to_a_network_and_back": (
         ("torch", "zarr", "dask", "numba", "resource"),
         "cap of 30 MB kept",

@@ -171,9 +171,8 @@ def view(args: argparse.Namespace) -> None:
 
 def _browse(args: argparse.Namespace) -> None:
     """Serve the planes until Ctrl-C, which is how this ends well."""
-    import webbrowser
-
     from spatial_duck.viewer import Scene, Server, open_levels
+    from spatial_duck.viewer._browser import open_browser
 
     levels = open_levels(args.file, args.level)
     overlay = None if args.overlay is None else open_levels(args.overlay)
@@ -181,7 +180,7 @@ def _browse(args: argparse.Namespace) -> None:
     with Server(Scene(levels, overlay, names=names, limits=args.limits)) as server:
         print(f"{server.url}\nOnly this machine can open it. Ctrl-C ends.", flush=True)
         if not args.no_browser:
-            webbrowser.open(server.url)
+            open_browser(server.url)
         with suppress(KeyboardInterrupt):
             server.wait()
 

@@ -134,7 +134,16 @@ def _open(path: Any, format: str | None, level: int | None, options: dict[str, A
             chosen.name, image.geometry, np.dtype(image.dtype), dict(image.attrs),
             lambda _: image.data, coords=image.coords,
         )  # fmt: skip
+    _check_words(path, opened.geometry)
     return _Opened(chosen, place, options, opened)
+
+
+def _check_words(path: Any, geometry: Geometry) -> None:
+    """Refuse names and units that would do more to a terminal than be read."""
+    world = geometry.world
+    for word in filter(None, (*geometry.dims, *world.axes, *world.units, world.frame)):
+        if not word.isprintable():
+            raise FormatError(f"{path}: {word!r} is no name of an axis, a unit or a frame")
 
 
 def _identity(opened: Format, place: Any) -> Identity | None:

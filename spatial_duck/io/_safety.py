@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import bz2
 import io
-import os
 import sys
 import zlib
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -21,9 +19,11 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io._gzip import GzipMembers
+from spatial_duck.io._memory import available_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -46,21 +46,6 @@ _HIGHEST_RATIO = {"gzip": 1032, "zlib": 1032, "bzip2": 50_000_000, "zstd": 50_00
 
 #: Bytes that may follow the declared data (padding) before a file counts as malformed.
 _TRAILING = 1 << 20
-
-
-def available_memory() -> int | None:
-    """Return the bytes of memory that a new array could take, or None where that is unknown."""
-    try:
-        with Path("/proc/meminfo").open(encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def count_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:

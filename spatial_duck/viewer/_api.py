@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spatial_duck.viewer._browser import open_browser
 from spatial_duck.viewer._scene import Scene
 from spatial_duck.viewer._server import Server
 
@@ -77,9 +78,7 @@ def show(
     Server
         Serves the page at its `url` until it is closed, or the process ends.
     """
-    import webbrowser
-
     server = Server(Scene([image], None if overlay is None else [overlay])).__enter__()
     if browser:
-        webbrowser.open(server.url)
+        open_browser(server.url)
     return server

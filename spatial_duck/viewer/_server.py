@@ -167,7 +167,12 @@ def _handler(server: Server) -> Callable[..., BaseHTTPRequestHandler]:
         timeout = 60
 
         def do_GET(self) -> None:
-            token, _, rest = urlsplit(self.path).path.removeprefix("/").partition("/")
+            try:
+                asked = urlsplit(self.path)
+            except ValueError:
+                self._send(HTTPStatus.BAD_REQUEST, b"that is no address")
+                return
+            token, _, rest = asked.path.removeprefix("/").partition("/")
             hosts = (f"127.0.0.1:{server.port}", f"localhost:{server.port}")
             if self.headers.get("Host") not in hosts or not hmac.compare_digest(
                 token.encode("utf-8", "replace"), server.token.encode()
@@ -175,7 +180,7 @@ def _handler(server: Server) -> Callable[..., BaseHTTPRequestHandler]:
                 self._send(HTTPStatus.FORBIDDEN, b"open the address that spatial-duck printed")
                 return
             try:
-                body, kind = server.answer(rest, urlsplit(self.path).query)
+                body, kind = server.answer(rest, asked.query)
             except LookupError:
                 self._send(HTTPStatus.NOT_FOUND, b"there is no such thing")
             except Exception as error:  # a damaged chunk, say: the page shows what is wrong

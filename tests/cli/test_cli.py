@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from spatial_duck.testing import assert_geometry_equal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 for needed in ("nibabel", "nrrd", "zarr"):
     pytest.importorskip(needed, reason=f"needs {needed}")
@@ -239,11 +239,21 @@ def test_interactive_serves_until_it_is_interrupted(file: Path) -> None:
 
 
 def test_interactive_opens_a_browser(file: Path, monkeypatch: Any, capsys: Any) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+    """By a page that only this user can read: other users read command lines."""
+    opened: list[tuple[str, int, str]] = []
+
+    def look(address: str) -> None:
+        page = Path(urllib.request.url2pathname(address.removeprefix("file://")))
+        opened.append((address, page.parent.stat().st_mode & 0o777, page.read_text()))
+
+    monkeypatch.setattr("webbrowser.open", look)
     monkeypatch.setattr("spatial_duck.viewer.Server.wait", lambda self: None)
     assert main(["view", str(file), "--interactive", "--title", "t", "--limits", "0", "9"]) == 0
-    assert opened == [capsys.readouterr().out.split()[0]]
+    url = capsys.readouterr().out.split()[0]
+    ((address, mode, page),) = opened
+    assert "127.0.0.1" not in address
+    assert mode == 0o700
+    assert f'content="0; url={url}"' in page
 
 
 # --- errors and help ----------------------------------------------------------------------

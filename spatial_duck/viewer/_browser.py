@@ -1,0 +1,31 @@
+"""Open the page in a browser without its address on a command line, which any user can read."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+import webbrowser
+from html import escape
+from pathlib import Path
+
+__all__ = ["open_browser"]
+
+
+def open_browser(url: str) -> None:
+    """Open an address by a file that leads there, which only this user can read.
+
+    Parameters
+    ----------
+    url : str
+        With the token that opens the page.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="spatial_duck-"))  # of mode 0700
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    page = folder / "open.html"
+    page.write_text(
+        f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" '
+        f'content="0; url={escape(url)}"><a href="{escape(url)}">spatial_duck</a>',
+        encoding="utf-8",
+    )
+    webbrowser.open(page.as_uri())
