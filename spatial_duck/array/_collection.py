@@ -108,6 +108,11 @@ class Collection(ImageState):
         *args, **options
             As of `dask.array.map_blocks`; images among them are taken as their arrays.
 
+        Returns
+        -------
+        SpatialArray
+            Lazy, on the same grid.
+
         Raises
         ------
         TypeError
@@ -115,7 +120,7 @@ class Collection(ImageState):
 
         See Also
         --------
-        spatial_duck.map_blocks : for functions that know where their block lies.
+        spatial_duck.map_blocks : For functions that know where their block lies.
         """
         data = self._dask("map_blocks")
         bare = [a._data if isinstance(a, Collection) else a for a in args]

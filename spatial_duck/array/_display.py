@@ -173,17 +173,16 @@ def _size(count: float) -> str:
 
 def _header(image: SpatialArray) -> str:
     data = image.data
-    backend = type(data).__module__.partition(".")[0]
-    if backend == "spatial_duck":  # our own view of a store
-        backend = backends.backend_of(data).name
+    backend = backends.backend_of(data).name
+    backend = backends.library(data) if backend == "arrayapi" else backend
     shape = " × ".join(str(n) for n in data.shape) or "0-d"
     parts = [shape, str(data.dtype).replace("torch.", ""), backend]
     # Without it: a length that only computing would tell, or a backend with sizes of its own.
     with contextlib.suppress(AttributeError, TypeError, ValueError, OverflowError):
         parts.append(_size(data.size * data.dtype.itemsize))
-    chunks = getattr(data, "chunks", None)
-    if isinstance(chunks, tuple) and chunks:
-        largest = [max(c, default=0) if isinstance(c, tuple) else c for c in chunks]
+    chunks = backends.chunks(data)
+    if chunks:
+        largest = [max(c, default=0) for c in chunks]
         parts.append(f"chunks {' × '.join(map(str, largest))}")
     return ", ".join(parts)
 

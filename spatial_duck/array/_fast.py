@@ -88,12 +88,17 @@ def operate(function: Callable[[Any, Any], Any], image: ImageState, other: Any) 
             or image._attrs is not None
             or other._attrs is not None
             or image._coords is not other._coords
+            or image._data.__class__ is not other._data.__class__
+            or not _has_operators(image._data)
         ):
             return NotImplemented
         data = function(image._data, other._data)
-    elif other.__class__ in _NUMBERS or (
-        other.__class__ in _SCALARS and image._data.__class__ is _NDARRAY
-    ):
+    elif other.__class__ in _NUMBERS or other.__class__ in _SCALARS:
+        one_of_numpy = other.__class__ not in _NUMBERS  # a type of its own may count
+        if image._data.__class__ is not _NDARRAY and (
+            one_of_numpy or not backends.has_operators(image._data)
+        ):
+            return NotImplemented
         data = function(image._data, other)
     else:
         return NotImplemented
@@ -104,6 +109,10 @@ def operate(function: Callable[[Any, Any], Any], image: ImageState, other: Any) 
     new._attrs = attrs.copy() if attrs else None
     new._coords = image._coords
     return new
+
+
+def _has_operators(data: Any) -> bool:
+    return data.__class__ is _NDARRAY or backends.has_operators(data)
 
 
 def call_elementwise(cls: type[ImageState], ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:

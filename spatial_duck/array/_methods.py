@@ -175,10 +175,8 @@ class ArrayMethods(ImageState):
         data = self._data
         if isinstance(data, np.ndarray):
             return self._with_data(data.copy(order))
-        if order in ("C", "K") and hasattr(data, "copy"):
-            return self._with_data(data.copy())
         options = {} if order in ("C", "K") else {"order": order}
-        return self._with_data(backends.call(np.copy, (data,), options))
+        return self._with_data(backends.copy(data, **options))
 
     def view(self, dtype: DTypeLike | None = None) -> Self:
         """Return the image of the same data, its bytes read as another type of the same size."""

@@ -83,10 +83,8 @@ class Namespace(ModuleType):
 
 def namespace_of(data: Any) -> Namespace:
     """Return the namespace of images that hold an array such as `data`."""
-    backend = backends.backend_of(data).name
-    if backend == "arrayapi":
-        backend = type(data).__module__.partition(".")[0].removesuffix("lib")
-    return _namespace(backend)
+    name = backends.backend_of(data).name
+    return _namespace(backends.library(data) if name == "arrayapi" else name)
 
 
 @cache
@@ -136,8 +134,7 @@ def _is_array(value: Any) -> bool:
 
 def _unwrapped(value: Any) -> Any:
     if isinstance(value, SpatialArray):
-        data = value.data
-        return data.to_dask() if hasattr(data, "to_dask") else data
+        return backends.dask_form(value.data)
     if isinstance(value, list | tuple):
         return (
             type(value)([_unwrapped(v) for v in value]) if type(value) in (list, tuple) else value

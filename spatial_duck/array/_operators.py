@@ -70,7 +70,10 @@ def in_place(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> Any:
             check_writable(f"in-place {ufunc.__name__}", self.geometry, value.geometry)
             carry.check_written(self, (), value)
             value = value._data
-        data = function(self._data, value)
+        if backends.has_operators(self._data):
+            data = function(self._data, value)
+        else:
+            data = backends.call(ufunc, (self._data, value), {})
         if data is self._data:
             return self
         # The backend made a new array, as Dask does: what shares the old one must not change.

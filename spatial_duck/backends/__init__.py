@@ -5,7 +5,7 @@ README.md beside this has the recipe to add one.
 
 from __future__ import annotations
 
-from spatial_duck.backends._backend import Backend, StoredBackend
+from spatial_duck.backends._backend import Backend, StoredBackend, even_chunks
 from spatial_duck.backends._operations import (
     adopt,
     as_numpy,
@@ -18,8 +18,12 @@ from spatial_duck.backends._operations import (
     chunks,
     compute,
     copy,
+    dask_form,
     device,
     empty_block,
+    has_namespace,
+    has_operators,
+    host_form,
     host_type,
     identity,
     index,
@@ -53,8 +57,13 @@ __all__ = [
     "chunks",
     "compute",
     "copy",
+    "dask_form",
     "device",
     "empty_block",
+    "even_chunks",
+    "has_namespace",
+    "has_operators",
+    "host_form",
     "host_type",
     "identity",
     "index",

@@ -19,11 +19,11 @@ import numpy as np
 from spatial_duck._optional import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Backend", "StoredBackend", "object_identity"]
+__all__ = ["Backend", "StoredBackend", "even_chunks", "object_identity"]
 
 Chunks = tuple[tuple[int, ...], ...]
 
@@ -42,6 +42,8 @@ class Backend(ABC):
         others 25, Dask 30, stores 40.
     keeps_scalars : bool
         Whether a single voxel stays an image, because the library has arrays and no scalars.
+    has_operators : bool
+        Whether ``+``, ``==`` and the others of its arrays do what `call` does with the ufuncs.
 
     See Also
     --------
@@ -52,6 +54,7 @@ class Backend(ABC):
     lazy: bool = False
     precedence: int = 25
     keeps_scalars: bool = False
+    has_operators: bool = False
 
     # --- each backend's own ---------------------------------------------------------------
 
@@ -233,7 +236,7 @@ class StoredBackend(Backend):
 
     def copy(self, data: Any, **options: Any) -> Any:
         """Return a Dask array: writing to it does not reach the store."""
-        return self.to_dask(data)
+        return self.call(np.copy, (data,), options) if options else self.to_dask(data)
 
     def to_dask(self, data: Any, chunks: Any = "auto") -> Any:
         """Return a Dask array whose blocks lie on the chunks of the store."""
@@ -267,6 +270,30 @@ class _Reader:
 
     def __dask_tokenize__(self) -> Any:
         return (self._backend.name, self._backend.identity(self._data))
+
+
+def even_chunks(shape: Sequence[int], lengths: Sequence[int] | None) -> Chunks:
+    """Return the sizes of the blocks along each axis where all but the last are alike.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the array.
+    lengths : sequence of int or None
+        Of a block; None for one block.
+
+    Examples
+    --------
+    >>> even_chunks((5, 4), (2, 4))
+    ((2, 2, 1), (4,))
+    """
+    whole = shape if lengths is None else lengths
+    return tuple(
+        [
+            (c,) * (n // c) + ((n % c,) if n % c else ()) if n and c else (n,)
+            for n, c in zip(shape, whole, strict=True)
+        ]
+    )
 
 
 #: Objects by a name that no other object will ever have.

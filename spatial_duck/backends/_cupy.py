@@ -21,6 +21,7 @@ class _CuPy(Backend):
     """CuPy's arrays."""
 
     name = "cupy"
+    has_operators = True
     precedence = 20
 
     def call(self, func: Any, args: Any, kwargs: Any) -> Any:

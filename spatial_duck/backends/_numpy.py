@@ -16,6 +16,7 @@ class _NumPy(Backend):
     """NumPy's arrays, and scalars."""
 
     name = "numpy"
+    has_operators = True
     precedence = 0
 
     def call(self, func: Any, args: Any, kwargs: Any) -> Any:

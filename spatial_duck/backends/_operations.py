@@ -38,8 +38,12 @@ __all__ = [
     "chunks",
     "compute",
     "copy",
+    "dask_form",
     "device",
     "empty_block",
+    "has_namespace",
+    "has_operators",
+    "host_form",
     "host_type",
     "identity",
     "index",
@@ -171,6 +175,11 @@ def keeps_scalars(data: Any) -> bool:
     return backend_of(data).keeps_scalars
 
 
+def has_operators(data: Any) -> bool:
+    """Whether the operators of the array do what NumPy's functions of it do."""
+    return backend_of(data).has_operators
+
+
 def itemsize(data: Any) -> int:
     """Return the bytes of one value."""
     return backend_of(data).itemsize(data)
@@ -234,6 +243,17 @@ def identity(data: Any) -> Any:
 def namespace(data: Any) -> Any:
     """Return the array-API namespace of an array; TypeError where its library has none."""
     return backend_of(data).namespace(data)
+
+
+def has_namespace(data: Any) -> bool:
+    """Whether the data are of a library other than NumPy that follows the array API."""
+    if isinstance(data, np.ndarray):
+        return False
+    try:
+        namespace(data)
+    except (TypeError, ImportError):
+        return False
+    return True
 
 
 def device(data: Any) -> Any:
@@ -311,6 +331,11 @@ def check_computed(data: Any, shape: Any, dtype: Any) -> None:
         )
 
 
+def dask_form(data: Any) -> Any:
+    """Return lazy data as a Dask array, on the chunks that they have; others as they are."""
+    return chunked(data, None) if is_lazy(data) else data
+
+
 def persist(data: Any, **options: Any) -> Any:
     """Return Dask data with their graph computed and held by the workers; others as they are."""
     return backend_of(data).persist(data, **options)
@@ -328,6 +353,32 @@ def as_numpy(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
             raise ValueError("copy=False: a Dask array must be computed to be an array in memory")
         data = compute(data)
     return np.array(data, dtype=dtype, copy=copy)
+
+
+def host_form(data: Any, what: str) -> Any:
+    """Return the data as NumPy's where that copies nothing from a device; lazy data as they are.
+
+    Parameters
+    ----------
+    data : array
+        Of any backend.
+    what : str
+        What needs them, as the subject of a sentence.
+
+    Raises
+    ------
+    TypeError
+        If the data, or the blocks of a Dask array, are on a device other than the host.
+    """
+    if isinstance(data, np.ndarray):
+        return data
+    place = device(data)
+    if "cpu" not in str(place).lower():
+        raise TypeError(
+            f"{what} works in the host's memory, and copies nothing there unasked from {place}: "
+            "use image.to('numpy'), or map_blocks(cupy.asnumpy) on a Dask array of such blocks"
+        )
+    return data if is_lazy(data) else backend_of(data).to_numpy(data)
 
 
 def to_device(data: Any, device: Any, stream: Any = None) -> Any:

@@ -319,9 +319,10 @@ def _edges(grid: Geometry, first: SpatialArray, blocks: Any) -> list[tuple[int, 
 
 def _chunks_on(grid: Geometry, first: SpatialArray) -> list[tuple[int, ...]] | None:
     """Return an image's chunks along the axes of a grid that differs in plain axes at most."""
-    if getattr(first.data, "chunks", None) is None or bare_grid(grid) != bare_grid(first.geometry):
+    chunks = backends.chunks(first.data)
+    if chunks is None or bare_grid(grid) != bare_grid(first.geometry):
         return None
-    along = iter([first.data.chunks[axis] for axis in first.geometry.sampled_axes])
+    along = iter([chunks[axis] for axis in first.geometry.sampled_axes])
     return [next(along) if a in grid.sampled_axes else (n,) for a, n in enumerate(grid.shape)]
 
 

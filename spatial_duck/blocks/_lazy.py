@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck._config import current
 from spatial_duck._optional import require
 from spatial_duck.blocks._cover import weighted
@@ -47,10 +48,8 @@ _FAN = 16
 
 def _as_dask(data: Any) -> Any:
     """Return the data of an image as a Dask array, without computing or reading it."""
-    da = require("dask.array", "map_blocks on an array in chunks")
-    if hasattr(data, "to_dask"):
-        return data.to_dask()
-    return data if isinstance(data, da.Array) else da.from_array(data)
+    require("dask.array", "map_blocks on an array in chunks")
+    return backends.dask_form(data) if backends.is_lazy(data) else backends.chunked(data)
 
 
 def execute(job: BlockJob, data: Sequence[Any]) -> Any:
@@ -151,7 +150,7 @@ class _Graph(_Made):
         arrays = [_as_dask(d) for d in data]
         from dask.base import tokenize
 
-        stored = [d if hasattr(d, "to_dask") else None for d in data]
+        stored = [d if backends.is_stored(d) else None for d in data]
         # What the settings say here does not hold in the threads that compute.
         kept = current().max_kept_bytes / max(1, sum(s is not None for s in stored))
         token = tokenize(
@@ -159,7 +158,7 @@ class _Graph(_Made):
             [(c.edges, c.windows, c.weights) for c in job.covers],
             [(s.geometry, s.attrs, s.axes, s.interpolation, s.coords) for s in job.sources],
         )  # fmt: skip
-        known = tuple([_Chunked(a.name, a.chunks, a._meta, s, kept)
+        known = tuple([_Chunked(a.name, a.chunks, backends.empty_block(a), s, kept)
                        for a, s in zip(arrays, stored, strict=True)])  # fmt: skip
         needed = [a for a, s in zip(arrays, stored, strict=True) if s is None]
         return cls(f"{what}-{token}", compute, job, known), needed
@@ -169,7 +168,7 @@ class _Graph(_Made):
 
     def make(self) -> dict[Any, Any]:
         """Make the tasks."""
-        from dask._task_spec import DataNode, Task, TaskRef
+        from spatial_duck.backends.dask._private import DataNode, Task, TaskRef
 
         name, compute, job = self.name, self.compute, self.job
         tasks: dict[Any, Any] = {f"{name}-job": DataNode(f"{name}-job", job)}
@@ -225,7 +224,7 @@ class _Reduced(_Made):
 
     def make(self) -> dict[Any, Any]:
         """Make the tasks."""
-        from dask._task_spec import List, Task, TaskRef
+        from spatial_duck.backends.dask._private import List, Task, TaskRef
 
         name, tasks = self.graph.name, dict(self.graph)
         keys: list[Any] = [(name, *number) for number in self.graph.job.numbers]
@@ -254,7 +253,7 @@ class _Finder:
 
     def __call__(self, box: Box) -> tuple[tuple[Cuts, ...] | None, list[Any]]:
         """Return the parts of chunks along each axis, and references to the chunks."""
-        from dask._task_spec import TaskRef
+        from spatial_duck.backends.dask._private import TaskRef
 
         if any(stop <= start for start, stop in box):  # no chunk is read for no voxels
             return None, [self._meta]

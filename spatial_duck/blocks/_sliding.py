@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.blocks._api import _check, _grid, run, with_plain
 from spatial_duck.blocks._cover import Cover, cover_windows
@@ -191,7 +192,7 @@ class _Module:
                 out = out[0]
             if isinstance(data, np.ndarray):
                 return out.cpu().numpy()
-            return sys.modules[type(data).__module__.partition(".")[0]].from_dlpack(out)
+            return backends.namespace(data).from_dlpack(out)
 
 
 def _for_torch(data: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import SpatialArray
 from spatial_duck.array._coordinates import cut
 from spatial_duck.blocks._index_map import slices
@@ -299,7 +300,7 @@ def _cut(data: Any, start: Sequence[int], needed: Box) -> Any:
         flags = getattr(data, "flags", None)
         return data if getattr(flags, "writeable", True) else data.copy()
     part = data[key]
-    return part.copy() if hasattr(part, "copy") else part
+    return backends.copy(part)
 
 
 def _on_grid(found: Geometry, expected: Geometry) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
@@ -128,10 +129,7 @@ def to_ngff_image(
     if 0 in g.shape:
         raise FormatError(f"ngff-zarr cannot hold an image without voxels, got shape {g.shape}")
     data = fit.data
-    if hasattr(data, "to_dask"):
-        data = data.to_dask()
-    elif not hasattr(data, "dask"):
-        data = da.from_array(data)
+    data = backends.dask_form(data) if backends.is_lazy(data) else da.from_array(data)
     units = {n: LONG_UNITS.get(u or "", u) for n, u in zip(g.world.axes, g.unit, strict=True)
              if u is not None and n in scale}  # fmt: skip
     orientations = None

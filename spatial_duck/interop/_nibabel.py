@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.io._deferred import is_mapped
 from spatial_duck.io.nifti import _format as nifti
@@ -35,7 +36,7 @@ def from_nibabel(image: Any) -> SpatialArray:
         neither sform nor qform.
     """
     data = image.dataobj
-    if not isinstance(data, np.ndarray) and not hasattr(data, "dask"):
+    if not backends.is_known(type(data)):
         data = np.asanyarray(data)
     if isinstance(data, np.memmap):
         data = np.asarray(data)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry._points import nearest_axes
@@ -111,7 +112,7 @@ class _Opened(NamedTuple):
         if data is None or (lazy and type(data) is np.ndarray and not is_mapped(data)):
             shape, dtype = source.geometry.shape, source.dtype
             return deferred(self.format, self.place, self.options, identity, shape, dtype)
-        return guarded_blocks(data, identity) if hasattr(data, "dask") else data
+        return guarded_blocks(data, identity) if backends.is_dask(data) else data
 
 
 def _open(path: Any, format: str | None, level: int | None, options: dict[str, Any]) -> _Opened:
@@ -283,6 +284,8 @@ def write(
     place = location(path)
     chosen = _format_to_write(place, format)
     image = _one_image(image)
+    data = backends.host_form(image.data, "write")
+    image = image if data is image.data else image.replace(data)
     if axis_order is not None:
         image = _in_file_order(image, axis_order)
     own = {k: v for k, v in options.items() if k != "storage_options" or not is_remote(place)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError
 
@@ -125,4 +126,4 @@ class _Guard(NamedTuple):
 
 def guarded_blocks(data: Any, identity: Identity) -> Any:
     """Return a Dask array whose blocks are refused once the files are others."""
-    return data.map_blocks(_Guard(identity), dtype=data.dtype, meta=data._meta)
+    return data.map_blocks(_Guard(identity), dtype=data.dtype, meta=backends.empty_block(data))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from spatial_duck import backends
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -81,14 +83,14 @@ def slabs(data: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
         axis += 1
         row //= shape[axis]
     step = max(1, SLAB_BYTES // max(row, 1))
-    chunks = getattr(data, "chunks", None)
-    if chunks and axis < len(chunks) and isinstance(chunks[axis], tuple) and chunks[axis]:
+    chunks = backends.chunks(data)
+    if chunks and axis < len(chunks) and chunks[axis]:
         step = max(1, round(step / chunks[axis][0])) * chunks[axis][0]
     for outer in np.ndindex(shape[:axis]):
         for start in range(0, shape[axis] if shape else 1, step):
             key = (*outer, slice(start, start + step)) if shape else ()
-            part = data[key]
-            yield np.ascontiguousarray(np.asarray(part), dtype=dtype)
+            part = backends.index(data, key)
+            yield np.ascontiguousarray(backends.to(part, "numpy"), dtype=dtype)
 
 
 def write_voxels(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.blocks._api import with_plain
 from spatial_duck.blocks._index_map import bare_grid
@@ -305,8 +306,8 @@ def _as_image(prediction: Any, record: Conformed) -> SpatialArray:
     if isinstance(prediction, SpatialArray):
         return prediction
     grid = bare_grid(record.grid)
-    if type(prediction).__module__.partition(".")[0] == "torch":
-        prediction = prediction.detach().cpu().numpy()
+    if backends.is_known(type(prediction)) and backends.library(prediction) == "torch":
+        prediction = backends.to(prediction, "numpy")
     shape = tuple(getattr(prediction, "shape", ()))
     extra = len(shape) - grid.ndim
     if extra < 0 or shape[extra:] != grid.shape:
@@ -338,9 +339,7 @@ def _rotated(
         )
     if np.array_equal(matrix, np.eye(len(matrix))):
         return image
-    data = image.data
-    if hasattr(data, "to_dask"):
-        data = data.to_dask()
+    data = backends.dask_form(image.data)
     matrix = matrix.astype(data.dtype if data.dtype.kind == "f" else np.float64)
     turned = np.tensordot(np.asarray(matrix, like=data), data, ((1,), (axis,)))
     others = {name: c for name, c in image.coords.items() if name != "component"}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck import backends
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -124,9 +126,7 @@ def find_intensity(image: SpatialArray, rule: str | Sequence[Any] | Intensity) -
     name, *numbers = (rule,) if isinstance(rule, str) else tuple(rule)
     if name not in RULES:
         raise ValueError(f"intensity must be one of {', '.join(RULES)}, got {rule!r}")
-    data = image.data
-    if hasattr(data, "to_dask"):
-        data = data.to_dask()
+    data = backends.dask_form(image.data)
     # The statistics of narrow types are worked out in doubles, as those of wide ones are.
     return RULES[name](data.astype("float64"), *numbers)
 
@@ -141,11 +141,16 @@ def _thinned(data: Any) -> Any:
 
 
 def _percentiles(data: Any, wanted: tuple[float, ...]) -> Any:
-    if not hasattr(data, "dask"):
+    if not backends.is_dask(data):
         return np.nanpercentile(data, wanted)
     import dask.array as da
 
     flat = data.ravel().rechunk(-1)
     return da.map_blocks(
-        np.nanpercentile, flat, wanted, dtype=flat.dtype, chunks=((len(wanted),),), meta=flat._meta
+        np.nanpercentile,
+        flat,
+        wanted,
+        dtype=flat.dtype,
+        chunks=((len(wanted),),),
+        meta=backends.empty_block(flat),
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spatial_duck.backends import chunk_values
+from spatial_duck.backends import chunk_values, empty_block
 from spatial_duck.ndimage._running import engine_of, on_host
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _run(data: Any, structure: Any, ends: Sequence[int], *, holes: bool) -> tupl
 
     dtype = np.dtype(bool if holes else np.int32)
     on_host(data, "labelling by chunks")
-    meta = data._meta.astype(dtype)
+    meta = empty_block(data, dtype=dtype)
     if 0 in data.shape:
         return da.zeros_like(data, dtype=dtype), da.zeros((), dtype=np.int64)
     # A halo only along the axes on which voxels are joined.

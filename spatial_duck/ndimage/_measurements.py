@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.backends import chunk_values
 from spatial_duck.ndimage._components import chunked_label, full_structure
 from spatial_duck.ndimage._domain import domain, embed
@@ -224,7 +225,7 @@ def _measured(
     others = [axis for axis in range(image.ndim) if axis not in place.axes]
     outer = tuple([image.shape[axis] for axis in others])
     data, lazy = image.data, lazy_data(image)
-    if lazy is not None or hasattr(marks, "to_dask") or hasattr(marks, "dask"):
+    if lazy is not None or (marks is not None and backends.is_lazy(marks)):
         data, marks = _aligned(data if lazy is None else lazy, marks)
     rows = []
     for position in product(*[range(n) for n in outer]):
@@ -237,11 +238,11 @@ def _measured(
             measure.join, key=tuple(key), shape=frame.shape, axes=place.axes,
             geometry=image.geometry,
         )  # fmt: skip
-        if hasattr(frame, "dask"):
+        if backends.is_dask(frame):
             rows.append(_by_chunks(frame, frame_marks, wanted, measure.part, join, width))
         else:
             rows.append(join([measure.part(frame, frame_marks, [0] * frame.ndim, wanted)]))
-    if rows and hasattr(rows[0], "dask"):
+    if rows and backends.is_dask(rows[0]):
         import dask.array as da
 
         stacked = da.stack(rows)
@@ -252,8 +253,6 @@ def _measured(
 
 
 def _aligned(data: Any, marks: Any) -> tuple[Any, Any]:
-    from spatial_duck import backends
-
     lazy = backends.chunked(data, None)
     if marks is None:
         return lazy, None
@@ -297,7 +296,7 @@ def _centers(parts: Sequence[Any], key: Any, shape: Any, axes: Any, geometry: Ge
 
 def _on_host(values: Any) -> Any:
     """Return a few numbers in the host's memory."""
-    return values.get() if hasattr(values, "get") else values
+    return backends.to(values, "numpy")
 
 
 def _extreme_points(

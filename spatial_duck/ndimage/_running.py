@@ -62,7 +62,7 @@ def engine_of(block: Any) -> Engine:
     ImportError
         If SciPy is not installed; the message names the extra.
     """
-    if type(block).__module__.partition(".")[0] == "cupy":
+    if backends.library(block) == "cupy":
         return Engine(import_module("cupy"), import_module("cupyx.scipy.ndimage"))
     return Engine(np, require("scipy.ndimage", "spatial_duck.ndimage"))
 
@@ -74,7 +74,7 @@ def check_image(image: Any, what: str, kinds: str = "biufc") -> SpatialArray:
     if found not in ("numpy", "cupy", "dask", "zarr"):
         raise TypeError(
             f"{what} works on NumPy, CuPy, Dask and Zarr arrays, got "
-            f"{type(image.data).__module__}; use image.to('numpy') first"
+            f"{backends.library(image.data)}; use image.to('numpy') first"
         )
     if np.dtype(image.dtype).kind not in kinds:
         raise TypeError(f"{what} cannot work on values of type {image.dtype}")
@@ -125,8 +125,7 @@ def on_host(data: Any, what: str) -> Any:
     TypeError
         If the data, or the blocks of a Dask array, are on a GPU.
     """
-    block = getattr(data, "_meta", data)
-    if type(block).__module__.partition(".")[0] == "cupy":
+    if backends.library(data) == "cupy":
         raise TypeError(
             f"{what} works in the host's memory, and copies nothing there unasked: use "
             "image.to('numpy'), or for chunks map_blocks(cupy.asnumpy) on the Dask array"
@@ -176,7 +175,7 @@ def run(
     data = lazy_data(image)
     if data is None:
         return wrap(image, work(image.data))
-    engine_of(data._meta)  # a missing library is told now, not by a worker
+    engine_of(backends.empty_block(data))  # a missing library is told now, not by a worker
     return wrap(image, _overlapped(data, work, halo, dtype, mode))
 
 
@@ -192,7 +191,7 @@ def _on_block(kernel: Any, dtype: Any, values: dict[str, Any], block: Any) -> An
 def _overlapped(data: Any, work: Any, halo: Sequence[int], dtype: Any, mode: str) -> Any:
     import dask.array as da
 
-    meta = data._meta.astype(dtype)
+    meta = backends.empty_block(data, dtype=dtype)
     if 0 in data.shape:
         return da.map_blocks(work, data, dtype=dtype, meta=meta)
     # An axis no longer than the halo is one chunk, which needs no neighbours.

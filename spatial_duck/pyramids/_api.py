@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError
@@ -81,9 +82,8 @@ def shrink(image: SpatialArray, factors: Factors = None, method: str | None = No
         view: SpatialArray = row.kernel(trimmed(image, bins), bins)
         return view.replace(geometry=geometry)
     data = trimmed(image, bins).data
-    if hasattr(data, "to_dask"):
-        data = data.to_dask()
-    if hasattr(data, "dask"):
+    if backends.is_lazy(data):
+        data = backends.dask_form(data)
         return image.replace(_shrink_dask(data, bins, row), geometry=geometry)
     return image.replace(row.kernel(data, bins), geometry=geometry)
 
@@ -95,7 +95,7 @@ def _shrink_dask(data: Any, bins: tuple[int, ...], row: Method) -> Any:
     if chunks != data.chunks:
         data = data.rechunk(chunks)
     out = tuple(tuple(n // f for n in c) for c, f in zip(chunks, bins, strict=True))
-    made = {"dtype": data.dtype, "chunks": out, "meta": data._meta}
+    made = {"dtype": data.dtype, "chunks": out, "meta": backends.empty_block(data)}
     if not row.reach:
         return dask.array.map_blocks(row.kernel, data, bins, **made)
     depth = {axis: row.reach * f if f > 1 else 0 for axis, f in enumerate(bins)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
@@ -207,8 +208,8 @@ def _read(source: SpatialArray | Pyramid, spacing: Floats, world: World) -> Spat
 def _binned(image: SpatialArray, bins: tuple[int, ...]) -> NDArray[np.float32]:
     """Return the means of bins, in memory, as float32."""
     data = image.data
-    if hasattr(data, "to_dask") or hasattr(data, "dask"):
-        lazy = image.chunk() if hasattr(data, "to_dask") else image
+    if backends.is_lazy(data):
+        lazy = image.replace(data=backends.dask_form(data))
         found = shrink(lazy.astype(np.float32), bins).compute()
         return np.asarray(found.data, dtype=np.float32)
     if not isinstance(data, np.ndarray):

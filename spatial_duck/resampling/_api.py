@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image, asarray, library_of, on_grid
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, TooLargeError
@@ -154,20 +155,22 @@ def _execute(plan: Plan, data: Any, fill: Any) -> Any:
     """Give a plan to the executor of an array's kind."""
     if engines.on_host(data):
         return memory.execute(plan, data, fill)
-    executor = chunked if backends.is_lazy(data) else device
-    return executor.execute(plan, data, fill)
+    if backends.is_lazy(data):
+        return chunked.execute(plan, data, fill)
+    if backends.has_namespace(data):
+        return device.execute(plan, data, fill)
+    backend = backends.backend_of(data)
+    return backend.take(memory.execute(plan, backends.host_form(data, "resample"), fill))
 
 
 def _all_true(data: Any) -> Any:
     """Return an array of the same kind and shape that is True everywhere, and takes no memory."""
-    if hasattr(data, "to_dask"):
-        data = data.to_dask()
-    if hasattr(data, "dask"):
-        import dask.array as da
-
-        ones = da.ones(data.shape, chunks=data.chunks, dtype=bool)
-        return ones if engines.on_host(data._meta) else data.map_blocks(device.all_true, dtype=bool)
-    if engines.on_host(data):
+    if backends.is_lazy(data):
+        da = require("dask.array", "Resampling an array in chunks")
+        lazy = backends.chunked(data, None)
+        ones = da.ones(lazy.shape, chunks=lazy.chunks, dtype=bool)
+        return ones if backends.is_on_host(data) else lazy.map_blocks(device.all_true, dtype=bool)
+    if not backends.has_namespace(data):
         return np.broadcast_to(np.ones((), bool), data.shape)
     return device.all_true(data)
 

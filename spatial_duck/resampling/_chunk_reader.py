@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck._config import current
 from spatial_duck.resampling import _device as device
 from spatial_duck.resampling._engines import on_host
@@ -156,7 +157,7 @@ class ChunkReader:
         try:
             bounds = [slice(int(e[i]), int(e[i + 1])) for e, i in
                       zip(self._edges, number, strict=True)]  # fmt: skip
-            values = np.asarray(self._data[tuple(bounds)])
+            values = backends.read(self._data, tuple(bounds))
         except BaseException as error:
             with self._lock:
                 self._chunks.pop(number, None)

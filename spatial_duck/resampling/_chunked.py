@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck._config import current
 from spatial_duck._optional import require
 from spatial_duck.errors import GeometryError, TooLargeError
@@ -67,12 +68,12 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
         Lazy. A slice of the source, still on disk where that is, where the result is one.
     """
     da = require("dask.array", "Resampling an array in chunks")
-    on_disk = hasattr(data, "to_dask")
+    on_disk = backends.is_stored(data)
     found = memory.view(plan, data) if on_disk else None
     if found is not None:
         return found
-    array = data.to_dask() if on_disk else data
-    like = None if engines.on_host(array._meta) else array._meta
+    array = backends.dask_form(data)
+    like = None if backends.is_on_host(array) else backends.empty_block(array)
     if like is not None:
         place_of(like)
     if any(math.isnan(n) for n in array.shape):
@@ -247,16 +248,17 @@ class Filter(ResampleTasks):
 def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
     """Return the source filtered, lazily."""
     edges = edges_of(array.chunks)
-    like = None if engines.on_host(array._meta) else array._meta
+    like = None if backends.is_on_host(array) else backends.empty_block(array)
     work = Filter(plan, edges, edges, prepared_type(array.dtype), 0, like)
     return _graph(da, work, array, stored, array.chunks)
 
 
 def _graph(da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks) -> Any:
     """Make the lazy array: of the chunks of a Dask array, or of what is stored."""
-    from dask._task_spec import DataNode, Task, TaskRef
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
+
+    from spatial_duck.backends.dask._private import DataNode, Task, TaskRef
 
     step = "resample" if type(work) is ResampleTasks else "filter"
     name = f"{step}-{tokenize(work.plan, array.name, chunks, work.dtype, work.fill, step)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.backends import host_type, itemsize
+from spatial_duck.backends import host_type, is_lazy, itemsize
 from spatial_duck.resampling._interpolations import kinds
 from spatial_duck.resampling._memory import view
 from spatial_duck.resampling._prefilter import prepared_type, wider
@@ -54,8 +54,7 @@ def describe(plan: Plan, image: SpatialArray) -> str:
     lines += [_line(plan, line, source.dims) for line in plan.separable if _line(plan, line, ())]
     if plan.coupled is not None:
         lines.append(_coupled_axes(plan, plan.coupled, source.dims))
-    chunks = getattr(image.data, "chunks", None)
-    if chunks is not None:
+    if is_lazy(image.data):
         lines.append("lazy: computed chunk by chunk, each from the voxels that it needs")
     elif view(plan, np.broadcast_to(np.zeros((), bool), plan.source_shape)) is not None:
         lines.append("returns a view of the data")

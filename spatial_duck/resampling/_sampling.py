@@ -118,7 +118,7 @@ def _lazy(data: Any, index: Floats, how: str) -> Any:
     """Return the values as a Dask array: a task for the points of each chunk."""
     da = require("dask.array", "Values of an array in chunks")
     delayed = require("dask.delayed", "Values of an array in chunks").delayed
-    array = data.to_dask() if hasattr(data, "to_dask") else data
+    array = backends.dask_form(data)
     k, lengths = len(index), array.shape[: len(index)]
     numbers = np.zeros(index.shape[1], dtype=np.intp)
     for line, chunks, n in zip(index, array.chunks, lengths, strict=False):
@@ -137,7 +137,7 @@ def _lazy(data: Any, index: Floats, how: str) -> Any:
         (block,) = chunk_values(part)
         found = run(block, here, how, [a for a, _ in box], lengths)
         shape = (len(group), *array.shape[k:])
-        meta = None if engines.on_host(array._meta) else array._meta
+        meta = None if backends.is_on_host(array) else backends.empty_block(array)
         pieces.append(da.from_delayed(found, shape, dtype=dtype, meta=meta))
     back = np.empty_like(order)
     back[order] = np.arange(len(order))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         assert_no_host_copy,
         assert_same_place,
     )
+    from spatial_duck.testing._backend_conformance import BackendConformance
     from spatial_duck.testing._conformance import Conformance, check
     from spatial_duck.testing._device import DeviceArray
     from spatial_duck.testing._format_conformance import FormatConformance
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_VOXEL",
+    "BackendConformance",
     "Conformance",
     "DeviceArray",
     "Finding",
@@ -49,6 +51,7 @@ _LAZY = {
     name: module
     for module, names in {
         "assertions": "assert_geometry_equal assert_lazy assert_no_host_copy assert_same_place",
+        "backend_conformance": "BackendConformance",
         "conformance": "Conformance check",
         "device": "DeviceArray",
         "format_conformance": "FormatConformance",

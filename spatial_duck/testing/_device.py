@@ -212,6 +212,7 @@ class _Device(Backend):
     """Device arrays as the data of images."""
 
     name = "device"
+    has_operators = True
 
     def call(self, func: Any, args: Any, kwargs: Any) -> Any:
         return func(*args, **kwargs)

@@ -172,7 +172,7 @@ class DisplacementField(Transform):
             high = math.floor(np.clip(line.max(initial=-np.inf), 0, n - 1)) + 2
             box.append((low, max(min(high, n), low + 1)))
         found = data[(slice(None), *[slice(*bounds) for bounds in box])]
-        if hasattr(found, "dask"):  # already inside a task, or asked for here and now
+        if backends.is_dask(found):  # already inside a task, or asked for here and now
             found = found.compute(scheduler="synchronous")
         values = np.asarray(found)
         kind = values.dtype if values.dtype.kind == "f" else np.float64

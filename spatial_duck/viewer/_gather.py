@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
@@ -162,7 +164,7 @@ class Level:
 
 def _edges(data: Any, axis: int, length: int) -> NDArray[np.intp]:
     """Return where the chunks along an axis begin, and the end."""
-    chunks = getattr(data, "chunks", None)
-    if isinstance(chunks, tuple) and len(chunks) == data.ndim and isinstance(chunks[axis], tuple):
+    chunks = backends.chunks(data)
+    if chunks is not None:
         return np.concatenate([[0], np.cumsum(chunks[axis], dtype=np.intp)])
     return np.append(np.arange(0, length, _BLOCK, dtype=np.intp), np.intp(length))

@@ -54,12 +54,17 @@ def _cut(xp: Any, data: Any, cut: tuple[Any, ...]) -> Any:
     return xp.flip(out, axis=tuple(turned)) if turned else out
 
 
+def _index_array(xp: Any, index: Any, place: Any) -> Any:
+    """Return indices as `take` wants them: sparse knows only NumPy's."""
+    return index if xp.__name__ == "sparse" else xp.asarray(index, device=place)
+
+
 def _picked(xp: Any, out: Any, steps: Steps) -> Any:
     """Index by the arrays of a key."""
     place = array_api_compat.device(out)
     for axis, along in steps.takes:
         if isinstance(along, np.ndarray):
-            out = xp.take(out, xp.asarray(along, device=place), axis=axis)
+            out = xp.take(out, _index_array(xp, along, place), axis=axis)
         else:
             out = out[(*(slice(None),) * axis, along)]
     if steps.points:
@@ -72,7 +77,7 @@ def _picked(xp: Any, out: Any, steps: Steps) -> Any:
         for index, n in zip(at, lengths, strict=True):
             number = number * n + index
         out = xp.reshape(xp.permute_dims(out, (*axes, *rest)), (math.prod(lengths), *others))
-        out = xp.take(out, xp.asarray(number.ravel(), device=place), axis=0)
+        out = xp.take(out, _index_array(xp, number.ravel(), place), axis=0)
         out = xp.reshape(out, (*at[0].shape, *others))
     return out
 
@@ -99,20 +104,39 @@ def _assign(data: Any, key: Any, value: Any) -> None:
     if name_of(type(key)) == "arrayapi":
         data[key] = value
         return
-    keys = key if key.__class__ is tuple else (key,)
+    place = array_api_compat.device(data)
     if isinstance(value, np.ndarray | np.generic | list | tuple):
-        value = xp.asarray(np.asarray(value), device=array_api_compat.device(data))
-    if not any(hasattr(k, "__len__") or hasattr(k, "ndim") for k in keys):
-        steps = steps_of(tuple(data.shape), key)
-        walked = [range(*k.indices(n)) for k, n in zip(steps.cut, data.shape, strict=True)
-                  if isinstance(k, slice)]  # fmt: skip
-        if not steps.insert and all(r.step > 0 for r in walked):
-            data[(*steps.cut, ...)] = value
-            return
+        value = xp.asarray(np.asarray(value), device=place)
+    steps = steps_of(tuple(data.shape), key)
+    if not (steps.takes or steps.points or steps.hollow is not None):
+        _assign_cut(xp, data, steps, value)
+        return
     index = open_key(tuple(data.shape), key)
     if all(i.size for i in index):
-        place = array_api_compat.device(data)
         data[tuple([xp.asarray(i, device=place) for i in index])] = value
+
+
+def _assign_cut(xp: Any, data: Any, steps: Steps, value: Any) -> None:
+    """Assign through integers and slices: where one runs backwards, the value is turned."""
+    forward: list[Any] = []
+    shape: list[int] = []
+    turned: list[int] = []
+    for k, n in zip(steps.cut, data.shape, strict=True):
+        if isinstance(k, slice):
+            walked = range(*k.indices(n))
+            if walked.step < 0:
+                k = slice(walked[-1], walked[0] + 1, -walked.step)
+                turned.append(len(shape))
+            shape.append(len(walked))
+        forward.append(k)
+    if np.ndim(value) and (turned or steps.insert):
+        full = list(shape)
+        for axis in steps.insert:
+            full.insert(axis, 1)
+        value = xp.broadcast_to(value, tuple(full))
+        value = xp.reshape(value, tuple(shape)) if steps.insert else value
+        value = xp.flip(value, axis=tuple(turned)) if turned else value
+    data[(*forward, ...)] = value
 
 
 def _to_numpy(data: Any) -> Any:
@@ -132,6 +156,7 @@ class _ArrayAPI(Backend):
     """Arrays that follow the array API standard."""
 
     name = "arrayapi"
+    has_operators = True
     precedence = 10
     keeps_scalars = True
 

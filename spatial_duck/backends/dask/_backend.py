@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from spatial_duck.backends._backend import Backend
 from spatial_duck.backends._operations import check_computed
 from spatial_duck.backends._registry import backend_of, name_of
@@ -17,6 +19,7 @@ class _Dask(Backend):
     """Dask arrays, of NumPy's or CuPy's blocks."""
 
     name = "dask"
+    has_operators = True
     lazy = True
     precedence = 30
 
@@ -78,7 +81,7 @@ class _Dask(Backend):
         _calls.assign(data, key, value)
 
     def copy(self, data: Any, **options: Any) -> Any:
-        return data.copy(**options)
+        return _calls.call(np.copy, (data,), options) if options else data.copy()
 
     def persist(self, data: Any, **options: Any) -> Any:
         return data.persist(**options)

@@ -19,6 +19,7 @@ class _Zarr(StoredBackend):
     """Views of Zarr arrays."""
 
     name = "zarr"
+    has_operators = True
     kinds = (ZarrView,)
 
     def adopt(self, data: Any) -> Any:

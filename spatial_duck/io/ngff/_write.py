@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.io._source import reporter
@@ -168,8 +169,8 @@ def _plan(
     dtype = np.dtype(data.dtype).newbyteorder("=")
     if dtype.kind not in "biufc":
         raise FormatError(f"OME-Zarr holds numbers, got {dtype} voxels; use image.astype(...)")
-    data = data.to_dask() if hasattr(data, "to_dask") else data
-    lazy = hasattr(data, "dask")
+    data = backends.dask_form(data)
+    lazy = backends.is_dask(data)
     layouts = [Layout(g, dtype, *lengths, version, data.chunks if lazy else None)
                for g in geometries]  # fmt: skip
     attributes = describe(image, geometries, version, method, name)
