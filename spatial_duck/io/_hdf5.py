@@ -31,13 +31,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
 from spatial_duck.io._hdf5_guard import guarded, h5py_module
 from spatial_duck.io._json import from_record, parsed, to_record
-from spatial_duck.io._source import Source, reporter, slabs
+from spatial_duck.io._source import Source, reporter, slab_keys, slabs
 
 if TYPE_CHECKING:
     import os
@@ -196,37 +197,12 @@ def write_image(
     with h5py.File(path, "w") as file:
         target = file.create_dataset(dataset, shape, dtype, **options)
         _set_attributes(target, record)
-        for key, slab in zip(_keys(image.data, dtype), slabs(image.data, dtype), strict=True):
+        data = image.data
+        keys = slab_keys(tuple(data.shape), dtype, backends.chunks(data))
+        for key, slab in zip(keys, slabs(data, dtype), strict=True):
             target[key] = slab
             done += slab.nbytes
             report(done, dtype.itemsize * int(np.prod(shape, dtype=object)))
-
-
-def _keys(data: Any, dtype: np.dtype[Any]) -> Any:
-    """Yield where each of `slabs` lies: they go through the array in the order of memory."""
-    shape = tuple(int(n) for n in data.shape)
-    at = 0
-    for slab in slabs(_Shape(data), dtype):
-        if not shape:
-            yield ()
-            return
-        part = tuple(slab.shape)
-        axis = len(shape) - len(part)
-        row = int(np.prod(shape[axis + 1 :], dtype=np.int64))
-        outer = np.unravel_index(at // (row * shape[axis]), shape[:axis]) if axis else ()
-        start = at // row % shape[axis]
-        yield (*map(int, outer), slice(start, start + part[0]))
-        at += int(np.prod(part, dtype=np.int64))
-
-
-class _Shape:
-    """Stands for an array of which only the shapes of parts are wanted."""
-
-    def __init__(self, data: Any) -> None:
-        self.shape, self.chunks = tuple(data.shape), getattr(data, "chunks", None)
-
-    def __getitem__(self, key: Any) -> Any:
-        return np.broadcast_to(np.zeros((), "u1"), self.shape)[key]
 
 
 def _set_attributes(target: Any, record: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.geometry import Geometry
 
-__all__ = ["Progress", "Source", "reporter", "slabs", "write_voxels"]
+__all__ = ["Progress", "Source", "reporter", "slab_keys", "slabs", "write_voxels"]
 
 #: Bytes of voxels that a writer holds at once, at least one row of them.
 SLAB_BYTES = 1 << 26
@@ -62,17 +62,20 @@ class Source(NamedTuple):
     coords: Mapping[str, Any] | None = None
 
 
-def slabs(data: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    """Yield all voxels in the order of memory, slowest axis first, some at a time.
+def slab_keys(
+    shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[tuple[int, ...], ...] | None = None
+) -> Iterator[tuple[int | slice, ...]]:
+    """Yield the keys of all voxels in the order of memory, slowest axis first, some at a time.
 
     Parameters
     ----------
-    data : array
-        Any backend that NumPy can read.
+    shape : tuple of int
+        Shape of the array.
     dtype : dtype
         Of the slabs.
+    chunks : tuple of tuple of int, optional
+        Sizes of the array's chunks along each axis; slabs end with them where they can.
     """
-    shape = tuple(data.shape)
     if 0 in shape:
         return
     axis, row = 0, dtype.itemsize
@@ -83,14 +86,26 @@ def slabs(data: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
         axis += 1
         row //= shape[axis]
     step = max(1, SLAB_BYTES // max(row, 1))
-    chunks = backends.chunks(data)
-    if chunks and axis < len(chunks) and chunks[axis]:
+    if chunks and chunks[axis]:
         step = max(1, round(step / chunks[axis][0])) * chunks[axis][0]
     for outer in np.ndindex(shape[:axis]):
         for start in range(0, shape[axis] if shape else 1, step):
-            key = (*outer, slice(start, start + step)) if shape else ()
-            part = backends.index(data, key)
-            yield np.ascontiguousarray(backends.to(part, "numpy"), dtype=dtype)
+            yield (*outer, slice(start, min(start + step, shape[axis]))) if shape else ()
+
+
+def slabs(data: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Yield all voxels in the order of memory, slowest axis first, some at a time.
+
+    Parameters
+    ----------
+    data : array
+        Of any backend whose data are, or come, in the host's memory.
+    dtype : dtype
+        Of the slabs.
+    """
+    for key in slab_keys(tuple(data.shape), dtype, backends.chunks(data)):
+        part = backends.to(backends.index(data, key), "numpy")
+        yield np.ascontiguousarray(part, dtype=dtype)
 
 
 def write_voxels(
