@@ -23,6 +23,7 @@ from spatial_duck.registration._similarity_check import (
     check_overlap,
     verdict,
 )
+from spatial_duck.registration._trust import check_trust
 from spatial_duck.transforms import Affine, Transform
 
 if TYPE_CHECKING:
@@ -108,9 +109,10 @@ def register(
         voxels along the longest axis are left out.
     initial : {"auto", "world", "geometry", "moments"} or Transform, optional
         Where to start: the images where they lie in the world; their centres, or the centres of
-        mass of their values (less the lowest), on each other; that of these which brings most
-        mutual information together at the coarsest level; or a transform from points of the fixed
-        image to points of the moving one.
+        mass of their values (less the lowest), on each other; or a transform from points of the
+        fixed image to points of the moving one. By default that of these shifts which brings most
+        mutual information together at the coarsest level, and for models that turn, the best of
+        rotations all the way round where one of them is better.
     control_spacing : float, optional
         Distance between control points of a B-spline, in the unit of the fixed image; by default an
         eighth of its longest extent.
@@ -136,8 +138,9 @@ def register(
     -------
     Registration
         A transform from points of the fixed image to points of the moving one, in the world of the
-        fixed image, with ``converged``, ``stop_reason``, ``metric``, and the metric of each
-        iteration at each level in ``log``; ``transform`` is the bare one.
+        fixed image, with ``converged`` (the search came to rest), ``trusted`` (and nothing else
+        speaks against its answer), ``stop_reason``, ``metric``, and the metric of each iteration
+        at each level in ``log``; ``transform`` is the bare one.
 
     Raises
     ------
@@ -150,7 +153,8 @@ def register(
     Warns
     -----
     UserWarning
-        If the search did not come to rest at an answer: ``converged`` is False.
+        If the search did not come to rest at an answer: ``converged`` is False; or if it did, and
+        another alignment is as good: ``trusted`` is False, ``doubt`` says why.
 
     Examples
     --------
@@ -191,7 +195,7 @@ def register(
     spacings = level_spacings(fixed, moving, at, memory, levels, world)
     made = make_levels(fixed, moving, fixed_mask, moving_mask, spacings, world)
     check_contrast(made[-1])
-    start = find_start(initial, made[0], world)
+    start, others = find_start(initial, made[0], world, turns=model != "translation")
     options: dict[str, Any] = {
         "levels": made, "metric": metric, "samples": samples, "seed": int(seed),
         "threads": int(threads), "progress": _reporter(progress),
@@ -212,6 +216,7 @@ def register(
             )
         ]
     found = _run(jobs[0], engine, began, first)
+    found = check_trust(found, made[0], others)
     if not found.converged:
         warnings.warn(
             f"registration did not converge: {found.stop_reason}. Give iterations= more, start "
@@ -219,6 +224,8 @@ def register(
             f"{found.before:.6g} to {found.metric:.6g} (the result's log has each step)",
             stacklevel=2,
         )
+    elif not found.trusted:
+        warnings.warn(f"the registration is not to be trusted: {found.doubt}", stacklevel=2)
     return found
 
 

@@ -170,6 +170,9 @@ class Registration(Transform):
         Time taken, reading included.
     model, metric_name, engine : str
         What was asked for.
+    doubt : str, optional
+        Why the answer is not to be trusted, although the search may have come to rest; empty where
+        nothing speaks against it. See `trusted`.
     """
 
     transform: Transform
@@ -183,6 +186,18 @@ class Registration(Transform):
     model: str
     metric_name: str
     engine: str
+    doubt: str = ""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the search converged and nothing else speaks against its answer.
+
+        A search comes to rest in the optimum next to its start, which need not be the right one.
+        So the answer is compared with other alignments that were tried before it began, all the way
+        round: where one of them brings the images as well together, or where the answer leads
+        little of the fixed image into the moving one, it is not to be trusted.
+        """
+        return self.converged and not self.doubt
 
     def __post_init__(self) -> None:
         self.world = self.transform.world
@@ -217,6 +232,7 @@ class Registration(Transform):
         head = (
             f"Registration({self.model}, {self.metric_name} by {self.engine}: {self.before:.6g} to "
             f"{self.metric:.6g}, overlap {self.overlap:.0%}, {self.seconds:.1f} s, "
-            f"{'' if self.converged else 'NOT '}converged: {self.stop_reason})"
+            f"{'' if self.converged else 'NOT '}converged: {self.stop_reason}"
+            f"{'; not trusted: ' + self.doubt if self.doubt else ''})"
         )
         return "\n".join([head, *[f"  {level}" for level in self.log]])

@@ -393,3 +393,96 @@ REFUSED = [
 def test_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         sd.register(**{"fixed": phantom(), "moving": phantom(), "at": 4, **change})
+
+
+# --- far from the answer ------------------------------------------------------------------
+
+
+def _head(n: int = 80) -> sd.SpatialArray:
+    """A picture of 160 mm without symmetry."""
+    from scipy import ndimage
+
+    y, x = (np.mgrid[:n, :n] - n / 2) * 160 / n
+
+    def ellipse(cy: float, cx: float, ry: float, rx: float) -> Any:
+        return (((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1) * 1.0
+
+    values = ellipse(0, 0, 60, 45) * 100 - ellipse(0, 0, 54, 39) * 60
+    values += ellipse(-20, 12, 10, 8) * 40 + ellipse(25, -10, 8, 14) * 50
+    values += ellipse(5, 25, 5, 9) * 60 - ellipse(-30, -12, 7, 9) * 25
+    values = ndimage.gaussian_filter(values, 0.7).astype("f4")
+    return sd.SpatialArray(values, spacing=160 / n, unit="mm")
+
+
+def _turn(degrees: float, image: sd.SpatialArray, by: Any = (4.0, -3.0)) -> Affine:
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    matrix = np.eye(3)
+    matrix[:2, :2] = [[c, -s], [s, c]]
+    matrix[:2, 2] = image.center - matrix[:2, :2] @ image.center + by
+    return Affine(matrix, image.world)
+
+
+@pytest.mark.parametrize("degrees", [45, 90, 120, 175, 180, 270])
+def test_any_turn_in_the_plane_is_found(degrees: float) -> None:
+    """The start is looked for all the way round, in the image's own values at another place."""
+    moving = _head()
+    truth = _turn(degrees, moving)
+    fixed = sd.resample(moving, moving, transform=truth)
+    found = sd.register(fixed, moving, "rigid")
+    assert found.converged
+    assert found.trusted, found.doubt
+    points = moving.center + np.array([[y, x] for y in (-40, 0, 40) for x in (-30, 0, 30)])
+    assert np.linalg.norm(found(points) - truth(points), axis=1).max() < 1
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_turn_by_60_degrees_in_space_is_found(seed: int) -> None:
+    image = phantom()
+    axis = np.random.default_rng(seed).normal(size=3)
+    axis /= np.linalg.norm(axis)
+    k = np.cross(np.eye(3), axis)
+    angle = np.deg2rad(60)
+    turn = np.eye(3) - np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn
+    matrix[:3, 3] = image.center - turn @ image.center + [2.0, -3.0, 1.0]
+    truth = Affine(matrix, image.world)
+    fixed = sd.resample(image, image, transform=truth)
+    found = sd.register(fixed, image, "rigid", at=4, levels=2)
+    points = image.center + np.random.default_rng(1).uniform(-15, 15, (20, 3))
+    error = np.linalg.norm(found(points) - truth(points), axis=1).max()
+    assert error < 1
+    assert found.trusted, found.doubt
+
+
+def test_a_wrong_optimum_is_not_trusted(monkeypatch: Any) -> None:
+    """Where the search does not begin at the best alignment that was tried, that one speaks up."""
+    from spatial_duck.registration import _api
+
+    moving = _head()
+    truth = _turn(120, moving)
+    fixed = sd.resample(moving, moving, transform=truth)
+
+    def beside(initial: Any, level: Any, world: Any, turns: bool) -> Any:
+        found = find(initial, level, world, turns)
+        upright = Affine.identity(world)
+        return found._replace(transform=upright, others=(found.transform, *found.others))
+
+    find = _api.find_start
+    monkeypatch.setattr(_api, "find_start", beside)
+    with pytest.warns(UserWarning, match="not to be trusted|did not converge"):
+        found = sd.register(fixed, moving, "rigid")
+    points = moving.center + np.array([[y, x] for y in (-40, 40) for x in (-30, 30)])
+    assert np.linalg.norm(found(points) - truth(points), axis=1).max() > 10
+    assert not found.trusted
+    assert "apart from it has more information in common" in found.doubt
+    assert "not trusted" in repr(found)
+
+
+def test_little_overlap_is_not_trusted() -> None:
+    fixed = _head()
+    moving = fixed[37:43]
+    with pytest.warns(UserWarning, match="not to be trusted|did not converge"):
+        found = sd.register(fixed, moving, "translation", initial="world", levels=1)
+    assert not found.trusted
+    assert "of the fixed image lie in the moving one" in found.doubt
