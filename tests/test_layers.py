@@ -76,7 +76,6 @@ UPWARD = {
 #: Circles that are still to be cut.
 TIED = {
     *("interop._rasterio", "interop._xarray"),
-    *("array._array", "array._display", "array._namespace"),
 }
 
 

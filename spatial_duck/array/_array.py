@@ -258,7 +258,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         """Return the array-API namespace of images on this image's backend."""
         from spatial_duck.array._namespace import namespace_of
 
-        return namespace_of(self._data)
+        return namespace_of(self)
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> Self:
         """Return the image with its data on another device of its backend.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spatial_duck.array._array import SpatialArray
+    from spatial_duck.array._state import ImageState
     from spatial_duck.geometry import Geometry
 
 __all__ = [
@@ -150,7 +150,7 @@ def facts(geometry: Geometry) -> list[tuple[str, str]]:
     return rows
 
 
-def _carried(image: SpatialArray) -> list[tuple[str, str]]:
+def _carried(image: ImageState) -> list[tuple[str, str]]:
     """Return the coordinates as a heading and a line each, so far as there is room."""
     lines = []
     for name, c in list(image.coords.items())[:_MAX_ATTRS]:
@@ -171,7 +171,7 @@ def _size(count: float) -> str:
     return f"{count:.3g} PB"
 
 
-def _header(image: SpatialArray) -> str:
+def _header(image: ImageState) -> str:
     data = image.data
     backend = backends.backend_of(data).name
     backend = backends.library(data) if backend == "arrayapi" else backend
@@ -191,7 +191,7 @@ def _in_memory(data: Any) -> bool:
     return isinstance(data, np.ndarray) and not isinstance(data, np.memmap)
 
 
-def text(image: SpatialArray) -> str:
+def text(image: ImageState) -> str:
     """Return an image as text: shape, type and backend, geometry, and values if they are few.
 
     Parameters
@@ -422,7 +422,7 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     )
 
 
-def _thumbnails(image: SpatialArray) -> list[tuple[Plane, NDArray[np.uint8]]]:
+def _thumbnails(image: ImageState) -> list[tuple[Plane, NDArray[np.uint8]]]:
     """Return the middle planes with square pixels, all on one scale of grey and of length."""
     data = image.data
     if not _in_memory(data) or data.dtype.kind not in "biufc":
@@ -451,7 +451,7 @@ def _shrunk(plane: NDArray[Any], spacing: tuple[float, float], pixel: float) -> 
 _CELL = "padding:1px 10px 1px 0;text-align:left;vertical-align:top;white-space:pre-line"
 
 
-def html(image: SpatialArray) -> str:
+def html(image: ImageState) -> str:
     """Return an image as HTML: geometry as a table, and its middle planes if it is in memory.
 
     Parameters
@@ -466,7 +466,7 @@ def html(image: SpatialArray) -> str:
     """
     escape = _html.escape
     rows = [*facts(image.geometry), *_carried(image)]
-    attrs = image.attrs
+    attrs = image._attrs
     if attrs:
         short = reprlib.Repr()
         short.maxstring = short.maxother = 80

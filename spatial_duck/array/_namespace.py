@@ -18,8 +18,7 @@ from spatial_duck import backends
 from spatial_duck._optional import missing_extra
 from spatial_duck.array import _carry as carry
 from spatial_duck.array import _dispatch as dispatch
-from spatial_duck.array._array import SpatialArray
-from spatial_duck.array._state import adapt_shape
+from spatial_duck.array._state import ImageState, adapt_shape
 from spatial_duck.geometry import Geometry
 from spatial_duck.rules import _ufuncs as ufuncs
 from spatial_duck.rules import find
@@ -48,15 +47,20 @@ class Namespace(ModuleType):
         Name of the backend.
     bare : module
         The backend's own namespace.
+    image_class : type
+        The class of the images that it gives.
     part : {"", "linalg", "fft"}, optional
         Name of the extension that this is.
     """
 
-    def __init__(self, backend: str, bare: Any, part: str = "") -> None:
+    def __init__(
+        self, backend: str, bare: Any, image_class: type[ImageState], part: str = ""
+    ) -> None:
         name = f"spatial_duck.array._namespace[{backend}]" + (f".{part}" if part else "")
         super().__init__(name, f"Array API of images on {backend}.")
         self._backend = backend
         self._bare = bare
+        self._image_class = image_class
         self._part = part
 
     def __getattr__(self, name: str) -> Any:
@@ -66,11 +70,12 @@ class Namespace(ModuleType):
             raise AttributeError(f"{self.__name__} has no attribute {name!r}")
         found = getattr(self._bare, name)
         if name in ("linalg", "fft") and not self._part:
-            found = Namespace(self._backend, found, name)
+            found = Namespace(self._backend, found, self._image_class, name)
         elif name in _BARE:
             found = _on_bare(found)
         elif callable(found) and not isinstance(found, type | np.dtype) and name[0] != "_":
-            found = _creation(found) if name in _CREATION else _function(self, name, found)
+            make = _creation if name in _CREATION else _function
+            found = make(self, name, found)
         setattr(self, name, found)
         return found
 
@@ -78,23 +83,24 @@ class Namespace(ModuleType):
         return [name for name in dir(self._bare) if not name.startswith("_")]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self._backend, self._part)
+        return _restore, (self._backend, self._image_class, self._part)
 
 
-def namespace_of(data: Any) -> Namespace:
-    """Return the namespace of images that hold an array such as `data`."""
+def namespace_of(image: ImageState) -> Namespace:
+    """Return the namespace of images such as this one."""
+    data = image._data
     name = backends.backend_of(data).name
-    return _namespace(backends.library(data) if name == "arrayapi" else name)
+    return _namespace(backends.library(data) if name == "arrayapi" else name, type(image))
 
 
 @cache
-def _namespace(backend: str) -> Namespace:
-    return Namespace(backend, _bare_namespace(backend))
+def _namespace(backend: str, image_class: type[ImageState]) -> Namespace:
+    return Namespace(backend, _bare_namespace(backend), image_class)
 
 
-def _again(backend: str, part: str) -> Namespace:
+def _restore(backend: str, image_class: type[ImageState], part: str) -> Namespace:
     """Find the namespace of a pickle."""
-    namespace = _namespace(backend)
+    namespace = _namespace(backend, image_class)
     return getattr(namespace, part) if part else namespace
 
 
@@ -122,10 +128,10 @@ def _bare_namespace(backend: str) -> Any:
         raise missing_extra("array_api_compat", f"The namespace of {backend}") from None
 
 
-def _plain(data: Any) -> SpatialArray:
+def _plain(data: Any, image_class: type[ImageState]) -> ImageState:
     """Make an image without a place."""
     shape = tuple(data.shape)
-    return SpatialArray._wrap(data, Geometry(shape, dims=(None,) * len(shape)))
+    return image_class._wrap(data, Geometry(shape, dims=(None,) * len(shape)))
 
 
 def _is_array(value: Any) -> bool:
@@ -133,7 +139,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _unwrapped(value: Any) -> Any:
-    if isinstance(value, SpatialArray):
+    if isinstance(value, ImageState):
         return backends.dask_form(value.data)
     if isinstance(value, list | tuple):
         return (
@@ -150,13 +156,13 @@ def _on_bare(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _creation(function: Callable[..., Any]) -> Callable[..., Any]:
+def _creation(namespace: Namespace, _: str, function: Callable[..., Any]) -> Any:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         made = function(*[_unwrapped(a) for a in args], **kwargs)
-        if args and isinstance(args[0], SpatialArray):
+        if args and isinstance(args[0], ImageState):
             return args[0]._with_data(made)
-        return _plain(made)
+        return _plain(made, namespace._image_class)
 
     return call
 
@@ -217,20 +223,24 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
             geometry = geometry(result, *[_unwrapped(i) for i in images])
         if callable(coords):
             coords = coords(result, *[_unwrapped(i) for i in images])
-        return carry.attach(_wrap_arrays(result, geometry, images), coords)
+        wrapped = _wrap_arrays(result, geometry, images, namespace._image_class)
+        return carry.attach(wrapped, coords)
 
     return call
 
 
-def _wrap_arrays(result: Any, geometry: Any, images: list[Any]) -> Any:
+def _wrap_arrays(
+    result: Any, geometry: Any, images: list[Any], image_class: type[ImageState]
+) -> Any:
     """Make images of the arrays in a result, 0-d ones too."""
     if isinstance(result, list | tuple):
         many = geometry if isinstance(geometry, list | tuple) else [geometry] * len(result)
-        dressed = [_wrap_arrays(r, g, images) for r, g in zip(result, many, strict=True)]
-        return getattr(type(result), "_make", type(result))(dressed)
+        pairs = zip(result, many, strict=True)
+        wrapped = [_wrap_arrays(r, g, images, image_class) for r, g in pairs]
+        return getattr(type(result), "_make", type(result))(wrapped)
     if not _is_array(result):
         return result
     if not isinstance(geometry, Geometry):
-        return _plain(result)
+        return _plain(result, image_class)
     attrs = dispatch.common_attrs(images)
-    return SpatialArray._wrap(result, adapt_shape(geometry, result), attrs)
+    return image_class._wrap(result, adapt_shape(geometry, result), attrs)

@@ -203,7 +203,7 @@ def held(request: pytest.FixtureRequest) -> Any:
 def bare_namespace(data: Any) -> Any:
     from spatial_duck.array._namespace import _bare_namespace, namespace_of
 
-    return _bare_namespace(namespace_of(data)._backend)
+    return _bare_namespace(namespace_of(SpatialArray(data))._backend)
 
 
 def test_every_function_of_the_standard_has_a_call() -> None:
@@ -375,7 +375,7 @@ def test_a_function_without_a_rule_is_refused() -> None:
     from spatial_duck.array._namespace import Namespace
 
     with pytest.raises(TypeError, match="no rule"):
-        Namespace("made_up", bare).blur(SpatialArray(V))
+        Namespace("made_up", bare, SpatialArray).blur(SpatialArray(V))
 
 
 def test_dlpack_shares_memory() -> None:
