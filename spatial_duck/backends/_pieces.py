@@ -1,4 +1,7 @@
-"""Cutting an array into pieces by slicing alone, where a library lacks NumPy's functions for it."""
+"""Cutting an array into pieces by slicing alone, where a library lacks NumPy's functions for it.
+
+And the widths of `numpy.pad`, which NumPy alone takes by axis.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,18 @@ from spatial_duck.geometry._numbering import normalize_axis
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PIECES"]
+__all__ = ["PIECES", "pad_widths"]
+
+
+def pad_widths(widths: Any, ndim: int) -> Any:
+    """Return what `numpy.pad` adds to each axis, of widths that may be given for some by number."""
+    if not isinstance(widths, dict):
+        return widths
+    found = [(0, 0)] * ndim
+    for axis, width in widths.items():
+        before, after = np.broadcast_to(np.asarray(width), 2).tolist()
+        found[normalize_axis(axis, ndim)] = (before, after)
+    return found
 
 
 def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
@@ -25,7 +39,9 @@ def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]
         indices_or_sections = [i * each + min(i, extra) for i in range(1, n)]
     cuts = [0, *map(int, indices_or_sections), None]
     before = (slice(None),) * axis
-    return [ary[(*before, slice(a, b), ...)] for a, b in pairwise(cuts)]
+    # Strict libraries take no slice that ends outside.
+    ends = [slice(a, b).indices(ary.shape[axis])[:2] for a, b in pairwise(cuts)]
+    return [ary[(*before, slice(a, max(a, b)), ...)] for a, b in ends]
 
 
 def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:

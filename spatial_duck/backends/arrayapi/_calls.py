@@ -15,6 +15,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from spatial_duck.backends._arguments import adapt_arguments
 from spatial_duck.backends._pieces import PIECES
 from spatial_duck.backends._registry import name_of
 from spatial_duck.backends.arrayapi._along_axis import VALUES
@@ -184,6 +185,7 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
         return PIECES[func](*args, **kwargs)
     composed = VALUES.get(func) or COMPOSED.get(func)
     if composed is not None:
+        args, kwargs = adapt_arguments(xp.__name__, func, composed, args, kwargs, skip=1)
         return composed(xp, *args, **kwargs)
     if func not in _FUNCTIONS:
         raise TypeError(

@@ -288,7 +288,8 @@ def _quantile(
     axes = normalize_axes(axis, a.ndim)
     order = [i for i in range(a.ndim) if i not in axes]
     kept = tuple([a.shape[i] for i in order])
-    lines = xp.reshape(xp.permute_dims(to_floating(xp, a), (*order, *axes)), (*kept, -1))
+    count = math.prod([a.shape[i] for i in axes])
+    lines = xp.reshape(xp.permute_dims(to_floating(xp, a), (*order, *axes)), (*kept, count))
     lines = xp.sort(lines, axis=-1)
     n = lines.shape[-1]
     shape = tuple([1 if i in axes else m for i, m in enumerate(a.shape)]) if keepdims else kept

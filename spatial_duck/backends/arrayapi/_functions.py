@@ -5,11 +5,13 @@ Each takes the namespace first, and then what NumPy's function takes.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat
 import numpy as np
 
+from spatial_duck.backends._pieces import pad_widths
 from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
@@ -120,8 +122,9 @@ def _median(xp: Any, a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     axes = normalize_axes(axis, a.ndim)
     order = tuple([i for i in range(a.ndim) if i not in axes])
     kept = tuple([a.shape[i] for i in order])
+    count = math.prod([a.shape[i] for i in axes])
     a = xp.sort(
-        xp.reshape(xp.permute_dims(to_floating(xp, a), (*order, *axes)), (*kept, -1)), axis=-1
+        xp.reshape(xp.permute_dims(to_floating(xp, a), (*order, *axes)), (*kept, count)), axis=-1
     )
     n = a.shape[-1]
     middle = xp.mean(a[..., (n - 1) // 2 : n // 2 + 1], axis=-1)
@@ -201,9 +204,9 @@ _REPEATING = frozenset({"edge", "reflect", "symmetric", "wrap"})
 
 
 def _pad(xp: Any, array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    if isinstance(pad_width, dict) or not (mode == "constant" or mode in _REPEATING):
-        raise TypeError(f"pad on {xp.__name__} has no mode {mode!r}, and no widths by axis")
-    widths = np.broadcast_to(pad_width, (array.ndim, 2))
+    if not (mode == "constant" or mode in _REPEATING):
+        raise TypeError(f"pad on {xp.__name__} has no mode {mode!r}")
+    widths = np.broadcast_to(pad_widths(pad_width, array.ndim), (array.ndim, 2))
     values = np.broadcast_to(options.pop("constant_values", 0), (array.ndim, 2))
     for axis, (before, after) in enumerate(widths.tolist()):
         if mode == "constant":

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 
+from spatial_duck.backends._arguments import adapt_arguments
 from spatial_duck.backends._keys import Steps, steps_of
+from spatial_duck.backends._pieces import pad_widths
 from spatial_duck.backends.dask._along_axis import along
 from spatial_duck.backends.dask._functions import FUNCTIONS, REASONS
 from spatial_duck.backends.dask._private import implementation_of, meta_of
@@ -128,17 +130,20 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
         run = _found[func] = _find(func)
     if run is None:
         raise _lacking(func)
+    if func is np.pad and len(args) > 1 and isinstance(args[1], dict):
+        args = (args[0], pad_widths(args[1], args[0].ndim), *args[2:])
     if kwargs.get("out") is None and _without_voxels(args):
         # Dask pads, repeats and windows wrongly what is empty. There is nothing to compute: NumPy
         # answers, on arrays that are as empty.
         return _lazy(func(*_emptied(args), **_emptied(kwargs)))
     if func in _REDUCERS and _masked(kwargs):
         return call_ufunc(_REDUCERS[func], "reduce", args, {"axis": None, **kwargs})
-    if "like" in kwargs:
-        if func in FUNCTIONS:
-            kwargs = {k: v for k, v in kwargs.items() if k != "like"}
-        else:
-            run = func  # NumPy takes the argument out, and hands Dask the rest
+    if "like" not in kwargs:
+        args, kwargs = adapt_arguments("Dask", func, run, args, kwargs)
+    elif func in FUNCTIONS:
+        kwargs = {k: v for k, v in kwargs.items() if k != "like"}
+    else:
+        run = func  # NumPy takes the argument out, and hands Dask the rest
     try:
         return run(*args, **kwargs)
     except NotImplementedError as error:

@@ -150,6 +150,22 @@ def _ix(*args: Any) -> Any:
     )
 
 
+@added("select")
+def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    """Choose by conditions; Dask names every such result alike, so that two in one graph mix."""
+    if len(condlist) != len(choicelist):
+        raise ValueError("list of cases must be same length as list of conditions")
+    if not len(condlist):
+        raise ValueError("select with an empty condition list is not possible")
+    kind = np.result_type(*[getattr(c, "dtype", c) for c in (*choicelist, default)])
+    result = default
+    for condition, choice in zip(condlist[::-1], choicelist[::-1], strict=True):
+        if str(getattr(condition, "dtype", "bool")) != "bool":
+            raise TypeError(f"select: conditions must be of bool, got {condition.dtype}")
+        result = da.where(condition, choice, result)
+    return result.astype(kind)
+
+
 @added("histogram_bin_edges")
 def _histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, **_: Any) -> Any:
     if isinstance(bins, str) or (np.ndim(bins) == 0 and range is None) or is_lazy((bins, range)):

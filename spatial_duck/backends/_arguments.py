@@ -1,0 +1,86 @@
+"""Arguments of NumPy's functions, as the functions of other libraries take them."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from functools import cache
+from typing import Any
+
+from spatial_duck.rules._bind import parameters_of
+
+__all__ = ["adapt_arguments"]
+
+
+def adapt_arguments(
+    library: str, func: Any, run: Any, args: Any, kwargs: Any, *, skip: int = 0
+) -> tuple[Any, Any]:
+    """Return the arguments of NumPy's function as that of another library takes them.
+
+    Parameters
+    ----------
+    library : str
+        Its name, for errors.
+    func, run : callable
+        NumPy's function, and the one that does its work.
+    args, kwargs
+        The arguments.
+    skip : int, optional
+        How many parameters of `run` come before NumPy's.
+
+    Returns
+    -------
+    tuple and dict
+        By name, where `run` has its parameters in another order, and without those that it lacks
+        and that are NumPy's defaults.
+
+    Raises
+    ------
+    TypeError
+        If one that it lacks says something.
+    """
+    taken, accepts = _taken(func, run, skip)
+    if len(args) <= taken and (accepts is None or accepts.issuperset(kwargs)):
+        return args, kwargs
+    parameters = parameters_of(func)
+    given = dict(zip([p.name for p in parameters[taken:]], args[taken:], strict=False)) | kwargs
+    defaults = {p.name: p.default for p in parameters}
+    kept = {}
+    for name, value in given.items():
+        if accepts is None or name in accepts:
+            kept[name] = value
+        elif not _is_default(value, defaults.get(name, inspect.Parameter.empty)):
+            raise TypeError(
+                f"numpy.{func.__name__} on {library} does not take {name}: bring the "
+                "image into memory first, with .compute() or .to('numpy')"
+            )
+    return args[:taken], kept
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    if value is default:
+        return True
+    same = value.__class__ is default.__class__ and isinstance(value, str | int | float | bool)
+    return same and value == default
+
+
+@cache
+def _taken(func: Any, run: Any, skip: int) -> tuple[int, frozenset[str] | None]:
+    """Return how many of NumPy's arguments a function takes by position, and which by name."""
+    try:
+        found = list(inspect.signature(run).parameters.values())[skip:]
+    except ValueError:
+        return sys.maxsize, None
+    theirs = [p.name for p in parameters_of(func)]
+    kinds = {p.kind for p in found} | {p.kind for p in parameters_of(func)}
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    count = 0
+    for wanted, p in zip(theirs, [p for p in found if p.kind in by_place], strict=False):
+        if p.name != wanted and p.name in theirs:
+            break
+        count += 1
+    names = frozenset(p.name for p in found if p.kind is not inspect.Parameter.POSITIONAL_ONLY)
+    return (
+        sys.maxsize if inspect.Parameter.VAR_POSITIONAL in kinds else count,
+        None if inspect.Parameter.VAR_KEYWORD in kinds else names,
+    )
