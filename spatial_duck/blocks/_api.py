@@ -17,6 +17,7 @@ from spatial_duck.blocks._index_map import bare_grid, index_map, slices
 from spatial_duck.blocks._tasks import BlockJob, BlockValue, Source
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._quantity import has_unit
 from spatial_duck.geometry._world import unit_factor
 from spatial_duck.resampling import INTERPOLATIONS, make_plan
 from spatial_duck.resampling._api import geometry_of, per_axis
@@ -329,6 +330,8 @@ def _chunks_on(grid: Geometry, first: SpatialArray) -> list[tuple[int, ...]] | N
 def _halos(grid: Geometry, halo: Any, unit: str | None) -> list[int]:
     """Return the halo in voxels along each axis of the grid."""
     halos = [0] * grid.ndim
+    if unit is not None and has_unit(halo):
+        raise GeometryError(f"halo came with a unit, which excludes halo_unit={unit!r}: {halo!r}")
     given = per_axis("halo", halo, grid)
     columns = grid.direction.T
     for axis, width, spacing, column in zip(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "affine_of",
+    "axis_units",
     "bounds_of",
     "center_of",
     "corner_of",
@@ -75,6 +76,13 @@ def corner_of(grid: Grid) -> Floats:
     """Return the position of the outer corner of the voxel at index 0, shape (n_world,)."""
     require_positions(grid, "corner")
     return frozen(place_of(grid, [-0.5] * len(grid._axes)))
+
+
+def axis_units(grid: Grid) -> tuple[str | None, ...]:
+    """Return the unit of each sampled axis: that of the world axes that it runs along."""
+    units = grid._world.units
+    columns = [a.column for a in grid._axes if a.column is not None]
+    return tuple([next(u for u, c in zip(units, column, strict=True) if c) for column in columns])
 
 
 def center_of(grid: Grid) -> Floats:

@@ -20,7 +20,7 @@ from spatial_duck.geometry._world import canonical_unit, is_known_unit, unit_fac
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["by_name", "has_unit", "in_unit", "split_unit", "units_of"]
+__all__ = ["by_name", "has_unit", "in_unit", "lengths_along", "split_unit", "units_of"]
 
 _TEXT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\s\d].*?)\s*$")
 
@@ -137,6 +137,31 @@ def in_unit(value: Any, unit: str | Sequence[str | None] | None, field: str) -> 
         )
     factors = [_factor(value, given, u, field) for u in wanted]
     return np.asarray(plain, dtype=np.float64) * factors
+
+
+def lengths_along(
+    value: Any, names: Sequence[str | None], units: Sequence[str | None], field: str
+) -> Any:
+    """Return lengths along axes as plain numbers: one for all, one for each, or by name.
+
+    Parameters
+    ----------
+    value : number, sequence, mapping or quantity
+        As the user gave them.
+    names, units : sequence of (str or None)
+        Of the axes.
+    field : str
+        Name of the parameter, for errors.
+
+    Examples
+    --------
+    >>> lengths_along({"z": "5 um"}, ("z", "y"), ("mm", "mm"), "sigma")
+    {'z': 0.005}
+    """
+    if isinstance(value, Mapping):
+        unit_of = dict(zip(names, units, strict=True))
+        return {n: in_unit(v, unit_of.get(n), field) for n, v in value.items()}
+    return in_unit(value, tuple(units), field)
 
 
 def _is_sequence(value: Any) -> bool:

@@ -178,7 +178,7 @@ def conform(
 def _wanted(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any) -> Geometry:
     """Return the grid that is wanted."""
     grid, sizes = geometry, per_axis("shape", shape, geometry)
-    if isinstance(spacing, str):
+    if isinstance(spacing, str) and spacing[:1].isalpha():
         if spacing != "fit" or shape is None:
             raise ValueError(
                 f"spacing must be numbers, or 'fit' together with shape=, got {spacing!r}"

@@ -15,6 +15,8 @@ import numpy as np
 
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, GeometryLossError
+from spatial_duck.geometry._points import axis_units
+from spatial_duck.geometry._quantity import lengths_along
 from spatial_duck.geometry._world import SPACE_AXES
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Domain(NamedTuple):
         0.006° of a right angle count as orthogonal, and have exactly 0 here.
     inverse : ndarray of float, shape (n, n)
         Inverse of the metric as it is, for derivatives.
+    units : tuple of (str or None)
+        Unit of the spacing along each.
     """
 
     axes: tuple[int, ...]
@@ -64,6 +68,7 @@ class Domain(NamedTuple):
     steps: Floats
     metric: Floats
     inverse: Floats
+    units: tuple[str | None, ...]
 
     @property
     def orthogonal(self) -> bool:
@@ -132,7 +137,11 @@ def domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
     metric = cosines * spacing * spacing[:, None]
     inverse = np.linalg.inv(exact) / spacing / spacing[:, None]
     names = tuple([geometry.dims[axis] for axis in chosen])
-    return Domain(tuple(chosen), names, tuple(rows), spacing, columns * spacing, metric, inverse)
+    units = axis_units(geometry)
+    units = tuple([units[geometry.sampled_axes.index(axis)] for axis in chosen])
+    return Domain(
+        tuple(chosen), names, tuple(rows), spacing, columns * spacing, metric, inverse, units
+    )
 
 
 def _space(geometry: Geometry, what: str) -> list[int]:
@@ -204,6 +213,7 @@ def per_axis(value: PerAxis, place: Domain, field: str) -> Floats:
     GeometryError
         If it does not fit the axes, is negative, or differs along axes that are not orthogonal.
     """
+    value = lengths_along(value, place.names, place.units, field)
     if isinstance(value, Mapping):
         unknown = [name for name in value if name not in place.names]
         if unknown:

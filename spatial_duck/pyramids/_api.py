@@ -15,6 +15,7 @@ from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._quantity import in_unit
 from spatial_duck.pyramids._binning import METHODS, Method, method_named, trimmed
 from spatial_duck.pyramids._levels import (
     level_factors,
@@ -194,6 +195,9 @@ class Pyramid(Sequence[SpatialArray]):
             In the unit of the image; one number for all space axes or one for each, in array-axis
             order. Where even the finest level is coarser, that one.
         """
+        wanted = self.levels[0].geometry
+        units = [u for u, k in zip(wanted.unit, wanted.world.types, strict=True) if k == "space"]
+        spacing = in_unit(spacing, units, "spacing")
         best = self.levels[0]
         for level in self.levels[1:]:
             if (_space_spacing(level) <= np.asarray(spacing, float) * (1 + 1e-6)).all():

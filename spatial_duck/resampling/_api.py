@@ -16,6 +16,8 @@ from spatial_duck.array import SpatialArray, as_image, asarray, library_of, on_g
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._points import axis_units
+from spatial_duck.geometry._quantity import lengths_along
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.resampling import _chunked as chunked
 from spatial_duck.resampling import _device as device
@@ -253,6 +255,10 @@ def per_axis(field: str, given: Any, grid: Geometry) -> list[float | None]:
     values: list[float | None] = [None] * len(names)
     if given is None:
         return values
+    units = axis_units(grid)
+    few = np.ndim(given) == 0 or len(given) != len(names)
+    some = [units[k] for k in space] if few and space and not isinstance(given, Mapping) else units
+    given = lengths_along(given, names, some, field)
     if isinstance(given, Mapping):
         unknown = [name for name in given if name not in names]
         if unknown:

@@ -13,6 +13,7 @@ from spatial_duck.array import as_image
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import nearest_axes
+from spatial_duck.geometry._quantity import in_unit, lengths_along
 from spatial_duck.resampling._api import per_axis
 from spatial_duck.resampling._blocks import choose
 from spatial_duck.resampling._device_values import place_of
@@ -121,12 +122,13 @@ def _corners(geometry: Geometry, bounds: Bounds) -> Floats:
     unknown = [n for n in bounds if n not in world] if isinstance(bounds, Mapping) else []
     if unknown:
         raise GeometryError(f"bounds: {unknown!r} are not among the world axes {world!r}")
+    given = lengths_along(bounds, world, geometry.unit, "bounds")
     try:
-        if isinstance(bounds, Mapping):
-            ranges = [bounds.get(name, (-np.inf, np.inf)) for name in world]
+        if isinstance(given, Mapping):
+            ranges = [given.get(name, (-np.inf, np.inf)) for name in world]
             values = np.array(list(zip(*ranges, strict=True)), dtype=np.float64)
         else:
-            values = np.array(bounds, dtype=np.float64)
+            values = np.array(given, dtype=np.float64)
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.shape != (2, len(world)) or np.isnan(values).any() or (values[0] > values[1]).any():
@@ -335,6 +337,7 @@ def sample(
     sampled = geometry.sampled_axes
     if not sampled:
         raise GeometryLossError(f"sample needs a sampled axis, and the image has none: {geometry}")
+    points = in_unit(points, geometry.unit, "points")
     index = geometry.physical_to_index(points)[..., list(sampled)]
     _check_on_grid(geometry, points)
     lengths = np.array([geometry.shape[axis] for axis in sampled])

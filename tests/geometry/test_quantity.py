@@ -1,0 +1,121 @@
+"""Numbers with a unit, wherever a length, a point or a time is wanted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+from spatial_duck import Geometry, SpatialArray
+from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._quantity import in_unit, split_unit
+
+
+def _pint(values: Any, unit: str) -> Any:
+    pint = pytest.importorskip("pint")
+    return np.asarray(values) * pint.get_application_registry()(unit).units
+
+
+def _astropy(values: Any, unit: str) -> Any:
+    units = pytest.importorskip("astropy.units")
+    return np.asarray(values) * units.Unit(unit)
+
+
+def _unyt(values: Any, unit: str) -> Any:
+    return pytest.importorskip("unyt").unyt_array(np.asarray(values, float), unit)
+
+
+def _text(values: Any, unit: str) -> Any:
+    if np.ndim(values) == 0:
+        return f"{values} {unit}"
+    return [_text(v, unit) for v in np.asarray(values).tolist()]
+
+
+MAKERS = [_pint, _astropy, _unyt, _text]
+IMAGE = SpatialArray(np.arange(80.0).reshape(8, 10), spacing=(2, 1), unit="mm")
+
+#: What takes a length, and what it is called with: in mm, a plain number.
+TAKE: dict[str, Any] = {
+    "Geometry.spacing": lambda q: Geometry((3, 4), spacing=q([2.0, 1.0]), unit="mm").spacing,
+    "Geometry.origin": lambda q: Geometry((3, 4), origin=q([2.0, 1.0]), unit="mm").origin,
+    "Geometry.spacing of all": lambda q: Geometry((3, 4), spacing=q(2.0), unit="mm").spacing,
+    "Geometry by name": lambda q: Geometry((3, 4), spacing={"x": q(2.0)}, unit="mm").spacing,
+    "Geometry.replace": lambda q: IMAGE.geometry.replace(origin=q([3.0, 4.0])).origin,
+    "Geometry.enclosing": lambda q: IMAGE.geometry.enclosing(q([[0.0, 0.0], [3.0, 4.0]])).origin,
+    "from_corner": lambda q: Geometry.from_corner((3, 4), corner=q([2.0, 1.0]), unit="mm").origin,
+    "SpatialArray": lambda q: SpatialArray(IMAGE.data, spacing=q([2.0, 1.0]), unit="mm").spacing,
+    "physical_to_index": lambda q: IMAGE.physical_to_index(q([10.0, 10.0])),
+    "transform": lambda q: sd.Affine(np.eye(3), IMAGE.world)(q([10.0, 10.0])),
+    "resample": lambda q: sd.resample(IMAGE, spacing=q([1.0, 0.5])).spacing,
+    "resample to one": lambda q: sd.resample(IMAGE, spacing=q(0.5)).spacing,
+    "crop": lambda q: sd.crop(IMAGE, q([[2.0, 2.0], [8.0, 6.0]])).data,
+    "crop by name": lambda q: sd.crop(IMAGE, {"x": q([2.0, 6.0])}).data,
+    "sample": lambda q: sd.sample(IMAGE, q([[3.0, 4.0]])),
+    "gaussian_filter": lambda q: sd.ndimage.gaussian_filter(IMAGE, q(2.0)).data,
+    "gaussian_filter of each": lambda q: sd.ndimage.gaussian_filter(IMAGE, q([2.0, 1.0])).data,
+    "median_filter": lambda q: sd.ndimage.median_filter(IMAGE, q(2.0)).data,
+    "map_blocks": lambda q: sd.map_blocks(lambda b: b + 1, IMAGE, halo=q(2.0)).data,
+    "conform": lambda q: sd.conform(IMAGE, spacing=q(0.5))[0].spacing,
+    "pyramid.at": lambda q: sd.pyramid(IMAGE).at(q(2.0)).spacing,
+}
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("name", TAKE)
+def test_lengths_are_converted_to_the_unit_in_force(name, make):
+    take = TAKE[name]
+    plain = np.asarray(take(lambda v: v))
+    np.testing.assert_allclose(np.asarray(take(lambda v: make(v, "mm"))), plain, rtol=1e-12)
+    microns = take(lambda v: make(np.multiply(v, 1000).tolist(), "um"))
+    np.testing.assert_allclose(np.asarray(microns), plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("name", TAKE)
+def test_what_is_no_length_is_refused(name, make):
+    with pytest.raises(GeometryError, match="convert"):
+        TAKE[name](lambda v: make(v, "s"))
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_unit_is_taken_over_where_none_is_set(make):
+    g = Geometry((3, 4), spacing=make([2.0, 1.0], "um"))
+    assert g.unit == ("um", "um")
+    assert g.spacing.tolist() == [2.0, 1.0]
+    assert Geometry((3, 4), origin=make([2.0, 1.0], "um"), spacing=3.0).unit == ("um", "um")
+    turned = Geometry((3, 4), make([2.0, 1.0], "um"), direction=[[0, 1], [1, 0]])
+    assert turned.unit == ("um", "um")
+    with pytest.raises(GeometryError, match="no unit"):
+        IMAGE.replace(unit=None).geometry.physical_to_index(make([1.0, 1.0], "um"))
+
+
+def test_times_and_texts():
+    series = Geometry(
+        (5, 3, 4), ["1.5 s", "2 um", "2 um"], dims=("t", "y", "x"), unit={"t": "s", "y": "mm"}
+    )
+    assert series.spacing.tolist() == [1.5, 0.002, 2.0]
+    assert series.unit == ("s", "mm", "um")
+    assert in_unit(dt.timedelta(minutes=1), "ms", "time") == 60_000
+    assert in_unit(np.timedelta64(3, "m"), "s", "time") == 180
+    assert in_unit(np.array([1, 2], "m8[ms]"), "s", "time").tolist() == [0.001, 0.002]
+    assert split_unit("1e-3 µm", "x") == (1e-3, "um")
+    for wrong in ("abc", "2", "um 2"):
+        with pytest.raises(GeometryError, match="'2 um'"):
+            Geometry((3,), wrong)
+
+
+def test_mappings_by_name_are_checked():
+    with pytest.raises(GeometryError, match="'q'"):
+        Geometry((3, 4), spacing={"q": 1.0})
+    with pytest.raises(GeometryError, match="'q'"):
+        Geometry((3, 4), origin={"q": 1.0})
+    g = Geometry((3, 4), spacing={"x": 2.0}, origin={"y": 5.0})
+    assert (g.spacing.tolist(), g.origin.tolist()) == ([1.0, 2.0], [5.0, 0.0])
+    assert g.replace(spacing={"y": 3.0}).spacing.tolist() == [3.0, 2.0]
+    assert g.replace(origin={"x": 1.0}).origin.tolist() == [5.0, 1.0]
+    with pytest.raises(GeometryError, match="affine excludes spacing"):
+        Geometry((3, 4), spacing=1.0, affine=np.eye(3))
+    assert Geometry((3, 4), affine=np.diag([2.0, 3.0, 1.0])).spacing.tolist() == [2.0, 3.0]
