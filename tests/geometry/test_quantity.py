@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -119,3 +121,51 @@ def test_mappings_by_name_are_checked():
     with pytest.raises(GeometryError, match="affine excludes spacing"):
         Geometry((3, 4), spacing=1.0, affine=np.eye(3))
     assert Geometry((3, 4), affine=np.diag([2.0, 3.0, 1.0])).spacing.tolist() == [2.0, 3.0]
+
+
+#: Parameters that are lengths, and what to call them with, in mm.
+LENGTHS = {"sigma": 2.0, "radius": 2.0, "size": 3.0, "spacing": 2.0, "distance": 2.0, "width": 2.0}
+#: Public parameters of these names that are no lengths of the image's world.
+NO_LENGTHS = {
+    ("sum_labels", "size"), ("shrink", "size"),
+}  # fmt: skip
+
+
+def _public_lengths() -> list[tuple[str, str]]:
+    found = []
+    for module, prefix in ((sd, ""), (sd.ndimage, "ndimage.")):
+        for name in dir(module):
+            function = getattr(module, name)
+            if name.startswith("_") or not inspect.isfunction(function):
+                continue
+            for parameter in inspect.signature(function).parameters:
+                if parameter in LENGTHS and (name, parameter) not in NO_LENGTHS:
+                    found.append((prefix + name, parameter))
+    return found
+
+
+@pytest.mark.parametrize("name, parameter", _public_lengths())
+def test_every_public_length_takes_a_unit(name, parameter):
+    function = sd
+    for part in name.split("."):
+        function = getattr(function, part)
+    required = [
+        p.name
+        for p in inspect.signature(function).parameters.values()
+        if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.kind is not p.VAR_POSITIONAL
+    ]
+    mask = "binary" in name or "erosion" in name or "label" in name
+    image = IMAGE > 20 if mask else IMAGE
+    if set(required[1:]) - {parameter}:
+        extra = {"percentile": 50, "rank": 1}
+        function = partial(function, **{p: extra[p] for p in required[1:] if p != parameter})
+
+    def values(result: Any) -> Any:
+        result = result[0] if isinstance(result, tuple | list) else result
+        return np.asarray(getattr(result, "levels", [result])[-1])
+
+    length = LENGTHS[parameter]
+    plain = values(function(image, **{parameter: length}))
+    np.testing.assert_allclose(values(function(image, **{parameter: f"{length} mm"})), plain)
+    microns = values(function(image, **{parameter: f"{length * 1000} um"}))
+    np.testing.assert_allclose(microns, plain)
