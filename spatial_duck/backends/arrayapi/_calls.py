@@ -212,8 +212,6 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
         leading[0], options["axis"] = xp.reshape(x, (-1,)), 0
     elif func in (np.sort, np.argsort) and "axis" in options and options["axis"] is None:
         leading[0], options["axis"] = xp.reshape(x, (-1,)), -1
-    if func is np.take and xp.__name__ == "sparse":  # which indexes by NumPy's arrays alone
-        leading[1] = np.asarray(leading[1])
     if func in (np.mean, np.std, np.var) or name.startswith(("linalg.", "fft.")):
         leading[0] = to_floating(xp, x)
     if name in _COMPLEX:
