@@ -284,13 +284,13 @@ def _coords(subject: FormatSubject, folder: Path) -> None:
     image = subject.written(path)
     values = np.arange(image.shape[0]) * 10.0
     carried = SpatialArray(
-        image.data, image.geometry, coords={"exposure": (0, values, {"unit": "ms"})}
+        image.data, image.geometry, coords={"dwell": (0, values, {"unit": "ms"})}
     )
     try:
         subject.write(path, carried, overwrite=True, **subject.options)
     except REFUSALS as error:
         raise NotOffered(f"refuses coordinates: {error}") from error
-    back = subject.read(path).coords.get("exposure")
+    back = subject.read(path).coords.get("dwell")
     if back is None:
         if subject.keeps_coords:
             raise Wrong("a coordinate is lost")

@@ -347,7 +347,8 @@ def _checked(group: Any, name: str, level: int, attributes: Mapping[str, Any], m
                 "missing='fill'"
             )
     store = ImageStore(place.store, complete=complete, identity=identity)
-    return zarr.open_array(store, path=place.path, mode="r")
+    zarr_format = array.metadata.zarr_format
+    return zarr.open_array(store, path=place.path, mode="r", zarr_format=zarr_format)
 
 
 def _count_files(array: Any) -> int:

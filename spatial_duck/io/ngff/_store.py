@@ -8,6 +8,7 @@ map of fsspec or a path of universal_pathlib. Needs zarr.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import WrapperStore
 
 from spatial_duck.errors import FormatError
+from spatial_duck.io._location import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -148,8 +150,13 @@ def open_group(place: Any, storage_options: Mapping[str, Any] | None = None) -> 
 
     if isinstance(place, zarr.Array):
         raise _is_array(place.store_path)
+    given = _store_like(place, storage_options)
     try:
-        return zarr.open_group(**_store_like(place, storage_options), mode="r")
+        if is_remote(place):
+            # Each format that is looked for costs requests; most stores are of the newer one.
+            with suppress(FileNotFoundError):
+                return zarr.open_group(**given, mode="r", zarr_format=3)
+        return zarr.open_group(**given, mode="r")
     except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError) as error:
         raise _is_array(place) from error
 
