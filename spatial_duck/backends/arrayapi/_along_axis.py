@@ -76,8 +76,12 @@ def _take(
         numbers = np.ravel(indices)
         if numbers.size and not -n <= numbers.min() <= numbers.max() < n:
             raise IndexError(f"index out of bounds for axis {axis} with size {n}")
-        indices = to_array(xp, numbers % max(n, 1), a, xp.int64)
-    found = xp.take(a, flat_of(xp, indices), axis=axis)
+        flat = numbers % max(n, 1)
+        if xp.__name__ != "sparse":  # which indexes by NumPy's arrays alone
+            flat = to_array(xp, flat, a, xp.int64)
+    else:
+        flat = flat_of(xp, indices)
+    found = xp.take(a, flat, axis=axis)
     return xp.reshape(found, tuple(a.shape[:axis]) + given + tuple(a.shape[axis + 1 :]))
 
 
