@@ -86,6 +86,9 @@ def open_source(path: Path, *, labels: bool = False, data_anywhere: bool = False
 
     def load(lazy: bool | None) -> Any:
         whole = stored.load(lazy)
+        if not (isinstance(whole, np.ndarray) or hasattr(whole, "dask")):
+            da = require("dask.array", "Reading with lazy=True") if lazy else None
+            whole = np.asarray(whole) if da is None else da.from_array(whole)
         if plain:
             whole = whole.transpose((plain[0], *stored.geometry.sampled_axes))
         stack = np if isinstance(whole, np.ndarray) else require("dask.array", "Reading lazily")
