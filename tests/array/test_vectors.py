@@ -236,11 +236,25 @@ def test_a_field_needs_a_component_for_each_axis() -> None:
         sd.DisplacementField(image)
 
 
-@hypothesis.given(data=st.data())
-@hypothesis.settings(
+MODEST = hypothesis.settings(
     max_examples=40, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
-def test_chains_turn_vectors_as_they_turn_the_image(backend: Any, data: st.DataObject) -> None:
+
+
+@MODEST
+@hypothesis.given(data=st.data())
+def test_chains_turn_vectors(backend: Any, data: st.DataObject) -> None:
+    _chain_turns_vectors(backend, data)
+
+
+@pytest.mark.slow
+@hypothesis.settings(MODEST, max_examples=2000)
+@hypothesis.given(data=st.data())
+def test_many_chains_turn_vectors(backend: Any, data: st.DataObject) -> None:
+    _chain_turns_vectors(backend, data)
+
+
+def _chain_turns_vectors(backend: Any, data: st.DataObject) -> None:
     """A chain and then another frame is another frame and then the chain."""
     image = _field(backend.make(np.arange(180.0).reshape(*SHAPE, 3) + 1))
     early, late = image.to_frame("RAS"), image
