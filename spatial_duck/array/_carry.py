@@ -12,7 +12,7 @@ them; the first are run on the indices themselves.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from inspect import signature
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,8 @@ def _index_world(ndim: int) -> World:
     return World([f"index {i}" for i in range(ndim)])
 
 
-def index_grid(shape: Sequence[int]) -> Geometry:
+@lru_cache(maxsize=512)
+def index_grid(shape: tuple[int, ...]) -> Geometry:
     """Return the grid on which each voxel lies at its own index.
 
     Examples
@@ -89,14 +90,18 @@ def moves_on(grid: Any, shape: Sequence[int], kind: str = "moves") -> Moves:
     if not isinstance(grid, Geometry):
         return {}
     moves: Moves = {}
-    steps = grid.direction * grid.spacing
+    spacing, directions, origin = (
+        grid.spacing.tolist(), grid.direction.tolist(), grid.origin.tolist(),
+    )  # fmt: skip
+    sampled = grid.sampled_axes
     rows = {name: r for r, name in enumerate(grid.world.axes)}
     for axis in range(len(shape)):
         row = rows.get(f"index {axis}")
         if row is None:
             continue
-        start = float(grid.origin[row])
-        along = [(j, float(s)) for j, s in zip(grid.sampled_axes, steps[row], strict=True) if s]
+        start = origin[row]
+        steps = [d * s for d, s in zip(directions[row], spacing, strict=True)]
+        along = [(j, s) for j, s in zip(sampled, steps, strict=True) if s]
         if len(along) > 1 or not start.is_integer():
             continue
         if not along:
@@ -121,7 +126,7 @@ def by_key(coords: Coords, shape: Sequence[int], key: Any) -> Coords:
     """Return the coordinates of ``image[key]``; the key holds no images."""
     keys = key if key.__class__ is tuple else (key,)
     with config(on_loss="keep"):
-        moves = moves_on(index_grid(shape)[key], shape)
+        moves = moves_on(index_grid(tuple(shape))[key], shape)
     arrays = [k for k in keys if not _is_basic(k)]
     return moved(coords, moves | _by_arrays(shape, keys) if arrays else moves)
 
@@ -474,7 +479,7 @@ class _StandIns:
         self.left -= 1
         shape = argument.shape
         if self.left == -1:
-            return index_grid(shape)
+            return index_grid(tuple(shape))
         return np.broadcast_to(np.int8(0), shape) if self.bare else unplaced(shape)
 
 

@@ -89,16 +89,17 @@ class Namespace(ModuleType):
 def namespace_of(image: ImageState) -> Namespace:
     """Return the namespace of images such as this one."""
     data = image._data
+    image_class: Any = type(image)
     name = backends.backend_of(data).name
-    return _namespace(backends.library(data) if name == "arrayapi" else name, type(image))
+    return _namespace(backends.library(data) if name == "arrayapi" else name, image_class)
 
 
 @cache
-def _namespace(backend: str, image_class: type[ImageState]) -> Namespace:
+def _namespace(backend: str, image_class: Any) -> Namespace:
     return Namespace(backend, _bare_namespace(backend), image_class)
 
 
-def _restore(backend: str, image_class: type[ImageState], part: str) -> Namespace:
+def _restore(backend: str, image_class: Any, part: str) -> Namespace:
     """Find the namespace of a pickle."""
     namespace = _namespace(backend, image_class)
     return getattr(namespace, part) if part else namespace
