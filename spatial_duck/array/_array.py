@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from spatial_duck.geometry import World
-    from spatial_duck.geometry._construction import Units
+    from spatial_duck.geometry._construction import Lengths, Units
 
     Floats = NDArray[np.float64]
 
@@ -53,13 +53,17 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         copied. Lists and scalars become NumPy arrays.
     geometry : Geometry, optional
         Shape and place; excludes the parameters that follow.
-    spacing : float or sequence of float, optional
+    spacing : float, sequence of float or mapping, optional
         Positive distance between neighbouring voxel centres, one for each sampled axis, in
-        array-axis order. Default 1.
-    origin : sequence of float, optional
-        World position of the centre of the voxel at index 0, in world-axis order. Default 0.
+        array-axis order, or by name. Default 1. Numbers with a unit (pint, astropy, unyt,
+        ``"2 um"``) are converted, or set the unit.
+    origin : sequence of float or mapping, optional
+        World position of the centre of the voxel at index 0, in world-axis order, or by name.
+        Default 0.
     direction : array_like of float, shape (n_world, n_sampled), optional
         One unit column for each sampled axis, one row for each world axis.
+    affine : array_like of float, shape (n_world + 1, n_sampled + 1), optional
+        Instead of spacing, origin and direction: see `Geometry.from_affine`.
     dims : sequence of (str or None), optional
         Name of each array axis; must be given for more than 3 dimensions.
     sampled : sequence of str, optional
@@ -103,9 +107,10 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         data: Any,
         geometry: Geometry | None = None,
         *,
-        spacing: ArrayLike | None = None,
-        origin: ArrayLike | None = None,
+        spacing: Lengths | None = None,
+        origin: Lengths | None = None,
         direction: ArrayLike | None = None,
+        affine: ArrayLike | None = None,
         dims: Sequence[str | None] | None = None,
         sampled: Sequence[str] | None = None,
         world: World | Sequence[str] | None = None,
@@ -121,8 +126,8 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
             )
         self._data = backends.adopt(bare_chunks(data))
         given = {
-            "spacing": spacing, "origin": origin, "direction": direction, "dims": dims,
-            "sampled": sampled, "world": world, "frame": frame, "unit": unit,
+            "spacing": spacing, "origin": origin, "direction": direction, "affine": affine,
+            "dims": dims, "sampled": sampled, "world": world, "frame": frame, "unit": unit,
         }  # fmt: skip
         shape = tuple(self._data.shape)
         if geometry is None:

@@ -120,7 +120,13 @@ def test_mappings_by_name_are_checked():
     assert g.replace(origin={"x": 1.0}).origin.tolist() == [5.0, 1.0]
     with pytest.raises(GeometryError, match="affine excludes spacing"):
         Geometry((3, 4), spacing=1.0, affine=np.eye(3))
-    assert Geometry((3, 4), affine=np.diag([2.0, 3.0, 1.0])).spacing.tolist() == [2.0, 3.0]
+    turned = np.array([[0, -2.0, 6], [3, 0, 0], [0, 0, 1]])
+    assert Geometry((3, 4), affine=turned).spacing.tolist() == [3.0, 2.0]
+    assert np.array_equal(SpatialArray(np.ones((3, 4)), affine=turned).affine, turned)
+    with pytest.raises(GeometryError, match="affine excludes spacing"):
+        SpatialArray(np.ones((3, 4)), affine=turned, spacing=1.0)
+    named = SpatialArray(np.ones((3, 4)), spacing={"x": "2 um"}, origin={"y": 5.0}, unit="mm")
+    assert (named.spacing.tolist(), named.origin.tolist()) == ([1.0, 0.002], [5.0, 0.0])
 
 
 #: Parameters that are lengths, and what to call them with, in mm.
