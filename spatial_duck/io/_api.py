@@ -304,7 +304,7 @@ def write(
     with published(
         place, overwrite=overwrite, directory=chosen.writes_folder(place), parts=chosen.parts
     ) as fresh:
-        own = chosen.own_arguments("write", overwrite=overwrite, progress=progress)
+        own = chosen.arguments_of_write(overwrite=overwrite, progress=progress)
         chosen.write(fresh, image, **own, **options)
 
 

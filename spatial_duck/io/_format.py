@@ -185,15 +185,9 @@ class Format(ABC):
                 listed = ", ".join(f"{o}=" for o in own) or "none"
                 raise TypeError(f"{verb}: {self.name} has no option {name}={guess} It has {listed}")
 
-    def own_arguments(self, verb: str, **given: Any) -> dict[str, Any]:
-        """Return those of some arguments that `open` or `write` takes."""
-        function = self.open if verb == "read" else self.write
-        parameters = inspect.signature(function).parameters.values()
+    def arguments_of_write(self, **given: Any) -> dict[str, Any]:
+        """Return those of some arguments that `write` takes: it need not take all."""
+        parameters = inspect.signature(self.write).parameters.values()
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
             return given
         return {k: v for k, v in given.items() if k in {p.name for p in parameters}}
-
-    @property
-    def writes(self) -> bool:
-        """Whether it writes."""
-        return type(self).write is not Format.write

@@ -113,6 +113,15 @@ def test_without_the_token_there_is_nothing(server: Server, path: str) -> None:
     assert server.token.encode() not in body
 
 
+def test_an_address_that_cannot_be_split_gets_an_answer(server: Server) -> None:
+    import socket
+
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        head = f"GET http://[ HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
+        assert connection.recv(4096).split()[1] == b"400"
+
+
 def test_tokens_are_long_and_differ() -> None:
     scene = Scene([sd.SpatialArray(np.zeros((2, 2)))])
     servers = [Server(scene) for _ in range(3)]
