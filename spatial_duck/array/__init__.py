@@ -3,9 +3,9 @@
 `_array` holds the class: one state (`_state`: data, geometry, attrs) and three mixins, `_methods`
 (ndarray's operators and methods, with `_operators`), `_attributes` (what the geometry says, and
 what is done by name: `_selection`, `_ordered`, `_forward`) and `_collection` (Dask's protocol).
-`_coordinates` holds what axes carry, `_carry` says where functions take it, and `_vectors` what
-vectors are along. Free functions do the work: `_dispatch` brings NumPy's functions
-and ufuncs to the data and wraps what comes back, `_indexing` reads and writes by keys, and `_fast`
+`_coordinates` holds what axes carry, `_carry` takes it where `_index_moves` says, and `_vectors`
+knows what vectors are along. Free functions do the work: `_dispatch` brings NumPy's functions and
+ufuncs to the data and wraps what comes back, `_indexing` reads and writes by keys, and `_fast`
 has the short ways of what is done most. `_namespace` is the array API's. `_asarray` takes images of
 other libraries, and `_display` shows images as text and HTML.
 """
