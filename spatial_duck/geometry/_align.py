@@ -113,9 +113,9 @@ def concatenate(function: str, pieces: Sequence[G | tuple[int, ...]], axis: int)
 
 
 def _follows(first: Grid, piece: Grid, axis: int, steps: int) -> bool:
-    """Whether a piece of the same image begins `steps` voxels after another, seen by integers."""
+    """Whether a piece begins `steps` voxels after another: by integers, else by equal numbers."""
     if first._anchor is not piece._anchor and first._anchor != piece._anchor:
-        return False
+        return _is_next_by_numbers(first, piece, axis, steps)
     shape, axes, offset, _ = first._map
     other, others, place, _ = piece._map
     if axes != others or (shape != other and not _is_same_but(shape, other, axis)):
@@ -124,6 +124,21 @@ def _follows(first: Grid, piece: Grid, axis: int, steps: int) -> bool:
     for source, step in axes[axis].steps:
         moved[source] += 2 * step * steps
     return place == tuple(moved)
+
+
+def _is_next_by_numbers(first: Grid, piece: Grid, axis: int, steps: int) -> bool:
+    """Whether a piece made apart lies, to the last bit, where the arithmetic of places puts it."""
+    axes = first._axes
+    if axes != piece._axes or first._world != piece._world or not _has_same_paths(first, piece):
+        return False
+    if not _is_same_but(first._shape, piece._shape, axis):
+        return False
+    _, spacing, column, lost = axes[axis]
+    if spacing is None or column is None:
+        return lost is None and first._origin == piece._origin
+    length = spacing * steps
+    pairs = zip(first._origin, column, strict=True)
+    return piece._origin == tuple([o + length * c for o, c in pairs])
 
 
 def _is_same_but(shape: tuple[int, ...], other: tuple[int, ...], axis: int) -> bool:
