@@ -40,7 +40,7 @@ from spatial_duck.errors import (
 from spatial_duck.geometry import Geometry, World
 
 if TYPE_CHECKING:
-    from spatial_duck import backends, interface, measure, ndimage, testing
+    from spatial_duck import backends, interface, interop, io, measure, ndimage, testing, viewer
     from spatial_duck.blocks import map_blocks, reduce_blocks, sliding_window
     from spatial_duck.interface import SpatialImage
     from spatial_duck.interop import (
@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from spatial_duck.registration import Registration, register
     from spatial_duck.resampling import crop, pad_to, reorient, resample, sample
     from spatial_duck.transforms import Affine, Composite, DisplacementField, Transform
+    from spatial_duck.viewer import show
 
 __version__ = "0.1.0"
 
@@ -145,6 +146,8 @@ __all__ = [
     "from_torchio",
     "from_xarray",
     "interface",
+    "interop",
+    "io",
     "map_blocks",
     "measure",
     "ndimage",
@@ -160,6 +163,7 @@ __all__ = [
     "resample",
     "restore",
     "sample",
+    "show",
     "sliding_window",
     "testing",
     "through_itk",
@@ -181,6 +185,7 @@ __all__ = [
     "to_spatial_image",
     "to_torchio",
     "to_xarray",
+    "viewer",
     "write",
 ]
 
@@ -191,6 +196,10 @@ _LAZY = {
     "interface": "interface",
     "ndimage": "ndimage",
     "measure": "measure",
+    "interop": "interop",
+    "io": "io",
+    "viewer": "viewer",
+    "show": "viewer",
     "register": "registration",
     "Registration": "registration",
     "resample": "resampling",

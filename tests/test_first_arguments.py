@@ -96,3 +96,34 @@ def test_images_of_libraries_are_taken() -> None:
     grid = nibabel.Nifti1Image(np.zeros((3, 3, 3), "f4"), np.diag([2.0, 2, 2, 1]))
     ours = sd.SpatialArray(np.ones((6, 7, 8), "f4"), dims=("x", "y", "z"), frame="RAS", unit="mm")
     assert sd.resample(ours, grid).spacing.tolist() == [2, 2, 2]
+
+
+FROM = sorted(name for name in sd.__all__ if name.startswith("from_") and name != "from_slicer")
+#: What is no image of any library, and words of the advice.
+FOREIGN = {
+    "a bare array": (np.zeros((4, 5, 6)), r"SpatialArray\(data, spacing="),
+    "a path": (Path("brain.nii.gz"), r"read\("),
+    "nothing": (None, "asarray takes"),
+    "an image of ours": (IMAGE, "a SpatialArray already"),
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+@pytest.mark.parametrize("name", FROM)
+def test_from_functions_say_what_they_take(name: str, foreign: str) -> None:
+    value, advice = FOREIGN[foreign]
+    try:
+        function = getattr(sd, name)
+        with pytest.raises(TypeError, match=f"^{name} takes .*{advice}"):
+            function(value)
+    except ImportError:
+        pytest.skip(f"the library of {name} is not installed")
+
+
+def test_an_image_of_another_library_is_sent_to_its_own_function() -> None:
+    pytest.importorskip("SimpleITK", reason="needs SimpleITK")
+    nibabel = pytest.importorskip("nibabel", reason="needs nibabel")
+    with pytest.raises(
+        TypeError, match=r"SimpleITK\.Image .*, got Nifti1Image; from_nibabel takes"
+    ):
+        sd.from_simpleitk(nibabel.Nifti1Image(np.zeros((3, 4, 5), "f4"), np.eye(4)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy as _copy
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import EllipsisType
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -216,6 +217,14 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return dispatch.array_ufunc(self, ufunc, method, inputs, kwargs)
 
+    @overload
+    def __getitem__(self, key: tuple[int, ...]) -> Any: ...
+    @overload
+    def __getitem__(
+        self, key: slice | EllipsisType | tuple[int | slice | EllipsisType | None, ...] | None
+    ) -> SpatialArray: ...
+    @overload
+    def __getitem__(self, key: Any) -> Any: ...
     def __getitem__(self, key: Any) -> Any:
         """Return the voxels that a NumPy key selects, each in its place.
 

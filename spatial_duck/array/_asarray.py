@@ -7,13 +7,20 @@ first use, and one row in `LIBRARIES`, by which its images are recognised withou
 from __future__ import annotations
 
 import os
+from functools import wraps
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from spatial_duck import backends
 from spatial_duck.array._array import SpatialArray
 from spatial_duck.geometry import Geometry
 from spatial_duck.interface import SpatialImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 __all__ = [
     "LIBRARIES",
@@ -21,8 +28,10 @@ __all__ = [
     "SpatialImage",
     "as_image",
     "asarray",
+    "from_library",
     "function_named",
     "library_of",
+    "not_taken",
 ]
 
 
@@ -167,6 +176,58 @@ def as_image(obj: Any, function: str, argument: str = "image") -> SpatialArray:
     else:
         hint = "asarray(...) lists what is one"
     raise TypeError(f"{function} needs an image as its {argument}, got {kind}; {hint}")
+
+
+def from_library(wanted: str, *attributes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator of ``from_…`` functions that refuses what is no image of their library.
+
+    Parameters
+    ----------
+    wanted : str
+        Words for what the function takes.
+    *attributes : str
+        What it reads of an image; whatever has all of them is taken for one, so that the library
+        need not be imported.
+
+    Examples
+    --------
+    >>> @from_library("a SimpleITK.Image", "GetSpacing")
+    ... def from_simpleitk(image): ...
+    >>> from_simpleitk("brain.nii.gz")
+    Traceback (most recent call last):
+    TypeError: from_simpleitk takes a SimpleITK.Image, got str; read(path) opens a file
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            obj = args[0] if args else next(iter(kwargs.values()), None)
+            if isinstance(obj, SpatialArray) or not all(hasattr(obj, name) for name in attributes):
+                raise not_taken(function.__name__, wanted, obj)
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def not_taken(function: str, wanted: str, obj: object) -> TypeError:
+    """Return the error of a ``from_…`` function for what is no image of its library."""
+    return TypeError(f"{function} takes {wanted}, got {type(obj).__name__}; {_how_to_take(obj)}")
+
+
+def _how_to_take(obj: object) -> str:
+    """Return how an object that is no image of the library asked becomes a `SpatialArray`."""
+    if isinstance(obj, SpatialArray):
+        return "it is a SpatialArray already"
+    if isinstance(obj, str | bytes | os.PathLike):
+        return "read(path) opens a file"
+    row = library_of(obj)
+    if row is not None:
+        return f"from_{row.name} takes this one, and asarray any of them"
+    if backends.is_known(type(obj)):
+        return "SpatialArray(data, spacing=..., origin=...) gives an array its place"
+    return "asarray takes the images of all libraries"
 
 
 def _has_duck_interface(obj: Any) -> bool:

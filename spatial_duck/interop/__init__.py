@@ -7,7 +7,7 @@ library, write the module and add its row.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spatial_duck.array._asarray import (
     LIBRARIES,
@@ -17,6 +17,39 @@ from spatial_duck.array._asarray import (
     function_named,
     library_of,
 )
+
+if TYPE_CHECKING:
+    from spatial_duck.interop._ants import from_ants, to_ants
+    from spatial_duck.interop._highdicom import from_highdicom, to_highdicom
+    from spatial_duck.interop._itk import from_itk, through_itk, to_itk
+    from spatial_duck.interop._monai import from_monai, to_monai
+    from spatial_duck.interop._napari import from_napari, to_napari
+    from spatial_duck.interop._ngff_zarr import (
+        from_ngff_image,
+        from_ngff_multiscales,
+        to_ngff_image,
+        to_ngff_multiscales,
+    )
+    from spatial_duck.interop._nibabel import from_nibabel, to_nibabel
+    from spatial_duck.interop._pyradiomics import to_pyradiomics
+    from spatial_duck.interop._pyvista import from_pyvista, to_pyvista
+    from spatial_duck.interop._rasterio import (
+        from_rasterio,
+        from_rioxarray,
+        to_rasterio,
+        to_rioxarray,
+    )
+    from spatial_duck.interop._simpleitk import from_simpleitk, to_simpleitk
+    from spatial_duck.interop._slicer import from_slicer, to_slicer
+    from spatial_duck.interop._spatial_image import (
+        from_multiscale_spatial_image,
+        from_spatial_image,
+        to_multiscale_spatial_image,
+        to_spatial_image,
+    )
+    from spatial_duck.interop._torchio import from_torchio, to_torchio
+    from spatial_duck.interop._viewers import view
+    from spatial_duck.interop._xarray import from_xarray, to_xarray
 
 __all__ = [
     "LIBRARIES",

@@ -13,6 +13,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted, in_order
@@ -33,6 +34,7 @@ class _Buffer:
         self.__array_interface__ = image.view().__array_interface__
 
 
+@from_library("an ants.ANTsImage", "dimension")
 def from_ants(image: Any) -> SpatialArray:
     """Return an ANTsPy image as a `SpatialArray` that shares its memory.
 

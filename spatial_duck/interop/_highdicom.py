@@ -12,6 +12,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted
@@ -21,6 +22,7 @@ __all__ = ["from_highdicom", "to_highdicom"]
 _RULES = Rules("highdicom", ("LPS",), unit=("mm",), plain="last", time=False)
 
 
+@from_library("a highdicom.Volume", "array", "coordinate_system")
 def from_highdicom(volume: Any) -> SpatialArray:
     """Return a highdicom `Volume` as a `SpatialArray` that shares its memory.
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
@@ -45,6 +46,7 @@ class _Buffer:
                                               ).__array_interface__  # fmt: skip
 
 
+@from_library("an itk.Image", "GetImageDimension")
 def from_itk(image: Any) -> SpatialArray:
     """Return an ITK image as a `SpatialArray` that shares its memory.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.interop._torchio import as_tensor
@@ -25,6 +26,7 @@ __all__ = ["from_monai", "to_monai"]
 _RULES = Rules("MONAI", ("RAS",), unit=("mm",), plain="first", time=False)
 
 
+@from_library("a monai.data.MetaTensor", "meta", "affine")
 def from_monai(tensor: Any, *, channel: bool | None = None) -> SpatialArray:
     """Return a `MetaTensor` as a `SpatialArray` that holds its tensor.
 

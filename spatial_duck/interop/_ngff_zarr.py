@@ -16,6 +16,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
@@ -32,6 +33,7 @@ _TO = {
 _LETTER = {name: letter for letter, name in _TO.items()}
 
 
+@from_library("an ngff_zarr.NgffImage", "dims", "scale")
 def from_ngff_image(image: Any) -> SpatialArray:
     """Return an `NgffImage` as a `SpatialArray` that holds its Dask array.
 
@@ -78,6 +80,7 @@ def _named_channels(image: Any, dims: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+@from_library("an ngff_zarr.Multiscales", "images", "metadata")
 def from_ngff_multiscales(multiscales: Any) -> Pyramid:
     """Return ngff-zarr's `Multiscales` as a `Pyramid` that holds their Dask arrays.
 

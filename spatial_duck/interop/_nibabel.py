@@ -12,6 +12,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.io._deferred import is_mapped
 from spatial_duck.io.nifti import _format as nifti
 from spatial_duck.io.nifti._coordinates import header_coords
@@ -20,6 +21,7 @@ from spatial_duck.io.nifti._nibabel import affine_geometry
 __all__ = ["from_nibabel", "to_nibabel"]
 
 
+@from_library("an image of nibabel with an affine", "dataobj")
 def from_nibabel(image: Any) -> SpatialArray:
     """Return a nibabel image as a `SpatialArray`, without copying.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library, not_taken
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.io._layout import Rules, fitted
@@ -57,6 +58,8 @@ def from_rasterio(
             f"from_rasterio takes an open dataset, got a path: read({str(dataset)!r}), or "
             f"from_rasterio(rasterio.open({str(dataset)!r}))"
         )
+    if not hasattr(dataset, "transform") or not hasattr(dataset, "count"):
+        raise not_taken("from_rasterio", "an open rasterio dataset", dataset)
     source = raster_source(dataset)
     image = SpatialArray(
         source.load(lazy), source.geometry, attrs=source.attrs, coords=source.coords
@@ -146,6 +149,7 @@ def is_rioxarray(array: Any) -> bool:
     return "spatial_ref" in array.coords
 
 
+@from_library("an xarray.DataArray of rioxarray", "coords", "drop_vars")
 def from_rioxarray(array: Any) -> SpatialArray:
     """Return a DataArray of rioxarray as a `SpatialArray` that shares its memory.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
@@ -41,6 +42,7 @@ class _Buffer:
         self.__array_interface__ = self.view.__array_interface__
 
 
+@from_library("a SimpleITK.Image or SimpleITK.Transform", "GetDimension")
 def from_simpleitk(image: Any) -> Any:
     """Return a SimpleITK image as a `SpatialArray`, without copying, or a transform as ours.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.interop._xarray import from_xarray
 from spatial_duck.interop._xarray import to_xarray as _to_xarray
@@ -171,6 +172,7 @@ def to_spatial_image(
     return out
 
 
+@from_library("a spatial_image (an xarray.DataArray)", "variable")
 def from_spatial_image(array: Any) -> SpatialArray:
     """Return a spatial-image DataArray as a `SpatialArray` that shares its memory.
 
@@ -182,6 +184,7 @@ def from_spatial_image(array: Any) -> SpatialArray:
     return from_xarray(array)
 
 
+@from_library("a MultiscaleSpatialImage (an xarray.DataTree)", "children")
 def from_multiscale_spatial_image(tree: Any) -> Pyramid:
     """Return a multiscale-spatial-image as a `Pyramid` that shares its memory.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fitted, in_order
@@ -46,6 +47,7 @@ def as_tensor(data: Any) -> Any:
         ) from error
 
 
+@from_library("a torchio.Image", "data", "affine")
 def from_torchio(image: Any) -> SpatialArray:
     """Return a torchio image as a `SpatialArray` that holds its tensor.
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck._optional import missing_extra, require
+from spatial_duck._optional import require
 
 if TYPE_CHECKING:
     from spatial_duck.array import SpatialArray
@@ -58,7 +58,11 @@ def view(image: SpatialArray, *overlays: SpatialArray, viewer: Any = None) -> An
         order = ("ipyniivue", "napari") if "ipykernel" in sys.modules else ("napari", "ipyniivue")
         found = [name for name in order if name in sys.modules or find_spec(name)]
         if not found:
-            raise missing_extra("napari", "Looking at images without ipyniivue")
+            raise ImportError(
+                "view needs 'ipyniivue' (notebooks) or 'napari', and neither is installed: pip "
+                "install ipyniivue, or pip install 'napari[all]'. image.show() and `spatial-duck "
+                "view FILE --interactive` need neither: they open the browser"
+            )
         viewer = "napari" if found[0] == "napari" else "niivue"
     if isinstance(viewer, str):
         if viewer not in _OPENERS:

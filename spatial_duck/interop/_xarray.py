@@ -19,6 +19,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.geometry._validation import SAMPLED_NAMES
@@ -96,6 +97,7 @@ def to_xarray(image: SpatialArray, *, wrap: bool = True, name: str | None = None
     return _xarray().DataArray(image if wrap else image.data, coords, dims, name=name, attrs=kept)
 
 
+@from_library("an xarray.DataArray", "variable")
 def from_xarray(array: Any) -> SpatialArray:
     """Return a DataArray as a `SpatialArray`, without copying.
 

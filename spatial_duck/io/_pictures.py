@@ -120,8 +120,20 @@ def write_image(
         raise FormatError(
             f"{path}: pictures that change values are not written; use .png, .tif or .npy"
         )
+    # What no change of its place mends is said first.
+    if "z" in image.dims and image.shape[image.dims.index("z")] != 1:
+        raise FormatError(
+            f"PNG holds one 2-D picture, got shape {image.shape} with dims "
+            f"{image.dims!r}; write one plane, such as image.isel(z=0), or the planes as "
+            "drawn: image.plot().savefig(path)"
+        )
     fit = in_order(fitted(image, RULES, minimum=2), "zyxp")
     g = fit.geometry
+    dtype = checked_dtype(np.dtype(fit.data.dtype), ("u1", "u2"), "PNG")
+    if 0 in g.shape or (g.ndim > 2 and (g.shape[2] not in (1, 3, 4) or dtype.itemsize > 1)):
+        raise FormatError(
+            f"PNG holds grey, or 3 or 4 uint8 colours, got shape {g.shape} of {dtype}"
+        )
     more = []
     if g.origin.any():
         more.append(f"that the image begins at {g.origin.tolist()}")
@@ -130,11 +142,6 @@ def write_image(
     if not any(g.unit) and (g.spacing != 1).any():
         more.append(f"the spacing {g.spacing.tolist()}, which has no unit (its resolution has)")
     upright(g, "PNG", oblique, ("drop",), more)
-    dtype = checked_dtype(np.dtype(fit.data.dtype), ("u1", "u2"), "PNG")
-    if 0 in g.shape or (g.ndim > 2 and (g.shape[2] not in (1, 3, 4) or dtype.itemsize > 1)):
-        raise FormatError(
-            f"PNG holds grey, or 3 or 4 uint8 colours, got shape {g.shape} of {dtype}"
-        )
     options: dict[str, Any] = {}
     if any(g.unit):
         # Whole dots per metre.

@@ -6,7 +6,7 @@ import math
 import numbers
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -36,6 +36,48 @@ if TYPE_CHECKING:
 __all__ = ["geometry_of", "per_axis", "resample", "target_grid"]
 
 
+@overload
+def resample(
+    image: SpatialArray,
+    to: Any = None,
+    *,
+    spacing: PerAxis | None = None,
+    shape: Sequence[int | None] | Mapping[str, int] | None = None,
+    transform: Transform | None = None,
+    interpolation: str | None = None,
+    fill: Any = 0,
+    antialias: bool = False,
+    mask: Literal[False] = False,
+    explain: Literal[False] = False,
+) -> SpatialArray: ...
+@overload
+def resample(
+    image: SpatialArray,
+    to: Any = None,
+    *,
+    spacing: PerAxis | None = None,
+    shape: Sequence[int | None] | Mapping[str, int] | None = None,
+    transform: Transform | None = None,
+    interpolation: str | None = None,
+    fill: Any = 0,
+    antialias: bool = False,
+    mask: Literal[True],
+    explain: Literal[False] = False,
+) -> tuple[SpatialArray, SpatialArray]: ...
+@overload
+def resample(
+    image: SpatialArray,
+    to: Any = None,
+    *,
+    spacing: PerAxis | None = None,
+    shape: Sequence[int | None] | Mapping[str, int] | None = None,
+    transform: Transform | None = None,
+    interpolation: str | None = None,
+    fill: Any = 0,
+    antialias: bool = False,
+    mask: bool = False,
+    explain: Literal[True],
+) -> str: ...
 def resample(
     image: SpatialArray,
     to: Any = None,
@@ -62,8 +104,9 @@ def resample(
         On an array of any backend but sparse. What is computed on a GPU or through the array API
         stays there, and gradients of floating values go through it.
     to : SpatialArray, Geometry or object with shape, spacing, origin and direction, optional
-        The grid wanted; the image's own by default. It may be in another frame, unit or order of
-        world axes, and may have fewer sampled axes than the world has axes: a slice of a volume.
+        The grid wanted; with a transform alone the image's own. It may be in another
+        frame, unit or order of world axes, and may have fewer sampled axes than the world has
+        axes: a slice of a volume.
     spacing : float, sequence or mapping of str to float, optional
         Spacing wanted. One number stands for all space axes; a sequence has an entry for each
         sampled axis, or for each space axis, where None keeps what is there; a mapping goes by
@@ -134,6 +177,8 @@ def resample(
         )
     edge = isinstance(fill, str) and fill == "edge"
     value = check_fill(0 if edge else fill, dtype)
+    if transform is not None and to is None and spacing is None and shape is None:
+        to = image.geometry
     target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
     if math.prod(target.shape) * dtype.itemsize > sys.maxsize:
         raise TooLargeError(
@@ -194,7 +239,10 @@ def target_grid(
         As for `resample`.
     """
     if to is None and spacing is None and shape is None:
-        raise TypeError("resample needs to know the grid wanted: give to=, spacing= or shape=")
+        raise TypeError(
+            "resample needs to know the grid wanted: give to=, spacing= or shape=, or "
+            "a transform= to stay on the image's own"
+        )
     grid = geometry if to is None else geometry_of(to)
     if spacing is None and shape is None:
         return grid

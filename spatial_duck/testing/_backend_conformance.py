@@ -354,7 +354,7 @@ class BackendConformance:
         numpy = SpatialArray(CUBE, image.geometry)
         with self._lazily():
             found = np.flip(image[1:, ::-1], 2).T[..., 0]
-        wanted = np.flip(numpy[1:, ::-1], 2).T[..., 0]
+        wanted: Any = np.flip(numpy[1:, ::-1], 2).T[..., 0]
         assert found.geometry == wanted.geometry
         self._check(found.data, wanted.data, "a chain of moves")
 

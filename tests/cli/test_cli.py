@@ -405,3 +405,10 @@ def test_the_module_runs_as_a_program(file: Path) -> None:
     found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert found.returncode == 1
     assert found.stderr == "spatial-duck: error: nothing.nii: No such file or directory\n"
+
+
+def test_python_runs_the_package_as_the_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "spatial_duck", "--version"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, f"spatial-duck {sd.__version__}\n")

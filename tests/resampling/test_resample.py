@@ -298,6 +298,19 @@ def test_transform_maps_output_to_input():
     np.testing.assert_allclose(result.data, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("dims", [("z", "y", "x"), ("c", "y", "x"), ("x", "t", "y")])
+def test_a_transform_alone_stays_on_the_grid(dims):
+    image = sd.SpatialArray(np.arange(60.0).reshape(3, 4, 5), dims=dims, spacing={"x": 2.0})
+    matrix = np.eye(len(image.world.axes) + 1)
+    matrix[image.world.axes.index("x"), -1] = 2.0
+    moved = sd.resample(image, transform=sd.Affine(matrix, image.world))
+    assert moved.geometry == image.geometry
+    at = image.dims.index("x")
+    wanted = np.take(image.data, range(1, image.shape[at]), at)
+    np.testing.assert_array_equal(np.delete(moved.data, -1, at), wanted)
+    assert not np.take(moved.data, -1, at).any()
+
+
 def test_transform_in_another_world():
     """A transform of RAS millimetres moves an LPS image of micrometres to the same place."""
     data = np.random.default_rng(1).normal(size=(6, 7, 8))
