@@ -123,7 +123,5 @@ def test_from_functions_say_what_they_take(name: str, foreign: str) -> None:
 def test_an_image_of_another_library_is_sent_to_its_own_function() -> None:
     pytest.importorskip("SimpleITK", reason="needs SimpleITK")
     nibabel = pytest.importorskip("nibabel", reason="needs nibabel")
-    with pytest.raises(
-        TypeError, match=r"SimpleITK\.Image .*, got Nifti1Image; from_nibabel takes"
-    ):
+    with pytest.raises(TypeError, match=r"SimpleITK\.Image .*, got Nifti1Image; from_nibabel"):
         sd.from_simpleitk(nibabel.Nifti1Image(np.zeros((3, 4, 5), "f4"), np.eye(4)))

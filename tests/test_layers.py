@@ -30,7 +30,7 @@ LAYERS = (
     ("registration",),
     ("testing",),
     ("viewer",),
-    ("cli",),
+    ("cli", "__main__"),
 )
 RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 

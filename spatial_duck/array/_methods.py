@@ -256,11 +256,7 @@ class ArrayMethods(ImageState):
     __floordiv__, __rfloordiv__ = binary(operator.floordiv, np.floor_divide)
     __mod__, __rmod__ = binary(operator.mod, np.remainder)
     __pow__, __rpow__ = binary(operator.pow, np.power)
-    __divmod__: Any
-    __rdivmod__: Any
     __divmod__, __rdivmod__ = binary(divmod, np.divmod)
-    __matmul__: Any  # of two vectors it is a number
-    __rmatmul__: Any
     __matmul__, __rmatmul__ = binary(operator.matmul, np.matmul)
     __and__, __rand__ = binary(operator.and_, np.bitwise_and)
     __or__, __ror__ = binary(operator.or_, np.bitwise_or)
@@ -271,8 +267,8 @@ class ArrayMethods(ImageState):
     __le__, _ = binary(operator.le, np.less_equal)
     __gt__, _ = binary(operator.gt, np.greater)
     __ge__, _ = binary(operator.ge, np.greater_equal)
-    __eq__, _ = binary(operator.eq, np.equal)  # type: ignore[assignment]
-    __ne__, _ = binary(operator.ne, np.not_equal)  # type: ignore[assignment]
+    __eq__, _ = binary(operator.eq, np.equal)
+    __ne__, _ = binary(operator.ne, np.not_equal)
     del _
 
     __iadd__ = in_place(operator.iadd, np.add)

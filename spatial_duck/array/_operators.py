@@ -22,12 +22,6 @@ from spatial_duck.rules import _ufuncs as ufuncs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spatial_duck.array._array import SpatialArray
-
-    #: A method of two operands. What has a say of its own may answer with a type of its own.
-    Binary = Callable[[Any, Any], SpatialArray]
-    Unary = Callable[[Any], SpatialArray]
-
 __all__ = ["binary", "in_place", "unary"]
 
 _COMPARISONS: dict[Any, bool] = {np.equal: False, np.not_equal: True}
@@ -37,7 +31,7 @@ _OTHER_FOR_MATRICES = frozenset({np.multiply, np.power})
 _PLACED = ("spacing", "affine", "GetSpacing", "geometry")
 
 
-def binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Binary, Binary]:
+def binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any, Any]:
     """Return the method of an operator, and that of its reflected form."""
     if ufunc.signature is not None or ufunc.nout > 1:
         return (
@@ -55,7 +49,7 @@ def binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Binary
     return forward, reflected
 
 
-def unary(ufunc: np.ufunc) -> Unary:
+def unary(ufunc: np.ufunc) -> Any:
     """Return the method that is a ufunc of one array."""
 
     def method(self: Any) -> Any:

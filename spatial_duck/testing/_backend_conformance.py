@@ -351,10 +351,13 @@ class BackendConformance:
     def test_voxels_keep_their_place(self) -> None:
         """An image's slices, flips and transposes are images in their place."""
         image = self._image()
-        numpy = SpatialArray(CUBE, image.geometry)
+
+        def moved(image: Any) -> Any:
+            return np.flip(image[1:, ::-1], 2).T[..., 0]
+
         with self._lazily():
-            found = np.flip(image[1:, ::-1], 2).T[..., 0]
-        wanted: Any = np.flip(numpy[1:, ::-1], 2).T[..., 0]
+            found = moved(image)
+        wanted = moved(SpatialArray(CUBE, image.geometry))
         assert found.geometry == wanted.geometry
         self._check(found.data, wanted.data, "a chain of moves")
 
