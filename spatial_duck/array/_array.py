@@ -14,10 +14,10 @@ from spatial_duck.array import _indexing as indexing
 from spatial_duck.array import _vectors as vectors
 from spatial_duck.array._attributes import GeometryAttributes
 from spatial_duck.array._collection import Collection, bare_chunks
+from spatial_duck.array._coordinate_moves import on_other_grid
 from spatial_duck.array._coordinates import (
     frozen,
     held,
-    on_other_grid,
     still_fitting,
     without_positions,
 )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck._config import config
-from spatial_duck.array._coordinates import Held, Moves, common_attrs, equal, merged, moved
+from spatial_duck.array._coordinate_moves import common_attrs, merged, moved
+from spatial_duck.array._coordinates import Held, Moves, equal
 from spatial_duck.array._index_moves import (
     BY_INDEX,
     JOINING,

@@ -14,7 +14,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray
-from spatial_duck.array._coordinates import cut
+from spatial_duck.array._coordinate_moves import cut
 from spatial_duck.blocks._index_map import slices
 from spatial_duck.errors import BlockError, GeometryMismatchError, SpatialDuckError
 from spatial_duck.resampling import resample
