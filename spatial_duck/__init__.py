@@ -40,7 +40,17 @@ from spatial_duck.errors import (
 from spatial_duck.geometry import Geometry, World
 
 if TYPE_CHECKING:
-    from spatial_duck import backends, interface, interop, io, measure, ndimage, testing, viewer
+    from spatial_duck import (
+        backends,
+        interface,
+        interop,
+        io,
+        measure,
+        metrics,
+        ndimage,
+        testing,
+        viewer,
+    )
     from spatial_duck.blocks import map_blocks, reduce_blocks, sliding_window
     from spatial_duck.interface import SpatialImage
     from spatial_duck.interop import (
@@ -150,6 +160,7 @@ __all__ = [
     "io",
     "map_blocks",
     "measure",
+    "metrics",
     "ndimage",
     "pad_to",
     "pyramid",
@@ -200,6 +211,7 @@ _LAZY = {
     "io": "io",
     "viewer": "viewer",
     "show": "viewer",
+    "metrics": "metrics",
     "register": "registration",
     "Registration": "registration",
     "resample": "resampling",

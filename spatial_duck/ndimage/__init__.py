@@ -45,6 +45,14 @@ from spatial_duck.ndimage._grey_morphology import (
     white_tophat,
 )
 from spatial_duck.ndimage._interpolation import affine_transform, rotate, shift, zoom
+from spatial_duck.ndimage._label_statistics import (
+    maximum,
+    mean,
+    minimum,
+    standard_deviation,
+    sum_labels,
+    variance,
+)
 from spatial_duck.ndimage._measurements import (
     center_of_mass,
     extrema,
@@ -87,9 +95,12 @@ __all__ = [
     "grey_opening",
     "label",
     "laplace",
+    "maximum",
     "maximum_filter",
     "maximum_position",
+    "mean",
     "median_filter",
+    "minimum",
     "minimum_filter",
     "minimum_position",
     "morphological_gradient",
@@ -99,7 +110,10 @@ __all__ = [
     "rotate",
     "shift",
     "sobel",
+    "standard_deviation",
+    "sum_labels",
     "uniform_filter",
+    "variance",
     "white_tophat",
     "zoom",
 ]
@@ -114,9 +128,6 @@ _ELSEWHERE = {
     "uniform_filter1d": "uniform_filter(image, size, axes='x') works along one axis",
     "maximum_filter1d": "maximum_filter(image, size, axes='x') works along one axis",
     "minimum_filter1d": "minimum_filter(image, size, axes='x') works along one axis",
-    "sum_labels": "spatial_duck.measure._api.regionprops(labels, image) measures labels",
-    "mean": "spatial_duck.measure._api.regionprops(labels, image) measures labels",
-    "standard_deviation": "spatial_duck.measure._api.regionprops(labels, image) measures labels",
 }
 
 

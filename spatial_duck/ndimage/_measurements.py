@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from spatial_duck.ndimage._domain import Axes
 
 __all__ = [
+    "Measure",
     "center_of_mass",
+    "chosen_voxels",
     "extrema",
     "find_objects",
     "label",
     "maximum_position",
+    "measured",
     "minimum_position",
 ]
 
@@ -134,7 +137,7 @@ def find_objects(labels: SpatialArray, image: SpatialArray | None = None) -> lis
 # --- points -------------------------------------------------------------------------------
 
 
-class _Measure(NamedTuple):
+class Measure(NamedTuple):
     """How to measure by chunks: ``part`` of one chunk, and ``join`` of the parts in the world."""
 
     part: Callable[..., Any]
@@ -147,7 +150,7 @@ def _sums(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
     xp = engine.xp
     rows = []
     values = image.astype("D" if image.dtype.kind == "c" else "d", copy=False)
-    for chosen in _chosen(labels, index):
+    for chosen in chosen_voxels(labels, index):
         part = values if chosen is None else xp.where(chosen, values, 0)
         row = [part.sum()]
         for axis in range(part.ndim):
@@ -157,7 +160,7 @@ def _sums(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
     return xp.stack(rows)
 
 
-def _chosen(labels: Any, index: Any) -> list[Any]:
+def chosen_voxels(labels: Any, index: Any) -> list[Any]:
     if labels is None:
         return [None]
     return [labels != 0] if index is None else [labels == i for i in index]
@@ -171,7 +174,7 @@ def _extremes(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
     xp = engine_of(image).xp
     rows = []
     values = image.astype(np.uint8) if image.dtype.kind == "b" else image
-    for chosen in _chosen(labels, index):
+    for chosen in chosen_voxels(labels, index):
         inside = xp.ones(values.shape, bool) if chosen is None else chosen
         if values.dtype.kind == "f":
             inside = inside & ~xp.isnan(values)
@@ -205,14 +208,14 @@ def _best(parts: Sequence[Any], shape: Sequence[int]) -> list[list[Any]]:
     return rows
 
 
-def _measured(
+def measured(
     what: str,
     image: SpatialArray,
     labels: Any,
     index: Any,
     axes: Axes,
     kinds: str,
-    measure: _Measure,
+    measure: Measure,
     width: int,
 ) -> tuple[Any, tuple[int, ...]]:
     """Measure each frame of an image: columns of numbers, shape (*others, [k,] width)."""
@@ -312,8 +315,8 @@ def _extreme_points(
     return np.concatenate(columns, axis=1)
 
 
-_MASS = _Measure(_sums, _centers)
-_EXTREMES = _Measure(_extremes, _extreme_points)
+_MASS = Measure(_sums, _centers)
+_EXTREMES = Measure(_extremes, _extreme_points)
 
 
 def center_of_mass(
@@ -350,7 +353,7 @@ def center_of_mass(
     """
     n = len(image.geometry.world.axes) if hasattr(image, "geometry") else 0
     what = "center_of_mass"
-    return _measured(what, image, labels, index, axes, "biufc", _MASS, n)[0]
+    return measured(what, image, labels, index, axes, "biufc", _MASS, n)[0]
 
 
 def extrema(
@@ -372,7 +375,7 @@ def extrema(
         The first in C order where several voxels have the value. NaN for a label without voxels.
     """
     n = len(image.geometry.world.axes) if hasattr(image, "geometry") else 0
-    found, _ = _measured("extrema", image, labels, index, axes, "biuf", _EXTREMES, 2 * n + 2)
+    found, _ = measured("extrema", image, labels, index, axes, "biuf", _EXTREMES, 2 * n + 2)
     return found[..., 0], found[..., n + 1], found[..., 1 : n + 1], found[..., n + 2 :]
 
 

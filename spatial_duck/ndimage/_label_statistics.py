@@ -1,0 +1,201 @@
+"""Statistics of the values under each label, by SciPy's names.
+
+Moments are kept as one of the values, the mean less that one, and squared differences from the
+mean, so that large values cost no digits; chunks are joined as in Chan, Golub and LeVeque,
+Algorithms for computing the sample variance, The American Statistician 37, 1983.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.ndimage._measurements import Measure, chosen_voxels, measured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.ndimage._domain import Axes
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["maximum", "mean", "minimum", "standard_deviation", "sum_labels", "variance"]
+
+_COUNT, _SOME, _MEAN, _SQUARES, _LOW, _HIGH = range(6)
+
+
+def _moments(image: Any, labels: Any, start: Sequence[int], index: Any) -> Floats:
+    """Return count, one value, mean less that, squared differences, and extremes of each label."""
+    del start
+    rows = []
+    for chosen in chosen_voxels(labels, index):
+        values = image.ravel() if chosen is None else image[chosen]
+        if not values.size:
+            rows.append([0.0, 0.0, 0.0, 0.0, np.inf, -np.inf])
+            continue
+        apart = values.astype(np.float64)
+        some = float(apart[0])
+        apart = apart - some
+        middle = float(apart.mean())
+        squares = float(((apart - middle) ** 2).sum())
+        rows.append([values.size, some, middle, squares, float(values.min()), float(values.max())])
+    return np.array(rows)
+
+
+def _joined(parts: Sequence[Any], **where: Any) -> Floats:
+    """Join the moments of chunks; ``where`` says what a position would need."""
+    del where
+    total = np.array(parts[0], dtype=np.float64)
+    for part in parts[1:]:
+        other = np.asarray(part, dtype=np.float64)
+        fresh, gone = total[:, _COUNT] == 0, other[:, _COUNT] == 0
+        count = total[:, _COUNT] + other[:, _COUNT]
+        some = np.where(fresh, other[:, _SOME], total[:, _SOME])
+        mine = total[:, _MEAN] + np.where(fresh, 0, total[:, _SOME] - some)
+        theirs = other[:, _MEAN] + np.where(gone, 0, other[:, _SOME] - some)
+        share = other[:, _COUNT] / np.maximum(count, 1)
+        total[:, _SQUARES] += other[:, _SQUARES]
+        total[:, _SQUARES] += (theirs - mine) ** 2 * total[:, _COUNT] * share
+        total[:, _MEAN] = mine + (theirs - mine) * share
+        total[:, _COUNT], total[:, _SOME] = count, some
+        total[:, _LOW] = np.minimum(total[:, _LOW], other[:, _LOW])
+        total[:, _HIGH] = np.maximum(total[:, _HIGH], other[:, _HIGH])
+    return total
+
+
+_MOMENTS = Measure(_moments, _joined)
+
+
+def _table(what: str, image: Any, labels: Any, index: Any, axes: Axes) -> Any:
+    return measured(what, image, labels, index, axes, "biuf", _MOMENTS, 6)[0]
+
+
+def sum_labels(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> Any:
+    """Return the sum of the values.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        On a NumPy, Dask or Zarr array, of real numbers.
+    labels : SpatialArray or array, optional
+        On the same grid. Without an index, all that is not zero is one object.
+    index : int or sequence of int, optional
+        Labels whose values are wanted.
+    axes : str, int, or sequence of these, optional
+        The axes to measure along; all space axes by default.
+
+    Returns
+    -------
+    array of float, shape (*other axes, [len(index)])
+        NumPy, or a Dask array where the image is lazy. 0 for a label without voxels.
+
+    Raises
+    ------
+    GeometryMismatchError
+        If the labels lie elsewhere.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> image = sd.SpatialArray([[1.0, 2.0], [3.0, 5.0]])
+    >>> sum_labels(image, image > 1), sum_labels(image, np.array([[1, 1], [2, 2]]), [1, 2])
+    (array(10.), array([3., 8.]))
+    """
+    found = _table("sum_labels", image, labels, index, axes)
+    return found[..., _COUNT] * (found[..., _SOME] + found[..., _MEAN])
+
+
+def mean(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> Any:
+    """Return the mean of the values, NaN for a label without voxels.
+
+    Parameters
+    ----------
+    image, labels, index, axes
+        As for `sum_labels`.
+
+    Returns
+    -------
+    array of float, shape (*other axes, [len(index)])
+    """
+    found = _table("mean", image, labels, index, axes)
+    return np.where(found[..., _COUNT] > 0, found[..., _SOME] + found[..., _MEAN], np.nan)
+
+
+def variance(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> Any:
+    """Return the variance of the values, NaN for a label without voxels.
+
+    Parameters
+    ----------
+    image, labels, index, axes
+        As for `sum_labels`.
+
+    Returns
+    -------
+    array of float, shape (*other axes, [len(index)])
+    """
+    found = _table("variance", image, labels, index, axes)
+    count = found[..., _COUNT]
+    return np.where(count > 0, found[..., _SQUARES] / np.maximum(count, 1), np.nan)
+
+
+def standard_deviation(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> Any:
+    """Return the standard deviation of the values, NaN for a label without voxels.
+
+    Parameters
+    ----------
+    image, labels, index, axes
+        As for `sum_labels`.
+
+    Returns
+    -------
+    array of float, shape (*other axes, [len(index)])
+    """
+    found = _table("standard_deviation", image, labels, index, axes)
+    count = found[..., _COUNT]
+    return np.where(count > 0, np.sqrt(found[..., _SQUARES] / np.maximum(count, 1)), np.nan)
+
+
+def minimum(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> Any:
+    """Return the lowest value, infinite for a label without voxels.
+
+    Parameters
+    ----------
+    image, labels, index, axes
+        As for `sum_labels`.
+
+    Returns
+    -------
+    array of float, shape (*other axes, [len(index)])
+    """
+    return _table("minimum", image, labels, index, axes)[..., _LOW]
+
+
+def maximum(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> Any:
+    """Return the highest value, minus infinity for a label without voxels.
+
+    Parameters
+    ----------
+    image, labels, index, axes
+        As for `sum_labels`.
+
+    Returns
+    -------
+    array of float, shape (*other axes, [len(index)])
+    """
+    return _table("maximum", image, labels, index, axes)[..., _HIGH]
