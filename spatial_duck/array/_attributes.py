@@ -142,7 +142,9 @@ class GeometryAttributes(ImageState):
 
         Parameters
         ----------
-        indexers, **by_name
+        indexers : mapping of str to index, optional
+            As `by_name`, for names that are no words of Python.
+        **by_name
             For each axis an int, a slice, or an array of int or bool; arrays along several axes
             select along each by itself.
 
@@ -160,7 +162,9 @@ class GeometryAttributes(ImageState):
 
         Parameters
         ----------
-        labels, **by_name
+        labels : mapping of str to value, optional
+            As `by_name`, for names that are no words of Python.
+        **by_name
             For each coordinate a value, a list of values, or a slice from one to another, both
             included; where several indices have the value, all of them are selected. For each
             axis of the world, along which exactly one array axis must run, a place, of which the

@@ -133,10 +133,12 @@ def surface_dice(
 
     Parameters
     ----------
-    reference, prediction, labels
+    reference, prediction
         As for `surface_distances`.
     tolerance : float
         Largest distance that counts as agreement, in the world's unit, or with one of its own.
+    labels
+        As for `surface_distances`.
 
     Returns
     -------
