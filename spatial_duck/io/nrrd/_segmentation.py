@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry
@@ -85,23 +84,17 @@ def open_source(path: Path, *, labels: bool = False, data_anywhere: bool = False
     )  # fmt: skip
 
     def load(lazy: bool | None) -> Any:
-        whole = stored.load(lazy)
-        if not (isinstance(whole, np.ndarray) or hasattr(whole, "dask")):
-            da = require("dask.array", "Reading with lazy=True") if lazy else None
-            whole = np.asarray(whole) if da is None else da.from_array(whole)
+        if lazy:
+            return None  # the file is opened again when the voxels are wanted
+        safety.check_memory(path, safety.count_bytes(geometry.shape, np.dtype("u1")))
+        whole = np.asarray(stored.load(False))
         if plain:
             whole = whole.transpose((plain[0], *stored.geometry.sampled_axes))
-        stack = np if isinstance(whole, np.ndarray) else require("dask.array", "Reading lazily")
-        if lazy and stack is np:
-            stack = require("dask.array", "Reading with lazy=True")
-            whole = stack.from_array(whole)
-        if stack is np:
-            safety.check_memory(path, safety.count_bytes(geometry.shape, np.dtype("u1")))
         masks = []
         for segment in segments:
             layer = whole[int(segment["Layer"])] if plain else whole
             masks.append((layer == int(segment["LabelValue"])).astype("u1"))
-        return stack.stack(masks)
+        return np.stack(masks)
 
     return Source(
         "seg.nrrd", geometry, np.dtype("u1"), attrs, load, coords=_segment_coords(segments)
