@@ -248,7 +248,7 @@ def test_arrays_with_units_and_names_have_their_say(image: SpatialArray) -> None
         assert named_sum.data.geometry == image.geometry
 
 
-@pytest.mark.parametrize("other", ["text", b"text", None, {}, object()], ids=str)
+@pytest.mark.parametrize("other", ["text", b"text", None, {}, object()])
 def test_what_cannot_be_equal_is_unequal_everywhere(backend: Any, other: Any) -> None:
     image = SpatialArray(backend.make(VALUES), spacing=(2.0, 0.5))
     if backend.kind == "array_api_strict" and not isinstance(other, str | bytes):
