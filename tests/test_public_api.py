@@ -30,7 +30,7 @@ PUBLIC_MODULES = """
     errors interface
     geometry transforms rules backends array
     resampling pyramids blocks ndimage measure metrics learning registration
-    io interop viewer testing cli
+    io interop itk sitk viewer testing cli
 """.split()
 #: Folders within folders, which hold private modules alone.
 FOLDERS = {

@@ -11,9 +11,11 @@ from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
+import numpy as np
+
 from spatial_duck import backends
 from spatial_duck.array._array import SpatialArray
-from spatial_duck.geometry import Geometry
+from spatial_duck.geometry import Geometry, World
 from spatial_duck.interface import SpatialImage
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ LIBRARIES: tuple[Library, ...] = (
 )
 
 _FUNCTIONS = {f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("from", "to")} | {
+    "hook_itk": _HERE + "itk_hook",
     "through_itk": _HERE + "itk",
     "to_pyradiomics": _HERE + "pyradiomics",
     "view": _HERE + "viewers",
@@ -110,8 +113,9 @@ def asarray(obj: Any) -> SpatialArray:
     ----------
     obj : object
         A `SpatialArray` (returned as it is), an image of a library in `LIBRARIES` (of several
-        resolutions the finest), or any array with ``spacing``, ``origin`` and ``direction``
-        (`SpatialImage`).
+        resolutions the finest), any array with ``spacing``, ``origin`` and ``direction``
+        (`SpatialImage`), or any with an ``affine`` alone: (n + 1) × (n + 1) numbers that take the
+        first n indices of the array to x, y, z (and t).
 
     Raises
     ------
@@ -128,10 +132,13 @@ def asarray(obj: Any) -> SpatialArray:
         return finest
     if _has_duck_interface(obj):
         return _from_duck(obj)
+    if _has_affine(obj):
+        return _from_affine(obj)
     known = ", ".join(kind.replace(":", ".") for row in LIBRARIES for kind in row.types)
     raise TypeError(
-        f"asarray takes {known}, or an array with spacing, origin and direction; got "
-        f"{type(obj).__name__}. A bare array gets its geometry by SpatialArray(data, spacing=...)"
+        f"asarray takes {known}, or an array with spacing, origin and direction, or with an "
+        f"affine; got {type(obj).__name__}. A bare array gets its geometry by "
+        "SpatialArray(data, spacing=...)"
     )
 
 
@@ -162,7 +169,7 @@ def as_image(obj: Any, function: str, argument: str = "image") -> SpatialArray:
     """
     if isinstance(obj, SpatialArray):
         return obj
-    if library_of(obj) is not None or _has_duck_interface(obj):
+    if library_of(obj) is not None or _has_duck_interface(obj) or _has_affine(obj):
         return asarray(obj)
     kind = type(obj).__name__
     if isinstance(obj, str | bytes | os.PathLike):
@@ -237,19 +244,45 @@ def _has_duck_interface(obj: Any) -> bool:
     return not callable(obj.spacing)
 
 
+def _has_affine(obj: Any) -> bool:
+    """Return whether an object is an array with an affine of 2 to 4 axes at most as many as its."""
+    if isinstance(obj, Geometry) or type(obj).__module__.partition(".")[0] == "rasterio":
+        return False
+    shape = tuple(getattr(getattr(obj, "affine", None), "shape", ()))
+    n = shape[0] - 1 if len(shape) == 2 and shape[0] == shape[1] else 0
+    return 1 <= n <= 4 and n <= len(getattr(obj, "shape", ()))
+
+
+def _from_affine(obj: Any) -> SpatialArray:
+    """Wrap an array whose first axes an affine takes to x, y, z and t."""
+    affine = np.asarray(obj.affine, np.float64)
+    n = len(affine) - 1
+    data = _bare(obj)
+    axes = ("x", "y", "z", "t")[:n]
+    frame = getattr(obj, "frame", None)
+    geometry = Geometry.from_affine(
+        data.shape, affine, dims=axes + (None,) * (data.ndim - n),
+        world=World(axes, frame=frame if isinstance(frame, str) else None),
+    )  # fmt: skip
+    return SpatialArray(data, geometry)
+
+
+def _bare(obj: Any) -> Any:
+    """Return the array that an object is or holds."""
+    data = getattr(obj, "data", obj)
+    unknown = data is obj and not backends.is_known(type(obj))  # known by its __array__ alone
+    if isinstance(data, memoryview) or not hasattr(data, "shape") or unknown:
+        return np.asarray(obj)
+    return data
+
+
 def _from_duck(obj: Any) -> SpatialArray:
     """Wrap what has the duck interface: its array, and the fields that it has."""
-    data = getattr(obj, "data", obj)
-    bare = data is obj and not backends.is_known(type(obj))  # known by its __array__ alone
-    if isinstance(data, memoryview) or not hasattr(data, "shape") or bare:
-        import numpy as np
-
-        data = np.asarray(obj)
     fields = {
         name: value
         for name in ("dims", "frame", "unit", "world")
         if (value := getattr(obj, name, None)) is not None and not callable(value)
     }
     return SpatialArray(
-        data, spacing=obj.spacing, origin=obj.origin, direction=obj.direction, **fields
+        _bare(obj), spacing=obj.spacing, origin=obj.origin, direction=obj.direction, **fields
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["loses_place", "reads_orthogonally", "wants_dask_array"]
+__all__ = ["asks_for_chunks", "loses_place", "reads_orthogonally", "wants_dask_array"]
 
 #: Functions by which xarray has Dask compute something of images, and would get bare arrays.
 _LOSING = {
@@ -51,3 +51,15 @@ def reads_orthogonally() -> bool:
     It tries NumPy's way first, and goes axis by axis where that is not implemented.
     """
     return _function_within("xarray.core.indexing", 4) == "_oindex_get"
+
+
+def asks_for_chunks() -> str | None:
+    """Return "" where xarray asks any array for chunks, "save" where it asks to save; else None."""
+    if _function_within("xarray.namedarray.core", 1) != "chunks":
+        return None
+    frame: FrameType | None = sys._getframe(2)
+    for _ in range(6):
+        if frame is not None and frame.f_globals.get("__name__", "").startswith("xarray.backends."):
+            return "save"
+        frame = frame.f_back if frame is not None else None
+    return ""

@@ -13,7 +13,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import _carry as carry
-from spatial_duck.array._callers import loses_place, wants_dask_array
+from spatial_duck.array._callers import asks_for_chunks, loses_place, wants_dask_array
 from spatial_duck.array._coordinates import frozen
 from spatial_duck.array._state import ImageState, copy_attrs
 from spatial_duck.errors import GeometryError
@@ -150,6 +150,15 @@ class Collection(ImageState):
 
         Libraries take what has this attribute for something to compute.
         """
+        asked = asks_for_chunks()
+        if asked is not None and not backends.is_dask(self._data):
+            return None  # type: ignore[return-value]  # xarray asks arrays of every kind
+        if asked == "save":
+            raise TypeError(
+                "xarray saves no lazy image that is wrapped: save "
+                "spatial_duck.to_xarray(image, index=True), whose place comes back, or use "
+                "spatial_duck.write(path, image)"
+            )
         return self._dask("chunks").chunks  # type: ignore[no-any-return]
 
     def _dask(self, name: str) -> Any:

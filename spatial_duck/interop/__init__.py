@@ -73,6 +73,7 @@ __all__ = [
     "from_spatial_image",
     "from_torchio",
     "from_xarray",
+    "hook_itk",
     "library_of",
     "through_itk",
     "to_ants",

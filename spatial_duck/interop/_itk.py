@@ -5,7 +5,8 @@ in x, y, z order on both sides. ``image["direction"]`` of ITK's Python, which is
 axes, is not used.
 
 A filter of ITK takes an image of ours for a bare array: spacing 1, no direction, and an array comes
-back. `through_itk` gives the filter ITK images, and gives back what it returns as images of ours::
+back. `spatial_duck.itk` and `through_itk` give the filter ITK images, and give back what it returns
+as images of ours::
 
     smooth = through_itk(itk.smoothing_recursive_gaussian_image_filter, image, sigma=2.0)  # 2 mm
 """
@@ -21,12 +22,13 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.interop._filters import FilterLibrary, run_filter
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["from_itk", "through_itk", "to_itk"]
+__all__ = ["LIBRARY", "from_itk", "through_itk", "to_itk"]
 
 _RULES = Rules("ITK", ("LPS",), unit=("mm",), time_unit=("s",), plain="last")
 _DTYPES = ("u1", "i2", "u2", "i4", "u4", "u8", "f4", "f8")
@@ -137,8 +139,17 @@ def _vector_type(itk: Any, dtype: np.dtype[Any], n: int) -> Any:
     return itk.VectorImage[names[dtype.str[1:]], n]
 
 
+def _is_native(value: Any) -> bool:
+    return hasattr(value, "GetLargestPossibleRegion")
+
+
+LIBRARY = FilterLibrary("itk", to_itk, from_itk, _is_native)
+
+
 def through_itk(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a filter of ITK on images of ours, and restore their geometry in what comes back.
+    """Call a function of ITK on images of ours, and restore their geometry in what comes back.
+
+    `spatial_duck.itk` has ITK's own filters in this form; this is for all other functions.
 
     Parameters
     ----------
@@ -147,40 +158,20 @@ def through_itk(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         returns ITK images.
     *args, **kwargs
         Its arguments. Each `SpatialArray` among them becomes an ITK image, with its geometry.
+        ``halo`` and ``halo_unit`` run it block by block, as `spatial_duck.map_blocks` does: lazily
+        where the image is lazy.
 
     Returns
     -------
     object
         What the function returns; ITK images in it are `SpatialArray` in the frame, unit and order
         of world axes of the first image that was given, and with its attrs.
+
+    Raises
+    ------
+    TooLargeError
+        If a lazy image is larger than ``config(max_read_bytes=...)``, and there is no ``halo``.
+    GeometryMismatchError
+        If the function compares its images by place, and they are apart.
     """
-    images = [a for a in (*args, *kwargs.values()) if isinstance(a, SpatialArray)]
-
-    def there(value: Any) -> Any:
-        return to_itk(value) if isinstance(value, SpatialArray) else value
-
-    def back(value: Any) -> Any:
-        if isinstance(value, tuple | list):
-            return type(value)(back(v) for v in value)
-        if not hasattr(value, "GetLargestPossibleRegion"):
-            return value
-        return _like(from_itk(value), images[0]) if images else from_itk(value)
-
-    return back(function(*map(there, args), **{k: there(v) for k, v in kwargs.items()}))
-
-
-def _like(image: SpatialArray, model: SpatialArray) -> SpatialArray:
-    """Bring an LPS image in mm into the world of another, where they have the same axes."""
-    g, world = image.geometry, model.world
-    if set(g.world.axes) == set(world.axes):
-        if world.frame is not None:
-            g = g.to_frame(world.frame)
-        units = dict(zip(world.axes, world.units, strict=True))
-        # What was unspecified went as mm, and comes back unspecified.
-        known = {a: u for a, u in units.items() if u is not None and a != "t"}
-        g = g.to_unit(known).to_world(world.axes)
-        g = g.replace(world=World(world.axes, world.units, world.frame))
-    out = SpatialArray(image.data, g, attrs=model.attrs)
-    if out.dims != model.dims and set(map(str, out.dims)) == set(map(str, model.dims)):
-        out = out.transpose([out.dims.index(d) for d in model.dims])
-    return out
+    return run_filter(LIBRARY, function, args, kwargs)

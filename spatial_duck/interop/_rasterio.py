@@ -16,6 +16,7 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library, not_taken
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry
+from spatial_duck.interop._data_arrays import from_coordinates
 from spatial_duck.io._layout import Rules, fitted
 from spatial_duck.io._raster import corner_transform, raster_geometry, raster_source
 
@@ -164,15 +165,13 @@ def from_rioxarray(array: Any) -> SpatialArray:
     SpatialArray
         ``attrs["crs"]`` is the CRS as WKT.
     """
-    from spatial_duck.interop._xarray import from_xarray
-
     reference = dict(array.coords["spatial_ref"].attrs)
     crs = reference.get("crs_wkt") or reference.get("spatial_ref")
     text = reference.get("GeoTransform")
     bare = array.drop_vars([n for n in array.coords if n not in array.dims])
     attrs = dict(array.attrs) | ({"crs": crs} if crs else {})
     if "x" in array.coords or text is None or array.dims[-2:] != ("y", "x"):
-        image = from_xarray(bare)
+        image = from_coordinates(bare)
         g = image.geometry
         order = [n for n in ("x", "y", *g.world.axes) if n in g.world.axes]
         return image.replace(geometry=g.to_world(list(dict.fromkeys(order))), attrs=attrs)

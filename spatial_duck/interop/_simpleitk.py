@@ -15,10 +15,11 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.interop._filters import FilterLibrary
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
 from spatial_duck.transforms import Transform
 
-__all__ = ["from_simpleitk", "to_simpleitk"]
+__all__ = ["LIBRARY", "from_simpleitk", "to_simpleitk"]
 
 _RULES = Rules("SimpleITK", ("LPS",), unit=("mm",), time_unit=("s", "ms"), plain="last")
 _DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "c8", "c16")
@@ -133,3 +134,10 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
     if "t" in g.dims and (unit := g.unit[g.world.axes.index("t")]) is not None:
         out.SetMetaData(_TIME_UNIT, unit)
     return out
+
+
+def _is_native(value: Any) -> bool:
+    return isinstance(value, _simpleitk().Image)
+
+
+LIBRARY = FilterLibrary("SimpleITK", to_simpleitk, from_simpleitk, _is_native)

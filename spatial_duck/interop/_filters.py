@@ -1,0 +1,354 @@
+"""Filters of ITK and SimpleITK on images of ours: what `spatial_duck.itk` and `sitk` share.
+
+A filter gets images of its own library, made by ``to_…``, and what it returns comes back by
+``from_…`` in the frame, unit, order of axes and attrs of the first image that was given. Axes of
+time and channels are taken apart: the filter runs on one image of space at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck import _config, backends
+from spatial_duck.array import SpatialArray, on_grid
+from spatial_duck.blocks import map_blocks
+from spatial_duck.errors import GeometryLossError, GeometryMismatchError, TooLargeError
+from spatial_duck.geometry import Geometry, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["FilterLibrary", "in_world_of", "proxy", "run_filter"]
+
+#: Voxels along each axis of the image on which the type of a lazy result is found.
+_PROBE = 8
+#: What the libraries say where images that they compare by place do not lie on one grid.
+_APART = ("same physical space", "same Origin", "same Spacing", "same Direction")
+
+
+class FilterLibrary(NamedTuple):
+    """A library of filters.
+
+    Attributes
+    ----------
+    name : str
+        As users import it.
+    to_native, from_native : callable
+        Convert an image there and back.
+    is_native : callable
+        Whether an object is an image of the library.
+    """
+
+    name: str
+    to_native: Callable[..., Any]
+    from_native: Callable[[Any], SpatialArray]
+    is_native: Callable[[Any], bool]
+
+
+def proxy(library: FilterLibrary, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a library's function as one that takes and gives images of ours.
+
+    Its name, documentation and signature are the library's. It has two more parameters by name,
+    ``halo`` and ``halo_unit``, those of `spatial_duck.map_blocks`.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return run_filter(library, function, args, kwargs)
+
+    return run
+
+
+def run_filter(
+    library: FilterLibrary,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Call a library's function with images of ours among its arguments.
+
+    Parameters
+    ----------
+    library : FilterLibrary
+        The function's.
+    function : callable
+        Takes and returns the library's images.
+    args, kwargs
+        Its arguments; and ``halo`` and ``halo_unit``, which run it block by block.
+
+    Returns
+    -------
+    object
+        What the function returns, with images in it as `SpatialArray`. Without images among the
+        arguments nothing is converted.
+
+    Raises
+    ------
+    TooLargeError
+        If data that are not in memory are larger than ``config(max_read_bytes=...)``, and there is
+        no ``halo``.
+    GeometryMismatchError
+        If the function compares its images by place, and they are apart.
+    """
+    kwargs = dict(kwargs)
+    halo, halo_unit = kwargs.pop("halo", None), kwargs.pop("halo_unit", None)
+    images = [a for a in (*args, *kwargs.values()) if isinstance(a, SpatialArray)]
+    if not images:
+        return function(*args, **kwargs)
+    name = f"{library.name}.{getattr(function, '__name__', type(function).__name__)}"
+    if halo is not None:
+        return _by_blocks(library, function, args, kwargs, halo, halo_unit)
+    _check_size(images, name)
+
+    def call(frames: Sequence[SpatialArray]) -> Any:
+        return _call(library, function, args, kwargs, frames, name)
+
+    return _by_frames(images, call, name)
+
+
+def _check_size(images: Sequence[SpatialArray], name: str) -> None:
+    """Refuse to compute or read more than the settings allow, which nobody asked for."""
+    size = sum([i.nbytes for i in images if backends.is_lazy(i.data)])
+    limit = _config.current().max_read_bytes
+    if size > limit:
+        raise TooLargeError(
+            f"{name} would compute or read {size:,} bytes at once, more than max_read_bytes = "
+            f"{limit:,}: give halo= (how far the filter looks, in world units) to run it lazily "
+            "block by block, call image.compute() first, or raise config(max_read_bytes=...)"
+        )
+
+
+def _replaced(
+    args: Sequence[Any], kwargs: dict[str, Any], images: Sequence[Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Put other objects in the places of the images among arguments, in their order."""
+    left = iter(images)
+    new = [next(left) if isinstance(a, SpatialArray) else a for a in args]
+    return new, {k: next(left) if isinstance(v, SpatialArray) else v for k, v in kwargs.items()}
+
+
+def _call(
+    library: FilterLibrary,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    images: Sequence[SpatialArray],
+    name: str,
+) -> Any:
+    """Call the function on images of space."""
+    first = images[0]
+    # Grids that count as one are made one: the libraries compare to the last digits.
+    exact = [
+        image.replace(geometry=first.geometry) if _is_same_grid(image, first) else image
+        for image in images
+    ]
+    # A frame that is not known is none that a filter asks for; it comes back unknown.
+    native = [library.to_native(image, frame="LPS") for image in exact]
+    new_args, new_kwargs = _replaced(args, kwargs, native)
+    try:
+        found = function(*new_args, **new_kwargs)
+    except RuntimeError as error:
+        if len(images) > 1 and any(words in str(error) for words in _APART):
+            grids = "\n".join([repr(image.geometry) for image in images])
+            raise GeometryMismatchError(
+                f"{name} needs images on one grid; resample(image, to=other) brings one onto "
+                f"another's. They lie on:\n{grids}"
+            ) from error
+        raise
+    return _convert_back(library, found, first)
+
+
+def _is_same_grid(image: SpatialArray, first: SpatialArray) -> bool:
+    return image.dims == first.dims and image.geometry.isclose(first.geometry)
+
+
+def _convert_back(library: FilterLibrary, found: Any, model: SpatialArray) -> Any:
+    if isinstance(found, tuple | list):
+        parts = [_convert_back(library, part, model) for part in found]
+        return type(found)(parts) if type(found) in (tuple, list) else tuple(parts)
+    return in_world_of(library.from_native(found), model) if library.is_native(found) else found
+
+
+def in_world_of(image: SpatialArray, model: SpatialArray) -> SpatialArray:
+    """Bring an LPS image in mm into the world of another, and give it its axes and attrs.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        What a library returned.
+    model : SpatialArray
+        What it was given.
+
+    Returns
+    -------
+    SpatialArray
+        In the model's frame, units and order of world axes, where both have the same; without the
+        axes of one voxel that the library needed. Coordinates of axes that are as they were are
+        the model's.
+    """
+    g, world = image.geometry, model.world
+    if set(g.world.axes) == set(world.axes):
+        if world.frame is not None:
+            g = g.to_frame(world.frame)
+        units = dict(zip(world.axes, world.units, strict=True))
+        # What was unspecified went as mm, and comes back unspecified.
+        known = {a: u for a, u in units.items() if u is not None and a != "t"}
+        g = g.to_unit(known).to_world(world.axes)
+        g = g.replace(world=World(world.axes, world.units, world.frame))
+    out = SpatialArray(image.data, g)
+    added = [i for i, d in enumerate(out.dims) if d not in model.dims and out.shape[i] == 1]
+    if added and out.ndim - len(added) >= model.ndim:
+        out = out.squeeze(tuple(added))
+    if out.dims != model.dims and set(map(str, out.dims)) == set(map(str, model.dims)):
+        out = out.transpose([out.dims.index(d) for d in model.dims])
+    g = model.geometry if _is_unmoved(out, model) else out.geometry
+    return on_grid(model, out.data, g)
+
+
+def _is_unmoved(image: SpatialArray, model: SpatialArray) -> bool:
+    """Whether a filter left the grid as it was, so that the model's exact numbers hold."""
+    return image.dims == model.dims and image.geometry.isclose(model.geometry, tolerance=1e-6)
+
+
+# --- Axes of time and channels --------------------------------------------------------------
+
+
+def _space_axes(image: SpatialArray) -> list[int]:
+    """Return the axes that run through space alone."""
+    g = image.geometry
+    rows = [i for i, name in enumerate(g.world.axes) if name != "t"]
+    columns = dict(zip(g.sampled_axes, g.direction.T, strict=True))
+    return [axis for axis, column in columns.items() if column[rows].any()]
+
+
+def _by_frames(
+    images: Sequence[SpatialArray], call: Callable[[Sequence[SpatialArray]], Any], name: str
+) -> Any:
+    """Run a call on the images of space that lie along axes of time and channels."""
+    first = images[0]
+    space = _space_axes(first)
+    other = [i for i in range(first.ndim) if i not in space]
+    if not other:
+        return call([_of_space(image, {}, name) for image in images])
+    names = [first.dims[i] for i in other]
+    lengths = [first.shape[i] for i in other]
+    if 0 in lengths:
+        raise ValueError(f"{name} cannot run on an image without voxels, got shape {first.shape}")
+    found = []
+    for numbers in product(*[range(n) for n in lengths]):
+        at = {n or f"#{i}": k for n, i, k in zip(names, other, numbers, strict=True)}
+        found.append(call([_of_space(image, at, name) for image in images]))
+    return _joined(found, first, space, other)
+
+
+def _of_space(image: SpatialArray, at: dict[str, int], name: str) -> SpatialArray:
+    """Return the part of an image in space, at one index of each other axis."""
+    space = _space_axes(image)
+    key: list[Any] = [slice(None)] * image.ndim
+    for i, dim in enumerate(image.dims):
+        if i in space:
+            continue
+        index = at.get(dim or f"#{i}")
+        if index is None or not index < image.shape[i]:
+            raise GeometryMismatchError(
+                f"{name} runs frame by frame over {at or 'no axis'}, and another image has the "
+                f"axis {dim!r} of length {image.shape[i]}: give both the same axes of time and "
+                "channels, or one image of space"
+            )
+        key[i] = index
+    part = image[tuple(key)]
+    axes = tuple(n for n in part.world.axes if n != "t")
+    frame: SpatialArray = part.replace(geometry=part.geometry.to_world(axes))
+    return frame if "t" in part.world.axes else part
+
+
+def _joined(found: list[Any], model: SpatialArray, space: list[int], other: list[int]) -> Any:
+    """Put together what a call gave for each frame."""
+    one = found[0]
+    if isinstance(one, tuple | list):
+        parts = [_joined(list(part), model, space, other) for part in zip(*found, strict=True)]
+        return type(one)(parts)
+    if not isinstance(one, SpatialArray):
+        return found
+    if {f.shape for f in found} != {one.shape}:
+        raise GeometryLossError(
+            "the filter gave images of several shapes along the axes of time and channels, "
+            f"{sorted({f.shape for f in found})}: run it on each of them"
+        )
+    lengths = tuple(model.shape[i] for i in other)
+    data = np.stack([np.asarray(f.data) for f in found]).reshape(*lengths, *one.shape)
+    if one.ndim == len(space):
+        data = np.moveaxis(data, range(len(other)), other)
+    g = _frames_geometry(one.geometry, model.geometry, space, data.shape)
+    return on_grid(model, data, g)
+
+
+def _frames_geometry(
+    frame: Geometry, g: Geometry, space: list[int], shape: tuple[int, ...]
+) -> Geometry:
+    """Return the geometry of frames that a filter moved, along the axes that it did not see."""
+    if frame.ndim != len(space):
+        raise GeometryLossError(
+            f"the filter takes axes away from {g.dims!r}: run it on each image of space"
+        )
+    if shape == g.shape and frame == _frame_of(g, space):
+        return g
+    columns = [g.sampled_axes.index(i) for i in space]
+    rows = [g.world.axes.index(name) for name in frame.world.axes]
+    spacing, origin, direction = g.spacing.copy(), g.origin.copy(), g.direction.copy()
+    spacing[columns], origin[rows] = frame.spacing, frame.origin
+    direction[np.ix_(rows, columns)] = frame.direction
+    return Geometry(
+        shape, spacing, origin, direction, g.dims, sampled=g.sampled_axes, world=g.world
+    )
+
+
+def _frame_of(g: Geometry, space: list[int]) -> Geometry:
+    part = g[tuple([slice(None) if i in space else 0 for i in range(g.ndim)])]
+    return part.to_world([n for n in part.world.axes if n != "t"])
+
+
+# --- Lazy images ----------------------------------------------------------------------------
+
+
+def _by_blocks(
+    library: FilterLibrary,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    halo: Any,
+    halo_unit: str | None,
+) -> SpatialArray:
+    """Run a filter block by block: lazily, where an image is lazy."""
+    images = [a for a in (*args, *kwargs.values()) if isinstance(a, SpatialArray)]
+
+    def on_block(*blocks: SpatialArray) -> Any:
+        new_args, new_kwargs = _replaced(args, kwargs, blocks)
+        return run_filter(library, function, new_args, new_kwargs)
+
+    more: list[None] = [None] * (len(images) - 1)
+    return map_blocks(
+        on_block, *images, halo=halo, halo_unit=halo_unit, dtype=_result_type(on_block, images),
+        interpolation=more if more else "linear",
+    )  # fmt: skip
+
+
+def _result_type(on_block: Callable[..., Any], images: Sequence[SpatialArray]) -> Any:
+    """Return the type that a filter gives, by running it on a few voxels of zero."""
+    if not any(backends.is_lazy(image.data) for image in images):
+        return None
+    few = [
+        SpatialArray(
+            np.zeros([min(n, _PROBE) for n in image.shape], image.dtype),
+            image.geometry[tuple([slice(_PROBE)] * image.ndim)],
+        )
+        for image in images
+    ]
+    try:
+        return on_block(*few).dtype
+    except Exception:  # a filter may refuse zeros, or so few of them
+        return images[0].dtype

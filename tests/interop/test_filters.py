@@ -1,0 +1,183 @@
+"""Filters of ITK and SimpleITK on images of ours, against the libraries' own images."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+from spatial_duck.errors import GeometryMismatchError, TooLargeError
+
+pytestmark = pytest.mark.library
+
+TURN = np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
+LIBRARIES = ("itk", "sitk")
+
+
+def module(name: str) -> Any:
+    pytest.importorskip({"itk": "itk", "sitk": "SimpleITK"}[name], reason=f"needs {name}")
+    return getattr(sd, name)
+
+
+def made(shape: tuple[int, ...] = (6, 7, 8), **more: Any) -> sd.SpatialArray:
+    values = np.random.default_rng(0).random(shape, "f4") * 100
+    how: dict[str, Any] = {"spacing": (2.5, 0.75, 0.5), "origin": (-10, 5, 3), "frame": "LPS",
+                           "unit": "mm", "direction": TURN} | more  # fmt: skip
+    return sd.SpatialArray(values, **how)
+
+
+def series(axis: int = 0) -> sd.SpatialArray:
+    """Return two time points of a volume, with the time axis anywhere."""
+    direction = np.eye(4)
+    direction[1:, 1:] = TURN
+    image = made(
+        (2, 6, 7, 8), dims=("t", "z", "y", "x"), spacing=(3, 2.5, 0.75, 0.5),
+        origin=(7, -10, 5, 3), direction=direction, unit={"t": "s", **dict.fromkeys("zyx", "mm")},
+    )  # fmt: skip
+    return np.moveaxis(image, 0, axis)
+
+
+def median(name: str, image: Any, **more: Any) -> Any:
+    if name == "itk":
+        return module(name).median_image_filter(image, radius=1, **more)
+    return module(name).Median(image, [1, 1, 1], **more)
+
+
+def shrink(name: str, image: Any, factors: list[int]) -> Any:
+    if name == "itk":
+        return module(name).bin_shrink_image_filter(image, shrink_factors=factors)
+    return module(name).BinShrink(image, factors)
+
+
+def expected_median(values: Any) -> Any:
+    ndimage = pytest.importorskip("scipy.ndimage", reason="needs scipy")
+    return ndimage.median_filter(values, 3, mode="nearest")
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("frame", ["LPS", "RAS", None])
+def test_values_and_place(name: str, frame: str | None) -> None:
+    image = made(frame=frame).replace(attrs={"subject": "M01"})[:, ::-1].transpose(1, 0, 2)
+    before = np.array(image)
+    found = median(name, image)
+    assert isinstance(found, sd.SpatialArray)
+    assert found.geometry == image.geometry
+    assert found.attrs == image.attrs
+    assert np.array_equal(np.asarray(found), expected_median(before))
+    assert np.array_equal(np.asarray(image), before)  # ITK shares memory, and writes to none
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("axis", range(4))
+def test_frame_by_frame_along_time(name: str, axis: int) -> None:
+    image = series(axis)
+    found = median(name, image)
+    assert found.geometry == image.geometry
+    for k in range(2):
+        part = np.take(np.asarray(image), k, axis)
+        assert np.array_equal(np.take(np.asarray(found), k, axis), expected_median(part))
+    small = shrink(name, image, [2, 1, 3])
+    for k in range(2):
+        key = tuple([k if i == axis else slice(None) for i in range(4)])
+        alone = shrink(name, _in_space(image[key]), [2, 1, 3])
+        assert np.array_equal(np.asarray(small[key]), np.asarray(alone))
+        assert _in_space(small[key]).geometry.isclose(alone.geometry, tolerance=1e-6)
+        where = dict(zip(small.world.axes, small[key].index_to_physical([0] * 3), strict=True))
+        assert where["t"] == pytest.approx(7 + 3 * k)
+
+
+def _in_space(image: sd.SpatialArray) -> sd.SpatialArray:
+    return image.to_world(tuple([n for n in image.world.axes if n != "t"]))
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_channels_run_one_by_one_and_keep_their_names(name: str) -> None:
+    image = made((2, 6, 7, 8), dims=("c", "z", "y", "x"), coords={"channel": ("c", ["a", "b"])})
+    found = median(name, image)
+    assert found.geometry == image.geometry
+    assert list(found.coords["channel"]) == ["a", "b"]
+    assert np.array_equal(np.asarray(found[1]), expected_median(np.asarray(image)[1]))
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_images_that_are_apart_are_refused_in_words(name: str) -> None:
+    add = module(name).add_image_filter if name == "itk" else module(name).Add
+    image = made()
+    with pytest.raises(GeometryMismatchError, match="on one grid"):
+        add(image, image.replace(origin=(0, 0, 0)))
+    close = image.replace(origin=np.asarray(image.origin) + 1e-4)  # within the tolerance
+    assert np.allclose(np.asarray(add(image, close)), 2 * np.asarray(image))
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_lazy_images_stay_lazy_with_a_halo(name: str) -> None:
+    pytest.importorskip("dask", reason="needs dask")
+    image = made((9, 8, 7))
+    lazy = image.chunk(4)
+    found = median(name, lazy, halo=1, halo_unit="voxel")
+    assert hasattr(found.data, "dask")
+    assert found.geometry == image.geometry
+    assert np.array_equal(np.asarray(found.compute()), expected_median(np.asarray(image)))
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_large_lazy_images_are_not_computed_unasked(name: str) -> None:
+    pytest.importorskip("dask", reason="needs dask")
+    lazy = made((9, 8, 7)).chunk(4)
+    with sd.config(max_read_bytes=1000), pytest.raises(TooLargeError, match="halo="):
+        median(name, lazy)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_names_and_documentation_are_the_librarys(name: str) -> None:
+    proxies = module(name)
+    assert len(dir(proxies)) > 200
+    function = proxies.median_image_filter if name == "itk" else proxies.Median
+    assert function.__name__ in ("median_image_filter", "Median")
+    assert "edian" in function.__doc__
+    with pytest.raises(AttributeError, match="holds the functions of"):
+        _ = proxies.no_such_filter
+
+
+def test_the_hook_is_of_one_thread_alone() -> None:
+    itk = pytest.importorskip("itk", reason="needs itk")
+    image, kinds = made(), {}
+
+    def elsewhere() -> None:
+        kinds["elsewhere"] = type(itk.median_image_filter(image, radius=1))
+
+    own = itk.median_image_filter
+    with sd.hook_itk():
+        kept = itk.median_image_filter
+        assert itk.median_image_filter(image, radius=1).geometry == image.geometry
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        with sd.hook_itk(False):
+            assert not isinstance(kept(image, radius=1), sd.SpatialArray)
+        bare = itk.median_image_filter(np.asarray(image), radius=1)
+    assert not issubclass(kinds["elsewhere"], sd.SpatialArray)
+    assert not isinstance(bare, sd.SpatialArray)
+    assert itk.median_image_filter is own
+    assert not isinstance(kept(image, radius=1), sd.SpatialArray)
+
+
+@pytest.mark.parametrize("frame", [None, "RAS"])
+def test_any_array_with_an_affine_is_an_image(frame: str | None) -> None:
+    class Array:
+        affine = np.array([[0, 3.0, 0, 10], [2, 0, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]])
+        shape = (3, 4, 5, 2)
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            return np.arange(120.0).reshape(self.shape)
+
+    array = Array()
+    if frame:
+        array.frame = frame  # type: ignore[attr-defined]
+    image = sd.asarray(array)
+    assert image.dims == ("x", "y", "z", None)
+    assert image.frame == frame
+    assert image.index_to_physical([1, 2, 3, 1]).tolist() == [16, 22, 42]
