@@ -2,7 +2,7 @@
 
 Nothing here computes a Dask array, reads a store or copies from a device: values and pictures are
 shown only where the data are a NumPy array in memory. `planes` works on geometry alone, so that
-`image.plot` draws the same planes of any image. Pictures are made with NumPy and zlib.
+`image.plot` draws the same planes of any image.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import base64
 import contextlib
 import html as _html
 import reprlib
-import struct
-import zlib
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck.array._pictures import png, thumbnails
 from spatial_duck.geometry._world import SPACE_AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,19 +33,15 @@ __all__ = [
     "Plane",
     "anatomy",
     "axis_unit",
-    "contrast",
     "facts",
-    "gray",
     "html",
     "planes",
-    "png",
+    "printable",
     "text",
 ]
 
 #: More lines than this and the values are left out of the text.
 _MAX_LINES = 12
-#: Longest side of a thumbnail in pixels.
-_THUMBNAIL = 144
 _MAX_ATTRS = 12
 _OPPOSITE = dict(zip("LRPASI", "RLAPIS", strict=True))
 #: The letter that belongs at the left of a picture, or at its top, by the axis of the body that
@@ -56,6 +52,23 @@ _PLANE_NAMES = ("sagittal", "coronal", "axial")
 
 
 # --- words --------------------------------------------------------------------------------
+
+
+def printable(text: str) -> str:
+    r"""Return text with control characters of files spelled out, but for the ends of lines.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return "".join(
+        c if c == "\n" or not _is_control(c) else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs")
 
 
 def _number(value: float) -> str:
@@ -191,6 +204,10 @@ def _in_memory(data: Any) -> bool:
     return isinstance(data, np.ndarray) and not isinstance(data, np.memmap)
 
 
+def _has_picture(data: Any) -> bool:
+    return _in_memory(data) and data.dtype.kind in "biufc"
+
+
 def text(image: ImageState) -> str:
     """Return an image as text: shape, type and backend, geometry, and values if they are few.
 
@@ -225,7 +242,7 @@ def text(image: ImageState) -> str:
         shown = np.array2string(np.asarray(image.data), threshold=50, edgeitems=2).split("\n")
         if len(shown) <= _MAX_LINES:
             lines += shown
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 # --- planes -------------------------------------------------------------------------------
@@ -269,7 +286,7 @@ class Plane:
         return part.T if self.swap else part
 
 
-def planes(geometry: Geometry) -> list[Plane]:
+def planes(geometry: Geometry, at: Mapping[int, int] | None = None) -> list[Plane]:
     """Return the planes through the centre of an image that show it best.
 
     Parameters
@@ -277,6 +294,8 @@ def planes(geometry: Geometry) -> list[Plane]:
     geometry : Geometry
         Of the image. Its axes of space are drawn; of a further sampled axis, such as time, the
         middle is taken, of a plain one the first index.
+    at : mapping of int to int, optional
+        Index along an array axis where not that is wanted.
 
     Returns
     -------
@@ -303,15 +322,19 @@ def planes(geometry: Geometry) -> list[Plane]:
         space.sort(key=lambda axis: -SPACE_AXES.index(str(geometry.dims[axis])))
     shown = space[:3]
     pairs = [(1, 2), (0, 2), (0, 1)] if len(shown) == 3 else [(0, 1)] if len(shown) == 2 else []
-    return [_plane(geometry, shown, letters, pair) for pair in pairs]
+    return [_plane(geometry, shown, letters, pair, at or {}) for pair in pairs]
 
 
 def _plane(
-    geometry: Geometry, shown: list[int], letters: dict[int, str], pair: tuple[int, int]
+    geometry: Geometry,
+    shown: list[int],
+    letters: dict[int, str],
+    pair: tuple[int, int],
+    at: Mapping[int, int],
 ) -> Plane:
     sampled = geometry.sampled_axes
     rows, columns = shown[pair[0]], shown[pair[1]]
-    middle = [n // 2 if i in sampled else 0 for i, n in enumerate(geometry.shape)]
+    middle = [at.get(i, n // 2 if i in sampled else 0) for i, n in enumerate(geometry.shape)]
     edges: list[str] = []
     key: list[Any] = list(middle)
     for axis in (columns, rows):
@@ -341,111 +364,7 @@ def _plane(
     )
 
 
-# --- pictures -----------------------------------------------------------------------------
-
-
-def gray(values: NDArray[Any], limits: tuple[float, float] | None = None) -> NDArray[np.uint8]:
-    """Return values as grey levels from 0 to 255; what is not finite is black.
-
-    Parameters
-    ----------
-    values : ndarray
-        Numbers of any type; of complex ones the magnitude is shown.
-    limits : tuple of float, optional
-        Values of black and white. By default the 0.5th and 99.5th percentile of the finite ones.
-
-    Examples
-    --------
-    >>> gray(np.array([1.0, 2.0, np.nan, 3.0]), (1, 3)).tolist()
-    [0, 128, 0, 255]
-    """
-    with np.errstate(all="ignore"):
-        found = np.abs(values) if values.dtype.kind == "c" else values
-        found = found.astype(np.float64)
-        finite = np.isfinite(found)
-        if limits is None:
-            limits = contrast(found[finite])
-        low, high = limits
-        # Halves, so that the difference of two huge numbers does not overflow.
-        width = high / 2 - low / 2
-        scaled = (found / 2 - low / 2) / width if width > 0 else np.full(found.shape, 0.5)
-    return np.rint(np.where(finite, np.clip(scaled, 0, 1), 0) * 255).astype(np.uint8)
-
-
-def contrast(values: NDArray[Any]) -> tuple[float, float]:
-    """Return the values to show as black and as white: nearly the least and the greatest.
-
-    Parameters
-    ----------
-    values : ndarray
-        Finite real numbers.
-
-    Examples
-    --------
-    >>> contrast(np.array([5.0, 5.0, 7.0]))
-    (5.0, 6.98)
-    """
-    if values.size == 0:
-        return 0.0, 1.0
-    least, low, high, most = np.percentile(values, (0, 0.5, 99.5, 100)).tolist()
-    return (low, high) if high > low else (least, most)
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    r"""Encode an 8-bit picture as PNG (ISO/IEC 15948), with no filter.
-
-    Parameters
-    ----------
-    pixels : ndarray of uint8, shape (rows, columns) or (rows, columns, 3)
-        Grey levels or RGB.
-
-    Examples
-    --------
-    >>> png(np.zeros((2, 3), np.uint8))[:8]
-    b'\x89PNG\r\n\x1a\n'
-    """
-    rows, columns = pixels.shape[:2]
-    color = 0 if pixels.ndim == 2 else 2
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    lines = np.ascontiguousarray(pixels).reshape(rows, -1)
-    raw = np.pad(lines, ((0, 0), (1, 0))).tobytes()  # each line begins with its filter, 0
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, color, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(raw, 6))
-        + chunk(b"IEND", b"")
-    )
-
-
-def _thumbnails(image: ImageState) -> list[tuple[Plane, NDArray[np.uint8]]]:
-    """Return the middle planes with square pixels, all on one scale of grey and of length."""
-    data = image.data
-    if not _in_memory(data) or data.dtype.kind not in "biufc":
-        return []
-    found = planes(image.geometry)
-    bare = np.asarray(data)
-    sides = [n * s for p in found for n, s in zip(p.cut(bare).shape, p.spacing, strict=True)]
-    pixel = max(sides, default=1.0) / _THUMBNAIL
-    small = [_shrunk(p.cut(bare), p.spacing, pixel) for p in found]
-    levels = gray(np.concatenate([s.ravel() for s in small])) if small else np.empty(0, np.uint8)
-    ends = np.cumsum([s.size for s in small])[:-1]
-    parts = np.split(levels, ends)
-    return [(p, part.reshape(s.shape)) for p, s, part in zip(found, small, parts, strict=False)]
-
-
-def _shrunk(plane: NDArray[Any], spacing: tuple[float, float], pixel: float) -> NDArray[Any]:
-    """Take the nearest voxels at the centres of square pixels."""
-    index = []
-    for n, step in zip(plane.shape, spacing, strict=True):
-        count = max(1, round(n * step / pixel))
-        at = ((np.arange(count) + 0.5) * n / count).astype(np.intp)
-        index.append(np.minimum(at, n - 1))
-    return plane[np.ix_(*index)]
+# --- HTML -------------------------------------------------------------------------------
 
 
 _CELL = "padding:1px 10px 1px 0;text-align:left;vertical-align:top;white-space:pre-line"
@@ -475,10 +394,12 @@ def html(image: ImageState) -> str:
             shown.append(f"… and {len(attrs) - _MAX_ATTRS} more")
         rows.append(("attrs", "\n".join(shown)))
     table = "".join(
-        f'<tr><th style="{_CELL}">{escape(name)}</th><td style="{_CELL}">{escape(value)}</td></tr>'
+        f'<tr><th style="{_CELL}">{escape(name)}</th>'
+        f'<td style="{_CELL}">{escape(printable(value))}</td></tr>'
         for name, value in rows
     )
-    pictures = "".join(_figure(plane, pixels) for plane, pixels in _thumbnails(image))
+    cuts = planes(image.geometry) if _has_picture(image.data) else []
+    pictures = "".join(map(_figure, cuts, thumbnails(image, cuts)))
     return (
         f"<div><div><b>{escape(type(image).__name__)}</b> {escape(_header(image))}</div>"
         '<div style="display:flex;flex-wrap:wrap;gap:10px;align-items:flex-start">'
@@ -491,7 +412,7 @@ def _figure(plane: Plane, pixels: NDArray[np.uint8]) -> str:
     left, right, top, bottom = plane.edges
     sides = f"{left}–{right}, {top}–{bottom}" if left else ""
     title = _html.escape(f"{plane.name} {sides}".strip())
-    rows, columns = pixels.shape
+    rows, columns = pixels.shape[:2]
     return (
         f'<figure style="margin:0"><img alt="{title}" width="{columns}" height="{rows}" '
         f'src="data:image/png;base64,{code}"><figcaption style="font-size:85%">{title}'

@@ -12,14 +12,18 @@ its cost does not depend on the size of the image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import _display as display
+from spatial_duck.array import _pictures as pictures
+from spatial_duck.array._colors import color_axis, looks_like_labels
 from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.pyramids import _api as multiscale
+from spatial_duck.viewer._frame import Frame, frame_of, planes_of, space_of
 from spatial_duck.viewer._gather import Cache, Level
 
 if TYPE_CHECKING:
@@ -30,114 +34,12 @@ if TYPE_CHECKING:
     from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import Geometry
 
-__all__ = ["TILE", "Frame", "Layer", "Plane", "Scene"]
+__all__ = ["TILE", "Layer", "Scene"]
 
 #: Pixels along each side of a tile.
 TILE = 256
 #: Bytes of chunks that are kept.
 _CACHE = 512_000_000
-
-_LINES = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
-_OPPOSITE = dict(zip("LRPASI", "RLAPIS", strict=True))
-_NAMES = ("sagittal", "coronal", "axial")
-
-
-class Frame(NamedTuple):
-    """View coordinates: ``world = base + axes @ view`` over the world's axes of space.
-
-    Attributes
-    ----------
-    world : tuple of str
-        The world's axes of space, in the order of its rows.
-    names : tuple of str
-        Of the view coordinates.
-    base : ndarray, shape (n_world,)
-    axes : ndarray, shape (n_world, n_view)
-        Orthonormal columns.
-    letters : tuple of (str, str)
-        Where each view coordinate comes from and runs to, or empty.
-    """
-
-    world: tuple[str, ...]
-    names: tuple[str, ...]
-    base: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    letters: tuple[tuple[str, str], ...]
-
-
-class Plane(NamedTuple):
-    """A plane: which view coordinates run across, down and through it (None: it has no depth)."""
-
-    name: str
-    across: int
-    down: int
-    through: int | None
-
-
-def _space(geometry: Geometry) -> tuple[list[int], list[int], list[int]]:
-    """Return world rows, sampled columns and array axes that are of space."""
-    rows = [i for i, name in enumerate(geometry.world.axes) if name in SPACE_AXES]
-    columns = [
-        k for k in range(len(geometry.sampled_axes)) if rows and geometry.direction[rows, k].any()
-    ]
-    return rows, columns, [geometry.sampled_axes[k] for k in columns]
-
-
-def _letter(vector: NDArray[np.float64], names: Sequence[str], frame: str | None) -> str:
-    """Return the anatomical letter that a vector runs to most, or nothing."""
-    k = int(np.argmax(np.abs(vector)))
-    if frame is None or names[k] not in SPACE_AXES:
-        return ""
-    letter = frame[SPACE_AXES.index(names[k])]
-    return letter if vector[k] > 0 else _OPPOSITE[letter]
-
-
-def _frame_of(geometry: Geometry) -> Frame:
-    rows, columns, axes = _space(geometry)
-    names = tuple(geometry.world.axes[r] for r in rows)
-    if len(columns) < 2 or len(columns) > len(rows):
-        raise GeometryError(
-            f"the viewer shows planes of images with two or three axes in space; this one has "
-            f"{len(columns)} of {len(rows)}, with dims {geometry.dims!r}. Give its axes the names "
-            "x, y and z with dims=, or wrap its data again with sampled="
-        )
-    if len(columns) == len(rows):
-        base = np.zeros(len(rows))
-        vectors = list(np.eye(len(rows)))
-        labels = list(names)
-    else:  # one slice in 3-D, seen in its own plane: columns across, rows down
-        base = geometry.origin[rows]
-        direction = geometry.direction[np.ix_(rows, columns)]
-        across = direction[:, 1]
-        down = direction[:, 0] - (direction[:, 0] @ across) * across
-        vectors = [across, down / np.linalg.norm(down)]
-        labels = [str(geometry.dims[axes[1]]), str(geometry.dims[axes[0]])]
-    found = []
-    for name, vector in zip(labels, vectors, strict=True):
-        letter = _letter(vector, names, geometry.world.frame)
-        if letter and letter in "RAS":
-            vector, letter = -vector, _OPPOSITE[letter]
-        ends = (_OPPOSITE[letter], letter) if letter else ("", "")
-        found.append((name, vector, ends))
-    if len(columns) == len(rows):
-        found.sort(key=lambda row: (_LINES.get(row[2][1], 0), row[0]))
-    return Frame(
-        names,
-        tuple(name for name, _, _ in found),
-        base,
-        np.stack([vector for _, vector, _ in found], axis=1),
-        tuple(ends for _, _, ends in found),
-    )
-
-
-def _planes_of(frame: Frame) -> tuple[Plane, ...]:
-    def name(across: int, down: int, through: int) -> str:
-        letter = frame.letters[through][1]
-        return _NAMES[_LINES[letter]] if letter else f"{frame.names[across]}{frame.names[down]}"
-
-    if len(frame.names) == 2:
-        return (Plane("".join(frame.names), 0, 1, None),)
-    return tuple(Plane(name(h, v, n), h, v, n) for h, v, n in ((0, 1, 2), (0, 2, 1), (1, 2, 0)))
 
 
 class Layer:
@@ -159,19 +61,23 @@ class Layer:
         self.frame = frame
         images = [*levels, *multiscale.pyramid(levels[-1], method="nearest").levels[1:]]
         self.geometry = images[0].geometry
-        _, _, self.axes = _space(self.geometry)
+        _, _, self.axes = space_of(self.geometry)
+        #: The array axis of red, green and blue.
+        self.color = color_axis(images[0])
         self.levels = [Level(im, self.axes, cache, (name, n)) for n, im in enumerate(images)]
         self.spacing = np.array([self._steps(im.geometry)[1] for im in images])
         self.sliders = [
             axis
             for axis in range(self.geometry.ndim)
-            if axis not in self.axes and self.geometry.shape[axis] > 1
+            if axis not in self.axes and self.geometry.shape[axis] > 1 and axis != self.color
         ]
+        #: Whether the image holds labels, if that is known; else the values tell.
+        self.labels: bool | None = None
 
     @staticmethod
     def _steps(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the matrix index -> world of space, and the spacing of its columns."""
-        rows, columns, _ = _space(geometry)
+        rows, columns, _ = space_of(geometry)
         spacing = geometry.spacing[columns]
         return geometry.direction[np.ix_(rows, columns)] * spacing, spacing
 
@@ -179,7 +85,7 @@ class Layer:
         """Return the matrix and offset from view coordinates to indices of a level."""
         geometry = self.levels[level].image.geometry
         matrix, _ = self._steps(geometry)
-        rows, _, _ = _space(geometry)
+        rows, _, _ = space_of(geometry)
         back = np.linalg.pinv(matrix)
         return back @ self.frame.axes, back @ (self.frame.base - geometry.origin[rows])
 
@@ -220,8 +126,28 @@ class Layer:
         if inside.any():
             # In single precision afterwards: what is drawn has 256 shades.
             with np.errstate(over="ignore", invalid="ignore"):
-                out[inside] = _values(level, index[:, inside], last, fixed, smooth)
+                if self.color is None:
+                    out[inside] = _values(level, index[:, inside], last, fixed, smooth)
+                else:
+                    out[inside] = self._packed(level, index[:, inside], last, fixed, smooth)
         return out
+
+    def _packed(
+        self,
+        level: Level,
+        index: NDArray[np.float64],
+        last: NDArray[np.intp],
+        fixed: Mapping[int, int],
+        smooth: bool,
+    ) -> NDArray[np.float64]:
+        """Return red * 65536 + green * 256 + blue, which a float32 holds."""
+        total = np.zeros(index.shape[1])
+        kind = backends.host_type(level.image.dtype)
+        most = 255 if kind.kind not in "iu" else np.iinfo(kind).max
+        for k in range(3):
+            part = _values(level, index, last, {**fixed, int(self.color or 0): k}, smooth)
+            total = total * 256 + np.clip(np.rint(np.nan_to_num(part) / most * 255), 0, 255)
+        return total
 
     def _index(self, level: int, view: NDArray[np.float64]) -> NDArray[np.float64]:
         matrix, offset = self.to_index(level)
@@ -235,11 +161,6 @@ class Layer:
     def dtype(self) -> str:
         """The type of the voxels, as NumPy calls it."""
         return str(self.levels[0].image.dtype).rpartition(".")[2]
-
-    @property
-    def is_labels(self) -> bool:
-        """Whether the image looks like one of labels."""
-        return self.dtype in ("bool", "uint8", "int8")
 
 
 def _values(
@@ -296,8 +217,8 @@ class Scene:
         geometry = levels[0].geometry
         if 0 in geometry.shape:
             raise GeometryError(f"there is nothing to view in an image of shape {geometry.shape}")
-        self.frame = _frame_of(geometry)
-        self.planes = _planes_of(self.frame)
+        self.frame = frame_of(geometry)
+        self.planes = planes_of(self.frame)
         self.world = geometry.world
         self._limits = limits
         cache = Cache(_CACHE)
@@ -318,7 +239,7 @@ class Scene:
         ends = [(-0.5, geometry.shape[a] - 0.5) for a in layer.axes]
         corners = np.array(np.meshgrid(*ends)).reshape(len(ends), -1)
         matrix, _ = layer._steps(geometry)
-        rows, _, _ = _space(geometry)
+        rows, _, _ = space_of(geometry)
         world = matrix @ corners + geometry.origin[rows][:, None]
         view = self.frame.axes.T @ (world - self.frame.base[:, None])
         return view.min(axis=1), view.max(axis=1)
@@ -385,15 +306,35 @@ class Scene:
             return float(self._limits[0]), float(self._limits[1])
         fixed = {axis: self.layers[layer].geometry.shape[axis] // 2
                  for axis in self.layers[layer].sliders}  # fmt: skip
-        size = self.pixel * 2.0**self.last_zoom
-        parts = []
-        for n, plane in enumerate(self.planes):
-            k = plane.through
-            depth = 0 if k is None else int((self.high[k] - self.low[k]) / 2 / size)
-            parts.append(self.tile(layer, n, self.last_zoom, 0, 0, depth, fixed=fixed))
-        values = np.concatenate(parts, axis=None)
-        low, high = display.contrast(values[np.isfinite(values)].astype(np.float64))
+        if self.layers[layer].color is not None:
+            return 0.0, 255.0
+        values = np.concatenate(self._middle(layer, self.last_zoom, fixed), axis=None)
+        low, high = pictures.contrast(values[np.isfinite(values)].astype(np.float64))
         return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+    def _middle(self, layer: int, zoom: int, fixed: Mapping[int, int]) -> list[NDArray[np.float32]]:
+        """Return a tile from the middle of each plane."""
+        side, tiles = self.pixel * 2.0**zoom, []
+        middle = ((self.high - self.low) / 2 / side).astype(int)
+        for n, plane in enumerate(self.planes):
+            row, column = middle[plane.down] // TILE, middle[plane.across] // TILE
+            depth = 0 if plane.through is None else int(middle[plane.through])
+            tiles.append(self.tile(layer, n, zoom, int(row), int(column), depth, fixed=fixed))
+        return tiles
+
+    def is_labels(self, layer: int) -> bool:
+        """Whether an image holds labels: its voxels in the middle of the planes tell."""
+        of = self.layers[layer]
+        kind = backends.host_type(of.levels[0].image.dtype).kind
+        if of.labels is not None or kind not in "biu" or of.color is not None:
+            return bool(of.labels)
+        if kind == "b":
+            return True
+        fixed = {axis: of.geometry.shape[axis] // 2 for axis in of.sliders}
+        tiles = [np.nan_to_num(tile) for tile in self._middle(layer, 0, fixed)]
+        if any(np.abs(tile).max(initial=0) >= 2**24 for tile in tiles):
+            return False  # beyond the integers that a float32 tells apart
+        return looks_like_labels([tile.astype(np.int64) for tile in tiles])
 
     def describe(self) -> dict[str, Any]:
         """Return what the page needs to know, as plain numbers, strings, lists and dicts."""
@@ -426,7 +367,8 @@ class Scene:
             "dtype": layer.dtype,
             "levels": [list(level.image.shape) for level in layer.levels],
             "limits": list(self.limits(number)),
-            "labels": layer.is_labels,
+            "labels": number > 0 and self.is_labels(number),
+            "rgb": layer.color is not None,
             "voxel": steps.tolist(),
             "index": {
                 "dims": [str(geometry.dims[a]) for a in layer.axes],

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck.array import _display as display
+from spatial_duck.array import _pictures as drawing
 from spatial_duck.testing import assert_lazy
 
 if TYPE_CHECKING:
@@ -279,22 +280,22 @@ def test_planes_of_a_window_view_are_those_of_the_image() -> None:
 )
 def test_png_holds_the_pixels(pixels: np.ndarray) -> None:
     if pixels.size:
-        np.testing.assert_array_equal(decoded(display.png(pixels)), pixels)
+        np.testing.assert_array_equal(decoded(drawing.png(pixels)), pixels)
         color = np.stack([pixels, pixels // 2, 255 - pixels], axis=-1)
-        np.testing.assert_array_equal(decoded(display.png(color)), color)
+        np.testing.assert_array_equal(decoded(drawing.png(color)), color)
 
 
 def test_png_is_read_by_others(tmp_path: Any) -> None:
     matplotlib = pytest.importorskip("matplotlib.image", reason="needs matplotlib")
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7), dtype=np.uint8)
-    (tmp_path / "a.png").write_bytes(display.png(pixels))
+    (tmp_path / "a.png").write_bytes(drawing.png(pixels))
     found = matplotlib.imread(tmp_path / "a.png")
     np.testing.assert_allclose(found, pixels / 255, atol=1e-6)
 
 
 def test_gray_keeps_order_and_hides_what_is_not_finite() -> None:
     values = np.array([np.nan, -np.inf, 0.0, 1.0, 2.0, np.inf])
-    levels = display.gray(values, (0, 2)).tolist()
+    levels = drawing.gray(values, (0, 2)).tolist()
     assert levels == [0, 0, 0, 128, 255, 0]
 
 
@@ -315,3 +316,23 @@ def test_coordinates_are_shown() -> None:
     assert "<GFP>" not in image._repr_html_()
     many = sd.SpatialArray(np.zeros(1000), coords={"b": ("x", np.arange(1000))})
     assert "b (x) 0, 1, ..., 998, 999" in repr(many)
+
+
+def test_colours_and_labels_are_shown_in_colour() -> None:
+    rgb = np.zeros((6, 7, 3), np.uint8)
+    rgb[..., 2] = 200
+    (picture,) = pictures(sd.SpatialArray(rgb, dims=("y", "x", "c"))._repr_html_())
+    assert picture.reshape(-1, 3).max(0).tolist() == [0, 0, 200]
+    blobs = np.kron([[0, 1], [2, 3]], np.ones((4, 4), int))
+    for dtype in ("u1", "i4", ">u2"):
+        (picture,) = pictures(sd.SpatialArray(blobs.astype(dtype))._repr_html_())
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 4
+
+
+def test_control_characters_reach_no_terminal_and_no_page() -> None:
+    image = sd.SpatialArray(
+        np.ones((2, 2)), coords={"name": "a\x1b[31mb"}, attrs={"k\x07": "v\x1b]0;t\x07"}
+    )
+    for text in (repr(image), image._repr_html_()):
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+    assert r"a\x1b[31mb" in repr(image)

@@ -235,3 +235,61 @@ def test_a_missing_matplotlib_is_named(volume: sd.SpatialArray, monkeypatch: Any
 def test_colour_limits(volume: sd.SpatialArray) -> None:
     (ax, *_) = drawn(volume, limits=(0.25, 0.5)).axes
     assert ax.images[0].get_clim() == (0.25, 0.5)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", ">i4", "i8"])
+def test_labels_have_a_colour_each_whatever_their_type(volume: sd.SpatialArray, dtype: str) -> None:
+    blobs = np.zeros((5, 6, 7), dtype)
+    blobs[1:4, 1:3, 1:6], blobs[1:4, 3:5, 1:6] = 1, 2
+    axial, *_ = drawn(volume, volume.replace(blobs)).axes
+    over = axial.images[1]
+    assert over.get_array().mask[0, 0]
+    one, two = (over.cmap(over.norm(n))[:3] for n in (1, 2))
+    assert max(abs(a - b) for a, b in zip(one, two, strict=True)) > 0.3
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2"])
+def test_a_picture_over_a_picture_is_not_taken_for_labels(dtype: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 100, (16, 16, 16)).astype(dtype)
+    image = sd.SpatialArray(noise)
+    for ax in drawn(image, image).axes:
+        assert ax.images[1].cmap.name == "autumn"
+    for ax in drawn(image, image, labels=True).axes:
+        assert ax.images[1].cmap.name != "autumn"
+
+
+@pytest.mark.parametrize("where", [0, 1, 2])
+def test_red_green_and_blue_are_drawn_as_colours(where: int) -> None:
+    rgb = np.zeros((4, 5, 3), np.uint8)
+    rgb[..., 0], rgb[1, 2] = 255, (0, 128, 255)
+    dims = ["y", "x"]
+    dims.insert(where, "c")
+    (ax,) = drawn(sd.SpatialArray(np.moveaxis(rgb, 2, where), dims=dims)).axes
+    np.testing.assert_allclose(ax.images[0].get_array(), rgb / 255)
+
+
+def test_planes_go_through_a_point(volume: sd.SpatialArray) -> None:
+    for options in ({"z": 2.9}, {"at": (2, 26, 33)}, {"at": {"z": 1.5}}):
+        axial, *_ = drawn(volume, **options).axes
+        assert axial.get_title() == "axial, z = 2 mm"
+        np.testing.assert_array_equal(axial.images[0].get_array(), volume.data[3])
+    with pytest.raises(GeometryError, match=r"outside the image, which spans z -12 … 8"):
+        drawn(volume, z=99)
+
+
+def test_a_time_and_a_channel_are_chosen_and_said() -> None:
+    data = np.random.default_rng(0).random((2, 3, 4, 5))
+    image = sd.SpatialArray(
+        data, dims=("c", "t", "y", "x"), spacing={"t": 2.0}, coords={"channel": ("c", ["A", "B"])}
+    )
+    for channel in (1, "B"):
+        figure = drawn(image, t=4, c=channel)
+        np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), data[1, 2])
+        assert figure.get_suptitle() == f"t = 4, c = {channel}"
+    with pytest.raises(GeometryError, match="no channel is called 'C'"):
+        drawn(image, c="C")
+
+
+def test_planes_without_contrast_say_what_they_are() -> None:
+    for values, words in ((np.nan, "all NaN"), (7.0, "all 7")):
+        assert words in texts(drawn(sd.SpatialArray(np.full((3, 4), values))).axes[0])

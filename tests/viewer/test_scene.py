@@ -346,3 +346,27 @@ def test_limits_are_of_what_is_shown() -> None:
     assert constant.limits(0) == (6.5, 7.5)
     nothing = Scene([sd.SpatialArray(np.full((3, 4), np.nan))])
     assert nothing.limits(0) == (0, 1)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i4", "u2", ">i8"])
+def test_labels_are_known_by_their_regions(dtype: str) -> None:
+    blobs = np.zeros((16, 16, 16), dtype)
+    blobs[2:8, 2:8, 2:14], blobs[8:14, 2:14, 2:14] = 1, min(3, 1 if dtype == "?" else 3)
+    noise = np.random.default_rng(0).integers(0, 255, (16, 16, 16)).astype("u1")
+    image = sd.SpatialArray(noise, spacing=1.0)
+    layers = Scene([image], [image.replace(blobs)]).describe()["layers"]
+    assert [layer["labels"] for layer in layers] == [False, True]
+    layers = Scene([image], [image.astype("i4")]).describe()["layers"]
+    assert layers[1]["labels"] is False
+
+
+@pytest.mark.parametrize("dims", [("y", "x", "c"), ("c", "y", "x")])
+def test_colours_come_packed(dims: tuple[str, ...]) -> None:
+    rgb = np.zeros((8, 8, 3), "u1")
+    rgb[...] = (10, 20, 250)
+    scene = Scene([sd.SpatialArray(np.moveaxis(rgb, 2, dims.index("c")), dims=dims)])
+    layer = scene.describe()["layers"][0]
+    assert layer["rgb"] is True
+    assert layer["sliders"] == []
+    found = scene.tile(0, 0, 0, 0, 0, 0)
+    assert np.unique(found[np.isfinite(found)]).tolist() == [(10 << 16) + (20 << 8) + 250]

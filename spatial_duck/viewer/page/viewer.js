@@ -40,12 +40,14 @@ function paint(tile, layer) {
   if (tile.picture && tile.painted === look.version) return tile.picture;
   const side = scene.tile, pixels = new Uint8ClampedArray(side * side * 4);
   const scale = 255 / (look.high - look.low), map = MAPS[look.map], labels = look.map === "labels";
-  const table = labels ? null : Array.from({ length: 256 }, (_, v) => map(v));
+  const rgb = layer.rgb, table = labels || rgb ? null : Array.from({ length: 256 }, (_, v) => map(v));
   const known = new Map();
   tile.values.forEach((value, i) => {
     let color;
     if (value !== value) return; // outside
-    if (labels) {
+    if (rgb) {
+      color = [value >> 16, (value >> 8) & 255, value & 255];
+    } else if (labels) {
       if (value === 0) return;
       color = known.get(value);
       if (!color) known.set(value, color = label(value));
@@ -284,7 +286,8 @@ function valueAt(layer) {
     const tile = tiles.get(name(layer, pane.number, zoom, row, column, depthOf(pane, zoom)));
     if (!tile || !tile.values) continue;
     const value = tile.values[(y - row * scene.tile) * scene.tile + x - column * scene.tile];
-    return value === value ? short(value, 6) : "outside";
+    if (value !== value) return "outside";
+    return layer.rgb ? [value >> 16, (value >> 8) & 255, value & 255].join(", ") : short(value, 6);
   }
   return "";
 }
@@ -441,7 +444,7 @@ function controls(layer) {
   node.high.addEventListener("change", typed);
   const auto = element("button", { textContent: "auto", title: "The values first shown" });
   auto.addEventListener("click", () => setWindow(layer, ...layer.limits));
-  row("window", node.low, node.high, auto);
+  if (!layer.rgb) row("window", node.low, node.high, auto);
   const map = element("select", { ariaLabel: "colours" }, ...[...Object.keys(MAPS), "labels"].map(
     (key) => element("option", { textContent: key, selected: key === look.map })));
   map.addEventListener("change", () => {
@@ -449,7 +452,7 @@ function controls(layer) {
     look.version += 1;
     redraw();
   });
-  row("colours", map);
+  if (!layer.rgb) row("colours", map);
   if (layer.number > 0) {
     const opacity = element("input", { type: "range", min: 0, max: 1, step: 0.01,
       value: look.opacity, ariaLabel: "opacity" });

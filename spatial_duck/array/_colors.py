@@ -1,0 +1,148 @@
+"""In which colours an image is shown: grey levels, its own colours, or one for each label.
+
+An image that says what it is is believed: channels named red, green and blue, a table of segments.
+Of others the voxels of the planes that are drawn tell: labels are integers that are equal over
+regions, the values of pictures differ from voxel to voxel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck import backends
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["color_axis", "label_colors", "looks_like_labels", "segment_colors"]
+
+_PRIMARIES = ("red", "green", "blue")
+_COLOR_DIMS = ("c", "channel", "rgb", "color", "colour")
+#: Share of neighbouring voxels that are equal, where not both are 0, from which on they are labels.
+_EQUAL = 0.4
+#: With more labels than this, steps of 1 or 2 between neighbours are those of a smooth picture.
+_FEW = 20
+
+
+def color_axis(image: Any) -> int | None:
+    """Return the array axis that holds red, green and blue (and alpha), or None.
+
+    Channels with names are colours where the names say so. Without names, three bytes along an
+    axis called ``c`` are, and four where it is the last axis.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Its values are not looked at.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> color_axis(sd.SpatialArray(np.zeros((4, 5, 3), "u1"), dims=("y", "x", "c")))
+    2
+    """
+    geometry = image.geometry
+    for axis, (name, length) in enumerate(zip(geometry.dims, geometry.shape, strict=True)):
+        if axis in geometry.sampled_axes or length not in (3, 4) or name is None:
+            continue
+        along = [c for c in image.coords.values() if c.dims == (name,)]
+        if any(key == "component" for key, c in image.coords.items() if c in along):
+            continue
+        named = [
+            [str(v).lower() for v in c.values[:3]] for c in along if c.values.dtype.kind in "UT"
+        ]
+        if any(names == [*_PRIMARIES] for names in named):
+            return axis
+        plain = not named and name in _COLOR_DIMS and backends.host_type(image.dtype) == np.uint8
+        if plain and (length == 3 or axis == image.ndim - 1):
+            return axis
+    return None
+
+
+def looks_like_labels(planes: Sequence[NDArray[Any]]) -> bool:
+    """Whether planes of an image hold labels: of bool, or integers that are equal over regions.
+
+    Parameters
+    ----------
+    planes : sequence of ndarray
+        Two-dimensional.
+
+    Examples
+    --------
+    >>> blobs = np.kron([[0, 3], [70000, 1]], np.ones((4, 4), int))
+    >>> looks_like_labels([blobs]), looks_like_labels([np.arange(64).reshape(8, 8)])
+    (True, False)
+    """
+    if all(p.dtype.kind == "b" for p in planes):
+        return True
+    if any(p.dtype.kind not in "biu" for p in planes):
+        return False
+    first = np.concatenate([a.ravel() for p in planes for a in (p[1:], p[:, 1:])] or [np.empty(0)])
+    second = np.concatenate([a.ravel() for p in planes for a in (p[:-1], p[:, :-1])] or [first])
+    values = np.unique(np.concatenate([p.ravel() for p in planes]))
+    if len(values[values != 0]) <= 1:
+        return True
+    shown = (first != 0) | (second != 0)
+    first, second = first[shown], second[shown]
+    if np.mean(first == second) < _EQUAL:
+        return False
+    if len(values) <= _FEW:
+        return True
+    inside = (first != second) & (first != 0) & (second != 0)
+    steps = np.abs(first[inside].astype(np.float64) - second[inside].astype(np.float64))
+    return bool(steps.size == 0 or np.mean(steps <= 2) < 0.8)
+
+
+def label_colors(
+    values: NDArray[Any], known: Mapping[int, tuple[int, int, int]] | None = None
+) -> NDArray[np.uint8]:
+    """Return a colour for each label: of `known`, else hues by the golden angle.
+
+    Neighbouring numbers differ most, and a label has one colour in every picture.
+
+    Parameters
+    ----------
+    values : ndarray of int
+    known : mapping of int to tuple of int, optional
+        Colours that the image says.
+
+    Returns
+    -------
+    ndarray of uint8, shape (..., 3)
+        Black for 0.
+
+    Examples
+    --------
+    >>> label_colors(np.array([0, 1, 2])).tolist()
+    [[0, 0, 0], [36, 250, 116], [179, 36, 250]]
+    """
+    numbers, places = np.unique(values, return_inverse=True)
+    hue = np.mod(numbers.astype(np.float64) * 137.508 + 5, 360)
+    parts = []
+    for n in (0, 8, 4):
+        k = np.mod(n + hue / 30, 12)
+        parts.append(0.56 - 0.42 * np.clip(np.minimum(k - 3, 9 - k), -1, 1))
+    colors = np.rint(255 * np.stack(parts, -1)).astype(np.uint8)
+    colors[numbers == 0] = 0
+    for number, color in (known or {}).items():
+        colors[numbers == number] = color
+    return colors[places.reshape(values.shape)]
+
+
+def segment_colors(image: Any) -> dict[int, tuple[int, int, int]]:
+    """Return the colours of labels that an image's table of segments says."""
+    found: dict[int, tuple[int, int, int]] = {}
+    table = image.attrs.get("segments")
+    for row in table if isinstance(table, list | tuple) else ():
+        if not isinstance(row, dict):
+            continue
+        number, text = row.get("label", row.get("SegmentNumber")), str(row.get("color", ""))
+        try:
+            found[int(str(number))] = (int(text[0:2], 16), int(text[2:4], 16), int(text[4:6], 16))
+        except ValueError:  # without a colour, or a number
+            continue
+    return found
