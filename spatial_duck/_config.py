@@ -16,7 +16,7 @@ from spatial_duck.errors import GeometryLossError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Settings", "config", "current", "note_loss"]
+__all__ = ["Settings", "config", "current", "note_bare", "note_loss"]
 
 
 class Settings(NamedTuple):
@@ -24,6 +24,7 @@ class Settings(NamedTuple):
 
     tolerance: float = 1e-3
     on_loss: Literal["keep", "warn", "raise"] = "keep"
+    on_bare: Literal["keep", "warn", "raise"] = "keep"
     max_read_bytes: float = 4 * 2**30
     max_kept_bytes: float = 160e6
     max_wait_seconds: float = 10.0
@@ -34,6 +35,7 @@ class Settings(NamedTuple):
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "tolerance": (lambda x: 0 < x < math.inf, "a positive number of voxels"),
     "on_loss": (lambda x: x in ("keep", "warn", "raise"), "'keep', 'warn' or 'raise'"),
+    "on_bare": (lambda x: x in ("keep", "warn", "raise"), "'keep', 'warn' or 'raise'"),
     "max_read_bytes": (lambda x: x > 0, "a positive number, math.inf for no limit"),
     "max_kept_bytes": (lambda x: x >= 0, "0 or more"),
     "max_wait_seconds": (lambda x: x >= 0, "0 or more, math.inf to wait as long as it takes"),
@@ -57,6 +59,10 @@ def config(**changes: Any) -> Iterator[Settings]:
     on_loss : {"keep", "warn", "raise"}, optional
         What happens when a function cannot keep an axis's positions: the geometry keeps the
         function's name and nothing more; a warning is given as well; or `GeometryLossError`.
+    on_bare : {"keep", "warn", "raise"}, optional
+        What happens when other code takes an image's bare array, by ``__array__``, ``__dlpack__``
+        or the buffer protocol, and leaves its place behind: nothing; a warning that names the
+        library and the converter that keeps the place; or `GeometryLossError`.
     max_read_bytes : float, optional
         Most bytes that ``np.asarray`` of an array on disk reads; above it, it refuses and says
         how to go on.
@@ -133,5 +139,43 @@ def note_loss(function: str, axis: int, name: str | None) -> None:
         "plain. Work on image.data where positions do not matter, or use config(on_loss='keep')"
     )
     if on_loss == "raise":
+        raise GeometryLossError(message)
+    warnings.warn(message, UserWarning, stacklevel=4)
+
+
+#: What keeps the place on the way into a library, by the library's name.
+_CONVERTERS = {
+    "SimpleITK": "spatial_duck.to_simpleitk(image), or spatial_duck.sitk.<Filter>(image)",
+    "ants": "spatial_duck.to_ants(image)",
+    "itk": "spatial_duck.to_itk(image), spatial_duck.itk.<filter>(image), or hook_itk()",
+    "matplotlib": "image.plot(), which draws in world units",
+    "monai": "spatial_duck.to_monai(image)",
+    "napari": "spatial_duck.to_napari(image)",
+    "nibabel": "spatial_duck.to_nibabel(image)",
+    "pyvista": "spatial_duck.to_pyvista(image)",
+    "rasterio": "spatial_duck.to_rasterio(image)",
+    "torch": "spatial_duck.to_monai(image), or image.to('torch')",
+    "torchio": "spatial_duck.to_torchio(image)",
+    "xarray": "spatial_duck.to_xarray(image)",
+}
+
+
+def note_bare(library: str | None) -> None:
+    """Do what the settings say when other code takes an image's bare array.
+
+    Parameters
+    ----------
+    library : str or None
+        Top-level name of the module that takes it; None for this package, which may.
+    """
+    on_bare = current().on_bare
+    if on_bare == "keep" or library is None:
+        return
+    message = (
+        f"{library} takes the bare array of an image, and leaves its place behind: use "
+        + _CONVERTERS.get(library, "image.data where the place does not matter")
+        + ", or config(on_bare='keep')"
+    )
+    if on_bare == "raise":
         raise GeometryLossError(message)
     warnings.warn(message, UserWarning, stacklevel=4)

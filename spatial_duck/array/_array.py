@@ -13,6 +13,7 @@ from spatial_duck.array import _fast as fast
 from spatial_duck.array import _indexing as indexing
 from spatial_duck.array import _vectors as vectors
 from spatial_duck.array._attributes import GeometryAttributes
+from spatial_duck.array._callers import announce_bare
 from spatial_duck.array._collection import Collection, bare_chunks
 from spatial_duck.array._coordinate_moves import on_other_grid
 from spatial_duck.array._coordinates import (
@@ -295,6 +296,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     # --- exchange -------------------------------------------------------------------------
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+        announce_bare()
         if isinstance(self._data, np.ndarray):
             return np.array(self._data, dtype=dtype, copy=copy)
         return backends.as_numpy(self._data, dtype, copy)
@@ -325,6 +327,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         dl_device: tuple[Any, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
+        announce_bare()
         asked = {
             "stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy,
         }  # fmt: skip
@@ -336,9 +339,11 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
 
     @property
     def __cuda_array_interface__(self) -> Any:
+        announce_bare()
         return self._data.__cuda_array_interface__
 
     def __buffer__(self, flags: int) -> memoryview:
+        announce_bare()
         if not isinstance(self._data, np.ndarray):
             raise TypeError(
                 f"a buffer needs data in memory, got {type(self._data).__name__}: use "

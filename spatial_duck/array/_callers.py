@@ -10,10 +10,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from spatial_duck._config import current, note_bare
+
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["asks_for_chunks", "loses_place", "reads_orthogonally", "wants_dask_array"]
+__all__ = [
+    "announce_bare",
+    "asks_for_chunks",
+    "loses_place",
+    "reads_orthogonally",
+    "wants_dask_array",
+]
 
 #: Functions by which xarray has Dask compute something of images, and would get bare arrays.
 _LOSING = {
@@ -63,3 +71,19 @@ def asks_for_chunks() -> str | None:
             return "save"
         frame = frame.f_back if frame is not None else None
     return ""
+
+
+def announce_bare() -> None:
+    """Do what ``config(on_bare=...)`` says of the caller's caller, which takes a bare array."""
+    if current().on_bare == "keep":
+        return
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and _package_of(frame) in ("numpy", "array_api_compat"):
+        frame = frame.f_back  # NumPy hands over what others asked it for
+    library = None if frame is None else _package_of(frame)
+    note_bare(None if library == "spatial_duck" else library)
+
+
+def _package_of(frame: FrameType) -> str:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0]
