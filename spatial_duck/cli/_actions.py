@@ -5,6 +5,7 @@ An argument that only the image shows to be wrong raises `UsageError`.
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -39,8 +40,11 @@ def info(args: argparse.Namespace) -> None:
     """Print what files say of their images."""
     from spatial_duck import io
 
-    for path in args.files:
-        found = io.info(path, **read_options(args))
+    described = [(path, io.info(path, **read_options(args))) for path in args.files]
+    if args.json:
+        print(json.dumps([_as_json(path, found) for path, found in described], indent=2))
+        return
+    for path, found in described:
         shape = " × ".join(str(n) for n in found.geometry.shape)
         rows = [("format", found.format), ("voxels", f"{shape}, {found.dtype}")]
         rows += display.facts(found.geometry)
@@ -59,12 +63,32 @@ def info(args: argparse.Namespace) -> None:
             rows.append(("levels", str(found.levels)))
         if found.attrs:
             rows.append(("attrs", ", ".join(map(str, found.attrs))))
-        print(path)
+        print(display.printable(path))
         for name, value in rows:
-            first, *rest = value.split("\n")
+            first, *rest = display.printable(value).split("\n")
             print(f"  {name:<11}{first}")
             for line in rest:
                 print(f"  {'':<11}{line}")
+
+
+def _as_json(path: str, found: Any) -> dict[str, Any]:
+    """Return what `info` prints, as a script reads it."""
+    geometry = found.geometry
+    return {
+        "path": path,
+        "format": found.format,
+        "shape": list(geometry.shape),
+        "dtype": str(found.dtype),
+        "dims": list(geometry.dims),
+        "spacing": geometry.spacing.tolist(),
+        "origin": geometry.origin.tolist(),
+        "direction": geometry.direction.tolist(),
+        "world": list(geometry.world.axes),
+        "unit": list(geometry.unit),
+        "frame": geometry.frame,
+        "bounds": geometry.bounds.tolist(),
+        "levels": found.levels,
+    }
 
 
 def convert(args: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import spatial_duck as sd
+from spatial_duck.array._display import printable
 from spatial_duck.cli._reading import UsageError, put_into_words_of_line
 from spatial_duck.cli._table import COMMANDS, Command
 from spatial_duck.errors import SpatialDuckError
@@ -58,7 +59,7 @@ _OPTIONS = (
 
 
 def _one_line(error: BaseException, args: argparse.Namespace) -> str:
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     for words, name, option in _OPTIONS:
         if hasattr(args, name):
             text = text.replace(words, option)
@@ -66,12 +67,12 @@ def _one_line(error: BaseException, args: argparse.Namespace) -> str:
         text = put_into_words_of_line(text)
     known = isinstance(error, SpatialDuckError | ImportError | FileExistsError | FileNotFoundError)
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        return printable(f"{error.filename}: {error.strerror}")
     return text if known and text else f"{type(error).__name__}: {text}"
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    sys.stderr.write(f"spatial-duck: warning: {' '.join(str(message).split())}\n")
+    sys.stderr.write(f"spatial-duck: warning: {printable(' '.join(str(message).split()))}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -71,9 +71,17 @@ COMMANDS = (
     Command(
         "info",
         "show what a file says of its image, without reading voxels",
-        (_argument("files", metavar="FILE", nargs="+", help="image file"), *READING),
+        (
+            _argument("files", metavar="FILE", nargs="+", help="image file"),
+            _argument("--json", action="store_true", help="print a list of objects for scripts"),
+            *READING,
+        ),
         actions.info,
-        ("spatial-duck info brain.nii.gz", "spatial-duck info volume.ome.zarr --level 2"),
+        (
+            "spatial-duck info brain.nii.gz",
+            "spatial-duck info volume.ome.zarr --level 2",
+            "spatial-duck info --json a.nrrd b.tif",
+        ),
     ),
     Command(
         "convert",
@@ -182,6 +190,7 @@ COMMANDS = (
         (
             "spatial-duck register mr.nii.gz ct.nii.gz --out ct_to_mr.h5 --apply moved.nii.gz",
             "spatial-duck register a.nrrd b.nrrd --out ab.tfm --model affine --at 4",
+            "spatial-duck register t0.tif t1.tif --out drift.json --metric correlation",
         ),
     ),
     Command(
@@ -288,6 +297,10 @@ COMMANDS = (
         "run the main job on a real image and show what it did",
         (_argument("--out", metavar="DIR", default="demo-output", help="default: ./demo-output"),),
         actions.demo,
-        ("spatial-duck demo --out demo-output",),
+        (
+            "spatial-duck demo",
+            "spatial-duck demo --out demo-output",
+            "spatial-duck demo --out results/demo",
+        ),
     ),
 )

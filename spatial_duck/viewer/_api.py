@@ -18,12 +18,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spatial_duck.array import as_image
 from spatial_duck.viewer._browser import open_browser
 from spatial_duck.viewer._scene import Scene
 from spatial_duck.viewer._server import Server
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from spatial_duck.array import SpatialArray
 
@@ -60,7 +62,11 @@ def open_levels(path: str | os.PathLike[str], level: int | None = None) -> list[
 
 
 def show(
-    image: SpatialArray, overlay: SpatialArray | None = None, *, browser: bool = True
+    image: SpatialArray,
+    *overlays: SpatialArray,
+    names: Sequence[str] = (),
+    limits: Sequence[float] | None = None,
+    browser: bool = True,
 ) -> Server:
     """Show three linked planes of an image in the browser; voxels are read when they are seen.
 
@@ -68,8 +74,12 @@ def show(
     ----------
     image : SpatialArray
         On any backend.
-    overlay : SpatialArray, optional
-        Laid over it, in its own place.
+    *overlays : SpatialArray
+        Laid over it, each in its own place; labels are coloured.
+    names : sequence of str, optional
+        Of all.
+    limits : pair of float, optional
+        Values of the image to show as black and white at first.
     browser : bool, optional
         Open the page; else only serve it.
 
@@ -78,7 +88,9 @@ def show(
     Server
         Serves the page at its `url` until it is closed, or the process ends.
     """
-    server = Server(Scene([image], None if overlay is None else [overlay])).__enter__()
+    image = as_image(image, "show")
+    over = [[as_image(each, "show", "overlay")] for each in overlays]
+    server = Server(Scene([image], *over, names=names, limits=limits)).__enter__()
     if browser:
         open_browser(server.url)
     return server

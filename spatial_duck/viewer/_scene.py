@@ -52,10 +52,12 @@ class Layer:
     frame : Frame
     cache : Cache
     name : str
+    number : int, optional
+        Tells this image from others in the cache.
     """
 
     def __init__(
-        self, levels: Sequence[SpatialArray], frame: Frame, cache: Cache, name: str
+        self, levels: Sequence[SpatialArray], frame: Frame, cache: Cache, name: str, number: int = 0
     ) -> None:
         self.name = name
         self.frame = frame
@@ -64,7 +66,7 @@ class Layer:
         _, _, self.axes = space_of(self.geometry)
         #: The array axis of red, green and blue.
         self.color = color_axis(images[0])
-        self.levels = [Level(im, self.axes, cache, (name, n)) for n, im in enumerate(images)]
+        self.levels = [Level(im, self.axes, cache, (number, n)) for n, im in enumerate(images)]
         self.spacing = np.array([self._steps(im.geometry)[1] for im in images])
         self.sliders = [
             axis
@@ -199,10 +201,11 @@ class Scene:
     ----------
     levels : sequence of SpatialArray
         The image at one or more resolutions, the finest first: an image, a `Pyramid`, or a list.
-    overlay : sequence of SpatialArray, optional
-        Another image on a grid of its own, in the same world (frame, order and unit may differ).
+    *overlays : sequence of SpatialArray
+        Other images over it, each on a grid of its own, in the same world (frame, order and unit
+        may differ).
     names : sequence of str, optional
-        Of the two.
+        Of all.
     limits : pair of float, optional
         Values of the image to show as black and white at first.
     """
@@ -210,8 +213,8 @@ class Scene:
     def __init__(
         self,
         levels: Sequence[SpatialArray],
-        overlay: Sequence[SpatialArray] | None = None,
-        names: Sequence[str] = ("image", "overlay"),
+        *overlays: Sequence[SpatialArray] | None,
+        names: Sequence[str] = (),
         limits: Sequence[float] | None = None,
     ) -> None:
         geometry = levels[0].geometry
@@ -222,11 +225,14 @@ class Scene:
         self.world = geometry.world
         self._limits = limits
         cache = Cache(_CACHE)
+        over = [levels_over for levels_over in overlays if levels_over is not None]
+        usual = ["image", *(["overlay"] if len(over) == 1 else
+                            [f"overlay {n + 1}" for n in range(len(over))])]  # fmt: skip
+        names = [*names, *usual[len(names) :]]
         self.layers = [Layer(levels, self.frame, cache, names[0])]
-        if overlay is not None:
-            moved = [image.replace(geometry=_in_world(image.geometry, geometry))
-                     for image in overlay]  # fmt: skip
-            self.layers.append(Layer(moved, self.frame, cache, names[1]))
+        for number, several in enumerate(over, 1):
+            moved = [im.replace(geometry=_in_world(im.geometry, geometry)) for im in several]
+            self.layers.append(Layer(moved, self.frame, cache, names[number], number))
         self.pixel = float(self.layers[0].spacing[0].min())
         self.low, self.high = self._extent()
         longest = float(np.max(self.high - self.low))

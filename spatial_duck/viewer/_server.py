@@ -203,6 +203,11 @@ def _handler(server: Server) -> Callable[..., BaseHTTPRequestHandler]:
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True  # the page no longer wants it
 
+        def send_error(self, code: int, *_: Any) -> None:
+            """Answer what is no GET, or no request, with the headers of every answer."""
+            self.close_connection = True
+            self._send(HTTPStatus(code), HTTPStatus(code).phrase.encode())
+
         def log_message(self, *_: Any) -> None:
             """Say nothing: the address holds the token."""
 

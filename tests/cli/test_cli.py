@@ -364,6 +364,7 @@ def test_help_shows_every_option_and_examples(command: Any, capsys: Any) -> None
 def test_examples_in_help_are_valid_usage(command: Any, capsys: Any) -> None:
     from spatial_duck.cli._api import _parser
 
+    assert len(command.examples) >= 3
     for example in command.examples:
         program, *words = shlex.split(example)
         assert program == "spatial-duck"
@@ -412,3 +413,16 @@ def test_python_runs_the_package_as_the_program() -> None:
         [sys.executable, "-m", "spatial_duck", "--version"], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (0, f"spatial-duck {sd.__version__}\n")
+
+
+def test_info_as_json(file: Path, image: sd.SpatialArray, capsys: Any) -> None:
+    assert main(["info", "--json", str(file), str(file)]) == 0
+    one, two = json.loads(capsys.readouterr().out)
+    assert one == two
+    assert (one["path"], one["shape"]) == (str(file), list(image.shape))
+    assert sorted(one["spacing"]) == sorted(image.spacing.tolist())
+
+
+def test_names_of_files_do_not_drive_the_terminal(tmp_path: Path, capsys: Any) -> None:
+    assert main(["info", str(tmp_path / "a\x1b]0;t\x07.nrrd")]) == 1
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", capsys.readouterr().err)

@@ -370,3 +370,13 @@ def test_colours_come_packed(dims: tuple[str, ...]) -> None:
     assert layer["sliders"] == []
     found = scene.tile(0, 0, 0, 0, 0, 0)
     assert np.unique(found[np.isfinite(found)]).tolist() == [(10 << 16) + (20 << 8) + 250]
+
+
+def test_several_images_lie_over_one_each_with_its_own_chunks() -> None:
+    image = sd.SpatialArray(np.arange(16.0).reshape(4, 4))
+    scene = Scene([image], [image + 1], [image + 2], names=("a",))
+    layers = scene.describe()["layers"]
+    assert [layer["name"] for layer in layers] == ["a", "overlay 1", "overlay 2"]
+    values = [scene.tile(n, 0, 0, 0, 0, 0) for n in range(3)]
+    for n in (1, 2):
+        np.testing.assert_array_equal(values[n], values[0] + n)
