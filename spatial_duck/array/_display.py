@@ -38,6 +38,7 @@ __all__ = [
     "planes",
     "printable",
     "text",
+    "unit_symbol",
 ]
 
 #: More lines than this and the values are left out of the text.
@@ -77,12 +78,24 @@ def _number(value: float) -> str:
 
 def _values(names: Sequence[str], values: Iterable[float], units: Sequence[str | None]) -> str:
     """Join named values, with their unit once where all have the same."""
+    units = [unit_symbol(unit) for unit in units]
     parts = [f"{n} {_number(float(v))}" for n, v in zip(names, values, strict=True)]
     if not parts:
         return "none"
     if len(set(units)) == 1:
         return ", ".join(parts) + (f" {units[0]}" if units[0] else "")
     return ", ".join(p + (f" {u}" if u else "") for p, u in zip(parts, units, strict=True))
+
+
+def unit_symbol(unit: str | None) -> str | None:
+    """Return a unit as people write it.
+
+    Examples
+    --------
+    >>> unit_symbol("um"), unit_symbol("mm"), unit_symbol(None)
+    ('µm', 'mm', None)
+    """
+    return {"um": "µm", "us": "µs"}.get(unit or "", unit)
 
 
 def axis_unit(geometry: Geometry, column: int) -> str | None:

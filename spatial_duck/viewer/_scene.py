@@ -344,7 +344,7 @@ class Scene:
 
     def describe(self) -> dict[str, Any]:
         """Return what the page needs to know, as plain numbers, strings, lists and dicts."""
-        units = dict(zip(self.world.axes, self.world.units, strict=True))
+        units = dict(zip(self.world.axes, map(display.unit_symbol, self.world.units), strict=True))
         return {
             "tile": TILE,
             "pixel": self.pixel,
@@ -352,7 +352,9 @@ class Scene:
             "low": self.low.tolist(),
             "high": self.high.tolist(),
             "frame": self.world.frame,
-            "world": [{"name": n, "unit": units[n] or ""} for n in self.frame.world],
+            "world": [
+                {"name": n, "unit": display.unit_symbol(units[n]) or ""} for n in self.frame.world
+            ],
             "base": self.frame.base.tolist(),
             "axes": self.frame.axes.tolist(),
             "names": list(self.frame.names),
@@ -395,7 +397,7 @@ class Scene:
             row = geometry.world.axes.index(name)
             slider["start"] = float(geometry.origin[row])
             slider["step"] = float(geometry.direction[row, column] * geometry.spacing[column])
-            slider["unit"] = geometry.world.units[row] or ""
+            slider["unit"] = display.unit_symbol(geometry.world.units[row]) or ""
         return slider
 
 

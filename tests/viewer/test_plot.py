@@ -293,3 +293,11 @@ def test_a_time_and_a_channel_are_chosen_and_said() -> None:
 def test_planes_without_contrast_say_what_they_are() -> None:
     for values, words in ((np.nan, "all NaN"), (7.0, "all 7")):
         assert words in texts(drawn(sd.SpatialArray(np.full((3, 4), values))).axes[0])
+
+
+def test_micrometres_are_written_as_people_write_them() -> None:
+    image = sd.SpatialArray(np.eye(20), unit="um")
+    (ax,) = drawn(image).axes
+    assert ax.get_xlabel() == "x (µm)"
+    assert any(text.endswith(" µm") for text in texts(ax))
+    assert "spacing  y 1, x 1 µm" in repr(image)
