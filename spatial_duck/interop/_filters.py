@@ -200,8 +200,11 @@ def in_world_of(image: SpatialArray, model: SpatialArray) -> SpatialArray:
         g = g.to_unit(known).to_world(world.axes)
         g = g.replace(world=World(world.axes, world.units, world.frame))
     out = SpatialArray(image.data, g)
-    added = [i for i, d in enumerate(out.dims) if d not in model.dims and out.shape[i] == 1]
-    if added and out.ndim - len(added) >= model.ndim:
+    embedded = len([n for n in world.axes if n != "t"]) > len(_space_axes(model))
+    added = [
+        i for i, d in enumerate(out.dims) if d in world.axes and d not in model.dims and d != "t"
+    ]
+    if embedded and all(out.shape[i] == 1 for i in added):
         out = out.squeeze(tuple(added))
     if out.dims != model.dims and set(map(str, out.dims)) == set(map(str, model.dims)):
         out = out.transpose([out.dims.index(d) for d in model.dims])

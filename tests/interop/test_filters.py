@@ -94,6 +94,20 @@ def _in_space(image: sd.SpatialArray) -> sd.SpatialArray:
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
+def test_a_slice_in_space_stays_a_slice(name: str) -> None:
+    image = made()[2]
+    found = median(name, image)
+    assert found.dims == ("y", "x")
+    assert found.geometry == image.geometry
+
+
+def test_an_axis_that_a_filter_adds_is_kept() -> None:
+    found = module("sitk").JoinSeries(made())
+    assert found.dims == ("t", "z", "y", "x")
+    assert found.shape == (1, 6, 7, 8)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_channels_run_one_by_one_and_keep_their_names(name: str) -> None:
     image = made((2, 6, 7, 8), dims=("c", "z", "y", "x"), coords={"channel": ("c", ["a", "b"])})
     found = median(name, image)
@@ -181,3 +195,36 @@ def test_any_array_with_an_affine_is_an_image(frame: str | None) -> None:
     assert image.dims == ("x", "y", "z", None)
     assert image.frame == frame
     assert image.index_to_physical([1, 2, 3, 1]).tolist() == [16, 22, 42]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_filter_gives_what_it_gives_natively(count: int) -> None:
+    """Voxels and place are those of SimpleITK's own image, and the input is not written to."""
+    proxies = module("sitk")
+    native = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
+    images = [made((8, 9, 10)) for _ in range(count)]
+    before = [np.array(image) for image in images]
+    equal, wrong = [], []
+    for label in dir(proxies):
+        if "Noise" in label:
+            continue  # random
+        try:
+            there = [sd.to_simpleitk(image) for image in images]
+            wanted = sd.from_simpleitk(getattr(native, label)(*there))
+        except Exception:
+            continue  # it needs other arguments, types or numbers of images
+        if not isinstance(wanted, sd.SpatialArray):
+            continue  # a transform
+        found = getattr(proxies, label)(*images)
+        if not all(np.array_equal(i, b) for i, b in zip(images, before, strict=True)):
+            wrong.append(f"{label} wrote to its input")
+            images = [made((8, 9, 10)) for _ in range(count)]
+        elif not np.allclose(np.asarray(found), np.asarray(wanted), rtol=1e-5, equal_nan=True):
+            wrong.append(f"{label}: other voxels")
+        elif not found.to_world(wanted.world.axes).geometry.isclose(wanted.geometry):
+            wrong.append(f"{label}: another place")
+        else:
+            equal.append(label)
+    assert not wrong
+    assert len(equal) > (20 if count == 2 else 60)
