@@ -60,6 +60,7 @@ class Server:
     Parameters
     ----------
     scene : Scene
+        What is shown.
 
     Attributes
     ----------
