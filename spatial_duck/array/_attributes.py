@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from spatial_duck.array._typing import Same
     from spatial_duck.geometry import World
 
     Floats = NDArray[np.float64]
@@ -137,7 +138,7 @@ class GeometryAttributes(ImageState):
 
     # --- selection, and other worlds ------------------------------------------------------
 
-    def isel(self, indexers: Mapping[str, Any] | None = None, **by_name: Any) -> Any:
+    def isel(self, indexers: Mapping[str, Any] | None = None, **by_name: Any) -> Self:
         """Return the voxels at indices along axes by name.
 
         Parameters
@@ -155,9 +156,10 @@ class GeometryAttributes(ImageState):
         >>> image.isel(z=3, x=slice(None, None, 2)).shape
         (5, 3)
         """
-        return selection.isel(self, {**(indexers or {}), **by_name})
+        found: Self = selection.isel(self, {**(indexers or {}), **by_name})
+        return found
 
-    def sel(self, labels: Mapping[str, Any] | None = None, **by_name: Any) -> Any:
+    def sel(self, labels: Mapping[str, Any] | None = None, **by_name: Any) -> Self:
         """Return the voxels at values of coordinates, or at places along axes of the world.
 
         Parameters
@@ -185,7 +187,8 @@ class GeometryAttributes(ImageState):
         >>> image.sel(channel="GFP", x=slice(0.4, 1.0)).data
         array([5, 6])
         """
-        return selection.sel(self, {**(labels or {}), **by_name})
+        found: Self = selection.sel(self, {**(labels or {}), **by_name})
+        return found
 
     def to_frame(self, frame: str) -> Self:
         """Return the image in the coordinates of another anatomical frame; see `Geometry.to_frame`.
@@ -212,12 +215,12 @@ class GeometryAttributes(ImageState):
 
     augment = Forward()
     conform = Forward()
-    crop = Forward()
-    pad_to = Forward()
+    crop: Same = Forward()
+    pad_to: Same = Forward()
     plot = Forward()
     pyramid = Forward()
-    reorient = Forward()
-    resample = Forward()
+    reorient: Same = Forward()
+    resample: Same = Forward()
     sample = Forward()
     show = Forward()
     write = Forward()

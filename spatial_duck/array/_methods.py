@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
+    from spatial_duck.array._typing import Reduction, Same
+
 __all__ = ["ArrayMethods"]
 
 
@@ -117,16 +119,18 @@ class ArrayMethods(ImageState):
         return _method_of(self._data, "flags")
 
     @property
-    def T(self) -> Any:
+    def T(self) -> Self:
         """The image with its axes reversed."""
-        return dispatch.call(np.transpose, (self,), {})
+        turned: Self = dispatch.call(np.transpose, (self,), {})
+        return turned
 
     @property
-    def mT(self) -> Any:
+    def mT(self) -> Self:
         """The image with its last two axes swapped."""
         if self.ndim < 2:
             raise ValueError(f"mT needs 2 dimensions or more, got {self.ndim}")
-        return dispatch.call(np.swapaxes, (self, -1, -2), {})
+        swapped: Self = dispatch.call(np.swapaxes, (self, -1, -2), {})
+        return swapped
 
     @property
     def real(self) -> Any:
@@ -301,34 +305,34 @@ class ArrayMethods(ImageState):
 
     # --- methods that are a function of NumPy -----------------------------------------------
 
-    all = _function(np.all)
-    any = _function(np.any)
-    argmax = _function(np.argmax)
-    argmin = _function(np.argmin)
-    argpartition = _function(np.argpartition)
-    argsort = _function(np.argsort)
-    choose = _function(np.choose)
-    clip = _function(np.clip)
-    cumprod = _function(np.cumprod)
-    cumsum = _function(np.cumsum)
-    diagonal = _function(np.diagonal)
+    all: Reduction = _function(np.all)
+    any: Reduction = _function(np.any)
+    argmax: Reduction = _function(np.argmax)
+    argmin: Reduction = _function(np.argmin)
+    argpartition: Same = _function(np.argpartition)
+    argsort: Same = _function(np.argsort)
+    choose: Same = _function(np.choose)
+    clip: Same = _function(np.clip)
+    cumprod: Same = _function(np.cumprod)
+    cumsum: Same = _function(np.cumsum)
+    diagonal: Same = _function(np.diagonal)
     dot = _function(np.dot)
-    max = _function(np.max)
-    mean = _function(np.mean)
-    min = _function(np.min)
+    max: Reduction = _function(np.max)
+    mean: Reduction = _function(np.mean)
+    min: Reduction = _function(np.min)
     nonzero = _function(np.nonzero)
-    prod = _function(np.prod)
-    ravel = _function(np.ravel)
-    repeat = _function(np.repeat)
-    round = _function(np.round)
+    prod: Reduction = _function(np.prod)
+    ravel: Same = _function(np.ravel)
+    repeat: Same = _function(np.repeat)
+    round: Same = _function(np.round)
     searchsorted = _function(np.searchsorted)
-    squeeze = _function(np.squeeze)
-    std = _function(np.std)
-    sum = _function(np.sum)
-    swapaxes = _function(np.swapaxes)
-    take = _function(np.take)
+    squeeze: Same = _function(np.squeeze)
+    std: Reduction = _function(np.std)
+    sum: Reduction = _function(np.sum)
+    swapaxes: Same = _function(np.swapaxes)
+    take: Same = _function(np.take)
     trace = _function(np.trace)
-    var = _function(np.var)
+    var: Reduction = _function(np.var)
 
     def conj(self) -> Any:
         """Return the complex conjugate; of real values the image itself, as ndarray has it."""
