@@ -371,9 +371,7 @@ def _zarr_giant(size: int) -> Callable[[Path], Path]:
 
 
 def _npy_giant(shape: str) -> Callable[[Path], Path]:
-    return _replaced(
-        "a.npy", b"(12, 14, 16), }" + b" " * (len(shape) - 12), f"{shape}, }}".encode()
-    )
+    return _replaced("a.npy", b"(12, 14, 16)}" + b" " * (len(shape) - 12), f"{shape}}}".encode())
 
 
 _SIZES = (10**6, 2**31, 2**40, 2**62, 2**63, 2**64)

@@ -46,10 +46,12 @@ def saved(array: Any, folder: Path, kind: str) -> Any:
     if kind == "netcdf":
         pytest.importorskip("scipy", reason="needs scipy to write NetCDF")
         array.to_netcdf(folder / "a.nc")
-        return xr.open_dataarray(folder / "a.nc").load()
+        with xr.open_dataarray(folder / "a.nc") as opened:
+            return opened.load()
     pytest.importorskip("zarr", reason="needs zarr")
     array.to_dataset(name="a").to_zarr(folder / "a.zarr", zarr_format=2, consolidated=False)
-    return xr.open_zarr(folder / "a.zarr", consolidated=False)["a"].load()
+    with xr.open_zarr(folder / "a.zarr", consolidated=False) as opened:
+        return opened["a"].load()
 
 
 @pytest.mark.parametrize("kind", ["netcdf", "zarr"])

@@ -130,6 +130,7 @@ def test_only_numbers_are_written(name: str, dtype: str, tmp_path: Path) -> None
 
 
 def test_words_that_are_not_among_the_choices(tmp_path: Path) -> None:
+    plane = sd.SpatialArray(np.zeros((4, 5), "u1"))
     for name, options in {
         "a.nii": {"version": 3},
         "a.tif": {"kind": "other"},
@@ -138,7 +139,7 @@ def test_words_that_are_not_among_the_choices(tmp_path: Path) -> None:
         "a.nrrd": {"format": "nothing"},
     }.items():
         with pytest.raises(ValueError, match=r"must be|is not"):
-            sd.write(tmp_path / name, IMAGE, **options)
+            sd.write(tmp_path / name, plane if name == "a.png" else IMAGE, **options)
         assert not list(tmp_path.iterdir())
     sd.write(tmp_path / "a.npy", IMAGE)
     with pytest.raises(FileExistsError):

@@ -29,20 +29,23 @@ C, S = np.cos(0.4), np.sin(0.4)
 TARGET = Geometry((30, 30, 30), 1.1, (-5, 3, 4), [[C, -S, 0], [S, C, 0], [0, 0, 1]])
 
 
-class _Counted:
+class _Array(np.ndarray):
     """Counts what is read."""
 
-    def __init__(self, data):
-        self.data, self.reads = data, 0
+    reads = 0
 
     def __getitem__(self, key):
         self.reads += 1
-        return self.data[key]
+        return self.view(np.ndarray)[key]
+
+
+def _counted(data):
+    return data.view(_Array)
 
 
 @pytest.mark.parametrize("kept", [1, 20_000, 1 << 20])
 def test_boxes_are_those_of_the_array(kept):
-    reader = ChunkReader(_Counted(DATA), EDGES, kept)
+    reader = ChunkReader(_counted(DATA), EDGES, kept)
     rng = np.random.default_rng(1)
     for _ in range(60):
         box = tuple(tuple(sorted(rng.choice(n + 1, 2, replace=False))) for n in DATA.shape)
@@ -84,7 +87,7 @@ def test_uses_are_counted_as_boxes_have_them(target):
         most = max(most, len(seen))
         left -= Counter(numbers)
         seen = {n for n in seen if left[n] > 0}
-    source = _Counted(DATA)
+    source = _counted(DATA)
     reader = ChunkReader(source, EDGES, most * 7 * 16 * 11 * 8, lambda: uses(work))
     for index in itertools.product(*[range(len(e) - 1) for e in work.outs]):
         box = work.box(tuple((e[i], e[i + 1]) for e, i in zip(work.outs, index, strict=True)))
@@ -110,7 +113,7 @@ def test_threads_drop_what_is_over_once():
 
 
 def test_threads_share_what_is_read():
-    source = _Counted(DATA)
+    source = _counted(DATA)
     reader = ChunkReader(source, EDGES)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(reader.box, [tuple((0, n) for n in DATA.shape)] * 16))
@@ -118,15 +121,15 @@ def test_threads_share_what_is_read():
 
 
 def test_an_error_is_told_to_each_and_not_kept():
-    class Broken:
+    class Broken(np.ndarray):
         fails = True
 
         def __getitem__(self, key):
             if self.fails:
                 raise OSError("gone")
-            return DATA[key]
+            return self.view(np.ndarray)[key]
 
-    source = Broken()
+    source = DATA.view(Broken)
     reader = ChunkReader(source, EDGES)
     for _ in range(2):
         with pytest.raises(OSError, match="gone"):
