@@ -48,7 +48,7 @@ def test_numpy_equals_numba(case, interpolation, fill):
     image = sd.SpatialArray(data, source)
     compiled = resample(image, target, interpolation=interpolation, fill=fill)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "engine_for", lambda data: numpy_engine)
+        patch.setattr(engines, "engine_for", lambda *arrays: numpy_engine)
         plain = resample(image, target, interpolation=interpolation, fill=fill)
     assert plain.dtype == compiled.dtype
     if interpolation in ("nearest", "label"):
