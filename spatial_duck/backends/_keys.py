@@ -84,7 +84,7 @@ def steps_of(shape: tuple[int, ...], key: Any) -> Steps:
     >>> steps_of((4, 5, 6), (0, slice(None), [0, 1])).order
     (1, 0)
     >>> steps_of((4,), slice(10, None, -2)).cut
-    (slice(3, None, -2),)
+    (slice(3, 0, -2),)
     """
     keys = key if key.__class__ is tuple else (key,)
     keys = tuple([plain_key(k) for k in keys])

@@ -243,7 +243,7 @@ def enclosing(grid: G, bounds: ArrayLike | Mapping[str, Any] | Grid) -> G:
     >>> from spatial_duck import Geometry
     >>> g = Geometry((10, 10), spacing=2.0).enclosing([[3, 3], [7, 30]])
     >>> g.shape, g.origin.tolist()
-    ((2, 15), [4.0, 4.0])
+    ((2, 14), [4.0, 4.0])
     """
     low, high = _index_box(grid, bounds)
     made = grid

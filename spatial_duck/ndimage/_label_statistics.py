@@ -105,7 +105,7 @@ def sum_labels(
     >>> import spatial_duck as sd
     >>> image = sd.SpatialArray([[1.0, 2.0], [3.0, 5.0]])
     >>> sum_labels(image, image > 1), sum_labels(image, np.array([[1, 1], [2, 2]]), [1, 2])
-    (array(10.), array([3., 8.]))
+    (np.float64(10.0), array([3., 8.]))
     """
     found = _table("sum_labels", image, labels, index, axes)
     return found[..., _COUNT] * (found[..., _SOME] + found[..., _MEAN])
