@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     PerAxis = float | Sequence[float | None] | Mapping[str, float]
 
+#: What a number may lose in 32 bits, twice over, as a part of it.
+_SINGLE = 2.0**-22
+
 __all__ = ["geometry_of", "per_axis", "resample", "target_grid"]
 
 
@@ -257,8 +260,11 @@ def target_grid(
         if s is not None and not 0 < s < math.inf:
             raise GeometryError(f"spacing must be positive and finite, got {spacing!r}")
         if n is None:
-            # An extent that is a whole number of spacings but for rounding is one.
-            n = sizes[axis] if s is None or s == new[k] else max(math.ceil(extent / s - 1e-6), 1)
+            # An extent that is a whole number of spacings but for rounding is one: also where one
+            # of the two came through the 32 bits of a header.
+            count = extent / (s or new[k])
+            count -= 1e-6 + count * _SINGLE
+            n = sizes[axis] if s is None or s == new[k] else max(math.ceil(count), 1)
             n = n if grid.shape[axis] else 0
         elif s is None:
             s = extent / n if n != sizes[axis] else new[k]

@@ -85,6 +85,10 @@ class DisplacementField(Transform):
         image = along_world(image)
         if backends.host_type(image.dtype).kind not in "fiu":
             raise TypeError(f"a displacement field must hold real numbers, got {image.dtype}")
+        name = geometry.dims[plain[0]]
+        if name is not None and "component" not in image.coords:
+            # What its values are along is now said: files and frames take it from the image.
+            image = image.replace(coords={**image.coords, "component": (name, list(world.axes))})
         self.image = image
         self.world = world
         self._axes = world.axes

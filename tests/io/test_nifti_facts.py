@@ -398,3 +398,29 @@ def test_analyze_through_nibabel(tmp_path: Path) -> None:
         image = sd.read(tmp_path / name)
         assert np.array_equal(voxels(image), values)
         assert np.allclose(image.geometry.affine, nib.load(tmp_path / "a.img").affine)
+
+
+@pytest.mark.parametrize("frame", ["LPS", "RAS"])
+def test_displacement_fields_move_points_as_before(tmp_path: Path, frame: str) -> None:
+    """By our reader and by SimpleITK's, whatever frame the field was made in."""
+    sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
+    world = sd.World(("x", "y", "z"), "mm", frame)
+    vectors = np.random.default_rng(0).normal(size=(6, 7, 8, 3))
+    image = sd.SpatialArray(vectors, dims=("x", "y", "z", "c"), spacing=(1.5, 1, 2), world=world)
+    field = sd.DisplacementField(image)
+    assert list(field.image.coords["component"]) == ["x", "y", "z"]
+    sd.write(tmp_path / "f.nii.gz", field.image)
+    lps = sd.World(("x", "y", "z"), "mm", "LPS")
+    points = (
+        field.to_world(lps)
+        .image.to_frame("LPS")
+        .geometry.index_to_physical(np.array([[2, 3, 3, 0], [1, 2, 4, 0]]))
+    )
+    wanted = field.to_world(lps)(points)
+    back = sd.DisplacementField(sd.read(tmp_path / "f.nii.gz")).to_world(lps)
+    np.testing.assert_allclose(back(points), wanted, atol=1e-5)
+    read = sitk.ReadImage(str(tmp_path / "f.nii.gz"))
+    assert (read.GetDimension(), read.GetNumberOfComponentsPerPixel()) == (3, 3)
+    theirs = sitk.DisplacementFieldTransform(sitk.Cast(read, sitk.sitkVectorFloat64))
+    found = [theirs.TransformPoint(p) for p in points.tolist()]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)

@@ -538,3 +538,19 @@ def test_lost_positions_name_the_function():
     lost = sd.SpatialArray(np.zeros((4, 6))).reshape(3, 8)
     with pytest.raises(GeometryLossError, match="reshape"):
         resample(lost, Geometry((3, 8)))
+
+
+@given(
+    n=st.integers(1, 400),
+    spacing=st.floats(0.01, 100),
+    factor=st.sampled_from([1, 2, 3, 5]),
+    narrow=st.sampled_from(["image", "asked", "both"]),
+)
+def test_spacings_through_32_bits_are_the_same_spacings(n, spacing, factor, narrow):
+    """A header of 32 bits neither adds a voxel nor takes one away."""
+    single = float(np.float32(spacing))
+    image = sd.SpatialArray(
+        np.zeros(n * factor, "u1"), spacing=single if narrow != "asked" else spacing
+    )
+    wanted = float(np.float32(spacing * factor)) if narrow != "image" else spacing * factor
+    assert resample(image, spacing=wanted).shape == (n,)
