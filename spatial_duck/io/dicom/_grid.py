@@ -116,7 +116,12 @@ def check_alike(where: object, frames: Sequence[Frame], tolerance: float) -> Non
 
 
 def planes_of(frames: Sequence[Frame], normal: Floats, tolerance: float) -> list[list[int]]:
-    """Gather the numbers of the frames that lie in one plane, along the normal."""
+    """Gather the numbers of the frames that lie in one plane, along the normal.
+
+    Slices that are said to be thinner than the tolerance lie nearer to each other than it.
+    """
+    sizes = [size for f in frames for size in (f.thickness, *f.spacing) if size]
+    tolerance = min(tolerance, 0.25 * min(sizes, default=np.inf))
     depth = np.array([f.position for f in frames]) @ normal
     groups: list[list[int]] = []
     for i in np.argsort(depth, kind="stable"):

@@ -195,3 +195,16 @@ def test_spacing_of_zero_stands_for_unknown_only_without_a_place(
     assert sd.read(tmp_path / "cr.dcm").spacing.tolist() == [2, 3]
     write_slice(tmp_path / "dx.dcm", pixels, PixelSpacing=[0, 0], **gone)
     assert set(sd.read(tmp_path / "dx.dcm").world.units) == {None}
+
+
+@pytest.mark.parametrize("step", [0.0004, 0.003, 0.009])
+def test_slices_thinner_than_the_tolerance_are_slices(tmp_path: Path, step: float) -> None:
+    """A stack of a microscope, in steps of micrometres, is a volume and not one place."""
+    data = np.arange(100, dtype="i2").reshape(5, 4, 5)
+    image = sd.SpatialArray(data, spacing=(step, 1.0, 1.0), origin=(0.3, -812.3, 33.0),
+                            frame="LPS", unit="mm")  # fmt: skip
+    sd.write(tmp_path / "series", image, format="dicom")
+    back = sd.read(tmp_path / "series")
+    assert back.shape == (5, 4, 5)
+    assert np.array_equal(np.asarray(back), data)
+    assert np.allclose(back.geometry.spacing, image.spacing, rtol=1e-6)
