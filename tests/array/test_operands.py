@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -157,6 +158,8 @@ def test_operators_are_those_of_ndarray(
     for kind, make in KINDS.items():
         if back and (kind, name) in REFUSED:
             continue
+        if back and kind == "bytearray" and sys.version_info < (3, 12):
+            continue  # it looks for a buffer, which classes give from Python 3.12 on
         array = VALUES.astype(dtype)
         mine = image.replace(array.copy())
         try:
