@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spatial_duck.backends import _registry
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -44,6 +46,8 @@ def test_the_code_runs_as_shown(path: Path, tmp_path: Path, monkeypatch: Any) ->
     for package in ("zarr", "dask", "nibabel", "SimpleITK"):
         pytest.importorskip(package, reason=f"needs {package}")
     monkeypatch.chdir(tmp_path)
+    for name in ("_registered", "_loaded", "_known"):  # what a README registers ends with it
+        monkeypatch.setattr(_registry, name, getattr(_registry, name).copy())
     session: dict[str, Any] = {"__name__": "readme"}
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     for code in blocks:

@@ -135,7 +135,7 @@ def _finish(pixels: NDArray[Any], frame: Frame, dtype: np.dtype[Any]) -> NDArray
 
 def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray[Any]]:
     """Return frames of a file, those listed or its only one, after the table of its header."""
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, iter_pixels, pixel_array
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 
     tables = {"palette": apply_color_lut, "modality": apply_modality_lut}
     table = tables.get(frame.stored.table)
@@ -146,11 +146,11 @@ def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray
                 whole = pixel_array(file).reshape(-1, *frame.shape)
                 return [whole[i] for i in indices]
             if indices is not None and table is None and frame.stored.has_syntax:
-                return list(iter_pixels(file, indices=indices))
+                return _frames(file, indices, frame)
             dataset = pydicom_module().dcmread(file, force=True)
         if not frame.stored.has_syntax:
             _name_syntax(dataset)
-        planes = list(iter_pixels(dataset, indices=indices))
+        planes = _frames(dataset, indices, frame)
         return planes if table is None else [table(p, dataset) for p in planes]
     except (MemoryError, RecursionError, FormatError):
         raise
@@ -159,6 +159,17 @@ def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray
             f"{path}: its pixels cannot be read: {error}. Compressed ones may need a "
             "decoder: pip install pylibjpeg[all] or pyjpegls"
         ) from error
+
+
+def _frames(source: Any, indices: list[int] | None, frame: Frame) -> list[NDArray[Any]]:
+    """Return frames as they are stored, of a dataset or an open file."""
+    from pydicom.pixels import iter_pixels, pixel_array
+
+    if frame.stored.is_jpeg2000:
+        # Where the stream contradicts the header about signs, `iter_pixels` corrects arrays that
+        # some decoders do not allow to be written; `pixel_array` has copied them.
+        return [pixel_array(source, index=i) for i in indices or [0]]
+    return list(iter_pixels(source, indices=indices))
 
 
 def _name_syntax(dataset: Any) -> None:

@@ -51,6 +51,8 @@ class Stored(NamedTuple):
         Whether the file names its transfer syntax, as those that follow part 10 do.
     is_packed : bool
         Whether pixels are single bits, so that frames may begin inside a byte.
+    is_jpeg2000 : bool
+        Whether pixels are compressed so.
     """
 
     dtype: str
@@ -61,6 +63,7 @@ class Stored(NamedTuple):
     samples: int = 1
     has_syntax: bool = True
     is_packed: bool = False
+    is_jpeg2000: bool = False
 
 
 class Scale(NamedTuple):
@@ -91,9 +94,12 @@ def stored_of(header: Header, *, scaled: bool) -> Stored:
     FormatError
         If it says so in a way that is not read.
     """
+    from pydicom.uid import JPEG2000TransferSyntaxes
+
     d = header.dataset
     samples = integer(d, "SamplesPerPixel", 1)
-    has_syntax = "TransferSyntaxUID" in getattr(d, "file_meta", {})
+    syntax = getattr(d, "file_meta", {}).get("TransferSyntaxUID")
+    has_syntax = syntax is not None
     if header.pixels in _FLOATS:
         return Stored(_FLOATS[header.pixels], 0, 0, samples=samples, has_syntax=has_syntax)
     allocated = integer(d, "BitsAllocated", 16)
@@ -106,8 +112,9 @@ def stored_of(header: Header, *, scaled: bool) -> Stored:
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     dtype = f"{'i' if signed else 'u'}{max(allocated // 8, 1)}"
     stored = Stored(
-        dtype, low, high, samples=samples, has_syntax=has_syntax, is_packed=allocated == 1
-    )
+        dtype, low, high, samples=samples, has_syntax=has_syntax, is_packed=allocated == 1,
+        is_jpeg2000=syntax in JPEG2000TransferSyntaxes,
+    )  # fmt: skip
     if not scaled or d.get("SegmentationType"):
         return stored
     if d.get("PhotometricInterpretation") == "PALETTE COLOR":
