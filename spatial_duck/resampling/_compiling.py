@@ -28,9 +28,13 @@ __all__ = ["kept", "kept_exact", "lift", "part", "part_exact", "put"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-_STAMPS = [(path.name, path.stat().st_mtime, path.stat().st_size)
-           for name in ("compiling", "kernels", "kernels_points", "kernels_wide")
-           for path in [Path(__file__).with_name(f"{name}.py")] if path.exists()]  # fmt: skip
+#: Of the files that kernels are compiled from: a list without one of them would keep old code.
+_STAMPS = [
+    (path.name, path.stat().st_mtime, path.stat().st_size)
+    for name in ("_compiling", "_kernels", "_kernels_points", "_kernels_wide")
+    for path in [Path(__file__).with_name(f"{name}.py")]
+    if path.exists()  # not in an archive, where nothing is kept either
+]
 
 
 class _Kept(FunctionCache):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,3 +73,14 @@ def test_a_change_in_any_kernel_discards_what_was_compiled(tmp_path, monkeypatch
         function(np.ones(3))
         hits.append(sum(function.stats.cache_hits.values()))
     assert hits == [0, 1, 0]
+
+
+def test_every_file_that_is_compiled_counts():
+    folder = Path(compiling.__file__).parent
+    compiled = {
+        path.name
+        for path in folder.glob("*.py")
+        if "resampling._compiling import" in path.read_text(encoding="utf-8")
+    }
+    assert {name for name, *_ in compiling._STAMPS} == compiled | {"_compiling.py"}
+    assert len(compiled) == 3
