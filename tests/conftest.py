@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import re
@@ -163,7 +164,7 @@ def data_file(data_dir: Path) -> Callable[[str], Path]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="run the long tests as well")
+    parser.addoption("--long", action="store_true", help="run the long tests as well")
 
 
 def _has_gpu() -> bool:
@@ -195,6 +196,13 @@ _LIBRARY_FILES = frozenset(
 )
 
 
+@functools.cache
+def _asked_for(function: Callable[..., object]) -> frozenset[str]:
+    """Return the libraries that a test's source skips without; reading sources is slow."""
+    source = inspect.getsource(function)
+    return frozenset(re.findall(r"importorskip\(\s*[\"'](\w+)", source))
+
+
 def _needs_library(item: pytest.Item) -> bool:
     path = item.path.relative_to(ROOT / "tests") if item.path.is_relative_to(ROOT / "tests") else ""
     if str(path).replace(os.sep, "/") in _LIBRARY_FILES:
@@ -205,18 +213,17 @@ def _needs_library(item: pytest.Item) -> bool:
     function = getattr(item, "function", None)
     if not inspect.isfunction(function):
         return False
-    asked = re.findall(r"importorskip\(\s*[\"'](\w+)", inspect.getsource(function))
-    return bool({*asked, *getattr(item, "fixturenames", ())} & set(_LIBRARIES))
+    return bool({*_asked_for(function), *getattr(item, "fixturenames", ())} & set(_LIBRARIES))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if _needs_library(item):
             item.add_marker(pytest.mark.library)
-    if not config.getoption("--slow"):
+    if not config.getoption("--long"):
         for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="a long run: give --slow"))
+            if "long" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="a long run: give --long"))
     gpu_items = [item for item in items if "gpu" in item.keywords]
     if gpu_items and not _has_gpu():
         for item in gpu_items:

@@ -202,7 +202,7 @@ def test_chains_keep_labels(backend: Any, data: st.DataObject) -> None:
     _chain_is_true(backend, data)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @LONG
 @hypothesis.given(data=st.data())
 def test_many_chains_keep_labels(backend: Any, data: st.DataObject) -> None:

@@ -28,7 +28,7 @@ V = np.random.default_rng(4).uniform(0.1, 0.9, (4, 3, 5))
 GRID: dict[str, Any] = {"spacing": (3, 2, 0.5), "origin": (1, 2, 3), "frame": None}
 BACKENDS = ["numpy", "array_api_strict", "dask", "torch", "jax", "sparse"]
 #: JAX compiles each function.
-PARAMS = [pytest.param(b, marks=pytest.mark.slow) if b == "jax" else b for b in BACKENDS]
+PARAMS = [pytest.param(b, marks=pytest.mark.long) if b == "jax" else b for b in BACKENDS]
 
 _FLOATS = """abs acos acosh asin asinh atan atanh ceil cos cosh exp expm1 floor isfinite isinf isnan
 log log10 log1p log2 negative positive reciprocal round sign signbit sin sinh sqrt square tan tanh

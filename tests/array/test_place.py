@@ -87,7 +87,7 @@ def test_chains_keep_every_voxel_in_its_place(backend, data):
     check_chain(backend, data)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 @LONG
 @given(st.data())

@@ -247,7 +247,7 @@ def test_chains_turn_vectors(backend: Any, data: st.DataObject) -> None:
     _chain_turns_vectors(backend, data)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @hypothesis.settings(MODEST, max_examples=2000)
 @hypothesis.given(data=st.data())
 def test_many_chains_turn_vectors(backend: Any, data: st.DataObject) -> None:

@@ -21,7 +21,7 @@ S = M @ M.swapaxes(-1, -2)
 LINE = V[0, 0]
 GRID: dict[str, Any] = {"spacing": (3, 2, 0.5), "origin": (1, 2, 3)}
 LIBRARIES = [
-    "array_api_strict", "torch", pytest.param("jax", marks=pytest.mark.slow), "sparse",
+    "array_api_strict", "torch", pytest.param("jax", marks=pytest.mark.long), "sparse",
 ]  # fmt: skip
 
 

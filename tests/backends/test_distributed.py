@@ -107,7 +107,7 @@ def test_images_with_other_geometry_are_not_merged(client: Any) -> None:
     assert [d[1] for d in dask.compute(*delayed)] == [a.geometry, b.geometry]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
 def test_resampling_of_a_store_on_several_workers(interpolation: str, tmp_path: Any) -> None:
     """Each worker reads what it needs itself: the bits are those of threads."""

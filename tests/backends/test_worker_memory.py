@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_of_400_mb_finishes_volumes_twice_as_large(tmp_path: Path) -> None:
     found = list(worker_memory.runs(400_000_000, 2, tmp_path))
     assert len(found) == len(worker_memory.CASES)

@@ -197,7 +197,7 @@ def test_any_array_with_an_affine_is_an_image(frame: str | None) -> None:
     assert image.index_to_physical([1, 2, 3, 1]).tolist() == [16, 22, 42]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 2])
 def test_every_filter_gives_what_it_gives_natively(count: int) -> None:
     """Voxels and place are those of SimpleITK's own image, and the input is not written to."""

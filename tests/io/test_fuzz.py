@@ -58,6 +58,6 @@ def test_what_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         fuzz_files._read(Path("a.nrrd"), "image")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_mutations_of_all_formats() -> None:
     fuzzed("--text", "2000", "--binary", "1000", timeout=7200)

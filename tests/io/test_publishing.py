@@ -69,7 +69,7 @@ print("done")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are not killed so here")
 @pytest.mark.parametrize("there", [True, False], ids=["old", "new"])
 @pytest.mark.parametrize("name", NAMES)

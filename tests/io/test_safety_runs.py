@@ -36,7 +36,7 @@ def test_no_flipped_bit_goes_unsaid(kind: str) -> None:
     assert sum(what == "refused" for what, _ in found) > 30
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", safety.FLIPPED)
 def test_no_flipped_bit_goes_unsaid_in_a_long_run(kind: str) -> None:
     assert not [row for row in safety.flips(kind, 3000, seed=2) if row[0].startswith("wrong")]

@@ -72,8 +72,8 @@ def wrong(found: Any) -> list[str]:
     [
         ("SIGKILL", 10),
         ("SIGINT", 4),
-        pytest.param("SIGKILL", 200, marks=pytest.mark.slow),
-        pytest.param("SIGINT", 40, marks=pytest.mark.slow),
+        pytest.param("SIGKILL", 200, marks=pytest.mark.long),
+        pytest.param("SIGINT", 40, marks=pytest.mark.long),
     ],
 )
 def test_a_stopped_writer_leaves_the_old_the_new_or_a_refusal(
@@ -87,7 +87,7 @@ def test_a_stopped_writer_leaves_the_old_the_new_or_a_refusal(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a tmpfs")
-@pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.long)])
 def test_a_full_disk_leaves_the_old_the_new_or_a_refusal(count: int, tmp_path: Path) -> None:
     probe = tmp_path / "probe"
     probe.mkdir()

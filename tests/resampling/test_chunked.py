@@ -201,7 +201,7 @@ def test_unknown_chunks_are_refused():
         resample(image, Geometry((3,)))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_runs_on_distributed():
     distributed = pytest.importorskip("distributed", reason="needs distributed")
     source = da.from_array(np.random.default_rng(0).normal(size=GEOMETRY.shape), chunks=10)

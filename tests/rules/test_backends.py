@@ -14,10 +14,10 @@ from tests.rules.recipes import RECIPES
 
 KNOWN = [r for r in RECIPES if find(r.name) in OVERRIDABLE]
 #: JAX compiles each function anew.
-SLOW = ("jax",)
+LONG = ("jax",)
 #: Zarr goes the way of Dask for most functions: one call of each is enough.
 CASES = [
-    pytest.param(r.label, b, id=f"{r.label}-{b}", marks=pytest.mark.slow if b in SLOW else ())
+    pytest.param(r.label, b, id=f"{r.label}-{b}", marks=pytest.mark.long if b in LONG else ())
     for r in KNOWN
     for b in BACKENDS
     if b != "numpy" and find_spec(b) and (b != "zarr" or r.label.endswith("-0"))
@@ -48,7 +48,7 @@ def test_the_readme_shows_this_table(request: pytest.FixtureRequest) -> None:
         [
             b for b in header[2:]
             if find_spec(b) and versions((b,)) in readme
-            and (b not in SLOW or request.config.getoption("--slow"))
+            and (b not in LONG or request.config.getoption("--long"))
         ]
     )  # fmt: skip
     if "numpy" not in there:

@@ -104,7 +104,7 @@ def test_chains_of_functions(backend: Any) -> None:
     _run(backend, SIZES[str(backend.kind)][0])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", list(SIZES), indirect=True)
 def test_thousands_of_chains_of_functions(backend: Any) -> None:
     _run(backend, SIZES[str(backend.kind)][1])
