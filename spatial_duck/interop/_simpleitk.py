@@ -1,4 +1,4 @@
-"""SimpleITK images, to and from; transforms go on to `simpleitk_transforms`.
+"""SimpleITK images, to and from; transforms go on to `_simpleitk_transforms`.
 
 SimpleITK's API is in x, y, z order, its NumPy views in z, y, x; positions are LPS in mm. Vector
 images have the plain axis ``c`` last; the fourth axis is time ``t``.

@@ -1,7 +1,7 @@
 """CUDA kernels for what CuPy's arrays are most often asked: matrices, and tables along axes.
 
 `kernels.cu` has the source. Not run on a GPU yet: the tests compile it with ``nvcc`` for a GPU, and
-as plain C++ for the CPU, where its values are compared with those of `numpy_engine`. Each function
+as plain C++ for the CPU, where its values are compared with those of `_numpy_engine`. Each function
 here returns None for what it has no kernel for, and `device` then does without.
 """
 

@@ -1,7 +1,7 @@
 """Resampling of arrays that stay where they are: on a GPU, or in a library of the array API.
 
 The executor of everything in memory but NumPy's arrays. It has no engine to write into an array,
-but makes new ones throughout (see `device_values`). Of a plan's numbers only the tables of lines,
+but makes new ones throughout (see `_device_values`). Of a plan's numbers only the tables of lines,
 one entry for each voxel along an axis, and matrices go to the device; positions of voxels are
 worked out there.
 """

@@ -2,7 +2,7 @@
 
 Everything is a function of its arguments: no array is written to, nothing depends on a value of one
 and nothing comes to the host. So it works on CuPy, PyTorch, JAX (traced as well) and strict arrays
-alike, and gradients go through it. Values are those of `numpy_engine`, which says what they are,
+alike, and gradients go through it. Values are those of `_numpy_engine`, which says what they are,
 but for the last bits of a sum.
 """
 

@@ -1,4 +1,4 @@
-"""Which engine works on an array of NumPy: a module with the functions of `numpy_engine`."""
+"""Which engine works on an array of NumPy: a module with the functions of `_numpy_engine`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The compiled loops of `numba_engine` that work along one axis, or only move values.
+"""The compiled loops of `_numba_engine` that work along one axis, or only move values.
 
 Arrays are flat. An offset names the element at index 0, and strides are in elements: `P`, `Q` and
 `X` are lengths of loops, `p`, `q` and `x` their strides in the source, and `D`, `E` and `xd` those
 in the destination; `ns` and `nd` are the strides along the axis that is interpolated. What the
-values are is said in `numpy_engine`.
+values are is said in `_numpy_engine`.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls
 
@@ -138,7 +138,7 @@ def taps_inner(src, so, dst, do, P, p, D, Q, q, E, ns, index, weight, nd):
 
 @kept_exact
 def prefilter(src, so, dst, do, P, p, D, X, x, xd, n, ns, nd, poles, starts):
-    """B-spline coefficients along an axis of length n: P × axis × X; see `numpy_engine`."""
+    """B-spline coefficients along an axis of length n: P × axis × X; see `_numpy_engine`."""
     c = np.empty((n, _LINES), np.float64)
     for ip in range(P):
         for x0 in range(0, X, _LINES):

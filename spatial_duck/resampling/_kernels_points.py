@@ -1,9 +1,9 @@
-"""The compiled loops of `numba_engine` that interpolate at points, nearest and linear.
+"""The compiled loops of `_numba_engine` that interpolate at points, nearest and linear.
 
 Two drivers give positions to a tile, a few hundred at a time: `rows` those on straight rows, whose
 part inside the source is worked out ahead, and `points` any others. A tile is a loop over such
 positions, in buffers that are made once for all tiles; the type of `kind`, their first parameter,
-chooses it from a table, to which `kernels_wide` adds. What a kernel gets:
+chooses it from a table, to which `_kernels_wide` adds. What a kernel gets:
 
 - `kind`: the interpolation, with what it needs to know.
 - `src`, `dst`: flat arrays.

@@ -1,4 +1,4 @@
-"""Tiles of `kernels_points` that look at many neighbours: B-splines, Lanczos, labels.
+"""Tiles of `_kernels_points` that look at many neighbours: B-splines, Lanczos, labels.
 
 Loops that look at a fixed number of neighbours are made by a function, once for each number, so
 that the innermost one is unrolled.

@@ -1,7 +1,7 @@
 """The arithmetic of resampling in Numba: single-threaded, and without the interpreter's lock.
 
-The functions are those of `numpy_engine`, which says what they do; `kernels`, `kernels_points` and
-`kernels_wide` have the loops. These get every array as a flat one with an offset and strides, so
+The functions are those of `_numpy_engine`, which says what they do; `_kernels`, `_kernels_points`
+and `_kernels_wide` have the loops. These get every array as a flat one, an offset and strides, so
 that one compiled variant for each type serves all layouts (read-only, negative strides, any order
 of axes), and so that a row is known to be contiguous where it is. What is compiled is kept on disk.
 """
