@@ -69,6 +69,7 @@ FRONT_USERS = ("viewer", "cli")
 #: Upward imports, inside functions or for type checkers, and why each is there.
 UPWARD = {
     ("transforms._base", "io"): "Transform.read(path), transform.write(path)",
+    ("transforms._base", "transforms._html"): "what a transform shows of itself in a notebook",
     ("transforms._bspline", "array"): "the field of a B-spline is an image",
     ("transforms._displacement", "array"): "a field holds an image",
     ("transforms._displacement", "backends"): "the vectors of a field may be lazy",

@@ -11,7 +11,6 @@ import base64
 import contextlib
 import html as _html
 import reprlib
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,27 +18,26 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array._pictures import png, thumbnails
+from spatial_duck.geometry._describe import (
+    anatomy,
+    axis_name,
+    facts,
+    printable,
+    size,
+    space_axes,
+)
+from spatial_duck.geometry._html import Outline, card, drawing
 from spatial_duck.geometry._world import SPACE_AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from spatial_duck.array._state import ImageState
     from spatial_duck.geometry import Geometry
 
-__all__ = [
-    "Plane",
-    "anatomy",
-    "axis_unit",
-    "facts",
-    "html",
-    "planes",
-    "printable",
-    "text",
-    "unit_symbol",
-]
+__all__ = ["Plane", "html", "planes", "text"]
 
 #: More lines than this and the values are left out of the text.
 _MAX_LINES = 12
@@ -50,130 +48,6 @@ _OPPOSITE = dict(zip("LRPASI", "RLAPIS", strict=True))
 _FIRST = {"R": "R", "L": "R", "A": "A", "P": "A", "S": "S", "I": "S"}
 _BODY_AXIS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 _PLANE_NAMES = ("sagittal", "coronal", "axial")
-
-
-# --- words --------------------------------------------------------------------------------
-
-
-def printable(text: str) -> str:
-    r"""Return text with control characters of files spelled out, but for the ends of lines.
-
-    Examples
-    --------
-    >>> printable("a\x1b[31mb")
-    'a\\x1b[31mb'
-    """
-    return "".join(
-        c if c == "\n" or not _is_control(c) else c.encode("unicode_escape").decode() for c in text
-    )
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs")
-
-
-def _number(value: float) -> str:
-    return f"{value:.10g}"
-
-
-def _values(names: Sequence[str], values: Iterable[float], units: Sequence[str | None]) -> str:
-    """Join named values, with their unit once where all have the same."""
-    units = [unit_symbol(unit) for unit in units]
-    parts = [f"{n} {_number(float(v))}" for n, v in zip(names, values, strict=True)]
-    if not parts:
-        return "none"
-    if len(set(units)) == 1:
-        return ", ".join(parts) + (f" {units[0]}" if units[0] else "")
-    return ", ".join(p + (f" {u}" if u else "") for p, u in zip(parts, units, strict=True))
-
-
-def unit_symbol(unit: str | None) -> str | None:
-    """Return a unit as people write it.
-
-    Examples
-    --------
-    >>> unit_symbol("um"), unit_symbol("mm"), unit_symbol(None)
-    ('µm', 'mm', None)
-    """
-    return {"um": "µm", "us": "µs"}.get(unit or "", unit)
-
-
-def axis_unit(geometry: Geometry, column: int) -> str | None:
-    """Return the unit of a sampled axis: that of the world axes it runs along, if they agree.
-
-    Parameters
-    ----------
-    geometry : Geometry
-    column : int
-        Which sampled axis, as a column of its direction.
-    """
-    units = {
-        u
-        for u, c in zip(geometry.world.units, geometry.direction[:, column], strict=True)
-        if c != 0
-    }
-    return units.pop() if len(units) == 1 else None
-
-
-def _axis_name(geometry: Geometry, axis: int) -> str:
-    name = geometry.dims[axis]
-    return f"axis {axis}" if name is None else name
-
-
-def anatomy(geometry: Geometry) -> dict[int, str]:
-    """Return the letter that each array axis of space runs to; empty where there is no frame.
-
-    Examples
-    --------
-    >>> from spatial_duck.geometry import Geometry
-    >>> anatomy(Geometry((2, 2, 2), frame="LPS"))
-    {0: 'S', 1: 'P', 2: 'L'}
-    """
-    if geometry.frame is None:
-        return {}
-    axes = _space_axes(geometry)
-    try:
-        return dict(zip(axes, geometry.orientation, strict=True))
-    except ValueError:  # more axes run through space than space has
-        return {}
-
-
-def _space_axes(geometry: Geometry) -> list[int]:
-    rows = [i for i, name in enumerate(geometry.world.axes) if name in SPACE_AXES]
-    moves = geometry.direction[rows].any(axis=0) if rows else [False] * len(geometry.sampled_axes)
-    return [axis for axis, m in zip(geometry.sampled_axes, moves, strict=True) if m]
-
-
-def facts(geometry: Geometry) -> list[tuple[str, str]]:
-    """Return what there is to say of a geometry, as pairs of a heading and a line (or lines).
-
-    Examples
-    --------
-    >>> from spatial_duck.geometry import Geometry
-    >>> facts(Geometry((4, 6), spacing=(2, 0.5), unit="mm"))
-    [('dims', 'y, x'), ('spacing', 'y 2, x 0.5 mm'), ('origin', 'y 0, x 0 mm')]
-    """
-    world, axes = geometry.world, geometry.sampled_axes
-    names = [_axis_name(geometry, axis) for axis in axes]
-    rows = [("dims", ", ".join("none" if n is None else n for n in geometry.dims) or "none")]
-    units = [axis_unit(geometry, column) for column in range(len(axes))]
-    rows.append(("spacing", _values(names, geometry.spacing, units)))
-    rows.append(("origin", _values(world.axes, geometry.origin, world.units)))
-    default = [[float(a == geometry.dims[i]) for i in axes] for a in world.axes]
-    if geometry.direction.tolist() != default:
-        lines = [
-            f"{name}: {', '.join(f'{round(c, 9) + 0.0:.6g}' for c in row)}"
-            for name, row in zip(world.axes, geometry.direction.tolist(), strict=True)
-        ]
-        rows.append(("direction", "\n".join(lines)))
-    if world.frame is not None:
-        code = "".join(anatomy(geometry).values())
-        rows.append(("frame", f"{world.frame}, axes run to {code}" if code else world.frame))
-    if geometry.lost:
-        rows.append(
-            ("lost", ", ".join(f"axis {axis} by {how!r}" for axis, how in geometry.lost.items()))
-        )
-    return rows
 
 
 def _carried(image: ImageState) -> list[tuple[str, str]]:
@@ -189,14 +63,6 @@ def _carried(image: ImageState) -> list[tuple[str, str]]:
     return [("coords", "\n".join(lines))] if lines else []
 
 
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} PB"
-
-
 def _header(image: ImageState) -> str:
     data = image.data
     backend = backends.backend_of(data).name
@@ -205,7 +71,7 @@ def _header(image: ImageState) -> str:
     parts = [shape, str(data.dtype).replace("torch.", ""), backend]
     # Without it: a length that only computing would tell, or a backend with sizes of its own.
     with contextlib.suppress(AttributeError, TypeError, ValueError, OverflowError):
-        parts.append(_size(data.size * data.dtype.itemsize))
+        parts.append(size(data.size * data.dtype.itemsize))
     chunks = backends.chunks(data)
     if chunks:
         largest = [max(c, default=0) for c in chunks]
@@ -326,7 +192,7 @@ def planes(geometry: Geometry, at: Mapping[int, int] | None = None) -> list[Plan
     if any(n != n or n == 0 for n in shape):
         return []
     letters = anatomy(geometry)
-    space = _space_axes(geometry)
+    space = space_axes(geometry)
     # A window axis runs through space a second time: named axes are the image's own.
     space = [a for a in space if geometry.dims[a] is not None] if len(space) > 3 else space
     if letters:
@@ -362,7 +228,7 @@ def _plane(
     if len(others) == 2:
         name = _PLANE_NAMES[({0, 1, 2} - set(others)).pop()]
     else:
-        name = f"{_axis_name(geometry, rows)}-{_axis_name(geometry, columns)}"
+        name = f"{axis_name(geometry, rows)}-{axis_name(geometry, columns)}"
     step = dict(zip(sampled, geometry.spacing.tolist(), strict=True))
     return Plane(
         tuple(key),
@@ -380,9 +246,6 @@ def _plane(
 # --- HTML -------------------------------------------------------------------------------
 
 
-_CELL = "padding:1px 10px 1px 0;text-align:left;vertical-align:top;white-space:pre-line"
-
-
 def html(image: ImageState) -> str:
     """Return an image as HTML: geometry as a table, and its middle planes if it is in memory.
 
@@ -396,7 +259,6 @@ def html(image: ImageState) -> str:
     str
         A fragment with no scripts and no outside references.
     """
-    escape = _html.escape
     rows = [*facts(image.geometry), *_carried(image)]
     attrs = image._attrs
     if attrs:
@@ -406,18 +268,13 @@ def html(image: ImageState) -> str:
         if len(attrs) > _MAX_ATTRS:
             shown.append(f"… and {len(attrs) - _MAX_ATTRS} more")
         rows.append(("attrs", "\n".join(shown)))
-    table = "".join(
-        f'<tr><th style="{_CELL}">{escape(name)}</th>'
-        f'<td style="{_CELL}">{escape(printable(value))}</td></tr>'
-        for name, value in rows
-    )
     cuts = planes(image.geometry) if _has_picture(image.data) else []
-    pictures = "".join(map(_figure, cuts, thumbnails(image, cuts)))
-    return (
-        f"<div><div><b>{escape(type(image).__name__)}</b> {escape(_header(image))}</div>"
-        '<div style="display:flex;flex-wrap:wrap;gap:10px;align-items:flex-start">'
-        f"<table>{table}</table>{pictures}</div></div>"
-    )
+    if cuts:
+        pictures = "".join(map(_figure, cuts, thumbnails(image, cuts)))
+    else:
+        # Of what is not in memory: where it lies, and how it is cut into blocks.
+        pictures = drawing([Outline(image.geometry, chunks=backends.chunks(image.data))])
+    return card(type(image).__name__, _header(image), rows, pictures)
 
 
 def _figure(plane: Plane, pixels: NDArray[np.uint8]) -> str:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import spatial_duck as sd
 from spatial_duck._optional import require
-from spatial_duck.array import _display as display
 from spatial_duck.cli._reading import UsageError, read_options
 from spatial_duck.errors import SpatialDuckError
+from spatial_duck.geometry._describe import facts, printable
 from spatial_duck.resampling._targets import aligned_grid
 from spatial_duck.testing._report import LEVELS
 
@@ -47,7 +47,7 @@ def info(args: argparse.Namespace) -> None:
     for path, found in described:
         shape = " × ".join(str(n) for n in found.geometry.shape)
         rows = [("format", found.format), ("voxels", f"{shape}, {found.dtype}")]
-        rows += display.facts(found.geometry)
+        rows += facts(found.geometry)
         low, high = found.geometry.bounds.tolist()
         names = found.geometry.world.axes
         rows.append(
@@ -63,9 +63,9 @@ def info(args: argparse.Namespace) -> None:
             rows.append(("levels", str(found.levels)))
         if found.attrs:
             rows.append(("attrs", ", ".join(map(str, found.attrs))))
-        print(display.printable(path))
+        print(printable(path))
         for name, value in rows:
-            first, *rest = display.printable(value).split("\n")
+            first, *rest = printable(value).split("\n")
             print(f"  {name:<11}{first}")
             for line in rest:
                 print(f"  {'':<11}{line}")

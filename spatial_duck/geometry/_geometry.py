@@ -221,6 +221,11 @@ class Geometry(Grid):
 
     # --- attributes -----------------------------------------------------------------------
 
+    def _repr_html_(self) -> str:
+        from spatial_duck.geometry import _html
+
+        return _html.html(self)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of voxels along each array axis."""

@@ -15,6 +15,8 @@ from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._describe import facts, size
+from spatial_duck.geometry._html import Outline, card, drawing
 from spatial_duck.geometry._quantity import in_unit
 from spatial_duck.pyramids._binning import METHODS, Method, method_named, trimmed
 from spatial_duck.pyramids._levels import (
@@ -34,6 +36,9 @@ __all__ = [
     "pyramid",
     "shrink",
 ]
+
+#: Of more levels the first are drawn.
+_MAX_DRAWN = 3
 
 
 def default_method(image: SpatialArray) -> str:
@@ -283,6 +288,23 @@ class Pyramid(Sequence[SpatialArray]):
     def __repr__(self) -> str:
         shapes = ", ".join(str(level.shape) for level in self.levels)
         return f"Pyramid({len(self.levels)} levels of {self.levels[0].dims!r}: {shapes})"
+
+    def _repr_html_(self) -> str:
+        return _pyramid_html(self)
+
+
+def _pyramid_html(levels: Pyramid) -> str:
+    """Return a row for each level, and in one plane how each is cut into blocks."""
+    rows, pictures = [], []
+    for n, level in enumerate(levels):
+        row = {"spacing": "", **dict(facts(level.geometry))}["spacing"]
+        shape = " × ".join(map(str, level.shape))
+        rows.append((f"level {n}", f"{shape}, {size(level.nbytes)}, spacing {row}"))
+        chunks = backends.chunks(level.data)
+        if n < _MAX_DRAWN:
+            pictures.append(drawing([Outline(level.geometry, chunks=chunks)], planes=1))
+    words = f"{len(levels)} levels of {', '.join(map(str, levels[0].dims))}, {levels[0].dtype}"
+    return card(type(levels).__name__, words, rows, "".join(pictures))
 
 
 def _space_spacing(image: SpatialArray) -> Any:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spatial_duck.geometry._html import card, chart
 from spatial_duck.transforms import Transform
+from spatial_duck.transforms._html import picture
+from spatial_duck.transforms._html import rows as transform_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,6 +230,22 @@ class Registration(Transform):
         from dask.base import normalize_token
 
         return normalize_token((type(self), self.transform))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("metric", f"{self.before:.6g} → {self.metric:.6g}, {self.metric_name}"),
+            ("overlap", f"{self.overlap:.0%} of the fixed image"),
+            ("converged", f"{'yes' if self.converged else 'NO'}: {self.stop_reason}"),
+            (
+                "trusted",
+                "yes" if self.trusted else "NO" + (f": {self.doubt}" if self.doubt else ""),
+            ),
+            *[(f"level {n + 1}", str(level)) for n, level in enumerate(self.log)],
+            *transform_rows(self.transform),
+        ]
+        metrics = chart([level.metric for level in self.log], "metric, level by level")
+        words = f"{self.model} by {self.engine}, {self.seconds:.1f} s"
+        return card(type(self).__name__, words, rows, picture(self.transform) + metrics)
 
     def __repr__(self) -> str:
         head = (

@@ -195,6 +195,11 @@ class Transform(ABC):
 
         write_transform(path, self, frame=frame, overwrite=overwrite)
 
+    def _repr_html_(self) -> str:
+        from spatial_duck.transforms import _html
+
+        return _html.html(self)
+
     @property
     def parts(self) -> tuple[Transform, ...]:
         """The simple maps that points go through, the first one first."""

@@ -19,6 +19,7 @@ from spatial_duck.array import _display as display
 from spatial_duck.array import _pictures as pictures
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._describe import axis_unit, unit_symbol
 from spatial_duck.geometry._world import SPACE_AXES, World
 
 if TYPE_CHECKING:
@@ -375,7 +376,7 @@ def _ruler(geometry: Geometry, axis: int) -> _Ruler:
     """Return world coordinates along an axis of a plane, or distances if it runs obliquely."""
     column = geometry.sampled_axes.index(axis)
     step, steps = float(geometry.spacing[column]), geometry.direction[:, column]
-    count, unit = geometry.shape[axis], display.unit_symbol(display.axis_unit(geometry, column))
+    count, unit = geometry.shape[axis], unit_symbol(axis_unit(geometry, column))
     suffix = f" ({unit})" if unit else ""
     row = int(np.argmax(np.abs(steps)))
     if abs(steps[row]) > 1 - 1e-9:
@@ -396,7 +397,7 @@ def _heading(geometry: Geometry, plane: display.Plane) -> str:
     row = int(np.argmax(np.abs(steps)))
     if abs(steps[row]) > 1 - 1e-9:
         at = geometry.origin[row] + steps[row] * geometry.spacing[column] * plane.at
-        unit = display.unit_symbol(geometry.world.units[row]) or ""
+        unit = unit_symbol(geometry.world.units[row]) or ""
         heading = f"{plane.name}, {geometry.world.axes[row]} = {at:.4g} {unit}".rstrip()
     return heading
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array import _display as display
 from spatial_duck.array import _pictures as pictures
 from spatial_duck.array._colors import color_axis, looks_like_labels
 from spatial_duck.errors import FrameError, GeometryError
+from spatial_duck.geometry._describe import facts, unit_symbol
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.pyramids import _api as multiscale
 from spatial_duck.viewer._frame import Frame, frame_of, planes_of, space_of
@@ -344,7 +344,7 @@ class Scene:
 
     def describe(self) -> dict[str, Any]:
         """Return what the page needs to know, as plain numbers, strings, lists and dicts."""
-        units = dict(zip(self.world.axes, map(display.unit_symbol, self.world.units), strict=True))
+        units = dict(zip(self.world.axes, map(unit_symbol, self.world.units), strict=True))
         return {
             "tile": TILE,
             "pixel": self.pixel,
@@ -352,9 +352,7 @@ class Scene:
             "low": self.low.tolist(),
             "high": self.high.tolist(),
             "frame": self.world.frame,
-            "world": [
-                {"name": n, "unit": display.unit_symbol(units[n]) or ""} for n in self.frame.world
-            ],
+            "world": [{"name": n, "unit": unit_symbol(units[n]) or ""} for n in self.frame.world],
             "base": self.frame.base.tolist(),
             "axes": self.frame.axes.tolist(),
             "names": list(self.frame.names),
@@ -370,7 +368,7 @@ class Scene:
         steps = np.abs(self.frame.axes.T @ layer._steps(geometry)[0]).max(axis=1)
         return {
             "name": layer.name,
-            "facts": display.facts(geometry),
+            "facts": facts(geometry),
             "shape": list(geometry.shape),
             "dtype": layer.dtype,
             "levels": [list(level.image.shape) for level in layer.levels],
@@ -397,7 +395,7 @@ class Scene:
             row = geometry.world.axes.index(name)
             slider["start"] = float(geometry.origin[row])
             slider["step"] = float(geometry.direction[row, column] * geometry.spacing[column])
-            slider["unit"] = display.unit_symbol(geometry.world.units[row]) or ""
+            slider["unit"] = unit_symbol(geometry.world.units[row]) or ""
         return slider
 
 

@@ -89,8 +89,13 @@ class Balanced(HTMLParser):
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in {"div", "b", "table", "tr", "th", "td", "figure", "img", "figcaption"}
-        assert all(name in {"style", "alt", "width", "height", "src"} for name, _ in attrs)
+        tags = {"div", "b", "table", "tr", "th", "td", "figure", "img", "figcaption"}
+        if "svg" in self.open:
+            assert tag in {"polygon", "polyline", "circle", "text"}
+            assert not any(name.startswith("on") or name.endswith("href") for name, _ in attrs)
+        elif tag != "svg":
+            assert tag in tags | {"span"}
+            assert all(name in {"style", "alt", "width", "height", "src"} for name, _ in attrs)
         if tag != "img":
             self.open.append(tag)
 
