@@ -108,7 +108,7 @@ if TYPE_CHECKING:
     from spatial_duck.registration import Registration, register
     from spatial_duck.resampling import crop, pad_to, reorient, resample, sample
     from spatial_duck.transforms import Affine, Composite, DisplacementField, Transform
-    from spatial_duck.viewer import show
+    from spatial_duck.viewer import plot, show
 
 __version__ = "0.1.0"
 
@@ -168,6 +168,7 @@ __all__ = [
     "metrics",
     "ndimage",
     "pad_to",
+    "plot",
     "pyramid",
     "random_affine",
     "random_elastic",
@@ -216,6 +217,7 @@ _LAZY = {
     "interop": "interop",
     "io": "io",
     "viewer": "viewer",
+    "plot": "viewer",
     "show": "viewer",
     "metrics": "metrics",
     "register": "registration",

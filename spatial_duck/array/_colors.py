@@ -7,6 +7,7 @@ regions, the values of pictures differ from voxel to voxel.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,11 @@ import numpy as np
 from spatial_duck import backends
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["color_axis", "label_colors", "looks_like_labels", "segment_colors"]
+__all__ = ["color_axis", "label_colors", "label_names", "looks_like_labels", "segment_colors"]
 
 _PRIMARIES = ("red", "green", "blue")
 _COLOR_DIMS = ("c", "channel", "rgb", "color", "colour")
@@ -134,15 +135,80 @@ def label_colors(
 
 
 def segment_colors(image: Any) -> dict[int, tuple[int, int, int]]:
-    """Return the colours of labels that an image's table of segments says."""
-    found: dict[int, tuple[int, int, int]] = {}
+    """Return the colours of labels that an image says: see `label_names`."""
+    return {number: color for number, _, color in _said(image) if color is not None}
+
+
+def label_names(image: Any) -> dict[int, str]:
+    """Return the names of labels that an image says.
+
+    They stand in the coordinates of a stack of segments (``segment_number``, ``segment_label``,
+    ``color``), in ``attrs["segments"]``, or in ``attrs["ome"]["image-label"]`` of OME-Zarr.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> table = [{"label": 1, "name": "liver", "color": "dd8265"}]
+    >>> image = sd.SpatialArray(np.ones((2, 2), int), attrs={"segments": table})
+    >>> label_names(image), segment_colors(image)
+    ({1: 'liver'}, {1: (221, 130, 101)})
+    """
+    return {number: name for number, name, _ in _said(image) if name}
+
+
+def _said(image: Any) -> Iterator[tuple[int, str, tuple[int, int, int] | None]]:
+    """Yield the number, name and colour of each label that an image describes."""
+    numbers = image.coords.get("segment_number")
+    if numbers is not None and len(numbers.dims) == 1:
+        labels, colors = (_texts(image, key, len(numbers)) for key in ("segment_label", "color"))
+        for number, name, color in zip(numbers.values.tolist(), labels, colors, strict=True):
+            yield int(number), name, _hex_color(color)
     table = image.attrs.get("segments")
     for row in table if isinstance(table, list | tuple) else ():
-        if not isinstance(row, dict):
-            continue
-        number, text = row.get("label", row.get("SegmentNumber")), str(row.get("color", ""))
-        try:
-            found[int(str(number))] = (int(text[0:2], 16), int(text[2:4], 16), int(text[4:6], 16))
-        except ValueError:  # without a colour, or a number
-            continue
-    return found
+        if isinstance(row, Mapping):
+            number = _integer(row.get("label", row.get("SegmentNumber")))
+            name = row.get("name", row.get("SegmentLabel", ""))
+            if number is not None:
+                yield number, str(name), _hex_color(row.get("color", ""))
+    ome = image.attrs.get("ome")
+    said = ome.get("image-label") if isinstance(ome, Mapping) else None
+    for row in _rows(said, "properties"):
+        number = _integer(row.get("label-value"))
+        texts = [v for k, v in row.items() if k != "label-value" and isinstance(v, str)]
+        name = next((row[k] for k in ("name", "label", "class") if k in row), "".join(texts[:1]))
+        if number is not None:
+            yield number, str(name), None
+    for row in _rows(said, "colors"):
+        number, rgba = _integer(row.get("label-value")), row.get("rgba")
+        if number is not None and isinstance(rgba, list | tuple) and len(rgba) >= 3:
+            parts = [_integer(v) for v in rgba[:3]]
+            red, green, blue = (min(max(v or 0, 0), 255) for v in parts)
+            yield number, "", (red, green, blue)
+
+
+def _rows(said: Any, key: str) -> list[Mapping[str, Any]]:
+    rows = said.get(key) if isinstance(said, Mapping) else None
+    return [r for r in rows if isinstance(r, Mapping)] if isinstance(rows, list | tuple) else []
+
+
+def _texts(image: Any, key: str, count: int) -> list[str]:
+    """Return the texts of a coordinate; empty ones where it is not there."""
+    found = image.coords.get(key)
+    if found is None or len(found.dims) != 1 or len(found) != count:
+        return [""] * count
+    return [str(v) for v in found.values]
+
+
+def _integer(value: Any) -> int | None:
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
+
+
+def _hex_color(text: Any) -> tuple[int, int, int] | None:
+    digits = str(text).removeprefix("#")
+    try:
+        return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)
+    except ValueError:  # without a colour
+        return None

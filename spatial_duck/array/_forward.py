@@ -19,7 +19,7 @@ METHODS = {
     "conform": "learning",
     "crop": "resampling._physical",
     "pad_to": "resampling._physical",
-    "plot": "viewer._plot",
+    "plot": "viewer",
     "pyramid": "pyramids",
     "reorient": "resampling._physical",
     "resample": "resampling",

@@ -249,7 +249,9 @@ def _face(geometry: Geometry, pair: tuple[int, int]) -> tuple[int, int] | None:
     return max(area, key=area.__getitem__) if any(area.values()) else None
 
 
-def _across(geometry: Geometry, one: int, other: int, edges: Floats, count: int) -> list[Floats]:
+def _across(
+    geometry: Geometry, one: int, other: int, edges: NDArray[Any], count: int
+) -> list[Floats]:
     """Return lines along sampled axis `other` of the middle plane, at indices along `one`."""
     lengths = [geometry.shape[a] for a in geometry.sampled_axes]
     found = []

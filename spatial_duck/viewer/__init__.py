@@ -17,5 +17,6 @@ nothing from elsewhere.
 from __future__ import annotations
 
 from spatial_duck.viewer._api import Scene, Server, open_levels, show
+from spatial_duck.viewer._plot import plot
 
-__all__ = ["Scene", "Server", "open_levels", "show"]
+__all__ = ["Scene", "Server", "open_levels", "plot", "show"]

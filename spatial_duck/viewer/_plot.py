@@ -8,51 +8,33 @@ of the planes. Of lazy data only the planes are computed.
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import _colors, as_image
 from spatial_duck.array import _display as display
-from spatial_duck.array import _pictures as pictures
+from spatial_duck.array import as_image
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._describe import axis_unit, unit_symbol
-from spatial_duck.geometry._world import SPACE_AXES, World
+from spatial_duck.geometry._describe import unit_symbol
+from spatial_duck.viewer import _drawing as drawing
+from spatial_duck.viewer import _planes as contents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from spatial_duck.array import SpatialArray
+    from spatial_duck.geometry import Geometry
+    from spatial_duck.transforms import DisplacementField
 
 __all__ = ["figure_size", "plot"]
 
-#: More pixels than this along a side of a plane and it is drawn from every k-th voxel.
-_MAX_SIDE = 2048
-
-
-class _Ruler(NamedTuple):
-    """World coordinates along one side of a picture."""
-
-    first: float  # of the first pixel's centre
-    step: float
-    voxels: int
-    label: str
-    unit: str | None
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Coordinates of the outer edges of the first and the last pixel."""
-        return self.first - self.step / 2, self.first + (self.voxels - 0.5) * self.step
+_CHANNEL_DIMS = ("c", "channel", "band")
 
 
 def plot(
-    image: SpatialArray,
-    overlay: SpatialArray | Sequence[SpatialArray] | None = None,
+    image: SpatialArray | DisplacementField,
+    overlay: SpatialArray | DisplacementField | Sequence[Any] | None = None,
     *,
     at: Sequence[float] | Mapping[str, float] | None = None,
     x: float | None = None,
@@ -61,11 +43,13 @@ def plot(
     t: float | None = None,
     c: int | str | None = None,
     labels: bool | None = None,
+    contours: bool = False,
     colorbar: bool = False,
+    legend: bool = True,
     limits: tuple[float, float] | None = None,
     cmap: str = "gray",
-    overlay_cmap: str = "autumn",
-    alpha: float = 0.5,
+    overlay_cmap: str | Sequence[str] = "autumn",
+    alpha: float | Sequence[float] = 0.5,
     title: str | None = None,
     figure: Any = None,
 ) -> Any:
@@ -73,13 +57,15 @@ def plot(
 
     Parameters
     ----------
-    image : SpatialArray
+    image : SpatialArray or DisplacementField
         An image with two or three axes of space. Of time the middle is drawn, of channels and
-        other plain axes the first. Red, green and blue are drawn as colours, see
-        `spatial_duck.array._colors`.
-    overlay : SpatialArray or sequence of SpatialArray, optional
+        other plain axes the first, and the heading says which. Red, green and blue are drawn as
+        colours, a stack of segments as labels, and vectors (an axis with the coordinate
+        ``component``) as arrows over their length.
+    overlay : SpatialArray, DisplacementField or sequence of them, optional
         Images on any grids, in the same world. Of labels the nearest voxel is drawn, in one colour
-        for each and 0 transparent; others are interpolated linearly.
+        for each (their own where they say it) and 0 transparent; others are interpolated linearly;
+        vectors are arrows.
     at : sequence or mapping of str to float, optional
         World position that the planes go through, in world-axis order or by name; by default the
         centre.
@@ -92,15 +78,21 @@ def plot(
     labels : bool, optional
         Whether the image and overlays hold labels, where their values tell wrongly: bool and
         integers that are equal over regions do.
+    contours : bool, optional
+        Draw the outlines of labels that lie over the image, not their areas.
     colorbar : bool, optional
-        Draw the scale of values beside the planes.
+        Draw the scale of values beside the planes, and that of each overlay which has one.
+    legend : bool, optional
+        Draw the names of labels where the image or an overlay says them.
     limits : tuple of float, optional
         Values of the darkest and the brightest colour; by default nearly the least and greatest
         value drawn.
-    cmap, overlay_cmap : str, optional
-        Names of matplotlib colour maps.
-    alpha : float, optional
-        Opacity of the overlay.
+    cmap : str, optional
+        Name of a matplotlib colour map.
+    overlay_cmap : str or sequence of str, optional
+        Of the overlays, or one for each.
+    alpha : float or sequence of float, optional
+        Opacity of the overlays, or one for each.
     title : str, optional
         Heading.
     figure : matplotlib Figure or SubFigure, optional
@@ -118,71 +110,56 @@ def plot(
         If there are fewer than two axes of space, or no voxels, or the overlay lies in another
         space.
     """
-    image = as_image(image, "plot")
-    image, where = _selected(image, t, c)
-    colors = _colors.color_axis(image)
-    still = _in_space(image)
+    image, where = _selected(_as_image(image, "image"), t, c)
+    base = contents.layer_of(image)
+    still = base.parts[0]
+    where += _left_out(image, base)
+    if image.dtype.kind == "c":
+        where.append("magnitude of complex values")
     point = _indices(still.geometry, at, {"x": x, "y": y, "z": z})
-    parts, planes = _planes(still, point)
-    overlays = [overlay] if hasattr(overlay, "geometry") else list(overlay or ())
-    over = [_in_space(as_image(second, "plot", "overlay")) for second in overlays]
+    parts, planes = contents.cut(still, point)
+    given = overlay if isinstance(overlay, list | tuple) else [] if overlay is None else [overlay]
+    over = [contents.layer_of(_as_image(second, "overlay")) for second in given]
     for second in over:
-        if set(second.world.axes) != set(still.world.axes):
+        world = second.parts[0].world
+        if set(world.axes) != set(still.world.axes):
             raise GeometryError(
                 f"overlay must lie in the space of {still.world.axes!r}, as the image does, got "
-                f"one in that of {second.world.axes!r}"
+                f"one in that of {world.axes!r}"
             )
-    if colors is not None:
-        as_labels = False
-        values, limits = _in_color(image, colors, planes), (0, 1)
-    else:
-        bare = [_values(part) for part in parts]
-        if labels is None or over:
-            as_labels = still.dtype.kind in "iu" and pictures.is_label_map(bare)
-        else:
-            as_labels = labels and still.dtype.kind in "iu"
-        values = [_numbers(v) for v in bare]
-        if limits is None:
-            finite = np.concatenate([v[np.isfinite(v)].ravel() for v in values])
-            limits = pictures.contrast(finite)
-    rulers = [(_ruler(p.geometry, 0), _ruler(p.geometry, 1)) for p in parts]
+    opacities = _one_each(alpha, len(over), "alpha")
+    maps = _one_each(overlay_cmap, len(over), "overlay_cmap")
+    alone = None if over else labels
+    looks = [contents.base_look(base, planes, alone, limits, cmap)]
+    for second, map_ in zip(over, maps, strict=True):
+        looks.append(contents.overlay_look(second, parts, labels, map_))
+    if factor := next((look.factor for look in looks if look.factor != 1), None):
+        where.append(f"arrows {factor:g} × their length")
+    rulers = [(drawing.ruler(p.geometry, 0), drawing.ruler(p.geometry, 1)) for p in parts]
     sizes = [(abs(r.step) * r.voxels, abs(c.step) * c.voxels) for r, c in rulers]
     widths = [width for _, width in sizes]
-    bar = min(_nice(max(widths) / 4), _nice(min(widths) / 2))
-    if figure is None:
-        figure = _new_figure(image)
+    bar = min(drawing.nice(max(widths) / 4), drawing.nice(min(widths) / 2))
+    figure = _new_figure(image) if figure is None else figure
     axes = figure.subplots(1, len(parts), squeeze=False, width_ratios=widths)[0]
-    for ax, part, plane, drawn, (rows, columns) in zip(
-        axes, parts, planes, values, rulers, strict=True
-    ):
-        extent = (*columns.ends, *rows.ends[::-1])
-        shown: dict[str, Any] = {"extent": extent, "interpolation": "nearest", "aspect": "equal"}
-        look = {"cmap": cmap, "vmin": limits[0], "vmax": limits[1]}
-        if as_labels:
-            look = _label_look(drawn, still, cmap)
-        mapped = ax.imshow(drawn, **look, **shown)
-        for second in over:
-            over_it, look = _laid_over(second, part, labels, overlay_cmap)
-            ax.imshow(over_it, alpha=alpha, **look, **shown)
-        _say_what_is_not_drawn(ax, drawn)
+    for n, (ax, plane, (rows, columns)) in enumerate(zip(axes, planes, rulers, strict=True)):
+        drawing.draw(ax, looks[0], n, rows, columns)
+        for look, opacity in zip(looks[1:], opacities, strict=True):
+            drawing.draw(ax, look, n, rows, columns, alpha=opacity, outlined=contours)
+        drawing.say_what_is_not_drawn(ax, looks[0].planes[n])
         ax.set_title(_heading(still.geometry, plane), fontsize="medium")
-        ax.set_xlabel(columns.label, fontsize="small")
-        ax.set_ylabel(rows.label, fontsize="small")
-        ax.tick_params(labelsize="x-small")
-        ax.locator_params(nbins=5)
-        ax.set_facecolor("black")
-        _letters(ax, plane)
-        _scale_bar(ax, columns, bar)
-    if colorbar and values[0].ndim == 2:
-        figure.colorbar(mapped, ax=list(axes), shrink=0.8)
+        drawing.finish(ax, rows, columns, plane.edges, bar)
+    if colorbar:
+        drawing.color_bars(figure, list(axes), looks)
+    if legend:
+        drawing.legend(figure, looks)
     if title or where:
-        figure.suptitle(", ".join(filter(None, (title, where))))
+        figure.suptitle(", ".join([*filter(None, [title]), *where]))
     return figure
 
 
 def figure_size(image: SpatialArray) -> tuple[float, float]:
     """Return the width and height in inches of a figure that fits the planes of an image."""
-    geometry = _in_space(image).geometry
+    geometry = contents.in_space(image).geometry
     planes = display.planes(geometry)
     if not planes:
         return 4.0, 4.0
@@ -190,6 +167,20 @@ def figure_size(image: SpatialArray) -> tuple[float, float]:
     width = sum(geometry.shape[p.columns] * p.spacing[1] for p in planes)
     inches = 4.0 * len(planes)
     return inches, min(max(inches * height / width + 0.8, 2.5), 9.0)
+
+
+def _as_image(given: Any, name: str) -> SpatialArray:
+    from spatial_duck.transforms import DisplacementField
+
+    return given.image if isinstance(given, DisplacementField) else as_image(given, "plot", name)
+
+
+def _one_each(value: Any, count: int, name: str) -> list[Any]:
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(f"{name} must be one value, or one for each of {count} overlays: {value}")
+    return list(value)
 
 
 def _new_figure(image: SpatialArray) -> Any:
@@ -201,28 +192,83 @@ def _new_figure(image: SpatialArray) -> Any:
     return figure
 
 
-# --- what is drawn ------------------------------------------------------------------------
+# --- which plane, time and channel --------------------------------------------------------
 
 
 def _selected(
     image: SpatialArray, t: float | None, c: int | str | None
-) -> tuple[SpatialArray, str]:
+) -> tuple[SpatialArray, list[str]]:
     """Return the image at a time and a channel, and words for those drawn."""
     words = []
     if t is not None:
-        image = image.sel(t=t)
-        words.append(f"t = {t:g}")
+        if "t" not in image.dims:
+            raise GeometryError(f"plot: t= needs an axis of time 't', the dims are {image.dims!r}")
+        # Numbered, to say which time is the nearest one.
+        axis = image.dims.index("t")
+        shape = [n if a == axis else 1 for a, n in enumerate(image.shape)]
+        numbers = np.broadcast_to(np.arange(image.shape[axis]).reshape(shape), image.shape)
+        at = int(np.asarray(image.replace(numbers).sel(t=t).data).flat[0]) if image.size else 0
+        words.append(_place(image, axis, at))
+        image = image.isel(t=at)
     if c is not None:
-        name = next((d for d in ("c", "channel", "band") if d in image.dims), None)
+        name = next((d for d in _CHANNEL_DIMS if d in image.dims), None)
         if name is None:
             raise GeometryError(f"plot: c= needs an axis of channels, the dims are {image.dims!r}")
-        by = [k for k, v in image.coords.items() if v.dims == (name,)] if isinstance(c, str) else []
-        known = next((k for k in by if c in [str(v) for v in image.coords[k].values]), None)
-        if isinstance(c, str) and known is None:
-            raise GeometryError(f"plot: no channel is called {c!r} in coordinates {by!r}")
-        image = image.isel({name: c}) if known is None else image.sel({known: c})
-        words.append(f"{name} = {c}")
-    return image, ", ".join(words)
+        index = _channel(image, name, c)
+        words.append(_place(image, image.dims.index(name), index))
+        image = image.isel({name: index})
+    return image, words
+
+
+def _channel(image: SpatialArray, dim: str, c: int | str) -> int:
+    """Return the index of a channel that is given by index or name."""
+    count = image.sizes[dim]
+    if not isinstance(c, str):
+        if not -count <= int(c) < count:
+            raise GeometryError(f"plot: c must be from 0 to {count - 1}, got {c!r}")
+        return int(c) % count
+    along = {k: v for k, v in image.coords.items() if v.dims == (dim,)}
+    for coordinate in along.values():
+        names = [str(v) for v in coordinate.values]
+        if c in names:
+            return names.index(c)
+    known = [str(v) for one in along.values() if one.values.dtype.kind in "UT" for v in one.values]
+    raise GeometryError(
+        f"plot: no channel is called {c!r}; "
+        + (f"the names are {known!r}" if known else f"they have no names, give 0 to {count - 1}")
+    )
+
+
+def _left_out(image: SpatialArray, base: contents.Layer) -> list[str]:
+    """Return words for the index that is drawn along each axis that is not of space."""
+    kept = {base.axis, *contents.space_axes(image.geometry)}
+    return [
+        _place(image, axis, n // 2 if axis in image.geometry.sampled_axes else 0)
+        for axis, n in enumerate(image.shape)
+        if axis not in kept and n > 1
+    ]
+
+
+def _place(image: SpatialArray, axis: int, index: int) -> str:
+    """Return words for an index of an axis: its name, time or number."""
+    geometry, dim = image.geometry, image.dims[axis]
+    name = f"axis {axis}" if dim is None else dim
+    along = {k: v for k, v in image.coords.items() if dim is not None and v.dims == (dim,)}
+    for coordinate in along.values():
+        if coordinate.values.dtype.kind in "UT" and str(coordinate.values[index]):
+            return f"{name} = {coordinate.values[index]}"
+    if name in along and along[name].values.dtype.kind in "iuf":
+        values = np.asarray(along[name].values, dtype=float)
+        step = float(np.abs(np.diff(values)).min()) if len(values) > 1 else 1.0
+        unit = unit_symbol(along[name].unit) or ""
+        return f"{name} = {drawing.rounded(float(values[index]), step)} {unit}".rstrip()
+    if axis in geometry.sampled_axes and name in geometry.world.axes:
+        column, row = geometry.sampled_axes.index(axis), geometry.world.axes.index(name)
+        step = float(geometry.direction[row, column] * geometry.spacing[column])
+        unit = unit_symbol(geometry.world.units[row]) or ""
+        at = drawing.rounded(float(geometry.origin[row]) + step * index, step)
+        return f"{name} = {at} {unit}".rstrip()
+    return f"{name} = {index} of {geometry.shape[axis]}"
 
 
 def _indices(
@@ -232,6 +278,11 @@ def _indices(
     names = geometry.world.axes
     given = {k: v for k, v in one.items() if v is not None}
     if at is not None:
+        if not hasattr(at, "keys") and len(at) != len(names):
+            raise GeometryError(
+                f"plot: at must be one number for each of {names!r}, or a mapping such as "
+                f"{{{names[0]!r}: 12.5}}, got {at!r}"
+            )
         given |= dict(at) if hasattr(at, "keys") else dict(zip(names, at, strict=True))
     if not given:
         return None
@@ -239,7 +290,7 @@ def _indices(
         if name not in names:
             raise GeometryError(f"plot: the world has no axis {name!r}; it has {names!r}")
     if 0 in geometry.shape:
-        return None  # nothing to draw, as `_planes` will say
+        return None  # nothing to draw, as `cut` will say
     middle = geometry.index_to_physical([n // 2 for n in geometry.shape])
     point = [given.get(name, m) for name, m in zip(names, middle.tolist(), strict=True)]
     index = np.rint(geometry.physical_to_index(point)).astype(int).tolist()
@@ -250,190 +301,16 @@ def _indices(
     return dict(enumerate(index))
 
 
-def _planes(
-    still: SpatialArray, at: dict[int, int] | None = None
-) -> tuple[list[SpatialArray], list[display.Plane]]:
-    """Return the planes as 2-D images, rows first, and how each is drawn."""
-    planes = display.planes(still.geometry, at)
-    if not planes:
-        raise GeometryError(
-            "plot needs two or three axes of space and a voxel or more, got an image with shape "
-            f"{still.shape} and dims {still.dims!r}"
-            + (f"; lost their positions: {still.lost!r}" if still.lost else "")
-        )
-    return [_thinned(plane.cut(still)) for plane in planes], planes
-
-
-def _thinned(part: SpatialArray) -> SpatialArray:
-    rows, columns = (max(1, math.ceil(n / _MAX_SIDE)) for n in part.shape)
-    thinned: SpatialArray = part if rows == columns == 1 else part[::rows, ::columns]
-    return thinned
-
-
-def _in_space(image: SpatialArray) -> SpatialArray:
-    """Return the image at the middle of time and the first of plain axes, in space alone."""
-    g = image.geometry
-    columns = [
-        k
-        for k in range(len(g.sampled_axes))
-        if any(g.direction[r, k] for r, name in enumerate(g.world.axes) if name in SPACE_AXES)
-    ]
-    space = [g.sampled_axes[k] for k in columns]
-    if len(space) < 2 or any(n != n or n == 0 for n in g.shape):
-        return image  # nothing to draw, as `_planes` will say
-    middle = [n // 2 if i in g.sampled_axes else 0 for i, n in enumerate(g.shape)]
-    still: SpatialArray = image[
-        tuple([slice(None) if i in space else n for i, n in enumerate(middle)])
-    ]
-    rows = [r for r, name in enumerate(g.world.axes) if name in SPACE_AXES]
-    if len(rows) == len(g.world.axes):
-        return still
-    names = [g.dims[i] for i in space]
-    bare = Geometry(
-        still.shape,
-        still.spacing,
-        still.origin[rows],
-        still.direction[rows],
-        names,
-        sampled=[n for n in names if n is not None],
-        world=World([g.world.axes[r] for r in rows], [g.world.units[r] for r in rows], g.frame),
-    )
-    return still.replace(geometry=bare)
-
-
-def _values(part: SpatialArray) -> NDArray[Any]:
-    """Bring a plane to memory."""
-    values = np.asarray(part.to("numpy").data)
-    if values.dtype.kind not in "biufc":
-        raise TypeError(f"plot draws numbers, got values of type {values.dtype}")
-    return values
-
-
-def _numbers(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return values as numbers to draw, of complex ones the magnitude."""
-    return (np.abs(values) if values.dtype.kind == "c" else values).astype(np.float64)
-
-
-def _label_look(values: NDArray[Any], image: SpatialArray, background: str) -> dict[str, Any]:
-    """Return matplotlib's colour map and norm that give each label its colour."""
-    from matplotlib.colors import BoundaryNorm, ListedColormap
-
-    numbers = np.unique(np.ma.compressed(np.ma.masked_array(values)))
-    if not numbers.size:
-        return {"cmap": background}
-    colors = _colors.label_colors(numbers, _colors.segment_colors(image)) / 255
-    ends = [numbers[0] - 0.5, *(numbers[:-1] / 2 + numbers[1:] / 2), numbers[-1] + 0.5]
-    return {"cmap": ListedColormap(colors), "norm": BoundaryNorm(ends, len(numbers))}
-
-
-def _in_color(image: SpatialArray, axis: int, planes: list[display.Plane]) -> list[NDArray[Any]]:
-    """Return planes of red, green and blue from 0 to 1."""
-    channels = []
-    for k in range(3):
-        still = _in_space(image[(slice(None),) * axis + (k,)])
-        channels.append([_values(_thinned(plane.cut(still))) for plane in planes])
-    found = [np.stack(c, -1) for c in zip(*channels, strict=True)]
-    if found[0].dtype == np.uint8:
-        return [f / 255 for f in found]
-    low, high = pictures.contrast(np.concatenate([f.ravel() for f in found]).astype(np.float64))
-    return [np.clip((_numbers(f) - low) / ((high - low) or 1), 0, 1) for f in found]
-
-
-def _laid_over(
-    overlay: SpatialArray, part: SpatialArray, labels: bool | None, cmap: str
-) -> tuple[Any, dict[str, Any]]:
-    """Look the overlay up at the points of a plane; transparent where there is nothing to see."""
-    from spatial_duck.resampling import resample
-
-    if overlay.dtype.kind in "biu":
-        inside = _values(resample(overlay, to=part.geometry, interpolation="nearest", fill=0))
-        if _colors.looks_like_labels([inside]) if labels is None else labels:
-            values = np.ma.masked_equal(_numbers(inside), 0)
-            return values, _label_look(values, overlay, cmap)
-        overlay = overlay.astype(np.float64)  # which holds the fill
-    found = resample(overlay, to=part.geometry, interpolation="linear", fill=math.nan)
-    return np.ma.masked_invalid(_numbers(_values(found))), {"cmap": cmap}
-
-
-def _say_what_is_not_drawn(ax: Any, drawn: NDArray[Any]) -> None:
-    """Write over a plane without contrast why it is black."""
-    if drawn.ndim > 2:
-        return
-    finite = drawn[np.isfinite(drawn)]
-    if not finite.size:
-        words = "all NaN" if np.isnan(drawn).all() else "no finite values"
-    elif drawn.size > 1 and finite.min() == finite.max():
-        words = f"all {finite[0]:g}"
-    else:
-        return
-    _label(ax, 0.5, 0.5, words, ha="center", va="center")
-
-
-# --- where it is --------------------------------------------------------------------------
-
-
-def _ruler(geometry: Geometry, axis: int) -> _Ruler:
-    """Return world coordinates along an axis of a plane, or distances if it runs obliquely."""
-    column = geometry.sampled_axes.index(axis)
-    step, steps = float(geometry.spacing[column]), geometry.direction[:, column]
-    count, unit = geometry.shape[axis], unit_symbol(axis_unit(geometry, column))
-    suffix = f" ({unit})" if unit else ""
-    row = int(np.argmax(np.abs(steps)))
-    if abs(steps[row]) > 1 - 1e-9:
-        first, name = float(geometry.origin[row]), geometry.world.axes[row]
-        return _Ruler(first, math.copysign(step, steps[row]), count, name + suffix, unit)
-    name = geometry.dims[axis] or f"axis {axis}"
-    step = math.copysign(step, steps[row])
-    return _Ruler(-(count - 1) / 2 * step, step, count, f"{name}, oblique{suffix}", unit)
-
-
 def _heading(geometry: Geometry, plane: display.Plane) -> str:
     if plane.normal is None:
         return plane.name
     name = geometry.dims[plane.normal] or f"axis {plane.normal}"
-    heading = f"{plane.name}, {name} = {plane.at} of {geometry.shape[plane.normal]}"
     column = geometry.sampled_axes.index(plane.normal)
     steps = geometry.direction[:, column]
     row = int(np.argmax(np.abs(steps)))
-    if abs(steps[row]) > 1 - 1e-9:
-        at = geometry.origin[row] + steps[row] * geometry.spacing[column] * plane.at
-        unit = unit_symbol(geometry.world.units[row]) or ""
-        heading = f"{plane.name}, {geometry.world.axes[row]} = {at:.4g} {unit}".rstrip()
-    return heading
-
-
-def _letters(ax: Any, plane: display.Plane) -> None:
-    places = (
-        (0.02, 0.5, "left", "center"),
-        (0.98, 0.5, "right", "center"),
-        (0.5, 0.98, "center", "top"),
-        (0.5, 0.02, "center", "bottom"),
-    )
-    for letter, (x, y, across, along) in zip(plane.edges, places, strict=True):
-        _label(ax, x, y, letter, ha=across, va=along)
-
-
-def _label(ax: Any, x: float, y: float, text: str, **place: Any) -> None:
-    from matplotlib import patheffects
-
-    if text:
-        drawn = ax.text(x, y, text, transform=ax.transAxes, color="white", **place)
-        drawn.set_path_effects([patheffects.withStroke(linewidth=2, foreground="black")])
-
-
-def _nice(length: float) -> float:
-    """Return the greatest of 1, 2, 5, 10, ... (times a power of ten) that is not above `length`."""
-    power = 10.0 ** math.floor(math.log10(length))
-    return power * max(f for f in (1, 2, 5) if f <= max(length / power, 1))
-
-
-def _scale_bar(ax: Any, columns: _Ruler, length: float) -> None:
-    """Draw a bar of a length in world units at the lower right."""
-    from matplotlib import patheffects
-
-    width = abs(columns.step) * columns.voxels
-    start, stop = 0.96 - length / width, 0.96
-    (bar,) = ax.plot([start, stop], [0.05, 0.05], transform=ax.transAxes, color="white", lw=2.5)
-    bar.set_path_effects([patheffects.withStroke(linewidth=4.5, foreground="black")])
-    text = f"{length:g} {columns.unit or ''}".rstrip()
-    _label(ax, (start + stop) / 2, 0.065, text, ha="center", va="bottom", fontsize="small")
+    if abs(steps[row]) <= 1 - 1e-9:
+        return f"{plane.name}, {name} = {plane.at} of {geometry.shape[plane.normal]}"
+    step = float(steps[row] * geometry.spacing[column])
+    at = drawing.rounded(float(geometry.origin[row]) + step * plane.at, step)
+    unit = unit_symbol(geometry.world.units[row]) or ""
+    return f"{plane.name}, {geometry.world.axes[row]} = {at} {unit}".rstrip()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 figures = pytest.importorskip("matplotlib.figure", reason="needs matplotlib")
 
+from spatial_duck.viewer import _planes as planes  # noqa: E402
 from spatial_duck.viewer import _plot as plotting  # noqa: E402
 
 
@@ -180,7 +181,7 @@ def test_large_planes_are_thinned_in_place(volume: sd.SpatialArray) -> None:
     (ax,) = drawn(sd.SpatialArray(x, spacing=(100, 1))).axes
     left, right, *_ = ax.images[0].get_extent()
     values = np.asarray(ax.images[0].get_array())[0]
-    assert len(values) <= plotting._MAX_SIDE
+    assert len(values) <= planes._MAX_SIDE
     centres = left + (np.arange(len(values)) + 0.5) * (right - left) / len(values)
     np.testing.assert_allclose(centres, values)
 
@@ -285,7 +286,7 @@ def test_a_time_and_a_channel_are_chosen_and_said() -> None:
     for channel in (1, "B"):
         figure = drawn(image, t=4, c=channel)
         np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), data[1, 2])
-        assert figure.get_suptitle() == f"t = 4, c = {channel}"
+        assert figure.get_suptitle() == "t = 4, c = B"
     with pytest.raises(GeometryError, match="no channel is called 'C'"):
         drawn(image, c="C")
 
@@ -301,3 +302,147 @@ def test_micrometres_are_written_as_people_write_them() -> None:
     assert ax.get_xlabel() == "x (µm)"
     assert any(text.endswith(" µm") for text in texts(ax))
     assert "spacing  y 1, x 1 µm" in repr(image)
+
+
+def test_what_is_left_out_is_said() -> None:
+    """Without being asked for: the time, with its unit, and the channel that are drawn."""
+    image = sd.SpatialArray(
+        np.random.default_rng(0).random((3, 5, 8, 9)), dims=("c", "t", "y", "x"),
+        spacing={"t": 1 / 3, "y": 1, "x": 1}, unit={"t": "s", "y": "um", "x": "um"},
+        coords={"channel": ("c", ["DAPI", "GFP", "Cy5"])},
+    )  # fmt: skip
+    assert drawn(image).get_suptitle() == "c = DAPI, t = 0.67 s"
+    assert drawn(image, t=0.4, c=-1).get_suptitle() == "t = 0.33 s, c = Cy5"
+    irregular = image.isel(c=0).replace(coords={"t": ("t", [0, 1, 5, 7, 9.0], {"unit": "ms"})})
+    assert drawn(irregular, t=6.5).get_suptitle() == "t = 7 ms"
+    bare = sd.SpatialArray(np.ones((4, 8, 9)), dims=("batch", "y", "x"))
+    assert drawn(bare).get_suptitle() == "batch = 0 of 4"
+    assert drawn(image * 1j).get_suptitle().endswith("magnitude of complex values")
+
+
+def labelled(volume: sd.SpatialArray) -> sd.SpatialArray:
+    blobs = np.zeros(volume.shape, np.int32)
+    blobs[1:4, 1:3, 1:6], blobs[1:4, 3:5, 1:6] = 1, 700
+    table = [
+        {"label": 1, "name": "liver", "color": "dd8265"},
+        {"label": 700, "name": "tumour"},
+        {"label": 3, "name": "not seen"},
+    ]
+    return volume.replace(blobs, attrs={"segments": table})
+
+
+def names_and_colors(figure: Any) -> dict[str, Any]:
+    return {
+        text.get_text(): patch.get_facecolor()[:3]
+        for legend in figure.legends
+        for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True)
+    }
+
+
+def as_image_label(labels: sd.SpatialArray) -> sd.SpatialArray:
+    ome = {"image-label": {
+        "colors": [{"label-value": 1, "rgba": [0xDD, 0x82, 0x65, 255]}, {"label-value": "x"}],
+        "properties": [
+            {"label-value": 1, "name": "liver"}, {"label-value": 700, "class": "tumour"},
+        ],
+    }}  # fmt: skip
+    return labels.replace(attrs={"ome": ome})
+
+
+def as_segments(labels: sd.SpatialArray) -> sd.SpatialArray:
+    data = np.stack([labels.data == n for n in (1, 700, 3)]).astype(np.uint8)
+    coords = {
+        "segment_number": ("c", [1, 700, 3]),
+        "segment_label": ("c", ["liver", "tumour", "not seen"]),
+        "color": ("c", ["dd8265", "", ""]),
+    }
+    g = labels.geometry
+    return sd.SpatialArray(
+        data, dims=("c", *g.dims), spacing=g.spacing, origin=g.origin, world=g.world, coords=coords
+    )
+
+
+@pytest.mark.parametrize("made", [lambda im: im, as_image_label, as_segments],
+                         ids=["segments", "image-label", "stack of segments"])  # fmt: skip
+def test_labels_have_the_names_and_colours_that_they_say(
+    volume: sd.SpatialArray, made: Any
+) -> None:
+    labels = made(labelled(volume))
+    for figure in (drawn(volume, labels), drawn(volume, labels, contours=True)):
+        said = names_and_colors(figure)
+        assert set(said) == {"liver", "tumour"}
+        np.testing.assert_allclose(said["liver"], np.array([0xDD, 0x82, 0x65]) / 255)
+    assert not drawn(volume, labels, legend=False).legends
+
+
+def test_contours_run_along_the_edges_of_labels(volume: sd.SpatialArray) -> None:
+    axial, *_ = drawn(volume, labelled(volume), contours=True).axes
+    assert len(axial.images) == 1
+    (lines,) = axial.collections
+    segments = np.array(lines.get_segments())
+    # Two boxes of 2 × 5 voxels that share a side: x 30.5 … 35.5, y 21 … 25 and 25 … 29.
+    assert len(segments) == 5 * 3 + 2 * 4
+    np.testing.assert_allclose(segments.min(axis=(0, 1)), [30.5, 21])
+    np.testing.assert_allclose(segments.max(axis=(0, 1)), [35.5, 29])
+
+
+def test_several_overlays_have_their_own_opacity_and_colours(volume: sd.SpatialArray) -> None:
+    figure = drawn(
+        volume, [volume, labelled(volume)], alpha=[0.25, 0.75], overlay_cmap=["hot", "autumn"],
+        colorbar=True,
+    )  # fmt: skip
+    axial = figure.axes[0]
+    assert [image.get_alpha() for image in axial.images] == [None, 0.25, 0.75]
+    assert axial.images[1].cmap.name == "hot"
+    assert len(figure.axes) == 3 + 2  # one scale for the image, one for the overlay of numbers
+    with pytest.raises(ValueError, match="one for each of 2 overlays"):
+        drawn(volume, [volume, volume], alpha=[0.1])
+
+
+def test_vectors_are_arrows_along_the_world(volume: sd.SpatialArray) -> None:
+    """In whatever frame, order and unit the field has them, and however the image lies."""
+    vectors = np.zeros((3, 5, 6, 7))
+    vectors[:] = np.array([0.003, -0.002, 0.001])[:, None, None, None]  # x, y, z in metres of RAS
+    g = volume.geometry.to_frame("RAS").to_unit("m").to_world(("x", "y", "z"))
+    field = sd.DisplacementField(sd.SpatialArray(vectors, sd.Geometry(
+        (3, *g.shape), g.spacing, g.origin, g.direction, ("c", *g.dims), sampled=g.dims,
+        world=g.world,
+    )))  # fmt: skip
+    for image in (volume, volume[::-1, :, ::-1], volume.transpose("x", "z", "y")):
+        for ax in drawn(image, field).axes:
+            (arrows,) = ax.collections
+            moved = {"x (mm)": -3, "y (mm)": 2, "z (mm)": 1}
+            np.testing.assert_allclose(arrows.U, moved[ax.get_xlabel()], rtol=1e-6)
+            np.testing.assert_allclose(arrows.V, moved[ax.get_ylabel()], rtol=1e-6)
+    alone = figures.Figure()
+    plotting.plot(field, figure=alone)
+    assert len(alone.axes[0].collections) == 1
+    np.testing.assert_allclose(alone.axes[0].images[0].get_array(), np.sqrt(14) / 1000)
+
+
+def test_positions_are_rounded_to_the_voxels(volume: sd.SpatialArray) -> None:
+    far = volume.replace(origin=(4e6 + 1 / 3, 500_000, 0))
+    axial, *_ = drawn(far).axes
+    assert axial.get_title() == "axial, z = 4000008.3 mm"
+    assert "e" not in "".join(t.get_text() for t in axial.get_yticklabels())
+
+
+def test_a_notebook_shows_a_figure_once(volume: sd.SpatialArray) -> None:
+    pytest.importorskip("matplotlib_inline", reason="needs the backend of notebooks")
+    from matplotlib import pyplot as plt
+
+    before = plt.get_backend()
+    try:
+        plt.switch_backend("module://matplotlib_inline.backend_inline")
+        volume.plot()
+        assert plt.get_fignums() == []
+    finally:
+        plt.switch_backend(before)
+
+
+def test_completion_shows_what_plot_takes(volume: sd.SpatialArray) -> None:
+    import inspect
+
+    names = list(inspect.signature(volume.plot).parameters)
+    assert names[:2] == ["overlay", "at"]
+    assert {"x", "y", "z", "t", "c", "labels", "contours", "colorbar", "alpha"} <= set(names)

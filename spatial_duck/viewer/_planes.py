@@ -1,0 +1,358 @@
+"""What is drawn of an image in each plane: grey levels, colours, labels or arrows.
+
+A `Layer` is an image in space alone, in one part or several: red, green and blue, the masks of a
+stack of segments, the components of vectors. A `Look` is what matplotlib draws of it in each plane.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck.array import _colors
+from spatial_duck.array import _display as display
+from spatial_duck.array import _pictures as pictures
+from spatial_duck.errors import GeometryError
+from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._world import SPACE_AXES, World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from spatial_duck.array import SpatialArray
+
+__all__ = [
+    "Layer",
+    "Look",
+    "base_look",
+    "cut",
+    "in_space",
+    "layer_of",
+    "overlay_look",
+    "space_axes",
+]
+
+#: More pixels than this along a side of a plane and it is drawn from every k-th voxel.
+_MAX_SIDE = 2048
+#: Arrows along the longer side of a plane.
+_ARROWS = 24
+
+
+class Layer(NamedTuple):
+    """An image as it is drawn.
+
+    Attributes
+    ----------
+    kind : {"values", "colors", "segments", "vectors"}
+    parts : list of SpatialArray
+        In space alone: one, or one for each index of `axis`.
+    axis : int or None
+        The array axis of the parts.
+    image : SpatialArray
+        What they are of.
+    """
+
+    kind: str
+    parts: list[SpatialArray]
+    axis: int | None
+    image: SpatialArray
+
+
+@dataclass
+class Look:
+    """What is drawn in each plane.
+
+    Attributes
+    ----------
+    planes : list of ndarray
+        Values, colours (with a last axis of 3), or masked labels.
+    options : dict
+        Of ``imshow``, with a colour map or limits.
+    labels : bool
+    names : dict of int to str
+        Of labels.
+    arrows : list of tuple of ndarray, optional
+        For each plane: rows, columns, and the components down and across at these.
+    factor : float
+        How much longer than the vectors the arrows are.
+    """
+
+    planes: list[NDArray[Any]]
+    options: dict[str, Any]
+    labels: bool = False
+    names: dict[int, str] = field(default_factory=dict)
+    arrows: list[tuple[Any, Any, Any, Any]] | None = None
+    factor: float = 1.0
+
+
+def layer_of(image: SpatialArray) -> Layer:
+    """Return an image in the parts that are drawn together."""
+    kind, axis = "values", _colors.color_axis(image)
+    if axis is not None:
+        kind = "colors"
+    elif (axis := _axis_of(image, "segment_number")) is not None:
+        kind = "segments"
+    elif (axis := _vector_axis(image)) is not None:
+        kind = "vectors"
+    if axis is None:
+        return Layer(kind, [in_space(image)], None, image)
+    count = 3 if kind == "colors" else image.shape[axis]
+    if count == 0:
+        return Layer("values", [in_space(image)], None, image)
+    parts = [in_space(image[(slice(None),) * axis + (k,)]) for k in range(count)]
+    return Layer(kind, parts, axis, image)
+
+
+def _axis_of(image: SpatialArray, coordinate: str) -> int | None:
+    """Return the array axis along which a coordinate lies, if it is there and does."""
+    found = image.coords.get(coordinate)
+    if found is None or len(found.dims) != 1 or found.dims[0] not in image.dims:
+        return None
+    return image.dims.index(found.dims[0])
+
+
+def _vector_axis(image: SpatialArray) -> int | None:
+    """Return the axis of vectors with one component for each world axis of space."""
+    axis = _axis_of(image, "component")
+    if axis is None or image.dtype.kind not in "iuf":
+        return None
+    labels = sorted(str(v) for v in image.coords["component"].values)
+    return axis if labels == sorted(n for n in image.world.axes if n in SPACE_AXES) else None
+
+
+def _component_world(image: SpatialArray) -> World:
+    """Return the axes, units and frame that the components of vectors are along."""
+    said, units = image.coords["component"], dict(zip(image.world.axes, image.unit, strict=True))
+    names = [str(v) for v in said.values]
+    frame = said.attrs.get("frame", image.frame)
+    return World(names, [said.unit or units[n] for n in names], frame)
+
+
+# --- planes -------------------------------------------------------------------------------
+
+
+def space_axes(geometry: Geometry) -> list[int]:
+    """Return the array axes that run through space."""
+    return [
+        axis
+        for k, axis in enumerate(geometry.sampled_axes)
+        if any(geometry.direction[r, k] for r, n in enumerate(geometry.world.axes)
+               if n in SPACE_AXES)
+    ]  # fmt: skip
+
+
+def in_space(image: SpatialArray) -> SpatialArray:
+    """Return the image at the middle of time and the first of plain axes, in space alone."""
+    g = image.geometry
+    space = space_axes(g)
+    if len(space) < 2 or any(n != n or n == 0 for n in g.shape):
+        return image  # nothing to draw, as `cut` will say
+    middle = [n // 2 if i in g.sampled_axes else 0 for i, n in enumerate(g.shape)]
+    still: SpatialArray = image[
+        tuple([slice(None) if i in space else n for i, n in enumerate(middle)])
+    ]
+    rows = [r for r, name in enumerate(g.world.axes) if name in SPACE_AXES]
+    if len(rows) == len(g.world.axes):
+        return still
+    names = [g.dims[i] for i in space]
+    bare = Geometry(
+        still.shape,
+        still.spacing,
+        still.origin[rows],
+        still.direction[rows],
+        names,
+        sampled=[n for n in names if n is not None],
+        world=World([g.world.axes[r] for r in rows], [g.world.units[r] for r in rows], g.frame),
+    )
+    return still.replace(geometry=bare)
+
+
+def cut(
+    still: SpatialArray, at: dict[int, int] | None = None
+) -> tuple[list[SpatialArray], list[display.Plane]]:
+    """Return the planes as 2-D images, rows first, and how each is drawn."""
+    planes = display.planes(still.geometry, at)
+    if not planes:
+        raise GeometryError(
+            "plot needs two or three axes of space and a voxel or more, got an image with shape "
+            f"{still.shape} and dims {still.dims!r}"
+            + (f"; lost their positions: {still.lost!r}" if still.lost else "")
+        )
+    return [_thinned(plane.cut(still)) for plane in planes], planes
+
+
+def _thinned(part: SpatialArray) -> SpatialArray:
+    rows, columns = (max(1, math.ceil(n / _MAX_SIDE)) for n in part.shape)
+    thinned: SpatialArray = part if rows == columns == 1 else part[::rows, ::columns]
+    return thinned
+
+
+def _values(part: SpatialArray) -> NDArray[Any]:
+    """Bring a plane to memory."""
+    values = np.asarray(part.to("numpy").data)
+    if values.dtype.kind not in "biufc":
+        raise TypeError(f"plot draws numbers, got values of type {values.dtype}")
+    return values
+
+
+def _numbers(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return values as numbers to draw, of complex ones the magnitude."""
+    return (np.abs(values) if values.dtype.kind == "c" else values).astype(np.float64)
+
+
+# --- looks --------------------------------------------------------------------------------
+
+
+def base_look(
+    layer: Layer,
+    planes: Sequence[display.Plane],
+    labels: bool | None,
+    limits: tuple[float, float] | None,
+    cmap: str,
+) -> Look:
+    """Return what is drawn of the image itself."""
+    images = [[_thinned(plane.cut(part)) for part in layer.parts] for plane in planes]
+    cuts = [[_values(one) for one in several] for several in images]
+    if layer.kind == "colors":
+        return _color_look(cuts)
+    if layer.kind == "segments":
+        return _label_look([_merged(layer, c) for c in cuts], layer.image, cmap)
+    if layer.kind == "vectors":
+        lengths = [np.sqrt(sum(_numbers(c) ** 2 for c in several)) for several in cuts]
+        look = _grey_look(lengths, limits, cmap)
+        return _with_arrows(look, layer, cuts, [several[0] for several in images])
+    bare = [c[0] for c in cuts]
+    whole = layer.image.dtype.kind in "iu"
+    if whole and (pictures.is_label_map(bare) if labels is None else labels):
+        return _label_look(bare, layer.image, cmap)
+    return _grey_look([_numbers(b) for b in bare], limits, cmap)
+
+
+def overlay_look(
+    layer: Layer, parts: Sequence[SpatialArray], labels: bool | None, cmap: str
+) -> Look:
+    """Return what is drawn of an overlay: looked up at the points of the image's planes."""
+    if layer.kind == "colors":
+        cuts = [[_looked_up(p, part, "linear") for p in layer.parts] for part in parts]
+        look = _color_look([[np.nan_to_num(c) for c in several] for several in cuts])
+        outside = [np.isnan(several[0]) for several in cuts]
+        look.planes = [
+            np.concatenate([p, np.where(o, 0.0, 1.0)[..., None]], -1)
+            for p, o in zip(look.planes, outside, strict=True)
+        ]
+        return look
+    if layer.kind == "vectors":
+        cuts = [[_looked_up(p, part, "linear") for p in layer.parts] for part in parts]
+        return _with_arrows(Look([], {}), layer, cuts, parts)
+    whole = layer.image.dtype.kind in "biu"
+    if layer.kind == "segments" or whole:
+        nearest = [[_looked_up(p, part, "nearest") for p in layer.parts] for part in parts]
+        if layer.kind == "segments":
+            return _label_look([_merged(layer, c) for c in nearest], layer.image, cmap, hide=True)
+        bare = [c[0] for c in nearest]
+        if _colors.looks_like_labels(bare) if labels is None else labels:
+            return _label_look(bare, layer.image, cmap, hide=True)
+    found = [_numbers(_looked_up(layer.parts[0], part, "linear")) for part in parts]
+    look = Look([np.ma.masked_invalid(f) for f in found], {"cmap": cmap})
+    kept = np.concatenate([p.compressed() for p in look.planes])
+    if kept.size:
+        # On one scale in all planes.
+        look.options |= {"vmin": float(kept.min()), "vmax": float(kept.max())}
+    return look
+
+
+def _looked_up(overlay: SpatialArray, part: SpatialArray, how: str) -> NDArray[Any]:
+    from spatial_duck.resampling import resample
+
+    if how == "nearest":
+        return _values(resample(overlay, to=part.geometry, interpolation="nearest", fill=0))
+    if overlay.dtype.kind in "biu":
+        overlay = overlay.astype(np.float64)  # which holds the fill
+    return _values(resample(overlay, to=part.geometry, interpolation=how, fill=math.nan))
+
+
+def _grey_look(planes: list[NDArray[Any]], limits: tuple[float, float] | None, cmap: str) -> Look:
+    if limits is None:
+        limits = pictures.contrast(np.concatenate([p[np.isfinite(p)].ravel() for p in planes]))
+    return Look(planes, {"cmap": cmap, "vmin": limits[0], "vmax": limits[1]})
+
+
+def _color_look(cuts: list[list[NDArray[Any]]]) -> Look:
+    """Return planes of red, green and blue from 0 to 1."""
+    found = [np.stack(several, -1) for several in cuts]
+    if found[0].dtype == np.uint8:
+        return Look([f / 255 for f in found], {})
+    low, high = pictures.contrast(np.concatenate([f.ravel() for f in found]).astype(np.float64))
+    return Look([np.clip((_numbers(f) - low) / ((high - low) or 1), 0, 1) for f in found], {})
+
+
+def _merged(layer: Layer, masks: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return the number of the last segment that is there."""
+    merged = np.zeros(masks[0].shape, np.int64)
+    numbers = layer.image.coords["segment_number"].values
+    for number, mask in zip(numbers.tolist(), masks, strict=True):
+        merged[mask > 0] = number
+    return merged
+
+
+def _label_look(
+    planes: list[NDArray[Any]], image: SpatialArray, background: str, hide: bool = False
+) -> Look:
+    """Return labels with a colour map and norm that give each its colour."""
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    drawn = [np.ma.masked_equal(_numbers(p), 0) if hide else _numbers(p) for p in planes]
+    numbers = np.unique(np.concatenate([np.ma.compressed(d) for d in drawn]))
+    known, names = _colors.segment_colors(image), _colors.label_names(image)
+    shown = {int(n): names[int(n)] for n in numbers.tolist() if int(n) in names and n}
+    if not numbers.size:
+        return Look(drawn, {"cmap": background}, labels=True)
+    colors = _colors.label_colors(numbers, known) / 255
+    ends = [numbers[0] - 0.5, *(numbers[:-1] / 2 + numbers[1:] / 2), numbers[-1] + 0.5]
+    options = {"cmap": ListedColormap(colors), "norm": BoundaryNorm(ends, len(numbers))}
+    return Look(drawn, options, labels=True, names=shown)
+
+
+def _with_arrows(
+    look: Look,
+    layer: Layer,
+    cuts: list[list[NDArray[Any]]],
+    parts: Sequence[SpatialArray],
+) -> Look:
+    """Add arrows to a look, at every k-th pixel of each plane.
+
+    Their length is that of the vectors where this is neither hidden nor hides the picture.
+    """
+    from spatial_duck.transforms._base import world_change
+
+    own = _component_world(layer.image)
+    arrows, longest, between = [], 0.0, []
+    for components, part in zip(cuts, parts, strict=True):
+        geometry = part.geometry
+        step = max(1, math.ceil(max(part.shape) / _ARROWS))
+        key = (slice(step // 2, None, step), slice(step // 2, None, step))
+        vectors = np.stack([_numbers(c)[key] for c in components], -1)
+        along = vectors @ world_change(own, geometry.world).T @ geometry.direction
+        along = along * np.sign(_main(geometry.direction))
+        rows, columns = (np.arange(n)[k] for n, k in zip(part.shape, key, strict=True))
+        arrows.append((rows, columns, along[..., 0], along[..., 1]))
+        length = np.hypot(along[..., 0], along[..., 1])
+        longest = max(longest, float(np.nanmax(length, initial=0)))
+        between.append(step * float(geometry.spacing.min()))
+    room = min(between)
+    if longest > 0 and not 0.3 * room <= longest <= 4 * room:
+        look.factor = float(f"{1.2 * room / longest:.1g}")
+    look.arrows = arrows
+    return look
+
+
+def _main(direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest component of each column."""
+    rows = np.argmax(np.abs(direction), axis=0)
+    main: NDArray[np.float64] = direction[rows, np.arange(direction.shape[1])]
+    return main
