@@ -24,6 +24,7 @@ LAYERS = (
     ("ndimage",),
     ("measure",),
     ("metrics",),
+    ("segmentation",),
     ("learning",),
     ("io",),
     ("interop",),

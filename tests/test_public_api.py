@@ -29,7 +29,7 @@ MODULES = sorted(
 PUBLIC_MODULES = """
     errors interface
     geometry transforms rules backends array
-    resampling pyramids blocks ndimage measure metrics learning registration
+    resampling pyramids blocks ndimage measure metrics segmentation learning registration
     io interop itk sitk viewer testing cli
 """.split()
 #: Folders within folders, which hold private modules alone.

@@ -1,0 +1,305 @@
+"""Objects of masks and label images, chosen by their volume, grown by a distance, or renumbered."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spatial_duck.backends import chunk_values, empty_block
+from spatial_duck.geometry._quantity import has_unit, in_unit
+from spatial_duck.ndimage._components import Parts, select_parts
+from spatial_duck.ndimage._domain import Domain, domain, embed
+from spatial_duck.ndimage._morphology import by_frame, connectivity
+from spatial_duck.ndimage._running import Engine, check_image, lazy_data, on_host, run, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.ndimage._domain import Axes
+
+__all__ = ["expand_labels", "keep_largest", "relabel_sequential", "remove_small_objects"]
+
+
+def keep_largest(
+    labels: SpatialArray,
+    count: int = 1,
+    *,
+    structure: ArrayLike | None = None,
+    axes: Axes = None,
+) -> SpatialArray:
+    """Keep the largest connected parts of each label, and set the others to 0.
+
+    Parameters
+    ----------
+    labels : SpatialArray of bool or int
+        A mask, or labels with 0 outside objects; on a NumPy, Dask or Zarr array.
+    count : int, optional
+        How many parts of each label are kept.
+    structure : array_like of bool, optional
+        Which of the 3ⁿ neighbours are joined, symmetric; by default those that share a face.
+    axes : str, int, or sequence of these, optional
+        The axes along which voxels are joined, by name or number; all space axes by default. Each
+        time and each channel keeps its own parts.
+
+    Returns
+    -------
+    SpatialArray
+        On the same grid, of the same type. Of parts of one size the first in C order is kept. On a
+        lazy image, lazy: chunks are labelled and joined.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> keep_largest(sd.SpatialArray([1, 0, 1, 1, 0, 2], spacing=0.5)).data
+    array([0, 0, 1, 1, 0, 2])
+    """
+    if int(count) != count or count < 1:
+        raise ValueError(f"count must be a whole number of 1 or more, got {count!r}")
+    labels = check_image(labels, "keep_largest", "biu")
+    place = domain(labels, axes, "keep_largest")
+    choose = partial(_largest, int(count), _group_of(labels.shape, place.axes))
+    return _selected(labels, place, structure, "keep_largest", choose)
+
+
+def remove_small_objects(
+    labels: SpatialArray,
+    volume: Any,
+    *,
+    structure: ArrayLike | None = None,
+    axes: Axes = None,
+) -> SpatialArray:
+    """Set the connected parts of labels whose volume is too small to 0.
+
+    Parameters
+    ----------
+    labels : SpatialArray of bool or int
+        A mask, or labels with 0 outside objects; on a NumPy, Dask or Zarr array.
+    volume : float or quantity
+        The smallest volume that stays, in cubic world units: along two axes an area, along one a
+        length. That of a part is the number of its voxels times the volume of one.
+    structure, axes
+        As for `keep_largest`.
+
+    Returns
+    -------
+    SpatialArray
+        On the same grid, of the same type; lazy where the image is.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> mask = sd.SpatialArray([True, False, True, True], spacing=0.5)
+    >>> remove_small_objects(mask, 1.0).data
+    array([False, False,  True,  True])
+    """
+    labels = check_image(labels, "remove_small_objects", "biu")
+    place = domain(labels, axes, "remove_small_objects")
+    wanted = _volume_in(volume, place)
+    if not 0 <= wanted < math.inf:
+        raise ValueError(f"volume must be finite, and 0 or more, got {volume!r}")
+    # Spacings that went through text have few digits: a part of just this volume stays.
+    voxels = wanted / math.sqrt(max(float(np.linalg.det(place.metric)), 0.0)) * (1 - 1e-6)
+    return _selected(
+        labels, place, structure, "remove_small_objects", partial(_large_enough, voxels)
+    )
+
+
+def expand_labels(labels: SpatialArray, distance: Any, *, axes: Axes = None) -> SpatialArray:
+    """Grow labels by a distance into the background, without growing over each other.
+
+    Parameters
+    ----------
+    labels : SpatialArray of bool or int
+        A mask, or labels with 0 outside objects; on a NumPy, Dask or Zarr array.
+    distance : float or quantity
+        How far they grow, in world units, between centres of voxels.
+    axes : str, int, or sequence of these, optional
+        The axes to grow along, by name or number; all space axes by default.
+
+    Returns
+    -------
+    SpatialArray
+        On the same grid, of the same type: each voxel of the background within the distance has
+        the label of the nearest voxel that has one. Exact on oblique, anisotropic and sheared
+        grids. On a lazy image, lazy, by chunks that overlap by the distance.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> expand_labels(sd.SpatialArray([1, 0, 0, 0, 0, 2], spacing=0.5), 0.5).data
+    array([1, 1, 0, 0, 2, 2])
+    """
+    labels = check_image(labels, "expand_labels", "biu")
+    on_host(labels.data, "expand_labels")
+    place = domain(labels, axes, "expand_labels")
+    reach = in_unit(distance, place.units, "distance") if has_unit(distance) else distance
+    reach = float(reach)
+    if not 0 <= reach < math.inf:
+        raise ValueError(f"distance must be finite, and 0 or more, got {distance!r}")
+    reach *= 1 + 1e-6
+    halo = [0] * labels.ndim
+    for axis, length in zip(place.axes, np.sqrt(np.diag(place.inverse)), strict=True):
+        halo[axis] = math.ceil(reach * length)
+    return run(
+        labels, _expand, halo=halo, axes=place.axes, reach=reach, steps=place.steps,
+        spacing=place.spacing if place.orthogonal else None,
+    )  # fmt: skip
+
+
+def relabel_sequential(labels: SpatialArray) -> tuple[SpatialArray, Any]:
+    """Give labels the numbers 1, 2, … in their order.
+
+    Parameters
+    ----------
+    labels : SpatialArray of int
+        0 outside objects; on a NumPy, Dask or Zarr array.
+
+    Returns
+    -------
+    labels : SpatialArray of int32
+        On the same grid.
+    values : ndarray of int, shape (k + 1,)
+        What each of the new labels was: ``values[new] == old``; 0 comes first. On a lazy image a
+        `dask.delayed.Delayed`.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> found, values = relabel_sequential(sd.SpatialArray([0, 7, 7, 30]))
+    >>> found.data, values
+    (array([0, 1, 1, 2], dtype=int32), array([ 0,  7, 30]))
+    """
+    labels = check_image(labels, "relabel_sequential", "biu")
+    on_host(labels.data, "relabel_sequential")
+    lazy = lazy_data(labels)
+    if lazy is None:
+        values = _values([labels.data])
+        return wrap(labels, _numbered(labels.data, values)), values
+    import dask
+    import dask.array as da
+    from dask.graph_manipulation import bind
+
+    values = dask.delayed(_values, pure=True)(
+        [dask.delayed(np.unique, pure=True)(block) for block in chunk_values(lazy)]
+    )
+    # Read again when all values are known: shared chunks would wait in memory for them.
+    found = da.map_blocks(
+        _numbered, bind(lazy, values), values, dtype=np.int32, chunks=lazy.chunks,
+        meta=empty_block(lazy, dtype=np.dtype(np.int32)),
+    )  # fmt: skip
+    return wrap(labels, found), values
+
+
+# --- objects by their volume --------------------------------------------------------------
+
+
+def _selected(
+    labels: SpatialArray, place: Domain, structure: ArrayLike | None, what: str,
+    choose: Callable[[Parts], NDArray[np.bool_]],
+) -> SpatialArray:  # fmt: skip
+    n = len(place.axes)
+    joins = connectivity(n) if structure is None else np.asarray(structure, dtype=bool)
+    if joins.shape != (3,) * n or not (joins == np.flip(joins)).all():
+        raise ValueError(
+            f"{what}: structure must be symmetric and of shape {(3,) * n}, 3 along each of the "
+            f"axes {place.names!r}, got shape {joins.shape}"
+        )
+    lazy = lazy_data(labels)
+    data = on_host(labels.data, what) if lazy is None else lazy
+    return wrap(labels, select_parts(data, embed(joins, place, labels.ndim), choose))
+
+
+def _group_of(shape: Sequence[int], axes: Sequence[int]) -> tuple[Any, Any]:
+    """Return the shape, and for each axis whether indices along it are frames of their own."""
+    return tuple(shape), tuple([axis not in axes for axis in range(len(shape))])
+
+
+def _largest(count: int, frames: tuple[Any, Any], parts: Parts) -> NDArray[np.bool_]:
+    """Tell which parts are the largest of their value in their frame."""
+    shape, others = frames
+    kept = np.zeros(len(parts.first), bool)
+    there = np.flatnonzero(parts.sizes > 0)
+    index = np.unravel_index(parts.first[there], shape) if len(there) else ()
+    keys = [i for i, other in zip(index, others, strict=True) if other] if len(there) else []
+    keys = [parts.values[there], *keys]
+    # By value and frame, in these the largest first, and of equal ones the first in the array.
+    order = np.lexsort([parts.first[there], -parts.sizes[there], *keys])
+    starts = np.zeros(len(there), np.int64)
+    fresh = np.zeros(len(there), bool)
+    fresh[:1] = True
+    for key in keys:
+        fresh[1:] |= np.diff(key[order].astype(np.int64)) != 0
+    starts = np.maximum.accumulate(np.where(fresh, np.arange(len(there)), 0))
+    kept[there[order[np.arange(len(there)) - starts < count]]] = True
+    return kept
+
+
+def _large_enough(voxels: float, parts: Parts) -> NDArray[np.bool_]:
+    return parts.sizes >= voxels
+
+
+def _volume_in(volume: Any, place: Domain) -> float:
+    """Return a volume in the units of the axes, to the power of their number."""
+    if not has_unit(volume):
+        return float(volume)
+    n = len(place.axes)
+    unit = place.units[0]
+    ask = getattr(volume, "to", None)
+    if unit is None or ask is None or isinstance(volume, str):
+        raise ValueError(
+            f"volume must be a number in the image's unit ({unit}) to the power of {n}, or a "
+            f"quantity of pint, astropy or unyt, got {volume!r}"
+        )
+    found = ask(unit if n == 1 else f"{unit}**{n}")
+    plain = getattr(found, "magnitude", None)
+    return float(getattr(found, "value", None) if plain is None else plain)
+
+
+# --- labels -------------------------------------------------------------------------------
+
+
+def _values(blocks: Sequence[Any]) -> NDArray[Any]:
+    """Return 0 and the labels that there are, in order."""
+    found = np.unique(np.concatenate([np.unique(block) for block in blocks]))
+    return np.concatenate([np.zeros(1, found.dtype), found[found != 0]])
+
+
+def _numbered(block: Any, values: NDArray[Any]) -> NDArray[np.int32]:
+    order = np.argsort(values, kind="stable")
+    found = order[np.searchsorted(values, block, sorter=order)]
+    return found.astype(np.int32)
+
+
+def _expand(
+    engine: Engine, block: Any, *, axes: Any, spacing: Any, steps: Any, reach: float, mode: str
+) -> Any:
+    del mode
+
+    def one(frame: Any) -> Any:
+        background = frame == 0
+        if background.all() or not background.any():
+            return frame
+        if spacing is not None:
+            far, nearest = engine.nd.distance_transform_edt(
+                background, sampling=spacing.tolist(), return_indices=True
+            )
+            return np.where(far <= reach, frame[tuple(nearest)], frame)
+        from scipy.spatial import cKDTree
+
+        inside = np.argwhere(~background)
+        outside = np.argwhere(background)
+        far, number = cKDTree(inside @ steps.T).query(
+            outside @ steps.T, distance_upper_bound=reach * (1 + 1e-9)
+        )
+        grown = frame.copy()
+        near = np.isfinite(far)
+        grown[tuple(outside[near].T)] = frame[tuple(inside[number[near]].T)]
+        return grown
+
+    return by_frame(engine, block, axes, one, block.dtype)
