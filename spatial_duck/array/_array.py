@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy as _copy
+import sys
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array import _fast as fast
+from spatial_duck.array import _frameworks as frameworks
 from spatial_duck.array import _indexing as indexing
 from spatial_duck.array import _vectors as vectors
 from spatial_duck.array._attributes import GeometryAttributes
@@ -126,6 +128,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
                 "data is an image already: use image.replace(spacing=..., ...) to change its "
                 "geometry, or image.data for its bare array"
             )
+        _enter_frameworks()
         self._data = backends.adopt(bare_chunks(data))
         given = {
             "spacing": spacing, "origin": origin, "direction": direction, "affine": affine,
@@ -218,6 +221,14 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return dispatch.array_ufunc(self, ufunc, method, inputs, kwargs)
 
+    @classmethod
+    def __torch_function__(
+        cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        from spatial_duck.array._torch_functions import torch_function
+
+        return torch_function(func, types, args, kwargs)
+
     @overload
     def __getitem__(self, key: tuple[int, ...]) -> Any: ...
     @overload
@@ -286,7 +297,9 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         **options
             Passed to the backend, such as ``chunks=`` for ``"dask"``.
         """
-        return self._with_data(backends.to(self._data, backend, **options))
+        moved = self._with_data(backends.to(self._data, backend, **options))
+        _enter_frameworks()  # which may have been imported for this
+        return moved
 
     @property
     def device(self) -> Any:
@@ -410,7 +423,16 @@ def on_grid(image: SpatialArray, data: Any, geometry: Geometry) -> SpatialArray:
 def _restore(
     cls: type[SpatialArray], data: Any, geometry: Geometry, attrs: Any, coords: Any
 ) -> SpatialArray:
+    _enter_frameworks()
     return cls._wrap(data, geometry, attrs, frozen(coords))
+
+
+def _enter_frameworks() -> None:
+    """Enter images in the registries of PyTorch and JAX, if they were imported meanwhile."""
+    for name in frameworks.PENDING:
+        if name in sys.modules:
+            frameworks.register(SpatialArray)
+            return
 
 
 refuse_setting(

@@ -15,8 +15,14 @@ import numpy as np
 
 from spatial_duck import _config, backends
 from spatial_duck.array import SpatialArray, on_grid
+from spatial_duck.array._coordinates import COMPONENT
 from spatial_duck.blocks import map_blocks
-from spatial_duck.errors import GeometryLossError, GeometryMismatchError, TooLargeError
+from spatial_duck.errors import (
+    GeometryLossError,
+    GeometryMismatchError,
+    SpatialDuckError,
+    TooLargeError,
+)
 from spatial_duck.geometry import Geometry, World
 
 if TYPE_CHECKING:
@@ -237,6 +243,29 @@ def _by_frames(
     other = [i for i in range(first.ndim) if i not in space]
     if not other:
         return call([_of_space(image, {}, name) for image in images])
+    channels = [i for i in other if i not in first.geometry.sampled_axes]
+    try:
+        return _frame_after_frame(images, call, name, space, other)
+    except SpatialDuckError:
+        raise
+    except Exception as error:  # the libraries raise whatever they raise
+        if len(channels) != 1:
+            raise
+        other.remove(channels[0])
+        try:
+            return _of_vectors(images, call, name, other)
+        except Exception:  # of one channel and of all: the first says more
+            raise error from None
+
+
+def _frame_after_frame(
+    images: Sequence[SpatialArray],
+    call: Callable[[Sequence[SpatialArray]], Any],
+    name: str,
+    space: list[int],
+    other: list[int],
+) -> Any:
+    first = images[0]
     names = [first.dims[i] for i in other]
     lengths = [first.shape[i] for i in other]
     if 0 in lengths:
@@ -246,6 +275,52 @@ def _by_frames(
         at = {n or f"#{i}": k for n, i, k in zip(names, other, numbers, strict=True)}
         found.append(call([_of_space(image, at, name) for image in images]))
     return _joined(found, first, space, other)
+
+
+def _of_vectors(
+    images: Sequence[SpatialArray],
+    call: Callable[[Sequence[SpatialArray]], Any],
+    name: str,
+    other: list[int],
+) -> Any:
+    """Run a call that takes vectors: with the channels together, and one time point at a time."""
+    if any(images[0].shape[i] != 1 for i in other):
+        raise GeometryLossError(f"{name} takes vectors at one time: run it on each time point")
+    model = images[0]
+    frames = []
+    for image in images:
+        times = tuple(
+            [0 if i in other and image is model else slice(None) for i in range(image.ndim)]
+        )
+        frames.append(_along_xyz(image[times]))
+    return _like_vectors(call(frames), model)
+
+
+def _along_xyz(image: SpatialArray) -> SpatialArray:
+    """Return an image whose vectors, if they are such, have components along x, y, z in LPS."""
+    if COMPONENT not in image.coords:
+        return image
+    return _sorted_components(image if image.frame is None else image.to_frame("LPS"), "xyz")
+
+
+def _sorted_components(image: SpatialArray, names: Sequence[str]) -> SpatialArray:
+    component = image.coords[COMPONENT]
+    labels = [str(label) for label in component]
+    if labels == list(names) or not set(labels) <= set(names):
+        return image
+    axis = image.dims.index(component.dims[0])
+    order = [labels.index(n) for n in names if n in labels]
+    return image[(*[slice(None)] * axis, order)]
+
+
+def _like_vectors(found: Any, model: SpatialArray) -> Any:
+    """Return vectors that a filter gave in the frame and order of those that it was given."""
+    if isinstance(found, tuple | list):
+        return type(found)([_like_vectors(part, model) for part in found])
+    if not isinstance(found, SpatialArray) or COMPONENT not in found.coords:
+        return found
+    turned = found if model.frame is None else found.to_frame(model.frame)
+    return _sorted_components(turned, [str(label) for label in model.coords[COMPONENT]])
 
 
 def _of_space(image: SpatialArray, at: dict[str, int], name: str) -> SpatialArray:

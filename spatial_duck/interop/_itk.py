@@ -20,6 +20,7 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
+from spatial_duck.array._coordinates import COMPONENT
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.interop._filters import FilterLibrary, run_filter
@@ -100,7 +101,8 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
     Returns
     -------
     itk.Image or itk.VectorImage
-        The latter where there is a plain axis.
+        The latter where there is a plain axis; where its coordinate is ``component``, one along
+        each axis, an image of ``itk.Vector``, as filters of displacement fields take it.
 
     Raises
     ------
@@ -117,7 +119,9 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
     array = np.ascontiguousarray(np.asarray(data), dtype=dtype)
     try:
         if g.ndim > n:
-            out = itk.image_view_from_array(array, ttype=_vector_type(itk, dtype, n))
+            is_field = COMPONENT in image.coords and array.shape[-1] == n and dtype.kind == "f"
+            ttype = (_field_type if is_field else _vector_type)(itk, dtype, n)
+            out = itk.image_view_from_array(array, ttype=ttype)
         else:
             out = itk.image_view_from_array(array)
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
@@ -139,8 +143,14 @@ def _vector_type(itk: Any, dtype: np.dtype[Any], n: int) -> Any:
     return itk.VectorImage[names[dtype.str[1:]], n]
 
 
+def _field_type(itk: Any, dtype: np.dtype[Any], n: int) -> Any:
+    """Return the type of images of vectors with a component along each axis."""
+    return itk.Image[itk.Vector[{"f4": itk.F, "f8": itk.D}[dtype.str[1:]], n], n]
+
+
 def _is_native(value: Any) -> bool:
-    return hasattr(value, "GetLargestPossibleRegion")
+    # Maps of label objects have regions, and no voxels.
+    return hasattr(value, "GetLargestPossibleRegion") and hasattr(value, "GetBufferPointer")
 
 
 LIBRARY = FilterLibrary("itk", to_itk, from_itk, _is_native)

@@ -62,12 +62,17 @@ def from_simpleitk(image: Any) -> Any:
     Raises
     ------
     FormatError
-        If it has more dimensions.
+        If it has more dimensions, or is a label map.
     """
     if isinstance(image, _simpleitk().Transform):
         from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
 
         return simpleitk_transforms.from_simpleitk(image)
+    if _is_label_map(image):
+        raise FormatError(
+            "the SimpleITK image is a label map, which holds objects and no voxels: convert "
+            "SimpleITK.LabelMapToLabel(image)"
+        )
     n = image.GetDimension()
     if n > 4:
         raise FormatError(f"a SimpleITK image of {n} dimensions has axes without names; extract 4")
@@ -137,7 +142,12 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
 
 
 def _is_native(value: Any) -> bool:
-    return isinstance(value, _simpleitk().Image)
+    return isinstance(value, _simpleitk().Image) and not _is_label_map(value)
+
+
+def _is_label_map(image: Any) -> bool:
+    """Whether an image holds objects, and no voxels that could be viewed."""
+    return str(image.GetPixelIDTypeAsString()).startswith("label of")
 
 
 LIBRARY = FilterLibrary("SimpleITK", to_simpleitk, from_simpleitk, _is_native)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import spatial_duck as sd
-from spatial_duck.errors import GeometryMismatchError, TooLargeError
+from spatial_duck.errors import FormatError, GeometryMismatchError, TooLargeError
 
 pytestmark = pytest.mark.library
 
@@ -114,6 +114,36 @@ def test_channels_run_one_by_one_and_keep_their_names(name: str) -> None:
     assert found.geometry == image.geometry
     assert list(found.coords["channel"]) == ["a", "b"]
     assert np.array_equal(np.asarray(found[1]), expected_median(np.asarray(image)[1]))
+
+
+@pytest.mark.parametrize("frame", ["LPS", "RAS"])
+@pytest.mark.parametrize("labels", ["xyz", "zyx"])
+def test_filters_of_vectors_get_them_together(frame: str, labels: str) -> None:
+    field = made(
+        (6, 7, 8, 3), dims=("z", "y", "x", "c"), coords={"component": ("c", list("xyz"))}
+    ).to_frame(frame)
+    order = ["xyz".index(n) for n in labels]
+    found = module("sitk").DisplacementFieldJacobianDeterminant(field[..., order])
+    native = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
+    wanted = native.DisplacementFieldJacobianDeterminant(sd.to_simpleitk(field.to_frame("LPS")))
+    assert found.dims == ("z", "y", "x")
+    assert np.allclose(np.asarray(found), native.GetArrayFromImage(wanted), atol=1e-4)
+    turned = module("sitk").InvertDisplacementField(field[..., order])
+    assert turned.geometry == field.geometry
+    assert list(turned.coords["component"]) == list(labels)
+    wanted = native.InvertDisplacementField(sd.to_simpleitk(field.to_frame("LPS")))
+    mine = turned[..., [labels.index(n) for n in "xyz"]].to_frame("LPS")
+    assert np.allclose(np.asarray(mine), native.GetArrayFromImage(wanted), atol=1e-4)
+
+
+def test_maps_of_label_objects_stay_the_librarys() -> None:
+    labels = made().astype("u1") > 50
+    native = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
+    objects = module("sitk").BinaryImageToLabelMap(labels.astype("u1"), inputForegroundValue=1)
+    assert isinstance(objects, native.Image)
+    with pytest.raises(FormatError, match="LabelMapToLabel"):
+        sd.from_simpleitk(objects)
+    assert module("sitk").LabelMapMask(objects, made(), 1).geometry == made().geometry
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
