@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from spatial_duck.testing import assert_lazy
+from tests import effort
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,6 +168,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long tests as well")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    effort.LONG = config.getoption("--long")
+
+
 def _has_gpu() -> bool:
     try:
         import cupy
@@ -176,11 +181,13 @@ def _has_gpu() -> bool:
         return False
 
 
-#: Words of a test's name or file that say that it needs a library of the extra ``test-all``.
-_LIBRARIES = (
-    "ants", "cubed", "itk", "jax", "monai", "multiscale_spatial_image", "napari", "ngff_zarr",
-    "nitransforms", "pyvista", "radiomics", "rasterio", "rioxarray", "sparse", "spatial_image",
-    "torch", "torchio", "ome_zarr_models",
+#: Libraries of the extra ``test-all`` and the like, by their packages' names.
+_LIBRARIES = frozenset(
+    {
+        "ants", "cubed", "itk", "jax", "monai", "multiscale_spatial_image", "napari", "ngff_zarr",
+        "nitransforms", "pyvista", "radiomics", "rasterio", "rioxarray", "sparse",
+        "spatial_image", "torch", "torchio", "ome_zarr_models",
+    }
 )  # fmt: skip
 #: Files all of whose tests compare with such libraries.
 _LIBRARY_FILES = frozenset(
@@ -203,22 +210,27 @@ def _asked_for(function: Callable[..., object]) -> frozenset[str]:
     return frozenset(re.findall(r"importorskip\(\s*[\"'](\w+)", source))
 
 
-def _needs_library(item: pytest.Item) -> bool:
-    path = item.path.relative_to(ROOT / "tests") if item.path.is_relative_to(ROOT / "tests") else ""
-    if str(path).replace(os.sep, "/") in _LIBRARY_FILES:
-        return True
-    words = set(re.split(r"[^A-Za-z0-9]+", item.nodeid.rpartition("::")[2].lower()))
-    if any(name in words or f"_{name}" in item.nodeid for name in _LIBRARIES):
-        return True
+def _libraries(item: pytest.Item) -> set[str]:
+    """Return which of the libraries a test's name, fixtures or source ask for."""
+    name = item.nodeid.rpartition("::")[2].lower()
+    words = set(re.split(r"[^a-z0-9]+", name))
+    found = {
+        library for library in _LIBRARIES if library in words or f"_{library}" in item.nodeid
+    } | (_LIBRARIES & {*getattr(item, "fixturenames", ())})
     function = getattr(item, "function", None)
-    if not inspect.isfunction(function):
-        return False
-    return bool({*_asked_for(function), *getattr(item, "fixturenames", ())} & set(_LIBRARIES))
+    return found | (_LIBRARIES & _asked_for(function) if inspect.isfunction(function) else set())
+
+
+def _is_library_file(path: Path) -> bool:
+    tests = ROOT / "tests"
+    return path.is_relative_to(tests) and path.relative_to(tests).as_posix() in _LIBRARY_FILES
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if _needs_library(item):
+        libraries = _libraries(item)
+        item.extra_keyword_matches.update(libraries)  # so that `-k torch` picks them
+        if libraries or _is_library_file(item.path):
             item.add_marker(pytest.mark.library)
     if not config.getoption("--long"):
         for item in items:

@@ -46,6 +46,7 @@ def test_the_library_and_the_converter_are_named(library: str, advice: str, how:
         take(image())
 
 
+@pytest.mark.slow
 def test_the_package_itself_may() -> None:
     with sd.config(on_bare="raise"):
         found = np.flip(image() + 1, 0)

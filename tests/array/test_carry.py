@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck.testing._operations import chains, keys, operations
 from spatial_duck.testing._oracles import NO_VOXEL, false_labels, voxel_labels, voxel_numbers
+from tests.effort import examples
 
 MODEST = hypothesis.settings(
-    max_examples=30, suppress_health_check=list(hypothesis.HealthCheck), deadline=None
+    max_examples=examples(30), suppress_health_check=list(hypothesis.HealthCheck), deadline=None
 )
 LONG = hypothesis.settings(MODEST, max_examples=2000)
 SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)
@@ -62,6 +63,7 @@ def test_a_function_that_moves_voxels_moves_their_labels(data: st.DataObject) ->
     _check(image, operation(image), complete=operation.name != "sliding_window_view")
 
 
+@pytest.mark.slow
 @hypothesis.given(st.data())
 def test_a_key_with_arrays_takes_labels_one_by_one(data: st.DataObject) -> None:
     shape = data.draw(SHAPES)
@@ -196,6 +198,7 @@ def _chain_is_true(backend: Any, data: st.DataObject) -> None:
     assert false_labels(_labels(result), numbers, image.shape) is None
 
 
+@pytest.mark.slow
 @MODEST
 @hypothesis.given(data=st.data())
 def test_chains_keep_labels(backend: Any, data: st.DataObject) -> None:

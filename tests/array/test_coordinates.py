@@ -170,6 +170,7 @@ PHYSICAL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation, left", PHYSICAL)
 def test_physical_operations_keep_what_their_axes_carry(
     backend: Any, operation: Any, left: set[str]

@@ -15,9 +15,10 @@ from spatial_duck.array import _fast as fast
 from spatial_duck.testing import voxel_numbers
 from spatial_duck.testing._operations import keys
 from spatial_duck.testing._strategies import geometries, operations
+from tests.effort import examples
 
 SHORT_WAYS = ("select", "operate", "call_elementwise", "concatenate", "stack", "call_deferred")
-MODEST = settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+MODEST = settings(max_examples=examples(60), suppress_health_check=list(HealthCheck), deadline=None)
 
 
 def test_all_short_ways_are_tried() -> None:
@@ -74,6 +75,7 @@ def images(draw: Any) -> SpatialArray:
     return image
 
 
+@pytest.mark.slow
 @MODEST
 @given(st.data())
 def test_keys(data: st.DataObject) -> None:
@@ -83,6 +85,7 @@ def test_keys(data: st.DataObject) -> None:
         assert_same(*both_ways(lambda: image[key], patch))
 
 
+@pytest.mark.slow
 @MODEST
 @given(st.data())
 def test_operations_that_move_voxels(data: st.DataObject) -> None:
@@ -96,6 +99,7 @@ UFUNCS = [np.add, np.subtract, np.less, np.equal, np.maximum, np.power, np.divmo
 OPERATORS = [operator.add, operator.sub, operator.mul, operator.lt, operator.eq, operator.matmul]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @MODEST
 @given(st.data())
@@ -127,6 +131,7 @@ def test_elementwise(data: st.DataObject) -> None:
         assert_same(*both_ways(lambda: np.negative(image), patch))
 
 
+@pytest.mark.slow
 @MODEST
 @given(st.data())
 def test_joining(data: st.DataObject) -> None:
@@ -155,6 +160,7 @@ def test_joining(data: st.DataObject) -> None:
 REDUCTIONS = [np.sum, np.mean, np.max, np.argmax, np.any, np.median, np.std, np.ptp]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @MODEST
 @given(st.data())

@@ -231,6 +231,7 @@ REFUSALS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, number", CASES)
 def test_data_of_the_backend_in_numpys_place(held: Any, name: str, number: int) -> None:
     call = CALLS[name][number]
@@ -407,6 +408,7 @@ def libraries() -> Any:
     return json.loads(run.stdout)
 
 
+@pytest.mark.slow
 def test_no_library_function_gives_a_wrong_place(libraries: Any) -> None:
     wrong = {name: found for name, found in libraries.items() if found == "WRONG"}
     assert not wrong

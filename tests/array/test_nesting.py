@@ -235,6 +235,7 @@ def test_wrappers_above_are_left_their_turn() -> None:
     assert a.__array_function__(np.where, (SpatialArray, Uncertain), (), {}) is NotImplemented
 
 
+@pytest.mark.slow
 def test_pint_stands_above() -> None:
     pint = pytest.importorskip("pint", reason="needs pint")
     a = image()

@@ -73,6 +73,7 @@ def cases() -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # xarray's and pandas' own
 @pytest.mark.parametrize("kind", ["numpy", "dask"])
 @pytest.mark.parametrize("owner, name, options", cases())
@@ -174,6 +175,7 @@ def _pair() -> tuple[Any, Any]:
     return one, other
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # xarray's own
 @pytest.mark.parametrize("name", [*IMAGES, *BARE])
 def test_values_over_dask(name: str) -> None:

@@ -23,9 +23,10 @@ from spatial_duck.testing import (
 )
 from spatial_duck.testing._oracles import displacement
 from spatial_duck.testing._strategies import OPERATIONS, chains, geometries, operations
+from tests.effort import examples
 
 BACKENDS = ["numpy", "dask", "zarr2", "zarr3"]
-MODEST = settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+MODEST = settings(max_examples=examples(60), suppress_health_check=list(HealthCheck), deadline=None)
 LONG = settings(MODEST, max_examples=2000)
 
 
@@ -80,6 +81,7 @@ def check_chain(backend: str, data: st.DataObject) -> None:
     assert distance <= 1e-9, report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @MODEST
 @given(st.data())
@@ -95,8 +97,9 @@ def test_two_thousand_chains(backend, data):
     check_chain(backend, data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
-@settings(MODEST, max_examples=25)
+@settings(MODEST, max_examples=examples(25))
 @given(st.data())
 def test_each_operation_alone(name, data):
     """So that none hides behind the others, and a failure names it."""

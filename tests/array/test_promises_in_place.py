@@ -71,6 +71,7 @@ def test_writes_reach_the_backing_array(writable, write):
     assert image.geometry == GEOMETRY
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[], deadline=None)
 @given(st.data())
 def test_views_alias_as_numpys_do(data):

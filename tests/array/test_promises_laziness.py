@@ -20,6 +20,7 @@ from spatial_duck.testing import (
     voxel_numbers,
 )
 from spatial_duck.testing._strategies import chains, geometries, keys
+from tests.effort import examples
 
 GEOMETRY = Geometry((7, 8, 9), (2, 0.5, 1), (10, 20, 30), frame="LPS", unit="mm")
 CHUNKS = (3, 4, 2)
@@ -97,7 +98,8 @@ def test_asking_computes_and_reads():
     np.testing.assert_array_equal(image.compute().data, voxel_numbers(GEOMETRY.shape))
 
 
-@settings(max_examples=60)
+@pytest.mark.slow
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_a_read_touches_only_the_chunks_that_intersect(data):
     """Against the chunk of each voxel that is selected, one by one."""
@@ -189,7 +191,8 @@ def test_asarray_of_a_device_array_is_refused():
     assert brought.geometry == GEOMETRY
 
 
-@settings(max_examples=60)
+@pytest.mark.slow
+@settings(max_examples=examples(60))
 @given(geometries(), st.data())
 def test_chains_stay_on_the_device(g, data):
     image = SpatialArray(DeviceArray(voxel_numbers(g.shape)), g)

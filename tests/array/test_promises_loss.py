@@ -15,6 +15,7 @@ import spatial_duck as sd
 from spatial_duck import Geometry, GeometryLossError, SpatialArray, config
 from spatial_duck.testing import voxel_numbers
 from spatial_duck.testing._strategies import chains, geometries
+from tests.effort import examples
 
 GEOMETRY = Geometry((3, 4, 5), (2, 0.5, 1), (10, 20, 30), frame="LPS", unit="mm")
 
@@ -137,7 +138,8 @@ def test_npy_files_are_refused():
         np.save("nowhere.npy", image())
 
 
-@settings(max_examples=80)
+@pytest.mark.slow
+@settings(max_examples=examples(80))
 @given(geometries(ndim=3, min_side=2, max_side=4), st.data())
 def test_a_loss_lasts_through_any_chain(g, data):
     """Nothing that follows makes positions of what was lost."""

@@ -13,6 +13,7 @@ import spatial_duck as sd
 from spatial_duck.errors import FrameError, GeometryError, GeometryMismatchError
 from spatial_duck.testing import assert_lazy
 from spatial_duck.testing._operations import chains
+from tests.effort import examples
 
 SHAPE = (3, 4, 5)
 FRAMES = ("LPS", "RAS", "LAS", "PLS", "SAR", "IPR")
@@ -237,10 +238,11 @@ def test_a_field_needs_a_component_for_each_axis() -> None:
 
 
 MODEST = hypothesis.settings(
-    max_examples=40, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=examples(40), deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
 
 
+@pytest.mark.slow
 @MODEST
 @hypothesis.given(data=st.data())
 def test_chains_turn_vectors(backend: Any, data: st.DataObject) -> None:

@@ -111,6 +111,7 @@ def _outcome(expression: Callable[[Any], Any], image: sd.SpatialArray) -> Any:
             return error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_an_argument_is_answered_as_numpy_does_or_refused(name: str, backend: BackendCase) -> None:
     if name.startswith("cumulative_sum") and not hasattr(np, "cumulative_sum"):

@@ -47,6 +47,7 @@ def test_a_subclass_with_a_meaning_of_its_own_is_not() -> None:
     assert backends.is_known(Same)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module, name",
     [
@@ -208,6 +209,7 @@ FUNCTIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "function, args, kwargs", FUNCTIONS, ids=lambda x: getattr(x, "__name__", None)
 )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck import backends
 from spatial_duck.backends._keys import open_key, steps_of
+from tests.effort import examples
 
 PACKAGE = Path(sd.__file__).parent
 CUBE = np.arange(27.0).reshape(3, 3, 3)
@@ -56,6 +57,7 @@ def _probes() -> set[tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_what_an_array_is_is_asked_of_its_backend_alone() -> None:
     assert _probes() - _ALLOWED.keys() == set()
 
@@ -107,7 +109,8 @@ def _applied(array: Any, key: Any) -> Any:
     return out if hollow is None else out[(slice(None),) * hollow + (slice(0, 0),)]
 
 
-@settings(max_examples=400)
+@pytest.mark.slow
+@settings(max_examples=examples(400))
 @given(st.lists(_PARTS, max_size=5).map(tuple))
 def test_the_steps_of_a_key_do_what_numpy_does(key: Any) -> None:
     try:

@@ -204,6 +204,7 @@ if hasattr(np, "cumulative_sum"):  # NumPy 2.1
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function, args, kwargs", LAZY)
 def test_lazy_and_numpys_values(function: Any, args: Any, kwargs: Any) -> None:
     expected = function(*args, **kwargs)
@@ -529,6 +530,7 @@ def run_engine(code: str, engine: bool, *arguments: str) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [False, True], ids=["graphs", "expressions"])
 def test_collections_on_both_engines(engine: bool, tmp_path: Any) -> None:
     said = run_engine(_ENGINES, engine, str(tmp_path / "graph"))
@@ -560,6 +562,7 @@ def on_the_left() -> str:
     return run_engine(_LEFT, True)
 
 
+@pytest.mark.slow
 def test_data_are_right_with_an_array_of_expressions_on_the_left() -> None:
     assert len(on_the_left().splitlines()) == 6
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from spatial_duck.backends._indexmap import AxisMap, View, chunk_sizes, compose, compose_arrays
+from tests.effort import examples
 
 
 def whole(shape: tuple[int, ...]) -> View:
@@ -33,7 +34,8 @@ def look_up(view: View, source: np.ndarray) -> np.ndarray:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_chains_of_basic_keys_select_what_numpy_selects(data: st.DataObject) -> None:
     shape = data.draw(npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=6))

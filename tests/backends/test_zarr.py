@@ -24,6 +24,7 @@ from zarr.storage import MemoryStore  # noqa: E402
 
 from spatial_duck.backends.zarr._view import ZarrView  # noqa: E402
 from spatial_duck.testing._stores import RecordingStore  # noqa: E402
+from tests.effort import examples  # noqa: E402
 
 SHAPE, CHUNKS = (10, 11, 5), (3, 4, 2)
 DATA = np.arange(np.prod(SHAPE)).reshape(SHAPE)
@@ -103,6 +104,7 @@ def read(found: Any) -> np.ndarray:
     return np.asarray(found.compute())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", BASIC + ARRAYS, ids=lambda k: str(k)[:40])
 def test_a_view_selects_what_numpy_selects(array: Any, key: Any) -> None:
     found = ZarrView(array)[key]
@@ -112,6 +114,7 @@ def test_a_view_selects_what_numpy_selects(array: Any, key: Any) -> None:
     assert found.dtype == data.dtype == array.dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", BASIC + ARRAYS, ids=lambda k: str(k)[:40])
 def test_assignment_writes_what_numpy_writes(array: Any, key: Any) -> None:
     expected = DATA.copy()
@@ -121,6 +124,7 @@ def test_assignment_writes_what_numpy_writes(array: Any, key: Any) -> None:
     np.testing.assert_array_equal(array[...], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", BASIC + ARRAYS, ids=lambda k: str(k)[:40])
 def test_assignment_reaches_through_a_turned_view(array: Any, key: Any) -> None:
     expected = DATA.copy()
@@ -167,7 +171,8 @@ def test_moves_are_views_and_read_nothing(move: Any) -> None:
     np.testing.assert_array_equal(read(moved), move(DATA))
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_chains_of_moves_agree_with_numpy_and_with_the_geometry(data: st.DataObject) -> None:
     # Where the geometry says that a voxel lies is where its own numbers say that it lay.
@@ -313,6 +318,7 @@ FUNCTIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_functions_promote_to_dask_and_read_nothing(function: Any) -> None:
     store, view = counted()
@@ -462,6 +468,7 @@ def test_read_only_stays_read_only() -> None:
     np.testing.assert_array_equal(array[...], DATA)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [None, 100_000, 10])
 @pytest.mark.parametrize("turn", [np.s_[:], np.s_[::-1, 1:9, ::2]], ids=str)
 def test_values_of_every_kind_are_written(limit: int | None, turn: Any) -> None:
@@ -476,6 +483,7 @@ def test_values_of_every_kind_are_written(limit: int | None, turn: Any) -> None:
         np.testing.assert_array_equal(array[...], expected)
 
 
+@pytest.mark.slow
 def test_operators_in_place_write_to_the_store() -> None:
     array, expected = make(), DATA.copy()
     view = ZarrView(array)
@@ -515,7 +523,8 @@ def test_values_that_repeat_a_place_leave_the_last() -> None:
     np.testing.assert_array_equal(array[...], expected)
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_assignment_through_chains_of_views(data: st.DataObject) -> None:
     shape = data.draw(npst.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=5))

@@ -92,6 +92,7 @@ def _boxes(draw: st.DrawFn, array: Any) -> tuple[Any, ...]:
     return tuple(ask)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not have a Zarr V3 specification")
 @given(data=st.data(), seed=st.integers(0, 99))
 def test_it_reads_and_writes_as_zarr_does(
@@ -133,6 +134,7 @@ def test_it_reads_and_writes_as_zarr_does(
     np.testing.assert_array_equal(array[...], values)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not have a Zarr V3 specification")
 @given(data=st.data())
 def test_what_it_does_not_know_is_left_to_zarr(

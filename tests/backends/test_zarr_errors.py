@@ -54,6 +54,7 @@ WAYS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("store", STORES)
 def test_our_stores(store: str, way: str, tmp_path: Path) -> None:

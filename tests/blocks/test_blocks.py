@@ -20,6 +20,7 @@ from spatial_duck.testing import _strategies as strategies
 from spatial_duck.testing import assert_lazy
 from spatial_duck.testing._assertions import assert_no_host_copy, assert_same_place
 from spatial_duck.testing._device import DeviceArray
+from tests.effort import examples
 
 GRID = Geometry((20, 30, 40), (2, 1, 0.5), (-10, 5, 0), frame="LPS", unit="mm")
 C, S = np.cos(0.4), np.sin(0.4)
@@ -97,8 +98,9 @@ def test_windows_have_one_length():
 # --- what the function sees ---------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_every_block_knows_where_its_voxels_are(data):
     image = data.draw(strategies.images())
     blocks = data.draw(st.integers(1, 4))
@@ -207,8 +209,9 @@ def _filters(draw):
     return shape, chunks, spacing, sigma, draw(st.integers(0, 4))
 
 
+@pytest.mark.slow
 @given(_filters(), st.sampled_from(("numpy", "dask", "zarr")), st.integers(0, 99))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_gaussian_filter_in_blocks_equals_the_filter_of_the_whole(case, backend, seed):
     ndimage = pytest.importorskip("scipy.ndimage", reason="needs scipy")
     shape, chunks, spacing, sigma, extra = case
@@ -304,6 +307,7 @@ def test_cupy_blocks():
 # --- lazy ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_chunks_are_read_once_while_those_that_are_still_needed_fit():
     image = sd.SpatialArray(on("zarr", values((12, 16, 16)), (2, 2, 2)))
     # Three layers of 64 chunks meet one layer of blocks; two and some rows are needed again.
@@ -315,6 +319,7 @@ def test_chunks_are_read_once_while_those_that_are_still_needed_fit():
     assert len(store_of(image).chunks_read) == 6 * 8 * 8
 
 
+@pytest.mark.slow
 def test_nothing_is_read_until_it_is_asked_for_and_then_no_more_than_needed():
     image = sd.SpatialArray(on("zarr", values(), (5, 10, 10)), GRID)
     other = sd.SpatialArray(on("zarr", values(), (5, 10, 10)), OBLIQUE)
@@ -336,6 +341,7 @@ def test_nothing_is_read_until_it_is_asked_for_and_then_no_more_than_needed():
     assert len(found) == 48
 
 
+@pytest.mark.slow
 def test_volumes_larger_than_memory_are_planned_and_read_in_parts():
     zarr = pytest.importorskip("zarr", reason="needs zarr")
     array = zarr.create_array(
@@ -404,6 +410,7 @@ def test_lazy_results_are_pickled():
     np.testing.assert_array_equal(result.data.compute(scheduler="synchronous"), values())
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_nothing(tmp_path):
     distributed = pytest.importorskip("distributed", reason="needs distributed")
     data = values()
@@ -453,6 +460,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "dask", "zarr"])
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("interpolation", ["linear", "nearest"])
@@ -471,6 +479,7 @@ def test_other_images_come_to_the_blocks_of_the_first(name, interpolation, backe
     assert result.geometry.isclose(sd.resample(other, image).geometry)
 
 
+@pytest.mark.slow
 def test_interpolations_that_reach_far_are_the_same_in_blocks():
     other = sd.SpatialArray(values(OBLIQUE.shape, seed=1), OBLIQUE)
     image = sd.SpatialArray(values(), GRID)
@@ -484,6 +493,7 @@ def test_interpolations_that_reach_far_are_the_same_in_blocks():
         np.testing.assert_allclose(found, expected, atol=1e-6 * 300, err_msg=interpolation)
 
 
+@pytest.mark.slow
 def test_only_what_is_needed_of_other_images_is_read():
     fine = Geometry((100, 100, 100), 0.1, (-10, 5, 0), frame="LPS", unit="mm")
     other = sd.SpatialArray(on("zarr", values(fine.shape, "f4"), (10, 10, 10)), fine)
@@ -551,6 +561,7 @@ def test_the_type_of_a_lazy_result_is_said_or_that_of_the_image():
     assert sd.map_blocks(positive, sd.SpatialArray(values(), GRID)).dtype == bool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "dask"])
 @pytest.mark.parametrize("blocks", [3, 4, 100])
 def test_another_grid_for_the_result(backend, blocks):

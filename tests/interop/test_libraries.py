@@ -25,6 +25,7 @@ def convert(name: str, image: Any) -> Any:
     return getattr(interop, f"to_{name}")(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIBRARIES)
 @given(data=st.data())
 def test_there_and_back_is_exact_or_refused(name: str, data: Any) -> None:
@@ -127,6 +128,7 @@ def test_nibabel_agrees_on_points_and_shares_memory(tmp_path: Any) -> None:
     assert np.array_equal(np.asarray(again).transpose(), np.asarray(image))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [True, False])
 @given(image=strategies.images())
 def test_xarray_keeps_everything(wrap: bool, image: sd.SpatialArray) -> None:

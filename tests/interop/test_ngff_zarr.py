@@ -34,6 +34,7 @@ def image(dims: tuple[str, ...]) -> sd.SpatialArray:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dims", list(itertools.permutations("tczyx"))[::7])
 def test_axes_are_in_the_standards_order(dims: tuple[str, ...], tmp_path: Path) -> None:
     models = pytest.importorskip("ome_zarr_models", reason="needs ome-zarr-models")

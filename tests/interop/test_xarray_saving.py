@@ -54,6 +54,7 @@ def saved(array: Any, folder: Path, kind: str) -> Any:
         return opened["a"].load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["netcdf", "zarr"])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -9,6 +9,8 @@ from spatial_duck.testing import FormatConformance
 for _package in ("nibabel", "nrrd", "zarr", "dask", "tifffile", "h5py", "imageio", "hypothesis"):
     pytest.importorskip(_package, reason=f"needs {_package}")
 
+pytestmark = pytest.mark.slow
+
 
 class TestNifti(FormatConformance):
     suffix, tolerance = ".nii", 1e-3

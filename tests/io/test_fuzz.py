@@ -28,6 +28,7 @@ def fuzzed(*arguments: str, timeout: float) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_some_mutations_of_common_formats() -> None:
     told = fuzzed("--text", "60", "--binary", "30", "--format", *QUICK, timeout=500)
     rows = [line.split() for line in told.splitlines()[1:]]

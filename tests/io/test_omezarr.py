@@ -86,6 +86,7 @@ LEVELS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", list(LEVELS))
 @pytest.mark.parametrize("reader", list(READERS))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spatial_duck as sd
@@ -14,6 +14,7 @@ from spatial_duck import io
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.testing import _strategies as strategies
+from tests.effort import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,9 @@ def assert_same_voxels(back: sd.SpatialArray, image: sd.SpatialArray, tolerance:
         assert np.all(abs(values - expected) <= tolerance * limit + 1e-12 * abs(values))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=IDS)
+@settings(max_examples=examples(50))
 @given(data=st.data())
 def test_any_geometry_comes_back_or_is_refused(
     case: Case, data: Any, tmp_path_factory: pytest.TempPathFactory
@@ -123,6 +126,7 @@ WANTED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 @pytest.mark.parametrize("what, fields", WANTED, ids=[w for w, _ in WANTED])
 @pytest.mark.parametrize("oblique", [False, True], ids=["aligned", "sheared"])
@@ -206,6 +210,7 @@ def test_an_image_at_one_time_keeps_it(case: Case, ndim: int, tmp_path: Path) ->
 DTYPES = ("u1", "i1", "<i2", ">i2", "u2", ">i4", "u4", "i8", ">u8", ">f4", "f8", "?", "f2", "c8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_values_do_not_change(case: Case, dtype: str, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ for _package in ("h5py", "imageio", "nibabel", "numcodecs", "zarr"):
     pytest.importorskip(_package, reason=f"needs {_package}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", safety.FLIPPED)
 def test_no_flipped_bit_goes_unsaid(kind: str) -> None:
     found = [*safety.flips(kind, 40, seed=1)]
@@ -79,11 +80,12 @@ def test_stores_without_seals_are_read(tmp_path: Path) -> None:
     assert len(seal.checksum({})) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", safety.BOMBS)
 def test_bombs_stop_at_the_declared_size(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(safety, "_BOMB", 1 << 28)
+    monkeypatch.setattr(safety, "_BOMB", 1 << 27)
     monkeypatch.setattr(safety, "BOMBS", {name: safety.BOMBS[name]})
     ((_, (found, _), grown),) = safety.bombs()
     assert found == "refused"
@@ -104,6 +106,7 @@ def test_files_that_ask_for_too_much_are_refused(
 needs_locks = pytest.mark.skipif(_locks.fcntl is None, reason="files are not locked here")
 
 
+@pytest.mark.slow
 @needs_locks
 @pytest.mark.parametrize("aligned", [True, False])
 def test_two_writers_lose_nothing(aligned: bool) -> None:
@@ -164,6 +167,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @needs_locks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
 def test_a_forked_process_holds_no_turn(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def in_threads(work: Callable[[int], Any], count: int = 3) -> None:
         raise errors[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_are_the_users(name: str, tmp_path: Path) -> None:
     """Looked at in the midst of writing (by its progress), and at every call while reading."""

@@ -79,6 +79,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         memory.rm("/bucket", recursive=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_any_store_is_written_and_read(place: Any, version: str) -> None:
     io.write(place, image(), version=version, levels=2)

@@ -58,9 +58,10 @@ def check_levels(path: Path, image: sd.SpatialArray, **options: Any) -> None:
 
 
 #: Source chunks against chunks of 16: the same, multiples, parts, and out of step.
-CHUNKS = {"same": 16, "larger": 32, "smaller": 8, "planes": (1, 70, 75), "odd": (13, 17, 29)}
+CHUNKS = {"same": 16, "larger": 32, "smaller": 8, "planes": (1, 45, 40), "odd": (13, 17, 29)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [streaming._BATCH, 10], ids=["one batch", "batches"])
 @pytest.mark.parametrize("name", list(CHUNKS))
 @pytest.mark.parametrize("method", ["mean", "gaussian", "nearest", "mode"])
@@ -69,7 +70,7 @@ def test_each_voxel_is_computed_once(
 ) -> None:
     monkeypatch.setattr(streaming, "_BATCH", batch)
     monkeypatch.setattr(blockplan, "_BLOCK_BYTES", 1)  # blocks as small as they can be
-    source, image = counted((41, 70, 75), CHUNKS[name])
+    source, image = counted((33, 45, 40), CHUNKS[name])
     options = {"levels": 4, "factors": 2, "method": method}
     io.write(tmp_path / "a.ome.zarr", image, chunks=16, shards=False, **options)
     counts = np.unique(source.reads)
@@ -96,6 +97,7 @@ def test_each_chunk_of_a_store_is_read_once(tmp_path: Path) -> None:
     check_levels(tmp_path / "a.ome.zarr", image, levels=3)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -132,6 +134,7 @@ def test_blocks_put_levels_together_as_in_memory(
 # --- memory -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["mean", "gaussian"])
 def test_memory_follows_the_budget_and_not_the_volume(method: str, tmp_path: Path) -> None:
     def block(block_info: Any = None) -> np.ndarray:
@@ -202,6 +205,7 @@ def test_progress_counts_every_byte_once(tmp_path: Path) -> None:
 # --- layout -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_small_chunks_go_into_shards(tmp_path: Path) -> None:
     image = sd.SpatialArray(np.random.default_rng(0).integers(0, 9, (96, 96, 96)).astype("u1"))
     io.write(tmp_path / "a.zarr", image, chunks=8)

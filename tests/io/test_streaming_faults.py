@@ -66,6 +66,7 @@ def wrong(found: Any) -> list[str]:
 # --- stopped writers ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
 @pytest.mark.parametrize(
     "name, count",
@@ -139,6 +140,7 @@ faults.write(path, 2, overwrite=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names that can be swapped")
 @pytest.mark.parametrize("again", ["resumed", "anew"])
 @pytest.mark.parametrize("name", list(DEATHS))

@@ -15,6 +15,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.learning._intensity import RULES, Intensity, find_intensity
 from spatial_duck.testing import _strategies as strategies
 from spatial_duck.testing import assert_geometry_equal, assert_lazy
+from tests.effort import examples
 
 C, S = np.cos(0.3), np.sin(0.3)
 GRID = Geometry(
@@ -54,11 +55,12 @@ def _orientations():
 # --- there and back -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(
     _spaces().map(_oriented), _orientations(), st.none() | st.integers(1, 14),
     st.none() | st.integers(1, 6),
 )  # fmt: skip
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 def test_labels_come_back_bit_for_bit_where_grids_coincide(geometry, orientation, shape, multiple):
     rng = np.random.default_rng(0)
     labels = sd.SpatialArray(rng.integers(-9, 9, geometry.shape).astype("i2"), geometry)
@@ -80,11 +82,12 @@ def test_labels_come_back_bit_for_bit_where_grids_coincide(geometry, orientation
     assert same.all() if not cut else (same | (back.data == -99)).all()
 
 
+@pytest.mark.slow
 @given(
     _spaces().map(_oriented), _orientations(),
     st.lists(st.floats(0.4, 2.0), min_size=3, max_size=3), st.booleans(),
 )  # fmt: skip
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_labels_come_back_within_half_a_voxel(geometry, orientation, factors, lazy):
     """A network that says where it is: what it says comes back to where that is."""
     image = sd.SpatialArray(values(geometry.shape), geometry)
@@ -108,6 +111,7 @@ def test_labels_come_back_within_half_a_voxel(geometry, orientation, factors, la
     assert away.max() <= 0.5 + 1e-6
 
 
+@pytest.mark.slow
 @given(_spaces().map(_oriented), _orientations(), st.floats(0.3, 3.0))
 def test_points_map_exactly(geometry, orientation, spacing):
     image = sd.SpatialArray(np.zeros(geometry.shape), geometry)
@@ -178,6 +182,7 @@ def test_what_cannot_be_wanted(options, error, message):
         sd.conform(sd.SpatialArray(values(), GRID), **options)
 
 
+@pytest.mark.slow
 def test_nothing_is_computed_on_the_way():
     image = lazily(sd.SpatialArray(values(), GRID))
     with assert_lazy():
@@ -216,6 +221,7 @@ def test_answers_on_other_grids_are_placed_by_their_geometry():
     np.testing.assert_array_equal(back.data, sd.resample(half, GRID).data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("components", ["world", "axes", "voxels"])
 @pytest.mark.parametrize("frame", ["LPS", "RAS", "SRP"])
 @pytest.mark.parametrize("axis", [0, 1, 3])
@@ -403,7 +409,7 @@ def test_modules_take_any_memory_layout_and_type(torch):
 
 
 @given(_spaces().map(_oriented), st.integers(0, 2**32))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_random_affines_are_physical_and_repeatable(geometry, seed):
     turn = sd.random_affine(geometry, seed, rotation=40, scale=0, flip=("x",))
     assert turn == sd.random_affine(geometry, seed, rotation=40, scale=0, flip=("x",))
@@ -431,6 +437,7 @@ def test_bounds_of_random_affines():
             sd.random_affine(GRID, 0, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lazy", [False, True])
 def test_images_and_labels_move_together(lazy):
     """The labels are those of the image's values, on another grid, before and after."""
@@ -497,6 +504,7 @@ def _slices() -> list[sd.SpatialArray]:
     return [volume[3], volume[:, 8], volume[3, ::-1], oblique[2], oblique[:, :, 7], oblique[2, 5]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(6))
 @pytest.mark.parametrize("elastic", [None, {"displacement": 0.5, "control": 12}])
 def test_a_slice_of_a_volume_is_moved_in_its_own_plane(

@@ -56,6 +56,7 @@ def _brute(a: np.ndarray, b: np.ndarray, g: sd.Geometry) -> dict[str, float]:
     return out
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.data())
 def test_everything_is_what_brute_force_says(data: st.DataObject) -> None:
@@ -86,6 +87,7 @@ def test_labels_are_measured_one_by_one(name: str) -> None:
     assert np.isnan(some[9])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*OVERLAPS, *SURFACES])
 def test_chunks_give_what_the_whole_gives(name: str, backend: BackendCase) -> None:
     if backend.kind not in ("dask", "zarr2", "zarr3"):

@@ -73,6 +73,7 @@ GEOMETRIES = {
 CHUNKS = [(4, 5, 3), (9, 2, 8), (2, 3, 5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, name", list(enumerate(FILTERS)))
 def test_chunks_do_not_show(number: int, name: str) -> None:
     """Each filter with two modes and two ways of cutting, which differ from filter to filter."""
@@ -118,6 +119,7 @@ def _compare(function: Any, values: Any, geometry: sd.Geometry, chunks: Any) -> 
     np.testing.assert_allclose(computed.data, expected.data, rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_nan_does_not_show_chunks() -> None:
     values = RNG.random((9, 11, 8))
     values[4, 5, 3] = np.nan
@@ -127,6 +129,7 @@ def test_nan_does_not_show_chunks() -> None:
         )
 
 
+@pytest.mark.slow
 def test_zarr_reads_only_when_asked(tmp_path: Path) -> None:
     zarr = pytest.importorskip("zarr", reason="needs zarr")
     from spatial_duck.testing._stores import RecordingStore
@@ -172,6 +175,7 @@ def test_one_chunk_of_the_result_needs_its_neighbourhood_alone() -> None:
     assert len(read) == 9
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.data())
 def test_labels_of_chunks_are_those_of_the_whole(data: st.DataObject) -> None:
@@ -192,6 +196,7 @@ def test_labels_of_chunks_are_those_of_the_whole(data: st.DataObject) -> None:
     np.testing.assert_array_equal(filled, scipy_nd.binary_fill_holes(values))
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(st.data())
 def test_any_geometry_in_chunks(data: st.DataObject) -> None:
@@ -234,6 +239,7 @@ def test_what_needs_the_whole_says_so() -> None:
         nd.gaussian_filter(unknown, 1)
 
 
+@pytest.mark.slow
 def test_memory_of_labelling_follows_the_chunks() -> None:
     """The volume is read twice rather than kept until all is joined."""
     alive: list[Any] = []

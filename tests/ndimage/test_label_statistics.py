@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NAMES = ["sum_labels", "mean", "variance", "standard_deviation", "minimum", "maximum"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("offset", [0.0, 1e9])
 def test_the_numbers_of_scipy(name: str, offset: float, backend: BackendCase) -> None:

@@ -43,6 +43,7 @@ def test_points_on_any_grid(data: st.DataObject) -> None:
     np.testing.assert_allclose(nd.minimum_position(image), points[values.argmin()], atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lazy", [False, True])
 def test_labels_and_index(lazy: bool) -> None:
     values = RNG.integers(0, 50, (6, 7, 8))

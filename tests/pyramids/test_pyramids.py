@@ -81,6 +81,7 @@ def test_labels_that_are_constant_over_bins_lie_where_the_bins_do(method: str, f
     assert np.allclose(level.origin, image.index_to_physical((place, place)), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize("backend", ["numpy", "dask", "zarr2", "zarr3"], indirect=True)
 def test_backends_agree_to_the_bit(backend: Any, no_compute: Any, method: str) -> None:

@@ -119,6 +119,7 @@ def _names(value: Any, dims: tuple[Any, ...]) -> Any:
     return type(value)([_names(v, dims) for v in value])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_calls_of_all_functions_with_names() -> None:
     """Each recipe of the tests of rules that gives an axis, with that axis's name."""

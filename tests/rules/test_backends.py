@@ -24,6 +24,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label, backend", CASES)
 def test_right_or_refused_as_bare(label: str, backend: str) -> None:
     outcome(label, backend)

@@ -99,6 +99,7 @@ def _run(backend: Any, count: int) -> None:
         assert len(refusals) < len(OPERATIONS) / 2, refusals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", list(SIZES), indirect=True)
 def test_chains_of_functions(backend: Any) -> None:
     _run(backend, SIZES[str(backend.kind)][0])

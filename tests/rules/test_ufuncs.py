@@ -133,6 +133,7 @@ def method_cases() -> list[Any]:
     return [pytest.param(u, m, id=f"{u.__name__}-{m}") for u in UFUNCS for m in METHODS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ufunc, method", method_cases())
 def test_matrix(ufunc: np.ufunc, method: str) -> None:
     inputs = inputs_of(ufunc)

@@ -94,15 +94,19 @@ def compare(recipe: Recipe, data_of: Callable[[Im], Any], geometry: Callable[[Im
     return ours
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [pytest.param(r, id=r.label) for r in KNOWN])
-def test_every_layout(recipe: Recipe, layout: str) -> None:
-    change = LAYOUTS[layout]
+def test_every_layout(recipe: Recipe) -> None:
+    for layout, change in LAYOUTS.items():
 
-    def data_of(im: Im) -> Any:
-        return change(im.data)
+        def data_of(im: Im, change: Any = change) -> Any:
+            return change(im.data)
 
-    compare(recipe, data_of, geometry_of)
+        try:
+            compare(recipe, data_of, geometry_of)
+        except Exception as error:
+            error.add_note(f"of {layout} arrays")
+            raise
 
 
 ALONE = [r for r in KNOWN if len(images((r.args, r.kwargs))) == 1]
@@ -112,6 +116,7 @@ ALONE = [r for r in KNOWN if len(images((r.args, r.kwargs))) == 1]
 BROKEN = {("einsum-3", 0)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("short", [0, 1])
 @pytest.mark.parametrize("recipe", [pytest.param(r, id=r.label) for r in ALONE])
 def test_short_axes(recipe: Recipe, short: int) -> None:
@@ -171,6 +176,7 @@ def axes_of(shape: tuple[int, ...]) -> st.SearchStrategy[int]:
     return st.integers(-len(shape), len(shape) - 1)
 
 
+@pytest.mark.slow
 @given(st.data(), SHAPES)
 def test_taking_and_deleting(data: st.DataObject, shape: tuple[int, ...]) -> None:
     image = numbered(shape)

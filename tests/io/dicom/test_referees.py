@@ -34,6 +34,7 @@ def pydicoms_values(path: Path) -> Any:
     return apply_modality_lut(values * float(d.get("DoseGridScaling", 1)), d)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:::pydicom", "ignore:::PIL")
 @pytest.mark.parametrize("name", FILES)
 def test_values_are_pydicoms(name: str) -> None:

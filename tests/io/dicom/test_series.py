@@ -359,6 +359,7 @@ def test_time_and_echoes_become_an_axis(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(one), values[1])
 
 
+@pytest.mark.slow
 def test_time_and_echo_become_two_axes(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number, (t, echo) in enumerate(itertools.product(range(3), range(2))):

@@ -50,6 +50,7 @@ def test_type_of_the_whole_holds_each_value(frames: list[tuple[Stored, Scale, in
             assert found[0] == np.float64(number) * scale.slope + scale.intercept
 
 
+@pytest.mark.slow
 @given(st.lists(kinds_of_frames(), min_size=1, max_size=5))
 def test_no_smaller_integer_type_would_do(frames: list[tuple[Stored, Scale, int]]) -> None:
     dtype = smallest_type((stored, scale) for stored, scale, _ in frames)

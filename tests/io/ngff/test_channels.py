@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck import io
 from spatial_duck.errors import FormatError, GeometryLossError
+from tests.effort import examples
 
 zarr = pytest.importorskip("zarr", reason="needs zarr")
 
@@ -138,7 +139,8 @@ VALUES = st.one_of(
 NAMES = st.sampled_from([*CHANNELS, "b_value", "gradient_direction", "channel_family"])
 
 
-@settings(max_examples=30)
+@pytest.mark.slow
+@settings(max_examples=examples(30))
 @given(
     coords=st.dictionaries(NAMES, st.tuples(st.sampled_from(["c", "t", "x", ()]), VALUES)),
     unit=st.sampled_from([None, "s/mm^2"]),

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck import io
 from spatial_duck.errors import GeometryLossError
+from tests.effort import examples
 
 zarr = pytest.importorskip("zarr", reason="needs zarr")
 models = pytest.importorskip("ome_zarr_models", reason="needs ome-zarr-models")
@@ -51,7 +52,7 @@ def check_valid(path: Path, version: str) -> None:
     validate_structural(found.metadata)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     dims=st.sampled_from(DIMS),
     version=st.sampled_from(VERSIONS),
@@ -118,6 +119,7 @@ def reached(path: Path, level: int, index: Any) -> dict[str, float]:
     return {a.name: p for a, p in zip(axes, point, strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("c",), ("t",), ("t", "c")])
 @pytest.mark.parametrize("world", [("x", "y", "z"), ("z", "y", "x")])
 @pytest.mark.parametrize("name", list(DIRECTIONS))
