@@ -69,6 +69,7 @@ def output(path: Path) -> str:
     return found.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_example_runs(path: Path) -> None:
     packages, line = EXPECTED[path.stem]

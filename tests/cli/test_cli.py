@@ -80,6 +80,7 @@ def test_convert_keeps_voxels_and_places(
     assert_geometry_equal(again, image, tolerance=1e-5)
 
 
+@pytest.mark.slow
 def test_resample_to_a_spacing(file: Path, image: sd.SpatialArray, tmp_path: Path) -> None:
     for spacing, expected in {
         "2": (2, 2, 2),
@@ -97,6 +98,7 @@ def test_resample_to_a_spacing(file: Path, image: sd.SpatialArray, tmp_path: Pat
         assert_geometry_equal(found, again, tolerance=1e-6)
 
 
+@pytest.mark.slow
 def test_resample_smooths_and_continues_the_edge_when_asked(
     file: Path, image: sd.SpatialArray, tmp_path: Path
 ) -> None:
@@ -135,6 +137,7 @@ def test_resample_to_an_orientation(file: Path, image: sd.SpatialArray, tmp_path
     assert sd.reorient(found, like=turned).geometry.isclose(turned.geometry)
 
 
+@pytest.mark.slow
 def test_resample_onto_the_worlds_axes(image: sd.SpatialArray, tmp_path: Path) -> None:
     path, out = tmp_path / "oblique.nrrd", tmp_path / "out.nrrd"
     oblique = image.replace(direction=OBLIQUE)
@@ -152,6 +155,7 @@ def test_resample_onto_the_worlds_axes(image: sd.SpatialArray, tmp_path: Path) -
     np.testing.assert_array_less(np.ptp(grid.bounds, axis=0) - (high - low), 1)
 
 
+@pytest.mark.slow
 def test_view_draws_a_picture(file: Path, tmp_path: Path, capsys: Any) -> None:
     matplotlib = pytest.importorskip("matplotlib.image", reason="needs matplotlib")
     out = tmp_path / "picture.png"
@@ -219,6 +223,7 @@ def test_pyramid_replaces_nothing_that_it_would_lose(
 # --- view --interactive -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_interactive_serves_until_it_is_interrupted(file: Path) -> None:
     command = [sys.executable, "-m", "spatial_duck.cli", "view", str(file), "--interactive"]
     running = subprocess.Popen(
@@ -289,6 +294,7 @@ FAILING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FAILING)
 def test_errors_are_one_line_with_the_right_code(
     case: str, file: Path, image: sd.SpatialArray, tmp_path: Path, capsys: Any

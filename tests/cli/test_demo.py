@@ -25,6 +25,7 @@ def report(tmp_path_factory: Any) -> Any:
     return demo.run(tmp_path_factory.mktemp("demo"), lines.append), lines
 
 
+@pytest.mark.slow
 def test_nothing_is_read_before_voxels_are_needed(report: Any) -> None:
     steps = {step.what: step for step in report[0].steps}
     reading = [what for what, step in steps.items() if step.read]
@@ -75,6 +76,7 @@ def test_a_check_that_fails_is_an_error(report: Any) -> None:
         demo._tell(report[0]._replace(checks={"place (mm)": float("nan")}), lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_second_run_replaces_the_first(report: Any, capsys: Any) -> None:
     folder: Path = report[0].folder
     assert main(["demo", "--out", str(folder)]) == 0

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spatial_duck import Affine, Geometry
 from spatial_duck.errors import GeometryError, GeometryMismatchError
+from tests.effort import examples
 
 ENDS = st.integers(0, 9)
 
@@ -54,7 +55,7 @@ def common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (abs(a[:, None] - b[None]).max(axis=2) < 1e-6).any(axis=1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_overlap_selects_the_voxels_that_coincide(data):
     g = data.draw(lattices())
@@ -72,7 +73,7 @@ def test_overlap_selects_the_voxels_that_coincide(data):
     assert all(s.step is None or s.step > 1 for s in g.overlap(h))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_the_hull_is_the_smallest_grid_that_holds_both(data):
     g = data.draw(lattices())
@@ -92,7 +93,7 @@ def test_the_hull_is_the_smallest_grid_that_holds_both(data):
     assert hull.shape == tuple((high - low + 1).astype(int))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.data())
 def test_enclosing_covers_a_box_and_no_more(data):
     g = data.draw(lattices())
@@ -110,7 +111,7 @@ def test_enclosing_covers_a_box_and_no_more(data):
     assert not g.snap_to(made).difference(g)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.data())
 def test_snap_to_moves_less_than_half_a_voxel_onto_the_lattice(data):
     g = data.draw(lattices())

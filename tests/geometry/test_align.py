@@ -13,6 +13,7 @@ from spatial_duck.geometry import Geometry, World
 from spatial_duck.geometry._align import broadcast, concatenate, difference
 from spatial_duck.testing import assert_geometry_equal, place_of, positions
 from spatial_duck.testing._strategies import frames, geometries
+from tests.effort import examples
 
 NONEMPTY = geometries(min_side=1)
 MM = dict.fromkeys("xyz", "mm")
@@ -46,7 +47,7 @@ def test_one_grid_is_recognised_in_any_frame_order_and_unit(g, data):
     assert_geometry_equal(concatenate("concatenate", (g[low], other[high]), axis), g)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(NONEMPTY, st.data())
 def test_tolerance_is_the_largest_displacement_of_a_voxel(g, data):
     """Against all voxel centres, one by one."""

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from spatial_duck import Geometry, World, config
 from spatial_duck.errors import GeometryError, GeometryLossError
 from spatial_duck.geometry._align import broadcast, concatenate
+from tests.effort import examples
 
 G = Geometry((40, 30, 20), spacing=(0.1, 0.3, 0.7), origin=(0.1, 0.2, 0.3))
 TURNED = G.replace(direction=[[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.data())
 def test_ways_to_one_grid_are_equal_to_the_bit(data):
     g = data.draw(st.sampled_from([G, TURNED]))

@@ -13,6 +13,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.testing import Place, place_of, positions, voxel_numbers
 from spatial_duck.testing._oracles import displacement
 from spatial_duck.testing._strategies import geometries, keys
+from tests.effort import examples
 
 window_view = np.lib.stride_tricks.sliding_window_view
 NONEMPTY = geometries(min_side=1)
@@ -36,7 +37,8 @@ def check_moved(g: Geometry, moved: Geometry, function) -> None:
 # --- indexing -----------------------------------------------------------------------------
 
 
-@settings(max_examples=400)
+@pytest.mark.slow
+@settings(max_examples=examples(400))
 @given(geometries(), st.data())
 def test_basic_keys_select_what_numpy_selects(g, data):
     key = data.draw(keys(g.shape))
@@ -77,7 +79,8 @@ def check_partly_lost(g: Geometry, moved: Geometry, numbers: np.ndarray) -> None
         assert (inside <= high + size).all()
 
 
-@settings(max_examples=600)
+@pytest.mark.slow
+@settings(max_examples=examples(600))
 @given(geometries(max_side=4), st.data())
 def test_any_key_selects_what_numpy_selects(g, data):
     key = data.draw(keys(g.shape, advanced=True))
@@ -95,6 +98,7 @@ def test_any_key_selects_what_numpy_selects(g, data):
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.slow
 @given(NONEMPTY, st.data())
 def test_even_walks_keep_their_geometry(g, data):
     axis = data.draw(st.integers(0, g.ndim - 1))
@@ -199,6 +203,7 @@ def test_flip_is_a_slice_and_its_own_inverse(g, data):
     assert twice.dims == g.dims
 
 
+@pytest.mark.slow
 @given(geometries(), st.data())
 def test_permutations(g, data):
     order = data.draw(st.none() | st.permutations(range(g.ndim)))
@@ -346,6 +351,7 @@ def test_broadcast_to_refuses_what_numpy_refuses_and_keeps_the_loss():
     assert g.lose(0, "sort").broadcast_to((3, 4)).lost == {0: "sort"}
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(geometries(max_side=4), st.data())
 def test_reshape_keeps_the_axes_that_stand_alone(g, data):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._keys import consumed, ellipsis_position, is_array, plain_key, walk
 from spatial_duck.testing._strategies import keys
+from tests.effort import examples
 
 A, B, AB = np.array([0, 1]), np.array([1, 0, 1]), np.array([[0], [1]])
 M = np.array([True, False])
@@ -35,7 +36,7 @@ def test_shape_is_numpys(key):
     assert g[key].shape == np.zeros(shape)[key].shape
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.integers(0, 3), max_size=4).map(tuple), st.data())
 def test_walk_agrees_with_the_indices_that_it_describes(shape, data):
     key = data.draw(keys(shape, advanced=True))

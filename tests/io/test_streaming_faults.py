@@ -181,6 +181,7 @@ def test_what_two_renames_moved_comes_back_where_the_second_fails(
 # --- resuming -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize("method", ["mean", "gaussian", "mode"])
 def test_a_resumed_write_computes_the_rest_and_has_the_same_bytes(
@@ -229,6 +230,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(OTHERS))
 def test_another_image_is_refused_to_resume(name: str, tmp_path: Path) -> None:
     change, options, message = OTHERS[name]
@@ -244,6 +246,7 @@ def test_another_image_is_refused_to_resume(name: str, tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(io.read(path)), np.asarray(change(volume())))
 
 
+@pytest.mark.slow
 def test_a_journal_that_was_cut_off_costs_a_block(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     whole = tmp_path / "whole" / "a.zarr"
@@ -305,6 +308,7 @@ except BlockingIOError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_second_writer_is_refused_before_it_writes(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     said: list[str] = []

@@ -104,6 +104,7 @@ def test_composites_of_any_matrices_map_points_as_before(
     np.testing.assert_array_equal(read(points), both(points))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["aligned", "flipped", "oblique", "sheared"])
 @pytest.mark.parametrize("component", [0, 3])
 @pytest.mark.parametrize("dtype", ["f8", ">f4", "i2"])
@@ -148,6 +149,7 @@ def test_lazy_fields_and_registrations_are_written(tmp_path: Any) -> None:
     np.testing.assert_array_equal(read(_points(read)), field(_points(read)))
 
 
+@pytest.mark.slow
 def test_an_image_is_resampled_by_what_was_read(tmp_path: Any) -> None:
     pytest.importorskip("zarr", reason="needs zarr")
     grid = _grid("oblique")
@@ -212,6 +214,7 @@ def _ngff_zarr() -> Any:
 def test_a_group_is_read_by_ngff_zarr(kind: str, tmp_path: Any) -> None:
     """Its model of the scene and its image of the field, put together as the standard says."""
     ngff_zarr = _ngff_zarr()
+    pytest.importorskip("jsonschema", reason="needs jsonschema, to validate")
     ndimage = pytest.importorskip("scipy.ndimage", reason="needs SciPy")
     both = Composite(_field(kind), LINEAR["affine"][0])
     path = tmp_path / "t.ome.zarr"

@@ -21,7 +21,9 @@ sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
 # --- motions that are known -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    "metric", [m if m == "mattes" else pytest.param(m, marks=pytest.mark.long) for m in METRICS]
+)
 def test_rigid_motion_of_a_real_mr_from_a_4_mm_level(metric: str, data_file: Any) -> None:
     brain = sd.read(data_file("nrrd/brain1_image.nrrd"))
     truth = rigid(brain.center, brain.world)
@@ -33,6 +35,7 @@ def test_rigid_motion_of_a_real_mr_from_a_4_mm_level(metric: str, data_file: Any
     assert error_of(found, truth, brain) < 0.2
 
 
+@pytest.mark.slow
 def test_rigid_motion_of_an_image_that_was_resampled(data_file: Any) -> None:
     """Mutual information; the values were interpolated, by SimpleITK; a RAS image."""
     anatomy = sd.read(data_file("nifti/someones_anatomy.nii.gz"))
@@ -46,6 +49,7 @@ def test_rigid_motion_of_an_image_that_was_resampled(data_file: Any) -> None:
     assert error_of(found, truth, anatomy) < 0.2
 
 
+@pytest.mark.slow
 def test_anatomy_and_epi_of_one_head(data_file: Any) -> None:
     """Both are registered already: a motion that is put in between is found again."""
     anatomy = sd.read(data_file("nifti/someones_anatomy.nii.gz"))
@@ -58,6 +62,7 @@ def test_anatomy_and_epi_of_one_head(data_file: Any) -> None:
     assert error_of(after, lambda points: motion(before(points)), anatomy) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model, metric",
     [("translation", "mattes"), ("similarity", "correlation"), ("affine", "mattes")],
