@@ -121,7 +121,7 @@ def write_image(
             f"{path}: pictures that change values are not written; use .png, .tif or .npy"
         )
     # What no change of its place mends is said first.
-    if "z" in image.dims and image.shape[image.dims.index("z")] != 1:
+    if "z" in image.dims:
         raise FormatError(
             f"PNG holds one 2-D picture, got shape {image.shape} with dims "
             f"{image.dims!r}; write one plane, such as image.isel(z=0), or the planes as "

@@ -24,3 +24,13 @@ def test_a_volume_is_refused_for_its_shape_and_not_for_its_place(
     with pytest.raises(FormatError, match=r"one 2-D picture, got shape \(3, 4, 5\)"):
         sd.write(tmp_path / "a.png", volume)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("dims", [("z",), ("z", "x"), ("z", "y", "x")])
+def test_an_axis_that_no_picture_has_is_refused_however_short(
+    tmp_path: Path, dims: tuple[str, ...]
+) -> None:
+    image = sd.SpatialArray(np.zeros((1, 4, 5)[: len(dims)], "u1"), dims=dims)
+    with pytest.raises(FormatError, match=r"one 2-D picture, .*image.isel\(z=0\)"):
+        sd.write(tmp_path / "a.png", image)
+    assert not [*tmp_path.iterdir()]
