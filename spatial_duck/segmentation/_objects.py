@@ -257,8 +257,7 @@ def _volume_in(volume: Any, place: Domain) -> float:
             f"quantity of pint, astropy or unyt, got {volume!r}"
         )
     found = ask(unit if n == 1 else f"{unit}**{n}")
-    plain = getattr(found, "magnitude", None)
-    return float(getattr(found, "value", None) if plain is None else plain)
+    return float(found.magnitude if hasattr(found, "magnitude") else found.value)
 
 
 # --- labels -------------------------------------------------------------------------------
@@ -272,8 +271,8 @@ def _values(blocks: Sequence[Any]) -> NDArray[Any]:
 
 def _numbered(block: Any, values: NDArray[Any]) -> NDArray[np.int32]:
     order = np.argsort(values, kind="stable")
-    found = order[np.searchsorted(values, block, sorter=order)]
-    return found.astype(np.int32)
+    found: NDArray[np.int32] = order[np.searchsorted(values, block, sorter=order)].astype(np.int32)
+    return found
 
 
 def _expand(
