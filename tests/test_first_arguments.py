@@ -57,6 +57,7 @@ def _functions() -> dict[str, Any]:
 FUNCTIONS = _functions()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("path", FUNCTIONS)
 def test_what_is_no_image_is_refused(path: str, wrong: str, tmp_path: Path, monkeypatch: Any):

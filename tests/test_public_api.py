@@ -135,6 +135,7 @@ def test_type_checkers_see_what_loads_on_use() -> None:
     assert seen == sd._LAZY
 
 
+@pytest.mark.slow
 def test_import_loads_nothing_but_numpy(tmp_path: Path) -> None:
     code = """
 import sys, json
@@ -150,6 +151,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
     assert not others
 
 
+@pytest.mark.slow
 def test_an_image_in_memory_loads_no_other_package(tmp_path: Path) -> None:
     code = """
 import sys, json
@@ -165,6 +167,7 @@ print(json.dumps(sorted({m.split(".")[0] for m in sys.modules})))
     assert not loaded & set(heavy.split())
 
 
+@pytest.mark.slow
 def test_modules_have_a_contract() -> None:
     for name in MODULES:
         tree = ast.parse(_path(name).read_text(encoding="utf-8"))

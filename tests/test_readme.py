@@ -36,6 +36,7 @@ def _blocks(path: Path, language: str) -> list[str]:
     return [code for name, code in found if name == language]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", READMES, ids=NAMES)
 def test_the_code_runs_as_shown(path: Path, tmp_path: Path, monkeypatch: Any) -> None:
     """Each README's blocks in order, in one session and an empty folder."""

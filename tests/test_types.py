@@ -50,6 +50,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 def test_mypy_sees_the_types_that_a_reader_expects(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="needs mypy")
     script = tmp_path / "script.py"

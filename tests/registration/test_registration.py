@@ -17,13 +17,15 @@ from tests.registration.cases import MODELS, check_bspline, error_of, moved_imag
 
 sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
 
+#: Searches of real volumes take seconds: one metric each time, all in long runs.
+SHORT = [m if m == "mattes" else pytest.param(m, marks=pytest.mark.long) for m in METRICS]
+
 
 # --- motions that are known -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "metric", [m if m == "mattes" else pytest.param(m, marks=pytest.mark.long) for m in METRICS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", SHORT)
 def test_rigid_motion_of_a_real_mr_from_a_4_mm_level(metric: str, data_file: Any) -> None:
     brain = sd.read(data_file("nrrd/brain1_image.nrrd"))
     truth = rigid(brain.center, brain.world)
@@ -81,6 +83,7 @@ def test_linear_models(model: str, metric: str, data_file: Any) -> None:
     assert error_of(found, truth, fixed) < 0.4  # 0.07 of a voxel of the level
 
 
+@pytest.mark.slow
 def test_bspline() -> None:
     check_bspline("simpleitk")
 
@@ -124,6 +127,7 @@ PAIRS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS)
 def test_metric_is_what_simpleitk_reaches(pair: str, data_file: Any) -> None:
     fixed_name, moving_name, model, at = PAIRS[pair]
@@ -142,6 +146,7 @@ def test_metric_is_what_simpleitk_reaches(pair: str, data_file: Any) -> None:
 # --- what it promises -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_other_seed_other_samples() -> None:
     fixed = phantom()
     moving = moved_image(fixed, rigid(fixed.center, fixed.world))
@@ -155,6 +160,7 @@ def test_same_seed_same_bits_other_seed_other_samples() -> None:
     assert (found[0] != found[2]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes, frame, unit", [("zyx", "RAS", "um"), ("yxz", "LPI", "m")])
 def test_frames_units_and_orders_of_axes_are_converted(axes: str, frame: str, unit: str) -> None:
     fixed = phantom()
@@ -177,7 +183,8 @@ def test_a_slice_finds_its_place_in_a_volume() -> None:
     assert np.linalg.norm(found(points) - truth(points), axis=1).max() < 0.5
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", SHORT)
 @pytest.mark.parametrize("initial", ["moments", "auto"])
 def test_masks_leave_out_what_is_only_in_one_image(metric: str, initial: str) -> None:
     """A bright block that is not in the other image draws centres of mass, and the answer."""
@@ -195,6 +202,7 @@ def test_masks_leave_out_what_is_only_in_one_image(metric: str, initial: str) ->
     assert error_of(back, truth.inverse(), moving) < 0.2
 
 
+@pytest.mark.slow
 def test_masks_lie_on_any_grid() -> None:
     fixed = phantom()
     truth = rigid(fixed.center, fixed.world, by=(2, -2, 1))
@@ -208,6 +216,7 @@ def test_masks_lie_on_any_grid() -> None:
     np.testing.assert_allclose(one.transform.matrix, two.transform.matrix, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_nan_takes_no_part() -> None:
     fixed = phantom()
     truth = rigid(fixed.center, fixed.world, by=(2, -2, 1))
@@ -219,6 +228,7 @@ def test_nan_takes_no_part() -> None:
     assert error_of(found, truth, fixed) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dask", "zarr"])
 def test_lazy_images_give_the_same_and_only_the_level_is_in_memory(kind: str) -> None:
     da = pytest.importorskip("dask.array", reason="needs dask")
@@ -249,6 +259,7 @@ def test_lazy_images_give_the_same_and_only_the_level_is_in_memory(kind: str) ->
     assert all(n <= 13 * 17 * 24 for n in largest)
 
 
+@pytest.mark.slow
 def test_chunks_on_disk_are_read_once_and_of_a_pyramid_those_of_one_level() -> None:
     zarr = pytest.importorskip("zarr", reason="needs zarr")
     dask = pytest.importorskip("dask", reason="needs dask")
