@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def select(image: ImageState, key: Any) -> Any:
     bare = key if _is_field(key) else _bare_key(image, key)
     if backends.is_dask(image._data) and _has_several_arrays(bare) and reads_orthogonally():
         raise NotImplementedError("arrays for several axes: one after the other is another key")
-    geometry = image.geometry if _is_field(key) else image.geometry[bare]
+    geometry = image.geometry if _is_field(key) else image.geometry[_place_key(key, bare)]
     data = backends.index(image._data, bare)
     if getattr(data, "ndim", 0) == 0 and not backends.keeps_scalars(data):
         return data
@@ -106,6 +106,30 @@ def _bare_part(image: ImageState, keys: tuple[Any, ...], n: int) -> Any:
         index = np.asarray(part)
         return index if index.size else index.astype(np.intp)
     return part
+
+
+class _DataIndex(NamedTuple):
+    """What a geometry is told of an index array that is an image: no values."""
+
+    dtype: Any
+    shape: tuple[int, ...]
+    ndim: int
+
+
+def _place_key(key: Any, bare: Any) -> Any:
+    """Return the key for the geometry, to which the values of images are unknown.
+
+    Where an index is itself data, what it picks has a place for each value of that data, and
+    may stand for something else: Dask picks the largest of the largest of each chunk so. The
+    place must not depend on whether those values happen to be alike.
+    """
+    if bare.__class__ is not tuple:
+        return _place_key((key,), (bare,))[0] if isinstance(key, ImageState) else bare
+    return tuple([
+        _DataIndex(b.dtype, tuple(b.shape), b.ndim)
+        if isinstance(k, ImageState) and b.ndim and "int" in str(b.dtype) else b
+        for k, b in zip(key, bare, strict=True)
+    ])  # fmt: skip
 
 
 def _check_mask(ours: Geometry, keys: tuple[Any, ...], n: int, mask: Geometry) -> None:

@@ -12,8 +12,11 @@ import pytest
 from spatial_duck import Geometry, SpatialArray, World
 from tests.rules.oracle import OPERATIONS, check, draw, places_of
 
+#: Chains on each backend of the fixture: in every run, and in a long one.
 SIZES = {"numpy": (400, 10_000), "dask": (40, 1000), "zarr2": (40, 1000), "zarr3": (40, 1000),
          "array_api_strict": (40, 1000)}  # fmt: skip
+#: The same of data that have no fixture.
+MORE_SIZES = {"shards": (20, 1000), "torch": (40, 1000)}
 
 REFUSALS = (ValueError, TypeError, ZeroDivisionError, IndexError)
 
@@ -89,12 +92,34 @@ def run_chain(seed: int, make: Any, to_numpy: Any, refusals: Counter[str] | None
     )
 
 
-def _run(backend: Any, count: int) -> None:
-    refusals: Counter[str] | None = None if backend.kind == "numpy" else Counter()
+def _in_shards(array: Any) -> Any:
+    """Make a Zarr array of chunks of two voxels in shards, which do not divide its shape."""
+    zarr = pytest.importorskip("zarr", reason="needs zarr")
+    made = zarr.create_array(
+        zarr.storage.MemoryStore(),
+        shape=array.shape,
+        chunks=(2,) * array.ndim,
+        shards=tuple([n // 4 * 2 + 2 for n in array.shape]),
+        dtype=array.dtype,
+    )
+    made[...] = array
+    return made
+
+
+def _tensor(array: Any) -> Any:
+    torch = pytest.importorskip("torch", reason="needs torch")
+    return torch.from_numpy(np.array(array))
+
+
+MAKERS = {"shards": _in_shards, "torch": _tensor}
+
+
+def _run(make: Any, to_numpy: Any, count: int, strict: bool = False) -> None:
+    refusals: Counter[str] | None = None if strict else Counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for seed in range(count):
-            run_chain(seed, backend.make, backend.to_numpy, refusals)
+            run_chain(seed, make, to_numpy, refusals)
     if refusals:
         assert len(refusals) < len(OPERATIONS) / 2, refusals
 
@@ -102,13 +127,24 @@ def _run(backend: Any, count: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", list(SIZES), indirect=True)
 def test_chains_of_functions(backend: Any) -> None:
-    _run(backend, SIZES[str(backend.kind)][0])
+    _run(backend.make, backend.to_numpy, SIZES[backend.kind][0], backend.kind == "numpy")
+
+
+@pytest.mark.parametrize("kind", list(MORE_SIZES))
+def test_chains_of_functions_on_other_data(kind: str) -> None:
+    _run(MAKERS[kind], np.asarray, MORE_SIZES[kind][0])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("backend", list(SIZES), indirect=True)
 def test_thousands_of_chains_of_functions(backend: Any) -> None:
-    _run(backend, SIZES[str(backend.kind)][1])
+    _run(backend.make, backend.to_numpy, SIZES[backend.kind][1], backend.kind == "numpy")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(MORE_SIZES))
+def test_thousands_of_chains_of_functions_on_other_data(kind: str) -> None:
+    _run(MAKERS[kind], np.asarray, MORE_SIZES[kind][1])
 
 
 def test_there_are_many_operations() -> None:
