@@ -1,8 +1,4 @@
-"""NumPy's protocols as NumPy's own tests of overrides try them, and the functions of peers.
-
-`PEERS` are the functions that other arrays with a meaning answer. Each of ours is right or refused
-with a reason; a table of both is what `test_functions_of_peers` counts.
-"""
+"""NumPy's protocols as NumPy's own tests of overrides try them."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import numpy as np
 import pytest
 
 from spatial_duck import SpatialArray, rules
-from tests.rules.calls import OVERRIDABLE, find
+from tests.rules.calls import OVERRIDABLE
 
 
 class Stranger:
@@ -128,39 +124,3 @@ def test_every_function_is_documented_where_its_rule_is_written() -> None:
         if rule is not None:
             assert inspect.getsourcefile(rule.source)
             assert rule.source.__module__.startswith("spatial_duck.rules._")
-
-
-#: Functions of NumPy that peers answer: Dask's tests of the protocol, and Pint's own list.
-PEERS = {
-    "dask": (
-        "concatenate cov dot einsum fft.fft fft.fft2 linalg.qr linalg.svd linalg.inv tensordot "
-        "stack unique min max sum mean var std median transpose ravel round where vstack hstack "
-        "dstack isclose allclose histogram bincount digitize searchsorted percentile quantile roll "
-        "flip rot90 pad repeat tile squeeze broadcast_to block take compress diff ediff1d gradient "
-        "outer vdot corrcoef apply_along_axis apply_over_axes ptp argwhere count_nonzero "
-        "flatnonzero nonzero indices tril triu isin insert delete append average diagonal"
-    ),
-    "pint": (
-        "all alltrue allclose amax amin any append argmax argmin argsort around array_equal "
-        "atleast_1d atleast_2d atleast_3d average block broadcast_arrays broadcast_to clip "
-        "column_stack compress concatenate copy copyto correlate count_nonzero cross cumprod "
-        "cumsum delete diagonal diff dot dstack ediff1d einsum expand_dims fix flip full_like "
-        "gradient hstack insert interp intersect1d isclose isin isreal linalg.norm linalg.solve "
-        "linspace lib.stride_tricks.sliding_window_view max may_share_memory mean median meshgrid "
-        "min moveaxis nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian "
-        "nanmin nanpercentile nanstd nansum nanvar ndim nonzero ones_like pad percentile prod ptp "
-        "put quantile ravel real repeat reshape resize result_type rollaxis roll rot90 round "
-        "searchsorted select shape shares_memory size sort squeeze stack std sum swapaxes take "
-        "tile trace transpose trapezoid trim_zeros unique unwrap var vstack where zeros_like"
-    ),
-}
-
-
-@pytest.mark.parametrize("peer", PEERS)
-def test_functions_of_peers(peer: str) -> None:
-    """What they answer is answered here; nothing of it is refused by design."""
-    found = {name: find(name) for name in PEERS[peer].split()}
-    known = {name: f for name, f in found.items() if f in OVERRIDABLE}
-    assert len(known) > 60
-    lacking = [name for name, f in known.items() if rules.find(f) is None]
-    assert not lacking, f"refused by design: {lacking}"
