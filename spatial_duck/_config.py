@@ -29,6 +29,7 @@ class Settings(NamedTuple):
     max_kept_bytes: float = 160e6
     max_wait_seconds: float = 10.0
     max_idle_seconds: float = 300.0
+    progress: bool = True
 
 
 #: What each setting must be: a test, and its words.
@@ -40,6 +41,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_kept_bytes": (lambda x: x >= 0, "0 or more"),
     "max_wait_seconds": (lambda x: x >= 0, "0 or more, math.inf to wait as long as it takes"),
     "max_idle_seconds": (lambda x: x >= 0, "0 or more"),
+    "progress": (lambda x: isinstance(x, bool), "True or False"),
 }
 _DEFAULTS = Settings()
 _settings: ContextVar[Settings] = ContextVar("spatial_duck_settings", default=_DEFAULTS)
@@ -76,6 +78,9 @@ def config(**changes: Any) -> Iterator[Settings]:
     max_idle_seconds : float, optional
         Longest that `spatial_duck.write` waits for a Dask client that has no workers; then it stops
         with an error, and can be resumed.
+    progress : bool, optional
+        Whether terminals and notebooks show how far work is that takes longer than two seconds:
+        writing, registering, computing lazy images.
 
     Yields
     ------

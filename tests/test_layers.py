@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "spatial_duck"
 LAYERS = (
     ("errors", "interface", "_locks", "_optional"),
     ("_config",),
+    ("_progress",),
     ("geometry",),
     ("transforms",),
     ("rules",),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from spatial_duck.testing._report import LEVELS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = [
     "check",
@@ -102,7 +102,7 @@ def register(args: argparse.Namespace) -> None:
     fixed, moving = sd.read(args.fixed), sd.read(args.moving)
     found = sd.register(
         fixed, moving, args.model, metric=args.metric, at=args.at, initial=args.initial,
-        seed=args.seed, progress=sys.stderr.isatty(),
+        seed=args.seed,
     )  # fmt: skip
     print(found)
     found.write(args.out, frame=args.frame, overwrite=args.overwrite)
@@ -227,8 +227,7 @@ def pyramid(args: argparse.Namespace) -> None:
     else:
         options |= {"oblique": "keep" if args.keep_oblique else "refuse"}
         options |= {"overwrite": args.overwrite}
-    with _progress(f"writing {target.name}") as progress:
-        sd.write(target, image, format="ome-zarr", progress=progress, **options)
+    sd.write(target, image, format="ome-zarr", **options)
     print(f"wrote {target}: {len(sd.pyramid(image, args.levels, **_shape(options)))} levels")
 
 
@@ -313,28 +312,9 @@ def demo(args: argparse.Namespace) -> None:
 
 
 def _write(args: argparse.Namespace, image: Any) -> None:
-    with _progress(f"writing {Path(args.output).name}") as progress:
-        options: dict[str, Any] = {"frame": args.frame} if args.frame else {}
-        if args.keep_oblique:
-            options["oblique"] = "keep"
-        if getattr(args, "orientation", None) is not None:
-            options["axis_order"] = args.orientation
-        sd.write(args.output, image, overwrite=args.overwrite, progress=progress, **options)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Give a function to call with bytes done and in all; it draws a bar on a terminal."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield None
-        return
-    # disable=None: silent where stderr is no terminal.
-    with tqdm(desc=what, unit="B", unit_scale=True, disable=None, leave=False) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield advance
+    options: dict[str, Any] = {"frame": args.frame} if args.frame else {}
+    if args.keep_oblique:
+        options["oblique"] = "keep"
+    if getattr(args, "orientation", None) is not None:
+        options["axis_order"] = args.orientation
+    sd.write(args.output, image, overwrite=args.overwrite, **options)

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck._progress import progress_bar
 from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError
+from spatial_duck.geometry._describe import printable
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._deferred import Identity, deferred, guarded_blocks, is_mapped
+from spatial_duck.io._estimate import say_what_comes
 from spatial_duck.io._libraries import library_for
 from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._publishing import published
@@ -259,7 +262,9 @@ def write(
     overwrite : bool, optional
         Replace a target that is there, once the new one is complete.
     progress : bool or callable, optional
-        True shows a line on stderr; a callable gets (bytes done, bytes in all).
+        True shows a bar, False none; a callable gets (bytes done, bytes in all). By default
+        terminals and notebooks show one after two seconds, see `config`; before more than 10 GB
+        are written they say how much room there is and how long it takes at least.
     axis_order : str, optional
         Where the space axes of the file are to run to, in the file's own order, as nibabel's
         ``aff2axcodes`` says it: ``"RAS"`` makes the fastest run to the right. By default the axes
@@ -290,13 +295,24 @@ def write(
         image = _in_file_order(image, axis_order)
     own = {k: v for k, v in options.items() if k != "storage_options" or not is_remote(place)}
     chosen.check_options("write", own)
+    name = str(place).rstrip("/").rpartition("/")[2] if isinstance(place, str | Path) else "store"
+    with progress_bar(f"writing {printable(name)}", progress) as report:
+        if not callable(progress) and progress is not False:
+            say_what_comes(place, image)
+        _write(place, chosen, image, overwrite, report, options)
+
+
+def _write(
+    place: Any, chosen: Format, image: SpatialArray, overwrite: bool, progress: Progress,
+    options: dict[str, Any],
+) -> None:  # fmt: skip
     if is_remote(place):
         _write_to_store(chosen, place, image, overwrite, progress, options)
         return
     folder = place.parent
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{path} cannot be written: there is no folder {str(folder)!r}; create it first"
+            f"{place} cannot be written: there is no folder {str(folder)!r}; create it first"
         )
     if chosen.publishes:
         chosen.write(place, image, overwrite=overwrite, progress=progress, **options)

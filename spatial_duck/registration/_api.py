@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck._progress import is_watched
 from spatial_duck.array import as_image
 from spatial_duck.pyramids import Pyramid
 from spatial_duck.registration._initial_transforms import STARTS, find_start
@@ -126,7 +127,8 @@ def register(
     threads : int, optional
         With 1 the answer is the same to the bit each time; more are faster and sum in any order.
     progress : bool or callable, optional
-        True writes lines to stderr; a callable gets (level, iteration, metric). What it raises
+        True writes lines to stderr, False none; by default terminals and notebooks show them after
+        two seconds, see `config`. A callable gets (level, iteration, metric). What it raises
         stops the registration.
     engine : str, optional
         What optimises: one of `ENGINES`. "ants" (extra ``ants``) finds the models that are
@@ -277,12 +279,15 @@ def _mesh(image: SpatialArray, spacing: float | None) -> tuple[int, ...]:
 
 
 def _reporter(progress: bool | Progress | None) -> Progress | None:
-    if progress is None or progress is False:
+    if progress is False or (progress is None and not is_watched()):
         return None
-    if progress is not True:
+    if callable(progress):
         return progress
+    begin = time.monotonic() + (0 if progress else 2)
 
     def show(level: int, iteration: int, metric: float) -> None:
+        if time.monotonic() < begin:
+            return
         end = "\r" if sys.stderr.isatty() else "\n"
         if sys.stderr.isatty() or iteration % 50 == 1:
             sys.stderr.write(f"level {level}, iteration {iteration}: {metric:.6g}   {end}")

@@ -18,7 +18,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from spatial_duck._progress import in_notebook
 from spatial_duck.array import as_image
+from spatial_duck.array._colors import label_names, segment_colors
 from spatial_duck.viewer._browser import open_browser
 from spatial_duck.viewer._scene import Scene
 from spatial_duck.viewer._server import Server
@@ -66,31 +70,59 @@ def show(
     *overlays: SpatialArray,
     names: Sequence[str] = (),
     limits: Sequence[float] | None = None,
-    browser: bool = True,
+    opacity: float | Sequence[float] = 0.5,
+    browser: bool | None = None,
+    proxy: str | None = None,
 ) -> Server:
     """Show three linked planes of an image in the browser; voxels are read when they are seen.
+
+    In a notebook they are shown in the output of a cell that ends with this.
 
     Parameters
     ----------
     image : SpatialArray
         On any backend.
     *overlays : SpatialArray
-        Laid over it, each in its own place; labels are coloured.
+        Laid over it, each in its own place; labels are coloured, a stack of segments is one.
     names : sequence of str, optional
         Of all.
     limits : pair of float, optional
         Values of the image to show as black and white at first.
+    opacity : float or sequence of float, optional
+        Of the overlays at first, or one for each.
     browser : bool, optional
-        Open the page; else only serve it.
+        Open the page in the browser; by default outside of notebooks.
+    proxy : str, optional
+        See `Server`.
 
     Returns
     -------
     Server
         Serves the page at its `url` until it is closed, or the process ends.
     """
-    image = as_image(image, "show")
-    over = [[as_image(each, "show", "overlay")] for each in overlays]
-    server = Server(Scene([image], *over, names=names, limits=limits)).__enter__()
-    if browser:
+    image = _one_map(as_image(image, "show"))
+    over = [[_one_map(as_image(each, "show", "overlay"))] for each in overlays]
+    scene = Scene([image], *over, names=names, limits=limits, opacity=opacity)
+    server = Server(scene, proxy).__enter__()
+    if not in_notebook() if browser is None else browser:
         open_browser(server.url)
     return server
+
+
+def _one_map(image: SpatialArray) -> SpatialArray:
+    """Return a stack of masks of segments as one image of their numbers, others as they are."""
+    numbers = image.coords.get("segment_number")
+    if numbers is None or len(numbers.dims) != 1 or numbers.dims[0] not in image.dims:
+        return image
+    axis = image.dims.index(numbers.dims[0])
+    if image.dtype.kind not in "biu" or not image.shape[axis]:
+        return image
+    names, colors = label_names(image), segment_colors(image)
+    table = [
+        {"label": n, "name": names.get(n, ""), "color": bytes(colors.get(n, ())).hex()}
+        for n in map(int, numbers.values)
+    ]
+    shape = [-1 if a == axis else 1 for a in range(image.ndim)]
+    weights = np.asarray(numbers.values, np.int32).reshape(shape)
+    merged: SpatialArray = ((image != 0) * weights).max(axis=axis)
+    return merged.replace(attrs={**image.attrs, "segments": table})

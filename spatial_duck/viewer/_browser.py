@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 import webbrowser
@@ -23,9 +24,10 @@ def open_browser(url: str) -> None:
     folder = Path(tempfile.mkdtemp(prefix="spatial_duck-"))  # of mode 0700
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     page = folder / "open.html"
-    page.write_text(
+    text = (
         f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" '
-        f'content="0; url={escape(url)}"><a href="{escape(url)}">spatial_duck</a>',
-        encoding="utf-8",
+        f'content="0; url={escape(url)}"><a href="{escape(url)}">spatial_duck</a>'
     )
+    with os.fdopen(os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
     webbrowser.open(page.as_uri())

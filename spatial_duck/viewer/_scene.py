@@ -18,9 +18,14 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import _pictures as pictures
-from spatial_duck.array._colors import color_axis, looks_like_labels
+from spatial_duck.array._colors import (
+    color_axis,
+    label_names,
+    looks_like_labels,
+    segment_colors,
+)
 from spatial_duck.errors import FrameError, GeometryError
-from spatial_duck.geometry._describe import facts, unit_symbol
+from spatial_duck.geometry._describe import facts, printable, unit_symbol
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.pyramids import _api as multiscale
 from spatial_duck.viewer._frame import Frame, frame_of, planes_of, space_of
@@ -62,6 +67,7 @@ class Layer:
         self.name = name
         self.frame = frame
         images = [*levels, *multiscale.pyramid(levels[-1], method="nearest").levels[1:]]
+        self.image = images[0]
         self.geometry = images[0].geometry
         _, _, self.axes = space_of(self.geometry)
         #: The array axis of red, green and blue.
@@ -208,6 +214,8 @@ class Scene:
         Of all.
     limits : pair of float, optional
         Values of the image to show as black and white at first.
+    opacity : float or sequence of float, optional
+        Of the overlays at first, or one for each.
     """
 
     def __init__(
@@ -216,6 +224,7 @@ class Scene:
         *overlays: Sequence[SpatialArray] | None,
         names: Sequence[str] = (),
         limits: Sequence[float] | None = None,
+        opacity: float | Sequence[float] = 0.5,
     ) -> None:
         geometry = levels[0].geometry
         if 0 in geometry.shape:
@@ -233,6 +242,13 @@ class Scene:
         for number, several in enumerate(over, 1):
             moved = [im.replace(geometry=_in_world(im.geometry, geometry)) for im in several]
             self.layers.append(Layer(moved, self.frame, cache, names[number], number))
+        each = [opacity] * len(over) if isinstance(opacity, float | int) else list(opacity)
+        if len(each) != len(over) or not all(0 <= o <= 1 for o in each):
+            raise ValueError(
+                f"opacity must be from 0 to 1, one value or one for each of {len(over)} overlays, "
+                f"got {opacity!r}"
+            )
+        self.opacities = [1.0, *map(float, each)]
         self.pixel = float(self.layers[0].spacing[0].min())
         self.low, self.high = self._extent()
         longest = float(np.max(self.high - self.low))
@@ -337,10 +353,14 @@ class Scene:
         if kind == "b":
             return True
         fixed = {axis: of.geometry.shape[axis] // 2 for axis in of.sliders}
-        tiles = [np.nan_to_num(tile) for tile in self._middle(layer, 0, fixed)]
+        # Of an overlay the finest level tells, of what may be huge the one that is seen first.
+        zoom = 0 if layer else self.last_zoom
+        tiles = [np.nan_to_num(tile) for tile in self._middle(layer, zoom, fixed)]
         if any(np.abs(tile).max(initial=0) >= 2**24 for tile in tiles):
             return False  # beyond the integers that a float32 tells apart
-        return looks_like_labels([tile.astype(np.int64) for tile in tiles])
+        # An image that is shown by itself must look the more like labels.
+        judge = looks_like_labels if layer else pictures.is_label_map
+        return judge([tile.astype(np.int64) for tile in tiles])
 
     def describe(self) -> dict[str, Any]:
         """Return what the page needs to know, as plain numbers, strings, lists and dicts."""
@@ -373,7 +393,10 @@ class Scene:
             "dtype": layer.dtype,
             "levels": [list(level.image.shape) for level in layer.levels],
             "limits": list(self.limits(number)),
-            "labels": number > 0 and self.is_labels(number),
+            "labels": self.is_labels(number),
+            "names": {str(n): name for n, name in label_names(layer.image).items()},
+            "colors": {str(n): list(color) for n, color in segment_colors(layer.image).items()},
+            "opacity": self.opacities[number],
             "rgb": layer.color is not None,
             "voxel": steps.tolist(),
             "index": {
@@ -382,12 +405,12 @@ class Scene:
                 "offset": offset.tolist(),
                 "size": [geometry.shape[a] for a in layer.axes],
             },
-            "sliders": [self._slider(geometry, axis) for axis in layer.sliders],
+            "sliders": [self._slider(layer.image, axis) for axis in layer.sliders],
         }
 
     @staticmethod
-    def _slider(geometry: Geometry, axis: int) -> dict[str, Any]:
-        name = geometry.dims[axis]
+    def _slider(image: SpatialArray, axis: int) -> dict[str, Any]:
+        geometry, name = image.geometry, image.dims[axis]
         slider = {"axis": axis, "name": name or f"axis {axis}", "size": geometry.shape[axis],
                   "start": 0.0, "step": 0.0, "unit": ""}  # fmt: skip
         if axis in geometry.sampled_axes and name in geometry.world.axes:
@@ -396,6 +419,10 @@ class Scene:
             slider["start"] = float(geometry.origin[row])
             slider["step"] = float(geometry.direction[row, column] * geometry.spacing[column])
             slider["unit"] = unit_symbol(geometry.world.units[row]) or ""
+        for found in image.coords.values():
+            if found.dims == (name,) and found.values.dtype.kind in "UT":
+                slider["labels"] = [printable(str(v)) for v in found.values]
+                break
         return slider
 
 

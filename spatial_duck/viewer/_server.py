@@ -2,8 +2,9 @@
 
 It serves nothing else. It listens on 127.0.0.1 alone, on a port that the system chooses; the path
 of every address begins with a random token, so that neither other users of the machine nor pages of
-other sites find it; requests by another host name are refused (DNS rebinding). Names in a path are
-looked up in tables and never in a directory. The page loads nothing from elsewhere.
+other sites find it; requests by another host name are refused (DNS rebinding), but where a proxy
+brings them on. Names in a path are looked up in tables and never in a directory. The page loads
+nothing from elsewhere. In a notebook a server shows itself in a frame.
 
 =================================================================  =================================
 path after the token                                               what it gives
@@ -19,10 +20,12 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 import secrets
 import sys
 import threading
 from functools import cached_property, lru_cache
+from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -43,11 +46,15 @@ _TYPES = {
     "viewer.js": "text/javascript; charset=utf-8",
     "viewer.css": "text/css; charset=utf-8",
 }
+#: Of the frame in a notebook, in pixels.
+_HEIGHT = 560
 #: A tile number beyond this is a mistake; it keeps arithmetic on them exact.
 _MOST = 2**40
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    # Pages that may hold this one in a frame: notebooks on this machine, or behind its proxy.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'self' "
+    "http://127.0.0.1:* http://localhost:* vscode-webview:",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -61,6 +68,10 @@ class Server:
     ----------
     scene : Scene
         What is shown.
+    proxy : str, optional
+        Path at which jupyter-server-proxy leads to ports of this machine, such as
+        ``"/user/me/proxy/"``, for notebooks on another machine. By default that of JupyterHub,
+        where this process runs under one.
 
     Attributes
     ----------
@@ -76,8 +87,10 @@ class Server:
     True
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, proxy: str | None = None) -> None:
         self.scene = scene
+        hub = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+        self.proxy = proxy or (f"{hub.rstrip('/')}/proxy/" if hub else None)
         self.token = secrets.token_urlsafe(24)
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
@@ -91,6 +104,18 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame, with an address that is right behind a proxy too."""
+        path = f"{self.port}/{self.token}/"
+        url = f"{self.proxy.rstrip('/')}/{path}" if self.proxy else self.url
+        says = "through jupyter-server-proxy" if self.proxy else "from this machine"
+        return (
+            f'<iframe src="{escape(url)}" title="spatial_duck" width="100%" height="{_HEIGHT}" '
+            f'style="border:0" allow="fullscreen"></iframe><div style="font-size:85%">Served '
+            f'{says} until it is closed: <a href="{escape(url)}" target="_blank" '
+            'rel="noreferrer">open it in a window of its own</a></div>'
+        )
 
     def wait(self) -> None:
         """Serve until the process is interrupted."""
@@ -175,7 +200,8 @@ def _handler(server: Server) -> Callable[..., BaseHTTPRequestHandler]:
                 return
             token, _, rest = asked.path.removeprefix("/").partition("/")
             hosts = (f"127.0.0.1:{server.port}", f"localhost:{server.port}")
-            if self.headers.get("Host") not in hosts or not hmac.compare_digest(
+            known = server.proxy is not None or self.headers.get("Host") in hosts
+            if not known or not hmac.compare_digest(
                 token.encode("utf-8", "replace"), server.token.encode()
             ):
                 self._send(HTTPStatus.FORBIDDEN, b"open the address that spatial-duck printed")

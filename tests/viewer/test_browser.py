@@ -43,10 +43,14 @@ def shown(
     def show(scene: Scene) -> Server:
         server = Server(scene).__enter__()
         servers.append(server)
+        browser.resize(1280, 800)
+        browser.prefer("dark")
         browser.open(server.url)
         return server
 
     yield show
+    if not servers:
+        return
     folder = Path(os.environ.get("SPATIAL_DUCK_SCREENSHOTS", tmp_path))
     picture = browser.picture(folder / f"{request.node.name}.png")
     complaints = browser.complaints()
@@ -197,7 +201,7 @@ def test_overlay_and_sliders(browser: webdriver.Browser, shown: Callable[[Scene]
     shown(Scene([image], [labels], names=("fmri.nii.gz", "labels.nrrd")))
     assert browser.run("return scene.layers[1].look.map") == "labels"
     row = browser.run("return document.querySelector('[aria-label=t]').closest('p').textContent")
-    assert row == "t3 s"
+    assert row == "t▶3 s"
     browser.run("const t = document.querySelector('[aria-label=t]'); t.value = 2;"
                 "t.dispatchEvent(new Event('input'));")  # fmt: skip
     browser.settle()
@@ -254,3 +258,174 @@ def test_real_images(
     mask = open_levels(data_file("metaimage/3DCT_lung_baseline_mask.mha"))
     shown(Scene(scan, mask, names=("lung.mha", "mask.mha")))
     assert browser.run("return scene.layers[1].node.value.textContent") == "1"
+
+
+def layered() -> Scene:
+    image = ball()
+    blobs = np.zeros(image.shape, np.int32)
+    blobs[10:40, 20:60, 20:45], blobs[10:40, 20:60, 45:70] = 3, 70000
+    table = [
+        {"label": 3, "name": "left lobe", "color": "10e020"},
+        {"label": 70000, "name": "right"},
+    ]
+    labels = image.replace(blobs, attrs={"segments": table})
+    heat = image.replace(np.exp(-((image.data - 100) ** 2) / 2000))
+    return Scene([image], [labels], [heat], names=("scan", "labels", "heat"), opacity=[1, 0.3])
+
+
+def test_layers_are_shown_hidden_and_moved(
+    browser: webdriver.Browser, shown: Callable[[Scene], Server]
+) -> None:
+    shown(layered())
+    spots = [(0.42, 0.45), (0.58, 0.45)]
+    heading = "return [...document.querySelectorAll('#layers h2 label')].map((n) => n.textContent)"
+    assert [h.strip() for h in browser.run(heading)] == ["heat", "labels", "scan"]
+    browser.run("document.querySelector('[aria-label=\"show heat\"]').click()")
+    browser.settle()
+    (red, green, blue, _), other = pixels(browser, 0, *spots)
+    assert {(red, green, blue), tuple(other[:3])} & {(0x10, 0xE0, 0x20)}
+    assert browser.run("return scene.layers[1].names[3]") == "left lobe"
+    value = browser.run("return scene.layers[1].node.value.textContent")
+    assert value in ("3 left lobe", "70000 right")
+    # Under the image, which hides it.
+    browser.run("document.querySelector('[aria-label=\"move labels down\"]').click()")
+    browser.settle()
+    assert [h.strip() for h in browser.run(heading)] == ["heat", "scan", "labels"]
+    for red, green, blue, _ in pixels(browser, 0, *spots):
+        assert max(red, green, blue) - min(red, green, blue) <= 5 or red >= green >= blue
+    browser.run("document.querySelector('[aria-label=\"move labels up\"]').click()")
+    browser.press("s")
+    assert browser.run("return state.order.map((l) => l.look.visible)") == [True, False, True]
+    browser.press("s")
+    browser.press("a")
+    assert browser.run("return scene.layers[1].look.opacity") == pytest.approx(0.9)
+
+
+def test_keys_as_other_viewers_have_them(
+    browser: webdriver.Browser, shown: Callable[[Scene], Server]
+) -> None:
+    shown(Scene([ball()]))
+    x, y = centre(browser, 0)
+    browser.mouse((x + 30, y))
+    browser.press("c")
+    np.testing.assert_allclose(*browser.run("return [state.center, state.cross3]"))
+    browser.press("x")
+    assert browser.run("return state.cross") is False
+    browser.press("x")
+    browser.press("i")
+    assert browser.run("return state.smooth") is True
+    browser.press("i")
+    browser.press("v")
+    assert browser.run("return panes.map((p) => p.node.hidden)") == [False, True, True]
+    browser.press("v")
+    assert browser.run("return panes.map((p) => p.node.hidden)") == [False, False, False]
+    browser.press("?")
+    assert browser.run("return document.getElementById('help').open") is True
+    # A number that is typed is not taken for keys.
+    browser.run("document.querySelector('[aria-label=black]').focus()")
+    browser.press("x")
+    assert browser.run("return state.cross") is True
+    browser.run("document.activeElement.blur()")
+
+
+def test_time_is_played(browser: webdriver.Browser, shown: Callable[[Scene], Server]) -> None:
+    one = ball()
+    data = np.stack([np.roll(one.data, 4 * k, 1) for k in range(5)])
+    g = one.geometry
+    image = sd.SpatialArray(
+        data, dims=("t", "z", "y", "x"), spacing={"t": 2.5, "z": 2, "y": 1, "x": 1},
+        frame="LPS", unit={"t": "s", "z": "mm", "y": "mm", "x": "mm"},
+    )  # fmt: skip
+    assert g.ndim == 3
+    shown(Scene([image]))
+    at = "return scene.layers[0].sliders[0].at"
+    assert browser.run(at) == 2
+    browser.press(".")
+    assert browser.run(at) == 3
+    browser.press(",")
+    browser.run("play()")
+    seen = set()
+    for _ in range(100):
+        seen.add(browser.run(at))
+        if len(seen) == 5:
+            break
+    browser.run("play()")
+    browser.settle()
+    assert len(seen) == 5
+    assert browser.run("return document.querySelector('.play').textContent") == "▶"
+
+
+def test_a_picture_of_all_planes_is_saved(
+    browser: webdriver.Browser, shown: Callable[[Scene], Server]
+) -> None:
+    shown(Scene([ball()], names=("../a <b>.nii",)))
+    size, colors = browser.run(
+        "const sheet = screenshot(), box = document.getElementById('planes')"
+        ".getBoundingClientRect(), c = sheet.getContext('2d');"
+        "const seen = c.getImageData(0, 0, sheet.width, sheet.height).data;"
+        "return [[sheet.width, sheet.height, Math.round(box.width), Math.round(box.height)],"
+        "new Set(seen).size]"
+    )
+    assert size[:2] == size[2:]
+    assert colors > 50
+    name = browser.run(
+        "let name; HTMLAnchorElement.prototype.click = function () { name = this.download; };"
+        "return new Promise((done) => { saveScreenshot(); setTimeout(() => done(name), 800); })"
+    )
+    assert name == ".._a_b_.nii.png"
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (500, 900)], ids=lambda s: f"{s[0]}")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_windows_of_every_size(
+    browser: webdriver.Browser,
+    shown: Callable[[Scene], Server],
+    size: tuple[int, int],
+    scheme: str,
+) -> None:
+    shown(layered())
+    browser.prefer(scheme)
+    browser.resize(*size)
+    browser.run("fit()")
+    browser.settle()
+    wide, boxes, dark = browser.run(
+        "return [document.documentElement.scrollWidth, panes.map((p) => {"
+        "const b = p.node.getBoundingClientRect(); return [b.width, b.height]; }),"
+        "getComputedStyle(document.body).colorScheme]"
+    )
+    assert wide <= size[0]
+    assert np.min(boxes) > 120
+    assert dark == scheme
+
+
+def test_a_notebook_shows_the_page_in_a_frame(
+    browser: webdriver.Browser, shown: Callable[[Scene], Server], tmp_path: Path
+) -> None:
+    """As a page of another server on this machine holds it."""
+    import http.server
+    import threading
+
+    with Server(Scene([ball()])) as server:
+        page = f"<!DOCTYPE html><body>{server._repr_html_()}".encode()
+
+        class Notebook(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.end_headers()
+                self.wfile.write(page)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Notebook) as notebook:
+            threading.Thread(target=notebook.serve_forever, daemon=True).start()
+            browser._ask("POST", "/url", {"url": f"http://127.0.0.1:{notebook.server_address[1]}/"})
+            frame = browser._ask("POST", "/element", {"using": "css selector", "value": "iframe"})
+            browser._ask("POST", "/frame", {"id": frame})
+            browser.settle()
+            assert browser.run("return panes.length") == 3
+            browser._ask("POST", "/frame", {"id": None})
+            folder = Path(os.environ.get("SPATIAL_DUCK_SCREENSHOTS", tmp_path))
+            browser.picture(folder / "notebook.png")
+            notebook.shutdown()

@@ -181,3 +181,64 @@ def test_it_ends() -> None:
         port = running.port
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=2)
+
+
+def test_behind_a_proxy_the_frame_is_where_the_proxy_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene([sd.SpatialArray(np.zeros((2, 2)))])
+    with Server(scene) as server:
+        assert f'src="{server.url}"' in server._repr_html_()
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")
+    for given, base in ((None, "/user/me/proxy"), ("/elsewhere/proxy/", "/elsewhere/proxy")):
+        with Server(scene, given) as server:
+            html = server._repr_html_()
+            assert f'src="{base}/{server.port}/{server.token}/"' in html
+            # Under the hub's name, and still with the token alone.
+            assert get(server, f"/{server.token}/", host="hub.example")[0] == 200
+            assert get(server, "/wrong/", host="hub.example")[0] == 403
+
+
+def test_the_address_is_in_a_file_of_this_user_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import stat
+    import webbrowser
+    from pathlib import Path
+    from urllib.parse import unquote, urlsplit
+
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    server = sd.show(sd.SpatialArray(np.zeros((3, 4))))
+    assert server.token not in opened[0]
+    page = Path(unquote(urlsplit(opened[0]).path))
+    if hasattr(__import__("os"), "geteuid"):
+        assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert server.url in page.read_text()
+    server.close()
+
+
+def test_a_notebook_opens_no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    import types
+    import webbrowser
+
+    shell = types.SimpleNamespace(kernel=object())
+    fake = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", fake)
+    monkeypatch.setattr(webbrowser, "open", lambda _: pytest.fail("a browser was opened"))
+    sd.show(sd.SpatialArray(np.zeros((3, 4)))).close()
+
+
+def test_a_stack_of_segments_is_one_layer_of_labels() -> None:
+    masks = np.zeros((2, 8, 9), np.uint8)
+    masks[0, 2:6, 1:4], masks[1, 2:6, 5:8] = 1, 1
+    coords = {"segment_number": ("c", [2, 700]), "segment_label": ("c", ["liver", "spleen"]),
+              "color": ("c", ["dd8265", ""])}  # fmt: skip
+    seg = sd.SpatialArray(masks, dims=("c", "y", "x"), coords=coords)
+    server = sd.show(sd.SpatialArray(np.ones((8, 9))), seg, browser=False)
+    layer = server.scene.describe()["layers"][1]
+    assert (layer["labels"], layer["sliders"]) == (True, [])
+    assert layer["names"] == {"2": "liver", "700": "spleen"}
+    assert layer["colors"] == {"2": [0xDD, 0x82, 0x65]}
+    server.close()
+    with pytest.raises(ValueError, match="opacity must be from 0 to 1"):
+        sd.show(seg, seg, opacity=2, browser=False)

@@ -88,6 +88,18 @@ class Browser:
         self._ask("POST", "/url", {"url": url})
         self.settle()
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the page a size in pixels, whatever the window's frame takes."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        command = {"cmd": "Emulation.setDeviceMetricsOverride", "params": size}
+        self._ask("POST", "/goog/cdp/execute", command)
+
+    def prefer(self, scheme: str) -> None:
+        """Say that the user prefers "light" or "dark" pages."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        command = {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}}
+        self._ask("POST", "/goog/cdp/execute", command)
+
     def run(self, script: str, *args: Any) -> Any:
         """Run JavaScript; what it returns."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(args)})

@@ -11,6 +11,7 @@ from spatial_duck.backends._operations import check_computed
 from spatial_duck.backends._registry import backend_of, name_of
 from spatial_duck.backends.dask import _calls
 from spatial_duck.backends.dask._private import meta_of
+from spatial_duck.backends.dask._progress import with_progress
 
 __all__ = ["BACKEND"]
 
@@ -50,7 +51,7 @@ class _Dask(Backend):
         SpatialDuckError
             If the blocks have another shape or type than the Dask array says.
         """
-        found = data.compute(**options)
+        found = with_progress(data.compute, options)
         check_computed(found, data.shape, data.dtype)
         return found
 

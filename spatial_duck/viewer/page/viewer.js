@@ -50,10 +50,10 @@ function paint(tile, layer) {
     } else if (labels) {
       if (value === 0) return;
       color = known.get(value);
-      if (!color) known.set(value, color = label(value));
+      if (!color) known.set(value, color = layer.colors[value] || label(value));
     } else {
       const v = clamp(Math.round((value - look.low) * scale), 0, 255);
-      if (layer.number > 0 && v === 0) return; // nothing of an overlay where it is black
+      if (layer !== state.order[0] && v === 0) return; // nothing of an overlay where it is black
       color = table[v];
     }
     pixels.set(color, 4 * i);
@@ -118,7 +118,7 @@ function redraw() {
   requestAnimationFrame(() => {
     drawing = false;
     wanted = [];
-    panes.forEach(draw);
+    panes.filter((pane) => !pane.node.hidden).forEach(draw);
     showPosition();
     fetchWanted();
   });
@@ -138,7 +138,8 @@ function draw(pane) {
   context.clearRect(0, 0, width, height);
   const step = worldPerDot();
   const zoom = clamp(Math.floor(Math.log2(step / scene.pixel) + 0.01), 0, scene.lastZoom);
-  for (const layer of scene.layers) {
+  for (const layer of state.order) {
+    if (!layer.look.visible) continue;
     context.globalAlpha = layer.look.opacity;
     context.imageSmoothingEnabled = state.smooth || step > scene.pixel * 2 ** zoom;
     drawLayer(context, pane, layer, zoom);
@@ -279,7 +280,7 @@ function valueAt(layer) {
   // The value under the crosshair, from whichever tile holds it.
   const zoom = clamp(Math.floor(Math.log2(worldPerDot() / scene.pixel) + 0.01), 0, scene.lastZoom);
   const size = scene.pixel * 2 ** zoom;
-  for (const pane of panes) {
+  for (const pane of panes.filter((shown) => !shown.node.hidden)) {
     const x = Math.floor((state.cross3[pane.across] - scene.low[pane.across]) / size);
     const y = Math.floor((state.cross3[pane.down] - scene.low[pane.down]) / size);
     const [column, row] = [x, y].map((n) => Math.floor(n / scene.tile));
@@ -287,7 +288,9 @@ function valueAt(layer) {
     if (!tile || !tile.values) continue;
     const value = tile.values[(y - row * scene.tile) * scene.tile + x - column * scene.tile];
     if (value !== value) return "outside";
-    return layer.rgb ? [value >> 16, (value >> 8) & 255, value & 255].join(", ") : short(value, 6);
+    if (layer.rgb) return [value >> 16, (value >> 8) & 255, value & 255].join(", ");
+    const called = layer.look.map === "labels" && layer.names[value];
+    return called ? `${short(value, 6)} ${called}` : short(value, 6);
   }
   return "";
 }
@@ -321,7 +324,7 @@ function say(words) {
 
 function fit() {
   state.center = scene.low.map((low, k) => (low + scene.high[k]) / 2);
-  state.size = Math.max(...panes.map((pane) => {
+  state.size = Math.max(...panes.filter((pane) => !pane.node.hidden).map((pane) => {
     const box = pane.node.getBoundingClientRect();
     return Math.max((scene.high[pane.across] - scene.low[pane.across]) / Math.max(box.width, 1),
       (scene.high[pane.down] - scene.low[pane.down]) / Math.max(box.height, 1));
@@ -341,6 +344,15 @@ function zoomBy(factor, pane = null, dots = null) {
     state.size = size;
   }
   redraw();
+}
+
+function enlarge(number) {
+  // One plane alone, or all again.
+  const alone = $("planes").dataset.alone === String(number) || number === null;
+  if (alone) delete $("planes").dataset.alone;
+  else $("planes").dataset.alone = number;
+  panes.forEach((pane) => { pane.node.hidden = !alone && pane.number !== number; });
+  fit();
 }
 
 function toView(pane, [x, y]) {
@@ -375,7 +387,7 @@ function listen(pane) {
   canvas.addEventListener("pointerenter", () => { hovered = pane.number; });
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    const kind = event.button === 2 ? "window" : event.button === 1 || event.shiftKey ? "pan" : "cross";
+    const kind = event.button === 2 ? (event.ctrlKey ? "zoom" : "window") : event.button === 1 || event.shiftKey ? "pan" : "cross";
     drag = { kind, last: dotsOf(pane, event) };
     if (kind === "cross") moveCross(toView(pane, drag.last));
     event.preventDefault();
@@ -385,17 +397,21 @@ function listen(pane) {
     const now = dotsOf(pane, event), dx = now[0] - drag.last[0], dy = now[1] - drag.last[1];
     drag.last = now;
     if (drag.kind === "cross") moveCross(toView(pane, now));
+    else if (drag.kind === "zoom") zoomBy(Math.exp(dy / 200));
     else if (drag.kind === "pan") {
       state.center[pane.across] -= dx * worldPerDot();
       state.center[pane.down] -= dy * worldPerDot();
       redraw();
     } else {
-      const { look } = scene.layers[0], width = look.high - look.low;
+      const layer = state.order.find((l) => !l.rgb && l.look.map !== "labels" && l.look.visible);
+      if (!layer) return;
+      const { look } = layer, width = look.high - look.low;
       const middle = (look.low + look.high) / 2 + (dy / pane.canvas.height) * width;
       const wide = width * Math.exp((2 * dx) / pane.canvas.width);
-      setWindow(scene.layers[0], middle - wide / 2, middle + wide / 2);
+      setWindow(layer, middle - wide / 2, middle + wide / 2);
     }
   });
+  canvas.addEventListener("dblclick", () => { if (panes.length > 1) enlarge(pane.number); });
   const end = () => { drag = null; };
   canvas.addEventListener("pointerup", end);
   canvas.addEventListener("pointercancel", end);
@@ -409,6 +425,19 @@ function listen(pane) {
   }, { passive: false });
 }
 
+function toggle(id) {
+  $(id).checked = !$(id).checked;
+  $(id).dispatchEvent(new Event("change"));
+}
+
+function fade(change) {
+  // The opacity of all overlays.
+  for (const layer of state.order.slice(1)) {
+    layer.node.opacity.value = layer.look.opacity = clamp(layer.look.opacity + change, 0, 1);
+  }
+  redraw();
+}
+
 const KEYS = {
   ArrowLeft: () => stepCross(panes[hovered].across, -1),
   ArrowRight: () => stepCross(panes[hovered].across, 1),
@@ -417,7 +446,68 @@ const KEYS = {
   PageUp: () => panes[hovered].through !== null && stepCross(panes[hovered].through, -1),
   PageDown: () => panes[hovered].through !== null && stepCross(panes[hovered].through, 1),
   "+": () => zoomBy(1 / 1.25), "=": () => zoomBy(1 / 1.25), "-": () => zoomBy(1.25), r: fit,
+  c: () => { state.center = [...state.cross3]; redraw(); },
+  x: () => toggle("cross"), i: () => toggle("smooth"),
+  s: () => state.order.slice(1).forEach((layer) => layer.node.visible.click()),
+  a: () => fade(-0.1), d: () => fade(0.1),
+  " ": () => play(), ",": () => stepTime(-1), ".": () => stepTime(1),
+  p: () => saveScreenshot(), v: () => enlarge(panes.length > 1 ? hovered : null),
+  "?": () => { $("help").open = !$("help").open; },
 };
+
+// --- time and pictures ---------------------------------------------------------------------
+
+let playing = null;
+
+function timeSliders() {
+  // Those named t, of all layers; without one the first slider that there is.
+  const all = scene.layers.flatMap((layer) => layer.sliders);
+  const times = all.filter((slider) => slider.name === "t");
+  return times.length ? times : all.slice(0, 1);
+}
+
+function stepTime(count) {
+  for (const slider of timeSliders()) {
+    slider.input.value = (slider.at + count + slider.size) % slider.size;
+    slider.input.dispatchEvent(new Event("input"));
+  }
+}
+
+function play() {
+  // About eight steps a second, each when the one before it is drawn.
+  if (playing || !timeSliders().length) {
+    clearInterval(playing);
+    playing = null;
+  } else {
+    playing = setInterval(() => { if (!running && !wanted.length) stepTime(1); }, 125);
+  }
+  document.querySelectorAll(".play").forEach((button) => {
+    button.textContent = playing ? "❚❚" : "▶";
+    button.ariaPressed = String(Boolean(playing));
+  });
+}
+
+function screenshot() {
+  // All planes as they are seen, side by side as on the page.
+  const frame = $("planes").getBoundingClientRect(), k = devicePixelRatio;
+  const sheet = element("canvas", { width: frame.width * k, height: frame.height * k });
+  const context = sheet.getContext("2d");
+  context.fillRect(0, 0, sheet.width, sheet.height);
+  for (const pane of panes.filter((shown) => !shown.node.hidden)) {
+    const box = pane.node.getBoundingClientRect();
+    context.drawImage(pane.canvas, (box.x - frame.x) * k, (box.y - frame.y) * k);
+  }
+  return sheet;
+}
+
+function saveScreenshot() {
+  screenshot().toBlob((blob) => {
+    const link = element("a", { href: URL.createObjectURL(blob),
+      download: `${scene.layers[0].name.replace(/[^\w.-]+/g, "_")}.png` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  });
+}
 
 // --- the panel -----------------------------------------------------------------------------
 
@@ -429,12 +519,35 @@ function setWindow(layer, low, high) {
   redraw();
 }
 
+function moveLayer(layer, change) {
+  const { order } = state, from = order.indexOf(layer), to = from + change;
+  if (to < 0 || to >= order.length) return;
+  order.splice(from, 1);
+  order.splice(to, 0, layer);
+  scene.layers.forEach((each) => { each.look.version += 1; }); // the lowest hides what is under it
+  $("layers").append(...[...order].reverse().map((each) => each.node.section));
+  redraw();
+}
+
 function controls(layer) {
-  const section = element("section"), { look } = layer, node = (layer.node = {});
+  const section = element("section"), { look } = layer, node = (layer.node = { section });
   const row = (words, ...parts) => {
     section.append(element("p", { className: "row" }, element("span", { textContent: words }), ...parts));
   };
-  section.append(element("h2", { className: "file", textContent: layer.name }));
+  node.visible = element("input", { type: "checkbox", checked: true, title: "Show this image",
+    ariaLabel: `show ${layer.name}` });
+  node.visible.addEventListener("change", () => { look.visible = node.visible.checked; redraw(); });
+  const heading = element("h2", {}, element("label", { className: "file", title: layer.name },
+    node.visible, ` ${layer.name}`));
+  if (scene.layers.length > 1) {
+    for (const [sign, change, words] of [["↑", 1, "up"], ["↓", -1, "down"]]) {
+      const button = element("button", { textContent: sign, title: `Draw ${words} in the order`,
+        ariaLabel: `move ${layer.name} ${words}` });
+      button.addEventListener("click", () => { moveLayer(layer, change); button.focus(); });
+      heading.append(button);
+    }
+  }
+  section.append(heading);
   node.value = element("output");
   row("value", node.value);
   node.low = element("input", { type: "number", step: "any", ariaLabel: "black" });
@@ -445,33 +558,43 @@ function controls(layer) {
   const auto = element("button", { textContent: "auto", title: "The values first shown" });
   auto.addEventListener("click", () => setWindow(layer, ...layer.limits));
   if (!layer.rgb) row("window", node.low, node.high, auto);
+  const windowed = () => {
+    if (!layer.rgb) auto.parentNode.hidden = look.map === "labels";
+  };
+  windowed();
   const map = element("select", { ariaLabel: "colours" }, ...[...Object.keys(MAPS), "labels"].map(
     (key) => element("option", { textContent: key, selected: key === look.map })));
   map.addEventListener("change", () => {
     look.map = map.value;
     look.version += 1;
+    windowed();
     redraw();
   });
   if (!layer.rgb) row("colours", map);
-  if (layer.number > 0) {
-    const opacity = element("input", { type: "range", min: 0, max: 1, step: 0.01,
-      value: look.opacity, ariaLabel: "opacity" });
-    opacity.addEventListener("input", () => { look.opacity = Number(opacity.value); redraw(); });
-    row("opacity", opacity);
-  }
+  const opacity = node.opacity = element("input", { type: "range", min: 0, max: 1, step: 0.01,
+    value: look.opacity, ariaLabel: "opacity" });
+  opacity.addEventListener("input", () => { look.opacity = Number(opacity.value); redraw(); });
+  row("opacity", opacity);
   for (const slider of layer.sliders) {
-    const input = element("input", { type: "range", min: 0, max: slider.size - 1, step: 1,
-      value: slider.at, ariaLabel: slider.name });
+    const input = slider.input = element("input", { type: "range", min: 0, max: slider.size - 1,
+      step: 1, value: slider.at, ariaLabel: slider.name });
     const shown = element("output");
     const show = () => {
       slider.at = Number(input.value);
       const at = slider.start + slider.step * slider.at;
-      shown.textContent = slider.step ? `${short(at)} ${slider.unit}`.trim()
+      shown.textContent = slider.labels ? slider.labels[slider.at] : slider.step ? `${short(at)} ${slider.unit}`.trim()
         : `${slider.at} of ${slider.size}`;
     };
     input.addEventListener("input", () => { show(); redraw(); });
     show();
-    row(slider.name, input, shown);
+    const parts = [input, shown];
+    if (timeSliders().includes(slider)) {
+      const button = element("button", { className: "play", textContent: "▶", title: "Play (space)",
+        ariaLabel: `play ${slider.name}` });
+      button.addEventListener("click", play);
+      parts.unshift(button);
+    }
+    row(slider.name, ...parts);
   }
   const facts = element("table", { className: "facts" }, ...[
     ["shape", `${layer.shape.join(" × ")}, ${layer.dtype}`],
@@ -492,12 +615,13 @@ async function start() {
   scene.layers.forEach((layer, number) => {
     layer.number = number;
     layer.sliders.forEach((slider) => { slider.at = Math.floor(slider.size / 2); });
-    const map = layer.labels && number ? "labels" : number ? "hot" : "grey";
+    const map = layer.labels ? "labels" : number ? "hot" : "grey";
     layer.look = { low: layer.limits[0], high: layer.limits[1], map, version: 0,
-      opacity: number ? 0.5 : 1 };
+      opacity: layer.opacity, visible: true };
   });
   state = { smooth: false, cross: true, size: 1,
-    cross3: scene.low.map((low, k) => (low + scene.high[k]) / 2), center: [] };
+    cross3: scene.low.map((low, k) => (low + scene.high[k]) / 2), center: [],
+    order: [...scene.layers] }; // the lowest first
   document.title = scene.layers[0].name;
   $("title").textContent = scene.layers[0].name;
   $("planes").classList.toggle("one", scene.planes.length === 1);
@@ -511,16 +635,21 @@ async function start() {
     $("planes").append(node);
     return { ...plane, number, canvas, node, depth };
   });
-  $("layers").append(...scene.layers.map(controls));
+  $("layers").append(...scene.layers.map(controls).reverse());
   scene.layers.forEach((layer) => setWindow(layer, ...layer.limits));
   panes.forEach(listen);
   $("fit").addEventListener("click", fit);
+  $("shot").addEventListener("click", saveScreenshot);
   $("in").addEventListener("click", () => zoomBy(1 / 1.5));
   $("out").addEventListener("click", () => zoomBy(1.5));
   $("smooth").addEventListener("change", (event) => { state.smooth = event.target.checked; redraw(); });
   $("cross").addEventListener("change", (event) => { state.cross = event.target.checked; redraw(); });
   addEventListener("keydown", (event) => {
-    if (["INPUT", "SELECT"].includes(event.target.tagName) || event.ctrlKey || event.metaKey) return;
+    // A slider or box that is in use keeps the keys that move it; letters still act.
+    const typing = event.target.tagName === "SELECT" || event.target.type === "number" ||
+      (event.target.type === "range" && !/^[a-z?,.]$/.test(event.key)) ||
+      (event.key === " " && ["BUTTON", "INPUT", "SUMMARY"].includes(event.target.tagName));
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const act = KEYS[event.key];
     if (act) { act(); event.preventDefault(); }
   });
