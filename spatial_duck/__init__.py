@@ -295,7 +295,11 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     module = _LAZY.get(name)
     if module is None:
-        raise AttributeError(f"module 'spatial_duck' has no attribute {name!r}")
+        from spatial_duck._advice import instead_of
+
+        raise AttributeError(
+            f"module 'spatial_duck' has no attribute {name!r}" + instead_of(name, __all__)
+        )
     from importlib import import_module
 
     loaded = import_module(f"spatial_duck.{module}")

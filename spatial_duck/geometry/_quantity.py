@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["by_name", "has_unit", "in_unit", "lengths_along", "split_unit", "units_of"]
 
-_TEXT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\s\d].*?)\s*$")
+_TEXT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\s\d][^\d]*?)\s*$")
 
 _TIMES = {"D": "d", "h": "h", "m": "min", "s": "s", "ms": "ms", "us": "us", "ns": "ns"}
 

@@ -19,6 +19,7 @@ from spatial_duck.io._deferred import Identity, deferred, guarded_blocks, is_map
 from spatial_duck.io._estimate import say_what_comes
 from spatial_duck.io._libraries import library_for
 from spatial_duck.io._location import is_remote, location
+from spatial_duck.io._many import is_stream, join, missing, paths_of, spooled
 from spatial_duck.io._publishing import published
 from spatial_duck.io._registry import format_of, format_to_write, named_format, names
 from spatial_duck.io._source import Source
@@ -87,7 +88,7 @@ def _format_to_read(path: Any, format: str | None) -> Format:
     except FileNotFoundError:
         left = journal.unfinished(path)
         if left is None:
-            raise
+            raise missing(path) from None
         raise FormatError(left) from None
     if found is None:
         advice = library_for(Path(path)) or "name one with format= if you know better"
@@ -162,7 +163,7 @@ def _identity(opened: Format, place: Any) -> Identity | None:
 
 
 def read(
-    path: str | os.PathLike[str],
+    path: Any,
     *,
     format: str | None = None,
     level: int | None = None,
@@ -174,8 +175,11 @@ def read(
 
     Parameters
     ----------
-    path : path or str
-        A file, or the directory (or URL) of a Zarr group.
+    path : path, str, list, bytes or file
+        A file, or the directory (or URL) of a Zarr group. Of several files (a list, or a pattern
+        such as ``"slices/*.dcm"``) slices that lie behind one another become a volume, and images
+        of one grid are stacked along a new axis ``file``. The content of a file, or one that is
+        open for bytes, is read into memory.
     format : str, optional
         Name of the format, where the content should not decide.
     level : int, optional
@@ -202,6 +206,21 @@ def read(
     UnsafeInputError
         If it declares more than there is, or data elsewhere.
     """
+    own: dict[str, Any] = {"format": format, "level": level, **options}
+    several = paths_of(path)
+    if several is not None:
+        each = [read(one, lazy=lazy, **own) for one in several]
+        image = join(each, [str(one)[:200] for one in several])
+        return image if dims is None else _in_order(image, dims)
+    if is_stream(path):
+        if lazy:
+            raise FormatError("bytes and open files are read into memory: lazy=True needs a path")
+        with spooled(path) as place:
+            try:
+                return read(place, dims=dims, lazy=False, **own)
+            except FormatError as error:
+                said = str(error).replace(str(place), f"the content of {type(path).__name__}")
+                raise FormatError(said) from error
     opened = _open(path, format, level, options)
     # Noted before a voxel is read: what is read then is compared with it.
     identity = _identity(opened.format, opened.place)

@@ -52,8 +52,13 @@ def location(path: Any) -> Any:
         return _checked(os.fspath(path))
     if isinstance(path, bytes | int | float | list | tuple | dict | set) or path is None:
         raise TypeError(
-            f"a path, a URL or a Zarr store was expected, got {type(path).__name__}; several files "
-            "are read one by one, or as the folder that they lie in"
+            f"a path, a URL or a Zarr store was expected, got {type(path).__name__}; `read` takes "
+            "lists of files, bytes and open files too"
+        )
+    if hasattr(path, "__array_function__"):
+        raise TypeError(
+            f"a path, a URL or a Zarr store was expected, got {type(path).__name__}: it is an "
+            "image or array already, which asarray(...) or SpatialArray(data, spacing=...) takes"
         )
     return path
 
@@ -63,6 +68,11 @@ def _checked(text: Any) -> Path:
     if "\0" in name:
         raise FormatError(f"{name!r}: a path cannot hold NUL")
     path = Path(name)
+    if name.startswith("~") and not path.exists():
+        try:
+            path = path.expanduser()
+        except RuntimeError:  # there is no such user
+            return path
     first = path.parts[0] if path.parts else ""
     if len(first) > 2 and first.endswith(":") and not path.exists():
         raise FormatError(_made_a_path(name))

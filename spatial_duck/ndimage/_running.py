@@ -77,7 +77,12 @@ def check_image(image: Any, what: str, kinds: str = "biufc") -> SpatialArray:
             f"{backends.library(image.data)}; use image.to('numpy') first"
         )
     if np.dtype(image.dtype).kind not in kinds:
-        raise TypeError(f"{what} cannot work on values of type {image.dtype}")
+        advice = (
+            "labels are bool or integers, such as image > threshold or image.astype('int32')"
+            if "f" not in kinds
+            else "convert them first, with image.astype('float32') or np.abs(image)"
+        )
+        raise TypeError(f"{what} cannot work on values of type {image.dtype}; {advice}")
     if any(n != n for n in image.shape):
         raise ValueError(
             f"{what} needs a shape that is known, got {image.shape}: call compute_chunk_sizes() of "

@@ -1,0 +1,57 @@
+"""What to type where a name of another library was tried."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["instead_of"]
+
+#: What other libraries call it, in lower case without underscores, by what it is called here.
+_WORDS = {
+    "read(path)": "load open imread loadimage readimage openimage loadvolume imopen readdicom",
+    "write(path, image)": "save saveimage imwrite imsave writeimage tofile export",
+    "SpatialArray(data, spacing=..., origin=...)": "image fromarray getimagefromarray "
+    "scalarimage labelmap volume metatensor nifti1image fromnumpy imagefromarray dataarray",
+    "resample(image, spacing=...), or shape=": "zoom rescale resize resampleimage "
+    "resampletospacing",
+    "resample(image, to, transform=...)": "warp applytransforms applytransform rotate "
+    "affinetransform",
+    "resample(image, to=other)": "resampleto resampletooutput resamplefromto matchgrid",
+    "reorient(image, 'RAS')": "orient dicomorient asclosestcanonical orientation toras tolps "
+    "canonical",
+    "show(image), or image.plot()": "view imshow display plotimg plotanat",
+    "register(fixed, moving)": "align coregister registerimages",
+    "pad_to(image, bounds), or numpy.pad": "pad padto cropandpad",
+    "metrics": "dice jaccard hausdorff hausdorffdistance surfacedistance",
+    "measure": "regionprops marchingcubes measurements labelstatistics",
+    "ndimage": "gaussian gaussianfilter medianfilter label gradient sobel binaryerosion "
+    "binarydilation smooth distancetransformedt",
+    "sliding_window": "patches patch gridsampler slidingwindowinference",
+    "map_blocks(function, image)": "apply mapoverlap mapchunks",
+    "asarray(object)": "asimage fromobject convert wrap",
+    "from_nibabel(image)": "fromnifti",
+    "from_simpleitk(image)": "fromsitk",
+    "to_simpleitk(image)": "tositk",
+}
+_KNOWN = {word: here for here, words in _WORDS.items() for word in words.split()}
+
+
+def instead_of(name: str, public: Sequence[str]) -> str:
+    """Return words for what is meant by a name that is not there; none where nothing is near.
+
+    Examples
+    --------
+    >>> instead_of("imread", ["read"])
+    '; use spatial_duck.read(path)'
+    >>> instead_of("resmaple", ["read", "resample"])
+    "; did you mean 'resample'?"
+    """
+    here = _KNOWN.get(name.lower().replace("_", ""))
+    if here is not None:
+        return f"; use spatial_duck.{here}"
+    near = difflib.get_close_matches(name, [n for n in public if n != name], 1, 0.75)
+    return f"; did you mean {near[0]!r}?" if near else ""
