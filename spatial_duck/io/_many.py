@@ -130,7 +130,7 @@ def join(images: Sequence[SpatialArray], names: Sequence[str]) -> SpatialArray:
     places = np.array([image.origin for image in images])
     whole = np.ptp(places, axis=0).max() if places.size else 0.0
     if all(image.geometry.isclose(first.geometry) for image in images):
-        stacked: SpatialArray = np.stack(images)
+        stacked: Any = np.stack(images)
         dims = ("file" if "file" not in first.dims else None, *first.dims)
         g = first.geometry
         geometry = Geometry(
@@ -139,10 +139,11 @@ def join(images: Sequence[SpatialArray], names: Sequence[str]) -> SpatialArray:
                      if a in g.sampled_axes and d is not None],
             world=g.world,
         )  # fmt: skip
-        coords = dict(stacked.coords)
+        coords: dict[str, Any] = dict(stacked.coords)
         if dims[0] is not None:
             coords["file"] = ("file", np.array([str(n) for n in names]))
-        return stacked.replace(geometry=geometry, coords=coords)
+        whole_image: SpatialArray = stacked.replace(geometry=geometry, coords=coords)
+        return whole_image
     return _by_place(images, names, places, float(whole), towards)
 
 
@@ -191,7 +192,7 @@ def _by_place(
         )
     # At one place, where stacking takes them; the volume's own follows.
     there = [images[k].replace(geometry=g) for k in order.tolist()]
-    stacked: SpatialArray = np.stack(there)
+    stacked: Any = np.stack(there)
     try:
         geometry = Geometry(
             stacked.shape, [step, *g.spacing], images[order[0]].origin,
@@ -200,4 +201,5 @@ def _by_place(
         )  # fmt: skip
     except GeometryError as error:
         raise FormatError(f"{names[0]} and {len(names) - 1} more: {error}") from error
-    return stacked.replace(geometry=geometry)
+    volume: SpatialArray = stacked.replace(geometry=geometry)
+    return volume

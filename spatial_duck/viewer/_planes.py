@@ -259,7 +259,7 @@ def overlay_look(
             return _label_look(bare, layer.image, cmap, hide=True)
     found = [_numbers(_looked_up(layer.parts[0], part, "linear")) for part in parts]
     look = Look([np.ma.masked_invalid(f) for f in found], {"cmap": cmap})
-    kept = np.concatenate([p.compressed() for p in look.planes])
+    kept = np.concatenate([f[np.isfinite(f)] for f in found])
     if kept.size:
         # On one scale in all planes.
         look.options |= {"vmin": float(kept.min()), "vmax": float(kept.max())}
