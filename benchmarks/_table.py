@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import platform
 import random
+import re
+import sys
 import time
 from importlib import metadata
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
-__all__ = ["Timing", "environment", "measure", "render"]
+    from spatial_duck.testing import Report
+
+__all__ = ["Timing", "environment", "measure", "render", "write_findings"]
 
 
 class Timing(NamedTuple):
@@ -86,3 +91,23 @@ def environment(packages: Iterable[str]) -> str:
         except metadata.PackageNotFoundError:
             continue
     return ", ".join(found)
+
+
+def write_findings(readme: Path, reports: Sequence[Report]) -> None:
+    """Write what conformance suites found into a README, between its marks for the table.
+
+    A row for each check and a column for each suite; what is wrong goes to stderr.
+    """
+    head = ["", *[r.subject for r in reports]]
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]
+    marks = {"right": "yes", "not offered": "refused", "wrong": "WRONG"}
+    for finding in reports[0]:
+        cells = [marks[report[finding.name].status.value] for report in reports]
+        lines.append("| " + " | ".join([finding.name, *cells]) + " |")
+    for report in reports:
+        for finding in report.wrong:
+            print(f"{report.subject}, {finding}", file=sys.stderr)
+    begin, end = "<!-- table -->\n", "<!-- end of table -->"
+    table = begin + "\n".join(lines) + "\n" + end
+    text = readme.read_text("utf-8")
+    readme.write_text(re.sub(f"{begin}.*?{end}", lambda _: table, text, flags=re.DOTALL), "utf-8")

@@ -5,19 +5,17 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks._table import write_findings
 from spatial_duck import backends
-from spatial_duck.testing import BackendConformance, DeviceArray, Status
+from spatial_duck.testing import BackendConformance, DeviceArray
 
 README = Path(backends.__file__).with_name("README.md")
-MARKS = "<!-- table -->\n", "<!-- end of table -->"
 
 
 def _chunks(array: Any) -> tuple[int, ...]:
@@ -167,23 +165,5 @@ def suites() -> list[type[BackendConformance]]:
     return [NumPy, *[make() for name, make in made if find_spec(name)], Device]
 
 
-def table() -> str:
-    """Return the table, a row for each check and a column for each backend."""
-    reports = [suite.report() for suite in suites()]
-    head = ["", *[r.subject for r in reports]]
-    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]
-    for finding in reports[0]:
-        marks = {Status.RIGHT: "yes", Status.NOT_OFFERED: "refused", Status.WRONG: "WRONG"}
-        cells = [marks[report[finding.name].status] for report in reports]
-        lines.append("| " + " | ".join([finding.name, *cells]) + " |")
-    for report in reports:
-        for finding in report.wrong:
-            print(f"{report.subject}, {finding}", file=sys.stderr)
-    return "\n".join(lines) + "\n"
-
-
 if __name__ == "__main__":
-    begin, end = MARKS
-    text = README.read_text("utf-8")
-    made = re.sub(f"{begin}.*?{end}", lambda _: begin + table() + end, text, flags=re.DOTALL)
-    README.write_text(made, "utf-8")
+    write_findings(README, [suite.report() for suite in suites()])

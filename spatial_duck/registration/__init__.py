@@ -1,15 +1,34 @@
 """Registration: `register` finds the transform that brings one image onto another.
 
-``front`` checks what the user gives, brings a coarse level of both images into memory (`levels`),
-finds where to start (`starts`), and judges the answer (`judge`); an engine optimises. To add an
-engine, write a module with ``run(job) -> Outcome`` (`spatial_duck.registration._outcome`), and with
-``ready()``, which raises before anything is read where the engine's package is missing; and add its
-row to `ENGINES`.
+`register` checks what the user gives, brings a coarse level of both images into memory
+(``_levels``), finds where to start (``_initial_transforms``), and judges the answer
+(``_similarity_check``, ``_trust``); an `Engine` optimises. README.md beside this file holds the
+recipe for one more.
 """
 
 from __future__ import annotations
 
-from spatial_duck.registration._api import ENGINES, METRICS, MODELS, register
-from spatial_duck.registration._outcome import LevelLog, Registration
+from spatial_duck.registration._api import METRICS, MODELS, register
+from spatial_duck.registration._engine import Engine
+from spatial_duck.registration._outcome import (
+    Level,
+    LevelLog,
+    Outcome,
+    Registration,
+    RegistrationJob,
+)
+from spatial_duck.registration._registry import engine_names, named_engine
 
-__all__ = ["ENGINES", "METRICS", "MODELS", "LevelLog", "Registration", "register"]
+__all__ = [
+    "METRICS",
+    "MODELS",
+    "Engine",
+    "Level",
+    "LevelLog",
+    "Outcome",
+    "Registration",
+    "RegistrationJob",
+    "engine_names",
+    "named_engine",
+    "register",
+]

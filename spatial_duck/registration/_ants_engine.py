@@ -28,6 +28,7 @@ from spatial_duck.registration._common import (
     outcome,
     reported,
 )
+from spatial_duck.registration._engine import Engine
 from spatial_duck.registration._metric import histogram_bins
 from spatial_duck.registration._outcome import LevelLog
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["ready", "run"]
+__all__ = ["ENGINE", "ANTsEngine"]
 
 _TRANSFORMS = {
     "translation": "Translation", "rigid": "Rigid", "similarity": "Similarity", "affine": "Affine",
@@ -53,32 +54,40 @@ _FLAT, _WINDOW = 1e-6, 10
 _STILL = 1e-3
 
 
-def ready() -> None:
-    """Raise an ImportError if ANTsPy is not installed."""
-    try:
-        absent = find_spec("ants") is None
-    except ValueError:  # it is marked as one that cannot be imported
-        absent = True
-    if absent:
-        raise missing_extra("ants", "Registration by ANTs")
+class ANTsEngine(Engine):
+    """Models that are matrices, by ANTs."""
+
+    name = "ants"
+
+    def ready(self) -> None:
+        """Raise an ImportError if ANTsPy is not installed."""
+        try:
+            absent = find_spec("ants") is None
+        except ValueError:  # it is marked as one that cannot be imported
+            absent = True
+        if absent:
+            raise missing_extra("ants", "Registration by ANTs")
+
+    def run(self, job: RegistrationJob) -> Outcome:
+        """Optimise.
+
+        Raises
+        ------
+        RegistrationError
+            If ANTs gives up, with what it says, or cannot take the images or the start.
+        """
+        check_job(job, "ants")
+        given = numbers(job)
+        with TemporaryDirectory() as folder:
+            said = _call(job, given, Path(folder))
+            corners = np.load(Path(folder) / "found.npz")["points"]
+        log = _log(job, given, said)
+        matrix = (corners[1:] - corners[0]).T
+        found = reported(job, log)
+        return outcome(job, given, lambda points: points @ matrix.T + corners[0], found)
 
 
-def run(job: RegistrationJob) -> Outcome:
-    """Optimise.
-
-    Raises
-    ------
-    RegistrationError
-        If ANTs gives up, with what it says, or cannot take the images or the start.
-    """
-    check_job(job, "ants")
-    given = numbers(job)
-    with TemporaryDirectory() as folder:
-        said = _call(job, given, Path(folder))
-        corners = np.load(Path(folder) / "found.npz")["points"]
-    log = _log(job, given, said)
-    matrix = (corners[1:] - corners[0]).T
-    return outcome(job, given, lambda points: points @ matrix.T + corners[0], reported(job, log))
+ENGINE = ANTsEngine()
 
 
 def _call(job: RegistrationJob, given: Numbers, folder: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,8 @@ from spatial_duck.pyramids import Pyramid
 from spatial_duck.registration._initial_transforms import STARTS, find_start
 from spatial_duck.registration._levels import check_image, common_world, level_spacings, make_levels
 from spatial_duck.registration._metric import NOISE, around
-from spatial_duck.registration._outcome import Registration, RegistrationJob
+from spatial_duck.registration._outcome import Outcome, Registration, RegistrationJob
+from spatial_duck.registration._registry import engines_for, named_engine
 from spatial_duck.registration._similarity_check import (
     check_answer,
     check_contrast,
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spatial_duck.array import SpatialArray
+    from spatial_duck.registration._engine import Engine
     from spatial_duck.registration._outcome import Progress
 
-__all__ = ["ENGINES", "METRICS", "MODELS", "register"]
+__all__ = ["METRICS", "MODELS", "register"]
 
 #: Transform models, and how many iterations each may take at a level.
 MODELS = MappingProxyType(
@@ -47,15 +48,6 @@ METRICS = MappingProxyType(
         "correlation": "normalised correlation: values alike but for scale and offset",
     }
 )
-#: Engines, and the modules that have their ``run``.
-ENGINES = MappingProxyType(
-    {
-        "simpleitk": "spatial_duck.registration._simpleitk_engine",
-        "ants": "spatial_duck.registration._ants_engine",
-    }
-)
-#: Models that only some engines have.
-_ONLY = {"bspline": ("simpleitk",)}
 
 
 def register(
@@ -76,7 +68,7 @@ def register(
     seed: int = 0,
     threads: int = 1,
     progress: bool | Progress | None = None,
-    engine: str = "simpleitk",
+    engine: str | Engine = "simpleitk",
 ) -> Registration:
     """Find the transform that brings one image onto another.
 
@@ -130,10 +122,10 @@ def register(
         True writes lines to stderr, False none; by default terminals and notebooks show them after
         two seconds, see `config`. A callable gets (level, iteration, metric). What it raises
         stops the registration.
-    engine : str, optional
-        What optimises: one of `ENGINES`. "ants" (extra ``ants``) finds the models that are
-        matrices, from a start that is a matrix; `progress` hears of its iterations when they are
-        over. ANTs runs in a process of its own, and by mean squares
+    engine : str or Engine, optional
+        What optimises: a name of `engine_names`, or an engine of your own. "ants" (extra ``ants``)
+        finds the models that are matrices, from a start that is a matrix; `progress` hears of its
+        iterations when they are over. ANTs runs in a process of its own, and by mean squares
         counts values beyond the range that both images have as the ends of that range.
 
     Returns
@@ -171,14 +163,16 @@ def register(
     """
     began = time.perf_counter()
     _check(
-        {"model": (model, MODELS), "metric": (metric, METRICS), "engine": (engine, ENGINES)},
+        {"model": (model, MODELS), "metric": (metric, METRICS)},
         {"levels": (levels, 1), "seed": (seed, 0), "threads": (threads, 1), "samples": (samples, 1),
          "iterations": (iterations, 1), "memory": (memory, 1)},
     )  # fmt: skip
-    if engine not in _ONLY.get(model, ENGINES):
+    chosen = named_engine(engine)
+    if model not in chosen.models or metric not in chosen.metrics:
         raise ValueError(
-            f"model {model!r} is searched for by engine {' or '.join(_ONLY[model])} alone, got "
-            f"engine={engine!r}"
+            f"engine {chosen.name!r} searches for {', '.join(chosen.models)} by "
+            f"{', '.join(chosen.metrics)}, got model={model!r}, metric={metric!r}; that has "
+            f"engine {' or '.join(engines_for(model, metric))}"
         )
     if not isinstance(initial, Transform) and initial not in ("auto", *STARTS):
         raise ValueError(
@@ -193,7 +187,7 @@ def register(
     for image, name in ((fixed, "fixed"), (moving, "moving")):
         check_image(image, name)
     world = common_world(fixed, moving)
-    _engine(engine).ready()
+    chosen.ready()
     spacings = level_spacings(fixed, moving, at, memory, levels, world)
     made = make_levels(fixed, moving, fixed_mask, moving_mask, spacings, world)
     check_contrast(made[-1])
@@ -207,17 +201,17 @@ def register(
         RegistrationJob(**options, model=model, start=start, iterations=iterations or MODELS[model])
     ]
     first = None
-    if model == "bspline" and not isinstance(initial, Transform):
+    if model == "bspline" and "affine" in chosen.models and not isinstance(initial, Transform):
         job = RegistrationJob(
             **options, model="affine", start=start, iterations=iterations or MODELS["affine"]
         )
-        first = _run(job, engine, began)
+        first = _run(job, chosen, began)
         jobs = [
             RegistrationJob(
                 **options, model=model, start=first.transform, iterations=jobs[0].iterations
             )
         ]
-    found = _run(jobs[0], engine, began, first)
+    found = _run(jobs[0], chosen, began, first)
     found = check_trust(found, made[0], others)
     if not found.converged:
         warnings.warn(
@@ -240,12 +234,8 @@ def _check(named: dict[str, tuple[str, Any]], numbers: dict[str, tuple[float | N
             raise ValueError(f"{name} must be a whole number of {least} or more, got {number!r}")
 
 
-def _engine(name: str) -> Any:
-    return import_module(ENGINES[name])
-
-
 def _run(
-    job: RegistrationJob, engine: str, began: float, first: Registration | None = None
+    job: RegistrationJob, engine: Engine, began: float, first: Registration | None = None
 ) -> Registration:
     """Run a job, and refuse an answer that is none.
 
@@ -253,7 +243,12 @@ def _run(
     """
     finest = job.levels[-1]
     check_overlap(job.start, finest, "at the start")
-    outcome = _engine(engine).run(job)
+    outcome = engine.run(job)
+    if not isinstance(outcome, Outcome) or not outcome.log:
+        raise TypeError(
+            f"engine {engine.name!r} must return an Outcome with a log of each level, got "
+            f"{outcome!r}"
+        )
     overlap = check_overlap(outcome.transform, finest, "at the end")
     check_answer(job, outcome)
     better, noise = outcome.better, 0.0
@@ -268,7 +263,8 @@ def _run(
     return Registration(
         transform=outcome.transform, converged=converged, stop_reason=reason,
         metric=outcome.after, before=before, log=log, overlap=overlap,
-        seconds=time.perf_counter() - began, model=job.model, metric_name=job.metric, engine=engine,
+        seconds=time.perf_counter() - began, model=job.model, metric_name=job.metric,
+        engine=engine.name,
     )  # fmt: skip
 
 

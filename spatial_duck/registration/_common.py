@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spatial_duck.errors import RegistrationError
-from spatial_duck.geometry import Geometry
 from spatial_duck.registration._metric import Measure
 from spatial_duck.registration._outcome import Outcome
-from spatial_duck.transforms import Affine, BSpline, Composite
+from spatial_duck.transforms import Affine, Composite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +38,6 @@ __all__ = [
     "Side",
     "check_job",
     "contrast",
-    "curved",
     "given_up",
     "joined",
     "numbers",
@@ -235,25 +233,3 @@ def outcome(
     whole = joined(found, job.start)
     measure = Measure(job.levels[-1], job.metric)
     return Outcome(whole, log, measure(job.start), measure(whole))
-
-
-def curved(
-    job: RegistrationJob, given: Numbers, spline: BSpline, log: tuple[LevelLog, ...]
-) -> Outcome:
-    """Return what was found as a B-spline in the engine's coordinates.
-
-    It becomes a displacement field at the voxels of the finest level and one more around, so that
-    every voxel of the full image lies on it.
-    """
-    back = given.unit.inverse()
-    size = float(back.matrix[0, 0])
-    g = spline.geometry
-    grid = Geometry(
-        g.shape, (size * g.spacing).tolist(), back(g.origin).tolist(), g.direction, g.dims,
-        sampled=range(g.ndim), world=job.start.world,
-    )  # fmt: skip
-    level = job.levels[-1]
-    whole = BSpline(size * spline.coefficients, grid).field(level.fixed.geometry.pad(1))
-    found = joined(whole, job.start)
-    measure = Measure(level, job.metric)
-    return Outcome(found, log, measure(job.start), measure(found))

@@ -58,7 +58,7 @@ class RegistrationJob:
     levels : tuple of Level
         The coarsest first.
     model, metric : str
-        Of the tables in the front.
+        Of `MODELS` and `METRICS`.
     start : Transform
         Where to start: points go through the model's transform and then through this one.
     centre : ndarray of float, shape (n_world,)

@@ -1,4 +1,4 @@
-"""The engine of registration that is always there: SimpleITK's registration framework.
+"""The engine of registration that is taken by default: SimpleITK's registration framework.
 
 Levels are made by us (bins whose values lie where the geometry says) and given to SimpleITK one
 after the other. What makes answers exact to a small part of a voxel (measured on real images, each
@@ -34,6 +34,7 @@ from spatial_duck.registration._common import (
     given_up,
     joined,
 )
+from spatial_duck.registration._engine import Engine
 from spatial_duck.registration._metric import AROUND, histogram_bins, voxel_size
 from spatial_duck.registration._outcome import LevelLog, Outcome
 from spatial_duck.registration._similarity_check import NOTICEABLE
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["ready", "run"]
+__all__ = ["ENGINE", "SimpleITKEngine"]
 
 #: Standard deviation of the smoothing, in voxels of the coarser image.
 _SMOOTHING = 0.5
@@ -75,52 +76,60 @@ _CLASSES = {
 }
 
 
-def ready() -> None:
-    """Raise an ImportError if SimpleITK is not installed."""
-    simpleitk("Registration")
+class SimpleITKEngine(Engine):
+    """All models, by SimpleITK."""
+
+    name = "simpleitk"
+    models = (*Engine.models, "bspline")
+
+    def ready(self) -> None:
+        """Raise an ImportError if SimpleITK is not installed."""
+        simpleitk("Registration")
+
+    def run(self, job: RegistrationJob) -> Outcome:
+        """Optimise.
+
+        Raises
+        ------
+        RegistrationError
+            If SimpleITK gives up, with its reason.
+        """
+        sitk = simpleitk("Registration")
+        unit = _unit(job)
+        model = _model(sitk, job)
+        searches = [_Search(sitk, job, number, unit) for number in range(len(job.levels))]
+        log = [search.optimise(model) for search in searches]
+        finest = searches[-1]
+        before, after = finest.value(_model(sitk, job)), finest.value(model)
+        better = None
+        if job.model != "bspline":
+            for _ in range(_AGAIN):
+                better, there = finest.around(model)
+                if better >= after - 0.5 * NOTICEABLE * abs(before - after) and log[-1].converged:
+                    break
+                if better < after:
+                    model.SetParameters(there)
+                log.append(finest.optimise(model, polish=True))
+                after = finest.value(model)
+            else:
+                better, _ = finest.around(model)
+        found = transform_from_itk(model, job.start.world)
+        if isinstance(found, BSpline):
+            # Beyond the last voxels too, so that every voxel of the full image lies on the field.
+            found = found.field(job.levels[-1].fixed.geometry.pad(1))
+        elif isinstance(found, Affine):
+            back = np.linalg.inv(unit.matrix)
+            matrix = back @ found.matrix @ unit.matrix
+            matrix[-1] = found.matrix[-1]
+            found = Affine(matrix, found.world)
+        scale = finest.contrast.metric
+        return Outcome(
+            joined(found, job.start), tuple(log), scale * before, scale * after,
+            None if better is None else scale * better,
+        )  # fmt: skip
 
 
-def run(job: RegistrationJob) -> Outcome:
-    """Optimise.
-
-    Raises
-    ------
-    RegistrationError
-        If SimpleITK gives up, with its reason.
-    """
-    sitk = simpleitk("Registration")
-    unit = _unit(job)
-    model = _model(sitk, job)
-    searches = [_Search(sitk, job, number, unit) for number in range(len(job.levels))]
-    log = [search.optimise(model) for search in searches]
-    finest = searches[-1]
-    before, after = finest.value(_model(sitk, job)), finest.value(model)
-    better = None
-    if job.model != "bspline":
-        for _ in range(_AGAIN):
-            better, there = finest.around(model)
-            if better >= after - 0.5 * NOTICEABLE * abs(before - after) and log[-1].converged:
-                break
-            if better < after:
-                model.SetParameters(there)
-            log.append(finest.optimise(model, polish=True))
-            after = finest.value(model)
-        else:
-            better, _ = finest.around(model)
-    found = transform_from_itk(model, job.start.world)
-    if isinstance(found, BSpline):
-        # Beyond the last voxels too, so that every voxel of the full image lies on the field.
-        found = found.field(job.levels[-1].fixed.geometry.pad(1))
-    elif isinstance(found, Affine):
-        back = np.linalg.inv(unit.matrix)
-        matrix = back @ found.matrix @ unit.matrix
-        matrix[-1] = found.matrix[-1]
-        found = Affine(matrix, found.world)
-    scale = finest.contrast.metric
-    return Outcome(
-        joined(found, job.start), tuple(log), scale * before, scale * after,
-        None if better is None else scale * better,
-    )  # fmt: skip
+ENGINE = SimpleITKEngine()
 
 
 def _unit(job: RegistrationJob) -> Affine:

@@ -1,10 +1,10 @@
 """Tests for images that know where they are: checks of a class, strategies, oracles, assertions.
 
 `check` tells of any image class what is right, what is wrong (with the smallest example) and what
-is not offered; `Conformance` makes tests of the same, and `FormatConformance` tests of a file
-format. `spatial_duck.interface` says what is wanted.
-Everything here is public, and the project's own tests use it. Needs NumPy and, for the checks and
-`strategies`, Hypothesis; `stores` needs zarr.
+is not offered; `Conformance` makes tests of the same, `FormatConformance` tests of a file format,
+`BackendConformance` of a backend and `EngineConformance` of an engine of registration.
+`spatial_duck.interface` says what is wanted. Everything here is public, and the project's own tests
+use it. Needs NumPy and, for the checks and `strategies`, Hypothesis; `stores` needs zarr.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spatial_duck.testing._backend_conformance import BackendConformance
     from spatial_duck.testing._conformance import Conformance, check
     from spatial_duck.testing._device import DeviceArray
+    from spatial_duck.testing._engine_conformance import EngineConformance
     from spatial_duck.testing._format_conformance import FormatConformance
     from spatial_duck.testing._oracles import NO_VOXEL, Place, place_of, positions, voxel_numbers
     from spatial_duck.testing._report import Finding, Report, Status
@@ -31,6 +32,7 @@ __all__ = [
     "BackendConformance",
     "Conformance",
     "DeviceArray",
+    "EngineConformance",
     "Finding",
     "FormatConformance",
     "Place",
@@ -54,6 +56,7 @@ _LAZY = {
         "backend_conformance": "BackendConformance",
         "conformance": "Conformance check",
         "device": "DeviceArray",
+        "engine_conformance": "EngineConformance",
         "format_conformance": "FormatConformance",
         "oracles": "NO_VOXEL Place place_of positions voxel_numbers",
         "report": "Finding Report Status",

@@ -21,7 +21,7 @@ from spatial_duck import backends, resampling
 from spatial_duck.array import SpatialArray
 from spatial_duck.geometry import Geometry
 from spatial_duck.testing._assertions import assert_lazy
-from spatial_duck.testing._report import Finding, Report, Status
+from spatial_duck.testing._suite import Suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ OFFERED: tuple[tuple[Any, tuple[Any, ...], dict[str, Any]], ...] = (
 )  # fmt: skip
 
 
-class BackendConformance:
+class BackendConformance(Suite):
     """Base of test classes for a backend: each method is a test.
 
     Subclass it in a test file, give it the backend, and name the subclass ``Test...``. What a
@@ -102,6 +102,7 @@ class BackendConformance:
     True
     """
 
+    level = "backend"
     backend: ClassVar[Backend]
     dtypes: ClassVar[Sequence[str]] = ("bool", "uint8", "int16", "int64", "float32", "float64")
     target: ClassVar[str | None] = None
@@ -109,26 +110,6 @@ class BackendConformance:
     def make(self, array: NDArray[Any]) -> Any:
         """Return the values of a NumPy array in one of the backend; `Backend.take` by default."""
         return self.backend.take(array)
-
-    @classmethod
-    def report(cls) -> Report:
-        """Run all tests outside pytest."""
-        self = cls()
-        names = [name for name in dir(cls) if name.startswith("test_")]
-        return Report(cls.__name__, tuple([self._finding(name) for name in names]))
-
-    def _finding(self, name: str) -> Finding:
-        method: Callable[[], None] = getattr(self, name)
-        wanted = (method.__doc__ or "").strip().rstrip(".")
-        title = name.removeprefix("test_").replace("_", " ")
-        try:
-            method()
-        except SkipTest as refusal:
-            return Finding(title, "backend", wanted, Status.NOT_OFFERED, str(refusal))
-        except Exception as error:  # whatever a backend raises is what is wrong with it
-            said = f"{type(error).__name__}: {error}"
-            return Finding(title, "backend", wanted, Status.WRONG, said)
-        return Finding(title, "backend", wanted, Status.RIGHT)
 
     # --- what is compared ---------------------------------------------------------------------
 

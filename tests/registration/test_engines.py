@@ -149,7 +149,7 @@ def test_engines_register_flat_images(other: str) -> None:
 
 def test_engines_refuse_what_they_cannot_do(other: str) -> None:
     fixed = phantom()
-    with pytest.raises(ValueError, match="'bspline' is searched for by engine simpleitk"):
+    with pytest.raises(ValueError, match="'ants' searches for translation"):
         sd.register(fixed, fixed, "bspline", at=4, engine=other)
     with pytest.raises(RegistrationError, match="4 voxels or more"):
         sd.register(fixed[14], fixed, at=2, initial="world", engine=other)

@@ -1,0 +1,138 @@
+"""What optimises is an engine: a class with one method of its own.
+
+A package adds one by deriving from `Engine`, and gives an object of its class to
+``register(..., engine=...)`` or names it as an entry point, whose engines `register` finds by name;
+``spatial_duck.testing.EngineConformance`` tells what is wrong with it::
+
+    [project.entry-points."spatial_duck.registration"]
+    foo = "foo_duck:ENGINE"
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from spatial_duck.registration._metric import Measure
+from spatial_duck.registration._outcome import LevelLog, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from spatial_duck.registration._outcome import RegistrationJob
+    from spatial_duck.transforms import Transform
+
+__all__ = ["Engine"]
+
+
+class Engine(ABC):
+    """What searches for the transform that brings two images together.
+
+    A class gives `name` and `run`, and `models` and `metrics` where it has not all of the defaults.
+    Everything else is done for it: images come to memory at several resolutions, in one world, as
+    float32 without NaN; a good start is found; and whether the answer is to be believed is judged
+    afterwards, by the same rules for every engine.
+
+    Attributes
+    ----------
+    name : str
+        What `register` calls it.
+    models : tuple of str
+        What it searches for, of `MODELS`.
+    metrics : tuple of str
+        What it minimises, of `METRICS`.
+
+    Examples
+    --------
+    An engine that is content with the start:
+
+    >>> class Still(Engine):
+    ...     name = "still"
+    ...
+    ...     def run(self, job):
+    ...         log = [self.log(job, n, [self.measure(job, n)(job.start)], "it stays", True)
+    ...                for n in range(len(job.levels))]
+    ...         return self.outcome(job, job.start, log)
+    >>> Still().models
+    ('translation', 'rigid', 'similarity', 'affine')
+    """
+
+    name: ClassVar[str]
+    models: ClassVar[tuple[str, ...]] = ("translation", "rigid", "similarity", "affine")
+    metrics: ClassVar[tuple[str, ...]] = ("mattes", "mean_squares", "correlation")
+
+    def ready(self) -> None:  # noqa: B027  (what needs no package has nothing to say)
+        """Raise an ImportError if what the engine needs is not installed; nothing is read yet."""
+
+    @abstractmethod
+    def run(self, job: RegistrationJob) -> Outcome:
+        """Search, over the job's levels from the coarsest to the finest.
+
+        The job's arrays are not to be written to, and the settings of the process, its random
+        numbers included, not to be changed: another registration may run in another thread.
+
+        Raises
+        ------
+        RegistrationError
+            If the engine gives up, with its reason, or cannot take the images or the start.
+        """
+
+    # --- what most engines need -----------------------------------------------------------
+
+    def measure(self, job: RegistrationJob, number: int = -1) -> Callable[[Transform], float]:
+        """Return the job's metric at a level as a function of a transform; smaller is better.
+
+        Parameters
+        ----------
+        job : RegistrationJob
+            That is run.
+        number : int, optional
+            Of the level; the finest by default.
+
+        Returns
+        -------
+        callable
+            Takes a transform from points of the fixed image to points of the moving one, over the
+            same voxels each time; infinite where nothing overlaps.
+        """
+        return Measure(job.levels[number], job.metric)
+
+    def log(
+        self, job: RegistrationJob, number: int, values: Sequence[float], reason: str, rest: bool
+    ) -> LevelLog:
+        """Return how a level went: the metric of each iteration, and why the search ended.
+
+        Parameters
+        ----------
+        job : RegistrationJob
+            That is run.
+        number : int
+            Of the level.
+        values : sequence of float
+            The metric of each iteration.
+        reason : str
+            Why it ended, in the engine's words.
+        rest : bool
+            False where it ended because iterations were used up.
+        """
+        image = job.levels[number].fixed
+        return LevelLog(
+            job.model, tuple(image.spacing.tolist()), image.shape, tuple(values), reason, rest
+        )
+
+    def outcome(
+        self, job: RegistrationJob, transform: Transform, log: Sequence[LevelLog]
+    ) -> Outcome:
+        """Return an answer, with the metric before and after it.
+
+        Parameters
+        ----------
+        job : RegistrationJob
+            That was run.
+        transform : Transform
+            From points of the fixed image to points of the moving one, the start included.
+        log : sequence of LevelLog
+            The coarsest level first.
+        """
+        measure = self.measure(job)
+        return Outcome(transform, tuple(log), measure(job.start), measure(transform))

@@ -1,0 +1,89 @@
+"""The engines that there are: this package's, and those of others by entry point.
+
+An engine's module is imported when the engine is asked for; what it needs, when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from functools import cache
+from importlib import import_module
+
+from spatial_duck.registration._engine import Engine
+
+__all__ = ["engine_names", "engines_for", "named_engine"]
+
+_MODULES = {
+    "simpleitk": "spatial_duck.registration._simpleitk_engine",
+    "ants": "spatial_duck.registration._ants_engine",
+}
+_GROUP = "spatial_duck.registration"
+
+
+def _own(name: str) -> Engine:
+    found: Engine = import_module(_MODULES[name]).ENGINE
+    return found
+
+
+@cache
+def _others(_path: tuple[str, ...]) -> dict[str, Engine]:
+    """Return the engines of other packages; the answer holds while ``sys.path`` is the same."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, Engine] = {}
+    for entry in entry_points(group=_GROUP):
+        try:
+            made = entry.load()
+        except Exception as error:  # any package may raise anything, and the other engines work
+            warnings.warn(
+                f"the engine {entry.name!r} of {entry.value} cannot be loaded: {error!r}",
+                stacklevel=4,
+            )
+            continue
+        if not isinstance(made, Engine) or made.name in _MODULES:
+            warnings.warn(
+                f"the entry point {entry.name!r} in {_GROUP} must be an object of a class derived "
+                f"from spatial_duck.registration.Engine, with a name of its own, got {made!r}",
+                stacklevel=4,
+            )
+            continue
+        found[made.name] = made
+    return found
+
+
+def engine_names() -> tuple[str, ...]:
+    """Return the names of all engines, those of other packages included.
+
+    Examples
+    --------
+    >>> engine_names()[:2]
+    ('simpleitk', 'ants')
+    """
+    return (*_MODULES, *_others(tuple(sys.path)))
+
+
+def named_engine(engine: str | Engine) -> Engine:
+    """Return an engine by its name; one that is given is the one.
+
+    Raises
+    ------
+    ValueError
+        If there is none of the name.
+    """
+    if isinstance(engine, Engine):
+        return engine
+    if isinstance(engine, str) and engine in _MODULES:
+        return _own(engine)
+    if engine not in (names := engine_names()):
+        raise ValueError(
+            f"engine must be one of {', '.join(names)}, or an object of a class derived from "
+            f"spatial_duck.registration.Engine, got {engine!r}"
+        )
+    return _others(tuple(sys.path))[engine]
+
+
+def engines_for(model: str, metric: str) -> list[str]:
+    """Return the names of the engines that search for a model by a metric."""
+    every = [named_engine(name) for name in engine_names()]
+    return [e.name for e in every if model in e.models and metric in e.metrics]
