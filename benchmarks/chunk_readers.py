@@ -1,13 +1,24 @@
-"""The chunk reader of this package beside zarr's pipeline, zarrs and TensorStore, in one run.
+"""Readers of Zarr's chunks in one run: this package's, zarr's pipelines, zarrs and TensorStore.
 
-``python -m benchmarks.chunk_readers`` prints for each codec and part of a volume how many
-milliseconds a read takes, and of the processor's in brackets, which other work does not change.
-Chunks of 32 × 64 × 64 voxels of 2 bytes; the volume is 128 × 256 × 256, in a local folder.
+``python -m benchmarks.chunk_readers`` prints three tables: how many milliseconds a read takes, and
+of the processor's in brackets, which other work does not change, for whole volumes, slices and
+resampling, in shards or not, from a local folder and over HTTP (a server on loopback); and what
+becomes of a chunk of 256 KiB whose bytes become 256 MiB. Chunks of 32 × 64 × 64 voxels of 2 bytes;
+the volume is 128 × 256 × 256. Readers that are not installed are left out.
 """
 
 from __future__ import annotations
 
+import argparse
+import functools
+import gzip
+import http.server
+import re
+import resource
+import subprocess
+import sys
 import tempfile
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,10 +26,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import spatial_duck as sd
+from benchmarks._table import environment
 from spatial_duck.backends import adopt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PARTS: dict[str, Any] = {
     "whole": np.s_[:, :, :],
@@ -26,7 +39,10 @@ PARTS: dict[str, Any] = {
     "one plane": np.s_[40:41],
     "a box of 60³": np.s_[30:90, 50:110, 70:130],
 }
-REPEATS = 5
+CHUNKS = (32, 64, 64)
+REPEATS = 3
+#: What a chunk's bytes become that says, or does not say, that it becomes more than a chunk.
+BOMB = 1 << 28
 
 
 def volume() -> Any:
@@ -49,71 +65,251 @@ def written(folder: Path, data: Any) -> dict[str, Path]:
     }
     for name, (codec, shards) in kinds.items():
         made = zarr.create_array(
-            folder / name, shape=data.shape, chunks=(32, 64, 64), shards=shards, dtype=data.dtype,
+            folder / name, shape=data.shape, chunks=CHUNKS, shards=shards, dtype=data.dtype,
             compressors=[codec],
         )  # fmt: skip
         made[...] = data
     return {name: folder / name for name in kinds}
 
 
-def _own(path: Path) -> Callable[[Any], Any]:
+class Array:
+    """What a reader opens: a function of a key, with the shape and type that Dask asks for."""
+
+    def __init__(self, read: Callable[[Any], Any], like: Any) -> None:
+        self.read, self.shape, self.dtype, self.ndim = read, like.shape, like.dtype, len(like.shape)
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.asarray(self.read(key))
+
+    def image(self) -> sd.SpatialArray:
+        """Return the array as the data of an image, lazily."""
+        import dask.array as da
+
+        return sd.SpatialArray(da.from_array(self, chunks=CHUNKS), spacing=(2, 1, 1))
+
+
+class Own(Array):
+    """By this package."""
+
+    def image(self) -> sd.SpatialArray:
+        return sd.SpatialArray(self.view, spacing=(2, 1, 1))
+
+
+def _own(place: str) -> Array:
     import zarr
 
-    view = adopt(zarr.open_array(path, mode="r"))
-    return lambda key: view[key].compute()
+    array = zarr.open_array(place, mode="r")
+    view = adopt(array)
+    made = Own(lambda key: view[key].compute(), array)
+    made.view = array
+    return made
 
 
-def _zarr(path: Path) -> Callable[[Any], Any]:
+def _by_pipeline(path: str, place: str) -> Array:
     import zarr
 
-    array = zarr.open_array(path, mode="r")
-    return lambda key: array[key]
+    with zarr.config.set({"codec_pipeline.path": path}):
+        array = zarr.open_array(place, mode="r")
+        array[:1, :1, :1]  # some pipelines are made by the first read
+    return Array(lambda key: array[key], array)
 
 
-def _zarrs(path: Path) -> Callable[[Any], Any]:
-    import zarr
-
-    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
-        array = zarr.open_array(path, mode="r")
-    return lambda key: array[key]
-
-
-def _tensorstore(path: Path) -> Callable[[Any], Any]:
+def _tensorstore(place: str) -> Array:
     import tensorstore as ts
 
-    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path)}}
-    store = ts.open(spec).result()
-    return lambda key: store[key].read().result()
+    kvstore = (
+        {"driver": "http", "base_url": place + "/"} if "://" in place
+        else {"driver": "file", "path": place}
+    )  # fmt: skip
+    # Not from its own cache, nor from what it knows of a server's files.
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+    store = ts.open({"driver": "zarr3", "kvstore": kvstore}, context=context).result()
+    like = np.broadcast_to(np.zeros((), store.dtype.numpy_dtype), store.shape)
+    return Array(lambda key: store[key].read().result(), like)
 
 
-def _measured(read: Callable[[Any], Any], key: Any, wanted: Any) -> str:
-    assert np.array_equal(read(key), wanted)
+def readers() -> dict[str, Callable[[str], Array]]:
+    """Return how each reader opens a folder or URL, of those that are installed."""
+    from zarr.core import codec_pipeline
+
+    out: dict[str, Callable[[str], Array]] = {"this package": _own}
+    base = "zarr.core.codec_pipeline."
+    out["zarr"] = functools.partial(_by_pipeline, base + "BatchedCodecPipeline")
+    if hasattr(codec_pipeline, "FusedCodecPipeline"):
+        out["zarr, fused"] = functools.partial(_by_pipeline, base + "FusedCodecPipeline")
+    if find_spec("zarrs"):
+        out["zarrs"] = functools.partial(_by_pipeline, "zarrs.ZarrsCodecPipeline")
+    if find_spec("tensorstore"):
+        out["TensorStore"] = _tensorstore
+    return out
+
+
+# --- over HTTP ------------------------------------------------------------------------------
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves files, and parts of them."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        data, status = path.read_bytes(), 200
+        size = len(data)
+        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if asked is not None:
+            first, last = asked.groups()
+            start = int(first) if first else size - int(last)
+            end = min(int(last) + 1, size) if first and last else size
+            data, status = data[start:end], 206
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Accept-Ranges", "bytes")
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def _served(folder: Path) -> str:
+    """Serve a folder on loopback until the process ends."""
+    handler = functools.partial(_Handler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+# --- what is measured -------------------------------------------------------------------------
+
+
+def _measured(work: Callable[[], Any], wanted: Any) -> str:
+    """Return the least milliseconds of some rounds, by the clock and of the processor."""
+    np.testing.assert_allclose(work(), wanted, atol=1e-3)
     walls, works = [], []
     for _ in range(REPEATS):
-        wall, work = time.perf_counter(), time.process_time()
-        read(key)
+        wall, spent = time.perf_counter(), time.process_time()
+        work()
         walls.append(time.perf_counter() - wall)
-        works.append(time.process_time() - work)
+        works.append(time.process_time() - spent)
     return f"{1e3 * min(walls):.1f} ({1e3 * min(works):.1f})"
 
 
-def table() -> str:
-    """Return the table in Markdown."""
-    readers = {"this package": _own, "zarr": _zarr}
-    if find_spec("zarrs"):
-        readers["zarrs"] = _zarrs
-    if find_spec("tensorstore"):
-        readers["TensorStore"] = _tensorstore
+def _rows(
+    places: dict[str, str], data: Any, parts: dict[str, Any], resampled: bool
+) -> Iterator[list[str]]:
+    wanted = sd.SpatialArray(data, spacing=(2, 1, 1))
+    coarse = np.asarray(sd.resample(wanted, spacing=1.5))
+
+    for codec, place in places.items():
+        opened: dict[str, Any] = {}
+        for name, open_ in readers().items():
+            try:
+                opened[name] = open_(place)
+            except Exception as error:  # a reader that cannot is shown so
+                print(f"{name}: {error}", file=sys.stderr)
+                opened[name] = None
+
+        def cells(work: Callable[[Array], Any], right: Any, opened: Any = opened) -> list[str]:
+            return ["–" if a is None else _measured(lambda a=a: work(a), right)
+                    for a in opened.values()]  # fmt: skip
+
+        for part, key in parts.items():
+            yield [f"{codec}, {part}", *cells(lambda a, key=key: a[key], data[key])]
+        if resampled:
+            work = lambda a: np.asarray(sd.resample(a.image(), spacing=1.5))  # noqa: E731
+            yield [f"{codec}, resampled", *cells(work, coarse)]
+
+
+def _bomb(folder: Path) -> dict[str, Path]:
+    """Write arrays of one chunk whose file becomes far more than the chunk."""
+    import numcodecs
+    import zarr
+
+    made = {}
+    zeros = bytes(BOMB)
+    codecs: dict[str, tuple[Any, bytes]] = {
+        "zstd": (zarr.codecs.ZstdCodec(), bytes(numcodecs.Zstd().encode(zeros))),
+        "blosc": (zarr.codecs.BloscCodec(cname="lz4"), bytes(numcodecs.Blosc("lz4").encode(zeros))),
+        "gzip": (zarr.codecs.GzipCodec(), gzip.compress(zeros, 1)),
+    }
+    for name, (codec, data) in codecs.items():
+        place = folder / f"bomb {name}"
+        array = zarr.create_array(
+            place, shape=CHUNKS, chunks=CHUNKS, dtype="i2", compressors=[codec]
+        )
+        array[...] = 1
+        (place / "c/0/0/0").write_bytes(data)
+        made[name] = place
+    return made
+
+
+def _swallow(reader: str, place: str) -> str:
+    """Read such a chunk, and return what came of it and how much memory it took."""
+    with tempfile.TemporaryDirectory() as folder:  # what a first read needs anyway is not counted
+        import zarr
+
+        small = zarr.create_array(
+            folder, shape=CHUNKS, chunks=CHUNKS, dtype="i2",
+            compressors=list(zarr.open_array(place, mode="r").compressors), overwrite=True,
+        )  # fmt: skip
+        small[...] = 1
+        readers()[reader](folder)[:, :, :]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        found = readers()[reader](place)[:, :, :]
+        said = "read as zeros" if not found.any() else "read"
+    except Exception:
+        said = "refused"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f"{said}, {(peak - before) / 1024:.0f} MB"
+
+
+def _printed(rows: Iterator[list[str]], title: str) -> None:
+    print(f"\n| {title} | " + " | ".join(readers()) + " |")
+    print("| --- |" + " --- |" * len(readers()))
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
     data = volume()
-    lines = ["| | " + " | ".join(readers) + " |", "| --- |" + " --- |" * len(readers)]
-    with tempfile.TemporaryDirectory() as folder:
-        for codec, path in written(Path(folder), data).items():
-            opened = {name: open_(path) for name, open_ in readers.items()}
-            for part, key in PARTS.items():
-                cells = [_measured(read, key, data[key]) for read in opened.values()]
-                lines.append(f"| {codec}, {part} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    print(environment(["zarr", "numcodecs", "zarrs", "tensorstore"]))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        places = {codec: str(path) for codec, path in written(folder, data).items()}
+        _printed(_rows(places, data, PARTS, True), "a local folder")
+        url = _served(folder)
+        remote = {codec: f"{url}/{Path(places[codec]).name.replace(' ', '%20')}"
+                  for codec in ("zstd", "zstd in shards")}  # fmt: skip
+        some = {part: PARTS[part] for part in ("whole", "one plane")}
+        _printed(_rows(remote, data, some, True), "over HTTP")
+        _printed(_swallowed(_bomb(folder)), "a chunk that becomes too long")
+
+
+def _swallowed(bombs: dict[str, Path]) -> Iterator[list[str]]:
+    for codec, place in bombs.items():
+        row = [codec]
+        for reader in readers():
+            command = [sys.executable, "-m", "benchmarks.chunk_readers", "--swallow", reader, place]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            row.append(done.stdout.strip() or f"ends the process ({done.returncode})")
+        yield row
 
 
 if __name__ == "__main__":
-    print(table())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--swallow", nargs=2)
+    given = parser.parse_args().swallow
+    if given:
+        print(_swallow(*given))
+    else:
+        main()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).resolve().parent.parent
 
 #: An expression, and the name of its type.
 EXPECTED = {
@@ -50,23 +50,53 @@ EXPECTED = {
 }
 
 
-@pytest.mark.slow
-def test_mypy_sees_the_types_that_a_reader_expects(tmp_path: Path) -> None:
-    pytest.importorskip("mypy", reason="needs mypy")
-    script = tmp_path / "script.py"
+def _script(folder: Path) -> Path:
+    """Write a user's script that asks for the type of each expression, a line each."""
+    script = folder / "script.py"
     lines = ["import numpy as np", "import spatial_duck as sd"]
     lines += ["image = sd.SpatialArray(np.zeros((4, 5, 6)))"]
     lines += [f"reveal_type({expression})" for expression in EXPECTED]
     script.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH120, PTH100
+    return script
+
+
+def _check(found: list[str], said: str) -> None:
+    """Hold the revealed types, in order, against those that are expected."""
+    assert len(found) == len(EXPECTED), said
+    seen = dict(zip(EXPECTED, found, strict=True))
+    wrong = {e: seen[e] for e, name in EXPECTED.items() if name not in re.split(r"[\W]+", seen[e])}
+    assert not wrong
+
+
+@pytest.mark.slow
+def test_mypy_sees_the_types_that_a_reader_expects(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="needs mypy")
+    script = _script(tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", os.devnull, "--ignore-missing-imports",
          "--follow-imports=silent", "--cache-dir", str(tmp_path / "cache"), str(script)],
         capture_output=True, text=True, timeout=600, cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": root},
+        env={**os.environ, "MYPYPATH": str(ROOT)},
     )  # fmt: skip
-    found = re.findall(r'script.py:(\d+): note: Revealed type is "([^"]+)"', done.stdout)
-    assert len(found) == len(EXPECTED), done.stdout + done.stderr
-    seen = {e: kind for e, (_, kind) in zip(EXPECTED, found, strict=True)}
-    wrong = {e: seen[e] for e, name in EXPECTED.items() if name not in re.split(r"[\W]+", seen[e])}
-    assert not wrong
+    found = re.findall(r'script.py:\d+: note: Revealed type is "([^"]+)"', done.stdout)
+    _check(found, done.stdout + done.stderr)
+
+
+@pytest.mark.slow
+def test_pyright_sees_the_types_that_a_reader_expects(tmp_path: Path) -> None:
+    """By basedpyright, whose package brings what it runs on and downloads nothing."""
+    pytest.importorskip("basedpyright", reason="needs basedpyright")
+    _script(tmp_path)
+    settings = {"extraPaths": [str(ROOT)], "include": ["script.py"], "typeCheckingMode": "basic"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable,
+         "--project", str(tmp_path)],
+        capture_output=True, text=True, timeout=600, cwd=tmp_path,
+    )  # fmt: skip
+    told = json.loads(done.stdout)["generalDiagnostics"]
+    assert not [note for note in told if note["severity"] == "error"], told
+    types = [re.fullmatch(r'Type of "(.*)" is "(.*)"', n["message"], re.DOTALL) for n in told]
+    found = [match.group(2) for match in types if match]
+    _check(found, done.stdout + done.stderr)
+    assert not [kind for kind in found if re.search(r"\b(Any|Unknown)\b", kind.split("[")[0])]

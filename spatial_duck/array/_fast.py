@@ -16,6 +16,7 @@ from spatial_duck import backends
 from spatial_duck.array._state import ImageState
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
+from spatial_duck.rules._bind import NO_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -271,4 +272,4 @@ def _is_constant(value: Any) -> bool:
     """Whether an argument can neither change later nor hold an image."""
     if value.__class__ is tuple:
         return all([v.__class__ in _CONSTANTS or _is_constant(v) for v in value])
-    return isinstance(value, type | np.dtype | np.generic) or value is np._NoValue
+    return isinstance(value, type | np.dtype | np.generic) or value is NO_VALUE

@@ -86,8 +86,23 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     return Source("minc", geometry, dtype, {}, load)
 
 
+def _dimensions(minc: Any) -> list[str]:
+    """Return the names of the dimensions in the file's order.
+
+    nibabel has no public name for them; without its own, a file whose dimensions are not said to
+    be in some order is refused rather than guessed.
+    """
+    names = getattr(minc, "_dim_names", None)
+    if names is None:
+        raise FormatError(
+            "this version of nibabel does not tell the order of the dimensions of MINC files; "
+            "install another, or convert the file with mincconvert or mnc2nii"
+        )
+    return [str(name) for name in names]
+
+
 def _geometry(image: Any, minc: Any, shape: tuple[int, ...]) -> Geometry:
-    names = [str(n) for n in minc._dim_names]
+    names = _dimensions(minc)
     unknown = [n for n in names if n not in _DIMS]
     if unknown or len(set(names)) != len(names) or len(names) != len(shape):
         raise FormatError(f"expected dimensions among {', '.join(_DIMS)}, got {names}")

@@ -11,18 +11,18 @@ full disk, no home directory) kernels are compiled anew by each process.
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
 import numpy as np
 from numba import types
-from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import overload
 
+from spatial_duck.resampling._numba_cache import keep
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = ["kept", "kept_exact", "lift", "part", "part_exact", "put"]
 
@@ -35,19 +35,6 @@ _STAMPS = [
     for path in [Path(__file__).with_name(f"{name}.py")]
     if path.exists()  # not in an archive, where nothing is kept either
 ]
-
-
-class _Kept(FunctionCache):
-    """What is compiled, on disk: void when any kernel changes, and never a reason to fail."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, _STAMPS)
-
-    @contextlib.contextmanager
-    def _guard_against_spurious_io_errors(self) -> Iterator[None]:
-        with contextlib.suppress(OSError):
-            yield
 
 
 def part(function: F) -> F:
@@ -64,19 +51,13 @@ def part_exact(function: F) -> F:
 
 def kept(function: F) -> F:
     """Compile a kernel like `part`, and keep it on disk."""
-    compiled: F = _keep(part(function), function)
+    compiled: F = keep(part(function), function, _STAMPS)
     return compiled
 
 
 def kept_exact(function: F) -> F:
     """Compile a kernel like `part_exact`, and keep it on disk."""
-    compiled: F = _keep(part_exact(function), function)
-    return compiled
-
-
-def _keep(compiled: Any, function: Callable[..., Any]) -> Any:
-    with contextlib.suppress(RuntimeError):  # no folder that can be written
-        compiled._cache = _Kept(function)
+    compiled: F = keep(part_exact(function), function, _STAMPS)
     return compiled
 
 

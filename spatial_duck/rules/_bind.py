@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 #: NumPy's default of parameters that may be left out.
-NO_VALUE: Any = np._NoValue
+NO_VALUE: Any = inspect.signature(np.sum).parameters["initial"].default
 #: A rule's names for the function's first and second parameter, whatever NumPy calls them.
 FIRST = {"image": 0, "other": 1}
 #: The rule's parameter that is given the function's name.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zarr.storage import WrapperStore
+from spatial_duck.backends.zarr._private import ForwardingStore
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["RecordingStore"]
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
-class RecordingStore(WrapperStore[Any]):
+class RecordingStore(ForwardingStore):
     """Wraps a store; `chunks_read` and `chunks_written` hold the keys in order.
 
     Keys of metadata do not count.
@@ -27,15 +30,13 @@ class RecordingStore(WrapperStore[Any]):
     (['c/0/0'], ['c/0/0', 'c/1/0'])
     """
 
-    #: Newer versions of zarr would go past `get` where the wrapped store can answer at once.
-    _supports_sync_io = False
-
     def __init__(self, store: Any) -> None:
         super().__init__(store)
         self.chunks_read: list[str] = []
         self.chunks_written: list[str] = []
 
-    def _with_store(self, store: Any) -> RecordingStore:
+    def renewed(self, store: Any) -> Self:
+        """Return the same store around another one."""
         new = type(self)(store)
         # A read-only view of a store writes into the same records.
         new.chunks_read, new.chunks_written = self.chunks_read, self.chunks_written

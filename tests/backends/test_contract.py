@@ -62,24 +62,6 @@ def test_what_an_array_is_is_asked_of_its_backend_alone() -> None:
     assert _probes() - _ALLOWED.keys() == set()
 
 
-def test_private_names_of_dask_stand_in_one_module() -> None:
-    users = set()
-    for path in PACKAGE.rglob("*.py"):
-        text = path.read_text("utf-8")
-        if "from dask._task_spec" in text or "_HANDLED_FUNCTIONS" in text:
-            users.add(path.relative_to(PACKAGE).as_posix())
-    assert users == {"backends/dask/_private.py"}
-
-
-def test_dask_has_no_public_names_for_them_yet() -> None:
-    """When this fails, use the public names in backends/dask/_private.py."""
-    dask = pytest.importorskip("dask", reason="needs dask")
-    da = pytest.importorskip("dask.array", reason="needs dask")
-    assert not hasattr(da.ones(1), "meta")
-    assert not hasattr(dask, "Task")
-    assert not hasattr(da, "HANDLED_FUNCTIONS")
-
-
 # --- one law of keys ------------------------------------------------------------------------
 
 _ARRAYS = [

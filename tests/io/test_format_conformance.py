@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from spatial_duck.testing import FormatConformance
@@ -68,3 +70,25 @@ class TestDicom(FormatConformance):
     suffix, options = "", {"format": "dicom"}
     # A derived series is a series of its own.
     tolerance, fresh_attrs = 1e-4, ("SeriesInstanceUID",)
+
+
+class TestOmeZarrZip(FormatConformance):
+    suffix = ".ozx"
+
+
+#: Formats that write and have no row, and why.
+_NO_ROW = {"seg.nrrd": "takes masks alone; its own tests are in test_slicer_segmentation.py"}
+
+
+def test_every_format_that_writes_has_a_row() -> None:
+    from spatial_duck.io._format import Format
+    from spatial_duck.io._registry import format_to_write, formats
+
+    rows = {c for c in FormatConformance.__subclasses__() if c.__module__ == __name__}
+    tried = {
+        str(row.options["format"]) if "format" in row.options
+        else format_to_write(Path("x" + row.suffix)).name
+        for row in rows
+    }  # fmt: skip
+    written = {f.name for f in formats() if type(f).write is not Format.write}
+    assert written - tried == _NO_ROW.keys()

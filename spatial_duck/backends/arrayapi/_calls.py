@@ -27,6 +27,7 @@ from spatial_duck.backends.arrayapi._functions import (
     to_dtype,
     to_floating,
 )
+from spatial_duck.rules._bind import NO_VALUE
 
 __all__ = ["call", "namespace"]
 
@@ -231,7 +232,7 @@ def _bind(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in bound.items():
         default = signature.parameters[name].default
-        said_nothing = value is np._NoValue or value is default
+        said_nothing = value is NO_VALUE or value is default
         if value is None and default is None and name == "axis":
             continue
         if not said_nothing:

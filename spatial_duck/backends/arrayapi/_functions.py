@@ -13,6 +13,7 @@ import numpy as np
 
 from spatial_duck.backends._pieces import pad_widths
 from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
+from spatial_duck.rules._bind import NO_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,12 +100,12 @@ def _reshape(xp: Any, a: Any, /, shape: Any, order: str = "C", *, copy: Any = No
 
 
 def _clip(xp: Any, a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) -> Any:
-    kwargs = {k: v for k, v in kwargs.items() if v is not None and v is not np._NoValue}
+    kwargs = {k: v for k, v in kwargs.items() if v is not None and v is not NO_VALUE}
     low = kwargs.pop("min", a_min)
     high = kwargs.pop("max", a_max)
     if kwargs:
         raise TypeError(f"clip on {xp.__name__} does not take {sorted(kwargs)}")
-    low, high = (None if v is np._NoValue else v for v in (low, high))
+    low, high = (None if v is NO_VALUE else v for v in (low, high))
     return xp.clip(a, low, high)
 
 

@@ -24,6 +24,7 @@ from spatial_duck.backends.dask._along_axis import along
 from spatial_duck.backends.dask._functions import FUNCTIONS, REASONS
 from spatial_duck.backends.dask._private import implementation_of, meta_of
 from spatial_duck.errors import TooLargeError
+from spatial_duck.rules._bind import NO_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,8 +167,8 @@ def _lacking(func: Any) -> TypeError:
 
 def _masked(kwargs: Any) -> bool:
     """Tell whether a reduction is of some voxels alone, or begins with a value."""
-    given = [kwargs.get(k, np._NoValue) for k in ("initial", "where")]
-    return any(v is not np._NoValue and v is not True and v is not None for v in given)
+    given = [kwargs.get(k, NO_VALUE) for k in ("initial", "where")]
+    return any(v is not NO_VALUE and v is not True and v is not None for v in given)
 
 
 def _without_voxels(args: Any) -> bool:
@@ -238,10 +239,10 @@ def _out(out: Any) -> Any:
 
 def _reduce(
     ufunc: np.ufunc, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None,
-    keepdims: bool = False, initial: Any = np._NoValue, where: Any = True,
+    keepdims: bool = False, initial: Any = NO_VALUE, where: Any = True,
 ) -> Any:  # fmt: skip
     if where is not True:
-        start = ufunc.identity if initial is np._NoValue else initial
+        start = ufunc.identity if initial is NO_VALUE else initial
         if start is None:
             raise ValueError(
                 f"reduction operation '{ufunc.__name__}' does not have an identity, so to use a "
@@ -250,7 +251,7 @@ def _reduce(
         array = da.where(where, array, np.asarray(start).astype(array.dtype))
     if ufunc in (np.logical_and, np.logical_or, np.maximum, np.minimum) and dtype is not None:
         array, dtype = array.astype(dtype), None
-    if ufunc.identity is None and initial is np._NoValue:  # which Dask would find nothing for
+    if ufunc.identity is None and initial is NO_VALUE:  # which Dask would find nothing for
         ufunc.reduce(np.zeros([min(n, 1) for n in array.shape], array.dtype), axis=axis)
     if ufunc in _REDUCTIONS:
         options = {"axis": axis, "keepdims": keepdims}
@@ -265,7 +266,7 @@ def _reduce(
         kind = ufunc.reduce(np.ones_like(meta_of(array), shape=(1,)), dtype=dtype).dtype
         step = partial(_reduce_block, ufunc, dtype)
         result = da.reduction(array, step, step, axis=axis, keepdims=keepdims, dtype=kind)
-    if initial is not np._NoValue and initial is not None:
+    if initial is not NO_VALUE and initial is not None:
         result = ufunc(result, np.asarray(initial).astype(result.dtype))
     return result if out is None else da.core.handle_out(_out(out), result)
 

@@ -1,32 +1,89 @@
-"""What Dask has no public name for; each is here once, with what would be used instead.
+"""What Dask has no public name for; each is here once, with what is done without it.
 
-`tests/backends/test_private_names.py` tells when a public way has come.
+`tests/test_private_names.py` tells when a public way has come, and runs what is done without.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
+import numpy as np
 
-# Tasks of hand-made graphs; Dask's documented graphs are still dicts of tuples, whose tasks cannot
-# hold containers as values.
-from dask._task_spec import DataNode, List, Task, TaskRef
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["DataNode", "List", "Task", "TaskRef", "implementation_of", "meta_of"]
+
+
+class _TaskRef:
+    """What stands for another task's result."""
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+
+class _List:
+    """A list of arguments, some of which are other tasks' results."""
+
+    def __init__(self, *items: Any) -> None:
+        self.items = items
+
+
+class _Call:
+    """A function with those of its arguments that are values; it is called with the others.
+
+    The tasks of Dask's documented graphs are tuples, which take containers and values that look
+    like keys for something else: here they see the function and keys alone.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.function, self.args = function, args
+
+    def __call__(self, *results: Any) -> Any:
+        left = list(results)
+
+        def filled(arg: Any) -> Any:
+            if isinstance(arg, _List):
+                return [filled(item) for item in arg.items]
+            return left.pop(0) if isinstance(arg, _TaskRef) else arg
+
+        return self.function(*map(filled, self.args))
+
+
+def _task(_key: Any, function: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
+    def keys(arg: Any) -> list[Any]:
+        if isinstance(arg, _List):
+            return [key for item in arg.items for key in keys(item)]
+        return [arg.key] if isinstance(arg, _TaskRef) else []
+
+    return _Call(function, args), *[key for arg in args for key in keys(arg)]
+
+
+def _data_node(_key: Any, value: Any) -> tuple[Any, ...]:
+    return (_Call(lambda x: x, (value,)),)
+
+
+try:  # tasks of hand-made graphs
+    from dask._task_spec import DataNode, List, Task, TaskRef
+except ImportError:
+    DataNode, List, Task, TaskRef = _data_node, _List, _task, _TaskRef
 
 
 def meta_of(data: Any) -> Any:
     """Return the array without voxels that says what the blocks of a Dask array are.
 
-    Dask documents ``meta=`` as a parameter of its functions, and has no public attribute for it.
+    Dask documents ``meta=`` as a parameter of its functions, and has no public attribute for it:
+    without one, blocks are taken for NumPy's.
     """
-    return data._meta
+    found = getattr(data, "_meta", None)
+    return np.empty((0,) * data.ndim, data.dtype) if found is None else found
 
 
 def implementation_of(func: Any) -> Any:
-    """Return what Dask runs for a NumPy function, or None.
+    """Return what Dask runs for a NumPy function under another name, or None.
 
-    The table is that of its ``__array_function__``, which itself falls back to computing.
+    The table is that of its ``__array_function__``, which itself falls back to computing. Without
+    it, `_calls` finds Dask's public function of the same name, as it does for most.
     """
     return getattr(da.core, "_HANDLED_FUNCTIONS", {}).get(func)

@@ -15,17 +15,18 @@ import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from spatial_duck.backends.zarr._codecs import STAGES, Chain, chain_of
 from spatial_duck.backends.zarr._errors import CODEC_ERRORS, broken_chunk
+from spatial_duck.backends.zarr._identity import folder_of
 from spatial_duck.backends.zarr._write_lock import covers_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read", "write"]
 
-#: Stores that are a folder of files. Another that wraps one of them may turn the bytes round.
-_FOLDERS = frozenset({"ImageStore", "LocalStore"})
 #: Bytes of chunks from which on several threads read.
 _SHARED = 1 << 20
 #: Bytes of a chunk that can be one; zarr says what is wrong with others.
@@ -133,10 +132,8 @@ _INDEX = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "cr
 
 def _files(array: Any) -> _Files | None:
     """Return where the chunks of an array lie, or None where zarr has to deal with them."""
-    store = array.store_path.store
-    dtype = np.dtype(array.dtype)
-    root = getattr(store, "root", None) if type(store).__name__ in _FOLDERS else None
-    if root is None or dtype.kind not in "biufc" or not array.ndim:
+    dtype, folder = np.dtype(array.dtype), folder_of(array)
+    if folder is None or dtype.kind not in "biufc" or not array.ndim:
         return None
     metadata, shards = array.metadata, None
     if metadata.zarr_format == 2:
@@ -158,7 +155,7 @@ def _files(array: Any) -> _Files | None:
         chain = chain_of(codecs, shape, dtype)
     if chain is None or not 0 < chain.nbytes <= _LARGEST:
         return None
-    return _Files(array, Path(root) / array.store_path.path, chain, shards)
+    return _Files(array, folder, chain, shards)
 
 
 def _chain_2(metadata: Any, dtype: np.dtype[Any]) -> Chain | None:
@@ -225,7 +222,7 @@ def read(array: Any, ask: Ask) -> NDArray[Any]:
     if files is None:
         return np.asarray(array[tuple(ask)])
     values = _read_files(files, ask)
-    check = getattr(array.store_path.store, "check", None)
+    check = getattr(array.store, "check", None)
     if check is not None:  # an image's store: it may have been replaced meanwhile
         check()
     return values

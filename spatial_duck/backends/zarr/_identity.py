@@ -7,7 +7,7 @@ from typing import Any
 
 from spatial_duck.backends._backend import object_identity
 
-__all__ = ["identity", "may_share"]
+__all__ = ["folder_of", "identity", "may_share"]
 
 
 def identity(array: Any) -> tuple[Any, ...]:
@@ -17,21 +17,36 @@ def identity(array: Any) -> tuple[Any, ...]:
     path in it; any other store, such as one in memory, is the object that it is. Two that print the
     same (two servers, two archives in memory) are two.
     """
-    store = array.store_path.store
-    if _is(store, "spatial_duck.io.ngff._store", "ImageStore"):
+    import zarr
+
+    store = array.store
+    if _is_image_store(store):
         store = store.wrapped
-    if _is(store, "zarr.storage._local", "LocalStore"):
+    # Of these very classes: one that derives from them may turn the bytes round.
+    if type(store) is zarr.storage.LocalStore:
         known: tuple[str, ...] = ("folder", str(Path(store.root).resolve()))
-    elif _is(store, "zarr.storage._fsspec", "FsspecStore"):
+    elif type(store) is zarr.storage.FsspecStore:
         known = ("fsspec", object_identity(store.fs), str(store.path))
     else:
         known = ("object", object_identity(store))
-    return (*known, str(array.store_path.path))
+    return (*known, str(array.path))
 
 
-def _is(store: Any, module: str, name: str) -> bool:
-    """Whether a store is of this very class: one that derives from it may turn the bytes round."""
-    return type(store).__module__ == module and type(store).__name__ == name
+def folder_of(array: Any) -> Path | None:
+    """Return the folder of an array whose chunks are files there, or None.
+
+    A store that wraps a local one, or derives from it, may turn the bytes round: it is none.
+    """
+    import zarr
+
+    store = array.store.wrapped if _is_image_store(array.store) else array.store
+    return Path(store.root) / array.path if type(store) is zarr.storage.LocalStore else None
+
+
+def _is_image_store(store: Any) -> bool:
+    """Whether it is the store of an image that was read, which changes no bytes."""
+    cls = type(store)
+    return (cls.__module__, cls.__name__) == ("spatial_duck.io.ngff._store", "ImageStore")
 
 
 def may_share(a: Any, b: Any) -> bool:

@@ -12,14 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import WrapperStore
+from zarr.buffer import default_buffer_prototype
 
+from spatial_duck.backends.zarr import _private
 from spatial_duck.errors import FormatError
 from spatial_duck.io._location import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from typing import Self
 
     from spatial_duck.io._deferred import Identity
 
@@ -28,7 +29,7 @@ __all__ = ["ImageStore", "fill_store", "local_files", "open_group"]
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
-class ImageStore(WrapperStore[Any]):
+class ImageStore(_private.ForwardingStore):
     """Wraps a store, and refuses what would be read wrongly.
 
     Parameters
@@ -53,27 +54,20 @@ class ImageStore(WrapperStore[Any]):
     spatial_duck.errors.FormatError: ...chunk 'c/1' is missing...
     """
 
-    #: Newer versions of zarr would go past `get` where the wrapped store can answer at once.
-    _supports_sync_io = False
-
     def __init__(
         self, store: Any, *, complete: bool = False, identity: Identity | None = None
     ) -> None:
         super().__init__(store)
         self.complete, self.identity = complete, identity
 
-    def _with_store(self, store: Any) -> ImageStore:
+    def renewed(self, store: Any) -> Self:
+        """Return the same store around another one."""
         return type(self)(store, complete=self.complete, identity=self.identity)
-
-    @property
-    def wrapped(self) -> Any:
-        """The store that is wrapped."""
-        return self._store
 
     @property
     def root(self) -> Any:
         """The directory of the store that is wrapped; None where it is no directory."""
-        return getattr(self._store, "root", None)
+        return getattr(self.wrapped, "root", None)
 
     def check(self) -> None:
         """Refuse a store that was replaced since it was opened; called after each read.
@@ -92,7 +86,7 @@ class ImageStore(WrapperStore[Any]):
         self.check()
         if value is None and self.complete and not key.endswith(_METADATA):
             raise FormatError(
-                f"{self._store}: the chunk {key!r} is missing, of a store that was complete when "
+                f"{self.wrapped}: the chunk {key!r} is missing, of a store that was complete when "
                 "it was written. Restore it from a copy, or accept fill values in its place with "
                 "read(..., missing='fill')"
             )
@@ -195,7 +189,6 @@ def fill_store(
         If something is there, and `overwrite` is false.
     """
     import zarr
-    from zarr.core.sync import sync  # of a store's own event loop; zarr has no public way to it
 
     given = _store_like(place, storage_options)
     if not overwrite and _holds_node(given):
@@ -205,8 +198,8 @@ def fill_store(
     target = zarr.open_group(**given, mode="w", zarr_format=zarr_format).store_path
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     last = [p for p in files if p.parent == folder]
-    sync(_copy([p for p in files if p.parent != folder], folder, target))
-    sync(_copy(last, folder, target))
+    _private.run(_copy([p for p in files if p.parent != folder], folder, target))
+    _private.run(_copy(last, folder, target))
 
 
 def _holds_node(given: dict[str, Any]) -> bool:

@@ -252,15 +252,10 @@ def kept_attrs(header: Any) -> dict[str, Any]:
             value = value.rstrip(b"\0").decode("latin-1")
         if value:
             out[name] = value
-    extensions = [(e.get_code(), bytes(_content(e))) for e in header.extensions]
+    extensions = [(e.get_code(), bytes(e.content)) for e in header.extensions]
     if extensions:
         out["extensions"] = extensions
     return out
-
-
-def _content(extension: Any) -> bytes:
-    raw: bytes = getattr(extension, "content", None) or extension._raw
-    return raw
 
 
 class Made(NamedTuple):

@@ -92,7 +92,8 @@ def _packed(path: Path) -> str | None:
 def _mgh_header(path: Path) -> Any:
     """Return the header of an MGH file; repetition and echo times stand behind the voxels."""
     MGHHeader = require("nibabel", "Reading MGH").freesurfer.mghformat.MGHHeader
-    first = MGHHeader._hdrdtype.itemsize
+    whole = MGHHeader.template_dtype
+    first = whole.fields["tr"][1]  # where the fields begin that stand behind the voxels
     packed = _packed(path)
     with safety.open_stream(path, 0, packed) as stream:
         head = _up_to(stream, _MGH_OFFSET)
@@ -105,7 +106,7 @@ def _mgh_header(path: Path) -> Any:
             stream.seek(needed, 1)
         while packed and needed > 0 and (piece := stream.read(min(needed, 1 << 20))):
             needed -= len(piece)
-        return MGHHeader(head[:first] + _up_to(stream, MGHHeader._ftrdtype.itemsize))
+        return MGHHeader(head[:first] + _up_to(stream, whole.itemsize - first))
 
 
 def _up_to(stream: Any, size: int) -> bytes:
