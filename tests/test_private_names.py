@@ -202,16 +202,6 @@ def test_read_only_stores_see_every_key() -> None:
 # --- Numba ----------------------------------------------------------------------------------
 
 
-def test_what_is_kept_depends_on_all_files_of_kernels() -> None:
-    pytest.importorskip("numba", reason="needs numba")
-    from spatial_duck.resampling import _compiling
-
-    names = {name for name, *_ in _compiling._STAMPS}
-    kernels = {path.name for path in Path(_compiling.__file__).parent.glob("_kernels*.py")}
-    assert names == {"_compiling.py", *kernels}
-    assert len(kernels) >= 3
-
-
 def test_kernels_are_kept_by_numbas_names_and_run_without(monkeypatch: Any) -> None:
     numba = pytest.importorskip("numba", reason="needs numba")
     from spatial_duck.resampling import _numba_cache
