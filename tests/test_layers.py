@@ -52,6 +52,7 @@ ON_USE: dict[str, set[str]] = {
     "backends.dask._functions": {"dask"},
     "backends.dask._linalg": {"dask"},
     "backends.dask._private": {"dask"},
+    "backends.zarr._private": {"zarr"},
     "interop._xarray_engine": {"xarray"},
     "interop._xarray_index": {"xarray"},
     "io.ngff._store": {"zarr"},
@@ -60,10 +61,11 @@ ON_USE: dict[str, set[str]] = {
     "resampling._kernels": set(),
     "resampling._kernels_points": {"numba"},
     "resampling._kernels_wide": set(),
+    "resampling._numba_cache": {"numba"},
     "resampling._numba_engine": set(),
     "testing._checks": {"hypothesis"},
     "testing._operations": {"hypothesis"},
-    "testing._stores": {"zarr"},
+    "testing._stores": set(),
     "testing._strategies": {"hypothesis"},
 }
 #: What stands above the front: it is written as a user of the package would write it.

@@ -161,7 +161,6 @@ def test_blocks_are_numpys_where_dask_does_not_say(monkeypatch: Any) -> None:
     monkeypatch.delattr(da.core, "_HANDLED_FUNCTIONS")
     assert _private.implementation_of(np.amax) is None
     assert _calls._find(np.concatenate) is da.concatenate
-    assert _calls._find(np.fft.fft) is da.fft.fft
 
 
 # --- zarr -----------------------------------------------------------------------------------

@@ -46,9 +46,9 @@ class _Watched(Engine):
         self.written: list[str] = []
         self.told: list[str] = []
 
-    name = property(lambda self: self.engine.name)  # type: ignore[assignment]
-    models = property(lambda self: self.engine.models)  # type: ignore[assignment]
-    metrics = property(lambda self: self.engine.metrics)  # type: ignore[assignment]
+    name = property(lambda self: self.engine.name)
+    models = property(lambda self: self.engine.models)
+    metrics = property(lambda self: self.engine.metrics)
 
     def ready(self) -> None:
         self.engine.ready()
@@ -144,8 +144,8 @@ class EngineConformance(Suite):
         """Return the largest distance over the brightest voxels, in voxels."""
         index = np.argwhere(np.asarray(image.data) > np.median(image.data))
         points = image.index_to_physical(index[::7])
-        apart = np.linalg.norm(found(points) - truth(points), axis=1).max()
-        return float(apart / min(image.spacing.tolist()))
+        apart = np.linalg.norm(found(points) - truth(points), axis=1)
+        return max(apart.tolist()) / min(image.spacing.tolist())
 
     def _register(
         self, fixed: SpatialArray, moving: SpatialArray, model: str = "", **options: Any
@@ -192,7 +192,7 @@ class EngineConformance(Suite):
         if not absent:
             raise SkipTest("it has all of them")
         for options in absent:
-            given = {"model": self._model(), "metric": self._metric(), **options}
+            given: Any = {"model": self._model(), "metric": self._metric(), **options}
             try:
                 register(image, image, engine=self.engine, **given)
             except ValueError as error:
