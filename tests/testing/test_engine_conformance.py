@@ -34,6 +34,7 @@ REFUSED = {
 CHECKS = [n.removeprefix("test_") for n in dir(EngineConformance) if n.startswith("test_")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", SUITES)
 def test_engines_conform(name: str, check: str) -> None:
