@@ -42,7 +42,7 @@ def blobs(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore")  # of nnU-Net's own imports
 @pytest.mark.parametrize("force", [None, False, True])
 @pytest.mark.parametrize("order", [0, 1, 3])
-@pytest.mark.parametrize("shapes, spacings", itertools.product(SHAPES, SPACINGS))
+@pytest.mark.parametrize("shapes, spacings", [*itertools.product(SHAPES, SPACINGS)])
 def test_numbers_are_nnunets(shapes: Any, spacings: Any, order: int, force: bool | None) -> None:
     nnunet = theirs()
     data = np.random.default_rng(1).normal(size=(2, *shapes[0])).astype(np.float32)
@@ -58,7 +58,7 @@ def test_numbers_are_nnunets(shapes: Any, spacings: Any, order: int, force: bool
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("force", [None, True])
 @pytest.mark.parametrize("order", [0, 1])
-@pytest.mark.parametrize("shapes, spacings", itertools.product(SHAPES, SPACINGS))
+@pytest.mark.parametrize("shapes, spacings", [*itertools.product(SHAPES, SPACINGS)])
 def test_labels_are_nnunets(shapes: Any, spacings: Any, order: int, force: bool | None) -> None:
     nnunet = theirs()
     labels = blobs(shapes[0]).astype(np.int8)
