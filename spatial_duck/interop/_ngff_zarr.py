@@ -21,7 +21,8 @@ from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 from spatial_duck.interop._spatial_image import LONG_UNITS, aligned, scale_and_translation
-from spatial_duck.io.ngff._channels import facts_of, from_omero, to_omero
+from spatial_duck.io._axis_facts import facts_of
+from spatial_duck.io.ngff._channels import from_omero, to_omero
 from spatial_duck.pyramids import Pyramid
 
 __all__ = ["from_ngff_image", "from_ngff_multiscales", "to_ngff_image", "to_ngff_multiscales"]

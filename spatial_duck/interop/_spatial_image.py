@@ -20,8 +20,8 @@ from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.interop._xarray import from_xarray
 from spatial_duck.interop._xarray import to_xarray as _to_xarray
 from spatial_duck.io._axis_aligned import upright
+from spatial_duck.io._axis_facts import facts_of
 from spatial_duck.io._layout import Rules, column_kinds, fitted
-from spatial_duck.io.ngff._channels import facts_of
 from spatial_duck.io.ngff._describe import what_is_lost
 from spatial_duck.pyramids import Pyramid
 

@@ -15,6 +15,7 @@ from spatial_duck.errors import FormatError
 from spatial_duck.geometry._describe import printable
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.io._axis_facts import warn_of_lost_coords
 from spatial_duck.io._deferred import Identity, deferred, guarded_blocks, is_mapped
 from spatial_duck.io._estimate import say_what_comes
 from spatial_duck.io._libraries import library_for
@@ -293,6 +294,11 @@ def write(
         (nifti, metaimage); ``version`` (nifti, ome-zarr); ``compress`` (nrrd, metaimage);
         ``chunks``, ``levels``, ``method``, ``oblique``, ``memory`` and ``resume`` (ome-zarr).
 
+    Warns
+    -----
+    UserWarning
+        If the format has no place for some of the image's coordinates, which are left out.
+
     Raises
     ------
     GeometryLossError
@@ -314,6 +320,8 @@ def write(
         image = _in_file_order(image, axis_order)
     own = {k: v for k, v in options.items() if k != "storage_options" or not is_remote(place)}
     chosen.check_options("write", own)
+    if image.coords:
+        warn_of_lost_coords(path, chosen.name, image, chosen.held_coords(image, **own))
     name = str(place).rstrip("/").rpartition("/")[2] if isinstance(place, str | Path) else "store"
     with progress_bar(f"writing {printable(name)}", progress) as report:
         if not callable(progress) and progress is not False:

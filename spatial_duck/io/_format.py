@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from spatial_duck.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from spatial_duck.array import SpatialArray
@@ -29,7 +29,8 @@ __all__ = ["Format"]
 class Format(ABC):
     """A file format.
 
-    A class gives `name`, `suffixes`, `matches` and `open`, and `write` unless it only reads.
+    A class gives `name`, `suffixes`, `matches` and `open`, and `write` unless it only reads;
+    `held_coords` where it stores coordinates.
     Keyword-only parameters of `open` and `write` are the format's options: `read` and `write` take
     them, and refuse others. A format that has a ``level`` option has levels.
 
@@ -139,6 +140,20 @@ class Format(ABC):
             raise FormatError(
                 f"{path.name}: {self.name} is read only; write .nii, .nrrd or another format"
             )
+
+    def held_coords(self, image: SpatialArray, **options: Any) -> Collection[str]:  # noqa: ARG002
+        """Return the names of an image's coordinates that `write` would store; none by default.
+
+        `spatial_duck.write` warns of the others. Nothing is computed or written.
+
+        Parameters
+        ----------
+        image : SpatialArray
+            As `write` would get it.
+        **options
+            As `write` would get them.
+        """
+        return ()
 
     def parts(self, path: Path) -> Sequence[Path]:  # noqa: ARG002
         """Return the other files that the one at a path consists of, or would; none by default.

@@ -16,6 +16,7 @@ attribute       type                        meaning
 ``frame``       string                      such as LPS; empty for unspecified
 ``lost``        string                      JSON: array axis to the function that lost its positions
 ``attrs``       string                      JSON: free metadata
+``coords``      string                      JSON: what axes carry, as in `spatial_duck.io._json`
 ==============  ==========================  ===================================================
 
 Contiguous datasets are mapped; others are read, or with ``lazy=True`` a Dask array of their chunks.
@@ -35,6 +36,7 @@ from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._axis_facts import coords_from_json, coords_to_json, facts_of
 from spatial_duck.io._format import Format
 from spatial_duck.io._hdf5_guard import guarded, h5py_module
 from spatial_duck.io._json import from_record, parsed, to_record
@@ -42,11 +44,13 @@ from spatial_duck.io._source import Source, reporter, slab_keys, slabs
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 __all__ = ["FORMAT", "FileArray"]
 
 _REQUIRED = ("dims", "sampled", "spacing", "origin", "direction", "world_axes")
+#: Attributes in JSON.
+_TEXTS = ("lost", "attrs", "coords")
 
 
 class FileArray:
@@ -98,7 +102,9 @@ def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> 
         return np.asarray(array[()])
 
     attrs = record.get("attrs")
-    return Source("hdf5", geometry, dtype, dict(attrs) if isinstance(attrs, dict) else {}, load)
+    kept = dict(attrs) if isinstance(attrs, dict) else {}
+    coords = coords_from_json(place, record.get("coords"), geometry)
+    return Source("hdf5", geometry, dtype, kept, load, coords=coords)
 
 
 def _check_within(path: Path, dataset: Any) -> None:
@@ -164,7 +170,7 @@ def _record(path: Path, dataset: Any) -> dict[str, Any]:
             else [None] * len(axes),
             "frame": words("frame", 1)[0] if "frame" in held else None,
         },
-        **{n: parsed(path, _text(held[n])) if n in held else {} for n in ("lost", "attrs")},
+        **{n: parsed(path, _text(held[n])) if n in held else {} for n in _TEXTS},
     }  # fmt: skip
 
 
@@ -186,7 +192,8 @@ def write_image(
     dtype = np.dtype(image.dtype)
     if dtype.kind not in "biufc":
         raise FormatError(f"HDF5 is written of numbers, got {dtype} voxels; use image.astype(...)")
-    record = to_record(image.geometry, image.attrs)
+    coords = coords_to_json(facts_of(image, image.dims))
+    record = to_record(image.geometry, image.attrs, coords)
     shape = tuple(int(n) for n in image.shape)
     options: dict[str, Any] = {}
     if (chunks or compress) and shape and 0 not in shape:
@@ -216,7 +223,7 @@ def _set_attributes(target: Any, record: dict[str, Any]) -> None:
     target.attrs["world_axes"] = _words(world["axes"])
     target.attrs["world_units"] = _words(world["units"])
     target.attrs["frame"] = np.bytes_(world["frame"] or "")
-    for name in ("lost", "attrs"):
+    for name in _TEXTS:
         if record[name]:
             text = json.dumps(record[name])
             target.attrs[name] = text if len(text) > _FIXED else np.bytes_(text)
@@ -245,6 +252,10 @@ class Hdf5(Format):
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
         """Tell by a file's first bytes, or what is in a folder."""
         return head.startswith(b"\x89HDF\r\n\x1a\n")
+
+    def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
+        """Return all: the record holds any."""
+        return list(image.coords)
 
 
 FORMAT = Hdf5()

@@ -12,12 +12,14 @@
       "direction": [[0, 0, -1], [0.3, 0.95, 0], [0.95, -0.3, 0]],
       "world": {"axes": ["x", "y", "z"], "units": ["mm", "mm", "mm"], "frame": "RAS"},
       "lost": {},
-      "attrs": {}
+      "attrs": {},
+      "coords": {}
     }
 
 ``sampled`` are array axes, ``spacing`` and the columns of ``direction`` go by them, ``origin`` and
 the rows of ``direction`` by the world's axes: world = origin + direction @ (spacing * index), the
-centre of a voxel. ``lost`` maps array axes to the functions that lost their positions.
+centre of a voxel. ``lost`` maps array axes to the functions that lost their positions, and
+``coords`` are as `spatial_duck.io._axis_facts` says.
 """
 
 from __future__ import annotations
@@ -42,7 +44,11 @@ _VERSION = 1
 _LONGEST = 1 << 24
 
 
-def to_record(geometry: Geometry, attrs: Mapping[Any, Any] | None = None) -> dict[str, Any]:
+def to_record(
+    geometry: Geometry,
+    attrs: Mapping[Any, Any] | None = None,
+    coords: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return a geometry as data that JSON holds exactly.
 
     Parameters
@@ -51,6 +57,8 @@ def to_record(geometry: Geometry, attrs: Mapping[Any, Any] | None = None) -> dic
         Any.
     attrs : mapping, optional
         Free metadata; what JSON cannot hold exactly is left out.
+    coords : mapping, optional
+        Coordinates, as `spatial_duck.io._axis_facts.coords_to_json` makes them.
     """
     g = geometry
     return {
@@ -64,6 +72,7 @@ def to_record(geometry: Geometry, attrs: Mapping[Any, Any] | None = None) -> dic
         "world": {"axes": list(g.world.axes), "units": list(g.unit), "frame": g.frame},
         "lost": {str(axis): function for axis, function in g.lost.items()},
         "attrs": json_attrs(attrs or {}),
+        "coords": dict(coords or {}),
     }
 
 

@@ -1,8 +1,8 @@
 """NumPy's ``.npy`` with a side-car: ``name.npy`` and ``name.npy.json``.
 
 The side-car holds what `spatial_duck.io._json` documents, so that any image comes back exactly,
-plain, unnamed and lost axes included. Voxels are mapped; nothing is unpickled. A ``.npy`` without a
-side-car has no geometry, and is refused.
+plain, unnamed and lost axes and what they carry included. Voxels are mapped; nothing is unpickled.
+A ``.npy`` without a side-car has no geometry, and is refused.
 
 The two belong together by a key, which the side-car names and the padding of the ``.npy`` header
 spells, so that a side-car is never read with other voxels than its own. A ``.npy`` that another
@@ -21,6 +21,7 @@ from numpy.lib import format as npy_format
 
 from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._axis_facts import coords_from_json, coords_to_json, facts_of
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parsed, to_record
 from spatial_duck.io._publishing import replaced_parts
@@ -28,6 +29,7 @@ from spatial_duck.io._source import Source, write_voxels
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Collection
 
 __all__ = ["FORMAT"]
 
@@ -63,7 +65,9 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         return mapped
 
     attrs = record.get("attrs")
-    return Source("npy", geometry, dtype, dict(attrs) if isinstance(attrs, dict) else {}, load)
+    kept = dict(attrs) if isinstance(attrs, dict) else {}
+    coords = coords_from_json(beside, record.get("coords"), geometry)
+    return Source("npy", geometry, dtype, kept, load, coords=coords)
 
 
 def _record(file: Path, key: str | None) -> dict[str, Any]:
@@ -110,7 +114,8 @@ def write_image(path: Path, image: Any, *, progress: Any = None) -> None:
     with path.open("wb") as file:
         file.write(_header_with_key(dtype, tuple(int(n) for n in image.shape), key))
         write_voxels(file.write, image.data, dtype, progress)
-    record = to_record(image.geometry, image.attrs) | {"key": key}
+    coords = coords_to_json(facts_of(image, image.dims))
+    record = to_record(image.geometry, image.attrs, coords) | {"key": key}
     sidecar(path).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
@@ -145,6 +150,10 @@ class Npy(Format):
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
         """Tell by NumPy's magic bytes."""
         return head.startswith(b"\x93NUMPY")
+
+    def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
+        """Return all: the record holds any."""
+        return list(image.coords)
 
     def parts(self, path: Path) -> list[Path]:
         """Return the side-car."""

@@ -3,7 +3,8 @@
 Own parser; no library is needed. Arrays are ``(z, y, x)``, and ``c`` for several components. The
 origin is point 0, voxels are the points; cell data lie half a voxel on. VTK has no frame and no
 units: they are kept in the field data ``spatial_duck_frame`` and ``spatial_duck_unit``, which other
-software skips, and are unspecified where these are absent. ``Direction`` holds obliqueness and
+software skips, and are unspecified where these are absent; coordinates are JSON in
+``spatial_duck_coords``. ``Direction`` holds obliqueness and
 shear; VTK before 9.3 does not read it. Legacy ``.vtk`` files have no direction and are not read.
 
 Raw appended voxels are mapped; text, base64 and zlib are read into memory.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 import struct
 import zlib
@@ -27,12 +29,15 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._axis_facts import coords_from_json, coords_to_json, facts_of
 from spatial_duck.io._format import Format
+from spatial_duck.io._json import parsed
 from spatial_duck.io._layout import Rules, checked_dtype, fitted
 from spatial_duck.io._source import Source, reporter, slabs, write_voxels
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -48,6 +53,8 @@ _NAMES = {code: name for name, code in _TYPES.items()}
 _FIELDS = ("spatial_duck_frame", "spatial_duck_unit")
 #: Says of one component that it is an axis of length 1.
 _PLAIN = "spatial_duck_components"
+#: What axes carry, in JSON.
+_COORDS = "spatial_duck_coords"
 _MAX_HEADER = 1 << 24
 _APPENDED = re.compile(rb"<AppendedData[^>]*>")
 
@@ -118,7 +125,7 @@ def open_source(path: str | os.PathLike[str], *, name: str | None = None) -> Sou
     words = {
         str(a.get("Name")): _string(file, layout, a)
         for a in (*root.iter("DataArray"), *root.iter("Array"))
-        if a.get("type") == "String" and a.get("Name") in (*_FIELDS, _PLAIN)
+        if a.get("type") == "String" and a.get("Name") in (*_FIELDS, _PLAIN, _COORDS)
     }
     plain = components > 1 or words.get(_PLAIN) == "1"
     shape = tuple(int(n) for n in counts[::-1]) + ((components,) if plain else ())
@@ -127,7 +134,9 @@ def open_source(path: str | os.PathLike[str], *, name: str | None = None) -> Sou
     except GeometryError as error:
         raise FormatError(f"{file}: its geometry is not valid: {error}") from error
     load = _loader(file, layout, array, dtype, shape)
-    return Source("vti", geometry, dtype, {}, load)
+    text = words.get(_COORDS)
+    coords = coords_from_json(file, parsed(file, text) if text else None, geometry)
+    return Source("vti", geometry, dtype, {}, load, coords=coords)
 
 
 def _chosen(path: Path, piece: Any, name: str | None) -> tuple[Any, bool]:
@@ -340,7 +349,11 @@ def write_image(
     units = [u for u in g.unit if u is not None]
     if len(set(units)) > 1:
         g = g.to_unit(units[0])
-    head = _head(g, dtype, name, compress, units[0] if units else None)
+    facts = coords_to_json(facts_of(image, g.dims))
+    words = {_FIELDS[0]: g.frame, _FIELDS[1]: units[0] if units else None}
+    words |= {_PLAIN: "1" if g.ndim > 3 and g.shape[3] == 1 else None}
+    words |= {_COORDS: json.dumps(facts) if facts else None}
+    head = _head(g, dtype, name, compress, words)
     with path.open("wb") as file:
         file.write(head)
         if compress:
@@ -351,7 +364,9 @@ def write_image(
         file.write(b"\n  </AppendedData>\n</VTKFile>\n")
 
 
-def _head(g: Geometry, dtype: np.dtype[Any], name: str, compress: bool, unit: str | None) -> bytes:
+def _head(
+    g: Geometry, dtype: np.dtype[Any], name: str, compress: bool, texts: Mapping[str, str | None]
+) -> bytes:
     def words(values: Any) -> str:
         return " ".join(repr(float(v)) for v in values)
 
@@ -367,8 +382,7 @@ def _head(g: Geometry, dtype: np.dtype[Any], name: str, compress: bool, unit: st
         Spacing=words(g.spacing[::-1]), Direction=words(g.direction[:, ::-1].ravel()),
     )  # fmt: skip
     fields = ET.SubElement(grid, "FieldData")
-    one = "1" if g.ndim > 3 and g.shape[3] == 1 else None
-    for field, word in zip((*_FIELDS, _PLAIN), (g.frame, unit, one), strict=True):
+    for field, word in texts.items():
         if word is not None:
             array = ET.SubElement(
                 fields, "Array", type="String", Name=field, NumberOfTuples="1", format="ascii"
@@ -421,6 +435,10 @@ class Vti(Format):
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
         """Tell by a file's first bytes, or what is in a folder."""
         return b"<VTKFile" in head and b"ImageData" in head
+
+    def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
+        """Return all: the field data hold any."""
+        return list(image.coords)
 
 
 FORMAT = Vti()

@@ -15,7 +15,7 @@ from spatial_duck.testing._report import Finding, Report, Status
 from spatial_duck.testing._subject import NotOffered, Wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from spatial_duck.testing._format_checks import FormatCheck, FormatSubject
 
@@ -43,8 +43,8 @@ class FormatConformance:
         Of most images that are tried.
     fresh_attrs : tuple of str
         Header fields under the format's name that each file has anew.
-    keeps_attrs, keeps_coords : bool
-        Whether the format says that it holds free attrs, and coordinates.
+    keeps_attrs : bool
+        Whether the format says that it holds free attrs.
     write, read : callable
         ``write(path, image, overwrite=False, **options)`` and ``read(path, **options)``; those of
         `spatial_duck` by default.
@@ -64,7 +64,6 @@ class FormatConformance:
     shape: ClassVar[tuple[int, ...]] = (3, 4, 5)
     fresh_attrs: ClassVar[tuple[str, ...]] = ()
     keeps_attrs: ClassVar[bool] = False
-    keeps_coords: ClassVar[bool] = False
     write: ClassVar[Callable[..., None] | None] = None
     read: ClassVar[Callable[..., Any] | None] = None
 
@@ -72,6 +71,7 @@ class FormatConformance:
     def subject(cls) -> FormatSubject:
         """Return what is checked."""
         from spatial_duck import io
+        from spatial_duck.io._registry import format_to_write, named_format
         from spatial_duck.testing._format_checks import FormatSubject
 
         reading = cls.read or io.read
@@ -79,9 +79,18 @@ class FormatConformance:
         def read(path: Path, **more: Any) -> Any:
             return reading(path, **cls.read_options, **more)
 
+        def held_coords(image: Any) -> Collection[str]:
+            if cls.write is not None:  # which says nothing of them
+                return ()
+            options = dict(cls.options)
+            name = options.pop("format", None)
+            path = Path(f"a{cls.suffix}")
+            chosen = format_to_write(path) if name is None else named_format(name)
+            return chosen.held_coords(image, **options)
+
         return FormatSubject(
             cls.write or io.write, read, cls.suffix, cls.options, cls.tolerance, cls.dtype,
-            cls.keeps_attrs, cls.keeps_coords, cls.shape, cls.fresh_attrs,
+            cls.keeps_attrs, held_coords, cls.shape, cls.fresh_attrs,
         )  # fmt: skip
 
     @classmethod

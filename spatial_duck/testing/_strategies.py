@@ -28,6 +28,7 @@ __all__ = [
     "FRAMES",
     "OPERATIONS",
     "Operation",
+    "carrying_images",
     "chains",
     "directions",
     "frames",
@@ -237,3 +238,69 @@ def images(
     place = draw(geometries() if geometry is None else geometry)
     numbers: Any = voxel_numbers(place.shape)
     return factory(numbers if data is None else data(numbers), place)
+
+
+#: Coordinates that formats know by name: (name, axis wanted or None for any, values of n indices).
+_KNOWN_COORDS: tuple[tuple[str, str | None, Callable[[int], Any]], ...] = (
+    ("channel", "c", lambda n: np.array([f"é{k}" for k in range(n)], dtype=str)),
+    ("channel", "c", lambda n: np.array(["red", "green", "blue", "alpha", ""][:n], dtype=str)),
+    ("channel_color", "c", lambda n: np.array([f"{k * 4369:06X}" for k in range(n)], dtype=str)),
+    ("display_window", "c", lambda n: np.array([[k, k + 0.5] for k in range(n)]).reshape(n, 2)),
+    ("component", "c", lambda n: np.array(["x", "y", "z", "b", ""][:n], dtype=str)),
+    ("emission_wavelength", "c", lambda n: 488.0 + 10 * np.arange(n)),
+    ("b_value", None, lambda n: 500.0 * np.arange(n)),
+    ("gradient_direction", None, lambda n: np.eye(3)[np.arange(n) % 3]),
+    ("slice_time", "z", lambda n: 0.5 * np.arange(n)),
+    ("echo_time", "z", lambda n: 1.0 / (1 + np.arange(n))),
+    ("segment_label", None, lambda n: np.array([f"part {k}" for k in range(n)], dtype=str)),
+    ("t", "t", lambda n: np.arange(n) ** 2.0),
+    ("dwell", None, lambda n: np.where(np.arange(n) == 1, np.nan, np.arange(n) / 3)),
+    ("count", None, lambda n: np.arange(n)),
+    ("is_good", None, lambda n: np.arange(n) % 2 == 0),
+    ("note", None, lambda n: np.array([f'µ "{k}"' for k in range(n)], dtype=str)),
+    ("when", None, lambda n: np.datetime64("2020-01-01", "ms") + np.arange(n)),
+    ("phase", None, lambda n: np.exp(1j * np.arange(n))),
+)
+
+
+#: Axes of images that many formats hold, and lengths.
+_LAYOUTS = ("zyx", "yx", "tzyx", "czyx", "zyxc", "bzyx", "cyx")
+_LENGTHS = {"z": 3, "y": 2, "x": 4, "t": 5, "c": 3, "b": 6}
+
+
+@st.composite
+def carrying_images(draw: Draw, dtype: Any = "u2") -> Any:
+    """Return a strategy for axis-aligned images that carry coordinates of many names and types.
+
+    Parameters
+    ----------
+    dtype : dtype, optional
+        Of the voxels.
+    """
+    from spatial_duck.array import SpatialArray
+
+    letters = draw(st.sampled_from(_LAYOUTS))
+    dims = [None if n == "b" else n for n in letters]
+    sampled = [n for n in dims if n in ("z", "y", "x", "t")]
+    frame = draw(st.sampled_from(("LPS", None, "RAS")))
+    units = {n: "s" if n == "t" else "mm" for n in sampled}
+    geometry = Geometry(
+        [_LENGTHS[n] for n in letters], dims=dims,
+        world=World(sampled, units, frame if "z" in letters else None),
+    )  # fmt: skip
+    coords: dict[str, Any] = {}
+    for name, wanted, make in draw(st.lists(st.sampled_from(_KNOWN_COORDS), min_size=1, max_size=4)):
+        fitting = [i for i, dim in enumerate(dims) if wanted in (None, dim)]
+        where = draw(st.sampled_from([*fitting[:1], *fitting, None]))
+        if where is None and name in ("component", "t"):
+            continue
+        values = make(1 if where is None else geometry.shape[where])
+        facts: dict[str, Any] = {}
+        if name in ("dwell", "slice_time", "echo_time", "b_value"):
+            unit = draw(st.sampled_from((None, "s", "ms", "s/mm^2")))
+            facts = {} if unit is None else {"unit": unit}
+        if name == "gradient_direction" and geometry.frame is not None:
+            facts = {"frame": geometry.frame}
+        coords[name] = (() if where is None else where, values[0] if where is None else values,
+                        facts)  # fmt: skip
+    return SpatialArray(voxel_numbers(geometry.shape).astype(dtype), geometry, coords=coords)

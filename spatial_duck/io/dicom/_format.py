@@ -49,6 +49,7 @@ from spatial_duck.io.dicom._files import Series, choose_series, looks_like_dicom
 from spatial_duck.io.dicom._frames import Frame, frames_of
 from spatial_duck.io.dicom._pixels import slice_loader
 from spatial_duck.io.dicom._segments import (
+    SEGMENT_COORDS,
     describe_segment,
     is_segmentation,
     segment_coords,
@@ -59,7 +60,7 @@ from spatial_duck.io.dicom._values import smallest_type
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from spatial_duck.io.dicom._files import Header
 
@@ -225,6 +226,16 @@ class Dicom(Format):
     def matches(self, path: Path, head: bytes) -> bool:
         """Tell by a file's first bytes, or what is in a folder."""
         return looks_like_dicom(path, head)
+
+    def held_coords(self, image: Any, *, kind: str = "image", **options: Any) -> Collection[str]:  # noqa: ARG002
+        """Return what elements of slices, or the descriptions of segments, say."""
+        if kind != "image":
+            # Slices and the whole are told by the series that a segmentation refers to.
+            return [n for n, c in image.coords.items()
+                    if n in SEGMENT_COORDS or not set(c.dims) - set(image.world.axes)]  # fmt: skip
+        from spatial_duck.io.dicom._write import slice_elements
+
+        return list(slice_elements(image, image.sizes.get("z", 1)))
 
     def writes_folder(self, path: Path) -> bool:
         """Whether a series is written, which is a folder; a segmentation is a file, ``.dcm``."""

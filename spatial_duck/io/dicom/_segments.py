@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "SEGMENT_COORDS",
     "colour_of",
     "describe_segment",
     "is_segmentation",
@@ -28,6 +29,10 @@ __all__ = [
     "segments_of",
 ]
 
+#: Coordinates of the axis of segments.
+SEGMENT_COORDS = frozenset(
+    ["segment_number", "segment_label", "channel", "color", "segment_category", "segment_type"]
+)
 _CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 _WHITE = np.array([0.950456, 1.0, 1.088754])
 _TO_XYZ = np.array(

@@ -13,17 +13,20 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
+from spatial_duck.geometry._world import LENGTHS, TIMES
 from spatial_duck.io._layout import Rules, check_precision, checked_dtype, fitted
 from spatial_duck.io._source import reporter
-from spatial_duck.io.dicom._elements import keyword_of
+from spatial_duck.io.dicom._elements import coordinate_unit, keyword_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from spatial_duck.geometry import Geometry
 
-__all__ = ["RULES", "check_plane", "common_elements", "write_series"]
+__all__ = ["RULES", "check_plane", "common_elements", "slice_elements", "write_series"]
 
 RULES = Rules("DICOM", ("LPS",), unit=("mm",), plain="last", time=False)
 
@@ -92,10 +95,11 @@ def write_series(path: Path, image: Any, *, progress: Any, frame: str | None) ->
     ]
     _check_digits(g, texts, cosines, places)
     path.mkdir()
-    own = _slice_elements(image, g.shape[0])
+    columns = slice_elements(image, g.shape[0])
     for k in range(g.shape[0]):
         plane = np.ascontiguousarray(np.asarray(data[k]), dtype=dtype)
-        _write_slice(pydicom, path, common, own[k], plane, places[k], k)
+        own = {keyword: values[k] for keyword, values in columns.values()}
+        _write_slice(pydicom, path, common, own, plane, places[k], k)
         done += plane.nbytes
         report(done, plane.nbytes * g.shape[0])
 
@@ -199,25 +203,52 @@ def _set_grey(dataset: Any, kept: dict[str, Any]) -> None:
         dataset.PresentationLUTShape = "INVERSE"
 
 
-def _slice_elements(image: Any, count: int) -> list[dict[str, Any]]:
-    """Return the elements of each slice that the image's coordinates say, by keyword."""
-    out: list[dict[str, Any]] = [{} for _ in range(count)]
-    for name, found in getattr(image, "coords", {}).items():
+def slice_elements(image: Any, count: int) -> dict[str, tuple[str, list[Any]]]:
+    """Return the elements of slices that an image's coordinates say.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Its coordinates along ``z``, or of the whole image.
+    count : int
+        Number of slices.
+
+    Returns
+    -------
+    dict
+        By the coordinate's name: keyword, and the value of each slice; None where it has none.
+    """
+    out: dict[str, tuple[str, list[Any]]] = {}
+    for name, found in image.coords.items():
         keyword = keyword_of(name)
-        if keyword is None or found.dims not in ((), ("z",)):
+        values = None if keyword is None else _in_standard_units(keyword, found)
+        if keyword is None or keyword in _NEW or values is None or found.dims not in ((), ("z",)):
             continue
-        values = found.values.tolist() if found.dims else [found.values.tolist()] * count
-        if len(values) != count:
-            continue
-        for elements, value in zip(out, values, strict=True):
-            if not _is_missing(value):
-                elements[keyword] = value.split("\\") if isinstance(value, str) else value
+        column = values.tolist() if found.dims else [values.tolist()] * count
+        if len(column) == count:
+            out[name] = keyword, [_element_value(v) for v in column]
     return out
 
 
-def _is_missing(value: Any) -> bool:
+def _in_standard_units(keyword: str, found: Any) -> NDArray[Any] | None:
+    """Return values in the unit and frame that the standard fixes, None where they have others."""
+    unit = coordinate_unit(keyword)
+    values: NDArray[Any] = found.values
+    if values.dtype.kind not in "iufU" or found.attrs.get("frame", "LPS") != "LPS":
+        return None
+    if unit is None or found.unit in (None, unit):
+        return values
+    for table in (LENGTHS, TIMES):
+        if unit in table and found.unit in table:
+            return values * (table[found.unit] / table[unit])
+    return None
+
+
+def _element_value(value: Any) -> Any:
     parts = value if isinstance(value, list) else [value]
-    return any(p == "" or p != p for p in parts)
+    if any(p == "" or p != p for p in parts):
+        return None
+    return value.split("\\") if isinstance(value, str) else value
 
 
 def _write_slice(
@@ -232,7 +263,8 @@ def _write_slice(
     dataset = pydicom.Dataset()
     dataset.update(common)
     for keyword, value in own.items():
-        _set_element(pydicom, dataset, keyword, value)
+        if value is not None:
+            _set_element(pydicom, dataset, keyword, value)
     dataset.SOPInstanceUID = pydicom.uid.generate_uid()
     dataset.InstanceNumber = number + 1
     dataset.ImagePositionPatient = position

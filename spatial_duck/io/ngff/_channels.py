@@ -26,17 +26,17 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from spatial_duck.errors import FormatError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["AxisFact", "facts_of", "from_attributes", "from_omero", "to_json", "to_omero"]
+    from spatial_duck.io._axis_facts import AxisFact
+
+__all__ = ["from_omero", "to_omero"]
 
 #: Entries of a channel that are one value, by the coordinate that holds them, with their types.
 _ENTRIES: dict[str, tuple[str, type]] = {
@@ -53,42 +53,6 @@ _WINDOWS = {"display_window": ("start", "end"), "display_range": ("min", "max")}
 _COLOR, _EXACT = re.compile(r"#?([0-9A-Fa-f]{6})(?:[0-9A-Fa-f]{2})?"), re.compile("[0-9A-F]{6}")
 #: Colors of channels that have none: white alone, else these in turn.
 _PALETTE = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
-
-
-class AxisFact(NamedTuple):
-    """A coordinate, by the number of its axis.
-
-    Attributes
-    ----------
-    axis : int or None
-        Axis of the array as it is stored; None for the whole image.
-    values : ndarray
-        One for each index.
-    attrs : mapping
-        Its unit among them.
-    """
-
-    axis: int | None
-    values: NDArray[Any]
-    attrs: Mapping[str, Any]
-
-
-def facts_of(image: Any, dims: Sequence[str | None]) -> dict[str, AxisFact]:
-    """Return the coordinates of an image, by the axes that it is stored with.
-
-    Parameters
-    ----------
-    image : SpatialArray
-        With the names of `dims`, in any order.
-    dims : sequence of (str or None)
-        Names of the axes as they are stored.
-    """
-    found = {}
-    for name, given in image.coords.items():
-        axis = dims.index(given.dims[0]) if given.dims else None
-        unit = {} if given.unit is None else {"unit": given.unit}
-        found[name] = AxisFact(axis, given.values, {**given.attrs, **unit})
-    return found
 
 
 # --- writing ------------------------------------------------------------------------------
@@ -169,23 +133,6 @@ def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
     return 0, 1
 
 
-def to_json(fact: AxisFact) -> dict[str, Any] | None:
-    """Return a coordinate as JSON, or None where JSON cannot hold it."""
-    values = fact.values
-    if values.dtype.kind == "c":
-        return None
-    if values.dtype.kind in "mM":
-        listed = values.astype("i8").tolist()
-    elif values.dtype.kind == "f":
-        listed = values.astype(object)
-        listed[~np.isfinite(values)] = values[~np.isfinite(values)].astype(str)
-        listed = listed.tolist()
-    else:
-        listed = values.tolist()
-    return {"axis": fact.axis, "values": listed, "type": values.dtype.newbyteorder("=").str[1:],
-            "attrs": dict(fact.attrs)}  # fmt: skip
-
-
 # --- reading ------------------------------------------------------------------------------
 
 
@@ -229,28 +176,3 @@ def from_omero(
 
 def _number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def from_attributes(path: object, given: Any) -> dict[str, tuple[Any, ...]]:
-    """Return the coordinates that stand beside the standard, as `SpatialArray` takes them.
-
-    Raises
-    ------
-    FormatError
-        If they are not valid.
-    """
-    found: dict[str, tuple[Any, ...]] = {}
-    try:
-        for name, entry in dict(given or {}).items():
-            kind, values = np.dtype(str(entry["type"])), entry["values"]
-            if kind.kind in "mM":
-                array = np.array(values, "i8").astype(kind)
-            elif kind.kind in "biufU":
-                array = np.array(values, kind)
-            else:
-                raise FormatError(f"the type {kind} is none of a coordinate")
-            axis = entry["axis"]
-            found[str(name)] = (() if axis is None else int(axis), array, dict(entry["attrs"]))
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise FormatError(f"{path}: its coordinates are not valid: {error!r}") from error
-    return found

@@ -19,9 +19,10 @@ import numpy as np
 
 from spatial_duck.errors import GeometryLossError
 from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.io._axis_facts import coords_to_json, facts_of
 from spatial_duck.io._layout import Fitted, Rules, fitted
 from spatial_duck.io.ngff._axes import array_axes, axes_of_world
-from spatial_duck.io.ngff._channels import facts_of, to_json, to_omero
+from spatial_duck.io.ngff._channels import to_omero
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -268,15 +269,9 @@ def _add_coordinates(
     if omero is not None:
         ome["omero"] = omero
         own["omero"] = names
-    rest = {name: to_json(fact) for name, fact in facts.items() if name not in names}
-    lost = [name for name, value in rest.items() if value is None]
-    if lost:
-        raise GeometryLossError(
-            f"OME-Zarr cannot hold the coordinates {lost!r}, which are complex; leave them out "
-            "with image.replace(coords=...)"
-        )
+    rest = {name: fact for name, fact in facts.items() if name not in names}
     if rest:
-        own["coords"] = rest
+        own["coords"] = coords_to_json(rest)
     told = kept.get("omero")
     if isinstance(told, Mapping) and told.get("channels") and "channel" not in facts:
         warnings.warn(

@@ -78,7 +78,7 @@ Options of `write`:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -370,6 +370,10 @@ class OmeZarr(Format):
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
         """Tell by a file's first bytes, or what is in a folder."""
         return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup"))
+
+    def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
+        """Return all: what the standard lacks stands beside it."""
+        return list(image.coords)
 
 
 FORMAT = OmeZarr()

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
+from spatial_duck.io._axis_facts import check_coords, coords_from_json
 from spatial_duck.io.ngff._axes import Axes, axes_by_name, sampled_axes, world_of_axes
-from spatial_duck.io.ngff._channels import from_attributes, from_omero
+from spatial_duck.io.ngff._channels import from_omero
 from spatial_duck.io.ngff._describe import (
     NAMESPACE,
     NAMESPACE_VERSION,
@@ -356,9 +356,6 @@ def kept_coords(
     known = own.get("omero")
     if isinstance(known, list):  # others are made up, as the standard wants them
         found = {name: value for name, value in found.items() if name in known}
-    found |= from_attributes(path, own.get("coords"))
-    try:
-        SpatialArray(np.broadcast_to(np.uint8(0), geometry.shape), geometry, coords=found)
-    except GeometryError as error:
-        raise FormatError(f"{path}: its coordinates are not valid: {error}") from error
+    found |= coords_from_json(path, own.get("coords"), None)
+    check_coords(path, found, geometry)
     return found

@@ -18,6 +18,8 @@ from spatial_duck.io.ngff._format import open_source
 from spatial_duck.io.ngff._write import write_image
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from spatial_duck.io._source import Progress
 
 __all__ = ["FORMAT"]
@@ -67,6 +69,10 @@ class ZippedOmeZarr(Format):
     def matches(self, path: Path, head: bytes) -> bool:
         """Tell by a file's first bytes and by the names in the zip file."""
         return looks_like_archive(path, head)
+
+    def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
+        """Return all: what the standard lacks stands beside it."""
+        return list(image.coords)
 
 
 FORMAT = ZippedOmeZarr()

@@ -44,10 +44,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from spatial_duck._optional import require
+from spatial_duck.array import SpatialArray
 from spatial_duck.errors import (
     FormatError,
+    SpatialDuckError,
 )
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._axis_facts import same_coords
 from spatial_duck.io._format import Format
 from spatial_duck.io._gzip import MAGIC
 from spatial_duck.io._source import Source, write_voxels
@@ -65,9 +68,11 @@ from spatial_duck.io.nifti._header import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
+
+    from spatial_duck.geometry import Geometry
 
 __all__ = [
     "FORMAT",
@@ -155,6 +160,16 @@ def _refuse_cifti(header: Any, path: Path) -> None:
         )
 
 
+def _header_facts(header: Any, geometry: Geometry) -> tuple[dict[str, Any], Geometry, int | None]:
+    """Return what a header says of axes, the geometry of the image, and the axis that it lacks."""
+    stored = np.dtype(header.get_data_dtype())
+    geometry, left_out = without_filler(header, geometry)
+    colors = len(stored.names or ())
+    if colors:
+        geometry = with_channels(geometry, colors)
+    return header_coords(header, geometry, left_out, stored, colors), geometry, left_out
+
+
 def open_source(
     path: str | os.PathLike[str],
     *,
@@ -197,11 +212,7 @@ def open_source(
     if not scaled:
         attrs |= _stored_scaling(header)
 
-    geometry, left_out = without_filler(header, geometry)
-    colors = len(stored.names or ())
-    if rgb:
-        geometry = with_channels(geometry, colors)
-    coords = header_coords(header, geometry, left_out, stored, colors)
+    coords, geometry, left_out = _header_facts(header, geometry)
     coords |= gradient_coords(files.header, geometry)
 
     def finish(raw: Any) -> Any:
@@ -312,6 +323,23 @@ class Nifti(Format):
             b"n+2\0\r\n\x1a\n",
             b"ni2\0\r\n\x1a\n",
         )
+
+    def held_coords(
+        self, image: Any, *, version: Literal[1, 2] = 1, frame: str | None = None
+    ) -> Collection[str]:
+        """Return what the header, ``.bval`` and ``.bvec`` would give back."""
+        try:
+            made = make_header(image, version=version, frame=frame)
+        except SpatialDuckError:  # which `write` will say
+            return list(image.coords)
+        texts = gradient_texts(made.geometry, image.coords)
+        beside = zip(("b_value", "gradient_direction"), texts, strict=True)
+        coords, g, _ = _header_facts(made.header, header_geometry(made.header))
+        back = SpatialArray(np.broadcast_to(np.uint8(0), g.shape), g, coords=coords).coords
+        return [
+            *[name for name, text in beside if text is not None],
+            *same_coords(image, back, set(image.coords) & set(back)),
+        ]
 
     def parts(self, path: Path) -> Sequence[Path]:
         """Return the b-values and directions beside a file."""

@@ -122,7 +122,12 @@ def gradient_texts(geometry: Geometry, coords: Mapping[str, Any]) -> tuple[str |
     texts: list[str | None] = []
     for name in ("b_value", "gradient_direction"):
         found = coords.get(name)
-        if found is None or not found.dims or geometry.dims[3:4] != tuple(found.dims):
+        is_b = name == "b_value"
+        if (
+            found is None or not found.dims or geometry.dims[3:4] != tuple(found.dims)
+            or found.values.dtype.kind not in "iuf" or found.ndim != (1 if is_b else 2)
+            or (is_b and found.unit not in (None, B_UNIT))
+        ):  # fmt: skip
             texts.append(None)
             continue
         values = np.asarray(found.values, np.float64)

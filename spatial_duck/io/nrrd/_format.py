@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.errors import FormatError, GeometryError
+from spatial_duck.errors import FormatError, GeometryError, SpatialDuckError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._components import components_in_frame
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
@@ -40,11 +40,16 @@ from spatial_duck.io.nrrd._header import (
     header_geometry,
     parse_header,
 )
-from spatial_duck.io.nrrd._kinds import axis_kinds, gradient_fields, header_coords
+from spatial_duck.io.nrrd._kinds import (
+    axis_kinds,
+    gradient_fields,
+    header_coords,
+    written_coords,
+)
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from numpy.typing import NDArray
 
@@ -199,9 +204,7 @@ def write_nrrd(
     moving: str = "space",
 ) -> None:
     """Write an NRRD file whose axes through space are of the kind `moving`."""
-    if "component" in image.coords and (image.frame or frame):
-        wanted = image.frame or frame
-        image = components_in_frame(image, wanted if wanted in RULES.frames else "LPS")
+    image = _with_components(image, frame)
     # NRRD's fourth coordinate is time: with fewer space axes it would take the place of one.
     data, g = fitted(image, RULES, frame=frame, minimum=3 if "t" in image.dims else 0)
     if 0 in g.shape or g.ndim == 0:
@@ -226,6 +229,14 @@ def write_nrrd(
             write_voxels(raw.write, data, dtype, progress)
 
 
+def _with_components(image: Any, frame: str | None) -> Any:
+    """Bring vectors into the space of the file."""
+    wanted = image.frame or frame
+    if wanted is None or "component" not in image.coords:
+        return image
+    return components_in_frame(image, wanted if wanted in RULES.frames else "LPS")
+
+
 class Nrrd(Format):
     """NRRD, in one file or with its voxels in another."""
 
@@ -237,6 +248,17 @@ class Nrrd(Format):
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
         """Tell by a file's first bytes, or what is in a folder."""
         return head.startswith(b"NRRD000")
+
+    def held_coords(
+        self, image: Any, *, frame: str | None = None, **options: Any  # noqa: ARG002
+    ) -> Collection[str]:
+        """Return what kinds of axes and keys of a diffusion series say."""
+        try:
+            turned = _with_components(image, frame)
+            g = fitted(turned, RULES, frame=frame, minimum=3 if "t" in image.dims else 0).geometry
+        except SpatialDuckError:  # which `write` will say
+            return list(image.coords)
+        return written_coords(g, turned.coords)
 
     def parts(self, path: Path) -> list[Path]:
         """Return the data file that a ``.nhdr`` names, where it is one."""

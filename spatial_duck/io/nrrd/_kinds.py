@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.geometry import Geometry
 
-__all__ = ["axis_kinds", "gradient_fields", "header_coords"]
+__all__ = ["axis_kinds", "gradient_fields", "header_coords", "written_coords"]
 
 _SYMMETRIC = {
     "2d-symmetric-matrix": ["xx", "xy", "yy"],
@@ -195,6 +195,24 @@ def _kind_of(name: str, labels: list[str], kept: str, geometry: Geometry) -> str
     return kept if kept and labels == [str(n) for n in range(len(labels))] else None
 
 
+def written_coords(geometry: Geometry, coords: Mapping[str, Any]) -> list[str]:
+    """Return the names of the coordinates that kinds and keys say.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        As it is written.
+    coords : mapping of str to Coordinate
+        Of the image.
+    """
+    names = []
+    for axis, kind in axis_kinds(geometry, coords).items():
+        name, told = _kind_coord(kind, axis, geometry, None)
+        if name in coords and [str(v) for v in told[1]] == [str(v) for v in coords[name].values]:
+            names.append(name)
+    return names + (["b_value", "gradient_direction"] if gradient_fields(geometry, coords) else [])
+
+
 def gradient_fields(geometry: Geometry, coords: Mapping[str, Any]) -> dict[str, str]:
     """Return the keys of a diffusion series, none where an image is no such one."""
     values, found = coords.get("b_value"), coords.get("gradient_direction")
@@ -202,6 +220,8 @@ def gradient_fields(geometry: Geometry, coords: Mapping[str, Any]) -> dict[str, 
         return {}
     vectors, b = np.asarray(found.values, np.float64), np.asarray(values.values, np.float64)
     frame = found.attrs.get("frame")
+    if values.unit not in (None, "s/mm^2") or geometry.shape.count(len(b)) != 1:
+        return {}
     if vectors.shape[1:] != (3,) or not np.isfinite(b).all() or (b < 0).any() or (
         frame is None and geometry.frame is not None
     ):  # fmt: skip

@@ -27,7 +27,7 @@ from spatial_duck.io._source import Source
 from spatial_duck.io.nrrd import _format as nrrd
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -259,6 +259,15 @@ class SlicerSegmentation(Format):
     def matches(self, path: Path, head: bytes) -> bool:
         """Tell by the name and NRRD's magic."""
         return path.name.lower().endswith(self.suffixes) and head.startswith(b"NRRD000")
+
+    def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
+        """Return what Slicer's keys say of segments, one for each."""
+        return [
+            name
+            for name, found in image.coords.items()
+            if name in ("segment_number", "segment_label", "color", *_COORDS.values())
+            and found.dims and found.dims[0] not in image.world.axes
+        ]  # fmt: skip
 
 
 FORMAT = SlicerSegmentation()

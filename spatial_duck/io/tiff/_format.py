@@ -41,11 +41,17 @@ import numpy as np
 from spatial_duck._optional import missing_extra
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._axis_facts import coords_from_json
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parsed
 from spatial_duck.io._raster import open_raster
 from spatial_duck.io._source import Source
-from spatial_duck.io.tiff._described import Described, coords_of, standard_geometry
+from spatial_duck.io.tiff._described import (
+    Described,
+    converted,
+    coords_of,
+    standard_geometry,
+)
 from spatial_duck.io.tiff._dialects import (
     DIALECTS,
     UNREAD,
@@ -58,7 +64,7 @@ from spatial_duck.io.tiff._write import RULES, tifffile_module, write_image
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -93,7 +99,7 @@ def open_source(
             if contiguous is not None:
                 dtype = dtype.newbyteorder(file.byteorder)
             found = _described(place, file, whole, series, plain)
-            geometry, attrs = _geometry_and_attrs(place, found, axes, shape, exact and level == 0)
+            geometry, attrs, coords = _facts(place, found, axes, shape, exact and level == 0)
             if level:
                 geometry = _coarser(geometry, tuple(int(n) for n in whole.shape), shape)
             offset = None if contiguous is None else int(contiguous)
@@ -155,7 +161,6 @@ def open_source(
     def load(lazy: bool | None) -> Any:
         return _expanded(loaded(lazy), geometry.shape)
 
-    coords = coords_of(found, geometry.dims)
     return Source("tiff", geometry, dtype, attrs, load, count, coords)
 
 
@@ -237,17 +242,39 @@ def _described(path: Path, file: Any, chosen: Any, series: int, plain: bool) -> 
     return plain_metadata(page)
 
 
-def _geometry_and_attrs(
+def _facts(
     path: Path, found: Described, axes: str, shape: tuple[int, ...], exact: bool
-) -> tuple[Geometry, dict[str, Any]]:
-    """Return the geometry of a series, the exact one where it was kept, and the attrs."""
-    geometry = standard_geometry(axes, shape, found)
+) -> tuple[Geometry, dict[str, Any], dict[str, Any]]:
+    """Return geometry, attrs and coordinates of a series, exactly where they were kept.
+
+    A coordinate that the metadata state otherwise than it was kept has been changed since.
+    """
+    geometry = standard = standard_geometry(axes, shape, found)
     kept: dict[str, Any] = {}
+    carried: dict[str, Any] = {}
     if found.record and exact:
         record = parsed(path, str(found.record))
-        geometry = _fitting(path, record, geometry, found.origin)
+        geometry = _fitting(path, record, standard, found.origin)
         kept = dict(record.get("attrs") or {})
-    return geometry, kept | ({found.name: found.attrs} if found.attrs else {})
+        if geometry is not standard:
+            carried = coords_from_json(path, record.get("coords"), geometry)
+    stated = dict(coords_of(found, geometry.dims))
+    for name in set(stated) & set(carried):
+        if _agree(stated[name], carried[name]):
+            del stated[name]
+    return geometry, kept | ({found.name: found.attrs} if found.attrs else {}), carried | stated
+
+
+def _agree(stated: Any, kept: Any) -> bool:
+    """Whether metadata state a coordinate that was kept, as far as they can: (axis, values, …)."""
+    a, b = (np.asarray(each[1]) for each in (stated, kept))
+    units = [dict(each[2]).get("unit") if each[2:] else None for each in (stated, kept)]
+    if a.shape != b.shape:
+        return False
+    if a.dtype.kind in "iufb" and b.dtype.kind in "iufb":
+        scale = converted(1.0, units[1], units[0]) if None not in units else 1.0
+        return scale is not None and np.allclose(a, b * scale, 1e-6, 0, equal_nan=True)
+    return [str(v).upper() for v in a.ravel()] == [str(v).upper() for v in b.ravel()]
 
 
 def _fitting(
@@ -314,6 +341,10 @@ class Tiff(Format):
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
         """Tell by a file's first bytes, or what is in a folder."""
         return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+    def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
+        """Return all: the record holds any."""
+        return list(image.coords)
 
 
 FORMAT = Tiff()

@@ -11,6 +11,7 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import upright
+from spatial_duck.io._axis_facts import coords_to_json, facts_of
 from spatial_duck.io._json import to_record
 from spatial_duck.io._layout import Fitted, Rules, fitted, in_order
 from spatial_duck.io._source import reporter, slabs
@@ -75,7 +76,8 @@ def write_image(
         )
     dtype = np.dtype(code)
     letters = "".join(_letter(name) for name in g.dims)
-    record = json.dumps(to_record(g, image.attrs))
+    carried = coords_to_json(facts_of(image, g.dims))
+    record = json.dumps(to_record(g, image.attrs, carried))
     make = ome_tags if kind == "ome" else imagej_tags
     facts = AxisFacts(g, letters, image.coords, image.attrs.get(kind) or {})
     metadata, options = make(facts, record)
