@@ -98,7 +98,7 @@ def test_channels_that_were_renamed_in_ome_xml_are_the_new_ones(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("given", "written"),
+    "given, written",
     [((30.0, "ms"), 30.0), ((0.03, "s"), 30.0), ((30.0, None), 30.0)],
 )
 def test_dicom_times_are_in_the_unit_of_the_standard(
