@@ -197,7 +197,7 @@ def warn_of_lost_coords(path: object, name: str, image: Any, held: Collection[st
     held : collection of str
         What the format holds of its coordinates.
     """
-    lost = [n for n in image.coords if n not in held and n not in _OF_FILES]
+    lost = sorted(set(image.coords) - set(held) - _OF_FILES)
     if lost:
         warnings.warn(
             f"{path}: {name} has no place for the coordinates {', '.join(map(repr, lost))}, which "

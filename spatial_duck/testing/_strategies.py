@@ -289,7 +289,9 @@ def carrying_images(draw: Draw, dtype: Any = "u2") -> Any:
         world=World(sampled, units, frame if "z" in letters else None),
     )  # fmt: skip
     coords: dict[str, Any] = {}
-    for name, wanted, make in draw(st.lists(st.sampled_from(_KNOWN_COORDS), min_size=1, max_size=4)):
+    for name, wanted, make in draw(
+        st.lists(st.sampled_from(_KNOWN_COORDS), min_size=1, max_size=4)
+    ):
         fitting = [i for i, dim in enumerate(dims) if wanted in (None, dim)]
         where = draw(st.sampled_from([*fitting[:1], *fitting, None]))
         if where is None and name in ("component", "t"):

@@ -106,7 +106,8 @@ def test_itks_vectors_are_components(tmp_path: Path) -> None:
     again = sitk.ReadImage(str(tmp_path / "b.nii"))
     assert np.array_equal(sitk.GetArrayFromImage(again), values)
     # One component is a volume, and no vector.
-    sd.write(tmp_path / "c.nii", image[..., 1])
+    with pytest.warns(UserWarning, match="no place for the coordinates 'component'"):
+        sd.write(tmp_path / "c.nii", image[..., 1])
     assert nib.load(tmp_path / "c.nii").header["intent_code"] == 0
 
 
@@ -150,7 +151,8 @@ def test_rgb_comes_back_as_rgb(count: int, tmp_path: Path) -> None:
         assert read.get_data_dtype() == dtype
         assert np.array_equal(np.asarray(read.dataobj), values.view(dtype)[..., 0])
     # Without one of its colors it is no RGB.
-    sd.write(tmp_path / "c.nii", image[..., :2])
+    with pytest.warns(UserWarning, match="no place for the coordinates 'channel'"):
+        sd.write(tmp_path / "c.nii", image[..., :2])
     assert nib.load(tmp_path / "c.nii").get_data_dtype() == np.uint8
 
 
@@ -192,7 +194,8 @@ def test_encodings_move_with_their_axes(tmp_path: Path) -> None:
     found = sd.read(tmp_path / "a.nii")
     sd.write(tmp_path / "b.nii", found.transpose(2, 0, 1)[1:])
     assert nib.load(tmp_path / "b.nii").header.get_dim_info() == (1, 0, 2)
-    sd.write(tmp_path / "c.nii", found[:, 2])
+    with pytest.warns(UserWarning, match="'frequency_encoding'"):
+        sd.write(tmp_path / "c.nii", found[:, 2])
     assert nib.load(tmp_path / "c.nii").header.get_dim_info()[0] is None
 
 

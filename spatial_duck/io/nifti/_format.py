@@ -336,9 +336,16 @@ class Nifti(Format):
         beside = zip(("b_value", "gradient_direction"), texts, strict=True)
         coords, g, _ = _header_facts(made.header, header_geometry(made.header))
         back = SpatialArray(np.broadcast_to(np.uint8(0), g.shape), g, coords=coords).coords
+        found = image.coords.get("component")
+        told = back.get("component")
+        turned = found is not None and told is not None and found.shape == told.shape
+        axes = ("frequency_encoding", "phase_encoding", "slice_encoding")
         return [
             *[name for name, text in beside if text is not None],
             *same_coords(image, back, set(image.coords) & set(back)),
+            # Which axis it is, whatever its indices; and components, in whatever order.
+            *[name for name in axes if name in back],
+            *(["component"] if turned and sorted(found) == sorted(told) else []),
         ]
 
     def parts(self, path: Path) -> Sequence[Path]:

@@ -250,7 +250,11 @@ class Nrrd(Format):
         return head.startswith(b"NRRD000")
 
     def held_coords(
-        self, image: Any, *, frame: str | None = None, **options: Any  # noqa: ARG002
+        self,
+        image: Any,
+        *,
+        frame: str | None = None,
+        **options: Any,  # noqa: ARG002
     ) -> Collection[str]:
         """Return what kinds of axes and keys of a diffusion series say."""
         try:

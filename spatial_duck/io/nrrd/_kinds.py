@@ -220,7 +220,8 @@ def gradient_fields(geometry: Geometry, coords: Mapping[str, Any]) -> dict[str, 
         return {}
     vectors, b = np.asarray(found.values, np.float64), np.asarray(values.values, np.float64)
     frame = found.attrs.get("frame")
-    if values.unit not in (None, "s/mm^2") or geometry.shape.count(len(b)) != 1:
+    plain = [n for i, n in enumerate(geometry.shape) if i not in geometry.sampled_axes]
+    if values.unit not in (None, "s/mm^2") or plain.count(len(b)) != 1:
         return {}
     if vectors.shape[1:] != (3,) or not np.isfinite(b).all() or (b < 0).any() or (
         frame is None and geometry.frame is not None

@@ -110,7 +110,8 @@ def test_slices_keep_their_facts_through_turns_and_files(
         write_slice(tmp_path / "in" / f"{k}.dcm", pixels + k, 3.0 * k, **elements)
     image = sd.read(tmp_path / "in")
     assert np.asarray(image.coords["window_center"]).tolist() == [[k, 40] for k in range(4)]
-    sd.write(tmp_path / "out", image[::-1][:3], format="dicom")
+    with pytest.warns(UserWarning, match="'window_center'"):
+        sd.write(tmp_path / "out", image[::-1][:3], format="dicom")
     back = sd.read(tmp_path / "out")
     assert list(back.coords["trigger_time"]) == [25, 50, 75]
     assert list(back.coords["image_comments"]) == ["no 1", "no 2", "no 3"]
