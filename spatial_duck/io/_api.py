@@ -294,11 +294,6 @@ def write(
         (nifti, metaimage); ``version`` (nifti, ome-zarr); ``compress`` (nrrd, metaimage);
         ``chunks``, ``levels``, ``method``, ``oblique``, ``memory`` and ``resume`` (ome-zarr).
 
-    Warns
-    -----
-    UserWarning
-        If the format has no place for some of the image's coordinates, which are left out.
-
     Raises
     ------
     GeometryLossError
@@ -308,6 +303,11 @@ def write(
         If the target is there and `overwrite` is false.
     FileNotFoundError
         If the folder that it should lie in is not there.
+
+    Warns
+    -----
+    UserWarning
+        If the format has no place for some of the image's coordinates, which are left out.
     """
     if isinstance(path, SpatialArray):
         raise TypeError(f"write(path, image) takes the path first, got {type(path).__name__}")
