@@ -325,7 +325,12 @@ class Nifti(Format):
         )
 
     def held_coords(
-        self, image: Any, *, version: Literal[1, 2] = 1, frame: str | None = None
+        self,
+        image: Any,
+        *,
+        version: Literal[1, 2] = 1,
+        frame: str | None = None,
+        **options: Any,  # noqa: ARG002
     ) -> Collection[str]:
         """Return what the header, ``.bval`` and ``.bvec`` would give back."""
         try:
@@ -336,16 +341,14 @@ class Nifti(Format):
         beside = zip(("b_value", "gradient_direction"), texts, strict=True)
         coords, g, _ = _header_facts(made.header, header_geometry(made.header))
         back = SpatialArray(np.broadcast_to(np.uint8(0), g.shape), g, coords=coords).coords
-        found = image.coords.get("component")
-        told = back.get("component")
-        turned = found is not None and told is not None and found.shape == told.shape
+        labels = [sorted(map(str, each.get("component", ()))) for each in (image.coords, back)]
         axes = ("frequency_encoding", "phase_encoding", "slice_encoding")
         return [
             *[name for name, text in beside if text is not None],
             *same_coords(image, back, set(image.coords) & set(back)),
             # Which axis it is, whatever its indices; and components, in whatever order.
             *[name for name in axes if name in back],
-            *(["component"] if turned and sorted(found) == sorted(told) else []),
+            *(["component"] if labels[0] and labels[0] == labels[1] else []),
         ]
 
     def parts(self, path: Path) -> Sequence[Path]:
