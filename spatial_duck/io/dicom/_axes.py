@@ -51,6 +51,8 @@ TAGS: dict[str, str | None] = {
     "FrameType": None,
     "StackID": None,
     "AcquisitionNumber": None,
+    "ASLContext": None,
+    "PhaseNumber": None,
 }
 #: Times whose ranks tell frames apart; the last may be those of a later computation.
 _TIMES = ("TriggerTime", "FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime",

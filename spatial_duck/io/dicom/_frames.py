@@ -23,7 +23,7 @@ from spatial_duck.io.dicom._elements import (
 )
 from spatial_duck.io.dicom._files import Header, pydicom_module
 from spatial_duck.io.dicom._values import STORED, Scale, Stored, scale_of, stored_of
-from spatial_duck.io.dicom._vendors import diffusion_facts, is_mosaic, mosaic_tiles
+from spatial_duck.io.dicom._vendors import is_mosaic, mosaic_tiles, private_facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +121,7 @@ def _frames(header: Header, where: Mapping[str, Any], scaled: bool) -> list[Fram
     facts = shared_facts(dataset)
     if "DimensionIndexSequence" in dataset:
         facts["DimensionPointers"] = dimension_pointers(dataset)
-    for keyword, value in diffusion_facts(dataset).items():
+    for keyword, value in private_facts(dataset).items():
         facts.setdefault(keyword, value)
     if is_mosaic(dataset) and not many:
         return _mosaic_frames(header, facts, where, stored, scaled)

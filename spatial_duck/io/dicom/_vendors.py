@@ -15,7 +15,7 @@ import numpy as np
 from spatial_duck.errors import FormatError
 from spatial_duck.io.dicom._elements import numbers, plain
 
-__all__ = ["Tile", "diffusion_facts", "is_mosaic", "mosaic_tiles"]
+__all__ = ["Tile", "is_mosaic", "mosaic_tiles", "private_facts"]
 
 #: b-value: group, element and creator of each maker.
 _B_VALUES = (
@@ -27,6 +27,12 @@ _B_VALUES = (
 _DIRECTIONS = (
     (0x0019, (0x0E,), "SIEMENS MR HEADER"),
     (0x2005, (0xB0, 0xB1, 0xB2), "Philips MR Imaging DD 001"),
+)
+#: What Philips tells volumes of one place apart by: the keyword that it becomes, and the element.
+#: Labels and controls of arterial spin labelling have a keyword in enhanced files alone.
+_VOLUMES = (
+    ("ASLContext", 0x2005, 0x29, "Philips MR Imaging DD 005"),
+    ("PhaseNumber", 0x2001, 0x08, "Philips Imaging DD 001"),
 )
 #: Fields that a CSA header may say it has; real ones have about a hundred.
 _MOST_FIELDS = 1024
@@ -52,7 +58,7 @@ class Tile(NamedTuple):
 
 def _private_blocks(dataset: Any) -> dict[tuple[int, str], int]:
     """Return where the blocks of private elements begin, by group and creator."""
-    groups = {0x0029, *[row[0] for row in (*_B_VALUES, *_DIRECTIONS)]}
+    groups = {0x0029, 0x2005, *[row[0] for row in (*_B_VALUES, *_DIRECTIONS)]}
     out = {}
     for tag in dataset.keys():  # noqa: SIM118 (iterating a data set converts its elements)
         if tag.group in groups and 0x10 <= tag.element <= 0xFF:
@@ -83,11 +89,13 @@ def _floats(value: Any) -> tuple[float, ...]:
     return out if all(math.isfinite(v) for v in out) else ()
 
 
-def diffusion_facts(dataset: Any) -> dict[str, Any]:
-    """Return DiffusionBValue and DiffusionGradientOrientation of private elements, by keyword.
+def private_facts(dataset: Any) -> dict[str, Any]:
+    """Return what private elements say of a frame, by keyword.
 
-    Directions are along the patient's axes, as the standard has them; those that General Electric
-    gives along the image's own are left out.
+    These are DiffusionBValue and DiffusionGradientOrientation, and of Philips' series of arterial
+    spin labelling ASLContext (``"LABEL"`` or ``"CONTROL"``) and PhaseNumber, which no standard
+    element is. Directions are along the patient's axes, as the standard has them; those that
+    General Electric gives along the image's own are left out.
     """
     out: dict[str, Any] = {}
     blocks = _private_blocks(dataset)
@@ -103,6 +111,11 @@ def diffusion_facts(dataset: Any) -> dict[str, Any]:
         if len(joined) == 3:
             out["DiffusionGradientOrientation"] = joined
             break
+    context, *others = [_private(dataset, blocks, *where) for _, *where in _VOLUMES]
+    if context in ("LABEL", "CONTROL"):
+        names = [name for name, *_ in _VOLUMES]
+        told = zip(names, (context, *others), strict=True)
+        out |= {name: value for name, value in told if value is not None}
     return out
 
 

@@ -209,3 +209,30 @@ def test_film_goes_along_time(even: bool, tmp_path: Path, write_slice: Callable[
     assert list(image.coords["frame_time"]) == ([0, 40, 80] if even else [0, 40, 81])
     if even:
         assert (image.dims, image.spacing[0], image.world.units[-1]) == (("t", "y", "x"), 40, "ms")
+
+
+def test_labels_and_controls_of_philips(
+    tmp_path: Path, write_slice: Callable[..., Any], pixels: Any
+) -> None:
+    """Triggers differ from slice to slice, and times repeat: private elements tell them apart."""
+    wanted = list(itertools.product(range(3), ("CONTROL", "LABEL"), range(2), range(2)))
+    for n, (t, context, phase, k) in enumerate(wanted):
+        name = tmp_path / f"{n}.dcm"
+        trigger = 300.0 + 250 * phase + 40 * k
+        d = write_slice(
+            name, pixels + n, 3.0 * k, TemporalPositionIdentifier=t + 1, TriggerTime=trigger,
+            InstanceNumber=len(wanted) - n,
+        )  # fmt: skip
+        block = d.private_block(0x2001, "Philips Imaging DD 001", create=True)
+        block.add_new(0x08, "IS", phase + 1)
+        block = d.private_block(0x2005, "Philips MR Imaging DD 005", create=True)
+        block.add_new(0x29, "CS", context)
+        d.save_as(name, enforce_file_format=True)
+    image = sd.read(tmp_path)
+    assert image.shape[:4] == (3, 2, 2, 2)
+    assert list(image.coords["asl_context"]) == ["CONTROL", "LABEL"]
+    assert list(image.coords["phase_number"]) == [1, 2]
+    assert list(image.coords["temporal_position_identifier"]) == [1, 2, 3]
+    assert np.asarray(image)[..., 0, 0].ravel().tolist() == [
+        int(pixels[0, 0]) + n for n in range(len(wanted))
+    ]
