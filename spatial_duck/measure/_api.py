@@ -18,7 +18,14 @@ from spatial_duck._optional import require
 from spatial_duck.backends import chunk_values
 from spatial_duck.errors import GeometryError
 from spatial_duck.ndimage._domain import domain
-from spatial_duck.ndimage._running import check_image, lazy_data, on_host, same_grid
+from spatial_duck.ndimage._running import (
+    as_float_holds,
+    check_image,
+    exact_differences,
+    lazy_data,
+    on_host,
+    same_grid,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -195,11 +202,13 @@ def _intensities(
     LeVeque, Algorithms for computing the sample variance, The American Statistician 37, 1983).
     """
     k = len(voxels)
-    value = marks.astype(np.float64)
-    start = np.zeros(k)
-    start[which] = value  # any one of each label, so that large values do not round the mean
-    mean = np.bincount(which, value - start[which], k) / voxels
-    apart = value - start[which] - mean[which]
+    one = np.zeros(k, marks.dtype)
+    one[which] = marks  # any one of each label, so that large values do not round the mean
+    one = as_float_holds(one)
+    start = one.astype(np.float64)
+    apart = exact_differences(marks, one[which])
+    mean = np.bincount(which, apart, k) / voxels
+    apart = apart - mean[which]
     squares = np.bincount(which, apart * apart, k) - np.bincount(which, apart, k) ** 2 / voxels
     native = marks.dtype.newbyteorder("=")
     low, high = np.zeros(k, native), np.zeros(k, native)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.ndimage._measurements import Measure, chosen_voxels, measured
+from spatial_duck.ndimage._running import as_float_holds, exact_differences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +38,9 @@ def _moments(image: Any, labels: Any, start: Sequence[int], index: Any) -> Float
         if not values.size:
             rows.append([0.0, 0.0, 0.0, 0.0, np.inf, -np.inf])
             continue
-        apart = values.astype(np.float64)
-        some = float(apart[0])
-        apart = apart - some
+        one = as_float_holds(values[:1])
+        apart = exact_differences(values, one)
+        some = float(one[0])
         middle = float(apart.mean())
         squares = float(((apart - middle) ** 2).sum())
         rows.append([values.size, some, middle, squares, float(values.min()), float(values.max())])

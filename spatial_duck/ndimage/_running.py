@@ -22,12 +22,16 @@ from spatial_duck.geometry import _align as mixing
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
 __all__ = [
     "MODES",
     "Engine",
+    "as_float_holds",
     "check_image",
     "check_mode",
     "engine_of",
+    "exact_differences",
     "lazy_data",
     "on_host",
     "run",
@@ -210,3 +214,18 @@ def _overlapped(data: Any, work: Any, halo: Sequence[int], dtype: Any, mode: str
     return da.map_overlap(
         work, data, depth=depth, boundary=boundary, trim=True, dtype=dtype, meta=meta
     )
+
+
+def as_float_holds(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values near these that float64 holds: integers of 64 bits lose their last 11."""
+    wide = values.dtype.kind in "iu" and values.dtype.itemsize == 8
+    return values >> 11 << 11 if wide else values
+
+
+def exact_differences(values: NDArray[Any], start: NDArray[Any]) -> NDArray[np.float64]:
+    """Return ``values - start`` as float64, of integers beyond 2⁵³ without rounding them first."""
+    apart: NDArray[np.float64] = values.astype(np.float64) - start.astype(np.float64)
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 8:
+        whole = values.astype(np.uint64) - start.astype(np.uint64)  # modulo 2⁶⁴
+        apart = np.where(abs(apart) < 2.0**62, whole.view(np.int64), apart)
+    return apart

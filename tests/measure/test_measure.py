@@ -240,6 +240,28 @@ def test_neither_place_nor_offset_costs_digits(chunked: bool, offset: float, far
                                atol=4 * np.spacing(abs(offset)) + 1e-12)  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["i8", "u8", ">i8"])
+@pytest.mark.parametrize("offset", [0, 2**53, 2**60 + 1, -(2**62) - 3, 2**63 - 50])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_integers_beyond_floats_keep_their_spread(kind: str, offset: int, chunked: bool) -> None:
+    """Whatever is added to them, and by either way to measure them."""
+    if offset < 0 and kind == "u8":
+        pytest.skip("has no negative numbers")
+    small = np.random.default_rng(0).integers(0, 40, (5, 8))
+    values = (small.astype(object) + offset).astype(kind)
+    marks = np.arange(40).reshape(5, 8) % 3
+    std = [small[marks == n].std() for n in (1, 2)]
+    labels: Any = sd.SpatialArray(marks)
+    image: Any = sd.SpatialArray(values)
+    if chunked:
+        labels, image = labels.chunk(3), image.chunk(3)
+    found = sd.ndimage.standard_deviation(image, labels, [1, 2])
+    np.testing.assert_allclose(np.asarray(found), std, rtol=1e-9)
+    table = measure.regionprops(labels, image)
+    table = table.compute() if chunked else table
+    np.testing.assert_allclose(table["std_intensity"], std, rtol=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["u1", ">i2", "u8", "i8", "f2", "f4", "f8", "?"])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_extreme_values_keep_their_type(kind: str, chunked: bool) -> None:
