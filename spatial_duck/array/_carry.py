@@ -21,9 +21,8 @@ from spatial_duck.array._index_moves import (
     MIXING,
     by_name,
     index_grid,
-    is_basic,
     mixed_axes,
-    moves_by_arrays,
+    moves_by_key,
     moves_on,
 )
 from spatial_duck.array._vectors import check_mixing
@@ -59,11 +58,7 @@ def any_coords(images: Iterable[Any]) -> bool:
 
 def by_key(coords: Coords, shape: Sequence[int], key: Any) -> Coords:
     """Return the coordinates of ``image[key]``; the key holds no images."""
-    keys = key if key.__class__ is tuple else (key,)
-    with config(on_loss="keep"):
-        moves = moves_on(index_grid(tuple(shape))[key], shape)
-    arrays = [k for k in keys if not is_basic(k)]
-    return moved(coords, moves | moves_by_arrays(shape, keys) if arrays else moves)
+    return moved(coords, moves_by_key(shape, key))
 
 
 # --- one function on one or several images ------------------------------------------------
@@ -251,7 +246,9 @@ def _side_by_side(
         lies = next(((a, move[1]) for a, move in m.items() if move and move[0] == axis), None)
         if h is None or lies is None:
             continue
-        index = np.arange(length) if lies[1] is None else lies[1]
+        index = lies[1]
+        if index is None or isinstance(index, slice):
+            index = np.arange(image.shape[lies[0]])[index or slice(None)]
         here = (index >= 0) & (index < image.shape[lies[0]])
         own = h.values[None] if h.axis is None else h.values
         own = own[np.zeros(here.sum(), int) if h.axis is None else index[here]]

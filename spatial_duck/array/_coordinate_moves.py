@@ -30,7 +30,7 @@ def taken(values: NDArray[Any], index: Any) -> NDArray[Any] | None:
     ----------
     values : ndarray, shape (n, ...)
         The values of a coordinate.
-    index : int or ndarray of int
+    index : int, slice within range or ndarray of int
         Where to take them; below 0 and from n on nothing is known.
 
     Returns
@@ -45,6 +45,8 @@ def taken(values: NDArray[Any], index: Any) -> NDArray[Any] | None:
     >>> taken(np.array([1, 2]), np.array([0, 2])) is None
     True
     """
+    if isinstance(index, slice):
+        return values[index]
     index = np.asarray(index)
     missing = (index < 0) | (index >= len(values))
     if not missing.any():

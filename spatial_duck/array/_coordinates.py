@@ -69,7 +69,7 @@ class Held(NamedTuple):
 
 #: What becomes of the axes of an image: for each source axis that can be followed, the axis of the
 #: result (None where it left) and the index of each voxel along the source: an int where the axis
-#: left, an array of int (those out of range are unknown), or None for all in their order. None
+#: left, a slice, an array of int (those out of range are unknown), or None for all in order. None
 #: stands for an axis that cannot be followed, as does its absence.
 Moves = dict[int, tuple[int | None, Any] | None]
 

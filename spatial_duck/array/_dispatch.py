@@ -279,7 +279,7 @@ def wrap_result(
         return new
     if geometry.__class__ is FunctionType:
         return wrap_result(result, geometry(result, *[i._data for i in images]), images, out)
-    if isinstance(result, list | tuple):
+    if isinstance(result, (list, tuple)):
         outs = out if isinstance(out, tuple) else (None,) * len(result)
         many = geometry if isinstance(geometry, list | tuple) else [geometry] * len(result)
         wrapped = [

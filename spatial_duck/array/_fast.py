@@ -7,6 +7,7 @@ these and all other arguments. A property test runs both ways and compares them.
 
 from __future__ import annotations
 
+from functools import wraps
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
     from spatial_duck.rules import Rule
 
-__all__ = ["call_deferred", "call_elementwise", "concatenate", "operate", "select", "stack"]
+__all__ = ["call_deferred", "call_elementwise", "concatenate", "operator_method", "select", "stack"]
 
 _new = object.__new__
 _NDARRAY = np.ndarray
 _CONCATENATE = np.concatenate
 _STACK = np.stack
+_INDEX = Geometry.__getitem__
 
 #: Parts of a key that is plain indexing and cannot change later.
 _BASIC_KEYS = frozenset({int, slice, type(None), EllipsisType})
@@ -36,7 +38,7 @@ _BASIC_KEYS = frozenset({int, slice, type(None), EllipsisType})
 _CONSTANTS = frozenset({int, float, bool, complex, str, type(None), slice, EllipsisType, type})
 #: Arguments of these types are in memory.
 _IN_MEMORY = frozenset({*_CONSTANTS, np.ndarray})
-#: Python's numbers, which take the type of any array.
+#: Python's numbers.
 _NUMBERS = frozenset({int, float, complex, bool})
 #: Operands of these types have no place: beside them an image keeps its own.
 _PLAIN_OPERANDS = frozenset(
@@ -68,9 +70,9 @@ def select(image: ImageState, key: Any) -> Any:
     new._data = data
     geometry = image._geometry
     if geometry.__class__ is tuple:
-        new._geometry = image._defer(Geometry.__getitem__, (key,), {})
+        new._geometry = image._defer(_INDEX, key, None)
     else:
-        new._geometry = (Geometry.__getitem__, geometry, (key,), {}, 1)
+        new._geometry = (_INDEX, geometry, key, None, 1)
     attrs = image._attrs
     new._attrs = attrs.copy() if attrs else None
     new._coords = None
@@ -80,40 +82,67 @@ def select(image: ImageState, key: Any) -> Any:
 # --- elementwise --------------------------------------------------------------------------
 
 
-def operate(function: Callable[[Any, Any], Any], image: ImageState, other: Any) -> Any:
-    """Return ``function(image, other)`` for an operator: images that share a geometry, scalars."""
-    cls = image.__class__
-    if other.__class__ is cls:
-        if (
-            image._geometry is not other._geometry
-            or image._attrs is not None
-            or other._attrs is not None
-            or image._coords is not other._coords
-            or image._data.__class__ is not other._data.__class__
-            or not _has_operators(image._data)
-        ):
-            return NotImplemented
-        data = function(image._data, other._data)
-    elif other.__class__ in _NUMBERS or other.__class__ in _SCALARS:
-        one_of_numpy = other.__class__ not in _NUMBERS  # a type of its own may count
-        if image._data.__class__ is not _NDARRAY and (
-            one_of_numpy or not backends.has_operators(image._data)
-        ):
-            return NotImplemented
-        data = function(image._data, other)
-    else:
-        return NotImplemented
-    new = _new(cls)
-    new._data = data
-    new._geometry = image._geometry
-    attrs = image._attrs
-    new._attrs = attrs.copy() if attrs else None
-    new._coords = image._coords
-    return new
+def operator_method(
+    function: Callable[[Any, Any], Any],
+    ufunc: np.ufunc,
+    general: Callable[[ImageState, Any], Any],
+) -> Callable[[ImageState, Any], Any]:
+    """Return the method of an operator: two images or an image and a scalar, else in general."""
+
+    @wraps(general)
+    def method(self: ImageState, other: Any) -> Any:
+        cls = self.__class__
+        data = self._data
+        geometry = self._geometry
+        attrs = self._attrs
+        if other.__class__ is cls:
+            its = other._data
+            if (
+                attrs is not None
+                or other._attrs is not None
+                or self._coords is not other._coords
+                or data.__class__ is not its.__class__
+            ):
+                return general(self, other)
+            if geometry is not other._geometry:
+                merged = _on_one_grid(ufunc, self, other)
+                if merged is None:
+                    return general(self, other)
+                geometry = merged
+            elif data.__class__ is not _NDARRAY and not backends.has_operators(data):
+                return general(self, other)
+            data = function(data, its)
+        elif other.__class__ in _NUMBERS:  # which take the type of any array
+            if data.__class__ is not _NDARRAY and not backends.has_operators(data):
+                return general(self, other)
+            data = function(data, other)
+        elif other.__class__ in _SCALARS and data.__class__ is _NDARRAY:
+            data = function(data, other)
+        else:
+            return general(self, other)
+        new = _new(cls)
+        new._data = data
+        new._geometry = geometry
+        new._attrs = attrs.copy() if attrs else None
+        new._coords = self._coords
+        return new
+
+    return method
 
 
-def _has_operators(data: Any) -> bool:
-    return data.__class__ is _NDARRAY or backends.has_operators(data)
+def _on_one_grid(ufunc: np.ufunc, first: ImageState, second: ImageState) -> Geometry | None:
+    """Return the geometry of two images in memory; None where this needs a closer look."""
+    if first._data.__class__ is not _NDARRAY:
+        return None
+    if first._coords is not None and first._data.shape != second._data.shape:
+        return None
+    geometry = first._geometry
+    if geometry.__class__ is tuple:
+        geometry = first._resolve_geometry()
+    its = second._geometry
+    if its.__class__ is tuple:
+        its = second._resolve_geometry()
+    return alignment.merge(ufunc.__name__, geometry, its)  # type: ignore[type-var]
 
 
 def call_elementwise(cls: type[ImageState], ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
@@ -122,6 +151,7 @@ def call_elementwise(cls: type[ImageState], ufunc: np.ufunc, inputs: tuple[Any, 
         image = inputs[0]
         if image.__class__ is not cls or image._data.__class__ is not _NDARRAY:
             return NotImplemented
+        geometry = image._geometry
         data = ufunc(image._data)
     elif len(inputs) == 2:
         first, second = inputs
@@ -134,32 +164,28 @@ def call_elementwise(cls: type[ImageState], ufunc: np.ufunc, inputs: tuple[Any, 
                 or first._coords is not second._coords
             ):
                 return NotImplemented
+            image = first
             geometry = first._geometry
             if geometry is not second._geometry:
-                geometry = alignment.broadcast(ufunc.__name__, (first.geometry, second.geometry))
-                if geometry.shape != first._data.shape or geometry.shape != second._data.shape:
+                geometry = _on_one_grid(ufunc, first, second)
+                if geometry is None:
                     return NotImplemented
-            new = _new(cls)
-            new._data = data = ufunc(first._data, second._data)
-            if not data.shape:
-                return data
-            new._geometry = geometry
-            new._attrs = None
-            new._coords = first._coords
-            return new
-        image, other = (first, second) if first.__class__ is cls else (second, first)
-        if other.__class__ not in _PLAIN_OPERANDS or image._data.__class__ is not _NDARRAY:
-            return NotImplemented
-        if other.__class__ is _NDARRAY and other.shape != image._data.shape:
-            return NotImplemented
-        data = ufunc(image._data, other) if image is first else ufunc(other, image._data)
+            data = ufunc(first._data, second._data)
+        else:
+            image, other = (first, second) if first.__class__ is cls else (second, first)
+            if other.__class__ not in _PLAIN_OPERANDS or image._data.__class__ is not _NDARRAY:
+                return NotImplemented
+            if other.__class__ is _NDARRAY and other.shape != image._data.shape:
+                return NotImplemented
+            geometry = image._geometry
+            data = ufunc(image._data, other) if image is first else ufunc(other, image._data)
     else:
         return NotImplemented
     if not getattr(data, "shape", ()):
         return data
     new = _new(cls)
     new._data = data
-    new._geometry = image._geometry
+    new._geometry = geometry
     attrs = image._attrs
     new._attrs = attrs.copy() if attrs else None
     new._coords = image._coords
@@ -176,18 +202,19 @@ def concatenate(cls: type[ImageState], images: Any, axis: Any = 0) -> Any:
     grids: list[Any] = []
     bare = []
     for image in images:
-        if image.__class__ is not cls or image._attrs or image._data.__class__ is not _NDARRAY:
+        if image.__class__ is not cls or image._attrs or image._coords is not None:
             return NotImplemented
-        if image._coords is not None:
-            return NotImplemented
-        if image._data.ndim <= axis:
+        data = image._data
+        if data.__class__ is not _NDARRAY or data.ndim <= axis:
             return NotImplemented
         geometry = image._geometry
         grids.append(image._resolve_geometry() if geometry.__class__ is tuple else geometry)
-        bare.append(image._data)
+        bare.append(data)
+    if not grids or not alignment.is_row(grids, axis):
+        return NotImplemented
     new = _new(cls)
-    new._geometry = alignment.concatenate("concatenate", grids, axis)
-    new._data = _CONCATENATE(bare, axis)
+    new._data = data = _CONCATENATE(bare, axis)
+    new._geometry = (Geometry.resize_axis, grids[0], (axis, data.shape[axis]), {}, 1)
     new._attrs = new._coords = None
     return new
 
@@ -199,9 +226,12 @@ def stack(cls: type[ImageState], images: Any, axis: Any = 0) -> Any:
     first = images[0]
     bare = []
     for image in images:
-        if image.__class__ is not cls or image._attrs or image._data.__class__ is not _NDARRAY:
-            return NotImplemented
-        if image._coords is not None:
+        if (
+            image.__class__ is not cls
+            or image._attrs
+            or image._coords is not None
+            or image._data.__class__ is not _NDARRAY
+        ):
             return NotImplemented
         if image._geometry is not first._geometry and image.geometry != first.geometry:
             return NotImplemented

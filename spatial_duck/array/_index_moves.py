@@ -1,8 +1,8 @@
 """Which indices of its source each index of a result came from, axis by axis.
 
 To learn where an axis goes, the rule of a function is run on an *index grid*: the grid whose place
-along its n-th world axis is the index along its n-th array axis. Where the result lies in that
-world says, for each of its voxels, which indices of the source it came from.
+along its n-th world axis is the index along its n-th array axis. The map of integers of what it
+gives says, for each voxel of the result, which indices of the source it came from.
 
 A few functions follow no such map: they take indices one by one (`take`, `roll`, `repeat`, …), or
 leave the grid as it is and mix what lies along an axis (`cumsum`, `sort`, …). The tables here name
@@ -18,11 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.geometry._anchor import index_map_of
+from spatial_duck.geometry._keys import is_array, plain_key, walk
+from spatial_duck.geometry._map import identity, index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from spatial_duck.array._coordinates import Moves
+    from spatial_duck.geometry._map import IndexMap
 
 __all__ = [
     "BY_INDEX",
@@ -30,9 +34,8 @@ __all__ = [
     "MIXING",
     "by_name",
     "index_grid",
-    "is_basic",
     "mixed_axes",
-    "moves_by_arrays",
+    "moves_by_key",
     "moves_on",
 ]
 
@@ -76,95 +79,81 @@ def moves_on(grid: Any, shape: Sequence[int], kind: str = "moves") -> Moves:
     """
     if not isinstance(grid, Geometry):
         return {}
+    return _moves_of(index_map_of(grid, index_grid(tuple(shape))), shape, kind)
+
+
+def _moves_of(grid: IndexMap, shape: Sequence[int], kind: str = "moves") -> Moves:
+    """Read where the axes of a source have gone from a map of integers over it."""
+    new, axes, offset, unknown = grid
+    unclear = {source for source, _ in unknown}
+    along: dict[int, tuple[int, int]] = {}
+    for j, (_, steps, paths) in enumerate(axes):
+        unclear.update([path.source for path in paths if path.source is not None])
+        for source, step in steps:
+            if source in along:
+                unclear.add(source)
+            along[source] = (j, step)
     moves: Moves = {}
-    spacing, directions, origin = (
-        grid.spacing.tolist(), grid.direction.tolist(), grid.origin.tolist(),
-    )  # fmt: skip
-    sampled = grid.sampled_axes
-    rows = {name: r for r, name in enumerate(grid.world.axes)}
-    for axis in range(len(shape)):
-        row = rows.get(f"index {axis}")
-        if row is None:
+    for axis, n in enumerate(shape):
+        start, between = divmod(offset[axis], 2)
+        if axis in unclear or between:
             continue
-        start = origin[row]
-        steps = [d * s for d, s in zip(directions[row], spacing, strict=True)]
-        along = [(j, s) for j, s in zip(sampled, steps, strict=True) if s]
-        if len(along) > 1 or not start.is_integer():
+        if axis not in along:
+            if kind == "moves" and 0 <= start < n:
+                moves[axis] = (None, start)
             continue
-        if not along:
-            if kind == "moves" and 0 <= start < shape[axis]:
-                moves[axis] = (None, int(start))
-            continue
-        j, step = along[0]
-        n = grid.shape[j]
-        if (start, step, n) == (0.0, 1.0, shape[axis]):
+        j, step = along[axis]
+        m = new[j]
+        if start == 0 and step == 1 and (m is n or m == n):
             moves[axis] = (j, None)
-        elif n == n and step.is_integer() and kind != "derives":
-            index = int(start) + int(step) * np.arange(n)
-            if kind == "moves" or ((index >= 0) & (index < shape[axis])).all():
-                moves[axis] = (j, index)
+        elif m == m and kind != "derives":
+            last = start + step * (m - 1)
+            if m and 0 <= start < n and 0 <= last < n:
+                stop = last + step
+                moves[axis] = (j, slice(start, stop if stop >= 0 else None, step))
+            elif kind == "moves" or not m:
+                moves[axis] = (j, start + step * np.arange(m))
     return moves
 
 
 # --- keys ---------------------------------------------------------------------------------
 
 
-def is_basic(key: Any) -> bool:
-    return key is None or key is Ellipsis or isinstance(key, slice)
+@lru_cache(maxsize=512)
+def _identity(shape: tuple[int, ...]) -> IndexMap:
+    return identity(shape)
 
 
-def _consumed(key: Any) -> int:
-    """Return how many axes a part of a key uses up."""
-    if key is None or key is Ellipsis:
-        return 0
-    return int(key.ndim) if _is_mask(key) else 1
-
-
-def _is_mask(key: Any) -> bool:
-    return isinstance(key, bool) or "bool" in str(getattr(key, "dtype", ""))
-
-
-def moves_by_arrays(shape: Sequence[int], keys: Sequence[Any]) -> Moves:
-    """Return where the axes go that index arrays, masks and the integers beside them take."""
-    parts = [np.asarray(k) if isinstance(k, list | tuple | range | bool) else k for k in keys]
-    if not any(getattr(k, "ndim", 0) or _is_mask(k) for k in parts):
-        return {}  # integers alone: the grid knows
-    whole = [slice(None)] * (len(shape) - sum(map(_consumed, parts)))
-    dots = next((n for n, k in enumerate(parts) if k is Ellipsis), len(parts))
-    parts = [*parts[:dots], *whole, *parts[dots + 1 :]]
-    places = [n for n, k in enumerate(parts) if not is_basic(k)]
-    adjoining = places[-1] - places[0] == len(places) - 1
-    place = places[0] if adjoining else 0
-
-    taken: dict[int, Any] = {}
-    axis = 0
-    for part in parts:
-        if not is_basic(part):
-            taken.update(zip(range(axis, axis + _consumed(part)), _indices(part), strict=True))
-        axis += 1 if isinstance(part, slice) else _consumed(part)
-    shapes = [index.shape for index in taken.values() if index is not None]
-    block = np.broadcast_shapes(*shapes, *[(1,) for k in parts if _is_mask(k)])
-    moves: Moves = {}
-    for a, index in taken.items():
-        if index is None:
+def moves_by_key(shape: Sequence[int], key: Any) -> Moves:
+    """Return where the axes of an image go by a key that holds no images."""
+    shape = tuple(shape)
+    moves = _moves_of(index(_identity(shape), key), shape)
+    keys = key if key.__class__ is tuple else (key,)
+    if all([k is None or k is Ellipsis or isinstance(k, slice | int) for k in keys]):
+        return moves
+    keys = tuple([part for k in keys for part in _unfolded(plain_key(k))])
+    if not any(map(is_array, keys)):
+        return moves
+    walked = walk(shape, keys)
+    n = len(walked.block)
+    for a, at in walked.indices.items():
+        # What cannot be said is said to be lost: it must not fall back on the map.
+        moves[a] = None
+        if at is None:
             continue
-        index = np.where(index < 0, index + shape[a], index)
-        wide = [d for d, n in enumerate(index.shape) if n != 1]
-        if not index.ndim or (not wide and any(n != 1 for n in block)):
-            moves[a] = (None, int(index.reshape(())))
+        wide = [d for d, m in enumerate(at.shape) if m != 1]
+        if not at.ndim or (not wide and any(m != 1 for m in walked.block)):
+            moves[a] = (None, int(at.reshape(())))
         elif len(wide) <= 1:
-            d = wide[0] if wide else index.ndim - 1
-            moves[a] = (place + len(block) - index.ndim + d, index.reshape(-1))
-    # What cannot be said is said to be lost: it must not fall back on the grid.
-    return {a: moves.get(a) for a in taken}
+            d = wide[0] if wide else at.ndim - 1
+            moves[a] = (walked.place + n - at.ndim + d, at.reshape(-1))
+    return moves
 
 
-def _indices(part: Any) -> tuple[Any, ...]:
-    """Return the index along each axis that a part of a key takes; None where it is unknown."""
-    if not isinstance(part, int | np.integer | np.ndarray):
-        return (None,) * _consumed(part)  # looking at it would compute it
-    array = np.asarray(part)
-    return array.nonzero() if array.dtype == bool and array.ndim else (array,) * _consumed(array)
+def _unfolded(key: Any) -> tuple[Any, ...]:
+    """Return the indices that a mask of several axes stands for; a geometry does not look."""
+    is_mask = isinstance(key, np.ndarray) and key.dtype == bool and key.ndim > 1
+    return key.nonzero() if is_mask else (key,)
 
 
 # --- functions that take indices one by one, or mix them ----------------------------------
@@ -201,7 +190,7 @@ def _take(given: dict[str, Any], shape: Sequence[int]) -> Moves:
         indices = np.take(line, indices, mode=given["mode"])
     if not np.ndim(indices):
         return {}
-    return moves_by_arrays(
+    return moves_by_key(
         shape, (*[slice(None)] * i, np.asarray(indices) if _known(indices) else indices)
     )
 

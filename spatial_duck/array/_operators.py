@@ -33,19 +33,15 @@ _PLACED = ("spacing", "affine", "GetSpacing", "geometry")
 
 def binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any, Any]:
     """Return the method of an operator, and that of its reflected form."""
-    if ufunc.signature is not None or ufunc.nout > 1:
-        return (
-            lambda self, other: _operate(function, ufunc, self, other, False),
-            lambda self, other: _operate(function, ufunc, self, other, True),
-        )
 
     def forward(self: ImageState, other: Any) -> Any:
-        result = fast.operate(function, self, other)
-        return _operate(function, ufunc, self, other, False) if result is NotImplemented else result
+        return _operate(function, ufunc, self, other, False)
 
     def reflected(self: ImageState, other: Any) -> Any:
         return _operate(function, ufunc, self, other, True)
 
+    if ufunc.signature is None and ufunc.nout == 1:
+        forward = fast.operator_method(function, ufunc, forward)
     return forward, reflected
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
 
     #: A function of a geometry, that geometry (or what is deferred itself), further arguments and
-    #: keywords, and how many moves are deferred one behind the other.
-    Deferred = tuple[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any], int]
+    #: keywords (or one argument and None), and how many moves are deferred one behind the other.
+    Deferred = tuple[Callable[..., Any], Any, Any, dict[str, Any] | None, int]
 
 __all__ = ["ImageState", "adapt_shape", "copy_attrs"]
 
@@ -84,18 +84,14 @@ class ImageState:
 
     def _resolve_geometry(self) -> Geometry:
         """Apply the deferred moves, from the oldest on."""
-        deferred: list[Deferred] = []
-        geometry: Any = self._geometry
-        while geometry.__class__ is tuple:
-            deferred.append(geometry)
-            geometry = geometry[1]
-        for move, _, arguments, keywords, _ in reversed(deferred):
-            geometry = move(geometry, *arguments, **keywords)
-        self._geometry = geometry = adapt_shape(geometry, self._data)
-        return geometry  # type: ignore[no-any-return]
+        geometry = _applied(self._geometry)  # type: ignore[arg-type]
+        if geometry.shape != getattr(self._data, "shape", None):
+            geometry = adapt_shape(geometry, self._data)
+        self._geometry = geometry
+        return geometry
 
     def _defer(
-        self, move: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+        self, move: Callable[..., Any], arguments: Any, keywords: dict[str, Any] | None
     ) -> Deferred:
         """Return a deferred move of this image's geometry."""
         geometry = self._geometry
@@ -105,6 +101,17 @@ class ImageState:
             if depth > _MAX_DEFERRED:
                 geometry, depth = self._resolve_geometry(), 1
         return (move, geometry, arguments, keywords, depth)
+
+
+def _applied(deferred: Deferred) -> Geometry:
+    """Return the geometry that deferred moves give."""
+    move, geometry, arguments, keywords, _ = deferred
+    if geometry.__class__ is tuple:
+        geometry = _applied(geometry)
+    moved: Geometry = (
+        move(geometry, arguments) if keywords is None else move(geometry, *arguments, **keywords)
+    )
+    return moved
 
 
 def copy_attrs(attrs: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -121,12 +128,9 @@ def adapt_shape(geometry: Geometry, data: Any) -> Geometry:
     shape = shape_of(data)
     if geometry.shape == shape:
         return geometry
-    known = all(n == n for n in (*shape, *geometry.shape))
-    if len(shape) != geometry.ndim or known:
+    if len(shape) != geometry.ndim or all([n == n for n in (*shape, *geometry.shape)]):
         raise SpatialDuckError(
             f"internal error: the rule gave shape {geometry.shape} and the backend {shape}; "
             "please report it, and use image.data meanwhile"
         )
-    for axis, n in enumerate(shape):
-        geometry = geometry.resize_axis(axis, n)
-    return geometry
+    return geometry.with_shape(shape)

@@ -24,7 +24,7 @@ from spatial_duck.geometry._moves import resize_axis, shift
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["broadcast", "concatenate", "is_same_grid"]
+__all__ = ["broadcast", "concatenate", "is_row", "is_same_grid", "merge"]
 
 G = TypeVar("G", bound=Grid)
 
@@ -54,7 +54,7 @@ def broadcast(function: str, grids: Sequence[G]) -> G:
     result = grids[0]
     for grid in grids[1:]:
         if grid is not result:
-            result = _merge(function, result, grid)
+            result = merge(function, result, grid)
     return result
 
 
@@ -78,19 +78,20 @@ def concatenate(function: str, pieces: Sequence[G | tuple[int, ...]], axis: int)
     """
     first: Any = None
     start = total = 0
-    paths: tuple[Path, ...] = ()
+    loss = None
     piece: Any
     for piece in pieces:
         if piece.__class__ is tuple:
             total += piece[axis]
             continue
-        size = piece._shape[axis]
-        paths = paths or piece._map.axes[axis].paths
+        shape, axes, _, _ = piece._map
+        if axes[axis][2] and loss is None:
+            loss = axes[axis][2][0].function
         if first is None:
             first, start = piece, total
         elif not _follows(first, piece, axis, total - start):
             if not _continues(first, piece, axis, total - start):
-                wanted = first._made(shift(first._map, axis, 2 * (total - start), size))
+                wanted = first._made(shift(first._map, axis, 2 * (total - start), shape[axis]))
                 reason = difference(wanted, piece) or "origin"
                 raise GeometryMismatchError(
                     f"{function}: along axis {axis} ({first._axes[axis].name!r}) each piece must "
@@ -101,44 +102,53 @@ def concatenate(function: str, pieces: Sequence[G | tuple[int, ...]], axis: int)
                 )
             if not first._shape[axis]:
                 first, start = piece, total  # what is empty does not say where the others lie
-        total += size
-    joined = first._map
-    if paths and len(pieces) > 1:
-        old = joined.axes[axis]
+        total += shape[axis]
+    grid = first._map
+    if loss is not None and len(pieces) > 1:
+        old = grid.axes[axis]
         sources = [source for source, _ in old.steps] + [p.source for p in old.paths]
-        lost = [Path(source, paths[0].function) for source in sources or [None]]
-        axes = (*joined.axes[:axis], Axis(old.name, (), tuple(lost)), *joined.axes[axis + 1 :])
-        joined = joined._replace(axes=axes)
-    return first._made(shift(joined, axis, -2 * start, total))  # type: ignore[no-any-return]
+        lost = [Path(source, loss) for source in sources or [None]]
+        axes = (*grid.axes[:axis], Axis(old.name, (), tuple(lost)), *grid.axes[axis + 1 :])
+        grid = grid._replace(axes=axes)
+    return first._made(shift(grid, axis, -2 * start, total))  # type: ignore[no-any-return]
+
+
+def is_row(grids: Sequence[Grid], axis: int) -> bool:
+    """Whether grids of one shape lie one right after the other, seen by equal numbers alone."""
+    first = grids[0]
+    shape, mapped, _, _ = first._map
+    placed = first._axes
+    origin = first._origin
+    _, spacing, column, _ = placed[axis]
+    if spacing is None or column is None:
+        return False
+    total = shape[axis]
+    for grid in grids[1:]:
+        length = spacing * total
+        if (
+            grid._origin != tuple([o + length * c for o, c in zip(origin, column)])  # noqa: B905
+            or grid._axes != placed
+            or (grid._world is not first._world and grid._world != first._world)
+            or grid._map[0] != shape
+            or grid._map[1] != mapped
+        ):
+            return False
+        total += shape[axis]
+    return True
 
 
 def _follows(first: Grid, piece: Grid, axis: int, steps: int) -> bool:
-    """Whether a piece begins `steps` voxels after another: by integers, else by equal numbers."""
-    if first._anchor is not piece._anchor and first._anchor != piece._anchor:
-        return _is_next_by_numbers(first, piece, axis, steps)
+    """Whether a piece of one image begins `steps` voxels after another, seen by integers."""
     shape, axes, offset, _ = first._map
     other, others, place, _ = piece._map
+    if first._anchor is not piece._anchor and first._anchor != piece._anchor:
+        return False
     if axes != others or (shape != other and not _is_same_but(shape, other, axis)):
         return False
-    moved = list(offset)
-    for source, step in axes[axis].steps:
+    moved = [*offset]
+    for source, step in axes[axis][1]:
         moved[source] += 2 * step * steps
     return place == tuple(moved)
-
-
-def _is_next_by_numbers(first: Grid, piece: Grid, axis: int, steps: int) -> bool:
-    """Whether a piece made apart lies, to the last bit, where the arithmetic of places puts it."""
-    axes = first._axes
-    if axes != piece._axes or first._world != piece._world or not _has_same_paths(first, piece):
-        return False
-    if not _is_same_but(first._shape, piece._shape, axis):
-        return False
-    _, spacing, column, lost = axes[axis]
-    if spacing is None or column is None:
-        return lost is None and first._origin == piece._origin
-    length = spacing * steps
-    pairs = zip(first._origin, column, strict=True)
-    return piece._origin == tuple([o + length * c for o, c in pairs])
 
 
 def _is_same_but(shape: tuple[int, ...], other: tuple[int, ...], axis: int) -> bool:
@@ -156,9 +166,9 @@ def _continues(a: Grid, b: Grid, axis: int, steps: int) -> bool:
 # --- broadcasting -------------------------------------------------------------------------
 
 
-def _merge(function: str, a: G, b: G) -> G:
+def merge(function: str, a: G, b: G) -> G:
     """Return the geometry of an elementwise operation on two images."""
-    if a._anchor is b._anchor:
+    if a._anchor is b._anchor or a._anchor == b._anchor:
         if a._map == b._map or _is_part(a._map, b._map):
             return a
         if _is_part(b._map, a._map):

@@ -7,6 +7,7 @@ to four axes these are several times faster than arrays.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import hypot
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ from spatial_duck.geometry._map import Axis, IndexMap, Path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from spatial_duck.geometry._grid import Grid
     from spatial_duck.geometry._world import World
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "anchored",
     "forget",
     "forget_rows",
+    "index_map_of",
     "place_axes",
     "place_origin",
     "rewritten",
@@ -99,19 +102,24 @@ _new_tuple = tuple.__new__
 
 def place_origin(anchor: Anchor, grid: IndexMap) -> Vector:
     """Return the world position of the element at index 0."""
-    offset = grid[2]
-    for axis in grid[1]:
+    sources, start, _, _ = anchor
+    _, axes, offset, _ = grid
+    for axis in axes:
         if axis[2] and axis[1]:
             offset = _centred(anchor, grid)
-    origin = list(anchor[1])
-    for (spacing, column, _), halves in zip(anchor[0], offset):  # noqa: B905
-        if halves and spacing is not None:
-            length = spacing * (halves / 2)
-            row = 0
-            for c in column:
-                if c:
-                    origin[row] += length * c
-                row += 1  # noqa: SIM113
+    origin = list(start)
+    k = 0
+    for halves in offset:
+        if halves:
+            spacing, column, _ = sources[k]
+            if spacing is not None:
+                length = spacing * (halves / 2)
+                row = 0
+                for c in column:
+                    if c:
+                        origin[row] += length * c
+                    row += 1  # noqa: SIM113
+        k += 1  # noqa: SIM113
     return tuple(origin)
 
 
@@ -135,22 +143,21 @@ def place_axes(anchor: Anchor, grid: IndexMap) -> tuple[PlacedAxis, ...]:
 
 def _place_axis(anchor: Anchor, axis: Axis) -> PlacedAxis:
     name, steps, paths = axis
-    sources = anchor.sources
-    for path in paths:
-        if path.source is None or sources[path.source].spacing is not None:
-            return PlacedAxis(name, None, None, path.function)
+    sources = anchor[0]
+    for source, function, _ in paths:
+        if source is None or sources[source][0] is not None:
+            return PlacedAxis(name, None, None, function)
     if len(steps) == 1:
-        source, step = steps[0]
+        ((source, step),) = steps
         spacing, column, lost = sources[source]
-        if spacing is None:
-            return PlacedAxis(name)
-        if lost is not None:
+        if spacing is None or lost is not None:
             return PlacedAxis(name, None, None, lost)
         if step < 0:
             # 0.0 - c, because -c would turn 0.0 into -0.0.
             column = tuple([0.0 - c for c in column])
+            step = -step
         # Twice as fast as PlacedAxis(...), which goes through a Python-level __new__.
-        return _new_tuple(PlacedAxis, (name, spacing * abs(step), column, None))
+        return _new_tuple(PlacedAxis, (name, spacing * step, column, None))
     vector = [0.0] * len(anchor.origin)
     for source, step in steps:
         spacing, column, lost = sources[source]
@@ -163,6 +170,12 @@ def _place_axis(anchor: Anchor, axis: Axis) -> PlacedAxis:
     if length == 0.0:
         return PlacedAxis(name)
     return PlacedAxis(name, length, tuple([v / length for v in vector]))
+
+
+@lru_cache(maxsize=256)
+def _shared(world: World) -> World:
+    """Return one world for all that are equal: they are then the same at the first look."""
+    return world
 
 
 def anchored(
@@ -197,8 +210,51 @@ def anchored(
         else:
             sources.append(Source(None))
             out.append(Axis(axis.name, ((i, 1),)))
-    anchor = Anchor(tuple(sources), origin, world, tuple((lost or {}).items()))
+    anchor = Anchor(tuple(sources), origin, _shared(world), tuple((lost or {}).items()))
     return anchor, IndexMap(shape, tuple(out), (0,) * len(sources))
+
+
+def index_map_of(grid: Grid, base: Grid) -> IndexMap:
+    """Return the map of a grid over the axes of another that it was made of.
+
+    Parameters
+    ----------
+    grid : Geometry
+        What some function made of `base`.
+    base : Geometry
+        A grid that is its own anchor, each of its axes along a world axis of its own.
+
+    Returns
+    -------
+    IndexMap
+        Its `offset` has an entry for each axis of `base`; axes that can no longer be followed are
+        `unknown`.
+    """
+    anchor, own = grid._anchor, grid._map
+    if anchor is base._anchor:
+        return own
+    names = {name: axis for axis, name in enumerate(base._world.axes)}
+    row_of = {names[name]: r for r, name in enumerate(anchor.world.axes) if name in names}
+    offset = [int(2 * anchor.origin[row_of[a]]) if a in row_of else 0 for a in range(len(names))]
+    known = {a for a, r in row_of.items() if (2 * anchor.origin[r]).is_integer()}
+    moves: dict[int, tuple[int, int]] = {}  # of a source: the axis that it is, and steps along it
+    for k, (spacing, column, _) in enumerate(anchor.sources):
+        if spacing is None:
+            continue
+        rows = [(a, column[r]) for a, r in row_of.items() if column[r]]
+        for a, c in rows:
+            step = c * spacing
+            if len(rows) > 1 or not step.is_integer() or a in [axis for axis, _ in moves.values()]:
+                known.discard(a)
+            moves[k] = (a, int(step))
+            offset[a] += int(step) * own.offset[k]
+    axes = []
+    for axis in own.axes:
+        steps = [(moves[k][0], moves[k][1] * step) for k, step in axis.steps if k in moves]
+        paths = [p._replace(source=moves[p.source][0]) for p in axis.paths if p.source in moves]
+        axes.append(Axis(axis.name, tuple(steps), tuple(paths)))
+    unknown = tuple([(a, "") for a in range(len(names)) if a not in known])
+    return IndexMap(own.shape, tuple(axes), tuple(offset), unknown)
 
 
 def forget(anchor: Anchor, grid: IndexMap) -> tuple[Anchor, IndexMap]:

@@ -26,6 +26,7 @@ from spatial_duck.geometry import _points as points
 from spatial_duck.geometry._construction import anchor_of, changed_fields, fields_of_affine
 from spatial_duck.geometry._grid import Grid
 from spatial_duck.geometry._map import index
+from spatial_duck.geometry._points import frozen
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
@@ -259,7 +260,8 @@ class Geometry(Grid):
     @property
     def origin(self) -> Floats:
         """World position of the centre of the voxel at index 0, shape (n_world,)."""
-        return points.frozen(self._origin)
+        kept = self._kept_origin
+        return frozen(self._origin if kept is None else kept)
 
     @property
     def direction(self) -> Floats:

@@ -194,79 +194,56 @@ def index(grid: IndexMap, key: Any, function: str = "indexing") -> IndexMap:
     """
     keys = key if key.__class__ is tuple else (key,)
     shape, axes, offset, unknown = grid
-    ndim = len(shape)
-    out_shape: list[int] = []
-    out_axes: list[Axis] = []
-    moved: list[int] | None = None
-    left: list[tuple[int, str]] | None = None
-    i = 0
+    if len(keys) > len(shape) and sum(map(consumed, keys)) > len(shape):
+        raise too_many(len(shape), keys)
+    out_shape, out_axes, moved = [*shape], [*axes], [*offset]
+    left: list[tuple[int, str]] = []
+    i = j = 0  # the axis that the next part of the key is for, before and after
     for k in keys:
         cls = k.__class__
         if cls is slice:
-            if i >= ndim:
-                raise too_many(ndim, keys)
-            n, axis = shape[i], axes[i]
-            if k.start is not None or k.stop is not None or k.step is not None:
-                start, stop, step = k.indices(n)
-                n = len(range(start, stop, step))
+            if k.step is not None or k.start is not None or k.stop is not None:
+                start, stop, step = k.indices(shape[i])
+                out_shape[j] = len(range(start, stop, step))
+                name, steps, paths = axes[i]
                 if start:
-                    if moved is None:
-                        moved = list(offset)
-                    for source, size in axis[1]:
+                    for source, size in steps:
                         moved[source] += 2 * size * start
-                if step != 1 or axis[2]:
-                    name, steps, paths = axis
+                if step != 1 or paths:
                     if len(steps) == 1:
                         ((source, size),) = steps
                         steps = ((source, size * step),)
                     else:
                         steps = tuple([(source, size * step) for source, size in steps])
-                    axis = _new_tuple(Axis, (name, steps, paths and _taken_paths(paths, k)))
-            out_shape.append(n)
-            out_axes.append(axis)
+                    axis = (name, steps, paths and _taken_paths(paths, k))
+                    out_axes[j] = _new_tuple(Axis, axis)
             i += 1
+            j += 1
         elif cls is int:
-            if i >= ndim:
-                raise too_many(ndim, keys)
-            n, axis = shape[i], axes[i]
-            if k < 0:
-                k += n
-            if not 0 <= k < n:
+            n = shape[i]
+            at = k + n if k < 0 else k
+            if not 0 <= at < n:
                 raise IndexError(f"index {k} is out of bounds for axis {i} with size {n}")
-            if moved is None:
-                moved = list(offset)
-            if axis[2]:
-                left = list(unknown) if left is None else left
-                remove_axis(axis, n, k, moved, left)
-            elif k:
-                for source, size in axis[1]:
-                    moved[source] += 2 * size * k
+            _, steps, paths = axes[i]
+            if paths:
+                remove_axis(axes[i], n, at, moved, left)
+            elif at:
+                for source, size in steps:
+                    moved[source] += 2 * size * at
+            del out_shape[j], out_axes[j]
             i += 1
         elif k is None:
-            out_shape.append(1)
-            out_axes.append(NEW_AXIS)
+            out_shape.insert(j, 1)
+            out_axes.insert(j, NEW_AXIS)
+            j += 1
         elif k is Ellipsis:
             rest = keys[ellipsis_position(keys) + 1 :]
-            end = ndim - sum([consumed(r) for r in rest])
-            if end < i:
-                raise too_many(ndim, keys)
-            out_shape += shape[i:end]
-            out_axes += axes[i:end]
-            i = end
+            end = len(shape) - sum([consumed(r) for r in rest])
+            i, j = end, j + end - i
         else:
             return _index_arrays(grid, keys, function)
-    if i < ndim:
-        out_shape += shape[i:]
-        out_axes += axes[i:]
-    return _new_tuple(
-        IndexMap,
-        (
-            tuple(out_shape),
-            tuple(out_axes),
-            offset if moved is None else tuple(moved),
-            unknown if left is None else tuple(left),
-        ),
-    )
+    unknown = (*unknown, *left) if left else unknown
+    return _new_tuple(IndexMap, (tuple(out_shape), tuple(out_axes), tuple(moved), unknown))
 
 
 def _taken_paths(paths: tuple[Path, ...], which: Any) -> tuple[Path, ...]:

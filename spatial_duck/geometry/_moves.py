@@ -120,7 +120,7 @@ def shift(grid: IndexMap, axis: int, halves: int, size: int) -> IndexMap:
             moved[source] += step * halves
         offset = tuple(moved)
     if old[2] and (halves or size != shape[axis]):
-        axes = _put(axes, axis, old._replace(paths=_unknown(old.paths)))
+        axes = _put(axes, axis, Axis(old.name, old.steps, _unknown(old.paths)))
     shape = (*shape[:axis], size, *shape[axis + 1 :])
     return _new_tuple(IndexMap, (shape, axes, offset, unknown))
 
@@ -157,10 +157,12 @@ def resize_axis(grid: IndexMap, axis: int, size: int) -> IndexMap:
 
 def with_shape(grid: IndexMap, shape: Sequence[int]) -> IndexMap:
     """Return the geometry with other numbers of voxels along its axes, from the same start."""
-    for i, (old, new) in enumerate(zip(grid.shape, shape, strict=True)):
-        if old != new:
-            grid = shift(grid, i, 0, new)
-    return grid
+    old, axes, offset, unknown = grid
+    new = tuple(shape)
+    for i, (n, m) in enumerate(zip(old, new, strict=True)):
+        if axes[i][2] and n != m:
+            axes = _put(axes, i, Axis(axes[i].name, axes[i].steps, _unknown(axes[i].paths)))
+    return _new_tuple(IndexMap, (new, axes, offset, unknown))
 
 
 def diff(grid: IndexMap, n: int = 1, axis: int = -1) -> IndexMap:
@@ -208,17 +210,16 @@ def diagonal(grid: IndexMap, offset: int = 0, axis1: int = 0, axis2: int = 1) ->
     """
     i, j = normalize_axes((axis1, axis2), len(grid.shape))
     k = operator.index(offset)
-    count = max(min(grid.shape[i] - max(-k, 0), grid.shape[j] - max(k, 0)), 0)
-    key: list[Any] = [slice(None)] * len(grid.shape)
-    key[i] = slice(max(-k, 0), max(-k, 0) + count)
-    key[j] = slice(max(k, 0), max(k, 0) + count)
-    cut = index(grid, tuple(key))
-    others = [a for a in range(len(grid.shape)) if a not in (i, j)]
-    both = (cut.axes[i], cut.axes[j])
-    last = Axis(None, merged_steps(s for a in both for s in a.steps), both[0].paths + both[1].paths)
-    return cut._replace(
-        shape=(*[cut.shape[a] for a in others], count),
-        axes=(*[cut.axes[a] for a in others], last),
+    down, right = max(-k, 0), max(k, 0)
+    count = max(min(grid.shape[i] - down, grid.shape[j] - right), 0)
+    key = [_ALL] * len(grid.shape)
+    key[i], key[j] = slice(down, down + count), slice(right, right + count)
+    shape, axes, place, unknown = index(grid, tuple(key))
+    first, second = axes[i], axes[j]
+    last = Axis(None, merged_steps(first.steps + second.steps), first.paths + second.paths)
+    others = [a for a in range(len(shape)) if a not in (i, j)]
+    return IndexMap(
+        (*[shape[a] for a in others], count), (*[axes[a] for a in others], last), place, unknown
     )
 
 
@@ -336,12 +337,12 @@ def lose(
     Geometry
         The origin is moved to the centre of the extent along the axes that are lost.
     """
-    axes, offset = list(grid.axes), list(grid.offset)
+    axes, offset = [*grid.axes], [*grid.offset]
     for i in normalize_axes(axis, len(axes)):
         name, steps, _ = axes[i]
         for source, step in steps:
             offset[source] += step * (grid.shape[i] - 1)
-        axes[i] = Axis(name, (), _lost_paths(axes[i], function))
+        axes[i] = Axis(name, (), _lost_paths((axes[i],), function))
     out = grid.shape if shape is None else tuple(shape)
     return IndexMap(out, tuple(axes), tuple(offset), grid.unknown)
 
@@ -386,27 +387,28 @@ def take_axes(
     Geometry
         The origin is moved to the centre of the extent along the axes that do not survive.
     """
+    length, had, offsets, unknowns = grid
     wanted = tuple(sources)
-    kept = {i for i in wanted if isinstance(i, int)}
-    dropped = tuple([i for i in range(len(grid.axes)) if i not in kept])
-    groups = [dropped if i is None else i for i in wanted]
-    mixed = {i for group in groups if isinstance(group, tuple) for i in group}
-    offset, unknown = list(grid.offset), list(grid.unknown)
-    for i in dropped:
-        if i not in mixed:
-            remove_axis(grid.axes[i], grid.shape[i], None, offset, unknown)
+    offset, unknown = [*offsets], [*unknowns]
+    dropped = tuple([i for i in range(len(had)) if i not in wanted])
+    axes: list[Axis] = []
+    lost: dict[tuple[int, ...], Axis] = {}
+    for group in wanted:
+        if isinstance(group, int):
+            axes.append(had[group])
             continue
-        for source, step in grid.axes[i].steps:
-            offset[source] += step * (grid.shape[i] - 1)
-    axes = tuple(
-        [
-            Axis(None, (), tuple([p for i in group for p in _lost_paths(grid.axes[i], function)]))
-            if isinstance(group, tuple)
-            else grid.axes[group]
-            for group in groups
-        ]
-    )
-    return IndexMap(tuple(shape), axes, tuple(offset), tuple(unknown))
+        mixed = dropped if group is None else group
+        if mixed not in lost:
+            lost[mixed] = Axis(None, (), _lost_paths([had[i] for i in mixed], function))
+        axes.append(lost[mixed])
+    stay = {i for mixed in lost for i in mixed}
+    for i in dropped:
+        if i not in stay:
+            remove_axis(had[i], length[i], None, offset, unknown)
+            continue
+        for source, step in had[i][1]:
+            offset[source] += step * (length[i] - 1)
+    return IndexMap(tuple(shape), tuple(axes), tuple(offset), tuple(unknown))
 
 
 def reshape(
@@ -475,13 +477,21 @@ def _mix(
     return i, j
 
 
-def _lost_paths(axis: Axis, function: str) -> tuple[Path, ...]:
-    """Return paths along all that an axis moves along, at places that nobody knows."""
-    return (*_unknown(axis.paths), *[Path(source, function) for source, _ in axis.steps])
+def _lost_paths(axes: Iterable[Axis], function: str) -> tuple[Path, ...]:
+    """Return paths along all that some axes move along, at places that nobody knows."""
+    found: list[Path] = []
+    for _, steps, paths in axes:
+        found += _unknown(paths)
+        found += [_new_tuple(Path, (source, function, None)) for source, _ in steps]
+    return tuple(found)
 
 
 def _unknown(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    return tuple([path._replace(positions=None) for path in paths])
+    """Return paths of which nobody knows the positions any longer."""
+    for path in paths:
+        if path[2] is not None:
+            return tuple([p._replace(positions=None) for p in paths])
+    return paths
 
 
 def _put(axes: tuple[Axis, ...], i: int, new: Axis) -> tuple[Axis, ...]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._rounding import voxels_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +120,7 @@ def box_weights(width: float) -> Floats:
     """
     if width <= 1:
         return np.ones(1)
-    reach = math.ceil((width - 1) / 2 - 1e-6)
+    reach = voxels_over((width - 1) / 2)
     weights = np.ones(2 * reach + 1)
     weights[[0, -1]] = min((width - 1) / 2 - (reach - 1), 1.0)
     weights /= weights.sum()

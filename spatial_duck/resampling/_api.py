@@ -18,6 +18,7 @@ from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import axis_units
 from spatial_duck.geometry._quantity import lengths_along
+from spatial_duck.geometry._rounding import voxels_over
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.resampling import _chunked as chunked
 from spatial_duck.resampling import _device as device
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from spatial_duck.transforms import Transform
 
     PerAxis = float | Sequence[float | None] | Mapping[str, float]
-
-#: What a number may lose in 32 bits, twice over, as a part of it.
-_SINGLE = 2.0**-22
 
 __all__ = ["geometry_of", "per_axis", "resample", "target_grid"]
 
@@ -260,11 +258,8 @@ def target_grid(
         if s is not None and not 0 < s < math.inf:
             raise GeometryError(f"spacing must be positive and finite, got {spacing!r}")
         if n is None:
-            # An extent that is a whole number of spacings but for rounding is one: also where one
-            # of the two came through the 32 bits of a header.
-            count = extent / (s or new[k])
-            count -= 1e-6 + count * _SINGLE
-            n = sizes[axis] if s is None or s == new[k] else max(math.ceil(count), 1)
+            count = voxels_over(extent / (s or new[k]))
+            n = sizes[axis] if s is None or s == new[k] else max(count, 1)
             n = n if grid.shape[axis] else 0
         elif s is None:
             s = extent / n if n != sizes[axis] else new[k]

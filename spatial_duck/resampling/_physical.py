@@ -14,6 +14,7 @@ from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._quantity import in_unit, lengths_along
+from spatial_duck.geometry._rounding import slack
 from spatial_duck.resampling._api import per_axis
 from spatial_duck.resampling._blocks import choose
 from spatial_duck.resampling._device_values import place_of
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     Bounds = ArrayLike | Mapping[str, tuple[float, float]]
 
 __all__ = ["crop", "pad_to", "reorient", "sample"]
-
-#: Positions this close to a voxel's centre, in voxels, are on it.
-_NEAR = 1e-6
 
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 
@@ -153,7 +151,7 @@ def _index_box(geometry: Geometry, bounds: Bounds, what: str) -> Floats:
     inverse = np.linalg.pinv(geometry.direction * geometry.spacing)
     # What is aligned but for rounding must not run away with an infinite coordinate.
     low, high = geometry.bounds
-    inverse[abs(inverse) * (high - low) < _NEAR] = 0.0
+    inverse[abs(inverse) * (high - low) < slack(0)] = 0.0
     box = np.tile([[-np.inf], [np.inf]], geometry.ndim)
     with np.errstate(invalid="ignore"):
         ends = np.nan_to_num(inverse * (values - geometry.origin)[:, None], posinf=np.inf,
@@ -208,8 +206,8 @@ def crop(image: SpatialArray, bounds: Bounds) -> SpatialArray:
         if axis not in geometry.sampled_axes:
             key.append(slice(None))
             continue
-        start = math.ceil(max(box[0, axis] - _NEAR, 0))
-        stop = math.floor(min(box[1, axis] + _NEAR, n - 1)) + 1
+        start = math.ceil(max(box[0, axis] - slack(n), 0))
+        stop = math.floor(min(box[1, axis] + slack(n), n - 1)) + 1
         if stop <= start:
             raise GeometryError(
                 f"crop: the bounds {corners.tolist()} hold no voxel's centre "
@@ -268,10 +266,11 @@ def pad_to(
     if bounds is not None:
         box = _index_box(geometry, bounds, "pad_to")
         for axis in geometry.sampled_axes:
-            before = -0.5 - box[0, axis] - _NEAR
-            after = box[1, axis] - (geometry.shape[axis] - 0.5) - _NEAR
+            n = geometry.shape[axis]
+            before, after = -0.5 - box[0, axis], box[1, axis] - (n - 0.5)
+            near = slack(max(n, *[w for w in (before, after) if math.isfinite(w)]))
             widths[axis] = tuple(
-                [math.ceil(max(w, 0)) if math.isfinite(w) else 0 for w in (before, after)]
+                [math.ceil(max(w - near, 0)) if math.isfinite(w) else 0 for w in (before, after)]
             )
     else:
         wanted = per_axis("shape", shape, geometry)

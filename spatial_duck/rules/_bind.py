@@ -143,10 +143,11 @@ def bind(
             _check_given(function, parameters[n:required], kwargs)
         if n > rest:
             args, n = (*args[:rest], args[rest:]), rest + 1
-        return rule(
-            *fixed,
-            *[args[i] if i < n else kwargs.get(name, default) for i, name, default in readers],
-        )
+        given = [
+            args[i] if i < n else kwargs.get(name, default) if kwargs else default
+            for i, name, default in readers
+        ]
+        return rule(*fixed, *given)
 
     return bound
 

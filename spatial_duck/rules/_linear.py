@@ -72,8 +72,6 @@ def contraction(
 
 def _distinct(a: Geometry, labels: Sequence[Any], function: str) -> tuple[Geometry, list[Any]]:
     """Walk the diagonal of axes that share a label."""
-    from spatial_duck.rules._moves import diagonal
-
     found = list(labels)
     for label in dict.fromkeys(labels):
         while found.count(label) > 1:
@@ -84,7 +82,7 @@ def _distinct(a: Geometry, labels: Sequence[Any], function: str) -> tuple[Geomet
                     f"{function}: axes {i} and {j} share the label {label!r} and have lengths "
                     f"{a.shape[i]} and {a.shape[j]}"
                 )
-            a = diagonal(a, 0, i, j, function)
+            a = a.diagonal(0, i, j)
             found = [x for n, x in enumerate(found) if n not in (i, j)] + [label]
     return a, found
 

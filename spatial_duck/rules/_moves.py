@@ -22,7 +22,7 @@ from spatial_duck.rules._rule import (
     unplaced,
 )
 
-__all__ = ["along", "diagonal", "flat"]
+__all__ = ["along", "flat"]
 
 
 def along(grid: Geometry, axis: Any, key: Any, function: str) -> Geometry:
@@ -75,11 +75,6 @@ def of_unknown_length(grid: Geometry, axis: int, function: str) -> Geometry:
     """Return the geometry with one axis lost, of a length that only computing tells."""
     shape = (*grid.shape[:axis], UNKNOWN, *grid.shape[axis + 1 :])
     return grid.lose(axis, function, shape=shape)
-
-
-def diagonal(grid: Geometry, offset: Any, axis1: Any, axis2: Any, function: str) -> Geometry:
-    """Return the geometry of a diagonal, which comes last and runs through both axes."""
-    return grid.diagonal(operator.index(offset), axis1, axis2)
 
 
 # --- turning and swapping -----------------------------------------------------------------
@@ -333,18 +328,18 @@ def _delete(arr: Any, obj: Any, axis: Any) -> Geometry | None:
 
 @rule("moves", np.diagonal)
 def _diagonal(a: Geometry, offset: Any, axis1: Any, axis2: Any) -> Geometry:
-    return diagonal(a, offset, axis1, axis2, "diagonal")
+    return a.diagonal(offset, axis1, axis2)
 
 
 @rule("moves", np.linalg.diagonal)
 def _linalg_diagonal(x: Geometry, offset: Any) -> Geometry:
-    return diagonal(x, offset, -2, -1, "diagonal")
+    return x.diagonal(offset, -2, -1)
 
 
 @rule("plain", np.diag, np.diagflat)
 def _diag(name: str, v: Geometry, k: Any) -> Geometry:
     if v.ndim == 2 and name == "diag":
-        return diagonal(v, k, 0, 1, name)
+        return v.diagonal(k, 0, 1)
     n = math.prod(v.shape) + abs(operator.index(k))
     return v.take_axes((n, n), (None, None), name)
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
-from spatial_duck.rules._moves import diagonal
 from spatial_duck.rules._rule import (
     NO_VALUE,
     existing,
@@ -111,12 +110,12 @@ def _trapezoid(name: str, y: Any, x: Any, axis: Any) -> Geometry | None:
 
 @rule("derives", np.trace)
 def _trace(a: Any, offset: Any, axis1: Any, axis2: Any) -> Geometry | None:
-    return diagonal(a, offset, axis1, axis2, "trace").reduce(-1) if only(a) else None
+    return a.diagonal(offset, axis1, axis2).reduce(-1) if only(a) else None
 
 
 @rule("derives", np.linalg.trace)
 def _linalg_trace(x: Geometry, offset: Any) -> Geometry:
-    return diagonal(x, offset, -2, -1, "trace").reduce(-1)
+    return x.diagonal(offset, -2, -1).reduce(-1)
 
 
 # --- of matrices --------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from spatial_duck._config import note_loss
+from spatial_duck._config import current, note_loss
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
 from spatial_duck.rules._bind import AXIS_PARAMETERS, NO_VALUE, bind, parameters_of
@@ -206,9 +206,9 @@ def geometries(*arguments: Any) -> list[Geometry]:
     """Return the geometries among arguments, those in lists and tuples too."""
     found = []
     for argument in arguments:
-        if isinstance(argument, Geometry):
+        if argument.__class__ is Geometry:
             found.append(argument)
-        elif isinstance(argument, list | tuple):
+        elif isinstance(argument, (list, tuple)):
             found += geometries(*argument)
     return found
 
@@ -303,7 +303,8 @@ def loss_of_all(function: str, source: Geometry, *shapes: Sequence[int]) -> Any:
     Geometry or tuple of Geometry
         In no world; all axes are plain, lost by the function.
     """
-    for i in source.sampled_axes:
-        note_loss(function, i, source.dims[i])
+    if current().on_loss != "keep":
+        for i in source.sampled_axes:
+            note_loss(function, i, source.dims[i])
     made = [_nowhere(len(shape), function).with_shape(shape) for shape in shapes]
     return made[0] if len(made) == 1 else tuple(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,25 @@ from hypothesis import strategies as st
 
 from spatial_duck import SpatialArray
 from spatial_duck.array import _fast as fast
+from spatial_duck.array._methods import ArrayMethods
 from spatial_duck.testing import voxel_numbers
 from spatial_duck.testing._operations import keys
 from spatial_duck.testing._strategies import geometries, operations
 from tests.effort import examples
 
-SHORT_WAYS = ("select", "operate", "call_elementwise", "concatenate", "stack", "call_deferred")
+SHORT_WAYS = ("select", "call_elementwise", "concatenate", "stack", "call_deferred")
+#: The operators, of which each knows its general way.
+OPERATOR_METHODS = {
+    name: method.__wrapped__
+    for name, method in vars(ArrayMethods).items()
+    if method.__class__ is FunctionType and "operator_method" in method.__code__.co_qualname
+}
 MODEST = settings(max_examples=examples(60), suppress_health_check=list(HealthCheck), deadline=None)
 
 
 def test_all_short_ways_are_tried() -> None:
-    assert set(SHORT_WAYS) == set(fast.__all__) - {"run"}
+    assert set(SHORT_WAYS) == set(fast.__all__) - {"run", "operator_method"}
+    assert {"__add__", "__eq__", "__mul__"} <= set(OPERATOR_METHODS)
 
 
 def both_ways(call: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
@@ -31,6 +40,8 @@ def both_ways(call: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     with monkeypatch.context() as patch:
         for name in SHORT_WAYS:
             patch.setattr(fast, name, lambda *_: NotImplemented)
+        for name, general in OPERATOR_METHODS.items():
+            patch.setattr(ArrayMethods, name, general)
         return short, _answer(call)
 
 

@@ -57,9 +57,7 @@ class _Zarr(StoredBackend):
         return (
             identity(data.array),
             str(data.array.metadata),
-            data.shape,
-            tuple([tuple(m) for m in data.index_map]),
-            data.fixed,
+            data.index_map,
         )
 
 

@@ -16,27 +16,22 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from spatial_duck._config import current
-from spatial_duck.backends._indexmap import (
-    AxisMap,
-    View,
-    chunk_sizes,
-    compose,
-    compose_arrays,
-)
 from spatial_duck.backends._keys import steps_of
 from spatial_duck.backends._operations import is_dask
 from spatial_duck.backends._registry import backend_of, is_known
 from spatial_duck.backends.zarr._chunks import read
 from spatial_duck.backends.zarr._errors import CODEC_ERRORS, broken
+from spatial_duck.backends.zarr._places import chunk_sizes, fixed_of, is_view, places_of
 from spatial_duck.errors import SpatialDuckError, TooLargeError
-from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
+from spatial_duck.geometry import _moves as moves
+from spatial_duck.geometry._map import identity, index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from spatial_duck.backends._indexmap import Fixed, Maps, Shape
+    from spatial_duck.geometry._map import IndexMap
 
 __all__ = ["ZarrView"]
 
@@ -55,10 +50,8 @@ class ZarrView(NDArrayOperatorsMixin):
         The array on disk.
     shape : tuple of int
         Shape of the view.
-    index_map : tuple of AxisMap
-        For each axis of the view, where it lies in the array.
-    fixed : tuple of (int, int)
-        Source axes that integers removed, and the position on each.
+    index_map : IndexMap
+        Where its elements lie in the array.
 
     Examples
     --------
@@ -70,31 +63,28 @@ class ZarrView(NDArrayOperatorsMixin):
     array([9, 5, 1])
     """
 
-    __slots__ = ("__weakref__", "array", "fixed", "index_map", "shape")
+    __slots__ = ("__weakref__", "array", "index_map", "shape")
 
     array: Any
-    shape: Shape
-    index_map: Maps
-    fixed: Fixed
+    shape: tuple[int, ...]
+    index_map: IndexMap
 
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, array: Any) -> None:
         self.array = array
         self.shape = tuple(array.shape)
-        self.index_map = tuple([AxisMap(i) for i in range(len(self.shape))])
-        self.fixed = ()
+        self.index_map = identity(self.shape)
 
-    def _with(self, shape: Shape, maps: Maps, fixed: Fixed) -> ZarrView:
+    def _with(self, index_map: IndexMap) -> ZarrView:
         new = object.__new__(ZarrView)
         new.array = self.array
-        new.shape = shape
-        new.index_map = maps
-        new.fixed = fixed
+        new.shape = index_map[0]
+        new.index_map = index_map
         return new
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.array, self.shape, self.index_map, self.fixed)
+        return _rebuild, (self.array, self.index_map)
 
     # --- attributes -----------------------------------------------------------------------
 
@@ -134,8 +124,8 @@ class ZarrView(NDArrayOperatorsMixin):
         """Sizes of the blocks along each axis that lie in one chunk of the store, or one shard."""
         return tuple(
             [
-                chunk_sizes(m, n, None if m.source is None else self._edges(m.source))
-                for m, n in zip(self.index_map, self.shape, strict=True)
+                chunk_sizes(p, n, None if p.source is None else self._edges(p.source))
+                for p, n in zip(places_of(self.index_map), self.shape, strict=True)
             ]
         )
 
@@ -150,7 +140,7 @@ class ZarrView(NDArrayOperatorsMixin):
     @property
     def T(self) -> ZarrView:
         """The view with its axes reversed."""
-        return self._with(self.shape[::-1], self.index_map[::-1], self.fixed)
+        return self._with(moves.transpose(self.index_map))
 
     @property
     def mT(self) -> ZarrView:
@@ -189,13 +179,10 @@ class ZarrView(NDArrayOperatorsMixin):
             them is lazy. Nothing is read in either case.
         """
         keys = key if key.__class__ is tuple else (key,)
-        view = compose(self.shape, self.index_map, self.fixed, keys)
-        if view is not None:
-            return self._with(*view)
-        if any(map(_is_lazy, keys)):
+        if any([k.__class__ is not slice and _is_lazy(k) for k in keys]):
             return self._chunked_index(keys)
-        found = compose_arrays(self.shape, self.index_map, self.fixed, keys)
-        return self._with(*found) if isinstance(found, View) else self._chunked_index(keys)
+        found = index(self.index_map, keys)
+        return self._with(found) if is_view(found) else self._chunked_index(keys)
 
     def _chunked_index(self, keys: tuple[Any, ...]) -> Any:
         """Index by arrays that are lazy, or that move along several axes together."""
@@ -211,31 +198,15 @@ class ZarrView(NDArrayOperatorsMixin):
             axes = axes[0]
         if not axes and (axes is None or self.ndim):
             return self.T
-        order = normalize_axes(tuple(axes), self.ndim)
-        if len(order) != self.ndim:
-            raise ValueError("axes don't match array")
-        maps, shape = self.index_map, self.shape
-        return self._with(
-            tuple([shape[i] for i in order]), tuple([maps[i] for i in order]), self.fixed
-        )
+        return self._with(moves.transpose(self.index_map, axes))
 
     def swapaxes(self, axis1: int, axis2: int) -> ZarrView:
         """Return the view with two axes exchanged."""
-        order = list(range(self.ndim))
-        i, j = normalize_axis(axis1, self.ndim), normalize_axis(axis2, self.ndim)
-        order[i], order[j] = j, i
-        return self.transpose(order)
+        return self._with(moves.swapaxes(self.index_map, axis1, axis2))
 
     def squeeze(self, axis: Any = None) -> ZarrView:
         """Return the view without axes of length 1."""
-        if axis is None:
-            axes = tuple([i for i, n in enumerate(self.shape) if n == 1])
-        else:
-            axes = normalize_axes(axis, self.ndim)
-        if any(self.shape[i] != 1 for i in axes):
-            raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
-        view: ZarrView = self[tuple([0 if i in axes else slice(None) for i in range(self.ndim)])]
-        return view
+        return self._with(moves.squeeze(self.index_map, axis))
 
     # --- reading --------------------------------------------------------------------------
 
@@ -247,23 +218,23 @@ class ZarrView(NDArrayOperatorsMixin):
         """
         ask: list[Any] = [None] * self.array.ndim
         turn: list[Any] = []
-        for axis, at in self.fixed:
+        for axis, at in fixed_of(self.index_map):
             ask[axis] = at
-        for (source, offset, step, index), n in zip(self.index_map, self.shape, strict=True):
-            if source is None:
+        for place, n in zip(places_of(self.index_map), self.shape, strict=True):
+            if place.source is None:
                 turn.append(None)
-            elif index is not None:
-                ask[source] = index[offset + step * np.arange(n, dtype=np.intp)]
+            elif place.index is not None:
+                ask[place.source] = place.index
                 turn.append(slice(None))
             else:
-                first, last = sorted((offset, offset + step * (n - 1)))
-                ask[source] = slice(first, last + 1, abs(step))
-                turn.append(slice(None, None, -1 if step < 0 else 1))
+                first, last = sorted((place.offset, place.offset + place.step * (n - 1)))
+                ask[place.source] = slice(first, last + 1, abs(place.step))
+                turn.append(slice(None, None, -1 if place.step < 0 else 1))
         return tuple(ask), tuple(turn)
 
     def _order(self) -> list[int]:
         """Return, for each axis of the view that has a source, its rank among the sources."""
-        sources = [m.source for m in self.index_map if m.source is not None]
+        sources = [p.source for p in places_of(self.index_map) if p.source is not None]
         rank = {s: i for i, s in enumerate(sorted(sources))}
         return [rank[s] for s in sources]
 
@@ -285,8 +256,8 @@ class ZarrView(NDArrayOperatorsMixin):
             raise
         except CODEC_ERRORS as error:
             raise broken(array, ask, error) from error
-        found = found.transpose(self._order())
-        return np.asarray(found[(*turn, ...)])
+        found = np.asarray(found.transpose(self._order())[(*turn, ...)])
+        return found if found.shape == self.shape else np.broadcast_to(found, self.shape).copy()
 
     def block(self, slices: Any) -> NDArray[Any]:
         """Read part of the view: ``view[slices].compute()``."""
@@ -388,9 +359,8 @@ class ZarrView(NDArrayOperatorsMixin):
         return operator.index(np.asarray(self)[()])
 
 
-def _rebuild(array: Any, shape: Shape, maps: Maps, fixed: Fixed) -> ZarrView:
-    view = ZarrView(array)
-    return view._with(shape, maps, fixed)
+def _rebuild(array: Any, index_map: IndexMap) -> ZarrView:
+    return ZarrView(array)._with(index_map)
 
 
 def _is_lazy(key: Any) -> bool:

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from spatial_duck._config import current
-from spatial_duck.backends._indexmap import Pointwise, View, compose_arrays
+from spatial_duck.backends._keys import open_key
 from spatial_duck.backends._operations import call, is_dask
 from spatial_duck.backends.zarr import _chunks as zarr_chunks
 from spatial_duck.backends.zarr._identity import may_share
+from spatial_duck.backends.zarr._places import fixed_of, is_view, places_of
 from spatial_duck.backends.zarr._view import ZarrView
 from spatial_duck.backends.zarr._write_lock import turn
+from spatial_duck.geometry._map import index
 
 __all__ = ["assign", "ufunc_into"]
 
@@ -38,11 +40,11 @@ def assign(view: ZarrView, key: Any, value: Any) -> None:
         )
     keys = key if key.__class__ is tuple else (key,)
     keys = tuple([_in_memory(k) for k in keys])
-    found = compose_arrays(view.shape, view.index_map, view.fixed, keys)
-    if isinstance(found, Pointwise):
-        _assign_points(view, found, value)
-        return
-    _write(view._with(*found), value)
+    found = index(view.index_map, keys)
+    if is_view(found):
+        _write(view._with(found), value)
+    else:
+        _assign_points(view, open_key(view.shape, keys), value)
 
 
 def _in_memory(key: Any) -> Any:
@@ -108,7 +110,8 @@ def _put(view: ZarrView, value: Any) -> None:
 def _put_now(view: ZarrView, value: Any) -> None:
     """Write an array, in a turn that the caller has."""
     ask, flips = view._selection()
-    back = tuple([0 if t is None else t for t in flips])
+    # Where several elements are one in the store, the last value stays.
+    back = tuple([-1 if t is None else t for t in flips])
     _put_selected(view.array, ask, value[back].transpose(np.argsort(view._order())))
 
 
@@ -164,36 +167,20 @@ class _Target:
         _put_now(part, _fitting(value, part.dtype, part.shape))
 
 
-def _assign_points(view: ZarrView, found: Pointwise, value: Any) -> None:
-    """Write to single elements, which arrays in the key pick out together."""
-    walked = found.walked
-    basic = view._with(*_basic(view, walked.basic))
-    places = [n for n, k in enumerate(walked.basic) if k is not None]
-    taken = {places[a] if a < len(places) else a: at for a, at in found.indices.items()}
-    rest = [n for n in range(basic.ndim) if n not in taken]
-    block = walked.block
-    shape = [basic.shape[n] for n in rest]
-    shape[walked.place : walked.place] = block
+def _assign_points(view: ZarrView, indices: tuple[Any, ...], value: Any) -> None:
+    """Write to single elements, which indices along each axis pick out together."""
+    shape = np.broadcast_shapes(*[i.shape for i in indices])
     value = _fitting(
         value.compute() if is_dask(value) or isinstance(value, ZarrView) else value,
         view.dtype,
-        tuple(shape),
+        shape,
     )
     coordinates: list[Any] = [None] * view.array.ndim
-    for source, at in basic.fixed:
+    for source, at in fixed_of(view.index_map):
         coordinates[source] = np.asarray(at)
-    for n, axis in enumerate(basic.index_map):
-        if axis.source is None:
-            continue
-        positions = axis.positions(basic.shape[n])
-        if n in taken:
-            after = len(rest) - walked.place
-            where = positions[taken[n]]
-            coordinates[axis.source] = where.reshape(where.shape + (1,) * after)
-        else:
-            r = rest.index(n)
-            at = r if r < walked.place else r + len(block)
-            coordinates[axis.source] = positions.reshape((-1,) + (1,) * (len(shape) - at - 1))
+    for place, n, index_along in zip(places_of(view.index_map), view.shape, indices, strict=True):
+        if place.source is not None:
+            coordinates[place.source] = place.positions(n)[index_along]
     flat = [c.ravel() for c in np.broadcast_arrays(*coordinates, np.empty(shape, "?"))[:-1]]
     if not flat or not flat[0].size:
         return
@@ -203,11 +190,6 @@ def _assign_points(view: ZarrView, found: Pointwise, value: Any) -> None:
     last = len(number) - 1 - last
     with turn(view.array, flat):
         view.array.vindex[tuple([c[last] for c in flat])] = value.ravel()[last]
-
-
-def _basic(view: ZarrView, keys: tuple[Any, ...]) -> View:
-    found = view[keys]
-    return View(found.shape, found.index_map, found.fixed)
 
 
 def ufunc_into(ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any) -> Any:

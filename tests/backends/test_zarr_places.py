@@ -1,4 +1,4 @@
-"""Keys composed with an index map select what NumPy selects, chain after chain."""
+"""Maps of views on disk select what NumPy selects, chain after chain."""
 
 from __future__ import annotations
 
@@ -10,24 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from spatial_duck.backends._indexmap import AxisMap, View, chunk_sizes, compose, compose_arrays
+from spatial_duck.backends.zarr._places import Place, chunk_sizes, fixed_of, is_view, places_of
+from spatial_duck.geometry._map import IndexMap, identity, index
 from tests.effort import examples
 
 
-def whole(shape: tuple[int, ...]) -> View:
-    return View(shape, tuple(AxisMap(i) for i in range(len(shape))), ())
-
-
-def look_up(view: View, source: np.ndarray) -> np.ndarray:
+def look_up(view: IndexMap, source: np.ndarray) -> np.ndarray:
     """Read a view element by element, by nothing but the definition of its map."""
     found = np.empty(view.shape, source.dtype)
     for at in np.ndindex(view.shape):
         place: list[int] = [-1] * source.ndim
-        for axis, i in zip(view.maps, at, strict=True):
+        for axis, i in zip(places_of(view), at, strict=True):
             if axis.source is not None:
                 n = axis.offset + axis.step * i
-                place[axis.source] = n if axis.index is None else int(axis.index[n])
-        for axis, n in view.fixed:
+                place[axis.source] = n if axis.index is None else int(axis.index[i])
+        for axis, n in fixed_of(view):
             place[axis] = n
         assert min(place, default=0) >= 0
         found[at] = source[tuple(place)]
@@ -40,14 +37,13 @@ def look_up(view: View, source: np.ndarray) -> np.ndarray:
 def test_chains_of_basic_keys_select_what_numpy_selects(data: st.DataObject) -> None:
     shape = data.draw(npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=6))
     source = np.arange(np.prod(shape, dtype=int)).reshape(shape)
-    view, expected = whole(shape), source
+    view, expected = identity(shape), source
     for _ in range(data.draw(st.integers(1, 4))):
         key = data.draw(
             npst.basic_indices(expected.shape, max_dims=5, allow_newaxis=True, allow_ellipsis=True)
         )
-        composed = compose(*view, key if isinstance(key, tuple) else (key,))
-        assert composed is not None
-        view, expected = composed, np.asarray(expected[key])
+        view, expected = index(view, key), np.asarray(expected[key])
+        assert is_view(view)
     assert view.shape == expected.shape
     np.testing.assert_array_equal(look_up(view, source), expected)
 
@@ -74,17 +70,17 @@ ORTHOGONAL = [
 )
 def test_arrays_that_each_move_along_one_axis_stay_views(key: object, before: object) -> None:
     source = np.arange(6 * 4 * 5).reshape(6, 4, 5)
-    first = compose_arrays(*whole(source.shape), before if isinstance(before, tuple) else (before,))
-    assert isinstance(first, View)
+    first = index(identity(source.shape), before)
+    assert is_view(first)
     expected = source[before]
     try:
         expected = expected[key]
     except IndexError:
         with pytest.raises(IndexError):
-            compose_arrays(*first, key if isinstance(key, tuple) else (key,))
+            index(first, key)
         return
-    view = compose_arrays(*first, key if isinstance(key, tuple) else (key,))
-    assert isinstance(view, View)
+    view = index(first, key)
+    assert is_view(view)
     assert view.shape == expected.shape
     np.testing.assert_array_equal(look_up(view, source), expected)
 
@@ -104,7 +100,7 @@ WRONG = [
 @pytest.mark.parametrize("key, message", WRONG, ids=str)
 def test_a_key_that_does_not_fit_is_refused(key: object, message: str) -> None:
     with pytest.raises((IndexError, TypeError), match=message):
-        compose_arrays(*whole((6, 4, 5)), key if isinstance(key, tuple) else (key,))
+        index(identity((6, 4, 5)), key)
 
 
 @settings(max_examples=200, deadline=None)
@@ -120,7 +116,7 @@ def test_each_block_lies_in_one_chunk_and_neighbours_do_not(
 ) -> None:
     if step < 0:
         offset -= step * n
-    axis = AxisMap(0, offset, step)
+    axis = Place(0, offset, step)
     edges = chunk if regular else np.cumsum([0, 1, 2, *[chunk] * 400])
     sizes = chunk_sizes(axis, n, edges)
     assert sum(sizes) == n
@@ -134,5 +130,12 @@ def test_each_block_lies_in_one_chunk_and_neighbours_do_not(
 
 def test_an_index_that_jumps_about_is_cut_into_blocks_of_a_chunk() -> None:
     index = np.tile([0, 9], 20)
-    assert chunk_sizes(AxisMap(0, 0, 1, index), 40, 5) == (5,) * 8
-    assert chunk_sizes(AxisMap(0, 9, -1, np.arange(10)), 10, 4) == (2, 4, 4)
+    assert chunk_sizes(Place(0, index=index), 40, 5) == (5,) * 8
+    assert chunk_sizes(Place(0, index=np.arange(10)[::-1]), 10, 4) == (2, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "key", [np.s_[[0, 1], [1, 3]], np.s_[[[0, 1], [3, 2]]], np.s_[[[0, 1], [2, 3]]]], ids=str
+)
+def test_arrays_that_move_along_several_axes_are_no_view(key: object) -> None:
+    assert not is_view(index(identity((6, 4, 5)), key))
