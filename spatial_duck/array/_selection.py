@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._quantity import in_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,6 +77,12 @@ def _by_coordinate(
         what = "is one value of the whole image" if h.axis is None else "holds vectors"
         raise GeometryError(f"sel: the coordinate {name!r} {what}, and selects nothing")
     nearest = name == dims[h.axis]  # it says where the indices lie
+    if h.values.dtype.kind in "iuf":
+        if isinstance(wanted, slice):
+            ends = [in_unit(end, h.unit, name) for end in (wanted.start, wanted.stop)]
+            wanted = slice(*ends, wanted.step)
+        else:
+            wanted = in_unit(wanted, h.unit, name)
     if isinstance(wanted, slice):
         return h.axis, _between(name, h.values, wanted)
     if np.ndim(wanted):
@@ -141,10 +148,11 @@ def _by_place(geometry: Geometry, name: str, wanted: Any) -> tuple[int, Any]:
             "crop(image, bounds), sample(image, points), or resample onto a grid along the world"
         )
     axis = geometry.sampled_axes[along[0]]
+    unit = geometry.world.units[row]
     n, step, origin = geometry.shape[axis], float(steps[row, along[0]]), float(geometry.origin[row])
 
     def index_of(place: Any) -> Any:
-        return (np.asarray(place, dtype=np.float64) - origin) / step
+        return (np.asarray(in_unit(place, unit, name), dtype=np.float64) - origin) / step
 
     if isinstance(wanted, slice):
         ends = [index_of(e) for e in (wanted.start, wanted.stop) if e is not None]

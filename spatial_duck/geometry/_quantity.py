@@ -20,7 +20,9 @@ from spatial_duck.geometry._world import canonical_unit, is_known_unit, unit_fac
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["by_name", "has_unit", "in_unit", "lengths_along", "split_unit", "units_of"]
+    from spatial_duck.geometry._world import World
+
+__all__ = ["by_name", "has_unit", "in_unit", "length_in", "lengths_along", "split_unit", "units_of"]
 
 _TEXT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\s\d][^\d]*?)\s*$")
 
@@ -137,6 +139,28 @@ def in_unit(value: Any, unit: str | Sequence[str | None] | None, field: str) -> 
         )
     factors = [_factor(value, given, u, field) for u in wanted]
     return np.asarray(plain, dtype=np.float64) * factors
+
+
+def length_in(value: Any, world: World, field: str) -> Any:
+    """Return one length through space, or one for each axis of space, in the unit of a world.
+
+    Parameters
+    ----------
+    value : number, sequence or quantity
+        As the user gave it.
+    world : World
+        Whose units of space are in force.
+    field : str
+        Name of the parameter, for errors.
+
+    Examples
+    --------
+    >>> from spatial_duck import World
+    >>> length_in("2 mm", World(("t", "y", "x"), {"t": "s", "y": "um", "x": "um"}), "control")
+    2000.0
+    """
+    pairs = zip(world.units, world.types, strict=True)
+    return in_unit(value, [unit for unit, kind in pairs if kind == "space"], field)
 
 
 def lengths_along(

@@ -13,6 +13,7 @@ import numpy as np
 from spatial_duck.array import as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._quantity import length_in
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.resampling import INTERPOLATIONS, resample
 from spatial_duck.transforms import Affine, BSpline, Composite
@@ -112,7 +113,10 @@ def random_affine(
              for k in range(n)]  # fmt: skip
     signs = [-1.0 if name in flip and rng.random() < 0.5 else 1.0 for name in flips]
     matrix = matrix @ sheared @ np.diag(factors * signs)
-    shift = plane @ (rng.uniform(-1, 1, n) * _each("translation", translation, n))
+    shift = plane @ (
+        rng.uniform(-1, 1, n)
+        * _each("translation", length_in(translation, geometry.world, "translation"), n)
+    )
     center = geometry.center[rows]
     # Across the plane of a slice nothing moves.
     matrix = plane @ matrix @ plane.T + np.eye(len(rows)) - plane @ plane.T
@@ -187,9 +191,12 @@ def random_elastic(
             f"random_elastic needs a world of space axes alone, got {world.axes!r}; index time "
             "away, and leave it out with geometry.to_world(...)"
         )
+    control = float(length_in(control, world, "control"))
     if not 0 < control < np.inf:
         raise GeometryError(f"control must be a positive distance, got {control!r}")
-    largest = np.broadcast_to(_each("displacement", displacement, n), n)
+    largest = np.broadcast_to(
+        _each("displacement", length_in(displacement, world, "displacement"), n), n
+    )
     # Slopes of cubic B-splines are differences of neighbouring coefficients at most.
     if 2 * float(np.sqrt((largest**2).sum())) * np.sqrt(n) > _STEEPEST * control:
         raise GeometryError(

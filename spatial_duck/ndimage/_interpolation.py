@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._quantity import in_unit
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.ndimage._domain import domain, per_axis
 from spatial_duck.ndimage._running import check_image
@@ -97,7 +98,7 @@ def shift(
     """
     image = check_image(image, "shift")
     world = image.world
-    vector = np.asarray(shift, dtype=np.float64)
+    vector = np.asarray(in_unit(shift, world.units, "shift"), dtype=np.float64)
     if vector.shape != (len(world.axes),):
         raise GeometryError(
             f"shift must have a number for each of the world axes {world.axes!r}, got {shift!r}"
@@ -149,7 +150,9 @@ def rotate(
             f"rotate: {names!r} are in {world.units[a]!r} and {world.units[b]!r}; bring them to "
             "one unit with geometry.to_unit first"
         )
-    still = image.center if center is None else np.asarray(center, dtype=np.float64)
+    still = image.center
+    if center is not None:
+        still = np.asarray(in_unit(center, world.units, "center"), dtype=np.float64)
     # Points of the output go to points of the input: the turn backwards.
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     matrix = np.eye(len(world.axes) + 1)

@@ -15,6 +15,7 @@ import numpy as np
 from spatial_duck.array import as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._quantity import length_in
 from spatial_duck.ndimage._components import chunked_holes
 from spatial_duck.ndimage._domain import ball_of, domain, embed, footprint_of, reach_of
 from spatial_duck.ndimage._running import check_image, lazy_data, run, wrap
@@ -327,6 +328,7 @@ def distance_transform_edt(
     place = domain(image, axes, "distance_transform_edt")
     halo = [0] * image.ndim
     if max_distance is not None:
+        max_distance = float(length_in(max_distance, image.world, "max_distance"))
         if not 0 < max_distance < math.inf:
             raise ValueError(f"max_distance must be positive and finite, got {max_distance!r}")
         for axis, length in zip(place.axes, np.sqrt(np.diag(place.inverse)), strict=True):
@@ -339,7 +341,7 @@ def distance_transform_edt(
     return run(
         image, _distances, halo=halo, dtype=np.float64, axes=place.axes,
         spacing=place.spacing if place.orthogonal else None, steps=place.steps,
-        limit=math.inf if max_distance is None else float(max_distance),
+        limit=math.inf if max_distance is None else max_distance,
     )  # fmt: skip
 
 

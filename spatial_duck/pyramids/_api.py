@@ -17,7 +17,7 @@ from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._describe import facts, size
 from spatial_duck.geometry._html import Outline, card, drawing
-from spatial_duck.geometry._quantity import in_unit
+from spatial_duck.geometry._quantity import length_in
 from spatial_duck.pyramids._binning import METHODS, Method, method_named, trimmed
 from spatial_duck.pyramids._levels import (
     level_factors,
@@ -200,9 +200,7 @@ class Pyramid(Sequence[SpatialArray]):
             In the unit of the image; one number for all space axes or one for each, in array-axis
             order. Where even the finest level is coarser, that one.
         """
-        wanted = self.levels[0].geometry
-        units = [u for u, k in zip(wanted.unit, wanted.world.types, strict=True) if k == "space"]
-        spacing = in_unit(spacing, units, "spacing")
+        spacing = length_in(spacing, self.levels[0].world, "spacing")
         best = self.levels[0]
         for level in self.levels[1:]:
             if (_space_spacing(level) <= np.asarray(spacing, float) * (1 + 1e-6)).all():
@@ -273,7 +271,7 @@ class Pyramid(Sequence[SpatialArray]):
         >>> seen, bright.shape
         ([(32, 64)], (128, 256))
         """
-        width = np.asarray(size, dtype=np.float64)
+        width = np.asarray(length_in(size, self.levels[0].world, "size"), dtype=np.float64)
         if not ((width > 0) & np.isfinite(width)).all() or not 0 < voxels < np.inf:
             raise GeometryError(
                 f"size and voxels must be positive and finite, got {size!r} and {voxels!r}"

@@ -12,6 +12,7 @@ import numpy as np
 
 from spatial_duck._progress import is_watched
 from spatial_duck.array import as_image
+from spatial_duck.geometry._quantity import length_in
 from spatial_duck.pyramids import Pyramid
 from spatial_duck.registration._initial_transforms import STARTS, find_start
 from spatial_duck.registration._levels import check_image, common_world, level_spacings, make_levels
@@ -178,8 +179,6 @@ def register(
         raise ValueError(
             f"initial must be a Transform, 'auto' or one of {', '.join(STARTS)}, got {initial!r}"
         )
-    if control_spacing is not None and not 0 < control_spacing < np.inf:
-        raise ValueError(f"control_spacing must be positive and finite, got {control_spacing!r}")
     fixed, moving = [
         image if isinstance(image, Pyramid) else as_image(image, "register", name)
         for image, name in ((fixed, "fixed"), (moving, "moving"))
@@ -187,6 +186,12 @@ def register(
     for image, name in ((fixed, "fixed"), (moving, "moving")):
         check_image(image, name)
     world = common_world(fixed, moving)
+    if control_spacing is not None:
+        control_spacing = float(length_in(control_spacing, world, "control_spacing"))
+        if not 0 < control_spacing < np.inf:
+            raise ValueError(
+                f"control_spacing must be positive and finite, got {control_spacing!r}"
+            )
     chosen.ready()
     spacings = level_spacings(fixed, moving, at, memory, levels, world)
     made = make_levels(fixed, moving, fixed_mask, moving_mask, spacings, world)

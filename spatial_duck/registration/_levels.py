@@ -15,6 +15,7 @@ from spatial_duck import backends
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._quantity import length_in
 from spatial_duck.geometry._world import SPACE_AXES, World
 from spatial_duck.pyramids import Pyramid, shrink, shrunk_geometry
 from spatial_duck.registration._outcome import Level
@@ -150,7 +151,7 @@ def level_spacings(
             if max(finest.tolist()) > max([max((g.spacing * g.shape).tolist()) for g in here]):
                 break
     else:
-        finest = np.broadcast_to(np.asarray(at, dtype=np.float64), n)
+        finest = np.broadcast_to(np.asarray(length_in(at, world, "at"), dtype=np.float64), n)
         if not ((finest > 0) & np.isfinite(finest)).all():
             raise ValueError(f"at must be positive and finite, got {at!r}")
     out = [finest]

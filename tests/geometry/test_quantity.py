@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
-from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -129,49 +129,117 @@ def test_mappings_by_name_are_checked():
     assert (named.spacing.tolist(), named.origin.tolist()) == ([1.0, 0.002], [5.0, 0.0])
 
 
-#: Parameters that are lengths, and what to call them with, in mm.
-LENGTHS = {"sigma": 2.0, "radius": 2.0, "size": 3.0, "spacing": 2.0, "distance": 2.0, "width": 2.0}
+#: Parameters that are lengths, points or boxes by their names, and what to call them with, in mm.
+LENGTHS: dict[str, Any] = {
+    **dict.fromkeys(("sigma", "radius", "spacing", "distance", "width", "halo", "tolerance"), 2.0),
+    "size": 3.0, "max_distance": 3.0, "control": 10.0, "displacement": 0.5, "translation": 1.0,
+    "control_spacing": 8.0, "at": 2.0, "origin": [1.0, 2.0], "corner": [1.0, 2.0],
+    "center": [4.0, 4.0], "shift": [1.0, 2.0], "points": [[3.0, 4.0], [5.0, 6.0]],
+    "point": [3.0, 4.0], "bounds": [[2.0, 2.0], [8.0, 6.0]],
+}  # fmt: skip
 #: Public parameters of these names that are no lengths of the image's world.
 NO_LENGTHS = {
     ("sum_labels", "size"), ("shrink", "size"),
+    ("shift", "size"), ("resize_axis", "size"),  # numbers of voxels
+    ("isclose", "tolerance"), ("difference", "tolerance"), ("to_pyradiomics", "tolerance"),
+    ("config", "tolerance"),  # a part of a voxel
 }  # fmt: skip
+#: Whose call takes seconds: what they make of a length is tested beside them.
+SLOW = {"register"}
+MASK = IMAGE > 20
+#: Arguments that are needed beside a length, by the names of their parameters.
+BESIDE: dict[str, Any] = {
+    "geometry": IMAGE.geometry, "seed": 0, "percentile": 50, "rank": 1, "angle": 30.0,
+    "function": lambda block: block * 1, "shape": (8, 10), "reference": MASK,
+    "prediction": IMAGE > 25, "control": 10.0, "displacement": 0.5, "data": IMAGE.data,
+    "images": IMAGE, "labels": MASK, "shift": [0.0, 0.0],
+}  # fmt: skip
+#: Objects whose public methods are walked.
+OBJECTS = (IMAGE, IMAGE.geometry, sd.Affine(np.eye(3), IMAGE.world), sd.pyramid(IMAGE))
 
 
 def _public_lengths() -> list[tuple[str, str]]:
-    found = []
-    for module, prefix in ((sd, ""), (sd.ndimage, "ndimage.")):
-        for name in dir(module):
-            function = getattr(module, name)
-            if name.startswith("_") or not inspect.isfunction(function):
+    """Walk all that is public: each function and method that has a length among its parameters."""
+    owners: list[tuple[str, Any]] = [
+        *[(name, import_module(f"spatial_duck{name and '.'}{name}")) for name in (
+            "", "ndimage", "measure", "metrics", "learning", "registration", "pyramids", "blocks",
+            "resampling",
+        )],
+        *[(type(x).__name__, type(x)) for x in OBJECTS],
+    ]  # fmt: skip
+    found = {}
+    for prefix, owner in owners:
+        for name in dir(owner):
+            if name.startswith("_") or name in SLOW:
+                continue
+            function = getattr(owner, name)
+            if not inspect.isfunction(function) and function not in (Geometry, SpatialArray):
                 continue
             for parameter in inspect.signature(function).parameters:
                 if parameter in LENGTHS and (name, parameter) not in NO_LENGTHS:
-                    found.append((prefix + name, parameter))
-    return found
+                    found.setdefault((id(function), parameter), (f"{prefix}.{name}", parameter))
+    return sorted(set(found.values()))
 
 
-@pytest.mark.parametrize("name, parameter", _public_lengths())
-def test_every_public_length_takes_a_unit(name, parameter):
-    function = sd
-    for part in name.split("."):
-        function = getattr(function, part)
-    required = [
-        p.name
-        for p in inspect.signature(function).parameters.values()
-        if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.kind is not p.VAR_POSITIONAL
-    ]
-    mask = "binary" in name or "erosion" in name or "label" in name
-    image = IMAGE > 20 if mask else IMAGE
-    if set(required[1:]) - {parameter}:
-        extra = {"percentile": 50, "rank": 1}
-        function = partial(function, **{p: extra[p] for p in required[1:] if p != parameter})
+PUBLIC = _public_lengths()
 
-    def values(result: Any) -> Any:
-        result = result[0] if isinstance(result, tuple | list) else result
-        return np.asarray(getattr(result, "levels", [result])[-1])
+
+def _public(name: str) -> Any:
+    prefix, name = name.rsplit(".", 1)
+    for x in OBJECTS:
+        if type(x).__name__ == prefix:
+            return getattr(x, name)
+    return getattr(import_module(f"spatial_duck{prefix and '.'}{prefix}"), name)
+
+
+def test_the_walk_meets_what_takes_lengths():
+    names = {name.rsplit(".", 1)[1] for name, _ in PUBLIC}
+    assert {
+        "gaussian_filter", "map_blocks", "surface_dice", "random_elastic", "conform", "crop", "at",
+        "sample", "physical_to_index", "Geometry", "rotate", "shift", "distance_transform_edt",
+        "resample", "map_bounds", "enclosing",
+    } <= names  # fmt: skip
+
+
+@pytest.mark.parametrize("name, parameter", PUBLIC)
+def test_every_public_length_takes_a_unit(name: str, parameter: str) -> None:
+    function = _public(name)
+    signature = inspect.signature(function)
+    mask = "binary" in name or "erosion" in name or "label" in name or "edt" in name
+    beside = {"image": MASK if mask else IMAGE, **BESIDE}
+    given: dict[str, Any] = {}
+    for p in signature.parameters.values():
+        if p.kind is p.VAR_POSITIONAL:
+            given[p.name] = (IMAGE,) if p.name == "images" else ()
+        elif p.name == "unit" and parameter in ("spacing", "origin"):
+            given[p.name] = "mm"
+        elif p.name == parameter or (p.default is p.empty and p.kind is not p.VAR_KEYWORD):
+            given[p.name] = beside.get(p.name, IMAGE)
+
+    def values(length: Any) -> Any:
+        call = inspect.BoundArguments(signature, {**given, parameter: length})
+        return _numbers(function(*call.args, **call.kwargs))
 
     length = LENGTHS[parameter]
-    plain = values(function(image, **{parameter: length}))
-    np.testing.assert_allclose(values(function(image, **{parameter: f"{length} mm"})), plain)
-    microns = values(function(image, **{parameter: f"{length * 1000} um"}))
-    np.testing.assert_allclose(microns, plain)
+    plain = values(length)
+    for unit, factor in (("mm", 1.0), ("um", 1000.0)):
+        found = values(_text(np.multiply(length, factor).tolist(), unit))
+        for a, b in zip(found, plain, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def _numbers(result: Any) -> list[Any]:
+    """Return all numbers of a result: values and places."""
+    if isinstance(result, tuple | list):
+        return [n for r in result for n in _numbers(r)]
+    if hasattr(result, "levels"):
+        return _numbers(list(result.levels))
+    if isinstance(result, sd.Affine):
+        return [result.matrix]
+    if isinstance(result, sd.DisplacementField):
+        return _numbers(result.image)
+    if isinstance(result, Geometry):
+        return [result.shape, result.origin, result.spacing]
+    if isinstance(result, SpatialArray):
+        return [np.asarray(result), *_numbers(result.geometry)]
+    return [np.asarray(result)] if np.ndim(result) or isinstance(result, float) else []
