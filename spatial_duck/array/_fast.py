@@ -136,13 +136,13 @@ def _on_one_grid(ufunc: np.ufunc, first: ImageState, second: ImageState) -> Geom
         return None
     if first._coords is not None and first._data.shape != second._data.shape:
         return None
-    geometry = first._geometry
+    geometry: Any = first._geometry
     if geometry.__class__ is tuple:
         geometry = first._resolve_geometry()
-    its = second._geometry
+    its: Any = second._geometry
     if its.__class__ is tuple:
         its = second._resolve_geometry()
-    return alignment.merge(ufunc.__name__, geometry, its)  # type: ignore[type-var]
+    return alignment.merge(ufunc.__name__, geometry, its)  # type: ignore[no-any-return]
 
 
 def call_elementwise(cls: type[ImageState], ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
@@ -167,9 +167,10 @@ def call_elementwise(cls: type[ImageState], ufunc: np.ufunc, inputs: tuple[Any, 
             image = first
             geometry = first._geometry
             if geometry is not second._geometry:
-                geometry = _on_one_grid(ufunc, first, second)
-                if geometry is None:
+                merged = _on_one_grid(ufunc, first, second)
+                if merged is None:
                     return NotImplemented
+                geometry = merged
             data = ufunc(first._data, second._data)
         else:
             image, other = (first, second) if first.__class__ is cls else (second, first)

@@ -41,7 +41,7 @@ def binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any, A
         return _operate(function, ufunc, self, other, True)
 
     if ufunc.signature is None and ufunc.nout == 1:
-        forward = fast.operator_method(function, ufunc, forward)
+        return fast.operator_method(function, ufunc, forward), reflected
     return forward, reflected
 
 

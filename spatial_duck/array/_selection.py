@@ -79,8 +79,8 @@ def _by_coordinate(
     nearest = name == dims[h.axis]  # it says where the indices lie
     if h.values.dtype.kind in "iuf":
         if isinstance(wanted, slice):
-            ends = [in_unit(end, h.unit, name) for end in (wanted.start, wanted.stop)]
-            wanted = slice(*ends, wanted.step)
+            start, stop = in_unit(wanted.start, h.unit, name), in_unit(wanted.stop, h.unit, name)
+            wanted = slice(start, stop, wanted.step)
         else:
             wanted = in_unit(wanted, h.unit, name)
     if isinstance(wanted, slice):

@@ -266,9 +266,9 @@ def pad_to(
     if bounds is not None:
         box = _index_box(geometry, bounds, "pad_to")
         for axis in geometry.sampled_axes:
-            n = geometry.shape[axis]
-            before, after = -0.5 - box[0, axis], box[1, axis] - (n - 0.5)
-            near = slack(max(n, *[w for w in (before, after) if math.isfinite(w)]))
+            size = geometry.shape[axis]
+            before, after = -0.5 - box[0, axis], box[1, axis] - (size - 0.5)
+            near = slack(max(size, *[w for w in (before, after) if math.isfinite(w)]))
             widths[axis] = tuple(
                 [math.ceil(max(w - near, 0)) if math.isfinite(w) else 0 for w in (before, after)]
             )
