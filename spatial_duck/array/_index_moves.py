@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.geometry._anchor import index_map_of
+from spatial_duck.geometry._followed import index_map_of
 from spatial_duck.geometry._keys import is_array, plain_key, walk
 from spatial_duck.geometry._map import identity, index
 
