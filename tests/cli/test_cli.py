@@ -389,22 +389,37 @@ def test_progress_is_told_to_a_bar_and_silent_without(
     file: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     pytest.importorskip("tqdm", reason="needs tqdm")
-    import tqdm
+    import io
+    import types
+
+    import tqdm.auto
+
+    from spatial_duck import _progress as progress
 
     seen: list[tuple[float, float]] = []
 
-    class Bar(tqdm.tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm.auto.tqdm):  # type: ignore[type-arg]
         def close(self) -> None:
             seen.append((self.n, self.total))
             super().close()
 
-    monkeypatch.setattr(tqdm, "tqdm", lambda *a, **k: Bar(*a, **{**k, "disable": False}))
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert main(["convert", str(file), str(tmp_path / "out.mha")]) == 0
+    assert capsys.readouterr().err == ""  # where nobody looks
+    shown = Terminal()
+    monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    fake = types.SimpleNamespace(stderr=shown, modules=sys.modules)
+    monkeypatch.setattr(progress, "sys", fake)
     assert main(["convert", str(file), str(tmp_path / "out.nii")]) == 0
     assert seen[0][0] == seen[0][1] > 0
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    capsys.readouterr()
-    assert main(["convert", str(file), str(tmp_path / "out.mha")]) == 0
-    assert capsys.readouterr().err == ""
+    assert "writing out.nii" in shown.getvalue()
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    assert main(["convert", str(file), str(tmp_path / "out.nrrd")]) == 0
+    assert "writing out.nrrd: 100%" in shown.getvalue()
 
 
 def test_the_module_runs_as_a_program(file: Path) -> None:
