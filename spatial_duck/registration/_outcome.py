@@ -245,7 +245,7 @@ class Registration(Transform):
         ]
         metrics = chart([level.metric for level in self.log], "metric, level by level")
         words = f"{self.model} by {self.engine}, {self.seconds:.1f} s"
-        return card(type(self).__name__, words, rows, picture(self.transform) + metrics)
+        return card(type(self).__name__, words, rows, metrics + picture(self.transform))
 
     def __repr__(self) -> str:
         head = (
