@@ -426,7 +426,10 @@ def test_the_module_runs_as_a_program(file: Path) -> None:
     command = [sys.executable, "-m", "spatial_duck.cli", "info", "nothing.nii"]
     found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert found.returncode == 1
-    assert found.stderr == "spatial-duck: error: nothing.nii: No such file or directory\n"
+    assert found.stderr == (
+        "spatial-duck: error: nothing.nii: No such file or directory "
+        f"(the working folder is {str(Path.cwd())!r})\n"
+    )
 
 
 def test_python_runs_the_package_as_the_program() -> None:
