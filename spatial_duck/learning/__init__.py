@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spatial_duck.learning._augmentation import augment, random_affine, random_elastic
 from spatial_duck.learning._conform import Conformed, conform, restore
+from spatial_duck.learning._patches import Patches, patches
 from spatial_duck.learning._nnunet import (
     resample_data_or_seg_to_shape,
     resample_data_or_seg_to_spacing,
@@ -12,8 +13,10 @@ from spatial_duck.learning._nnunet import (
 
 __all__ = [
     "Conformed",
+    "Patches",
     "augment",
     "conform",
+    "patches",
     "random_affine",
     "random_elastic",
     "resample_data_or_seg_to_shape",

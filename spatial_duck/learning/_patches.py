@@ -1,0 +1,489 @@
+"""Patches for training: each is one read and one interpolation, wherever the images are.
+
+A patch is a small grid in the world. Its spacing, its orientation and a random transform about its
+centre make one grid, which every image of a case is asked for, on whatever grid it lies itself; of
+a stored image only the chunks around it are read. What patch number i is follows from the seed, the
+epoch and i alone, so that any number of workers, and a run that starts again, see the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spatial_duck import backends
+from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._quantity import has_unit
+from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.io import read
+from spatial_duck.learning._augmentation import random_affine, random_elastic
+from spatial_duck.resampling import resample, target_grid
+from spatial_duck.resampling._api import per_axis
+from spatial_duck.resampling._physical import reorient
+from spatial_duck.transforms import Composite
+from spatial_duck.transforms._base import world_change
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spatial_duck.geometry import Geometry
+    from spatial_duck.transforms import Transform
+
+__all__ = ["Patches", "patches"]
+
+#: Voxels of a label image or a map that are looked at together.
+_SLAB = 1 << 22
+#: Cells of this many patches along each axis: those in one cell follow each other.
+_CELL = 2
+
+
+def patches(
+    images: Sequence[Any],
+    size: Any,
+    *,
+    spacing: Any = None,
+    orientation: str | None = None,
+    count: int = 1,
+    overlap: float | None = None,
+    labels: Sequence[str | int] | None = None,
+    balance: str | int | None = None,
+    weights: str | int | None = None,
+    augment: Mapping[str, Any] | None = None,
+    interpolation: str | None = None,
+    fill: Any = 0,
+    seed: int = 0,
+) -> Patches:
+    """Cut patches for training out of images in memory, in files or in stores.
+
+    Parameters
+    ----------
+    images : sequence
+        The cases. Each is an image, a path, a tuple of an image and its labels, or a mapping of
+        names to these. The images of a case may lie on grids of their own; the first one says
+        where patches may lie. Paths are opened lazily, by each process for itself.
+    size : int, length, or sequence or mapping of these
+        Of a patch: voxels, or lengths with a unit such as ``"48 mm"``. One stands for all space
+        axes. Other axes are taken whole.
+    spacing : float, sequence or mapping, optional
+        Spacing of the patches, as for `resample`; by default that of the first image.
+    orientation : str, optional
+        Where the axes of the patches run to, such as ``"RAS"``.
+    count : int, optional
+        Patches of each case in an epoch, where they lie at random.
+    overlap : float, optional
+        Cover each case with patches that share this part of their size at least, from 0 up to but
+        not including 1, instead of drawing them at random.
+    labels : sequence of str or int, optional
+        Names, or places in the tuple, of images whose values are never mixed. By default all but
+        the first of a tuple, none of a mapping; images of bool always are.
+    balance : str or int, optional
+        Name or place of a label image: a patch lies around a voxel of one of its values, each
+        value being drawn as often as the others.
+    weights : str or int, optional
+        Name or place of an image of weights of 0 or more, by which the voxel is drawn that a
+        patch lies around.
+    augment : mapping, optional
+        Options of `random_affine`, about the centre of the patch, and under ``"elastic"`` those of
+        `random_elastic`.
+    interpolation : str, optional
+        Of images, as for `resample`.
+    fill : scalar, optional
+        Value of voxels outside an image; labels have 0 there.
+    seed : int, optional
+        The same seed gives the same patches.
+
+    Returns
+    -------
+    Patches
+        A sequence that is iterated over too, and that PyTorch's DataLoader takes.
+
+    Raises
+    ------
+    GeometryError
+        If a size is not valid.
+    ValueError
+        If other options are not valid, or contradict each other.
+
+    Examples
+    --------
+    >>> image = SpatialArray(np.arange(600.0).reshape(20, 30), spacing=2.0)
+    >>> cut = patches([(image, image > 300)], 8, count=3)
+    >>> len(cut), [part.shape for part in cut[0]], cut[0][0].spacing
+    (3, [(8, 8), (8, 8)], array([2., 2.]))
+    """
+    if isinstance(images, SpatialArray | str | Mapping) or not hasattr(images, "__len__"):
+        raise TypeError(
+            f"patches needs a sequence of cases, such as [image] or [(image, labels), ...], got "
+            f"{type(images).__name__}"
+        )
+    if int(count) != count or count < 1:
+        raise ValueError(f"count must be a whole number of 1 or more, got {count!r}")
+    if overlap is not None and not 0 <= overlap < 1:
+        raise ValueError(f"overlap must be at least 0 and less than 1, got {overlap!r}")
+    chosen = {"overlap": overlap, "balance": balance, "weights": weights}
+    given = [name for name, value in chosen.items() if value is not None]
+    if len(given) > 1:
+        raise ValueError(f"give one of overlap=, balance= and weights=, got {' and '.join(given)}")
+    if len(images) and not _parts(images[0]):
+        raise ValueError("a case must hold an image at least, got an empty one")
+    options = _Options(
+        size, spacing, orientation, int(count), overlap, labels, balance, weights,
+        None if augment is None else dict(augment), interpolation, fill, seed,
+    )  # fmt: skip
+    return Patches(list(images), options)
+
+
+class _Options(NamedTuple):
+    """What was asked of `patches`."""
+
+    size: Any
+    spacing: Any
+    orientation: str | None
+    count: int
+    overlap: float | None
+    labels: Sequence[str | int] | None
+    balance: str | int | None
+    weights: str | int | None
+    augment: dict[str, Any] | None
+    interpolation: str | None
+    fill: Any
+    seed: int
+
+
+class _Case(NamedTuple):
+    """A case that has been opened.
+
+    Attributes
+    ----------
+    images : dict
+        By name, or by place in the tuple.
+    grid : Geometry
+        Of the patches, over the whole of the first image: space axes alone.
+    size : tuple of int
+        Of a patch, in voxels of that grid.
+    starts : list of list of int
+        Where patches begin along each axis, where they cover the case; else nothing.
+    """
+
+    images: dict[Any, SpatialArray]
+    grid: Geometry
+    size: tuple[int, ...]
+    starts: list[list[int]]
+
+    @property
+    def covers(self) -> int:
+        """How many patches cover the case."""
+        return math.prod([len(line) for line in self.starts])
+
+
+class Patches(Sequence[Any]):
+    """Patches of an epoch: ``patches(...)`` makes them.
+
+    Attributes
+    ----------
+    epoch : int
+        Which one.
+
+    Notes
+    -----
+    An entry is what the cases are: an image, or a tuple or dict of these, on NumPy's arrays and in
+    their place. Their attrs tell the number of the case, and the ``transform`` by which they were
+    augmented.
+
+    By index, patches come in the order of the cases. Iteration goes through the cases at random,
+    and in a case from neighbour to neighbour, so that chunks that were read are used again; in the
+    workers of a PyTorch DataLoader each takes every so many.
+    """
+
+    def __init__(self, cases: list[Any], options: _Options, epoch: int = 0) -> None:
+        self._cases = cases
+        self._options = options
+        self.epoch = epoch
+        self._opened: dict[int, _Case] = {}
+        self._drawn: dict[int, _Drawn] = {}
+        self._ends: list[int] | None = None
+
+    def at_epoch(self, epoch: int) -> Patches:
+        """Return the patches of another epoch of the same cases."""
+        other = Patches(self._cases, self._options, int(epoch))
+        other._opened, other._drawn, other._ends = self._opened, self._drawn, self._ends
+        return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What was opened is opened again by the process that gets this.
+        return Patches, (self._cases, self._options, self.epoch)
+
+    def __repr__(self) -> str:
+        return f"<Patches of {len(self._cases)} cases, epoch {self.epoch}>"
+
+    def __len__(self) -> int:
+        return self._counts()[-1] if self._cases else 0
+
+    def _counts(self) -> list[int]:
+        if self._ends is None:
+            if self._options.overlap is None:
+                each = [self._options.count] * len(self._cases)
+            else:
+                each = [self._case(k).covers for k in range(len(self._cases))]
+            self._ends = np.cumsum(each).tolist()
+        return self._ends
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"there are {n} patches, got the index {index}")
+        index = int(index) % n
+        k = int(np.searchsorted(self._counts(), index, side="right"))
+        first = self._counts()[k - 1] if k else 0
+        return self._patch(k, index - first)
+
+    def __iter__(self) -> Iterator[Any]:
+        order = np.random.default_rng([self._options.seed, self.epoch])
+        own, workers = _worker()
+        number = 0
+        for k in order.permutation(len(self._cases)).tolist():
+            first = self._counts()[k - 1] if k else 0
+            total = self._counts()[k] - first
+            if not any((number + i) % workers == own for i in range(min(total, workers))):
+                number += total  # nothing of the case is for this worker: it is not opened
+                continue
+            for i in self._by_place(k, total):
+                if number % workers == own:
+                    yield self._patch(k, i)
+                number += 1
+
+    def _by_place(self, k: int, total: int) -> list[int]:
+        """Return the numbers of a case's patches so that those that lie together follow."""
+        starts = np.array([self._start(k, i)[0] for i in range(total)])
+        cells = starts // (np.array(self._case(k).size) * _CELL)
+        return np.lexsort([*starts.T[::-1], *cells.T[::-1]]).tolist()  # type: ignore[no-any-return]
+
+    def _case(self, k: int) -> _Case:
+        if k not in self._opened:
+            self._opened[k] = _opened(self._cases[k], self._options)
+        return self._opened[k]
+
+    def _start(self, k: int, i: int) -> tuple[list[int], np.random.Generator]:
+        """Return where patch i of a case begins on the case's grid, and what is drawn next."""
+        case = self._case(k)
+        rng = np.random.default_rng([self._options.seed, self.epoch, k, i])
+        if case.starts:
+            shape = [len(line) for line in case.starts]
+            place = np.unravel_index(i, shape)
+            return [line[int(p)] for line, p in zip(case.starts, place, strict=True)], rng
+        room = [n - s for n, s in zip(case.grid.shape, case.size, strict=True)]
+        name = self._options.balance if self._options.weights is None else self._options.weights
+        if name is None:
+            return [_anywhere(r, rng) for r in room], rng
+        if k not in self._drawn:
+            source = _named(case.images, name)
+            self._drawn[k] = _Drawn(source, by_value=self._options.weights is None)
+        point = self._drawn[k].point(rng)
+        there = _space(self._drawn[k].geometry).world
+        point = world_change(there, case.grid.world) @ point
+        center = np.rint(case.grid.physical_to_index(point))
+        wanted = [int(c) - s // 2 for c, s in zip(center, case.size, strict=True)]
+        return [
+            min(max(w, 0), r) if r > 0 else r // 2 for w, r in zip(wanted, room, strict=True)
+        ], rng
+
+    def _patch(self, k: int, i: int) -> Any:
+        case, options = self._case(k), self._options
+        start, rng = self._start(k, i)
+        grid = _window(case.grid, start, case.size)
+        transform = None if options.augment is None else _transform(grid, options.augment, rng)
+        found = {}
+        for number, (name, image) in enumerate(case.images.items()):
+            is_label = image.dtype.kind == "b" or (
+                name in options.labels if options.labels is not None
+                else number > 0 and isinstance(self._cases[k], tuple | list)
+            )  # fmt: skip
+            kind = "nearest" if image.dtype.kind == "b" else "label"
+            cut = resample(
+                image, grid, transform=transform, fill=0 if is_label else options.fill,
+                interpolation=kind if is_label else options.interpolation,
+            ).compute()  # fmt: skip
+            found[name] = cut.replace(
+                attrs={**image.attrs, "case": k}
+                | ({} if transform is None else {"transform": transform})
+            )
+        given = self._cases[k]
+        if isinstance(given, Mapping):
+            return found
+        return tuple(found.values()) if isinstance(given, tuple | list) else found[0]
+
+
+def _worker() -> tuple[int, int]:
+    """Return the number of this worker of a DataLoader, and how many there are."""
+    torch = sys.modules.get("torch")
+    info = None if torch is None else torch.utils.data.get_worker_info()
+    return (0, 1) if info is None else (info.id, info.num_workers)
+
+
+def _parts(case: Any) -> dict[Any, Any]:
+    """Return the images of a case as they were given, by name or place."""
+    if isinstance(case, Mapping):
+        return dict(case)
+    return dict(enumerate(case)) if isinstance(case, tuple | list) else {0: case}
+
+
+def _named(images: Mapping[Any, SpatialArray], name: Any) -> SpatialArray:
+    if name not in images:
+        raise ValueError(f"a case has no image {name!r}; it has {list(images)!r}")
+    return images[name]
+
+
+# --- grids --------------------------------------------------------------------------------
+
+
+def _opened(given: Any, options: _Options) -> _Case:
+    images = {}
+    for name, part in _parts(given).items():
+        is_path = isinstance(part, str) or hasattr(part, "__fspath__")
+        image = read(part, lazy=True) if is_path else part
+        images[name] = as_image(image, "patches", "images")
+    first = next(iter(images.values()))
+    turned = first if options.orientation is None else reorient(first, options.orientation)
+    grid = _space(turned.geometry)
+    if options.spacing is not None:
+        grid = target_grid(grid, spacing=options.spacing)
+    size = _voxels(options.size, grid)
+    starts = []
+    if options.overlap is not None:
+        starts = [_cover(n, s, options.overlap) for n, s in zip(grid.shape, size, strict=True)]
+    return _Case(images, grid, size, starts)
+
+
+def _space(geometry: Geometry) -> Geometry:
+    """Return a geometry without its axes that are not of space."""
+    names = [name for name in geometry.world.axes if name in SPACE_AXES]
+    rows = [geometry.world.axes.index(name) for name in names]
+    space = [
+        axis
+        for axis, column in zip(geometry.sampled_axes, geometry.direction.T, strict=True)
+        if column[rows].any()
+    ]
+    if not space:
+        raise GeometryError(f"patches need an axis of space, and the image has none: {geometry!r}")
+    key = tuple([slice(None) if axis in space else 0 for axis in range(geometry.ndim)])
+    return geometry[key].to_world(names)
+
+
+def _voxels(size: Any, grid: Geometry) -> tuple[int, ...]:
+    """Return the size of a patch along each axis."""
+    given = size.values() if isinstance(size, Mapping) else size
+    in_world = has_unit(list(given) if isinstance(given, tuple) else given)
+    found = per_axis("size", size, grid)
+    sizes = []
+    for n, value, step in zip(grid.shape, found, grid.spacing.tolist(), strict=True):
+        voxels = n if value is None else round(value / step) if in_world else value
+        if voxels != int(voxels) or voxels < 1:
+            raise GeometryError(
+                f"size must be voxels, or lengths with a unit such as '48 mm' of one voxel or "
+                f"more, got {size!r}"
+            )
+        sizes.append(int(voxels))
+    return tuple(sizes)
+
+
+def _cover(n: int, size: int, overlap: float) -> list[int]:
+    """Return where patches begin that cover an axis."""
+    room = n - size
+    if room <= 0:
+        return [room // 2]
+    step = max(size * (1 - overlap), 1.0)
+    return np.rint(np.linspace(0, room, math.ceil(room / step) + 1)).astype(int).tolist()  # type: ignore[no-any-return]
+
+
+def _anywhere(room: int, rng: np.random.Generator) -> int:
+    """Return a start within an axis; a patch that is larger lies about its middle."""
+    return int(rng.integers(0, room + 1)) if room > 0 else room // 2
+
+
+def _window(grid: Geometry, start: Sequence[int], size: Sequence[int]) -> Geometry:
+    """Return a part of a grid that goes on beyond its ends."""
+    ends = [
+        (max(-first, 0), max(first + n - length, 0))
+        for first, n, length in zip(start, size, grid.shape, strict=True)
+    ]
+    key = [
+        slice(first + before, first + before + n)
+        for first, n, (before, _) in zip(start, size, ends, strict=True)
+    ]
+    return grid.pad(ends)[tuple(key)]
+
+
+def _transform(grid: Geometry, augment: Mapping[str, Any], rng: np.random.Generator) -> Transform:
+    options = dict(augment)
+    elastic = options.pop("elastic", None)
+    found: Transform = random_affine(grid, rng, **options)
+    return found if elastic is None else Composite(random_elastic(grid, rng, **elastic), found)
+
+
+# --- where patches are drawn --------------------------------------------------------------
+
+
+class _Drawn:
+    """Draws voxels of an image, by their values or by weight, and reads little of it at a time.
+
+    The image is read once, slab by slab, to count; to draw, the slab is read again that the voxel
+    lies in.
+    """
+
+    def __init__(self, image: SpatialArray, *, by_value: bool) -> None:
+        if image.ndim != len(image.geometry.sampled_axes):
+            raise GeometryError(
+                "balance and weights need an image without other axes than those of space, got "
+                f"dims {image.dims!r}; index one of them"
+            )
+        self._image = image
+        self._by_value = by_value
+        row = max(math.prod(image.shape[1:]), 1)
+        self._step = max(_SLAB // row, 1)
+        self._starts = range(0, image.shape[0], self._step)
+        slabs = [self._slab(start) for start in self._starts]
+        if by_value:
+            counted = [np.unique(slab, return_counts=True) for slab in slabs]
+            self._values = np.unique(np.concatenate([values for values, _ in counted]))
+            self._counts = np.zeros((len(self._values), len(slabs)))
+            for column, (values, counts) in enumerate(counted):
+                self._counts[np.searchsorted(self._values, values), column] = counts
+        else:
+            if any((slab < 0).any() for slab in slabs):
+                raise ValueError("weights must be 0 or more, got negative ones")
+            self._counts = np.array([[float(slab.sum()) for slab in slabs]])
+        if not self._counts.sum() > 0:
+            raise ValueError("weights must not all be 0")
+
+    def _slab(self, start: int) -> Any:
+        part = self._image[start : start + self._step].compute()
+        return backends.to(part.data, "numpy")
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the voxels lie."""
+        return self._image.geometry
+
+    def point(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return a voxel's place in the world."""
+        row = int(rng.integers(len(self._counts)))
+        ends = np.cumsum(self._counts[row])
+        at = rng.random() * ends[-1]
+        column = min(int(np.searchsorted(ends, at, side="right")), len(ends) - 1)
+        slab = self._slab(self._starts[column])
+        if self._by_value:
+            flat = np.flatnonzero(slab.ravel() == self._values[row])
+            found = int(flat[int(rng.integers(len(flat)))])
+        else:
+            inside = np.cumsum(slab.ravel(), dtype=np.float64)
+            found = int(np.searchsorted(inside, rng.random() * inside[-1], side="right"))
+        index = list(np.unravel_index(min(found, slab.size - 1), slab.shape))
+        index[0] += self._starts[column]
+        return _space(self.geometry).index_to_physical([float(i) for i in index])

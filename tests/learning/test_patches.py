@@ -1,0 +1,236 @@
+"""Patches lie where they say, whatever is asked for, and are the same for everybody who asks."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import spatial_duck as sd
+from spatial_duck.errors import GeometryError
+
+OBLIQUE = np.linalg.qr(np.array([[1.0, 2, 3], [0, 1, 4], [5, 6, 0]]))[0]
+SLOPE = np.array([1.0, -2.0, 0.5])
+
+
+def ramp(shape: Any, **given: Any) -> sd.SpatialArray:
+    """Return an image whose values are a linear function of the place in the world, in mm."""
+    grid = sd.Geometry(shape, **({"unit": "mm", "frame": "LPS", "direction": OBLIQUE} | given))
+    points = grid.index_to_physical(np.moveaxis(np.indices(shape), 0, -1))
+    return sd.SpatialArray(points @ SLOPE, grid)
+
+
+def expected(part: sd.SpatialArray) -> np.ndarray:
+    """Return the values that a patch of a ramp must have, by its own place."""
+    grid = part.geometry
+    points = grid.index_to_physical(np.moveaxis(np.indices(grid.shape), 0, -1))
+    transform = part.attrs.get("transform")
+    return (points if transform is None else transform(points)) @ SLOPE
+
+
+CASE = (ramp((20, 24, 28), spacing=(2, 1, 1)), ramp((30, 15, 40), spacing=(1.5, 2, 0.7)))
+
+
+@given(
+    size=st.sampled_from([5, (3, 8, 6), {"z": 4, "y": 5, "x": 6}, "6 mm", ("8 mm", 5, "0.5 cm")]),
+    spacing=st.sampled_from([None, 1.0, (1.0, 2.0, 0.5)]),
+    orientation=st.sampled_from([None, "RAS", "SAL"]),
+    augment=st.sampled_from(
+        [None, {"rotation": 20, "scale": 0.1},
+         {"rotation": 5, "elastic": {"displacement": 0.5, "control": 8}}]
+    ),
+    seed=st.integers(0, 9),
+)  # fmt: skip
+@settings(max_examples=25)
+def test_values_are_those_of_the_place(
+    size: Any, spacing: Any, orientation: Any, augment: Any, seed: int
+) -> None:
+    if isinstance(size, tuple) and "8 mm" in size:
+        size = tuple(f"{s} mm" if isinstance(s, int) else s for s in size)
+    cut = sd.patches(
+        [CASE], size, spacing=spacing, orientation=orientation, augment=augment, seed=seed,
+        labels=(), fill=np.nan,
+    )  # fmt: skip
+    first, second = cut[0]
+    assert first.geometry.isclose(second.geometry)
+    if orientation is not None:
+        assert first.orientation == orientation
+    for part, source in zip((first, second), CASE, strict=True):
+        values = np.asarray(part)
+        inner = sd.Geometry(
+            [n - 1 for n in source.shape], source.spacing, source.index_to_physical([0.5] * 3),
+            source.direction, frame="LPS", unit="mm",
+        )  # fmt: skip
+        grid = part.geometry
+        points = grid.index_to_physical(np.moveaxis(np.indices(grid.shape), 0, -1))
+        transform = part.attrs.get("transform")
+        index = inner.physical_to_index(points if transform is None else transform(points))
+        inside = ((index >= -0.5) & (index <= np.array(inner.shape) - 0.5)).all(-1)
+        np.testing.assert_allclose(values[inside], expected(part)[inside], atol=1e-6)
+
+
+def test_without_a_change_a_patch_is_a_slice() -> None:
+    image = CASE[0]
+    for part in sd.patches([image], (4, 5, 6), count=5):
+        index = np.rint(image.physical_to_index(part.origin)).astype(int)
+        key = tuple(slice(i, i + n) for i, n in zip(index, part.shape, strict=True))
+        np.testing.assert_array_equal(part.data, image.data[key])
+        assert part.geometry.isclose(image[key].geometry)
+
+
+@given(st.integers(1, 30), st.integers(1, 12), st.floats(0, 0.9))
+def test_a_cover_leaves_nothing_out(n: int, size: int, overlap: float) -> None:
+    image = sd.SpatialArray(np.arange(n, dtype=float), spacing=0.5)
+    cut = sd.patches([image], size, overlap=overlap, fill=-1)
+    seen = np.concatenate([part.data for part in cut])
+    assert set(seen.tolist()) - {-1} == set(range(n))
+    starts = sorted(float(p.origin[0]) * 2 for p in cut)
+    if len(starts) > 1:
+        assert max(np.diff(starts)) <= max(size * (1 - overlap), 1) + 1
+
+
+def test_patches_follow_from_the_seed_alone() -> None:
+    options: Any = {"count": 6, "seed": 3, "augment": {"rotation": 10}}
+    cut = sd.patches([CASE, CASE], 6, **options)
+    again = pickle.loads(pickle.dumps(cut))
+    for i in (11, 0, 5):  # in any order, in any process
+        for one, other in zip(cut[i], again[i], strict=True):
+            assert one.geometry == other.geometry
+            np.testing.assert_array_equal(one.data, other.data)
+    walked = sorted((p[0].attrs["case"], p[0].origin.tolist()) for p in cut)
+    assert walked == sorted((p[0].attrs["case"], p[0].origin.tolist()) for p in cut[:])
+    other = cut.at_epoch(1)
+    assert not other[0][0].geometry.isclose(cut[0][0].geometry)
+    assert cut.at_epoch(0)[0][0].geometry == cut[0][0].geometry
+
+
+def test_neighbours_follow_each_other() -> None:
+    image = sd.SpatialArray(np.zeros((64, 64, 64), np.uint8))
+    cut = sd.patches([image], 8, count=60)
+    walked = np.array([p.origin for p in cut])
+    plain = np.array([p.origin for p in cut[:]])
+    ways = [np.abs(np.diff(points, axis=0)).sum() for points in (walked, plain)]
+    assert ways[0] < 0.6 * ways[1]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_each_value_is_drawn_as_often(lazy: bool, monkeypatch: Any) -> None:
+    monkeypatch.setattr("spatial_duck.learning._patches._SLAB", 700)
+    values = np.zeros((20, 24, 28), np.uint8)
+    values[2, 3, 4], values[-1, -1, -1] = 3, 9
+    labels = CASE[0].replace(data=values)
+    if lazy:
+        pytest.importorskip("dask", reason="needs dask")
+        labels = labels.chunk(7)
+    case = {"image": CASE[0], "seg": labels.to_unit("um")}
+    cut = sd.patches([case], 3, count=60, balance="seg", labels=["seg"])
+    found = [np.asarray(p["seg"]) for p in cut]
+    counts = [sum(bool((f == v).any()) for f in found) for v in (3, 9)]
+    assert all(10 <= n <= 30 for n in counts)
+    assert all(f.shape == (3, 3, 3) and set(np.unique(f)) <= {0, 3, 9} for f in found)
+
+
+def test_weights_say_where() -> None:
+    weight = np.zeros((20, 24, 28), np.float32)
+    weight[5, 6, 7], weight[15, 16, 17] = 1, 3
+    case = (CASE[0], CASE[0].replace(data=weight))
+    cut = sd.patches([case], 3, count=80, weights=1, labels=())
+    sums = [float(np.asarray(p[1]).sum()) for p in cut]
+    assert set(sums) == {1.0, 3.0}
+    assert 45 < sums.count(3.0) < 75
+
+
+def test_labels_are_never_mixed() -> None:
+    labels = CASE[1].replace(data=np.random.default_rng(0).choice([0, 2, 7], CASE[1].shape))
+    cut = sd.patches([(CASE[0], labels)], 6, count=4, augment={"rotation": 45})
+    assert all(set(np.unique(p[1].data)) <= {0, 2, 7} for p in cut)
+
+
+def test_stores_are_read_around_a_patch_alone() -> None:
+    zarr = pytest.importorskip("zarr", reason="needs zarr")
+    pytest.importorskip("dask", reason="needs dask")
+    from spatial_duck.testing._stores import RecordingStore
+
+    store = RecordingStore(zarr.storage.MemoryStore())
+    array = zarr.create_array(store, shape=(64, 64, 64), chunks=(8, 8, 8), dtype="u1")
+    array[...] = 1
+    image = sd.SpatialArray(array, spacing=(2, 1, 1), direction=OBLIQUE)
+    cut = sd.patches([image], (4, 8, 8), count=3, augment={"rotation": 10, "scale": 0})
+    for i in range(3):
+        store.chunks_read.clear()
+        part = cut[i]
+        index = image.physical_to_index(
+            part.attrs["transform"](part.index_to_physical(np.argwhere(np.ones(part.shape))))
+        )
+        needed = {tuple(row) for row in (np.floor(index).astype(int) // 8).tolist()}
+        assert 0 < len(store.chunks_read) <= 3 * len(needed)  # of 512
+
+
+def test_files_are_opened_by_each_process(tmp_path: Any) -> None:
+    pytest.importorskip("zarr", reason="needs zarr")
+    path = tmp_path / "case.ome.zarr"
+    sd.write(path, CASE[0], version="0.6")
+    cut = sd.patches([path], "8 mm", spacing=1.0, count=2)
+    assert b"case.ome.zarr" in pickle.dumps(cut)
+    for part in cut:
+        assert isinstance(part.data, np.ndarray)
+        assert part.shape == (8, 8, 8)
+
+
+def test_slices_time_and_channels() -> None:
+    movie = sd.SpatialArray(np.zeros((3, 2, 10, 12)), dims=("t", "c", "y", "x"), spacing=(5, 1, 1))
+    assert [p.shape for p in sd.patches([movie], 4, count=2)] == [(3, 2, 4, 4)] * 2
+    plane = CASE[0][:, 3]
+    (part,) = sd.patches([plane], 5)
+    np.testing.assert_allclose(part.data, expected(part), atol=1e-9)
+    (large,) = sd.patches([plane], 40, fill=-1)
+    assert large.shape == (40, 40)
+    assert (np.asarray(large) != -1).sum() == plane.size
+
+
+@pytest.mark.parametrize(
+    "error, wrong",
+    [
+        (TypeError, lambda: sd.patches(CASE[0], 4)),
+        (ValueError, lambda: sd.patches([CASE], 4, count=0)),
+        (ValueError, lambda: sd.patches([CASE], 4, overlap=1)),
+        (ValueError, lambda: sd.patches([CASE], 4, overlap=0, balance=1)),
+        (ValueError, lambda: sd.patches([()], 4)),
+        (ValueError, lambda: sd.patches([CASE], 4, balance="seg")[0]),
+        (ValueError, lambda: sd.patches([CASE], 4, weights=1)[0]),
+        (GeometryError, lambda: sd.patches([CASE], "0.1 mm")[0]),
+        (GeometryError, lambda: sd.patches([CASE], 2.5)[0]),
+        (IndexError, lambda: sd.patches([CASE], 4)[1]),
+    ],
+    ids=["image", "count", "overlap", "two", "empty", "name", "weights", "small", "part", "index"],
+)
+def test_what_cannot_be_is_refused(error: type[Exception], wrong: Any) -> None:
+    with pytest.raises(error):
+        wrong()
+
+
+@pytest.mark.library
+def test_workers_of_torch_share_the_patches() -> None:
+    torch = pytest.importorskip("torch", reason="needs torch")
+
+    class Stream(torch.utils.data.IterableDataset):  # type: ignore[misc]
+        def __init__(self, cut: Any) -> None:
+            self.cut = cut
+
+        def __iter__(self) -> Any:
+            return iter(self.cut)
+
+    cut = sd.patches([CASE[0], CASE[0]], 4, count=5)
+    expected_places = sorted(p.origin.tolist() for p in cut)
+    for workers in (0, 2, 3):
+        loader = torch.utils.data.DataLoader(
+            Stream(cut), batch_size=None, num_workers=workers, multiprocessing_context=
+            "fork" if workers else None,
+        )  # fmt: skip
+        assert sorted(p.origin.tolist() for p in loader) == expected_places
+    whole = torch.utils.data.DataLoader(cut, batch_size=None, num_workers=2)
+    assert [p.origin.tolist() for p in whole] == [p.origin.tolist() for p in cut[:]]
