@@ -310,7 +310,8 @@ def _sorted_components(image: SpatialArray, names: Sequence[str]) -> SpatialArra
         return image
     axis = image.dims.index(component.dims[0])
     order = [labels.index(n) for n in names if n in labels]
-    return image[(*[slice(None)] * axis, order)]
+    found: SpatialArray = image[(*[slice(None)] * axis, order)]
+    return found
 
 
 def _like_vectors(found: Any, model: SpatialArray) -> Any:

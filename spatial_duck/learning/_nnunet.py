@@ -94,16 +94,16 @@ def resample_data_or_seg_to_shape(
     >>> resample_data_or_seg_to_shape(data, (2, 2, 4), (1, 1, 1), (1, 1, 0.5), order=1)[0, 0, 0]
     array([0.  , 0.25, 0.75, 1.  ])
     """
-    data = np.asarray(data)
-    shape = _checked_shape(data.shape, new_shape)
+    values: NDArray[Any] = np.asarray(data)
+    shape = _checked_shape(values.shape, new_shape)
     steps = _steps(
         order, order_z, force_separate_z, current_spacing, new_spacing,
         separate_z_anisotropy_threshold,
     )  # fmt: skip
-    if data.shape[1:] == shape:
-        return data
-    out = np.zeros((len(data), *shape), data.dtype)
-    for channel, result in zip(data, out, strict=True):
+    if values.shape[1:] == shape:
+        return values
+    out = np.zeros((len(values), *shape), values.dtype)
+    for channel, result in zip(values, out, strict=True):
         if is_seg:
             result[...] = _labels(channel, shape, steps)
         else:

@@ -145,7 +145,7 @@ class EngineConformance(Suite):
         index = np.argwhere(np.asarray(image.data) > np.median(image.data))
         points = image.index_to_physical(index[::7])
         apart = np.linalg.norm(found(points) - truth(points), axis=1)
-        return max(apart.tolist()) / min(image.spacing.tolist())
+        return float(max(apart.tolist()) / min(image.spacing.tolist()))
 
     def _register(
         self, fixed: SpatialArray, moving: SpatialArray, model: str = "", **options: Any

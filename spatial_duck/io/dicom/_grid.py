@@ -120,7 +120,7 @@ def planes_of(frames: Sequence[Frame], normal: Floats, tolerance: float) -> list
 
     Slices that are said to be thinner than the tolerance lie nearer to each other than it.
     """
-    sizes = [size for f in frames for size in (f.thickness, *f.spacing) if size]
+    sizes = [size for f in frames for size in (f.thickness, *(f.spacing or ())) if size]
     tolerance = min(tolerance, 0.25 * min(sizes, default=np.inf))
     depth = np.array([f.position for f in frames]) @ normal
     groups: list[list[int]] = []
