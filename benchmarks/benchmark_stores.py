@@ -61,6 +61,11 @@ def _tasks(
     def bare() -> Any:
         return zarr.open_group(url, mode="r", storage_options=options)["0"]
 
+    def levels() -> list[Any]:
+        group = zarr.open_group(url, mode="r", storage_options=options)
+        datasets = group.attrs["ome"]["multiscales"][0]["datasets"]
+        return [group[str(d["path"])][...] for d in datasets]
+
     def tensor() -> Any:
         import tensorstore
 
@@ -90,9 +95,13 @@ def _tasks(
         },
         "resample to spacing 4": {
             "spatial_duck": lambda: np.asarray(sd.resample(ours(), spacing=4.0)),
+            "zarr": lambda: bare()[...],  # all of it, which a library without blocks needs first
         },
-        "its coarsest level": {
-            "spatial_duck": lambda: np.asarray(sd.read(url, level=-1, storage_options=options)),
+        "its pyramid": {
+            "spatial_duck": lambda: [
+                np.asarray(level) for level in sd.read_pyramid(url, storage_options=options)
+            ],
+            "zarr": levels,
         },
     }
 

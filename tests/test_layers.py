@@ -55,7 +55,9 @@ ON_USE: dict[str, set[str]] = {
     "backends.zarr._private": {"zarr"},
     "interop._xarray_engine": {"xarray"},
     "interop._xarray_index": {"xarray"},
+    "io.ngff._stamp": {"zarr"},
     "io.ngff._store": {"zarr"},
+    "io.ngff._store_journal": {"zarr"},
     "io.tiff._store": {"zarr"},
     "resampling._compiling": {"numba"},
     "resampling._kernels": set(),
@@ -73,11 +75,15 @@ FRONT_USERS = ("viewer", "cli")
 #: Upward imports, inside functions or for type checkers, and why each is there.
 UPWARD = {
     ("transforms._base", "io"): "Transform.read(path), transform.write(path)",
+    ("transforms._base", "array"): "the Jacobian determinant on a grid is an image",
+    ("transforms._base", "transforms._displacement"): "transform.to_field(grid) gives one",
+    ("transforms._base", "transforms._grids"): "transform.to_field(grid), its Jacobian determinant",
     ("transforms._base", "transforms._html"): "what a transform shows of itself in a notebook",
     ("transforms._bspline", "array"): "the field of a B-spline is an image",
     ("transforms._displacement", "array"): "a field holds an image",
     ("transforms._displacement", "backends"): "the vectors of a field may be lazy",
     ("transforms._displacement", "transforms._inverse"): "field.inverse()",
+    ("transforms._grids", "array"): "a field and a determinant are images",
     ("transforms._inverse", "array"): "the inverse of a field is an image",
 }
 

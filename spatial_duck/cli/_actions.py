@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import spatial_duck as sd
 from spatial_duck._optional import require
-from spatial_duck.cli._reading import UsageError, read_options
+from spatial_duck.cli._reading import UsageError, read_options, write_options
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.geometry._describe import facts, printable
 from spatial_duck.resampling._targets import aligned_grid
@@ -40,7 +40,7 @@ def info(args: argparse.Namespace) -> None:
     """Print what files say of their images."""
     from spatial_duck import io
 
-    described = [(path, io.info(path, **read_options(args))) for path in args.files]
+    described = [(path, io.info(path, **read_options(args, path))) for path in args.files]
     if args.json:
         print(json.dumps([_as_json(path, found) for path, found in described], indent=2))
         return
@@ -93,13 +93,14 @@ def _as_json(path: str, found: Any) -> dict[str, Any]:
 
 def convert(args: argparse.Namespace) -> None:
     """Write an image in another format."""
-    image = sd.read(args.input, **read_options(args))
+    image = sd.read(args.input, **read_options(args, args.input, args.output))
     _write(args, image)
 
 
 def register(args: argparse.Namespace) -> None:
     """Write the transform that brings one image onto another, and the image that it moves."""
-    fixed, moving = sd.read(args.fixed), sd.read(args.moving)
+    fixed = sd.read(args.fixed, **read_options(args, args.fixed, args.moving))
+    moving = sd.read(args.moving, **read_options(args, args.moving, args.fixed))
     found = sd.register(
         fixed, moving, args.model, metric=args.metric, at=args.at, initial=args.initial,
         seed=args.seed,
@@ -115,11 +116,12 @@ def register(args: argparse.Namespace) -> None:
 
 def resample(args: argparse.Namespace) -> None:
     """Write an image on another grid."""
-    if args.like is None and args.spacing is None and args.orientation is None and not args.align:
-        raise UsageError("say where to: --spacing, --like, --orientation or --align")
+    targets = (args.like, args.spacing, args.orientation, args.align or None, args.transform)
+    if all(target is None for target in targets):
+        raise UsageError("say where to: --spacing, --like, --orientation, --align or --transform")
     if args.like is not None and (args.spacing or args.orientation or args.align):
         raise UsageError("--like excludes --spacing, --orientation and --align")
-    image = sd.read(args.input, **read_options(args))
+    image = sd.read(args.input, **read_options(args, args.input, args.output))
     if args.like is not None:
         image = _moved(args, image, to=sd.read(args.like))
     elif args.align:
@@ -133,12 +135,19 @@ def resample(args: argparse.Namespace) -> None:
             image = sd.reorient(image, args.orientation)
         if args.spacing is not None:
             image = _moved(args, image, spacing=_spacing(args.spacing, image.geometry))
+        elif args.transform is not None:
+            image = _moved(args, image, to=image.geometry)
     _write(args, image)
 
 
 def _moved(args: argparse.Namespace, image: Any, **target: Any) -> Any:
+    transform = None
+    if args.transform is not None:
+        like = target.get("to", image)
+        transform = sd.Transform.read(args.transform, reference=like, moving=image)
     return sd.resample(
         image,
+        transform=transform,
         interpolation=args.interpolation,
         fill="edge" if args.edge else args.fill,
         antialias=args.antialias,
@@ -177,15 +186,15 @@ def _spacing(words: Sequence[str], geometry: Any) -> list[float]:
 
 def view(args: argparse.Namespace) -> None:
     """Draw three planes into a picture, or show them in the browser."""
-    if args.interactive == (args.out is not None):
-        raise UsageError("say how to view: --interactive in the browser, or --out PNG")
-    if args.interactive:
+    if args.interactive and args.out is not None:
+        raise UsageError("view is either in the browser, or a picture with --out PNG")
+    if args.out is None:
         _browse(args)
         return
     Figure = require("matplotlib.figure", "Plotting").Figure
     from spatial_duck.viewer import _plot as plotting
 
-    image = sd.read(args.file, **read_options(args))
+    image = sd.read(args.file, **read_options(args, args.file))
     overlay = None if args.overlay is None else sd.read(args.overlay)
     figure = Figure(figsize=plotting.figure_size(image), layout="constrained")
     plotting.plot(image, overlay, title=_title(args), figure=figure, limits=args.limits)
@@ -198,7 +207,7 @@ def _browse(args: argparse.Namespace) -> None:
     from spatial_duck.viewer import Scene, Server, open_levels
     from spatial_duck.viewer._browser import open_browser
 
-    levels = open_levels(args.file, args.level)
+    levels = open_levels(args.file, **read_options(args, args.file))
     overlay = None if args.overlay is None else open_levels(args.overlay)
     names = (_title(args), Path(args.overlay or "").name)
     with Server(Scene(levels, overlay, names=names, limits=args.limits)) as server:
@@ -218,8 +227,11 @@ def pyramid(args: argparse.Namespace) -> None:
     target = Path(args.input if args.output is None else args.output)
     if args.output is None:
         _check_alone(args.input)
-    image = sd.read(args.input, level=0)
-    options: dict[str, Any] = {"method": args.method, "levels": args.levels}
+    image = sd.read(args.input, **{"level": 0, **read_options(args, args.input, str(target))})
+    if args.orientation is not None:
+        image = sd.reorient(image, args.orientation)
+    options: dict[str, Any] = write_options(args, str(target))
+    options |= {"method": args.method, "levels": args.levels}
     options["factors"] = None if args.factors is None else _factors(args.factors)
     if args.output is None:
         # As it was: its blocks, and a geometry that it holds beside the standard's.
@@ -227,6 +239,8 @@ def pyramid(args: argparse.Namespace) -> None:
     else:
         options |= {"oblique": "keep" if args.keep_oblique else "refuse"}
         options |= {"overwrite": args.overwrite}
+    if args.orientation is not None:
+        options["axis_order"] = args.orientation
     sd.write(target, image, format="ome-zarr", **options)
     print(f"wrote {target}: {len(sd.pyramid(image, args.levels, **_shape(options)))} levels")
 
@@ -312,7 +326,9 @@ def demo(args: argparse.Namespace) -> None:
 
 
 def _write(args: argparse.Namespace, image: Any) -> None:
-    options: dict[str, Any] = {"frame": args.frame} if args.frame else {}
+    options = write_options(args, args.output)
+    if args.frame:
+        options["frame"] = args.frame
     if args.keep_oblique:
         options["oblique"] = "keep"
     if getattr(args, "orientation", None) is not None:

@@ -51,18 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-#: What messages call an option of Python's, its name here, and what it is called on this line.
-_OPTIONS = (
-    ("overwrite=True", "overwrite", "--overwrite"),
-    ("oblique='keep'", "keep_oblique", "--keep-oblique"),
-)
-
-
 def _one_line(error: BaseException, args: argparse.Namespace) -> str:
     text = printable(" ".join(str(error).split()))
-    for words, name, option in _OPTIONS:
-        if hasattr(args, name):
-            text = text.replace(words, option)
     if hasattr(args, "option"):
         text = put_into_words_of_line(text)
     known = isinstance(error, SpatialDuckError | ImportError | FileExistsError | FileNotFoundError)

@@ -8,27 +8,46 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spatial_duck.errors import SpatialDuckError
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["READING", "UsageError", "put_into_words_of_line", "read_options"]
+__all__ = [
+    "READING",
+    "UsageError",
+    "put_into_words_of_line",
+    "read_options",
+    "write_options",
+]
 
 
 class UsageError(SpatialDuckError):
     """An argument is wrong in a way that only the image shows."""
 
 
+class _Named(NamedTuple):
+    """An option of readers that has a name of its own on the line."""
+
+    name: str
+    metavar: str
+    help: str
+
+
+#: Options of readers with names of their own; all others are given as --option KEY=VALUE.
+_NAMED = (
+    _Named("level", "N", "resolution to open, 0 the finest"),
+    _Named("series", "NAME", "for DICOM and TIFF: which series, by UID, name or number"),
+    _Named("tolerance", "MM", "for DICOM: by how much slices may lie beside an even grid"),
+    _Named("irregular", "HOW", "for DICOM: what is done with uneven slices, such as resample"),
+    _Named("form", "NAME", "for NIfTI: which placement, sform or qform"),
+    _Named("multiscale", "NAME", "for OME-Zarr: which of several, by number or name"),
+)
 #: Arguments of each command that reads an image, as the table of commands has them.
 READING: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("--level",), {"type": int, "metavar": "N", "help": "resolution to open, 0 the finest"}),
-    (
-        ("--series",),
-        {"metavar": "NAME", "help": "for DICOM and TIFF: which series, by UID, name or number"},
-    ),
+    *[((f"--{row.name}",), {"metavar": row.metavar, "help": row.help}) for row in _NAMED],
     (
         ("--where",),
         {
@@ -42,28 +61,72 @@ READING: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {
             "metavar": "KEY=VALUE",
             "action": "append",
-            "help": "any other option of the format's reader, such as tolerance=0.1, "
-            "irregular=resample, scaled=False, form=qform; may be given again",
+            "help": "any other option of the format's reader or writer, such as scaled=False, "
+            "version=0.6, chunks=64; may be given again",
         },
     ),
 )
 
 
-def read_options(args: argparse.Namespace) -> dict[str, Any]:
+def read_options(args: argparse.Namespace, path: str, *more: str) -> dict[str, Any]:
     """Return the keyword arguments of `spatial_duck.read` that a command line asks for.
+
+    Parameters
+    ----------
+    args : Namespace
+        With the arguments of `READING`.
+    path : str
+        What is read. Of several files each is given the options that its format has.
+    *more : str
+        The others of the line, and what is written.
 
     Raises
     ------
     UsageError
         If one is not KEY=VALUE.
+    TypeError
+        If no format on the line has an option.
     """
-    options: dict[str, Any] = {} if args.level is None else {"level": args.level}
+    given = _given(args)
+    own = _known(path, "read")
+    taken = {k: v for k, v in given.items() if own is None or k in own}
+    others = [_known(other, verb) for other in more for verb in ("read", "write")]
+    rest = {k for k in given if k not in taken and not any(k in (o or ()) for o in others)}
+    return {**taken, **{k: given[k] for k in rest}}  # `read` says what its format has
+
+
+def write_options(args: argparse.Namespace, path: str) -> dict[str, Any]:
+    """Return the keyword arguments of `spatial_duck.write` that ``--option`` asks for."""
+    own = _known(path, "write") or ()
+    return {k: v for k, v in _pairs("--option", args.option).items() if k in own}
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    named = {row.name: getattr(args, row.name) for row in _NAMED}
+    options = {k: _value(v) for k, v in named.items() if v is not None}
+    if "level" in options and not isinstance(options["level"], int):
+        raise UsageError(f"--level takes a whole number, got {args.level!r}")
     options |= _pairs("--option", args.option)
-    if args.series is not None:
-        options["series"] = _value(args.series)
     if args.where:
         options["where"] = _pairs("--where", args.where)
     return options
+
+
+def _known(path: str, verb: str) -> set[str] | None:
+    """Return the options of a file's format; None where it is not known, or nothing is there."""
+    from spatial_duck.io._location import is_remote, location
+    from spatial_duck.io._registry import format_of, format_to_write, named_format
+
+    place = location(path)
+    try:
+        if is_remote(place):
+            found: Any = named_format("ome-zarr")
+        else:
+            found = format_of(place) if verb == "read" else format_to_write(place)
+    except (OSError, SpatialDuckError):
+        return None
+    core = {"format", "level", "lazy", "dims"} if verb == "read" else {"format", "axis_order"}
+    return None if found is None else set(found.options(verb)) | core | {"storage_options"}
 
 
 def _pairs(name: str, given: list[str] | None) -> dict[str, Any]:
@@ -84,31 +147,68 @@ def _value(text: str) -> Any:
         return text
 
 
-#: An option with its value, as messages name it in Python's words.
-_ADVICE = re.compile(r"\b([a-z_]+)=('[^']*'|\{[^}]*\}|[\w.+-]*\w)(?![\w(])")
+# --- advice -------------------------------------------------------------------------------
+
+#: Advice whose words on the line are other than ``--name VALUE`` or ``--option name=VALUE``.
+_OWN_WORDS = {
+    "overwrite=True": "--overwrite",
+    "oblique='keep'": "--keep-oblique",
+    "axis_order": "--orientation",
+}
+_VALUE = r"(?:'[^']*'|\"[^\"]*\"|\{[^}]*\}|\.\.\.|[\w.+-]*\w)?"
+#: ``read(..., a=1)`` and ``write(path, image, a=1)``, of which the line has the options.
+_CALL = re.compile(r"\b(?:sd\.)?(?:read|write)\((?:\.\.\.|path(?:, image)?), ([^()]*)\)")
+#: Calls that the line has not.
+_PYTHON = re.compile(
+    r"\b(?:image|sd|spatial_duck|SpatialArray|Transform|torch|np|config)(?:\.\w+)*"
+    r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+)
+_ADVICE = re.compile(rf"(?<![\w&?.-])([a-z_]+)=({_VALUE})(?![\w(=>])")
 
 
-def put_into_words_of_line(text: str) -> str:
-    """Return a message with the readers' options as the command line has them.
+def put_into_words_of_line(text: str, verb: str | None = None) -> str:
+    """Return a message with options as the command line has them.
+
+    Parameters
+    ----------
+    text : str
+        Of an error or a warning, with advice in Python's words.
+    verb : {"read", "write"}, optional
+        Take the options of readers or of writers alone, where a command has only those.
 
     Examples
     --------
     >>> put_into_words_of_line("mix them with irregular='resample', or where={tag: value}")
-    'mix them with --option irregular=resample, or --where TAG=VALUE'
+    'mix them with --irregular resample, or --where TAG=VALUE'
+    >>> put_into_words_of_line("Continue with write(..., resume=True), or use image.astype('u1')")
+    "Continue with --option resume=True, or use image.astype('u1') (in Python)"
     """
     from spatial_duck.io._registry import formats
 
-    known = {name for row in formats() for name in row.options("read")}
+    verbs = ("read", "write") if verb is None else (verb,)
+    known = {name for row in formats() for v in verbs for name in row.options(v)}
+    known |= {"level", "format", "overwrite", "axis_order"}
+    named = {row.name for row in _NAMED}
 
     def spelled(match: re.Match[str]) -> str:
         name, value = match.groups()
         if name not in known:
             return match[0]
+        for words in (match[0], name):
+            if words in _OWN_WORDS:
+                return _OWN_WORDS[words]
         if name == "where":
             tag = re.match(r"\{'(\w+)': ", value)
             return f"--where {tag[1] if tag else 'TAG'}=VALUE"
-        plain = value.strip("'")
+        plain = value.strip("'\"")
         plain = f"'{plain}'" if re.search(r"[^\w.+-]", plain) else plain
-        return f"--{name} {plain}" if name in ("series", "level") else f"--option {name}={plain}"
+        if name in named or name == "frame":
+            return f"--{name} {plain}".rstrip()
+        return f"--option {name}={plain}"
 
-    return _ADVICE.sub(spelled, text)
+    text = _CALL.sub(lambda match: match[1], text)
+    out, at = [], 0
+    for call in _PYTHON.finditer(text):
+        out += [_ADVICE.sub(spelled, text[at : call.start()]), f"{call[0]} (in Python)"]
+        at = call.end()
+    return "".join([*out, _ADVICE.sub(spelled, text[at:])])

@@ -91,7 +91,7 @@ COMMANDS = (
         (
             "spatial-duck convert brain.nrrd brain.nii.gz",
             "spatial-duck convert volume.mha volume.ome.zarr",
-            "spatial-duck convert FOLDER ct.nii.gz --series 7 --option tolerance=0.1",
+            "spatial-duck convert FOLDER ct.nii.gz --series 7 --tolerance 0.1",
         ),
     ),
     Command(
@@ -107,6 +107,11 @@ COMMANDS = (
                 "NAME=NUMBER; others keep theirs",
             ),
             _argument("--like", metavar="FILE", help="take the grid of this image"),
+            _argument(
+                "--transform",
+                metavar="FILE",
+                help="move the image by this, as register writes it, or ANTs, elastix, FSL",
+            ),
             _argument(
                 "--orientation",
                 metavar="CODE",
@@ -145,6 +150,7 @@ COMMANDS = (
             "spatial-duck resample brain.nii.gz brain_4mm.nii.gz --spacing 4 --antialias",
             "spatial-duck resample brain.nii.gz thick.nrrd --spacing z=5 --orientation RAS",
             "spatial-duck resample oblique.nii.gz out.nii.gz --spacing 1 --align",
+            "spatial-duck resample ct.nii.gz out.nii.gz --like mr.nii.gz --transform ct_to_mr.h5",
             "spatial-duck resample labels.nrrd out.nrrd --like brain.nrrd --interpolation nearest",
         ),
     ),
@@ -185,6 +191,7 @@ COMMANDS = (
             _argument("--fill", type=float, default=0.0, help="value outside; default 0"),
             _argument("--frame", metavar="CODE", help="frame of images that do not say"),
             _argument("--overwrite", action="store_true", help="replace files that are there"),
+            *READING,
         ),
         actions.register,
         (
@@ -224,8 +231,14 @@ COMMANDS = (
                 metavar="N",
                 help="with the finest; default: until 64 voxels are left",
             ),
+            _argument(
+                "--orientation",
+                metavar="CODE",
+                help="permute and flip to the nearest orientation first, such as RAS",
+            ),
             _argument("--overwrite", action="store_true", help="replace OUT if it is there"),
             _KEEP_OBLIQUE,
+            *READING,
         ),
         actions.pyramid,
         (
@@ -242,7 +255,8 @@ COMMANDS = (
             _argument(
                 "--interactive",
                 action="store_true",
-                help="in the browser, linked, an image of any size; reads only what it shows",
+                help="in the browser, linked, an image of any size; reads only what it shows: what "
+                "is done without --out",
             ),
             _argument("--out", metavar="PNG", help="picture of the planes through the centre"),
             _argument("--overlay", metavar="FILE", help="draw this image over it, on its own grid"),
@@ -254,8 +268,8 @@ COMMANDS = (
         ),
         actions.view,
         (
-            "spatial-duck view --interactive brain.nii.gz",
-            "spatial-duck view --interactive volume.ome.zarr --overlay tumour.nrrd",
+            "spatial-duck view brain.nii.gz",
+            "spatial-duck view volume.ome.zarr --overlay tumour.nrrd",
             "spatial-duck view brain.nrrd --overlay tumour.nrrd --out both.png",
         ),
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -334,7 +333,15 @@ def _write(
     options: dict[str, Any],
 ) -> None:  # fmt: skip
     if is_remote(place):
-        _write_to_store(chosen, place, image, overwrite, progress, options)
+        if not chosen.opens_stores:
+            raise FormatError(f"{place}: {chosen.name} is written to paths, not to URLs or stores")
+        given = {"overwrite": overwrite, "progress": progress, **options}
+        if chosen.write_store is not None:
+            chosen.write_store(place, image, **given)
+        else:
+            from spatial_duck.io.ngff._store import write_by_folder
+
+            write_by_folder(chosen.write, place, image, **given)
         return
     folder = place.parent
     if not folder.is_dir():
@@ -380,23 +387,3 @@ def _one_image(image: Any) -> SpatialArray:
             f"levels={len(image)}) makes its levels again, in OME-Zarr"
         )
     return as_image(image, "write")
-
-
-def _write_to_store(
-    chosen: Format, place: Any, image: SpatialArray, overwrite: bool, progress: Any,
-    options: dict[str, Any],
-) -> None:  # fmt: skip
-    """Write into a folder of this machine, and copy that into the store."""
-    if not chosen.opens_stores:
-        raise FormatError(f"{place}: {chosen.name} is written to paths, not to URLs or stores")
-    refused = [name for name in ("resume", "label") if options.get(name)]
-    if refused:
-        raise FormatError(f"{place}: {refused[0]}= is for folders of this machine, not for stores")
-    from spatial_duck.io.ngff._store import fill_store
-
-    storage_options = options.pop("storage_options", None)
-    name = str(place).rstrip("/").rpartition("/")[2] if isinstance(place, str) else "image"
-    with tempfile.TemporaryDirectory(prefix="spatial_duck-") as folder:
-        fresh = Path(folder) / name
-        chosen.write(fresh, image, overwrite=False, progress=progress, **options)
-        fill_store(fresh, place, storage_options, overwrite=overwrite)

@@ -47,6 +47,9 @@ class Format(ABC):
     publishes : bool
         Whether `write` gets the target itself, with the caller's ``overwrite``, and sees to it
         that it is there whole or not at all: for formats that continue interrupted writes.
+    write_store : callable or None
+        Writes into a store, where `opens_stores`: as `write`, with the URL or store for the path
+        and ``storage_options``. None: what `write` makes in a folder is copied.
 
     Examples
     --------
@@ -70,6 +73,7 @@ class Format(ABC):
     folder: ClassVar[bool] = False
     opens_stores: ClassVar[bool] = False
     publishes: ClassVar[bool] = False
+    write_store: ClassVar[Callable[..., None] | None] = None
 
     @abstractmethod
     def matches(self, path: Path, head: bytes) -> bool:

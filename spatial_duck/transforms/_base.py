@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from spatial_duck.array import SpatialArray
+    from spatial_duck.transforms._displacement import DisplacementField
+
     Floats = NDArray[np.float64]
 
 __all__ = [
@@ -136,6 +139,77 @@ class Transform(ABC):
         ndarray of float, shape (2, n_world)
             The smallest such box for an affine map, and one that may be larger for others.
         """
+
+    def to_field(self, grid: Any, *, chunks: Any = None) -> DisplacementField:
+        """Return the map as a displacement field on a grid.
+
+        Between the grid's voxels it is linear, and beyond them it moves nothing, so that a field
+        is what a grid can hold of a composite, a B-spline or an inverse.
+
+        Parameters
+        ----------
+        grid : Geometry or SpatialArray
+            With an axis for each world axis; plain axes are left out.
+        chunks : optional
+            As for Dask: the vectors are then computed where and when they are needed.
+
+        Returns
+        -------
+        DisplacementField
+            In the grid's world, with vectors of type float64 along a last axis.
+
+        Raises
+        ------
+        GeometryError
+            If the grid has other axes than its world.
+
+        Examples
+        --------
+        >>> import spatial_duck as sd
+        >>> grid = sd.Geometry((3,), spacing=2.0)
+        >>> twice = sd.Affine([[2.0, 0.0], [0.0, 1.0]], grid.world)
+        >>> np.asarray(twice.to_field(grid).image).ravel()
+        array([0., 2., 4.])
+        """
+        from spatial_duck.transforms._grids import field_on
+
+        return field_on(self, grid, chunks)
+
+    def jacobian_determinant(self, grid: Any, *, chunks: Any = None) -> SpatialArray:
+        """Return the determinant of the map's derivative at each voxel of a grid.
+
+        By how much the map enlarges a volume there: 1 where it keeps it, below 0 where it folds
+        space. Of an affine map it is that of its matrix; of others it is found from the differences
+        between each voxel's neighbours in the grid, as ITK does, along the grid's own axes.
+
+        Parameters
+        ----------
+        grid : Geometry or SpatialArray
+            With an axis for each world axis; plain axes are left out.
+        chunks : optional
+            As for Dask: the values are then computed where and when they are needed.
+
+        Returns
+        -------
+        SpatialArray
+            Of type float64.
+
+        Raises
+        ------
+        GeometryError
+            If the grid has other axes than its world.
+
+        Examples
+        --------
+        >>> import spatial_duck as sd
+        >>> grid = sd.Geometry((3,), spacing=2.0)
+        >>> twice = sd.Affine([[2.0, 0.0], [0.0, 1.0]], grid.world)
+        >>> np.asarray(twice.jacobian_determinant(grid))
+        array([2., 2., 2.])
+        """
+        from spatial_duck.transforms._grids import determinant_on
+
+        return determinant_on(self, grid, chunks)
 
     @staticmethod
     def read(

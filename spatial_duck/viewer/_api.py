@@ -16,7 +16,7 @@ nothing from elsewhere.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Scene", "Server", "open_levels", "show"]
 
 
-def open_levels(path: str | os.PathLike[str], level: int | None = None) -> list[SpatialArray]:
+def open_levels(
+    path: str | os.PathLike[str], level: int | None = None, **options: Any
+) -> list[SpatialArray]:
     """Open all resolutions of a file, the finest first; voxels are read when they are seen.
 
     Parameters
@@ -45,6 +47,8 @@ def open_levels(path: str | os.PathLike[str], level: int | None = None) -> list[
         As for `spatial_duck.read`. A compressed file without chunks is read into memory.
     level : int, optional
         The finest to open.
+    **options
+        As for `spatial_duck.read`.
 
     Returns
     -------
@@ -55,10 +59,10 @@ def open_levels(path: str | os.PathLike[str], level: int | None = None) -> list[
 
     first = level or 0
     # Which refuses a level that is not there.
-    count = io.info(path, level=first).levels
+    count = io.info(path, level=first, **options).levels
     found: list[SpatialArray] = []
     for n in range(first % count, count):
-        image = io.read(path, level=n)
+        image = io.read(path, level=n, **options)
         # Levels may hold other things than scales; what has other axes is left out.
         if not found or image.dims == found[0].dims:
             found.append(image)

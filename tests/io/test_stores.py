@@ -156,8 +156,6 @@ def test_files_are_not_written_to_stores() -> None:
     for url in ("memory://bucket/a.nii", "memory://bucket/a.tif"):
         with pytest.raises(FormatError, match="written to paths"):
             io.write(url, image().astype("u1"))
-    with pytest.raises(FormatError, match="resume="):
-        io.write("memory://bucket/a.ome.zarr", image(), resume=True)
     with pytest.raises(FormatError, match="suffix"):
         io.write("memory://bucket/a", image())
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck.backends.zarr._codecs import STAGES, Chain, chain_of
-from spatial_duck.backends.zarr._errors import CODEC_ERRORS, broken_chunk
+from spatial_duck.backends.zarr._errors import CODEC_ERRORS, broken_chunk, check_opened
 from spatial_duck.backends.zarr._identity import folder_of
 from spatial_duck.backends.zarr._write_lock import covers_chunks
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Number = tuple[int, ...]
     Ask = Sequence[int | slice]
 
-__all__ = ["read", "write"]
+__all__ = ["read", "read_indexed", "write"]
 
 #: Bytes of chunks from which on several threads read.
 _SHARED = 1 << 20
@@ -219,12 +219,15 @@ def read(array: Any, ask: Ask) -> NDArray[Any]:
         If a chunk is damaged, or would become longer than a chunk is; it is named.
     """
     files = _files(array)
-    if files is None:
-        return np.asarray(array[tuple(ask)])
-    values = _read_files(files, ask)
-    check = getattr(array.store, "check", None)
-    if check is not None:  # an image's store: it may have been replaced meanwhile
-        check()
+    values = np.asarray(array[tuple(ask)]) if files is None else _read_files(files, ask)
+    check_opened(array)
+    return values
+
+
+def read_indexed(array: Any, ask: Sequence[Any]) -> NDArray[Any]:
+    """Return ``array.oindex[ask]``, where arrays of integers are in a selection."""
+    values = np.asarray(array.oindex[tuple(ask)])
+    check_opened(array)
     return values
 
 

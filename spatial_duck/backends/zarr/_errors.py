@@ -14,7 +14,7 @@ from spatial_duck.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["CODEC_ERRORS", "broken", "broken_chunk"]
+__all__ = ["CODEC_ERRORS", "broken", "broken_chunk", "check_opened"]
 
 #: What codecs raise for bytes that are not valid: a wrong checksum, an end too early.
 CODEC_ERRORS = (ValueError, RuntimeError, EOFError, zlib.error, gzip.BadGzipFile)
@@ -32,17 +32,26 @@ def broken(array: Any, ask: Sequence[Any], error: Exception) -> FormatError:
     error : Exception
         What the codec said.
     """
+    check_opened(array, now=True)
     return broken_chunk(array, next(_bad_chunks(array, ask), None), error)
 
 
 def broken_chunk(array: Any, number: tuple[int, ...] | None, error: Exception) -> FormatError:
     """Return the error for a chunk or a shard that a codec refused, given its number if known."""
+    check_opened(array, now=True)
     which = "a chunk" if number is None else f"chunk {array.metadata.encode_chunk_key(number)!r}"
     return FormatError(
         f"{array.store_path}: {which} cannot be decoded, its bytes are not those that were "
         f"written ({type(error).__name__}: {error}); bring that file back from a copy, or write "
         "the image again; parts of it that do not need this chunk can still be read"
     )
+
+
+def check_opened(array: Any, **how: Any) -> None:
+    """Refuse what was read of an image that was replaced since it was opened."""
+    check = getattr(array.store, "check", None)
+    if check is not None:
+        check(**how)
 
 
 def _bad_chunks(array: Any, ask: Sequence[Any]) -> Iterator[tuple[int, ...]]:

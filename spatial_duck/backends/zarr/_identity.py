@@ -15,13 +15,14 @@ def identity(array: Any) -> tuple[Any, ...]:
 
     A folder is known by its path, a store on a file system of fsspec by that file system and the
     path in it; any other store, such as one in memory, is the object that it is. Two that print the
-    same (two servers, two archives in memory) are two.
+    same (two servers, two archives in memory) are two. An image that was opened is what was there
+    then: what replaced it is another.
     """
     import zarr
 
-    store = array.store
+    store, opened = array.store, ""
     if _is_image_store(store):
-        store = store.wrapped
+        store, opened = store.wrapped, repr(store.identity)
     # Of these very classes: one that derives from them may turn the bytes round.
     if type(store) is zarr.storage.LocalStore:
         known: tuple[str, ...] = ("folder", str(Path(store.root).resolve()))
@@ -29,7 +30,7 @@ def identity(array: Any) -> tuple[Any, ...]:
         known = ("fsspec", object_identity(store.fs), str(store.path))
     else:
         known = ("object", object_identity(store))
-    return (*known, str(array.path))
+    return (*known, str(array.path), opened)
 
 
 def folder_of(array: Any) -> Path | None:
@@ -51,4 +52,4 @@ def _is_image_store(store: Any) -> bool:
 
 def may_share(a: Any, b: Any) -> bool:
     """Whether two Zarr arrays may be the same data: certainly, or by what their stores print."""
-    return identity(a) == identity(b) or str(a.store_path) == str(b.store_path)
+    return identity(a)[:-1] == identity(b)[:-1] or str(a.store_path) == str(b.store_path)

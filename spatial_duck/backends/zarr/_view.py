@@ -19,8 +19,9 @@ from spatial_duck._config import current
 from spatial_duck.backends._keys import steps_of
 from spatial_duck.backends._operations import is_dask
 from spatial_duck.backends._registry import backend_of, is_known
-from spatial_duck.backends.zarr._chunks import read
+from spatial_duck.backends.zarr._chunks import read, read_indexed
 from spatial_duck.backends.zarr._errors import CODEC_ERRORS, broken
+from spatial_duck.backends.zarr._fork import of_this_process
 from spatial_duck.backends.zarr._places import chunk_sizes, fixed_of, is_view, places_of
 from spatial_duck.errors import SpatialDuckError, TooLargeError
 from spatial_duck.geometry import _moves as moves
@@ -82,6 +83,13 @@ class ZarrView(NDArrayOperatorsMixin):
         new.shape = index_map[0]
         new.index_map = index_map
         return new
+
+    def here(self) -> ZarrView:
+        """Return the view of an array that this process can use, which may have been forked."""
+        array = of_this_process(self.array)
+        if array is self.array:
+            return self
+        return _rebuild(array, self.index_map)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.array, self.index_map)
@@ -249,9 +257,9 @@ class ZarrView(NDArrayOperatorsMixin):
             return np.empty(self.shape, self.dtype)
         ask, turn = self._selection()
         indexed = any(isinstance(a, np.ndarray) for a in ask)
-        array = self.array
+        array = self.here().array
         try:
-            found = np.asarray(array.oindex[ask] if indexed else read(array, ask), self.dtype)
+            found = np.asarray((read_indexed if indexed else read)(array, ask), self.dtype)
         except SpatialDuckError:
             raise
         except CODEC_ERRORS as error:

@@ -38,6 +38,7 @@ def assign(view: ZarrView, key: Any, value: Any) -> None:
             f"assignment destination is read-only: {view.array.store_path} was opened for "
             "reading; open it with mode='r+' to write"
         )
+    view = view.here()
     keys = key if key.__class__ is tuple else (key,)
     keys = tuple([_in_memory(k) for k in keys])
     found = index(view.index_map, keys)

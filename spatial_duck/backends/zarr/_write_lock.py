@@ -7,8 +7,11 @@ go side by side. Waiting loses nothing, and turns are short: only a writer whose
 after ``config(max_wait_seconds=...)`` is refused, before it has written anything. A write of many
 blocks has one turn for all of them.
 
-Locks are of one machine's processes, for arrays in local folders of file systems that have them;
-for arrays in memory and on other stores, of the threads of this process. Other programs do not ask.
+Locks are of one machine's processes, for arrays in local folders of file systems that have them; of
+the threads of this process, for arrays in memory; and of all machines, for arrays on stores of
+fsspec and obstore, by a document that only one can make
+(`spatial_duck.backends.zarr._lock_object`): there writers of whole chunks do not ask, and a store
+that cannot do it refuses parts of chunks. Other programs do not ask.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 from spatial_duck._config import current
 from spatial_duck._locks import Lock
 from spatial_duck.backends.zarr._identity import identity
+from spatial_duck.backends.zarr._lock_object import LockObject, lock_object
+from spatial_duck.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,31 +92,48 @@ def turn(array: Any, selection: Sequence[Any]) -> Iterator[None]:
         chunks = array.shape
     shared = covers_chunks(selection, array.shape, chunks)
     folder = _folder(array)
-    lock: Lock | _ThreadLock
-    lock = _thread_lock(identity(array)) if folder is None else Lock(folder)
+    locks: list[Lock | _ThreadLock | LockObject]
+    locks = [_thread_lock(identity(array)) if folder is None else Lock(folder)]
+    others = lock_object(array)
+    if others is not None:  # asked for by one thread of this process at a time
+        locks.append(others)
     try:
-        _wait(lock, shared, array.store_path)
+        for lock in locks:
+            _wait(lock, shared, array.store_path)
         yield
     finally:
-        lock.free()
+        for lock in reversed(locks):
+            lock.free()
 
 
-def _wait(lock: Lock | _ThreadLock, shared: bool, place: Any) -> None:
+def _wait(lock: Lock | _ThreadLock | LockObject, shared: bool, place: Any) -> None:
     longest = current().max_wait_seconds
     end = time.monotonic() + longest
+    pause = 0.002
     while True:
         try:
             if lock.take(shared=shared):
                 return
+        except NotImplementedError as error:
+            raise FormatError(
+                f"{place}: writers of parts of chunks cannot take turns in such a store "
+                f"({error}). Write whole chunks (image.data.chunks), such as a block of them that "
+                "was read, changed and is written back"
+            ) from error
         except OSError:  # a file system without locks
+            if isinstance(lock, LockObject):
+                raise
             return
         if time.monotonic() >= end:
+            who = f" ({lock.holder()})" if isinstance(lock, LockObject) else ""
             raise BlockingIOError(
-                f"{place}: others write to it, and this write shares chunks with them; it waited "
-                f"{longest:g} s and was not begun. Write whole chunks (image.data.chunks), one "
-                "after the other, or wait longer: sd.config(max_wait_seconds=...)"
+                f"{place}: others write to it{who}, and this write shares chunks with them; it "
+                f"waited {longest:g} s and was not begun. Write whole chunks (image.data.chunks), "
+                "one after the other, or wait longer: sd.config(max_wait_seconds=...)"
             )
-        time.sleep(0.002)
+        time.sleep(pause)
+        if isinstance(lock, LockObject):  # each look costs a request
+            pause = min(2 * pause, 0.5)
 
 
 # --- stores that are no folders -----------------------------------------------------------

@@ -93,7 +93,6 @@ from spatial_duck.errors import (
     UnsafeInputError,
 )
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
 from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._source import Source
@@ -103,7 +102,7 @@ from spatial_duck.io.ngff import _metadata as ngff
 from spatial_duck.io.ngff._archive import open_archive
 from spatial_duck.io.ngff._contents import describe_collection, list_images, only_image
 from spatial_duck.io.ngff._describe import NAMESPACE
-from spatial_duck.io.ngff._write import write_image
+from spatial_duck.io.ngff._write import write_image, write_to_store
 
 __all__ = [
     "FORMAT",
@@ -182,6 +181,12 @@ def open_image_group(
         If it is no image; where images are inside, they are named.
     """
     group, attributes = open_group(path, storage_options)
+    if is_remote(path) and not attributes:
+        from spatial_duck.io.ngff._store_journal import unfinished_in
+
+        left = unfinished_in(group.store_path)
+        if left is not None:
+            raise FormatError(left)
     name = image
     if name is None and not ngff.ome_of(attributes).get("multiscales"):
         name = only_image(group)
@@ -329,11 +334,12 @@ def _checked(group: Any, name: str, level: int, attributes: Mapping[str, Any], m
     """
     import zarr
 
-    from spatial_duck.io.ngff._store import ImageStore, local_files
+    from spatial_duck.io.ngff._stamp import stamp_of
+    from spatial_duck.io.ngff._store import ImageStore
 
     array = group[name]
     place = array.store_path
-    identity = Identity.of(local_files(place.store, place.path))
+    identity = stamp_of(place.store, place.path, array.metadata.zarr_format)
     own = attributes.get(NAMESPACE)
     said = own.get("complete") if isinstance(own, Mapping) else None
     complete = isinstance(said, Mapping) and missing != "fill"
@@ -366,6 +372,16 @@ class OmeZarr(Format):
 
     open = staticmethod(open_source)
     write = staticmethod(write_image)
+
+    def write_store(self, place: Any, image: Any, **options: Any) -> None:
+        """Write into a store: block by block where what is there can be replaced."""
+        zarr_module("Writing OME-Zarr")
+        from spatial_duck.io.ngff._store import takes_away, write_by_folder
+
+        if takes_away(place):
+            write_to_store(place, image, **options)
+        else:
+            write_by_folder(write_image, place, image, **options)
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
         """Tell by a file's first bytes, or what is in a folder."""

@@ -33,9 +33,10 @@ from spatial_duck.io._publishing import check_target, partial_prefix, publish
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Journal", "partial_path", "unfinished", "writing"]
+__all__ = ["Journal", "compare_fingerprints", "partial_path", "unfinished", "writing"]
 
 _FORMAT = 1
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 #: Threads that write their first line at one time open the file once.
 _opening = threading.Lock()
 
@@ -139,6 +140,37 @@ class Journal:
         """Note a block that has been written."""
         self._append(block)
         self.done.add(block)
+
+    # --- the folder that is written, as `StoreJournal` has it for stores -------------------
+
+    def level(self, number: int) -> Path:
+        """Return where a level is written."""
+        return self.fresh / str(number)
+
+    def chunk_files(self, number: int) -> set[str]:
+        """Return the names of a level's chunk files that are there."""
+        folder = self.level(number)
+        files = [p for p in folder.rglob("*") if p.name not in _METADATA and p.is_file()]
+        return {p.relative_to(folder).as_posix() for p in files}
+
+    def size_of(self, number: int, key: str) -> int:
+        """Return the bytes of a chunk of a level."""
+        return (self.level(number) / key).stat().st_size
+
+    def find_done(self, blocks: Any, arrays: Any) -> None:
+        """Find the blocks that are there: its lines say it."""
+
+    def renamed(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Return attributes with the levels' names as they are in the folder."""
+        return attributes
+
+    def finish(self, attributes: dict[str, Any], zarr_format: int) -> None:
+        """Write the group's metadata, which make it an image, once every chunk is there."""
+        import zarr
+
+        for name in ("zarr.json", ".zgroup", ".zattrs"):
+            (self.fresh / name).unlink(missing_ok=True)
+        zarr.create_group(self.fresh, zarr_format=zarr_format, attributes=attributes)
 
     def close(self) -> None:
         """Close the file."""
@@ -278,14 +310,13 @@ def writing(
 def _opened(folder: Path, target: Path, fingerprint: Mapping[str, Any], resume: bool) -> Journal:
     journal = Journal(folder, target)
     if resume and journal.header is not None:
-        before, now = journal.header["fingerprint"], json.loads(json.dumps(fingerprint))
-        if before != now:
-            journal.close()
-            raise FormatError(
-                f"{target}: the interrupted write in {folder} is of another image or with other "
-                f"options: {_differences(before, now)}. Continue with those, or start again "
-                "without resume=True"
+        try:
+            compare_fingerprints(
+                f"{target} in {folder}", journal.header["fingerprint"], fingerprint
             )
+        except FormatError:
+            journal.close()
+            raise
         # What was being written when the process was killed.
         for rest in journal.fresh.rglob("*.partial"):
             rest.unlink()
@@ -297,6 +328,22 @@ def _opened(folder: Path, target: Path, fingerprint: Mapping[str, Any], resume: 
         elif entry.name != "lock":
             entry.unlink()
     return Journal(folder, target)
+
+
+def compare_fingerprints(place: str, before: Any, fingerprint: Mapping[str, Any]) -> None:
+    """Refuse to continue the write of another image.
+
+    Raises
+    ------
+    FormatError
+        If it was; what differs is said.
+    """
+    now = json.loads(json.dumps(fingerprint))
+    if before != now:
+        raise FormatError(
+            f"{place}: the interrupted write is of another image or with other options: "
+            f"{_differences(before, now)}. Continue with those, or start again without resume=True"
+        )
 
 
 def _differences(before: Any, now: Any, most: int = 3) -> str:

@@ -44,14 +44,12 @@ def with_source(attributes: dict[str, Any], version: str) -> None:
     ome["image-label"] = {**said, "source": {"image": "../../"}}
 
 
-def list_label(folder: Path, name: str, version: str) -> None:
+def list_label(folder: Any, name: str, version: str) -> None:
     """Add a label image to those that the group ``labels`` lists, which is made where needed."""
     import zarr
 
     zarr_format = 2 if version == "0.4" else 3
-    if not any((folder / entry).is_file() for entry in _METADATA):
-        zarr.create_group(str(folder), zarr_format=zarr_format)
-    group = zarr.open_group(str(folder), mode="r+", zarr_format=zarr_format)
+    group = zarr.open_group(folder, mode="a", zarr_format=zarr_format)
     attributes = dict(group.attrs)
     listed = [str(n) for n in ome_of(attributes).get("labels") or ()]
     if name not in listed:

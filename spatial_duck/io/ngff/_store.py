@@ -8,6 +8,7 @@ map of fsspec or a path of universal_pathlib. Needs zarr.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,15 @@ from zarr.buffer import default_buffer_prototype
 
 from spatial_duck.backends.zarr import _private
 from spatial_duck.errors import FormatError
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io._location import is_remote
+from spatial_duck.io.ngff._stamp import NodeStamp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from typing import Self
 
-    from spatial_duck.io._deferred import Identity
-
-__all__ = ["ImageStore", "fill_store", "local_files", "open_group"]
+__all__ = ["ImageStore", "fill_store", "open_group", "store_path", "takes_away", "write_by_folder"]
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
@@ -38,9 +39,8 @@ class ImageStore(_private.ForwardingStore):
         What is wrapped.
     complete : bool, optional
         Whether every chunk is there: reading one that is not raises `FormatError`.
-    identity : Identity, optional
-        The files that were opened, where they are local: reading after one was replaced raises
-        `FormatError`.
+    identity : Identity or NodeStamp, optional
+        What was opened: reading after it was replaced raises `FormatError`.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class ImageStore(_private.ForwardingStore):
     """
 
     def __init__(
-        self, store: Any, *, complete: bool = False, identity: Identity | None = None
+        self, store: Any, *, complete: bool = False, identity: Identity | NodeStamp | None = None
     ) -> None:
         super().__init__(store)
         self.complete, self.identity = complete, identity
@@ -69,22 +69,41 @@ class ImageStore(_private.ForwardingStore):
         """The directory of the store that is wrapped; None where it is no directory."""
         return getattr(self.wrapped, "root", None)
 
-    def check(self) -> None:
+    def check(self, *, now: bool = False) -> None:
         """Refuse a store that was replaced since it was opened; called after each read.
+
+        Parameters
+        ----------
+        now : bool, optional
+            Whether to ask even if the store was asked a moment ago.
 
         Raises
         ------
         FormatError
             If it was.
         """
-        if self.identity is not None:
+        if isinstance(self.identity, NodeStamp):
+            self.identity.check(now=now)
+        else:
+            self._check_files()
+
+    def _check_files(self) -> None:
+        """Do so within a read, where it costs no request."""
+        if isinstance(self.identity, Identity):
             self.identity.check()
 
     async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
         """Read one key."""
-        value = await super().get(key, *args, **kwargs)
-        self.check()
+        try:
+            value = await super().get(key, *args, **kwargs)
+        except Exception:  # some stores raise where a node is gone
+            if isinstance(self.identity, NodeStamp):
+                await self.identity.recheck()
+            raise
+        self._check_files()
         if value is None and self.complete and not key.endswith(_METADATA):
+            if isinstance(self.identity, NodeStamp):
+                await self.identity.recheck()
             raise FormatError(
                 f"{self.wrapped}: the chunk {key!r} is missing, of a store that was complete when "
                 "it was written. Restore it from a copy, or accept fill values in its place with "
@@ -95,13 +114,13 @@ class ImageStore(_private.ForwardingStore):
     async def get_partial_values(self, prototype: Any, key_ranges: Any) -> Any:
         """Read parts of several keys."""
         values = await super().get_partial_values(prototype, key_ranges)
-        self.check()
+        self._check_files()
         return values
 
     async def get_ranges(self, key: str, byte_ranges: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Read parts of one key."""
         async for group in super().get_ranges(key, byte_ranges, **kwargs):
-            self.check()
+            self._check_files()
             yield group
 
 
@@ -163,7 +182,71 @@ def _is_array(place: Any) -> FormatError:
     )
 
 
+def store_path(place: Any, storage_options: Mapping[str, Any] | None = None) -> Any:
+    """Return a place as a zarr.storage.StorePath that can be written to; nothing is made there.
+
+    Raises
+    ------
+    FormatError
+        If the store takes nothing.
+    """
+    from zarr.storage import FsspecStore, MemoryStore, StorePath
+
+    given = _store_like(place, storage_options)
+    store, path = given["store"], given.get("path", "")
+    if isinstance(store, StorePath):
+        store, path = store.store, store.path
+    if isinstance(store, str):
+        store = FsspecStore.from_url(store, storage_options=given.get("storage_options"))
+    elif isinstance(store, dict):
+        store = MemoryStore(store)
+    elif not hasattr(store, "supports_writes"):
+        store = FsspecStore.from_mapper(store)
+    if store.read_only or not store.supports_writes:
+        raise FormatError(f"{place}: it is open for reading only; open it to write")
+    return StorePath(store, path)
+
+
 # --- writing ------------------------------------------------------------------------------
+
+
+def write_by_folder(
+    write: Callable[..., None],
+    place: Any,
+    image: Any,
+    *,
+    overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> None:
+    """Write an image into a folder of this machine, and copy that into a store.
+
+    Parameters
+    ----------
+    write : callable
+        Of a format.
+    place : str or store
+    image : SpatialArray
+    overwrite : bool, optional
+        Whether what is there may be replaced.
+    storage_options : mapping, optional
+        How to reach a URL, as fsspec takes it.
+    **options
+        Of `write`.
+
+    Raises
+    ------
+    FormatError
+        If an option needs a folder of this machine.
+    """
+    refused = [name for name in ("resume", "label") if options.get(name)]
+    if refused:
+        raise FormatError(f"{place}: {refused[0]}= cannot be done in this kind of store")
+    name = str(place).rstrip("/").rpartition("/")[2] if isinstance(place, str) else "image"
+    with tempfile.TemporaryDirectory(prefix="spatial_duck-") as folder:
+        fresh = Path(folder) / name
+        write(fresh, image, overwrite=False, **options)
+        fill_store(fresh, place, storage_options, overwrite=overwrite)
 
 
 def fill_store(
@@ -190,24 +273,25 @@ def fill_store(
     """
     import zarr
 
-    given = _store_like(place, storage_options)
-    if not overwrite and _holds_node(given):
-        raise FileExistsError(f"{place} is there already; replace it with overwrite=True")
-    # Makes the store, and takes away what is there.
-    zarr_format: Any = 2 if (folder / ".zgroup").is_file() else 3
-    target = zarr.open_group(**given, mode="w", zarr_format=zarr_format).store_path
+    target = store_path(place, storage_options)
+    if _holds_node(target):
+        if not overwrite:
+            raise FileExistsError(f"{place} is there already; replace it with overwrite=True")
+        if not takes_away(place):
+            raise FormatError(f"{place}: nothing in such a store can be replaced; write a new one")
+        zarr.open_group(target, mode="w")  # takes away what is there
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     last = [p for p in files if p.parent == folder]
     _private.run(_copy([p for p in files if p.parent != folder], folder, target))
     _private.run(_copy(last, folder, target))
 
 
-def _holds_node(given: dict[str, Any]) -> bool:
+def _holds_node(target: Any) -> bool:
     import zarr
 
     try:
-        found = zarr.open(**given, mode="r")
-    except (FileNotFoundError, zarr.errors.GroupNotFoundError, zarr.errors.NodeNotFoundError):
+        found = zarr.open(target, mode="r+")
+    except FileNotFoundError:
         return False
     # An empty group, such as a new store of icechunk has, is no image.
     return isinstance(found, zarr.Array) or bool(dict(found.attrs)) or any(True for _ in found)
@@ -229,10 +313,7 @@ async def _copy(files: list[Path], folder: Path, target: Any) -> None:
     await asyncio.gather(*map(copy, files))
 
 
-def local_files(store: Any, path: str) -> list[Path]:
-    """Return the files by which a node of a local store is known; none for another store."""
-    root = getattr(store, "root", None)
-    if root is None:
-        return []
-    folder = Path(root) / path
-    return [folder / name for name in ("zarr.json", ".zarray") if (folder / name).is_file()]
+def takes_away(place: Any) -> bool:
+    """Whether what lies in a store can be replaced: not in a zip file that is being written."""
+    store = getattr(place, "store", place)
+    return bool(getattr(store, "supports_deletes", True))

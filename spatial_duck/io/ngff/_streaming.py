@@ -35,7 +35,6 @@ from spatial_duck.resampling._chunked import edges_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from spatial_duck.io.ngff._block_plan import BlockPlan
     from spatial_duck.io.ngff._journal import Journal
@@ -346,7 +345,7 @@ def run(job: WriteJob, data: Any, workers: int, report: Callable[[int, int], Any
     _Runner(job, data, workers, report).all_levels()
 
 
-def check_source(job: WriteJob, data: Any, place: Path) -> None:
+def check_source(job: WriteJob, data: Any) -> None:
     """Compare two of the finished blocks with the source, those that take the most bytes.
 
     Parameters
@@ -355,8 +354,6 @@ def check_source(job: WriteJob, data: Any, place: Path) -> None:
         With finished blocks.
     data : dask.array.Array or None
         Where blocks come from, where the job has no source.
-    place : Path
-        Directory of the finest level.
 
     Raises
     ------
@@ -368,7 +365,7 @@ def check_source(job: WriteJob, data: Any, place: Path) -> None:
     def stored_bytes(index: Shape) -> int:
         unit = array.shards or array.chunks
         chunk = [s.start // c for s, c in zip(job.blocks.box(0, index), unit, strict=True)]
-        return int((place / array.metadata.encode_chunk_key(tuple(chunk))).stat().st_size)
+        return int(job.journal.size_of(0, array.metadata.encode_chunk_key(tuple(chunk))))
 
     found = [tuple(rest) for level, *rest in job.journal.done if level == 0]
     for index in sorted(found, key=stored_bytes, reverse=True)[:2]:
@@ -378,7 +375,7 @@ def check_source(job: WriteJob, data: Any, place: Path) -> None:
         before = read(job.arrays[0], box)
         if not np.array_equal(now, before, equal_nan=now.dtype.kind in "fc"):
             raise FormatError(
-                f"the interrupted write of {job.journal.fresh.name} was of an image with other "
+                f"the interrupted write of {job.journal.fresh} was of an image with other "
                 f"voxels: they differ at {box}. Continue with that image, or start again without "
                 "resume=True"
             )

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,19 +27,18 @@ from spatial_duck.io.ngff._labels import check_label, keep_others, list_label, w
 from spatial_duck.pyramids import default_method, level_geometries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from spatial_duck.geometry import Geometry
     from spatial_duck.io._source import Progress
 
     Chunks = int | Mapping[str, int] | Sequence[int]
 
-__all__ = ["open_to_write", "write_image"]
+__all__ = ["open_to_write", "write_image", "write_to_store"]
 
 #: Bytes that blocks in flight may take.
 _MEMORY = 512_000_000
-_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 
 
 class _Plan(NamedTuple):
@@ -65,8 +66,9 @@ class _Plan(NamedTuple):
 
 
 def write_image(
-    path: Path,
+    path: Any,
     image: Any,
+    name: str | None = None,
     *,
     overwrite: bool = False,
     progress: bool | Progress | None = None,
@@ -82,7 +84,11 @@ def write_image(
     threads: int | None = None,
     resume: bool = False,
 ) -> None:
-    """Write an OME-Zarr group with its pyramid; see `spatial_duck.write`."""
+    """Write an OME-Zarr group with its pyramid, at a path or a zarr.storage.StorePath.
+
+    See `spatial_duck.write`. `name` is the image's, where its attrs do not say and the path does
+    not either.
+    """
     zarr = require("zarr", "Writing OME-Zarr")
     if version is not None and version not in VERSIONS:
         raise FormatError(f"version must be one of {', '.join(VERSIONS)}, got {version!r}")
@@ -102,22 +108,49 @@ def write_image(
     method = method or default_method(image)
     geometries, bins, data = _levels(image, written, levels, factors, method, oblique)
     plan = _plan(
-        image, data, geometries, bins, target.name, written, method,
+        image, data, geometries, bins, label or name or path.name, written, method,
         (chunks, shards), label, budget, threads,
     )  # fmt: skip
-    if label is not None:
-        target.parent.mkdir(exist_ok=True)
-        try:
-            _write_group(target, plan, overwrite, resume, progress, budget, threads)
-            list_label(target.parent, label, written)
-        finally:
-            if not any(target.parent.iterdir()):
-                target.parent.rmdir()
-    else:
+    with _folder_of_labels(path / "labels") if label else nullcontext():
         _write_group(target, plan, overwrite, resume, progress, budget, threads)
+        if label:
+            list_label(path / "labels", label, written)
 
 
-def _version_beside(zarr: Any, path: Path, version: str | None) -> str:
+def write_to_store(
+    place: Any,
+    image: Any,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> None:
+    """Write an OME-Zarr group into a store; see `spatial_duck.write`.
+
+    Chunks are written where they stay, and the group's own metadata, which make it an image, last.
+    """
+    require("zarr", "Writing OME-Zarr")
+    from spatial_duck.io.ngff._store import store_path
+
+    target = store_path(place, storage_options)
+    name = str(place).rstrip("/").rpartition("/")[2] if isinstance(place, str) else "image"
+    write_image(target, image, name, **options)
+
+
+@contextmanager
+def _folder_of_labels(place: Any) -> Iterator[None]:
+    """Make the folder of an image's labels, and remove it again if there are none."""
+    if not isinstance(place, Path):
+        yield
+        return
+    place.mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        if not any(place.iterdir()):
+            place.rmdir()
+
+
+def _version_beside(zarr: Any, path: Any, version: str | None) -> str:
     """Return the version of the image in a group, in which its labels are written."""
     try:
         group = zarr.open_group(path, mode="r")
@@ -183,7 +216,7 @@ def _plan(
 
 
 def _write_group(
-    path: Path,
+    path: Any,
     plan: _Plan,
     overwrite: bool,
     resume: bool,
@@ -191,28 +224,55 @@ def _write_group(
     budget: int,
     threads: int,
 ) -> None:
-    """Write a group and publish it whole."""
+    """Write a group, in a folder or another store, and publish it whole."""
     fingerprint = plan.fingerprint()
-    with journal.writing(path, fingerprint, overwrite=overwrite, resume=resume) as notes:
+    zarr_format = VERSIONS[plan.version]
+    with _writing(path, fingerprint, zarr_format, overwrite, resume) as notes:
         if notes is None:
             return
-        places = [notes.fresh / str(n) for n in range(len(plan.layouts))]
-        if notes.header is None:
+        places = [notes.level(n) for n in range(len(plan.layouts))]
+        going_on = notes.header is not None
+        if not going_on:
             for layout, place in zip(plan.layouts, places, strict=True):
                 layout.create(place)
             notes.begin({"fingerprint": fingerprint, "blocks": plan.blocks.blocks})
         # Finished blocks are known by their numbers, so the blocks stay as they were.
         blocks = plan.blocks._replace(blocks=tuple(map(tuple, (notes.header or {})["blocks"])))
         arrays = [open_to_write(place) for place in places]
+        if going_on:
+            notes.find_done(blocks, arrays)
         source, lazy_data = (None, plan.data) if plan.lazy else (plan.data, None)
         job = streaming.WriteJob(blocks, arrays, plan.method, notes, source)
         if notes.done:
-            streaming.check_source(job, lazy_data, places[0])
+            streaming.check_source(job, lazy_data)
         count = blocks.workers(plan.layouts[0].dtype.itemsize, job.row.reach, budget, threads)
         # A resumed write keeps its blocks, whatever memory there is now.
         streaming.run(job, lazy_data, max(1, count), reporter(progress))
-        _finish(notes.fresh, plan.layouts, plan.attributes, plan.version)
-        keep_others(path, notes.fresh, plan.version)
+        for n, layout in enumerate(plan.layouts):
+            there, wanted = len(notes.chunk_files(n)), layout.count_files()
+            if there != wanted:
+                raise FormatError(
+                    f"{path}: {there} of {wanted} chunk files of level {n} are there; others were "
+                    "removed or added while it was written. Start again without resume=True"
+                )
+        attributes = notes.renamed(plan.attributes)
+        for place in places:
+            seal.seal(open_to_write(place), attributes)
+        notes.finish(attributes, zarr_format)
+        if isinstance(path, Path):
+            keep_others(path, notes.fresh, plan.version)
+
+
+def _writing(
+    path: Any, fingerprint: Mapping[str, Any], zarr_format: int, overwrite: bool, resume: bool
+) -> AbstractContextManager[Any]:
+    if isinstance(path, Path):
+        return journal.writing(path, fingerprint, overwrite=overwrite, resume=resume)
+    from spatial_duck.io.ngff import _store_journal
+
+    return _store_journal.writing(
+        path, fingerprint, zarr_format, overwrite=overwrite, resume=resume
+    )
 
 
 def _bytes(memory: int | str) -> int:
@@ -226,30 +286,9 @@ def _cpus() -> int:
     return int(CPU_COUNT)
 
 
-def open_to_write(place: Path) -> Any:
+def open_to_write(place: Any) -> Any:
     """Return the array of a level, to be written to."""
     import zarr
 
     # What is missing is then known to be missing.
     return zarr.open_array(place, mode="r+").with_config({"write_empty_chunks": True})
-
-
-def _finish(
-    fresh: Path, layouts: Sequence[Layout], attributes: dict[str, Any], version: str
-) -> None:
-    """Write the group's metadata, which make it an image, once every chunk is there."""
-    import zarr
-
-    for n, layout in enumerate(layouts):
-        there = sum(
-            1 for p in (fresh / str(n)).rglob("*") if p.name not in _METADATA and p.is_file()
-        )
-        if there != layout.count_files():
-            raise FormatError(
-                f"{fresh}: {there} of {layout.count_files()} chunk files of level {n} are there; "
-                "others were removed or added while it was written. Start again without resume=True"
-            )
-        seal.seal(open_to_write(fresh / str(n)), attributes)
-    for name in ("zarr.json", ".zgroup", ".zattrs"):
-        (fresh / name).unlink(missing_ok=True)
-    zarr.create_group(fresh, zarr_format=VERSIONS[version], attributes=attributes)
