@@ -16,6 +16,12 @@ __all__ = ["SKIPPED", "inputs"]
 #: Names that are not compared, and why.
 SKIPPED = {
     "(?i)noise|random|anneal": "random",
+    "level_set|anti_alias|demons|registration|fractal|^StochasticFractal": (
+        "iterative: natively minutes on any image"
+    ),
+    "label_map|shape_label|mesh|path|point_set|spatial_object|histogram_to|quad_edge|polyline|"
+    "contour_extractor|_to_histogram|to_texture|run_length|list_sample|sample_to|_fem_|"
+    "_patch_based": "take or give other things than images",
 }
 
 TURN = np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])

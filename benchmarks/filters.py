@@ -36,7 +36,7 @@ README = Path(interop.__file__).with_name("README.md")
 MARKS = "<!-- filters -->\n", "<!-- end of filters -->"
 LIBRARIES = {"ITK": ("itk", "itk"), "SimpleITK": ("sitk", "SimpleITK")}
 #: For one filter, and until a new process has loaded the library.
-SECONDS, LOADING = 60, 600
+SECONDS, LOADING = 90, 600
 KINDS = {
     "equal": "equal in voxels and place",
     "wrong": "**other voxels or another place**",

@@ -53,6 +53,8 @@ ON_USE: dict[str, set[str]] = {
     "backends.dask._linalg": {"dask"},
     "backends.dask._private": {"dask"},
     "backends.zarr._private": {"zarr"},
+    "interop._imageio_plugin": {"imageio"},
+    "interop._xarray_accessor": {"xarray"},
     "interop._xarray_engine": {"xarray"},
     "interop._xarray_index": {"xarray"},
     "io.ngff._stamp": {"zarr"},

@@ -82,6 +82,7 @@ LIBRARIES: tuple[Library, ...] = (
 )
 
 _FUNCTIONS = {f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("from", "to")} | {
+    "ImageioPlugin": _HERE + "imageio_plugin",
     "hook_itk": _HERE + "itk_hook",
     "through_itk": _HERE + "itk",
     "to_pyradiomics": _HERE + "pyradiomics",

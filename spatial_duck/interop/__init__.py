@@ -21,6 +21,7 @@ from spatial_duck.array._asarray import (
 if TYPE_CHECKING:
     from spatial_duck.interop._ants import from_ants, to_ants
     from spatial_duck.interop._highdicom import from_highdicom, to_highdicom
+    from spatial_duck.interop._imageio_plugin import ImageioPlugin
     from spatial_duck.interop._itk import from_itk, through_itk, to_itk
     from spatial_duck.interop._monai import from_monai, to_monai
     from spatial_duck.interop._napari import from_napari, to_napari
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LIBRARIES",
+    "ImageioPlugin",
     "Library",
     "SpatialImage",
     "asarray",

@@ -9,6 +9,7 @@ back in its place.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from spatial_duck._optional import require
@@ -31,7 +32,9 @@ __all__ = ["from_xarray", "to_xarray"]
 
 
 def _xarray() -> Any:
-    return require("xarray", "Converting xarray DataArrays")
+    xarray = require("xarray", "Converting xarray DataArrays")
+    import_module("spatial_duck.interop._xarray_accessor")  # registers .spatial
+    return xarray
 
 
 def to_xarray(
@@ -105,6 +108,7 @@ def from_xarray(array: Any) -> SpatialArray:
     GeometryError
         If the coordinates of a sampled axis are not evenly spaced.
     """
+    _xarray()
     inside = array.variable._data
     if isinstance(inside, SpatialArray):
         own = [name if name and not str(name).startswith("dim_") else None for name in array.dims]

@@ -7,5 +7,6 @@ of a chunked image is that of the image in memory, on anisotropic, oblique and s
 from __future__ import annotations
 
 from spatial_duck.measure._api import Surface, marching_cubes, regionprops, surface_area
+from spatial_duck.measure._table import RegionTable
 
-__all__ = ["Surface", "marching_cubes", "regionprops", "surface_area"]
+__all__ = ["RegionTable", "Surface", "marching_cubes", "regionprops", "surface_area"]

@@ -17,6 +17,7 @@ from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.backends import chunk_values
 from spatial_duck.errors import GeometryError
+from spatial_duck.measure._table import RegionTable
 from spatial_duck.ndimage._domain import domain
 from spatial_duck.ndimage._running import (
     as_float_holds,
@@ -87,9 +88,11 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
 
     Returns
     -------
-    dict of str to ndarray
-        A column for each property, a row for each label that is there, in order:
-        ``pandas.DataFrame({name: list(column) for name, column in table.items()})`` takes it.
+    RegionTable, a dict of str to ndarray
+        A row for each label that is there, in order. ``pandas.DataFrame(table)`` takes it: a
+        property of several numbers has a column for each, named by the world's axes, such as
+        ``centroid_z``, ``bounds_low_z``, ``axis_lengths_0``, ``principal_axes_0_z``, and
+        ``table["centroid"]`` puts them together. ``table.units`` has the unit of each column.
         Where `labels` are lazy, a `dask.delayed.Delayed` of that, which works chunk by chunk.
 
         ``label``; ``n_voxels``; ``volume`` in cubic world units (for two axes an ``area``, for
@@ -267,7 +270,7 @@ def _join(parts: Sequence[_Sums]) -> _Sums:
 
 def _table(
     parts: Sequence[_Sums], geometry: Geometry, place: Domain, with_values: bool
-) -> dict[str, Any]:
+) -> RegionTable:
     """Turn sums into properties in world units."""
     sums = parts[0] if len(parts) == 1 else _join(parts)
     n, count = len(place.axes), sums.voxels
@@ -306,7 +309,23 @@ def _table(
             "min_intensity": sums.extremes[:, 0],
             "max_intensity": sums.extremes[:, 1],
         }
-    return table
+    world = geometry.world.axes
+    numbers = [str(i) for i in range(n)]
+    names = {
+        "centroid": [world], "bounds": [("low", "high"), world], "axis_lengths": [numbers],
+        "principal_axes": [numbers, world],
+    }  # fmt: skip
+    return RegionTable(table, names, _units(geometry, place, n))
+
+
+def _units(geometry: Geometry, place: Domain, n: int) -> dict[str, str | None]:
+    """Return the unit of each property, where all axes of space have one and the same."""
+    found = {geometry.unit[row] for row in place.rows}
+    unit = found.pop() if len(found) == 1 else None
+    if unit is None:
+        return {}
+    lengths = ("centroid", "bounds", "equivalent_diameter", "axis_lengths", "length")
+    return {**dict.fromkeys(lengths, unit), "area": f"{unit}^2", "volume": f"{unit}^{n}"}
 
 
 # --- surfaces -----------------------------------------------------------------------------

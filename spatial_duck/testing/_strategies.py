@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
-from spatial_duck.geometry import Geometry, World
 from spatial_duck.testing._operations import OPERATIONS, Operation, chains, keys, operations
 from spatial_duck.testing._oracles import voxel_numbers
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from spatial_duck.geometry import Geometry, World
 
     Draw = Callable[[st.SearchStrategy[Any]], Any]
     Shape = tuple[int, ...]
@@ -124,6 +125,8 @@ def worlds(draw: Draw, axes: Sequence[str], *, units: bool = True) -> World:
     units : bool, optional
         Also units other than none.
     """
+    from spatial_duck.geometry import World
+
     unit: dict[str, str | None] = {}
     if units:
         space = draw(st.sampled_from((None, "mm", "um", "m")))
@@ -184,6 +187,8 @@ def geometries(
     full = [n for n in range(max(min_side, 1), max_side + 1) for _ in range(5)]
     sides = st.sampled_from([*full, *range(min_side, 1)])
     shape = [draw(sides) for _ in dims]
+    from spatial_duck.geometry import Geometry, World
+
     inside = [d for d in dims if d in ("x", "y", "z")]
     space_axes = ["z", "y", "x"] if embedded and draw(st.booleans()) else inside
     world_axes = [*space_axes, *(["t"] if "t" in dims else [])]

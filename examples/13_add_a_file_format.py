@@ -1,6 +1,6 @@
 """Add a file format to `sd.read` and `sd.write`, from a package of your own, and have it checked.
 
-Run it with ``python examples/10_add_a_file_format.py``. The format is made up: one line of JSON and
+Run it with ``python examples/13_add_a_file_format.py``. The format is made up: one line of JSON and
 then the voxels. A package that brings it has this module, and in its pyproject.toml::
 
     [project.entry-points."spatial_duck.formats"]

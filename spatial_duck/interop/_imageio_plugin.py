@@ -1,0 +1,112 @@
+"""imageio's v3 plugin: ``iio.imread(path, plugin=spatial_duck.interop.ImageioPlugin)``.
+
+imageio gives bare arrays. The place stands in ``properties(...).spacing`` and in ``metadata(...)``,
+under the names of the duck interface. Imported on first use, as it subclasses imageio's class.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from imageio.core.request import InitializationError, IOMode
+from imageio.core.v3_plugin_api import ImageProperties, PluginV3
+
+from spatial_duck.array import SpatialArray
+from spatial_duck.errors import SpatialDuckError
+from spatial_duck.io import read, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ImageioPlugin"]
+
+
+class ImageioPlugin(PluginV3):
+    """Reads and writes the formats of `spatial_duck.read` for imageio.
+
+    Parameters
+    ----------
+    request : imageio.core.Request
+        Of a local file.
+    """
+
+    def __init__(self, request: Any) -> None:
+        super().__init__(request)
+        self._image: SpatialArray | None = None
+        if request.mode.io_mode == IOMode.write:
+            return
+        try:
+            self._image = read(request.get_local_filename())
+        except (SpatialDuckError, OSError) as error:
+            raise InitializationError(f"spatial_duck cannot read it: {error}") from error
+
+    def _part(self, index: Any) -> SpatialArray:
+        assert self._image is not None
+        image = self._image
+        if index is None or index is Ellipsis:
+            return image
+        part: SpatialArray = image[index]
+        return part
+
+    def read(self, *, index: Any = None) -> Any:
+        """Return the voxels.
+
+        Parameters
+        ----------
+        index : int or Ellipsis, optional
+            Along the first axis; by default all.
+        """
+        return np.asarray(self._part(index).compute().data)
+
+    def iter(self) -> Iterator[Any]:
+        """Yield the voxels along the first axis."""
+        assert self._image is not None
+        return (self.read(index=i) for i in range(len(self._image)))
+
+    def write(self, ndimage: Any, **options: Any) -> bytes | None:
+        """Write an image.
+
+        Parameters
+        ----------
+        ndimage : SpatialArray or array_like
+            One without a place gets what is given.
+        **options
+            ``spacing``, ``origin``, ``direction``, ``dims``, ``unit``, ``frame`` of a bare array.
+        """
+        image = ndimage if isinstance(ndimage, SpatialArray) else (
+            SpatialArray(np.asarray(ndimage), **options))  # fmt: skip
+        write(self._request.get_local_filename(), image, overwrite=True)
+        return self._request.get_result()  # type: ignore[no-any-return]
+
+    def properties(self, index: Any = None) -> Any:
+        """Return shape, type and spacing, without reading voxels.
+
+        Parameters
+        ----------
+        index : int or Ellipsis, optional
+            Along the first axis.
+        """
+        part = self._part(index)
+        return ImageProperties(
+            shape=tuple(part.shape), dtype=np.dtype(part.dtype),
+            is_batch=False,
+            spacing=tuple(part.spacing.tolist()),
+        )  # fmt: skip
+
+    def metadata(self, index: Any = None, exclude_applied: bool = True) -> dict[str, Any]:  # noqa: ARG002
+        """Return the place under the names of the duck interface, and the image's attrs.
+
+        Parameters
+        ----------
+        index : int or Ellipsis, optional
+            Along the first axis.
+        exclude_applied : bool, optional
+            Nothing is applied.
+        """
+        part = self._part(index)
+        return {
+            "dims": part.dims, "spacing": part.spacing, "origin": part.origin,
+            "direction": part.direction, "world": part.world.axes, "unit": part.unit,
+            "frame": part.frame, **part.attrs,
+        }  # fmt: skip
