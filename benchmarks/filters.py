@@ -125,6 +125,9 @@ def examine(module: str, name: str) -> Finding:
         if any(not np.array_equal(i, b) for i, b in zip(mine, before, strict=True)):
             return Finding(name, "wrong", "its input was written to", label)
         reason = compare(found, wanted, library)
+        if reason == "other voxels" and compare(library.from_native(native(*there, **kwargs)),
+                                                wanted, library):  # fmt: skip
+            return Finding(name, "skipped", "natively other values at each call")
         return Finding(name, "wrong" if reason else "equal", reason, label)
     if other:
         return Finding(name, "unconverted", other)
