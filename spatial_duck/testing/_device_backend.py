@@ -7,6 +7,8 @@ from typing import Any
 from spatial_duck.backends import Backend, backend_of, register
 from spatial_duck.testing._device import DeviceArray
 
+__all__: list[str] = []
+
 
 class _Device(Backend):
     """Device arrays as the data of images."""

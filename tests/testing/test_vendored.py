@@ -28,7 +28,7 @@ class Image:
         return Image(self.data[key], self.spacing, self.origin, self.direction)
 
 assert isinstance(Image(np.zeros((2, 2)), (1, 1), (0, 0), np.eye(2)), SpatialImage)
-report = check(Image)
+report = check(Image, ndims=(2,))
 assert report.wrong and not report.ok
 names = {name.partition(".")[0] for name in sys.modules}
 foreign = names & {"spatial_duck", "dask", "zarr", "scipy"}
