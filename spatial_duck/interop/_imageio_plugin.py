@@ -60,7 +60,13 @@ class ImageioPlugin(PluginV3):
         return np.asarray(self._part(index).compute().data)
 
     def iter(self) -> Iterator[Any]:
-        """Yield the voxels along the first axis."""
+        """Yield the voxels along the first axis.
+
+        Returns
+        -------
+        iterator of ndarray
+            One for each index.
+        """
         assert self._image is not None
         return (self.read(index=i) for i in range(len(self._image)))
 
@@ -73,6 +79,11 @@ class ImageioPlugin(PluginV3):
             One without a place gets what is given.
         **options
             ``spacing``, ``origin``, ``direction``, ``dims``, ``unit``, ``frame`` of a bare array.
+
+        Returns
+        -------
+        bytes or None
+            The file, where the request is for bytes.
         """
         image = ndimage if isinstance(ndimage, SpatialArray) else (
             SpatialArray(np.asarray(ndimage), **options))  # fmt: skip
