@@ -289,6 +289,8 @@ def carrying_images(draw: Draw, dtype: Any = "u2") -> Any:
     sampled = [n for n in dims if n in ("z", "y", "x", "t")]
     frame = draw(st.sampled_from(("LPS", None, "RAS")))
     units = {n: "s" if n == "t" else "mm" for n in sampled}
+    from spatial_duck.geometry import Geometry, World
+
     geometry = Geometry(
         [_LENGTHS[n] for n in letters], dims=dims,
         world=World(sampled, units, frame if "z" in letters else None),
