@@ -132,14 +132,15 @@ def test_the_table_of_chunks_is_that_of_the_whole(chunks: Any) -> None:
 
 
 def test_pandas_takes_the_table() -> None:
-    """As the documentation says, with properties of several numbers."""
     pandas = pytest.importorskip("pandas", reason="needs pandas")
-    labels = sd.SpatialArray([[0, 1, 1], [0, 1, 1], [2, 0, 0]], spacing=(2.0, 0.5))
+    labels = sd.SpatialArray([[0, 1, 1], [2, 1, 0]], spacing=(2, 0.5), unit="mm")
     table = measure.regionprops(labels)
-    frame = pandas.DataFrame({name: list(column) for name, column in table.items()})
+    frame = pandas.DataFrame(table)
     assert list(frame["label"]) == [1, 2]
-    np.testing.assert_array_equal(frame.loc[1, "centroid"], table["centroid"][1])
-    assert frame.loc[0, "bounds"].shape == (2, 2)
+    assert list(frame["centroid_y"]) == table["centroid"][:, 0].tolist()
+    assert table["bounds"].shape == (2, 2, 2)
+    assert list(frame["bounds_high_x"]) == table["bounds"][:, 1, 1].tolist()
+    assert table.units["area"] == "mm^2"
 
 
 def test_no_regions_make_an_empty_table() -> None:
