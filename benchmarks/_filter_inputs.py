@@ -17,7 +17,7 @@ __all__ = ["SKIPPED", "inputs"]
 SKIPPED = {
     "(?i)noise|random|anneal": "random",
     "level_set|anti_alias|demons|registration|fractal|^StochasticFractal": (
-        "iterative: natively minutes on any image"
+        "iterative, left out for its time"
     ),
     "label_map|shape_label|mesh|path|point_set|spatial_object|histogram_to|quad_edge|polyline|"
     "contour_extractor|_to_histogram|to_texture|run_length|list_sample|sample_to|_fem_|"

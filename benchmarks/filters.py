@@ -44,7 +44,7 @@ KINDS = {
     "unconverted": "give no image of voxels",
     "skipped": "not comparable",
     "arguments": "want other arguments than one or two images",
-    "crash": "end the process, or take too long, natively",
+    "crash": "end the process, or take more than 90 s, natively or here",
 }
 
 

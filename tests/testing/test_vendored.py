@@ -13,6 +13,8 @@ PACKAGE = Path(sd.__file__).resolve().parent
 
 CODE = """
 import sys
+for name in ("spatial_duck", "dask", "zarr", "scipy"):
+    sys.modules[name] = None  # cannot be imported
 from other.vendored.interface import SpatialImage
 from other.vendored.testing import check
 import numpy as np
@@ -30,9 +32,6 @@ class Image:
 assert isinstance(Image(np.zeros((2, 2)), (1, 1), (0, 0), np.eye(2)), SpatialImage)
 report = check(Image, ndims=(2,))
 assert report.wrong and not report.ok
-names = {name.partition(".")[0] for name in sys.modules}
-foreign = names & {"spatial_duck", "dask", "zarr", "scipy"}
-assert not foreign, foreign
 """
 
 
