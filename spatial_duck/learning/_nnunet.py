@@ -80,7 +80,7 @@ def resample_data_or_seg_to_shape(
 
     Returns
     -------
-    ndarray, shape (c, *new_shape)
+    ndarray, shape ``(c, *new_shape)``
         Of the type of the data.
 
     Raises

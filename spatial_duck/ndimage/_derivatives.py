@@ -112,7 +112,7 @@ def gradient(
 
     Returns
     -------
-    SpatialArray, shape (n_world, *image.shape)
+    SpatialArray, shape ``(n_world, *image.shape)``
         Along the new first axis: the derivative per world unit along each space axis of the
         world (and others that `axes` move along), in the order of the image's world axes. The
         gradient of a slice that lives in 3-D lies in its plane; along an axis with one voxel the

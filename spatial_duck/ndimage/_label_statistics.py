@@ -93,7 +93,7 @@ def sum_labels(
 
     Returns
     -------
-    array of float, shape (*other axes, [len(index)])
+    array of float, shape ``(*other axes, [len(index)])``
         NumPy, or a Dask array where the image is lazy. 0 for a label without voxels.
 
     Raises
@@ -124,7 +124,7 @@ def mean(
 
     Returns
     -------
-    array of float, shape (*other axes, [len(index)])
+    array of float, shape ``(*other axes, [len(index)])``
     """
     found = _table("mean", image, labels, index, axes)
     return np.where(found[..., _COUNT] > 0, found[..., _SOME] + found[..., _MEAN], np.nan)
@@ -142,7 +142,7 @@ def variance(
 
     Returns
     -------
-    array of float, shape (*other axes, [len(index)])
+    array of float, shape ``(*other axes, [len(index)])``
     """
     found = _table("variance", image, labels, index, axes)
     count = found[..., _COUNT]
@@ -161,7 +161,7 @@ def standard_deviation(
 
     Returns
     -------
-    array of float, shape (*other axes, [len(index)])
+    array of float, shape ``(*other axes, [len(index)])``
     """
     found = _table("standard_deviation", image, labels, index, axes)
     count = found[..., _COUNT]
@@ -180,7 +180,7 @@ def minimum(
 
     Returns
     -------
-    array of float, shape (*other axes, [len(index)])
+    array of float, shape ``(*other axes, [len(index)])``
     """
     return _table("minimum", image, labels, index, axes)[..., _LOW]
 
@@ -197,6 +197,6 @@ def maximum(
 
     Returns
     -------
-    array of float, shape (*other axes, [len(index)])
+    array of float, shape ``(*other axes, [len(index)])``
     """
     return _table("maximum", image, labels, index, axes)[..., _HIGH]

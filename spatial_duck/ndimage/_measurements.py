@@ -337,7 +337,7 @@ def center_of_mass(
 
     Returns
     -------
-    array of float, shape (*other axes, [len(index),] n_world)
+    array of float, shape ``(*other axes, [len(index),] n_world)``
         NumPy, or a Dask array where the image is lazy. NaN for a label without mass.
 
     Raises
@@ -370,8 +370,8 @@ def extrema(
 
     Returns
     -------
-    lowest, highest : array of float, shape (*other axes, [len(index)])
-    where_lowest, where_highest : array of float, shape (*other axes, [len(index),] n_world)
+    lowest, highest : array of float, shape ``(*other axes, [len(index)])``
+    where_lowest, where_highest : array of float, shape ``(*other axes, [len(index),] n_world)``
         The first in C order where several voxels have the value. NaN for a label without voxels.
     """
     n = len(image.geometry.world.axes) if hasattr(image, "geometry") else 0
@@ -393,7 +393,7 @@ def maximum_position(
 
     Returns
     -------
-    array of float, shape (*other axes, [len(index),] n_world)
+    array of float, shape ``(*other axes, [len(index),] n_world)``
 
     Examples
     --------
@@ -419,7 +419,7 @@ def minimum_position(
 
     Returns
     -------
-    array of float, shape (*other axes, [len(index),] n_world)
+    array of float, shape ``(*other axes, [len(index),] n_world)``
     """
     image = check_image(image, "minimum_position", "biuf")
     return extrema(image, labels, index, axes=axes)[2]

@@ -309,7 +309,7 @@ def sample(
 
     Returns
     -------
-    array, shape (*points.shape[:-1], *plain axes in array order)
+    array, shape ``(*points.shape[:-1], *plain axes in array order)``
         Of the backend's kind; lazy, a Dask array, where the image is on a Dask or Zarr array, of
         which only the chunks near points are read. Values are floating and not rounded; nearest
         ones and labels have the type of the image, or one that can hold `fill` too: pass

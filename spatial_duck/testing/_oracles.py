@@ -108,7 +108,7 @@ def positions(place: Place, shape: Sequence[int]) -> Floats:
 
     Returns
     -------
-    ndarray of float, shape (*shape, n_world)
+    ndarray of float, shape ``(*shape, n_world)``
 
     Examples
     --------

@@ -48,7 +48,7 @@ class BSpline(Transform):
 
     Parameters
     ----------
-    coefficients : array_like of float, shape (n_world, *shape)
+    coefficients : array_like of float, shape ``(n_world, *shape)``
         One vector component for each world axis, in that order, in its unit.
     geometry : Geometry
         The grid of coefficients, with as many sampled axes as the world has axes and no others.
