@@ -1,6 +1,6 @@
 """Maps between points of physical space.
 
-Each kind is a module with one subclass of `Transform` (`_base`).
+Each kind of transform is a module with one subclass of `Transform` (`_base`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Maps between points of physical space.
+"""Affine transforms and composites of several transforms.
 
 A `Transform` maps points of the output (fixed) image to points of the input (moving) image, as in
 ITK: this is the direction in which resampling asks for values. Every transform knows the world
@@ -16,11 +16,11 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.transforms._base import (
     Transform,
-    box_in,
+    as_box,
+    as_points,
     check_axes,
-    points_in,
+    matrix_bounds,
     sub_world,
-    through,
     world_change,
 )
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Affine", "Composite"]
 
-#: A matrix with a larger condition number has no inverse that one could use.
+#: A matrix with a larger condition number counts as singular.
 _MAX_CONDITION = 1e12
 
 
@@ -109,7 +109,7 @@ class Affine(Transform):
 
     def __call__(self, points: ArrayLike) -> Floats:
         """Map points, shape (..., n_world)."""
-        values = points_in(points, self.world)
+        values = as_points(points, self.world)
         n = len(self.world.axes)
         mapped: Floats = values @ self._matrix[:n, :n].T + self._matrix[:n, n]
         return mapped
@@ -123,7 +123,7 @@ class Affine(Transform):
     def map_bounds(self, bounds: ArrayLike) -> Floats:
         """Return the smallest box that holds the images of all points of a box."""
         n = len(self.world.axes)
-        ends = through(self._matrix[:n, :n], *box_in(bounds, self.world))
+        ends = matrix_bounds(self._matrix[:n, :n], *as_box(bounds, self.world))
         return np.stack(ends) + self._matrix[:n, n]
 
     def to_world(self, world: World) -> Affine:
@@ -197,20 +197,20 @@ class Composite(Transform):
 
     def __call__(self, points: ArrayLike) -> Floats:
         """Map points, shape (..., n_world)."""
-        values = points_in(points, self.world)
+        values = as_points(points, self.world)
         for transform in self.transforms:
             values = transform(values)
         return values
 
     def map_bounds(self, bounds: ArrayLike) -> Floats:
         """Return a box that holds the images of all points of a box."""
-        found = np.stack(box_in(bounds, self.world))
+        found = np.stack(as_box(bounds, self.world))
         for transform in self.transforms:
             found = transform.map_bounds(found)
         return found
 
     def inverse(self) -> Composite:
-        """Return the inverse map, of which the parts of displacement fields are numeric."""
+        """Return the inverse map; displacement fields in it are inverted numerically."""
         return Composite(*[t.inverse() for t in reversed(self.transforms)])
 
     def to_world(self, world: World) -> Composite:

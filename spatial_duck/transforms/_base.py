@@ -1,6 +1,6 @@
-"""What all maps between points of physical space are, and the worlds that their numbers live in.
+"""The abstract class of all transforms, and conversions between the worlds of their points.
 
-`spatial_duck.transforms._affine` has the maps themselves; this is what they share.
+The kinds of transforms are in modules of their own; this is what they share.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Transform",
-    "box_in",
+    "as_box",
+    "as_points",
     "check_axes",
-    "points_in",
+    "matrix_bounds",
     "sub_world",
-    "through",
     "world_change",
 ]
 
@@ -91,7 +91,7 @@ class Transform(ABC):
     Attributes
     ----------
     world : World
-        The coordinates of the points that come and go.
+        The coordinates of the points, before and after.
     """
 
     world: World
@@ -283,7 +283,7 @@ class Transform(ABC):
         )
 
 
-def points_in(points: ArrayLike, world: World) -> Floats:
+def as_points(points: ArrayLike, world: World) -> Floats:
     """Return points as numbers, one entry for each axis of a world in the last dimension."""
     values = np.asarray(in_unit(points, world.units, "points"), dtype=np.float64)
     if values.ndim == 0 or values.shape[-1] != len(world.axes):
@@ -294,9 +294,9 @@ def points_in(points: ArrayLike, world: World) -> Floats:
     return values
 
 
-def box_in(bounds: ArrayLike, world: World) -> tuple[Floats, Floats]:
+def as_box(bounds: ArrayLike, world: World) -> tuple[Floats, Floats]:
     """Return the lowest and the highest coordinates of a box, copied."""
-    values = np.array(points_in(bounds, world))
+    values = np.array(as_points(bounds, world))
     if values.shape != (2, len(world.axes)) or not (values[0] <= values[1]).all():
         raise GeometryError(
             f"bounds must hold the lowest and the highest coordinates along the world axes "
@@ -305,8 +305,8 @@ def box_in(bounds: ArrayLike, world: World) -> tuple[Floats, Floats]:
     return values[0], values[1]
 
 
-def through(matrix: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """Return the ends of what a matrix makes of vectors whose entries lie between others."""
+def matrix_bounds(matrix: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Return the lowest and highest entries of ``matrix @ v`` for all ``low <= v <= high``."""
     ends = np.stack([matrix * low, matrix * high])
     return ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
 

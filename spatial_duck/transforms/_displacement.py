@@ -12,11 +12,11 @@ import numpy as np
 from spatial_duck.errors import GeometryError
 from spatial_duck.transforms._base import (
     Transform,
-    box_in,
+    as_box,
+    as_points,
     check_axes,
-    points_in,
+    matrix_bounds,
     sub_world,
-    through,
     world_change,
 )
 
@@ -65,7 +65,7 @@ class DisplacementField(Transform):
 
     #: How `resample` makes vectors between voxels, and how many outermost voxels have none.
     interpolation, margin = "linear", 0.0
-    #: How far a point misses itself that goes through a numeric inverse and back, in world units.
+    #: Largest distance between a point and what a numeric inverse and the field make of it.
     error: float = 0.0
 
     def __init__(self, image: SpatialArray, bound: ArrayLike | None = None) -> None:
@@ -184,7 +184,7 @@ class DisplacementField(Transform):
 
     def __call__(self, points: ArrayLike) -> Floats:
         """Map points, shape (..., n_world)."""
-        moved = points_in(points, self.world).copy()
+        moved = as_points(points, self.world).copy()
         rows = [self.world.axes.index(name) for name in self._axes]
         matrix, offset = self._index_map
         index = np.moveaxis(moved[..., rows] @ matrix.T + offset, -1, 0)
@@ -230,9 +230,9 @@ class DisplacementField(Transform):
 
     def map_bounds(self, bounds: ArrayLike) -> Floats:
         """Return a box that holds the images of all points of a box."""
-        low, high = box_in(bounds, self.world)
+        low, high = as_box(bounds, self.world)
         rows = [self.world.axes.index(name) for name in self._axes]
-        least, most = through(self._vectors, *self.bound)
+        least, most = matrix_bounds(self._vectors, *self.bound)
         # Points off the grid stay where they are.
         low[rows] += np.minimum(least, 0)
         high[rows] += np.maximum(most, 0)
@@ -265,12 +265,13 @@ class DisplacementField(Transform):
         )  # fmt: skip
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _field_again, (self.image, self._bound, self.world)
+        return _restore_field, (self.image, self._bound, self.world)
 
     def __repr__(self) -> str:
         return f"DisplacementField({self.image.geometry!r})"
 
 
-def _field_again(image: SpatialArray, bound: Any, world: World) -> DisplacementField:
+def _restore_field(image: SpatialArray, bound: Any, world: World) -> DisplacementField:
+    """Return the field of a pickle."""
     field = DisplacementField(image, bound)
     return field if field.world == world else field.to_world(world)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["html", "picture", "rows"]
 
-#: Parts of a composite that are put into words, and voxels of the grid about a matrix.
+#: Parts of a composite that are listed, and voxels of the grid drawn for a matrix.
 _MAX_PARTS, _VOXELS = 12, 9
 
 
@@ -42,7 +42,7 @@ def html(transform: Transform) -> str:
 
 
 def rows(transform: Transform) -> list[tuple[str, str]]:
-    """Return what there is to say of a transform, as headings and values."""
+    """Return the properties of a transform, as headings and values."""
     if isinstance(transform, Affine):
         return _affine_rows(transform)
     if isinstance(transform, DisplacementField):

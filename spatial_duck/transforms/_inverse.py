@@ -2,9 +2,9 @@
 
 The inverse at a point y is the point x with ``x + u(x) = y``, found as the limit of
 ``x = y - u(x)`` (Chen et al., A simple fixed-point approach to invert a deformation field, Medical
-Physics 35, 2008). That has a limit where the field changes by less than the distance of two points
-between them; a field that folds space has no inverse. Around its grid a field is continued by its
-outermost vectors, so that points that are moved out of it find their way back.
+Physics 35, 2008). The iteration converges where the field's Lipschitz constant is below 1; a field
+that folds space has no inverse. Beyond its grid a field is extended by its outermost vectors, so
+that points that are moved off the grid have an inverse too.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["invert_field"]
 
-#: Steps of the search; each makes the error smaller by the field's largest slope.
-_STEPS = 200
-#: The search ends when all points are found to this part of a voxel, and fails where it cannot
-#: come within the second.
-_FINE, _COARSE = 1e-6, 1e-2
+#: Most iterations; each multiplies the error by the field's largest slope at most.
+_MAX_STEPS = 200
+#: The iteration ends when all points are within the tolerance (in voxels), and fails where the
+#: error stays above the maximum.
+_TOLERANCE, _MAX_ERROR = 1e-6, 1e-2
 
 
 def invert_field(field: DisplacementField) -> DisplacementField:
@@ -65,14 +65,14 @@ def invert_field(field: DisplacementField) -> DisplacementField:
     grid = _grid(field)
     n = len(grid.shape)
     vectors = np.tensordot(field.vectors, np.asarray(field.data, dtype=np.float64), 1)
-    held = DisplacementField(_image(vectors, grid))
+    held = DisplacementField(_vector_image(vectors, grid))
     index = np.moveaxis(np.indices(grid.shape), 0, -1).reshape(-1, n)
     points = grid.index_to_physical(index)
-    found = _search(held, grid, points)
+    found = _solve(held, grid, points)
     moved = (found - points).T.reshape(n, *grid.shape)
-    inverse = DisplacementField(_image(moved, grid))
+    inverse = DisplacementField(_vector_image(moved, grid))
     middles = np.concatenate([index, np.minimum(index + 0.5, np.array(grid.shape) - 1)])
-    inverse.error = _missed(inverse, held, grid, grid.index_to_physical(middles))
+    inverse.error = _round_trip_error(inverse, held, grid, grid.index_to_physical(middles))
     return inverse.to_world(world)
 
 
@@ -90,48 +90,48 @@ def _grid(field: DisplacementField) -> Geometry:
     )  # fmt: skip
 
 
-def _image(vectors: Floats, grid: Geometry) -> SpatialArray:
+def _vector_image(vectors: Floats, grid: Geometry) -> SpatialArray:
     from spatial_duck.array import SpatialArray
 
     n = len(vectors)
     return SpatialArray(vectors, grid.expand_dims(0).repeat(n, 0))
 
 
-def _continued(field: DisplacementField, grid: Geometry, points: Floats) -> Floats:
-    """Return the vectors at points; around the grid those at its border."""
+def _extended_vectors(field: DisplacementField, grid: Geometry, points: Floats) -> Floats:
+    """Return the vectors at points; beyond the grid those at its border."""
     index = grid.physical_to_index(points)
     inside = grid.index_to_physical(np.clip(index, 0, np.array(grid.shape) - 1))
     vectors: Floats = field(inside) - inside
     return vectors
 
 
-def _search(field: DisplacementField, grid: Geometry, points: Floats) -> Floats:
-    """Return for each point the one that the field brings there."""
-    found = points - _continued(field, grid, points)
+def _solve(field: DisplacementField, grid: Geometry, points: Floats) -> Floats:
+    """Return for each point the one that the field maps to it."""
+    found = points - _extended_vectors(field, grid, points)
     voxel = float(min(grid.spacing.tolist()))
     left: Any = np.arange(len(points))
     worst = math.inf
-    for _ in range(_STEPS):
+    for _ in range(_MAX_STEPS):
         here = found[left]
-        far = here + _continued(field, grid, here) - points[left]
+        far = here + _extended_vectors(field, grid, here) - points[left]
         distance = np.sqrt((far**2).sum(1))
         worst = float(distance.max(initial=0.0))
         found[left] = here - far
-        left = left[distance > _FINE * voxel]
+        left = left[distance > _TOLERANCE * voxel]
         if not len(left):
             return found
-    if worst > _COARSE * voxel:
+    if worst > _MAX_ERROR * voxel:
         raise GeometryError(
-            f"the displacement field has no inverse that could be found: after {_STEPS} steps "
+            f"the displacement field has no inverse that could be found: after {_MAX_STEPS} steps "
             f"points miss themselves by up to {worst:.3g}; it folds space, or nearly"
         )
     return found
 
 
-def _missed(
+def _round_trip_error(
     inverse: DisplacementField, field: DisplacementField, grid: Geometry, points: Floats
 ) -> float:
-    """Return the largest distance between points and where they come to, there and back."""
+    """Return the largest distance between points and their images under inverse and field."""
     between = inverse(points)
     index = grid.physical_to_index(between)
     inside = ((index >= 0) & (index <= np.array(grid.shape) - 1)).all(axis=1)
