@@ -1,4 +1,4 @@
-"""To the grid and intensities that a network wants, and back."""
+"""Bring images to the grid and intensities of a network, and its predictions back."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["augment", "random_affine", "random_elastic"]
 
-#: Components of directions below this are rounding errors.
-_ALIGNED = 1e-9
-#: A displacement that changes by less than this over its own distance folds nothing.
-_STEEPEST = 0.8
+#: Components of directions below this count as 0.
+_MIN_COMPONENT = 1e-9
+#: Largest slope of a displacement; below 1 space does not fold.
+_MAX_SLOPE = 0.8
 
 
 def random_affine(
@@ -101,21 +101,23 @@ def random_affine(
     rng = np.random.default_rng(seed)
     matrix = np.eye(n)
     planes = [(i, j) for j in range(n - 1, 0, -1) for i in range(j - 1, -1, -1)]
-    angles = np.deg2rad(rng.uniform(-1, 1, len(planes)) * _each("rotation", rotation, len(planes)))
+    angles = np.deg2rad(
+        rng.uniform(-1, 1, len(planes)) * _check_ranges("rotation", rotation, len(planes))
+    )
     for (i, j), angle in zip(planes, angles, strict=True):
         turn = np.eye(n)
         c, s = np.cos(angle), np.sin(angle)
         turn[[i, i, j, j], [i, j, i, j]] = c, -s, s, c
         matrix = matrix @ turn
-    factors = np.exp(rng.uniform(-1, 1, n) * np.log1p(_each("scale", scale, n)))
-    sheared = np.eye(n) + np.triu(rng.uniform(-1, 1, (n, n)) * _each("shear", shear, 1), 1)
+    factors = np.exp(rng.uniform(-1, 1, n) * np.log1p(_check_ranges("scale", scale, n)))
+    sheared = np.eye(n) + np.triu(rng.uniform(-1, 1, (n, n)) * _check_ranges("shear", shear, 1), 1)
     flips = [next((a for a, row in zip(names, plane, strict=True) if abs(row[k]) == 1), None)
              for k in range(n)]  # fmt: skip
     signs = [-1.0 if name in flip and rng.random() < 0.5 else 1.0 for name in flips]
     matrix = matrix @ sheared @ np.diag(factors * signs)
     shift = plane @ (
         rng.uniform(-1, 1, n)
-        * _each("translation", length_in(translation, geometry.world, "translation"), n)
+        * _check_ranges("translation", length_in(translation, geometry.world, "translation"), n)
     )
     center = geometry.center[rows]
     # Across the plane of a slice nothing moves.
@@ -136,7 +138,7 @@ def _plane(geometry: Geometry, rows: Sequence[int]) -> Floats:
     steps = steps[:, np.abs(steps).max(axis=0, initial=0) > 0]
     if steps.shape[1] >= len(rows):
         return np.eye(len(rows))
-    used = np.flatnonzero(np.abs(steps).max(axis=1, initial=0) > _ALIGNED)
+    used = np.flatnonzero(np.abs(steps).max(axis=1, initial=0) > _MIN_COMPONENT)
     if len(used) == steps.shape[1]:
         return np.eye(len(rows))[:, used]
     found, upper = np.linalg.qr(steps)
@@ -195,10 +197,10 @@ def random_elastic(
     if not 0 < control < np.inf:
         raise GeometryError(f"control must be a positive distance, got {control!r}")
     largest = np.broadcast_to(
-        _each("displacement", length_in(displacement, world, "displacement"), n), n
+        _check_ranges("displacement", length_in(displacement, world, "displacement"), n), n
     )
     # Slopes of cubic B-splines are differences of neighbouring coefficients at most.
-    if 2 * float(np.sqrt((largest**2).sum())) * np.sqrt(n) > _STEEPEST * control:
+    if 2 * float(np.sqrt((largest**2).sum())) * np.sqrt(n) > _MAX_SLOPE * control:
         raise GeometryError(
             f"a displacement of {displacement!r} between control points {control!r} apart could "
             "fold space; take a smaller one, or put them further apart"
@@ -224,7 +226,7 @@ def _grid_along(world: World, counts: NDArray[np.int_], step: float, center: Flo
     )  # fmt: skip
 
 
-def _each(what: str, given: PerWorldAxis, count: int) -> Floats:
+def _check_ranges(what: str, given: PerWorldAxis, count: int) -> Floats:
     values = np.asarray(given, dtype=np.float64)
     if values.shape not in ((), (count,)) or not (values >= 0).all() or np.isinf(values).any():
         raise GeometryError(

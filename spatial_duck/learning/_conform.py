@@ -1,9 +1,9 @@
-"""To the grid that a network wants, and back: `conform` and `restore`.
+"""Bring images to the grid of a network, and its predictions back: `conform` and `restore`.
 
 `conform` brings an image to one orientation, spacing, shape and scale of intensities, and returns
 with it a `Conformed`: where the image came from and what was done. `restore` needs nothing else to
-put the network's answer back onto the original grid. World positions stay what they are on the
-whole way; only grids change.
+bring the network's prediction back to the original grid. World positions never change; only grids
+do.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = ["Conformed", "conform", "restore"]
 
 @dataclass(frozen=True, slots=True)
 class Conformed:
-    """What `conform` did: all that `restore` needs to know.
+    """The record of what `conform` did, from which `restore` works.
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ class Conformed:
         ndarray of float, shape (..., n_sampled)
             One entry for each sampled axis of `original`.
         """
-        return _indices(bare_grid(self.grid), bare_grid(self.original), index)
+        return _convert_index(bare_grid(self.grid), bare_grid(self.original), index)
 
     def to_conformed(self, index: ArrayLike) -> Floats:
         """Return indices on the network's grid for those on the original one."""
-        return _indices(bare_grid(self.original), bare_grid(self.grid), index)
+        return _convert_index(bare_grid(self.original), bare_grid(self.grid), index)
 
 
-def _indices(here: Geometry, there: Geometry, index: ArrayLike) -> Floats:
+def _convert_index(here: Geometry, there: Geometry, index: ArrayLike) -> Floats:
     points = here.index_to_physical(index)
     return there.physical_to_index(points @ world_change(here.world, there.world).T)
 
@@ -160,7 +160,7 @@ def conform(
     turned = image if orientation is None else reorient(image, orientation)
     turned = turned if frame is None else turned.to_frame(frame)
     geometry = turned.geometry
-    grid = _wanted(geometry, spacing, shape, multiple_of)
+    grid = _target_grid(geometry, spacing, shape, multiple_of)
     found = None if intensity is None else find_intensity(image, intensity)
     if isinstance(dtype, str) and dtype == "auto":
         dtype = None if found is None and interpolation in ("nearest", "label") else "float32"
@@ -175,8 +175,8 @@ def conform(
     return result, Conformed(image.geometry, result.geometry, found)
 
 
-def _wanted(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any) -> Geometry:
-    """Return the grid that is wanted."""
+def _target_grid(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any) -> Geometry:
+    """Return the grid with the spacing, shape and divisibility asked for."""
     grid, sizes = geometry, per_axis("shape", shape, geometry)
     if isinstance(spacing, str) and spacing[:1].isalpha():
         if spacing != "fit" or shape is None:
@@ -205,20 +205,20 @@ def _wanted(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any) -> G
 # --- and back -----------------------------------------------------------------------------
 
 
-class _Kind(NamedTuple):
-    """How an answer is brought to another grid."""
+class _PredictionKind(NamedTuple):
+    """How a kind of prediction is resampled."""
 
-    interpolations: tuple[str, ...]  # the first one that there is
+    interpolations: tuple[str, ...]  # in order of preference
     moves: bool = False  # whether its values are vectors
     scaled: bool = False  # whether its values are intensities
 
 
-_KINDS: Mapping[str, _Kind] = MappingProxyType(
+_KINDS: Mapping[str, _PredictionKind] = MappingProxyType(
     {
-        "label": _Kind(("label", "nearest")),
-        "probability": _Kind(("linear",)),
-        "vector": _Kind(("linear",), moves=True),
-        "image": _Kind(("linear",), scaled=True),
+        "label": _PredictionKind(("label", "nearest")),
+        "probability": _PredictionKind(("linear",)),
+        "vector": _PredictionKind(("linear",), moves=True),
+        "image": _PredictionKind(("linear",), scaled=True),
     }
 )
 
@@ -233,7 +233,7 @@ def restore(
     interpolation: str | None = None,
     fill: Any = 0,
 ) -> SpatialArray:
-    """Put a network's answer back onto the grid of the image that it was asked about.
+    """Bring a network's prediction back to the grid of the original image.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ def restore(
     how = _KINDS[kind]
     image = _as_image(prediction, record)
     if how.moves:
-        image = _rotated(image, record, components, vector_axis)
+        image = _rotate_vectors(image, record, components, vector_axis)
     if how.scaled and record.intensity is not None:
         image = record.intensity.undo(image)
     if interpolation is None:
@@ -295,14 +295,14 @@ def restore(
     original = bare_grid(record.original)
     if bare_grid(image.geometry) == original:
         return image
-    if image.dtype.kind == "b":  # has no values between, and none to fill in
+    if image.dtype.kind == "b":  # such values cannot be interpolated or filled
         interpolation = "nearest"
     result: SpatialArray = resample(image, original, interpolation=interpolation, fill=fill)
     return result
 
 
 def _as_image(prediction: Any, record: Conformed) -> SpatialArray:
-    """Return an answer as an image."""
+    """Return a prediction as an image on the network's grid."""
     if isinstance(prediction, SpatialArray):
         return prediction
     grid = bare_grid(record.grid)
@@ -321,7 +321,7 @@ def _as_image(prediction: Any, record: Conformed) -> SpatialArray:
     return SpatialArray(prediction, geometry.replace(dims=dims))
 
 
-def _rotated(
+def _rotate_vectors(
     image: SpatialArray, record: Conformed, components: str, vector_axis: str | int
 ) -> SpatialArray:
     """Return vectors in the components of the original grid or world."""
@@ -365,7 +365,7 @@ def _component_change(record: Conformed, components: str) -> Floats:
 
 
 def _space_steps(geometry: Geometry, rows: Sequence[int], components: str) -> Floats:
-    """Return what one unit along each space axis of an image is in the world, as columns."""
+    """Return the world vectors of one unit along each space axis of an image, as columns."""
     direction = geometry.direction[list(rows)]
     steps = direction * geometry.spacing if components == "voxels" else direction
     found: Floats = steps[:, direction.any(axis=0)]

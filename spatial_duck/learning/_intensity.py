@@ -1,4 +1,4 @@
-"""Intensities as networks want them, by named rules, and the way back.
+"""Normalise intensities for networks by named rules, and undo it.
 
 Every rule comes down to four numbers: ``scaled = (clip(value, low, high) - shift) / scale``. A rule
 is a function that finds them for an image; to add one, write such a function and a row in `RULES`.
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "Intensity", "find_intensity"]
 
-#: A percentile is that of at most so many voxels, evenly spaced: exact up to here.
-_MOST = 1 << 22
+#: Percentiles of larger images are taken of this many evenly spaced voxels at most.
+_MAX_VOXELS = 1 << 22
 
 
 class Intensity(NamedTuple):
@@ -53,23 +53,23 @@ class Intensity(NamedTuple):
         return (values - self.shift) / self.scale
 
     def undo(self, values: Any) -> Any:
-        """Return what `apply` made the values of, but for those beyond the bounds."""
+        """Return the values before `apply`; those beyond the bounds come back as the bounds."""
         return values * self.scale + self.shift
 
 
 def _range(low: Any, high: Any) -> Intensity:
     """Bring a range of values to 0 to 1."""
-    return Intensity(low, high, low, _not_zero(high - low))
+    return Intensity(low, high, low, _positive_scale(high - low))
 
 
-def _not_zero(scale: Any) -> Any:
+def _positive_scale(scale: Any) -> Any:
     """Return a scale, or 1 where an image has one value only."""
     return np.where(scale > 0, scale, 1.0)[()]
 
 
 def _zscore(data: Any) -> Intensity:
     """Mean 0 and standard deviation 1."""
-    return Intensity(None, None, np.nanmean(data), _not_zero(np.nanstd(data)))
+    return Intensity(None, None, np.nanmean(data), _positive_scale(np.nanstd(data)))
 
 
 def _minmax(data: Any) -> Intensity:
@@ -81,7 +81,7 @@ def _percentile(data: Any, low: float = 0.5, high: float = 99.5) -> Intensity:
     """From one percentile, 0, to another, 1; values beyond are clipped."""
     if not 0 <= low < high <= 100:
         raise ValueError(f"intensity: percentiles must rise from 0 to 100, got {low!r}, {high!r}")
-    found = _percentiles(_thinned(data), (low, high))
+    found = _percentiles(_subsample(data), (low, high))
     return _range(found[0], found[1])
 
 
@@ -131,10 +131,10 @@ def find_intensity(image: SpatialArray, rule: str | Sequence[Any] | Intensity) -
     return RULES[name](data.astype("float64"), *numbers)
 
 
-def _thinned(data: Any) -> Any:
-    """Return evenly spaced voxels, not more than `_MOST`."""
+def _subsample(data: Any) -> Any:
+    """Return evenly spaced voxels, `_MAX_VOXELS` at most."""
     steps = [1] * data.ndim
-    while np.prod([-(-n // s) for n, s in zip(data.shape, steps, strict=True)]) > _MOST:
+    while np.prod([-(-n // s) for n, s in zip(data.shape, steps, strict=True)]) > _MAX_VOXELS:
         longest = max(range(data.ndim), key=lambda a: data.shape[a] / steps[a])
         steps[longest] += 1
     return data[tuple([slice(None, None, s) for s in steps])]

@@ -32,14 +32,14 @@ __all__ = [
 ]
 
 _INTERPOLATIONS = {0: "nearest", 1: "linear", 3: "cubic", 5: "quintic"}
-#: Voxels by which an array is continued before splines: what SciPy takes for the same purpose.
-_PAD = 12
-#: Output voxels of a slab of logits.
-_SLAB = 1 << 20
+#: Voxels of edge padding before spline interpolation, as in SciPy.
+_SPLINE_PADDING = 12
+#: Output voxels in a slab of logits.
+_SLAB_VOXELS = 1 << 20
 
 
 class _Steps(NamedTuple):
-    """How an array is resampled: orders of interpolation, and the axis that goes by itself."""
+    """How an array is resampled: orders of interpolation, and the axis resampled separately."""
 
     order: int
     order_apart: int
@@ -95,7 +95,7 @@ def resample_data_or_seg_to_shape(
     array([0.  , 0.25, 0.75, 1.  ])
     """
     values: NDArray[Any] = np.asarray(data)
-    shape = _checked_shape(values.shape, new_shape)
+    shape = _check_shape(values.shape, new_shape)
     steps = _steps(
         order, order_z, force_separate_z, current_spacing, new_spacing,
         separate_z_anisotropy_threshold,
@@ -105,9 +105,9 @@ def resample_data_or_seg_to_shape(
     out = np.zeros((len(values), *shape), values.dtype)
     for channel, result in zip(values, out, strict=True):
         if is_seg:
-            result[...] = _labels(channel, shape, steps)
+            result[...] = _resample_labels(channel, shape, steps)
         else:
-            result[...] = _numbers(channel, shape, steps)
+            result[...] = _resample_channel(channel, shape, steps)
     return out
 
 
@@ -176,7 +176,7 @@ def resample_logits_to_labels(
     ndarray of uint8, or uint16 for more than 256 classes, shape new_shape
         The first of several that are as large.
     """
-    shape = _checked_shape(tuple(logits.shape), new_shape)
+    shape = _check_shape(tuple(logits.shape), new_shape)
     steps = _steps(
         order, order_z, force_separate_z, current_spacing, new_spacing,
         separate_z_anisotropy_threshold,
@@ -187,13 +187,15 @@ def resample_logits_to_labels(
         # Splines depend on the whole of a class, which is read once.
         best = np.full(shape, -np.inf, np.float32)
         for number in range(count):
-            _keep_larger(_numbers(np.asarray(logits[number]), shape, steps), number, best, labels)
+            _keep_larger(
+                _resample_channel(np.asarray(logits[number]), shape, steps), number, best, labels
+            )
         return labels
     for out, source in _slabs(old, shape):
         best = np.full((out.stop - out.start, *shape[1:]), -np.inf, np.float32)
         for number in range(count):
             values = np.asarray(logits[number, source])
-            found = _numbers(values, shape, steps, (old[0], source.start, out))
+            found = _resample_channel(values, shape, steps, (old[0], source.start, out))
             _keep_larger(found, number, best, labels[out])
     return labels
 
@@ -206,7 +208,7 @@ def _keep_larger(found: Any, number: int, best: Any, labels: Any) -> None:
 
 def _slabs(old: Sequence[int], shape: Sequence[int]) -> Iterator[tuple[slice, slice]]:
     """Yield ranges along the first axis: of the output, and of the source that it needs."""
-    rows = max(_SLAB // max(int(np.prod(shape[1:])), 1), 1)
+    rows = max(_SLAB_VOXELS // max(int(np.prod(shape[1:])), 1), 1)
     ratio = old[0] / shape[0]
     for start in range(0, shape[0], rows):
         stop = min(start + rows, shape[0])
@@ -218,7 +220,7 @@ def _slabs(old: Sequence[int], shape: Sequence[int]) -> Iterator[tuple[slice, sl
 # --- arguments ----------------------------------------------------------------------------
 
 
-def _checked_shape(old: tuple[int, ...], new_shape: Sequence[int]) -> tuple[int, ...]:
+def _check_shape(old: tuple[int, ...], new_shape: Sequence[int]) -> tuple[int, ...]:
     shape = tuple([int(n) for n in new_shape])
     if len(old) != 4 or len(shape) != 3 or min(shape, default=0) < 1:
         raise ValueError(
@@ -241,18 +243,18 @@ def _steps(
         coarse = [s for s in (current, new) if max(s) / min(s) > threshold]
         chosen = coarse[0] if coarse else None
     longest = [] if chosen is None else [a for a, s in enumerate(chosen) if s == max(chosen)]
-    # Two axes with the largest spacing are resampled with the third.
+    # Where two axes share the largest spacing, no axis is resampled separately.
     return _Steps(order, order_z, longest[0] if len(longest) == 1 else None)
 
 
 # --- numbers ------------------------------------------------------------------------------
 
 
-def _numbers(
+def _resample_channel(
     values: NDArray[Any], shape: Sequence[int], steps: _Steps,
     slab: tuple[int, int, slice] | None = None,
 ) -> NDArray[Any]:  # fmt: skip
-    """Return one channel on a shape; of a slab, that part of it.
+    """Return one channel resampled to a shape, or a slab of it.
 
     A slab is the whole's length along the first axis, the index that the values begin at, and the
     range of the output that is wanted.
@@ -260,7 +262,7 @@ def _numbers(
     kind = np.float32 if values.dtype.kind == "f" and values.dtype.itemsize <= 4 else np.float64
     values = values.astype(kind, copy=False)
     if steps.apart is None:
-        return _resized(values, shape, steps.order, None, slab, clip=True)
+        return _resize(values, shape, steps.order, None, slab, clip=True)
     if steps.order_apart == 0:
         # Planes that no voxel of the output is nearest to are not needed.
         taken = _nearest(values, shape, steps.apart, slab)
@@ -268,12 +270,12 @@ def _numbers(
         values, between = values.take(planes, steps.apart), back
     plane = [n if a != steps.apart else values.shape[a] for a, n in enumerate(shape)]
     flat = slab if steps.apart != 0 else None
-    values = _resized(values, plane, steps.order, steps.apart, flat, clip=True)
+    values = _resize(values, plane, steps.order, steps.apart, flat, clip=True)
     if steps.order_apart == 0:
         return values.take(between, steps.apart)
     along = [n if a == steps.apart else values.shape[a] for a, n in enumerate(shape)]
     others = tuple([a for a in range(3) if a != steps.apart])
-    return _resized(values, along, steps.order_apart, others, slab if steps.apart == 0 else None)
+    return _resize(values, along, steps.order_apart, others, slab if steps.apart == 0 else None)
 
 
 def _nearest(
@@ -288,11 +290,11 @@ def _nearest(
     return found - start
 
 
-def _resized(
+def _resize(
     values: NDArray[Any], shape: Sequence[int], order: int, plain: int | tuple[int, ...] | None,
     slab: tuple[int, int, slice] | None = None, *, clip: bool = False,
 ) -> NDArray[Any]:  # fmt: skip
-    """Return values on another number of voxels of the same extent, but for the plain axes."""
+    """Return values resampled to another number of voxels over the same extent."""
     kept = () if plain is None else (plain,) if isinstance(plain, int) else plain
     axes = [a for a in range(values.ndim) if a not in kept]
     source, target = _grids(values.shape, shape, axes, slab)
@@ -301,15 +303,17 @@ def _resized(
         low = values.min(tuple(axes), keepdims=True)
         high = values.max(tuple(axes), keepdims=True)
     if order > 1:
-        ends = [(_PAD, _PAD) if a in axes else (0, 0) for a in range(values.ndim)]
+        ends = [
+            (_SPLINE_PADDING, _SPLINE_PADDING) if a in axes else (0, 0) for a in range(values.ndim)
+        ]
         values, source = np.pad(values, ends, "edge"), source.pad(ends)
     found = np.asarray(
         resample(SpatialArray(values, source), target, interpolation=_INTERPOLATIONS[order]).data
     )
-    return found if low is None else np.clip(found, low, high, out=_writeable(found))
+    return found if low is None else np.clip(found, low, high, out=_output_buffer(found))
 
 
-def _writeable(found: NDArray[Any]) -> NDArray[Any] | None:
+def _output_buffer(found: NDArray[Any]) -> NDArray[Any] | None:
     return found if found.flags.writeable and found.base is None else None
 
 
@@ -317,7 +321,7 @@ def _grids(
     old: Sequence[int], new: Sequence[int], axes: Sequence[int],
     slab: tuple[int, int, slice] | None = None,
 ) -> tuple[Geometry, Geometry]:  # fmt: skip
-    """Return the grid of the source, in voxels, and the one that divides the same extent."""
+    """Return the source's grid in voxels, and the target's over the same extent."""
     sampled = ["xyz"[a] for a in axes]
     dims = [name if a in axes else None for a, name in enumerate("xyz")]
     source = Geometry(tuple(old), 1.0, dims=dims, world=sampled)
@@ -335,16 +339,16 @@ def _grids(
 # --- labels -------------------------------------------------------------------------------
 
 
-def _labels(values: NDArray[Any], shape: Sequence[int], steps: _Steps) -> NDArray[Any]:
-    """Return one channel of labels on a shape."""
+def _resample_labels(values: NDArray[Any], shape: Sequence[int], steps: _Steps) -> NDArray[Any]:
+    """Return one channel of labels resampled to a shape."""
     if steps.apart is None:
-        return _largest_indicator(values, shape, steps.order, None)
+        return _vote(values, shape, steps.order, None)
     axis = steps.apart
     if steps.order_apart == 0:
         planes, back = np.unique(_nearest(values, shape, axis, None), return_inverse=True)
         values = values.take(planes, axis)
     plane = [n if a != axis else values.shape[a] for a, n in enumerate(shape)]
-    values = _largest_indicator(values, plane, steps.order, axis)
+    values = _vote(values, plane, steps.order, axis)
     if steps.order_apart == 0:
         return values.take(back, axis)
     if values.shape[axis] == shape[axis]:
@@ -352,15 +356,15 @@ def _labels(values: NDArray[Any], shape: Sequence[int], steps: _Steps) -> NDArra
     others = tuple([a for a in range(3) if a != axis])
     out = np.zeros(tuple(shape), values.dtype)
     for label in np.unique(values):  # later ones win, as there
-        score = _resized((values == label).astype(np.float64), shape, steps.order_apart, others)
+        score = _resize((values == label).astype(np.float64), shape, steps.order_apart, others)
         out[np.round(score) > 0.5] = label
     return out
 
 
-def _largest_indicator(
+def _vote(
     values: NDArray[Any], shape: Sequence[int], order: int, plain: int | None
 ) -> NDArray[Any]:
-    nearest = _resized(values, shape, 0, plain)
+    nearest = _resize(values, shape, 0, plain)
     if order == 0:
         return nearest
     labels = np.unique(values)
@@ -370,8 +374,8 @@ def _largest_indicator(
     best = np.zeros(tuple(shape))
     for label in labels:
         inside = values == label
-        for box, where in _reach(inside, shape, order, plain):
-            score = _resized_part(inside, shape, order, plain, box, where)
+        for box, where in _label_boxes(inside, shape, order, plain):
+            score = _indicator_score(inside, shape, order, plain, box, where)
             top, result = best[where], out[where]
             wins = (score > top) | ((score == top) & (score > 0) & (nearest[where] == label))
             result[wins] = label
@@ -379,7 +383,7 @@ def _largest_indicator(
     return out
 
 
-def _reach(
+def _label_boxes(
     inside: NDArray[np.bool_], shape: Sequence[int], order: int, plain: int | None
 ) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
     """Yield the box of the source around a label, and the box of the output that it reaches."""
@@ -404,12 +408,12 @@ def _reach(
     yield tuple(box), tuple(where)
 
 
-def _resized_part(
+def _indicator_score(
     inside: NDArray[np.bool_], shape: Sequence[int], order: int, plain: int | None,
     box: tuple[slice, ...], where: tuple[slice, ...],
 ) -> NDArray[Any]:  # fmt: skip
     if order > 1:
-        return _resized(inside.astype(np.float64), shape, order, plain, clip=True)
+        return _resize(inside.astype(np.float64), shape, order, plain, clip=True)
     axes = [a for a in range(inside.ndim) if a != plain]
     source, target = _grids(inside.shape, shape, axes)
     part = SpatialArray(inside[box].astype(np.float64), source[box])

@@ -20,12 +20,12 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.measure._table import RegionTable
 from spatial_duck.ndimage._domain import domain
 from spatial_duck.ndimage._running import (
-    as_float_holds,
     check_image,
+    data_on_same_grid,
     exact_differences,
     lazy_data,
-    on_host,
-    same_grid,
+    require_host,
+    round_to_float64,
 )
 
 if TYPE_CHECKING:
@@ -133,20 +133,20 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
             f"regionprops measures in space, and the axes {others!r} are not space axes: index "
             "them away first, as in [regionprops(frame) for frame in image] for a first axis t"
         )
-    on_host(labels.data, "regionprops")
+    require_host(labels.data, "regionprops")
     marks = None
     if intensity is not None:
-        marks = on_host(same_grid("regionprops", labels, intensity), "regionprops")
+        marks = require_host(data_on_same_grid("regionprops", labels, intensity), "regionprops")
         if np.dtype(marks.dtype).kind not in "biuf":
             raise TypeError(f"regionprops: intensities must be real numbers, got {marks.dtype}")
     lazy = lazy_data(labels)
     if lazy is None and (marks is None or not backends.is_lazy(marks)):
         whole = _sums(labels.data, marks, [0] * labels.ndim, place)
         return _table([whole], labels.geometry, place, marks is not None)
-    return _delayed(backends.chunked(labels.data, None), marks, labels.geometry, place)
+    return _delayed_table(backends.chunked(labels.data, None), marks, labels.geometry, place)
 
 
-def _delayed(data: Any, marks: Any, geometry: Geometry, place: Domain) -> Any:
+def _delayed_table(data: Any, marks: Any, geometry: Geometry, place: Domain) -> Any:
     import dask
 
     if marks is None:
@@ -201,13 +201,13 @@ def _intensities(
 ) -> tuple[Floats, NDArray[Any]]:
     """Return `_Sums.values` and `_Sums.extremes` of the voxels of each label.
 
-    In two passes, since the difference of large sums of squares says nothing (Chan, Golub and
+    In two passes, since the difference of large sums of squares has no precision (Chan, Golub and
     LeVeque, Algorithms for computing the sample variance, The American Statistician 37, 1983).
     """
     k = len(voxels)
     one = np.zeros(k, marks.dtype)
     one[which] = marks  # any one of each label, so that large values do not round the mean
-    one = as_float_holds(one)
+    one = round_to_float64(one)
     start = one.astype(np.float64)
     apart = exact_differences(marks, one[which])
     mean = np.bincount(which, apart, k) / voxels
@@ -271,10 +271,10 @@ def _join(parts: Sequence[_Sums]) -> _Sums:
 def _table(
     parts: Sequence[_Sums], geometry: Geometry, place: Domain, with_values: bool
 ) -> RegionTable:
-    """Turn sums into properties in world units."""
+    """Return the properties in world units that sums give."""
     sums = parts[0] if len(parts) == 1 else _join(parts)
     n, count = len(place.axes), sums.voxels
-    # Of the steps themselves: the metric takes axes that are nearly square as square.
+    # From the steps: the metric treats nearly orthogonal axes as orthogonal.
     voxel = math.sqrt(float(np.linalg.det(place.steps.T @ place.steps)))
     volume = count * voxel
     mean = sums.first / count[:, None]
@@ -411,18 +411,18 @@ def marching_cubes(
         data = np.where(finite, data, low)
     corners, faces, _, values = march(data, level, step_size=step_size, allow_degenerate=False)
     if not whole:
-        corners, faces, values = _kept_faces(corners, faces, values, finite, step_size)
-    # The turn of the triangles as the steps from voxel to voxel turn.
+        corners, faces, values = _finite_faces(corners, faces, values, finite, step_size)
+    # Left-handed steps reverse the orientation of the triangles.
     if np.linalg.det(place.steps) > 0:
         faces = faces[:, ::-1]
     vertices = image.geometry.index_to_physical(corners.astype(np.float64))
     return Surface(vertices, np.ascontiguousarray(faces, dtype=np.int64), values.astype(np.float64))
 
 
-def _kept_faces(
+def _finite_faces(
     corners: Floats, faces: NDArray[Any], values: Any, finite: NDArray[np.bool_], step: int
 ) -> tuple[Floats, NDArray[Any], Any]:
-    """Leave out the triangles in cubes with a corner whose value is not finite."""
+    """Return the surface without triangles in cubes with a corner that is not finite."""
     cube = np.floor(corners[faces].mean(axis=1) / step).astype(int) * step
     sound = np.ones(len(faces), dtype=bool)
     for corner in product((0, step), repeat=3):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.metrics._pairs import by_label, check_pair, over_chunks
+from spatial_duck.metrics._pairs import check_pair, map_chunk_pairs, value_by_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ def dice(reference: SpatialArray, prediction: Any, labels: Sequence[int] | None 
     >>> dice(a, b)
     0.5
     """
-    return _measure("dice", _dice, reference, prediction, labels)
+    return _compare_overlap("dice", _dice, reference, prediction, labels)
 
 
 def jaccard(reference: SpatialArray, prediction: Any, labels: Sequence[int] | None = None) -> Any:
@@ -72,7 +72,7 @@ def jaccard(reference: SpatialArray, prediction: Any, labels: Sequence[int] | No
     float or dict of int to float
         As for `dice`.
     """
-    return _measure("jaccard", _jaccard, reference, prediction, labels)
+    return _compare_overlap("jaccard", _jaccard, reference, prediction, labels)
 
 
 def volume_similarity(
@@ -95,7 +95,7 @@ def volume_similarity(
     ``1 - ||A| - |B|| / (|A| + |B|)``: Taha and Hanbury, Metrics for evaluating 3D medical image
     segmentation, BMC Medical Imaging 15, 2015.
     """
-    return _measure("volume_similarity", _volume, reference, prediction, labels)
+    return _compare_overlap("volume_similarity", _volume_similarity, reference, prediction, labels)
 
 
 def _dice(counts: tuple[int, int, int] | None) -> float:
@@ -109,18 +109,18 @@ def _jaccard(counts: tuple[int, int, int] | None) -> float:
     return both / either if either else float("nan")
 
 
-def _volume(counts: tuple[int, int, int] | None) -> float:
+def _volume_similarity(counts: tuple[int, int, int] | None) -> float:
     mine, theirs, _ = counts or (0, 0, 0)
     return 1 - abs(mine - theirs) / (mine + theirs) if mine + theirs else float("nan")
 
 
-def _measure(
+def _compare_overlap(
     what: str, value: Callable[..., float], reference: Any, prediction: Any, labels: Any
 ) -> Any:
     image, other = check_pair(what, reference, prediction)
     masks = image.dtype == bool and other.dtype == bool
-    join = partial(_join, value=value, masks=masks, labels=labels)
-    return over_chunks(_count, join, image.data, other)
+    join = partial(_join_counts, value=value, masks=masks, labels=labels)
+    return map_chunk_pairs(_count, join, image.data, other)
 
 
 def _count(one: Any, other: Any, start: Any) -> Counts:
@@ -135,7 +135,7 @@ def _count(one: Any, other: Any, start: Any) -> Counts:
     return {label: (a, b, c) for label, (a, b, c) in counts.items()}
 
 
-def _join(
+def _join_counts(
     parts: list[Counts], value: Callable[..., float], masks: bool, labels: Any
 ) -> float | dict[int, float]:
     total: Counts = {}
@@ -143,4 +143,4 @@ def _join(
         for label, counts in part.items():
             before = total.get(label, (0, 0, 0))
             total[label] = tuple([a + b for a, b in zip(before, counts, strict=True)])  # type: ignore[assignment]
-    return by_label(value, total, masks, labels)
+    return value_by_label(value, total, masks, labels)

@@ -1,4 +1,4 @@
-"""Two segmentations on one grid: their check, their labels, and work on both chunk by chunk."""
+"""Pairs of segmentations on one grid: check them, and map functions over their chunks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from spatial_duck.array import as_image
 from spatial_duck.backends import chunk_values
 from spatial_duck.errors import GeometryError
 from spatial_duck.ndimage._domain import domain
-from spatial_duck.ndimage._running import check_image, on_host, same_grid
+from spatial_duck.ndimage._running import check_image, data_on_same_grid, require_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from spatial_duck.array import SpatialArray
 
-__all__ = ["by_label", "check_pair", "over_chunks"]
+__all__ = ["check_pair", "map_chunk_pairs", "value_by_label"]
 
 
 def check_pair(what: str, reference: Any, prediction: Any) -> tuple[SpatialArray, Any]:
@@ -42,19 +42,19 @@ def check_pair(what: str, reference: Any, prediction: Any) -> tuple[SpatialArray
             f"{what} measures in space, and the axes {others!r} are not space axes: index them "
             "away first"
         )
-    other = same_grid(what, reference, prediction)
+    other = data_on_same_grid(what, reference, prediction)
     kind = backends.host_type(other.dtype).kind
     if kind not in "biu":
         raise TypeError(f"{what} needs masks or integer labels, got values of {other.dtype}")
-    on_host(reference.data, what)
-    on_host(other, what)
+    require_host(reference.data, what)
+    require_host(other, what)
     return reference, other
 
 
-def over_chunks(
+def map_chunk_pairs(
     part: Callable[..., Any], join: Callable[[list[Any]], Any], one: Any, other: Any, halo: int = 0
 ) -> Any:
-    """Return ``join`` of what ``part(a, b, start)`` gives of each pair of chunks.
+    """Return ``join`` of the results of ``part(a, b, start)`` for each pair of chunks.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def over_chunks(
     return last(found)
 
 
-def by_label(
+def value_by_label(
     value: Callable[[Any], float], found: dict[int, Any], masks: bool, labels: Any
 ) -> float | dict[int, float]:
     """Return the value of a pair of masks, or those of each label.

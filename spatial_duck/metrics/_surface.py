@@ -1,8 +1,8 @@
 """Distances between the surfaces of segmentations, in world units.
 
 The surface of a segmentation is the voxels of it that share a face with a voxel outside it, or with
-the outside of the image; its points are their centres in the world. From each the nearest point of
-the other surface is found (by a k-d tree of world points), which holds on every grid.
+the outside of the image; its points are their centres in the world. The distance of each to the
+nearest point of the other surface is found by a k-d tree of world points, on any grid.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.geometry._quantity import in_unit
-from spatial_duck.metrics._pairs import by_label, check_pair, over_chunks
+from spatial_duck.metrics._pairs import check_pair, map_chunk_pairs, value_by_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +66,7 @@ def surface_distances(
     >>> surface_distances(sd.SpatialArray(a, spacing=(2.5, 1.0)), b)
     (array([5.]), array([5.]))
     """
-    return _measure("surface_distances", lambda pair: pair, reference, prediction, labels)
+    return _compare_surfaces("surface_distances", lambda pair: pair, reference, prediction, labels)
 
 
 def hausdorff(
@@ -101,7 +101,7 @@ def hausdorff(
     if not 0 < percentile <= 100:
         raise ValueError(f"percentile must be above 0 and at most 100, got {percentile!r}")
     value = partial(_hausdorff, percentile=percentile)
-    return _measure("hausdorff", value, reference, prediction, labels)
+    return _compare_surfaces("hausdorff", value, reference, prediction, labels)
 
 
 def average_surface_distance(
@@ -120,7 +120,7 @@ def average_surface_distance(
         As for `hausdorff`.
     """
     what = "average_surface_distance"
-    return _measure(what, _average, reference, prediction, labels)
+    return _compare_surfaces(what, _mean_distance, reference, prediction, labels)
 
 
 def surface_dice(
@@ -154,8 +154,8 @@ def surface_dice(
     limit = float(in_unit(tolerance, unit, "tolerance"))
     if not limit >= 0:
         raise ValueError(f"tolerance must be 0 or more, got {tolerance!r}")
-    value = partial(_within, limit=limit)
-    return _measure("surface_dice", value, reference, prediction, labels)
+    value = partial(_fraction_within, limit=limit)
+    return _compare_surfaces("surface_dice", value, reference, prediction, labels)
 
 
 def _hausdorff(pair: tuple[Floats, Floats], percentile: float) -> float:
@@ -169,25 +169,25 @@ def _percentile(distances: Floats, percentile: float) -> float:
     return float(np.percentile(distances, percentile))
 
 
-def _average(pair: tuple[Floats, Floats]) -> float:
+def _mean_distance(pair: tuple[Floats, Floats]) -> float:
     both = np.concatenate(pair)
     return float(both.mean()) if both.size else float("nan")
 
 
-def _within(pair: tuple[Floats, Floats], limit: float) -> float:
+def _fraction_within(pair: tuple[Floats, Floats], limit: float) -> float:
     both = np.concatenate(pair)
-    # Distances of grids whose numbers came through 32 bits differ in the seventh digit.
+    # Grids that were stored in 32 bits have distances that differ in the seventh digit.
     return float((both <= limit * (1 + 1e-6)).mean()) if both.size else float("nan")
 
 
-def _measure(
+def _compare_surfaces(
     what: str, value: Callable[..., Any], reference: Any, prediction: Any, labels: Any
 ) -> Any:
     image, other = check_pair(what, reference, prediction)
     masks = image.dtype == bool and other.dtype == bool
-    join = partial(_join, value=value, masks=masks, labels=labels, geometry=image.geometry)
+    join = partial(_join_surfaces, value=value, masks=masks, labels=labels, geometry=image.geometry)
     find = partial(_surfaces, shape=image.shape)
-    return over_chunks(find, join, image.data, other, halo=1)
+    return map_chunk_pairs(find, join, image.data, other, halo=1)
 
 
 def _surfaces(
@@ -221,11 +221,11 @@ def _surfaces(
         order = np.argsort(marks, kind="stable")
         names, firsts = np.unique(marks[order], return_index=True)
         for name, part in zip(names.tolist(), np.split(flat[order], firsts[1:]), strict=False):
-            found.setdefault(int(name), [_NONE, _NONE])[column] = part
+            found.setdefault(int(name), [_NO_INDICES, _NO_INDICES])[column] = part
     return {label: (a, b) for label, (a, b) in found.items()}
 
 
-_NONE = np.zeros(0, dtype=np.intp)
+_NO_INDICES = np.zeros(0, dtype=np.intp)
 
 
 def _has_other_neighbour(labels: NDArray[Any]) -> NDArray[np.bool_]:
@@ -245,7 +245,7 @@ def _has_other_neighbour(labels: NDArray[Any]) -> NDArray[np.bool_]:
     return edge
 
 
-def _join(
+def _join_surfaces(
     parts: list[Indices],
     value: Callable[..., Any],
     masks: bool,
@@ -256,11 +256,13 @@ def _join(
     found = {}
     for name in names if labels is None else {int(i) for i in labels} & names:
         sides = [
-            np.concatenate([part.get(name, (_NONE, _NONE))[column] for part in parts])
+            np.concatenate([part.get(name, (_NO_INDICES, _NO_INDICES))[column] for part in parts])
             for column in (0, 1)
         ]
         found[name] = _distances(sides[0], sides[1], geometry)
-    return by_label(lambda pair: value(pair or (np.zeros(0), np.zeros(0))), found, masks, labels)
+    return value_by_label(
+        lambda pair: value(pair or (np.zeros(0), np.zeros(0))), found, masks, labels
+    )
 
 
 def _distances(

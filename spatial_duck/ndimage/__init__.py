@@ -3,13 +3,13 @@
 ``gaussian_filter(image, sigma=2)`` smooths by 2 mm in an image in mm, whatever its voxels: along
 anisotropic, oblique and sheared axes, in slices that live in 3-D, on NumPy (SciPy), CuPy, Dask and
 Zarr arrays. Filters work along the space axes (``axes=`` chooses others), keep the grid and the
-attrs, and on a lazy image are lazy: the overlap of chunks follows from the lengths given. What
-needs the whole of an image says so and says how to go on.
+attrs, and on a lazy image are lazy: the overlap of chunks follows from the lengths given.
+Functions that need the whole of an image say so in the error for a lazy one.
 
-Chunked results are those in memory. SciPy is an optional dependency (extra ``resample``).
+Results of lazy images equal those in memory. SciPy is an optional dependency (extra ``resample``).
 
-To add a filter: write a kernel of blocks, run it with `running.run` and the halo that it needs, add
-its name here, and rows to the tables of ``tests/ndimage``.
+To add a filter: write a kernel of blocks, run it with `_running.run` and the halo that it needs,
+add its name here, and rows to the tables of ``tests/ndimage``.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ __all__ = [
     "zoom",
 ]
 
-#: Names of SciPy's that are elsewhere here, or better said otherwise.
+#: SciPy's names that have another name or place in this package.
 _ELSEWHERE = {
     "map_coordinates": "spatial_duck.sample(image, points) takes values at points of the world",
     "geometric_transform": "spatial_duck.resample(image, to, transform=...) moves an image",

@@ -1,11 +1,11 @@
-"""Connected parts of arrays in chunks: chunks are labelled with a halo of one voxel, then joined.
+"""Connected components of chunked arrays: chunks are labelled with a halo, then joined.
 
-A voxel of the halo belongs to a neighbouring chunk; its two labels name one part. All such pairs,
-which are as few as the faces of the chunks are small, go through a union-find in one task, and its
-table turns the labels of each chunk into those of the whole. Each chunk is labelled twice, once for
-its faces and once for the result, and read twice, so that the volume is never in memory at once.
-The parts are numbered in the order of their first voxels, as SciPy numbers them in memory; or, by
-how large they are, some of them are kept.
+A voxel of the halo (one voxel wide) belongs to a neighbouring chunk too, so its labels in the two
+chunks name one component, here called a part. One task joins all such pairs by a union-find and
+makes a table for each chunk from its labels to those of the whole array. Each chunk is read and
+labelled twice, once for its faces and once for the result, so that the volume is never in memory at
+once. Parts are numbered in the order of their first voxels, as SciPy numbers them, or some of them
+are selected, for example by size.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.backends import chunk_values, empty_block
-from spatial_duck.ndimage._running import Engine, engine_of, on_host
+from spatial_duck.ndimage._running import Engine, engine_of, require_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    #: What is joined: all that is not zero, all that is zero, or what has one value.
+    #: Which voxels are joined: those not zero, those that are zero, or those of equal value.
     Joined = Literal["objects", "background", "values"]
 
 __all__ = ["Parts", "chunked_holes", "chunked_label", "full_structure", "select_parts"]
 
 
-#: Summaries that one task gathers.
-_GROUP = 8
-#: First voxel of a part that has none of its own.
-_NOWHERE = np.iinfo(np.int64).max
+#: How many summaries one task puts together.
+_GROUP_SIZE = 8
+#: Stands for the first voxel of a label that is in the halo alone.
+_NO_VOXEL = np.iinfo(np.int64).max
 
 
 class Parts(NamedTuple):
-    """What is known of parts, an entry each.
+    """Properties of connected parts, one entry for each part.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class Parts(NamedTuple):
     sizes : ndarray of int64
         Number of voxels.
     values : ndarray
-        The value of its voxels; of no meaning where different ones are joined.
+        The value of its voxels; meaningless where voxels of different values are joined.
     touches : ndarray of bool
-        Whether the part touches an end of the array.
+        Whether the part touches the first or last index along one of the axes asked for.
     """
 
     first: NDArray[np.int64]
@@ -76,7 +76,7 @@ class _Summary(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Where a chunk with its halo lies: starts, and how much halo there is before and after."""
+    """The shape of the array, the start of a chunk, and its halo before and after."""
 
     shape: tuple[int, ...]
     start: tuple[int, ...]
@@ -105,7 +105,7 @@ def _face(block: Any, offset: tuple[int, ...]) -> Any:
     return block[tuple([cut[o] for o in offset])]
 
 
-def _local(block: Any, structure: Any, joined: Joined) -> Any:
+def _label_chunk(block: Any, structure: Any, joined: Joined) -> Any:
     """Label a chunk with its halo."""
     engine = engine_of(block)
     if joined == "values" and block.dtype.kind != "b":
@@ -131,25 +131,25 @@ def _labels_by_value(engine: Engine, block: Any, structure: Any) -> Any:
     return labels
 
 
-def _summary(
+def _summarise(
     block: Any, structure: Any, joined: Joined, chunk: _Chunk, offsets: Any, ends: Sequence[int]
 ) -> _Summary:
-    labels = _local(block, structure, joined)
+    labels = _label_chunk(block, structure, joined)
     own = chunk.inner(labels)
     return _Summary(
-        _parts(labels, own, block, chunk.shape, chunk.start, ends),
+        _describe_parts(labels, own, block, chunk.shape, chunk.start, ends),
         {o: chunk.halo(labels, o).copy() for o in offsets},
         {o: _face(own, tuple([-k for k in o])).copy() for o in offsets},
     )
 
 
-def _parts(
+def _describe_parts(
     labels: Any, own: Any, block: Any, shape: Sequence[int], start: Sequence[int],
     ends: Sequence[int],
 ) -> Parts:  # fmt: skip
-    """Return what the labels 1, 2, … of a chunk are; ``own`` is without the halo."""
+    """Return the parts with labels 1, 2, … in a chunk; ``own`` is without the halo."""
     count = int(labels.max(initial=0))
-    first = np.full(count + 1, _NOWHERE)
+    first = np.full(count + 1, _NO_VOXEL)
     found, position = np.unique(own, return_index=True)
     index = np.unravel_index(position, own.shape)
     first[found] = np.ravel_multi_index(
@@ -169,8 +169,10 @@ def _parts(
     return Parts(first[1:], sizes[1:], values[1:], touches[1:])
 
 
-def _pairs(summaries: Sequence[_Summary], blocks: tuple[int, ...], joined: Joined) -> Iterator[Any]:
-    """Yield, for each two neighbours, the pairs of labels that name one part."""
+def _touching_labels(
+    summaries: Sequence[_Summary], blocks: tuple[int, ...], joined: Joined
+) -> Iterator[Any]:
+    """Yield for each two neighbouring chunks the pairs of labels that name one part."""
     for number, here in enumerate(summaries):
         place = np.unravel_index(number, blocks)
         for offset, halo in here.halo.items():
@@ -189,7 +191,7 @@ def _pairs(summaries: Sequence[_Summary], blocks: tuple[int, ...], joined: Joine
 def _roots(
     summaries: Sequence[_Summary], blocks: tuple[int, ...], starts: Any, joined: Joined
 ) -> Any:
-    """Return for each label of each chunk, counted on, the lowest that names the same part."""
+    """Return for each label of all chunks, in one count, the lowest that names the same part."""
     parent = list(range(int(starts[-1])))
 
     def root(i: int) -> int:
@@ -198,29 +200,29 @@ def _roots(
             i = parent[i]
         return i
 
-    for here, there, pairs in _pairs(summaries, blocks, joined):
+    for here, there, pairs in _touching_labels(summaries, blocks, joined):
         for a, b in pairs:
             one, two = root(int(starts[here]) + a - 1), root(int(starts[there]) + b - 1)
             parent[max(one, two)] = min(one, two)
     return np.array([root(i) for i in range(len(parent))], dtype=np.int64)
 
 
-def _gathered(parts: Sequence[Any]) -> list[_Summary]:
-    """Put summaries, and lists of them, into one list."""
+def _flatten(parts: Sequence[Any]) -> list[_Summary]:
+    """Return summaries, and lists of them, as one list."""
     return [s for part in parts for s in (part if isinstance(part, list) else [part])]
 
 
-def _tables(
+def _join_labels(
     parts: Sequence[Any],
     blocks: tuple[int, ...],
     joined: Joined,
     choose: Callable[[Parts], NDArray[Any]],
 ) -> Any:
-    """Join the labels of all chunks: a table for each chunk, and how many parts there are.
+    """Return a table for each chunk, and the number of parts.
 
-    The tables tell for each label of a chunk, from 0 on, what was chosen for its part.
+    The tables hold for each label of a chunk, from 0 on, what ``choose`` gives for its part.
     """
-    summaries = _gathered(parts)
+    summaries = _flatten(parts)
     starts = np.cumsum([0, *[len(s.parts.first) for s in summaries]])
     roots = _roots(summaries, blocks, starts, joined)
     one, inverse = np.unique(roots, return_inverse=True)
@@ -228,7 +230,7 @@ def _tables(
         np.concatenate([s.parts[k] for s in summaries]) for k in range(len(Parts._fields))
     ]
     whole = Parts(
-        np.full(len(one), _NOWHERE), np.zeros(len(one), np.int64), values[one],
+        np.full(len(one), _NO_VOXEL), np.zeros(len(one), np.int64), values[one],
         np.zeros(len(one), bool),
     )  # fmt: skip
     np.minimum.at(whole.first, inverse, first)
@@ -236,22 +238,22 @@ def _tables(
     np.logical_or.at(whole.touches, inverse, touches)
     chosen = choose(whole)
     table, zero = chosen[inverse], np.zeros(1, chosen.dtype)
-    count = np.int64((whole.first != _NOWHERE).sum())
+    count = np.int64((whole.first != _NO_VOXEL).sum())
     return [np.concatenate([zero, table[a:b]]) for a, b in pairwise(starts)], count
 
 
-def _numbers(parts: Parts) -> NDArray[np.int32]:
-    """Return numbers in the order of the first voxels."""
+def _number_parts(parts: Parts) -> NDArray[np.int32]:
+    """Return the numbers 1, 2, … of parts, in the order of their first voxels."""
     rank = np.empty(len(parts.first), np.int32)
     rank[np.argsort(parts.first)] = np.arange(1, len(rank) + 1)
     return rank
 
 
-def _enclosed(parts: Parts) -> NDArray[np.bool_]:
+def _is_enclosed(parts: Parts) -> NDArray[np.bool_]:
     return ~parts.touches
 
 
-def _result(
+def _final_labels(
     block: Any,
     tables: Any,
     structure: Any,
@@ -261,7 +263,7 @@ def _result(
     block_info: Any = None,
 ) -> Any:
     number = int(np.ravel_multi_index(block_info[0]["chunk-location"], blocks))
-    labels = places[number].inner(_local(block, structure, joined))
+    labels = places[number].inner(_label_chunk(block, structure, joined))
     found = tables[number][labels]
     if joined == "objects":
         return found
@@ -269,7 +271,7 @@ def _result(
     return found | (inner != 0) if joined == "background" else np.where(found, inner, 0)
 
 
-def _run(
+def _label_chunks(
     data: Any, structure: Any, ends: Sequence[int], dtype: Any, joined: Joined,
     choose: Callable[[Parts], NDArray[Any]],
 ) -> tuple[Any, Any]:  # fmt: skip
@@ -278,7 +280,7 @@ def _run(
     from dask.graph_manipulation import bind
 
     dtype = np.dtype(dtype)
-    on_host(data, "labelling by chunks")
+    require_host(data, "labelling by chunks")
     meta = empty_block(data, dtype=dtype)
     if 0 in data.shape:
         return da.zeros_like(data, dtype=dtype), da.zeros((), dtype=np.int64)
@@ -300,21 +302,21 @@ def _run(
     ]
     steps = [(-1, 0, 1) if depth[axis] else (0,) for axis in range(data.ndim)]
     offsets = [o for o in product(*steps) if o > (0,) * data.ndim]
-    summarise = dask.delayed(_summary, pure=True)
+    summarise = dask.delayed(_summarise, pure=True)
     summaries = [
         summarise(block, structure, joined, place, offsets, ends)
         for block, place in zip(chunk_values(padded), places, strict=True)
     ]
-    # In groups: of one task with all as its arguments, Dask's order would read far ahead.
-    gather = dask.delayed(_gathered, pure=True)
-    while len(summaries) > _GROUP:
-        groups = range(0, len(summaries), _GROUP)
-        summaries = [gather(summaries[i : i + _GROUP]) for i in groups]
-    tables = dask.delayed(_tables, pure=True)(summaries, blocks, joined, choose)
-    # Read again for the result, when all is joined: shared blocks would wait in memory for that.
+    # In groups: with one task that takes all, Dask would read chunks far ahead of it.
+    gather = dask.delayed(_flatten, pure=True)
+    while len(summaries) > _GROUP_SIZE:
+        groups = range(0, len(summaries), _GROUP_SIZE)
+        summaries = [gather(summaries[i : i + _GROUP_SIZE]) for i in groups]
+    tables = dask.delayed(_join_labels, pure=True)(summaries, blocks, joined, choose)
+    # Read again for the result: blocks used for both would stay in memory until all are joined.
     again = bind(padded, tables)
     labels = da.map_blocks(
-        partial(_result, structure=structure, joined=joined, places=places, blocks=blocks),
+        partial(_final_labels, structure=structure, joined=joined, places=places, blocks=blocks),
         again, tables[0], dtype=dtype, chunks=chunks, meta=meta,
     )  # fmt: skip
     return labels, da.from_delayed(tables[1], shape=(), dtype=np.int64)
@@ -335,7 +337,7 @@ def chunked_label(data: Any, structure: NDArray[Any]) -> tuple[Any, Any]:
     labels : dask.array.Array of int32
     count : dask.array.Array of int64, 0-d
     """
-    return _run(data, structure, (), np.int32, "objects", _numbers)
+    return _label_chunks(data, structure, (), np.int32, "objects", _number_parts)
 
 
 def chunked_holes(data: Any, structure: NDArray[Any], ends: Sequence[int]) -> Any:
@@ -350,7 +352,7 @@ def chunked_holes(data: Any, structure: NDArray[Any], ends: Sequence[int]) -> An
     ends : sequence of int
         The axes whose ends lead outside.
     """
-    return _run(data, structure, ends, bool, "background", _enclosed)[0]
+    return _label_chunks(data, structure, ends, bool, "background", _is_enclosed)[0]
 
 
 def select_parts(
@@ -374,18 +376,18 @@ def select_parts(
     """
     if backends.is_dask(data):
         native = np.dtype(data.dtype).newbyteorder("=")
-        return _run(data, structure, (), native, "values", choose)[0]
-    on_host(data, "selecting parts")
+        return _label_chunks(data, structure, (), native, "values", choose)[0]
+    require_host(data, "selecting parts")
     if 0 in data.shape:
         return data.copy()
-    labels = _local(data, full_structure(structure), "values")
+    labels = _label_chunk(data, full_structure(structure), "values")
     start = (0,) * data.ndim
-    kept = choose(_parts(labels, labels, data, data.shape, start, ()))
+    kept = choose(_describe_parts(labels, labels, data, data.shape, start, ()))
     return np.where(np.concatenate([[False], kept])[labels], data, data.dtype.type(0))
 
 
 def full_structure(structure: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return a structure of length 3 along all axes, that joins nothing along the short ones.
+    """Return a structure of length 3 along all axes; axes of length 1 join nothing.
 
     Parameters
     ----------

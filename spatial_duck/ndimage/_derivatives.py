@@ -16,7 +16,7 @@ from spatial_duck.ndimage._filters import (
     correlate_all,
     float_type,
     gaussian_kernels,
-    scaled,
+    scale_kernels,
     total_reach,
 )
 from spatial_duck.ndimage._running import check_image, run
@@ -40,14 +40,14 @@ __all__ = [
     "sobel",
 ]
 
-#: Weights across a difference.
+#: Weights of Sobel's and Prewitt's operators across the axis of the difference.
 _SOBEL = np.array([1.0, 2.0, 1.0]) / 4
 _PREWITT = np.ones(3) / 3
 #: Centred differences by order.
 _DIFFERENCES = {0: [0.0, 1.0, 0.0], 1: [-0.5, 0.0, 0.5], 2: [1.0, -2.0, 1.0]}
 
 
-def _slopes(
+def _index_derivatives(
     image: SpatialArray, place: Domain, sigma: PerAxis | None, truncate: float, mode: str, cval: Any
 ) -> list[SpatialArray]:
     """Return the derivatives by index along each axis of a domain."""
@@ -56,7 +56,7 @@ def _slopes(
     for i, axis in enumerate(place.axes):
         if sigma is None:
             halo = [int(k == axis) for k in range(image.ndim)]
-            found.append(run(image, _difference, halo=halo, dtype=dtype, axis=axis))
+            found.append(run(image, _central_difference, halo=halo, dtype=dtype, axis=axis))
             continue
         orders = [int(k == i) for k in range(len(place.axes))]
         kernels = gaussian_kernels(place, image.ndim, sigma, orders, truncate)
@@ -67,8 +67,8 @@ def _slopes(
     return found
 
 
-def _difference(engine: Engine, block: Any, *, axis: int, mode: str) -> Any:
-    """Return centred differences, one-sided at the ends: a ramp keeps its slope to its ends."""
+def _central_difference(engine: Engine, block: Any, *, axis: int, mode: str) -> Any:
+    """Return centred differences, one-sided at the ends, which are exact for a ramp."""
     del mode
     values = block.astype(float_type(block.dtype), copy=False)
     if block.shape[axis] == 1:
@@ -76,8 +76,8 @@ def _difference(engine: Engine, block: Any, *, axis: int, mode: str) -> Any:
     return engine.xp.gradient(values, axis=axis)
 
 
-def _combined(images: Sequence[SpatialArray], factors: Sequence[float]) -> SpatialArray:
-    """Return a sum of images times numbers; those with 0 take no part."""
+def _linear_combination(images: Sequence[SpatialArray], factors: Sequence[float]) -> SpatialArray:
+    """Return the sum of images times factors; images with the factor 0 are left out."""
     total: Any = None
     for image, factor in zip(images, factors, strict=True):
         if factor:
@@ -132,10 +132,10 @@ def gradient(
     """
     image = check_image(image, "gradient")
     place = domain(image, axes, "gradient")
-    slopes = _slopes(image, place, sigma, truncate, mode, cval)
+    slopes = _index_derivatives(image, place, sigma, truncate, mode, cval)
     turn: Any = place.steps @ place.inverse
     turn[abs(turn) < 1e-15 * abs(turn).max(initial=0.0)] = 0.0
-    components: list[Any] = [_combined(slopes, row.tolist()) for row in turn]
+    components: list[Any] = [_linear_combination(slopes, row.tolist()) for row in turn]
     stacked: SpatialArray = np.stack(components)  # type: ignore[assignment]
     return stacked.replace(attrs=image.attrs)
 
@@ -143,7 +143,7 @@ def gradient(
 def _magnitude(slopes: list[SpatialArray], place: Domain) -> SpatialArray:
     """Return the length of a gradient from the derivatives by index."""
     turned = np.linalg.cholesky(place.inverse)
-    parts: list[Any] = [_combined(slopes, row.tolist()) for row in turned.T]
+    parts: list[Any] = [_linear_combination(slopes, row.tolist()) for row in turned.T]
     total = parts[0] * parts[0].conj()
     for part in parts[1:]:
         total = total + part * part.conj()
@@ -171,7 +171,7 @@ def gradient_magnitude(
     """
     image = check_image(image, "gradient_magnitude")
     place = domain(image, axes, "gradient_magnitude")
-    return _magnitude(_slopes(image, place, sigma, 4.0, "reflect", 0.0), place)
+    return _magnitude(_index_derivatives(image, place, sigma, 4.0, "reflect", 0.0), place)
 
 
 def gaussian_gradient_magnitude(
@@ -199,10 +199,10 @@ def gaussian_gradient_magnitude(
     """
     image = check_image(image, "gaussian_gradient_magnitude")
     place = domain(image, axes, "gaussian_gradient_magnitude")
-    return _magnitude(_slopes(image, place, sigma, truncate, mode, cval), place)
+    return _magnitude(_index_derivatives(image, place, sigma, truncate, mode, cval), place)
 
 
-def _terms(place: Domain) -> list[tuple[list[int], float]]:
+def _laplacian_terms(place: Domain) -> list[tuple[list[int], float]]:
     """Return the second derivatives by index that make a Laplacian, and their factors."""
     n = len(place.axes)
     terms = []
@@ -240,15 +240,19 @@ def gaussian_laplace(
     image = check_image(image, "gaussian_laplace")
     place = domain(image, axes, "gaussian_laplace")
     passes = [
-        scaled(gaussian_kernels(place, image.ndim, sigma, orders, truncate), factor)
-        for orders, factor in _terms(place)
+        scale_kernels(gaussian_kernels(place, image.ndim, sigma, orders, truncate), factor)
+        for orders, factor in _laplacian_terms(place)
     ]
     halo = np.max([total_reach(kernels, image.ndim) for kernels in passes], axis=0).tolist()
     dtype = float_type(image.dtype)
-    return run(image, _sum_of, halo=halo, dtype=dtype, mode=mode, passes=passes, cval=cval)
+    return run(
+        image, _sum_of_correlations, halo=halo, dtype=dtype, mode=mode, passes=passes, cval=cval
+    )
 
 
-def _sum_of(engine: Engine, block: Any, *, passes: Sequence[Any], mode: str, cval: Any) -> Any:
+def _sum_of_correlations(
+    engine: Engine, block: Any, *, passes: Sequence[Any], mode: str, cval: Any
+) -> Any:
     total = correlate_all(engine, block, kernels=passes[0], mode=mode, cval=cval)
     for kernels in passes[1:]:
         total = total + correlate_all(engine, block, kernels=kernels, mode=mode, cval=cval)
@@ -275,15 +279,15 @@ def laplace(
     image = check_image(image, "laplace")
     place = domain(image, axes, "laplace")
     stencil = np.zeros((3,) * len(place.axes))
-    for orders, factor in _terms(place):
-        stencil += factor * _outer([_DIFFERENCES[n] for n in orders])
+    for orders, factor in _laplacian_terms(place):
+        stencil += factor * _outer_product([_DIFFERENCES[n] for n in orders])
     kernels = [embed(stencil, place, image.ndim)]
     halo = total_reach(kernels, image.ndim)
     dtype = float_type(image.dtype)
     return run(image, correlate_all, halo=halo, dtype=dtype, mode=mode, kernels=kernels, cval=cval)
 
 
-def _outer(lines: Sequence[Any]) -> Any:
+def _outer_product(lines: Sequence[Any]) -> Any:
     product = np.ones(())
     for line in lines:
         product = np.multiply.outer(product, np.asarray(line))
@@ -325,7 +329,7 @@ def sobel(
     >>> sobel(ramp, "x").data[1, 1:4]
     array([2., 2., 2.])
     """
-    return _operator(image, axis, axes, mode, cval, _SOBEL, "sobel")
+    return _derivative_operator(image, axis, axes, mode, cval, _SOBEL, "sobel")
 
 
 def prewitt(
@@ -351,10 +355,10 @@ def prewitt(
         On the same grid, floating. A ramp gives its slope: SciPy's result on n axes divided by
         2 · 3ⁿ⁻¹ and by the spacing.
     """
-    return _operator(image, axis, axes, mode, cval, _PREWITT, "prewitt")
+    return _derivative_operator(image, axis, axes, mode, cval, _PREWITT, "prewitt")
 
 
-def _operator(
+def _derivative_operator(
     image: SpatialArray,
     axis: str | int,
     axes: Axes,

@@ -29,12 +29,21 @@ if TYPE_CHECKING:
     Axes = str | int | Sequence[str | int] | None
     PerAxis = float | Sequence[float] | Mapping[str, float]
 
-__all__ = ["Domain", "ball_of", "box_of", "domain", "embed", "footprint_of", "groups", "per_axis"]
+__all__ = [
+    "Domain",
+    "ball_footprint",
+    "box_footprint",
+    "domain",
+    "embed",
+    "footprint_of",
+    "groups",
+    "per_axis",
+]
 
 #: Axes whose cosine is below this count as orthogonal: headers hold few digits.
-_SQUARE = 1e-4
-#: A voxel counts as within a radius or a half size that it misses by this part of it.
-_NEAR = 1e-6
+_MAX_COSINE = 1e-4
+#: A voxel counts as inside a radius or half size that it exceeds by less than this fraction.
+_RELATIVE_TOLERANCE = 1e-6
 
 
 class Domain(NamedTuple):
@@ -105,10 +114,10 @@ def domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
     """
     warn_of_nodata(image, what, stacklevel=4)
     geometry: Geometry = getattr(image, "geometry", image)  # type: ignore[arg-type]
-    chosen = _space(geometry, what) if axes is None else _named(geometry, axes, what)
+    chosen = _space_axes(geometry, what) if axes is None else _axis_positions(geometry, axes, what)
     for axis in chosen:
         if axis in geometry.lost:
-            raise _lost(geometry, axis, what)
+            raise _loss_error(geometry, axis, what)
     plain = [geometry.dims[axis] or axis for axis in chosen if axis not in geometry.sampled_axes]
     if plain:
         raise GeometryError(
@@ -128,7 +137,7 @@ def domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
     cosines = columns.T @ columns
     np.fill_diagonal(cosines, 1.0)
     exact = cosines.copy()
-    cosines[abs(cosines) < _SQUARE] = 0.0
+    cosines[abs(cosines) < _MAX_COSINE] = 0.0
     if len(chosen) and np.linalg.cond(cosines) > 1e6:
         raise GeometryError(
             f"{what}: the axes {[geometry.dims[i] or i for i in chosen]!r} are not independent in "
@@ -144,9 +153,9 @@ def domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
     )
 
 
-def _space(geometry: Geometry, what: str) -> list[int]:
+def _space_axes(geometry: Geometry, what: str) -> list[int]:
     for axis in geometry.lost_axes:
-        raise _lost(geometry, axis, what)
+        raise _loss_error(geometry, axis, what)
     rows = [r for r, name in enumerate(geometry.world.axes) if name in SPACE_AXES]
     found = [
         axis
@@ -161,7 +170,7 @@ def _space(geometry: Geometry, what: str) -> list[int]:
     return found
 
 
-def _named(geometry: Geometry, axes: Any, what: str) -> list[int]:
+def _axis_positions(geometry: Geometry, axes: Any, what: str) -> list[int]:
     given = [axes] if isinstance(axes, str | int) else list(axes)
     found = []
     for axis in given:
@@ -178,7 +187,7 @@ def _named(geometry: Geometry, axes: Any, what: str) -> list[int]:
     return sorted(found)
 
 
-def _lost(geometry: Geometry, axis: int, what: str) -> GeometryLossError:
+def _loss_error(geometry: Geometry, axis: int, what: str) -> GeometryLossError:
     function = geometry.lost[axis]
     return GeometryLossError(
         f"{what} needs the positions along axis {axis} ({geometry.dims[axis]!r}), which "
@@ -258,11 +267,11 @@ def _offsets(reach: Sequence[int]) -> Floats:
 
 
 def _reach(lengths: Floats, limit: ArrayLike = np.inf) -> list[int]:
-    counts = np.minimum(np.floor(lengths * (1 + _NEAR) + 1e-12), limit)
+    counts = np.minimum(np.floor(lengths * (1 + _RELATIVE_TOLERANCE) + 1e-12), limit)
     return [int(n) for n in counts]
 
 
-def ball_of(place: Domain, radius: PerAxis) -> NDArray[np.bool_]:
+def ball_footprint(place: Domain, radius: PerAxis) -> NDArray[np.bool_]:
     """Return which voxels have their centres within a ball around a voxel's centre.
 
     Parameters
@@ -280,7 +289,7 @@ def ball_of(place: Domain, radius: PerAxis) -> NDArray[np.bool_]:
     Examples
     --------
     >>> from spatial_duck.geometry import Geometry
-    >>> ball_of(domain(Geometry((9, 9), spacing=(2, 1)), None, "it"), 2).astype(int)
+    >>> ball_footprint(domain(Geometry((9, 9), spacing=(2, 1)), None, "it"), 2).astype(int)
     array([[0, 0, 1, 0, 0],
            [1, 1, 1, 1, 1],
            [0, 0, 1, 0, 0]])
@@ -291,11 +300,11 @@ def ball_of(place: Domain, radius: PerAxis) -> NDArray[np.bool_]:
     reach = _reach(radii * np.sqrt(np.diag(place.inverse)))
     offsets = _offsets(reach)
     squares = np.einsum("...i,ij,...j->...", offsets, metric, offsets)
-    inside: NDArray[np.bool_] = squares <= (1 + _NEAR) ** 2
+    inside: NDArray[np.bool_] = squares <= (1 + _RELATIVE_TOLERANCE) ** 2
     return inside
 
 
-def box_of(place: Domain, size: PerAxis) -> NDArray[np.bool_]:
+def box_footprint(place: Domain, size: PerAxis) -> NDArray[np.bool_]:
     """Return which voxels have their centres within a box around a voxel's centre: all of a block.
 
     The box runs along the array's axes, and `size` is its whole width: a box of 3 mm on voxels of
@@ -319,7 +328,7 @@ def box_of(place: Domain, size: PerAxis) -> NDArray[np.bool_]:
 def footprint_of(
     place: Domain, size: PerAxis | None, radius: PerAxis | None, footprint: ArrayLike | None
 ) -> NDArray[np.bool_]:
-    """Return the footprint that is given in one of three ways, centred and of odd sides."""
+    """Return the footprint given by size, radius or array, centred and of odd sides."""
     given = [size is not None, radius is not None, footprint is not None]
     if sum(given) != 1:
         raise TypeError(
@@ -327,9 +336,9 @@ def footprint_of(
             f"(voxels); got {sum(given)} of them"
         )
     if size is not None:
-        return box_of(place, size)
+        return box_footprint(place, size)
     if radius is not None:
-        return ball_of(place, radius)
+        return ball_footprint(place, radius)
     found = np.array(footprint, dtype=bool)
     if found.ndim != len(place.axes) or any(n % 2 == 0 for n in found.shape) or not found.any():
         raise ValueError(
@@ -340,13 +349,13 @@ def footprint_of(
 
 
 def embed(weights: NDArray[Any], place: Domain, ndim: int) -> NDArray[Any]:
-    """Give an array along a domain's axes an axis of length 1 for each other axis of the image."""
+    """Return weights along a domain's axes with an axis of length 1 for each other axis."""
     shape = [1] * ndim
     for axis, n in zip(place.axes, weights.shape, strict=True):
         shape[axis] = n
     return weights.reshape(shape)
 
 
-def reach_of(weights: NDArray[Any]) -> tuple[int, ...]:
+def kernel_reach(weights: NDArray[Any]) -> tuple[int, ...]:
     """Return how far a centred kernel reaches along each axis, in voxels."""
     return tuple([math.floor(n / 2) for n in weights.shape])

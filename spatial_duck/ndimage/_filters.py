@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.ndimage._domain import domain, embed, footprint_of, groups, per_axis, reach_of
+from spatial_duck.ndimage._domain import domain, embed, footprint_of, groups, kernel_reach, per_axis
 from spatial_duck.ndimage._kernels import box_weights, gaussian_weights
 from spatial_duck.ndimage._running import check_image, run
 
@@ -34,8 +34,8 @@ __all__ = [
     "uniform_filter",
 ]
 
-#: Standard deviation, in voxels, that stands for none: its derivatives are central differences.
-_NO_SIGMA = 1e-2
+#: Least standard deviation, in voxels: it does not smooth, and derivatives are central differences.
+_MIN_SIGMA = 1e-2
 
 
 def float_type(dtype: Any) -> np.dtype[Any]:
@@ -55,7 +55,7 @@ def smooth_type(dtype: Any) -> np.dtype[Any]:
 def correlate_all(
     engine: Engine, block: Any, *, kernels: Sequence[Any], mode: str, cval: Any = 0.0
 ) -> Any:
-    """Correlate a block with one kernel after another; lines go by the faster function."""
+    """Correlate a block with one kernel after another; 1-D kernels take the faster function."""
     work = float_type(block.dtype)
     result = block.astype(work, copy=False)
     for weights in kernels:
@@ -69,8 +69,8 @@ def correlate_all(
     return result
 
 
-def rounded(engine: Engine, values: Any, dtype: Any) -> Any:
-    """Bring floating values to a type: integers are rounded and kept in range."""
+def round_to(engine: Engine, values: Any, dtype: Any) -> Any:
+    """Return floating values in a type; for integers they are rounded and clipped to its range."""
     dtype = np.dtype(dtype)
     if dtype.kind not in "iu":
         return values.astype(dtype, copy=False)
@@ -81,7 +81,7 @@ def rounded(engine: Engine, values: Any, dtype: Any) -> Any:
 
 
 def _smooth(engine: Engine, block: Any, **values: Any) -> Any:
-    return rounded(engine, correlate_all(engine, block, **values), smooth_type(block.dtype))
+    return round_to(engine, correlate_all(engine, block, **values), smooth_type(block.dtype))
 
 
 def gaussian_kernels(
@@ -89,7 +89,7 @@ def gaussian_kernels(
 ) -> list[Any]:
     """Return the kernels of a Gaussian derivative by index: one for each group of axes.
 
-    Axes at right angles to all others have lines; sheared ones share one dense kernel.
+    An axis at right angles to all others has a 1-D kernel; sheared axes share a dense one.
     """
     if not truncate > 0:
         raise ValueError(f"truncate must be positive, got {truncate!r}")
@@ -99,8 +99,8 @@ def gaussian_kernels(
         order = [orders[i] for i in group]
         if not sum(order) and not sigmas[group[0]]:
             continue
-        # Nothing is narrower than this, which stands for no smoothing at all.
-        least = _NO_SIGMA * float(np.min(place.spacing[group]))
+        # A standard deviation of 0 becomes the least one, which does not smooth.
+        least = _MIN_SIGMA * float(np.min(place.spacing[group]))
         metric = place.metric[np.ix_(group, group)] / max(sigmas[group[0]], least) ** 2
         weights = gaussian_weights(metric, order, truncate)
         part = place._replace(axes=tuple([place.axes[i] for i in group]))
@@ -110,7 +110,7 @@ def gaussian_kernels(
 
 def total_reach(kernels: Sequence[Any], ndim: int) -> tuple[int, ...]:
     """Return how far several kernels in a row reach along each axis."""
-    return tuple([sum(reach_of(w)[axis] for w in kernels) for axis in range(ndim)])
+    return tuple([sum(kernel_reach(w)[axis] for w in kernels) for axis in range(ndim)])
 
 
 def check_orders(order: int | Sequence[int], place: Domain) -> list[int]:
@@ -190,13 +190,13 @@ def gaussian_filter(
     if not any(orders):
         dtype = smooth_type(image.dtype)
         return run(image, _smooth, halo=halo, dtype=dtype, mode=mode, kernels=kernels, cval=cval)
-    kernels = scaled(kernels, 1 / float(np.prod(place.spacing**orders)))
+    kernels = scale_kernels(kernels, 1 / float(np.prod(place.spacing**orders)))
     dtype = float_type(image.dtype)
     return run(image, correlate_all, halo=halo, dtype=dtype, mode=mode, kernels=kernels, cval=cval)
 
 
-def scaled(kernels: Sequence[Any], factor: float) -> list[Any]:
-    """Return kernels that give `factor` times what they gave."""
+def scale_kernels(kernels: Sequence[Any], factor: float) -> list[Any]:
+    """Return kernels whose result is `factor` times that of the given ones."""
     return [kernels[0] * factor, *kernels[1:]]
 
 
@@ -252,7 +252,7 @@ def uniform_filter(
 # --- ranks --------------------------------------------------------------------------------
 
 
-def around_nan(
+def propagate_nan(
     engine: Engine,
     block: Any,
     apply: Callable[[Any], Any],
@@ -260,7 +260,7 @@ def around_nan(
     mode: str,
     cval: Any,
 ) -> Any:
-    """Apply a filter that compares, and put NaN where its neighbourhood holds one.
+    """Apply a rank filter, and set voxels to NaN whose neighbourhood holds a NaN.
 
     Comparing with NaN gives answers that depend on the order of the voxels.
     """
@@ -277,7 +277,7 @@ def around_nan(
     return engine.xp.where(reached.astype(bool), block.dtype.type("nan"), found)
 
 
-def _rank(
+def _apply_rank_filter(
     engine: Engine,
     block: Any,
     *,
@@ -298,10 +298,10 @@ def _rank(
         )
         return found.astype("e") if half else found
 
-    return around_nan(engine, block, apply, where, mode, cval)
+    return propagate_nan(engine, block, apply, where, mode, cval)
 
 
-def ranked(
+def run_rank_filter(
     image: SpatialArray,
     function: str,
     size: PerAxis | None,
@@ -317,7 +317,7 @@ def ranked(
     place = domain(image, axes, function)
     where = embed(footprint_of(place, size, radius, footprint), place, image.ndim)
     return run(
-        image, _rank, halo=reach_of(where), mode=mode, function=function,
+        image, _apply_rank_filter, halo=kernel_reach(where), mode=mode, function=function,
         footprint=where, cval=cval, options=options or {},
     )  # fmt: skip
 
@@ -365,7 +365,7 @@ def median_filter(
     >>> median_filter(sd.SpatialArray([1, 9, 2, 3, 8], spacing=0.5), radius=0.5).data
     array([1, 2, 3, 3, 8])
     """
-    return ranked(image, "median_filter", size, radius, footprint, axes, mode, cval)
+    return run_rank_filter(image, "median_filter", size, radius, footprint, axes, mode, cval)
 
 
 def percentile_filter(
@@ -399,7 +399,9 @@ def percentile_filter(
         On the grid of the image.
     """
     options = {"percentile": percentile}
-    return ranked(image, "percentile_filter", size, radius, footprint, axes, mode, cval, options)
+    return run_rank_filter(
+        image, "percentile_filter", size, radius, footprint, axes, mode, cval, options
+    )
 
 
 def rank_filter(
@@ -432,7 +434,7 @@ def rank_filter(
         On the grid of the image.
     """
     options = {"rank": rank}
-    return ranked(image, "rank_filter", size, radius, footprint, axes, mode, cval, options)
+    return run_rank_filter(image, "rank_filter", size, radius, footprint, axes, mode, cval, options)
 
 
 def maximum_filter(
@@ -461,7 +463,7 @@ def maximum_filter(
     SpatialArray
         On the grid of the image.
     """
-    return ranked(image, "maximum_filter", size, radius, footprint, axes, mode, cval)
+    return run_rank_filter(image, "maximum_filter", size, radius, footprint, axes, mode, cval)
 
 
 def minimum_filter(
@@ -490,4 +492,4 @@ def minimum_filter(
     SpatialArray
         On the grid of the image.
     """
-    return ranked(image, "minimum_filter", size, radius, footprint, axes, mode, cval)
+    return run_rank_filter(image, "minimum_filter", size, radius, footprint, axes, mode, cval)

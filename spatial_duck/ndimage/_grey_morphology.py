@@ -1,4 +1,4 @@
-"""Grey morphology: the darkest and brightest within a radius, and what differs from it.
+"""Grey morphology: erosion, dilation and what is built from them.
 
 A structuring element is given as in `spatial_duck.ndimage._morphology`.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.ndimage._filters import ranked
+from spatial_duck.ndimage._filters import run_rank_filter
 from spatial_duck.ndimage._running import check_image
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def grey_erosion(
         On the same grid and of the same type. NaN where the element covers NaN.
     """
     image = check_image(image, "grey_erosion", "biuf")
-    return ranked(image, "minimum_filter", size, radius, footprint, axes, mode, cval)
+    return run_rank_filter(image, "minimum_filter", size, radius, footprint, axes, mode, cval)
 
 
 def grey_dilation(
@@ -88,7 +88,7 @@ def grey_dilation(
     image = check_image(image, "grey_dilation", "biuf")
     if footprint is not None:
         footprint = np.flip(np.asarray(footprint))
-    return ranked(image, "maximum_filter", size, radius, footprint, axes, mode, cval)
+    return run_rank_filter(image, "maximum_filter", size, radius, footprint, axes, mode, cval)
 
 
 def grey_opening(
@@ -152,7 +152,7 @@ def grey_closing(
 
 
 def _excess(high: SpatialArray, low: SpatialArray) -> SpatialArray:
-    """Return by how much one image is above another: 0 where it is not, and never wrapped."""
+    """Return ``max(high - low, 0)`` without overflow."""
     kind = np.dtype(high.dtype).kind
     if kind == "b":
         only: SpatialArray = high & ~low

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["box_weights", "gaussian_weights"]
 
-#: Standard deviation in voxels below which a sampled Gaussian has not the variance of its name.
-_COARSE = 0.8
-#: Least weight, before it is corrected, of the voxels that a derivative cannot do without.
-_LEAST = 1e-6
-#: Voxels of a dense kernel beyond which each voxel of the image would take too long.
-_MOST = 1 << 16
+#: Standard deviation in voxels below which a sampled Gaussian has another variance than it should.
+_MIN_SAMPLED_SIGMA = 0.8
+#: Least weight, before correction, of the voxels that a derivative needs.
+_MIN_WEIGHT = 1e-6
+#: Most voxels of a dense kernel; larger ones would take too long.
+_MAX_KERNEL_SIZE = 1 << 16
 
 
 def gaussian_weights(metric: Floats, orders: Sequence[int], truncate: float) -> Floats:
@@ -66,23 +66,23 @@ def gaussian_weights(metric: Floats, orders: Sequence[int], truncate: float) -> 
     covariance = np.linalg.inv(metric)
     deviations = np.sqrt(np.diag(covariance))
     degree = sum(orders)
-    coarse = not degree and bool(np.linalg.eigvalsh(covariance)[0] < _COARSE**2)
+    coarse = not degree and bool(np.linalg.eigvalsh(covariance)[0] < _MIN_SAMPLED_SIGMA**2)
     least = max((degree + 1) // 2, int(coarse))
     reach = [max(int(truncate * s + 0.5), least) for s in deviations]
     size = math.prod(2 * r + 1 for r in reach)
-    if len(reach) > 1 and size > _MOST:
+    if len(reach) > 1 and size > _MAX_KERNEL_SIZE:
         raise GeometryError(
             f"a Gaussian on axes that are not at right angles needs one dense kernel, here of "
-            f"{size} voxels ({_MOST} at most): resample onto an orthogonal grid first, or smooth "
-            "at a coarser level of a pyramid"
+            f"{size} voxels ({_MAX_KERNEL_SIZE} at most): resample onto an orthogonal grid, or "
+            "smooth at a coarser level of a pyramid"
         )
     lines = [np.arange(-r, r + 1, dtype=np.float64) for r in reach]
     offsets = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
     exponent = np.einsum("...i,ij,...j->...", offsets, metric, offsets) / 2
     bell = np.exp(-exponent)
-    if least:  # the next voxels carry the difference, however many deviations away they are
+    if least:  # the nearest voxels get a weight, however narrow the Gaussian is
         near = (abs(offsets) <= least).all(axis=-1)
-        bell[near] = np.maximum(bell[near], _LEAST)
+        bell[near] = np.maximum(bell[near], _MIN_WEIGHT)
     plain: Floats = np.asarray(bell / bell.sum())
     if not degree and not coarse:
         return plain

@@ -1,8 +1,8 @@
 """Statistics of the values under each label, by SciPy's names.
 
-Moments are kept as one of the values, the mean less that one, and squared differences from the
-mean, so that large values cost no digits; chunks are joined as in Chan, Golub and LeVeque,
-Algorithms for computing the sample variance, The American Statistician 37, 1983.
+Moments are one of the values (the reference), the mean minus the reference, and the sum of squared
+differences from the mean, so that large values lose no precision; chunks are joined as in Chan,
+Golub and LeVeque, Algorithms for computing the sample variance, The American Statistician 37, 1983.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.ndimage._measurements import Measure, chosen_voxels, measured
-from spatial_duck.ndimage._running import as_float_holds, exact_differences
+from spatial_duck.ndimage._measurements import Measure, measure_frames, voxels_by_label
+from spatial_duck.ndimage._running import exact_differences, round_to_float64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 __all__ = ["maximum", "mean", "minimum", "standard_deviation", "sum_labels", "variance"]
 
-_COUNT, _SOME, _MEAN, _SQUARES, _LOW, _HIGH = range(6)
+_COUNT, _REFERENCE, _MEAN, _SQUARES, _LOW, _HIGH = range(6)
 
 
 def _moments(image: Any, labels: Any, start: Sequence[int], index: Any) -> Floats:
-    """Return count, one value, mean less that, squared differences, and extremes of each label."""
+    """Return count, reference, mean minus reference, squares and extremes of each label."""
     del start
     rows = []
-    for chosen in chosen_voxels(labels, index):
+    for chosen in voxels_by_label(labels, index):
         values = image.ravel() if chosen is None else image[chosen]
         if not values.size:
             rows.append([0.0, 0.0, 0.0, 0.0, np.inf, -np.inf])
             continue
-        one = as_float_holds(values[:1])
+        one = round_to_float64(values[:1])
         apart = exact_differences(values, one)
         some = float(one[0])
         middle = float(apart.mean())
@@ -47,32 +47,33 @@ def _moments(image: Any, labels: Any, start: Sequence[int], index: Any) -> Float
     return np.array(rows)
 
 
-def _joined(parts: Sequence[Any], **where: Any) -> Floats:
-    """Join the moments of chunks; ``where`` says what a position would need."""
+def _join_moments(parts: Sequence[Any], **where: Any) -> Floats:
+    """Join the moments of chunks; the keywords of `Measure.join` are not needed."""
     del where
     total = np.array(parts[0], dtype=np.float64)
     for part in parts[1:]:
         other = np.asarray(part, dtype=np.float64)
         fresh, gone = total[:, _COUNT] == 0, other[:, _COUNT] == 0
         count = total[:, _COUNT] + other[:, _COUNT]
-        some = np.where(fresh, other[:, _SOME], total[:, _SOME])
-        mine = total[:, _MEAN] + np.where(fresh, 0, total[:, _SOME] - some)
-        theirs = other[:, _MEAN] + np.where(gone, 0, other[:, _SOME] - some)
+        some = np.where(fresh, other[:, _REFERENCE], total[:, _REFERENCE])
+        mine = total[:, _MEAN] + np.where(fresh, 0, total[:, _REFERENCE] - some)
+        theirs = other[:, _MEAN] + np.where(gone, 0, other[:, _REFERENCE] - some)
         share = other[:, _COUNT] / np.maximum(count, 1)
         total[:, _SQUARES] += other[:, _SQUARES]
         total[:, _SQUARES] += (theirs - mine) ** 2 * total[:, _COUNT] * share
         total[:, _MEAN] = mine + (theirs - mine) * share
-        total[:, _COUNT], total[:, _SOME] = count, some
+        total[:, _COUNT], total[:, _REFERENCE] = count, some
         total[:, _LOW] = np.minimum(total[:, _LOW], other[:, _LOW])
         total[:, _HIGH] = np.maximum(total[:, _HIGH], other[:, _HIGH])
     return total
 
 
-_MOMENTS = Measure(_moments, _joined)
+_MOMENTS = Measure(_moments, _join_moments)
 
 
-def _table(what: str, image: Any, labels: Any, index: Any, axes: Axes) -> Any:
-    return measured(what, image, labels, index, axes, "biuf", _MOMENTS, 6)[0]
+def _measure_moments(what: str, image: Any, labels: Any, index: Any, axes: Axes) -> Any:
+    """Return the moments of each label, shape (*other axes, [len(index)], 6)."""
+    return measure_frames(what, image, labels, index, axes, "biuf", _MOMENTS, 6)[0]
 
 
 def sum_labels(
@@ -108,8 +109,8 @@ def sum_labels(
     >>> sum_labels(image, image > 1), sum_labels(image, np.array([[1, 1], [2, 2]]), [1, 2])
     (np.float64(10.0), array([3., 8.]))
     """
-    found = _table("sum_labels", image, labels, index, axes)
-    return found[..., _COUNT] * (found[..., _SOME] + found[..., _MEAN])
+    found = _measure_moments("sum_labels", image, labels, index, axes)
+    return found[..., _COUNT] * (found[..., _REFERENCE] + found[..., _MEAN])
 
 
 def mean(
@@ -126,8 +127,8 @@ def mean(
     -------
     array of float, shape ``(*other axes, [len(index)])``
     """
-    found = _table("mean", image, labels, index, axes)
-    return np.where(found[..., _COUNT] > 0, found[..., _SOME] + found[..., _MEAN], np.nan)
+    found = _measure_moments("mean", image, labels, index, axes)
+    return np.where(found[..., _COUNT] > 0, found[..., _REFERENCE] + found[..., _MEAN], np.nan)
 
 
 def variance(
@@ -144,7 +145,7 @@ def variance(
     -------
     array of float, shape ``(*other axes, [len(index)])``
     """
-    found = _table("variance", image, labels, index, axes)
+    found = _measure_moments("variance", image, labels, index, axes)
     count = found[..., _COUNT]
     return np.where(count > 0, found[..., _SQUARES] / np.maximum(count, 1), np.nan)
 
@@ -163,7 +164,7 @@ def standard_deviation(
     -------
     array of float, shape ``(*other axes, [len(index)])``
     """
-    found = _table("standard_deviation", image, labels, index, axes)
+    found = _measure_moments("standard_deviation", image, labels, index, axes)
     count = found[..., _COUNT]
     return np.where(count > 0, np.sqrt(found[..., _SQUARES] / np.maximum(count, 1)), np.nan)
 
@@ -182,7 +183,7 @@ def minimum(
     -------
     array of float, shape ``(*other axes, [len(index)])``
     """
-    return _table("minimum", image, labels, index, axes)[..., _LOW]
+    return _measure_moments("minimum", image, labels, index, axes)[..., _LOW]
 
 
 def maximum(
@@ -199,4 +200,4 @@ def maximum(
     -------
     array of float, shape ``(*other axes, [len(index)])``
     """
-    return _table("maximum", image, labels, index, axes)[..., _HIGH]
+    return _measure_moments("maximum", image, labels, index, axes)[..., _HIGH]

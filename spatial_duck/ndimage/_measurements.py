@@ -18,7 +18,7 @@ from spatial_duck.backends import chunk_values
 from spatial_duck.ndimage._components import chunked_label, full_structure
 from spatial_duck.ndimage._domain import domain, embed
 from spatial_duck.ndimage._morphology import connectivity
-from spatial_duck.ndimage._running import check_image, engine_of, lazy_data, same_grid, wrap
+from spatial_duck.ndimage._running import check_image, data_on_same_grid, engine_of, lazy_data, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Measure",
     "center_of_mass",
-    "chosen_voxels",
     "extrema",
     "find_objects",
     "label",
     "maximum_position",
-    "measured",
+    "measure_frames",
     "minimum_position",
+    "voxels_by_label",
 ]
 
 
@@ -126,7 +126,7 @@ def find_objects(labels: SpatialArray, image: SpatialArray | None = None) -> lis
             "find_objects(labels.compute(), image), where image may be lazy"
         )
     if image is not None:
-        same_grid("find_objects", labels, image)
+        data_on_same_grid("find_objects", labels, image)
     source = labels if image is None else image
     engine = engine_of(labels.data)
     native = labels.data.astype(np.dtype(labels.dtype).newbyteorder("="), copy=False)
@@ -138,7 +138,7 @@ def find_objects(labels: SpatialArray, image: SpatialArray | None = None) -> lis
 
 
 class Measure(NamedTuple):
-    """How to measure by chunks: ``part`` of one chunk, and ``join`` of the parts in the world."""
+    """How to measure chunks: ``part`` of one chunk, and ``join`` of parts into world units."""
 
     part: Callable[..., Any]
     join: Callable[..., Any]
@@ -150,7 +150,7 @@ def _sums(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
     xp = engine.xp
     rows = []
     values = image.astype("D" if image.dtype.kind == "c" else "d", copy=False)
-    for chosen in chosen_voxels(labels, index):
+    for chosen in voxels_by_label(labels, index):
         part = values if chosen is None else xp.where(chosen, values, 0)
         row = [part.sum()]
         for axis in range(part.ndim):
@@ -160,7 +160,8 @@ def _sums(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
     return xp.stack(rows)
 
 
-def chosen_voxels(labels: Any, index: Any) -> list[Any]:
+def voxels_by_label(labels: Any, index: Any) -> list[Any]:
+    """Return a mask for each label of an index; [None] stands for all voxels."""
     if labels is None:
         return [None]
     return [labels != 0] if index is None else [labels == i for i in index]
@@ -174,7 +175,7 @@ def _extremes(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
     xp = engine_of(image).xp
     rows = []
     values = image.astype(np.uint8) if image.dtype.kind == "b" else image
-    for chosen in chosen_voxels(labels, index):
+    for chosen in voxels_by_label(labels, index):
         inside = xp.ones(values.shape, bool) if chosen is None else chosen
         if values.dtype.kind == "f":
             inside = inside & ~xp.isnan(values)
@@ -192,8 +193,8 @@ def _extremes(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
     return rows
 
 
-def _best(parts: Sequence[Any], shape: Sequence[int]) -> list[list[Any]]:
-    """Join the extremes of chunks: the first in C order where several are equal."""
+def _join_extremes(parts: Sequence[Any], shape: Sequence[int]) -> list[list[Any]]:
+    """Join the extremes of chunks; of equal values the first in C order is taken."""
     rows = []
     for label_rows in zip(*parts, strict=True):
         row: list[Any] = []
@@ -208,7 +209,7 @@ def _best(parts: Sequence[Any], shape: Sequence[int]) -> list[list[Any]]:
     return rows
 
 
-def measured(
+def measure_frames(
     what: str,
     image: SpatialArray,
     labels: Any,
@@ -221,7 +222,7 @@ def measured(
     """Measure each frame of an image: columns of numbers, shape (*others, [k,] width)."""
     image = check_image(image, what, kinds)
     place = domain(image, axes, what)
-    marks = None if labels is None else same_grid(what, image, labels)
+    marks = None if labels is None else data_on_same_grid(what, image, labels)
     if index is not None and marks is None:
         raise TypeError(f"{what}: index= chooses among labels, and no labels are given")
     wanted = None if index is None else np.atleast_1d(np.asarray(index)).tolist()
@@ -229,7 +230,7 @@ def measured(
     outer = tuple([image.shape[axis] for axis in others])
     data, lazy = image.data, lazy_data(image)
     if lazy is not None or (marks is not None and backends.is_lazy(marks)):
-        data, marks = _aligned(data if lazy is None else lazy, marks)
+        data, marks = _with_same_chunks(data if lazy is None else lazy, marks)
     rows = []
     for position in product(*[range(n) for n in outer]):
         key: list[Any] = [slice(None)] * image.ndim
@@ -242,7 +243,7 @@ def measured(
             geometry=image.geometry,
         )  # fmt: skip
         if backends.is_dask(frame):
-            rows.append(_by_chunks(frame, frame_marks, wanted, measure.part, join, width))
+            rows.append(_measure_chunks(frame, frame_marks, wanted, measure.part, join, width))
         else:
             rows.append(join([measure.part(frame, frame_marks, [0] * frame.ndim, wanted)]))
     if rows and backends.is_dask(rows[0]):
@@ -255,7 +256,8 @@ def measured(
     return stacked.reshape((*shape, width)), shape
 
 
-def _aligned(data: Any, marks: Any) -> tuple[Any, Any]:
+def _with_same_chunks(data: Any, marks: Any) -> tuple[Any, Any]:
+    """Return data and labels as Dask arrays with the same chunks."""
     lazy = backends.chunked(data, None)
     if marks is None:
         return lazy, None
@@ -263,7 +265,7 @@ def _aligned(data: Any, marks: Any) -> tuple[Any, Any]:
     return lazy, other if other.chunks == lazy.chunks else other.rechunk(lazy.chunks)
 
 
-def _by_chunks(frame: Any, marks: Any, index: Any, part: Any, join: Any, width: int) -> Any:
+def _measure_chunks(frame: Any, marks: Any, index: Any, part: Any, join: Any, width: int) -> Any:
     import dask
     import dask.array as da
 
@@ -280,7 +282,7 @@ def _by_chunks(frame: Any, marks: Any, index: Any, part: Any, join: Any, width: 
     return da.from_delayed(join(parts), shape=(rows, width), dtype=np.float64)
 
 
-def _world(geometry: Geometry, key: Any, axes: Sequence[int], index: Any) -> Any:
+def _world_points(geometry: Geometry, key: Any, axes: Sequence[int], index: Any) -> Any:
     """Return the world positions of indices along the measured axes of a frame."""
     full = np.zeros((len(index), geometry.ndim))
     for axis, k in enumerate(key):
@@ -292,26 +294,26 @@ def _world(geometry: Geometry, key: Any, axes: Sequence[int], index: Any) -> Any
 
 def _centers(parts: Sequence[Any], key: Any, shape: Any, axes: Any, geometry: Geometry) -> Any:
     del shape
-    total = _on_host(sum(parts[1:], parts[0]))
+    total = _to_host(sum(parts[1:], parts[0]))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return _world(geometry, key, axes, (total[:, 1:] / total[:, :1]).real)
+        return _world_points(geometry, key, axes, (total[:, 1:] / total[:, :1]).real)
 
 
-def _on_host(values: Any) -> Any:
-    """Return a few numbers in the host's memory."""
+def _to_host(values: Any) -> Any:
+    """Return a small array in the host's memory."""
     return backends.to(values, "numpy")
 
 
 def _extreme_points(
     parts: Sequence[Any], key: Any, shape: Any, axes: Any, geometry: Geometry
 ) -> Any:
-    rows = _best(parts, shape)
+    rows = _join_extremes(parts, shape)
     columns = []
     for column in (0, 2):
         values = [np.nan if row[column] is None else row[column] for row in rows]
         index = np.array([row[column + 1] for row in rows], dtype=np.float64)
         index[(index < 0).any(axis=1)] = np.nan
-        columns += [np.array(values, float)[:, None], _world(geometry, key, axes, index)]
+        columns += [np.array(values, float)[:, None], _world_points(geometry, key, axes, index)]
     return np.concatenate(columns, axis=1)
 
 
@@ -353,7 +355,7 @@ def center_of_mass(
     """
     n = len(image.geometry.world.axes) if hasattr(image, "geometry") else 0
     what = "center_of_mass"
-    return measured(what, image, labels, index, axes, "biufc", _MASS, n)[0]
+    return measure_frames(what, image, labels, index, axes, "biufc", _MASS, n)[0]
 
 
 def extrema(
@@ -375,7 +377,7 @@ def extrema(
         The first in C order where several voxels have the value. NaN for a label without voxels.
     """
     n = len(image.geometry.world.axes) if hasattr(image, "geometry") else 0
-    found, _ = measured("extrema", image, labels, index, axes, "biuf", _EXTREMES, 2 * n + 2)
+    found, _ = measure_frames("extrema", image, labels, index, axes, "biuf", _EXTREMES, 2 * n + 2)
     return found[..., 0], found[..., n + 1], found[..., 1 : n + 1], found[..., n + 2 :]
 
 

@@ -17,7 +17,7 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._quantity import length_in
 from spatial_duck.ndimage._components import chunked_holes
-from spatial_duck.ndimage._domain import ball_of, domain, embed, footprint_of, reach_of
+from spatial_duck.ndimage._domain import ball_footprint, domain, embed, footprint_of, kernel_reach
 from spatial_duck.ndimage._running import check_image, lazy_data, run, wrap
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ def ball(
     (3, 7, 7)
     """
     grid = image if isinstance(image, Geometry) else as_image(image, "ball")
-    return ball_of(domain(grid, axes, "ball"), radius)
+    return ball_footprint(domain(grid, axes, "ball"), radius)
 
 
 # --- binary -------------------------------------------------------------------------------
 
 
-def _binary(
+def _apply_binary(
     engine: Engine, block: Any, *, function: str, structure: Any, border: int, mode: str
 ) -> Any:
     del mode
@@ -81,7 +81,7 @@ def _binary(
     )
 
 
-def _binary_steps(
+def _run_binary(
     image: SpatialArray,
     what: str,
     steps: Sequence[str],
@@ -96,7 +96,7 @@ def _binary_steps(
     structure = embed(footprint_of(place, size, radius, footprint), place, image.ndim)
     for step in steps:
         image = run(
-            image, _binary, halo=reach_of(structure), dtype=bool, function=step,
+            image, _apply_binary, halo=kernel_reach(structure), dtype=bool, function=step,
             structure=structure, border=int(bool(border_value)),
         )  # fmt: skip
     return image
@@ -146,7 +146,7 @@ def binary_erosion(
     """
     steps = ["binary_erosion"]
     what = "binary_erosion"
-    return _binary_steps(image, what, steps, radius, size, footprint, axes, border_value)
+    return _run_binary(image, what, steps, radius, size, footprint, axes, border_value)
 
 
 def binary_dilation(
@@ -174,7 +174,7 @@ def binary_dilation(
     """
     steps = ["binary_dilation"]
     what = "binary_dilation"
-    return _binary_steps(image, what, steps, radius, size, footprint, axes, border_value)
+    return _run_binary(image, what, steps, radius, size, footprint, axes, border_value)
 
 
 def binary_opening(
@@ -202,7 +202,7 @@ def binary_opening(
     """
     steps = ["binary_erosion", "binary_dilation"]
     what = "binary_opening"
-    return _binary_steps(image, what, steps, radius, size, footprint, axes, border_value)
+    return _run_binary(image, what, steps, radius, size, footprint, axes, border_value)
 
 
 def binary_closing(
@@ -231,7 +231,7 @@ def binary_closing(
     """
     steps = ["binary_dilation", "binary_erosion"]
     what = "binary_closing"
-    return _binary_steps(image, what, steps, radius, size, footprint, axes, border_value)
+    return _run_binary(image, what, steps, radius, size, footprint, axes, border_value)
 
 
 def binary_fill_holes(image: SpatialArray, *, axes: Axes = None) -> SpatialArray:
@@ -356,14 +356,14 @@ def _distances(
         if spacing is not None:
             found = engine.nd.distance_transform_edt(frame, sampling=spacing.tolist())
         else:
-            found = _by_search(engine, frame, steps, limit)
+            found = _search_distances(engine, frame, steps, limit)
         return engine.xp.minimum(found, limit)
 
     return by_frame(engine, block != 0, axes, one, np.float64)
 
 
-def _by_search(engine: Engine, frame: Any, steps: Any, limit: float) -> Any:
-    """Measure in a metric that is not diagonal, with a search tree of the background."""
+def _search_distances(engine: Engine, frame: Any, steps: Any, limit: float) -> Any:
+    """Return distances on axes that are not orthogonal, by a k-d tree of the background."""
     if engine.xp is not np:
         raise GeometryError(
             "distance_transform_edt on the GPU needs axes at right angles: use image.to('numpy') "

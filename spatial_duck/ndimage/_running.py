@@ -1,4 +1,4 @@
-"""How a function of blocks runs on each backend: at once in memory, by chunks with a halo if lazy.
+"""Run a kernel on an image: at once in memory, chunk by chunk with a halo if lazy.
 
 A kernel is a function ``kernel(engine, block, **values)`` that gives a block of the same shape. Its
 halo says how many voxels around a voxel its value depends on; a lazy image is filtered chunk by
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 __all__ = [
     "MODES",
     "Engine",
-    "as_float_holds",
     "check_image",
     "check_mode",
+    "data_on_same_grid",
     "engine_of",
     "exact_differences",
     "lazy_data",
-    "on_host",
+    "require_host",
+    "round_to_float64",
     "run",
-    "same_grid",
     "wrap",
 ]
 
@@ -72,7 +72,7 @@ def engine_of(block: Any) -> Engine:
 
 
 def check_image(image: Any, what: str, kinds: str = "biufc") -> SpatialArray:
-    """Return the image; refuse what is none, or not of numbers, or on a backend without filters."""
+    """Return the image, or raise for other objects, values and backends than filters take."""
     image = as_image(image, what)
     found = backends.backend_of(image.data).name
     if found not in ("numpy", "cupy", "dask", "zarr"):
@@ -96,14 +96,14 @@ def check_image(image: Any, what: str, kinds: str = "biufc") -> SpatialArray:
 
 
 def check_mode(mode: str) -> str:
-    """Return a mode that is known."""
+    """Return the mode, or raise for an unknown one."""
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
     return mode
 
 
-def same_grid(what: str, image: SpatialArray, other: Any) -> Any:
-    """Return the data of an image that must lie on the same grid; a bare array is only of a shape.
+def data_on_same_grid(what: str, image: SpatialArray, other: Any) -> Any:
+    """Return the data of an image on the same grid, or a bare array of the same shape.
 
     Raises
     ------
@@ -126,8 +126,8 @@ def lazy_data(image: SpatialArray) -> Any:
     return backends.chunked(image.data, None) if backends.is_lazy(image.data) else None
 
 
-def on_host(data: Any, what: str) -> Any:
-    """Return data that are in the host's memory or come there; those of a GPU are refused.
+def require_host(data: Any, what: str) -> Any:
+    """Return the data, or raise where they are on a GPU.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def on_host(data: Any, what: str) -> Any:
 
 
 def wrap(image: SpatialArray, data: Any) -> SpatialArray:
-    """Return an image in the place of another, with its attrs and coordinates."""
+    """Return other data with an image's geometry, attrs and coordinates."""
     return on_grid(image, data, image.geometry)
 
 
@@ -180,15 +180,15 @@ def run(
     """
     native = np.dtype(image.dtype).newbyteorder("=")
     dtype = native if dtype is None else np.dtype(dtype)
-    work = partial(_on_block, kernel, dtype, {"mode": check_mode(mode), **values})
+    work = partial(_run_on_block, kernel, dtype, {"mode": check_mode(mode), **values})
     data = lazy_data(image)
     if data is None:
         return wrap(image, work(image.data))
-    engine_of(backends.empty_block(data))  # a missing library is told now, not by a worker
-    return wrap(image, _overlapped(data, work, halo, dtype, mode))
+    engine_of(backends.empty_block(data))  # a missing library raises here, not in a worker
+    return wrap(image, _map_overlap(data, work, halo, dtype, mode))
 
 
-def _on_block(kernel: Any, dtype: Any, values: dict[str, Any], block: Any) -> Any:
+def _run_on_block(kernel: Any, dtype: Any, values: dict[str, Any], block: Any) -> Any:
     engine = engine_of(block)
     if 0 in block.shape:
         return engine.xp.empty(block.shape, dtype)
@@ -197,7 +197,7 @@ def _on_block(kernel: Any, dtype: Any, values: dict[str, Any], block: Any) -> An
     return kernel(engine, block, **values).astype(dtype, copy=False)
 
 
-def _overlapped(data: Any, work: Any, halo: Sequence[int], dtype: Any, mode: str) -> Any:
+def _map_overlap(data: Any, work: Any, halo: Sequence[int], dtype: Any, mode: str) -> Any:
     import dask.array as da
 
     meta = backends.empty_block(data, dtype=dtype)
@@ -216,8 +216,8 @@ def _overlapped(data: Any, work: Any, halo: Sequence[int], dtype: Any, mode: str
     )
 
 
-def as_float_holds(values: NDArray[Any]) -> NDArray[Any]:
-    """Return values near these that float64 holds: integers of 64 bits lose their last 11."""
+def round_to_float64(values: NDArray[Any]) -> NDArray[Any]:
+    """Return integers of 64 bits without their last 11 bits, which float64 cannot hold."""
     wide = values.dtype.kind in "iu" and values.dtype.itemsize == 8
     return values >> 11 << 11 if wide else values
 

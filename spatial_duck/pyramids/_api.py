@@ -18,7 +18,7 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._describe import facts, size
 from spatial_duck.geometry._html import Outline, card, drawing
 from spatial_duck.geometry._quantity import length_in
-from spatial_duck.pyramids._binning import METHODS, Method, method_named, trimmed
+from spatial_duck.pyramids._binning import METHODS, Method, find_method, trim
 from spatial_duck.pyramids._levels import (
     level_factors,
     level_geometries,
@@ -37,12 +37,12 @@ __all__ = [
     "shrink",
 ]
 
-#: Of more levels the first are drawn.
+#: How many levels are drawn at most.
 _MAX_DRAWN = 3
 
 
 def default_method(image: SpatialArray) -> str:
-    """Return how the values of a bin become one where the caller does not say.
+    """Return the default method of binning for an image.
 
     Parameters
     ----------
@@ -81,13 +81,13 @@ def shrink(image: SpatialArray, factors: Factors = None, method: str | None = No
         "nearest" with all.
     """
     method = method or default_method(image)
-    row = method_named(method)
+    row = find_method(method)
     bins = level_factors(image.geometry, factors)
     geometry = shrunk_geometry(image.geometry, bins, method)
     if method == "nearest":
-        view: SpatialArray = row.kernel(trimmed(image, bins), bins)
+        view: SpatialArray = row.kernel(trim(image, bins), bins)
         return view.replace(geometry=geometry)
-    data = trimmed(image, bins).data
+    data = trim(image, bins).data
     if backends.is_lazy(data):
         data = backends.dask_form(data)
         return image.replace(_shrink_dask(data, bins, row), geometry=geometry)
@@ -97,7 +97,7 @@ def shrink(image: SpatialArray, factors: Factors = None, method: str | None = No
 def _shrink_dask(data: Any, bins: tuple[int, ...], row: Method) -> Any:
     import dask.array
 
-    chunks = tuple(_aligned(c, f) for c, f in zip(data.chunks, bins, strict=True))
+    chunks = tuple(_align_chunks(c, f) for c, f in zip(data.chunks, bins, strict=True))
     if chunks != data.chunks:
         data = data.rechunk(chunks)
     out = tuple(tuple(n // f for n in c) for c, f in zip(chunks, bins, strict=True))
@@ -108,11 +108,11 @@ def _shrink_dask(data: Any, bins: tuple[int, ...], row: Method) -> Any:
     wider = dask.array.overlap.overlap(
         data, depth, dict.fromkeys(depth, "none"), allow_rechunk=False
     )
-    return dask.array.map_blocks(_inner, wider, bins=bins, row=row, **made)
+    return dask.array.map_blocks(_shrink_block, wider, bins=bins, row=row, **made)
 
 
-def _inner(block: Any, *, bins: tuple[int, ...], row: Method, block_info: Any = None) -> Any:
-    """Apply a kernel to a block with its neighbours, and cut what is theirs off."""
+def _shrink_block(block: Any, *, bins: tuple[int, ...], row: Method, block_info: Any = None) -> Any:
+    """Return a block with a halo, binned, without the bins of the halo."""
     values = row.kernel(block, bins)
     if not block_info:
         return values
@@ -125,8 +125,8 @@ def _inner(block: Any, *, bins: tuple[int, ...], row: Method, block_info: Any = 
     return values[tuple(keep)]
 
 
-def _aligned(chunks: tuple[int, ...], factor: int) -> tuple[int, ...]:
-    """Move the ends of chunks up to multiples of a factor."""
+def _align_chunks(chunks: tuple[int, ...], factor: int) -> tuple[int, ...]:
+    """Return chunks whose ends are moved up to multiples of a factor."""
     ends: list[int] = []
     position = 0
     for n in chunks:
@@ -210,7 +210,7 @@ class Pyramid(Sequence[SpatialArray]):
     def upsample_to(
         self, image: SpatialArray, level: int = 0, *, interpolation: str = "linear"
     ) -> SpatialArray:
-        """Bring what was made of a coarse level to the grid of a finer one.
+        """Resample a result on a coarse level to the grid of a finer one.
 
         Parameters
         ----------

@@ -36,7 +36,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["METHODS", "Method", "method_named", "trimmed"]
+__all__ = ["METHODS", "Method", "find_method", "trim"]
 
 Bins = tuple[int, ...]
 
@@ -60,12 +60,12 @@ class Method(NamedTuple):
     place: Callable[[int], float]
 
 
-def trimmed(block: Any, bins: Bins) -> Any:
+def trim(block: Any, bins: Bins) -> Any:
     """Return a block without the voxels at its far ends that do not fill a bin."""
     return block[tuple([slice(0, n // f * f) for n, f in zip(block.shape, bins, strict=True)])]
 
 
-def _along(axis: int, start: int, stop: int | None = None, step: int = 1) -> tuple[Any, ...]:
+def _axis_key(axis: int, start: int, stop: int | None = None, step: int = 1) -> tuple[Any, ...]:
     return (*[slice(None)] * axis, slice(start, stop, step))
 
 
@@ -73,17 +73,17 @@ def _along(axis: int, start: int, stop: int | None = None, step: int = 1) -> tup
 
 
 def _sums(block: Any, bins: Bins, dtype: Any) -> Any:
-    """Sum bins, the outermost axis first, where what lies together in memory is added."""
+    """Sum bins, the outermost axis first, which adds contiguous memory."""
     for axis, f in enumerate(bins):
         if f > 1:
-            parts = [block[_along(axis, k, None, f)] for k in range(f)]
+            parts = [block[_axis_key(axis, k, None, f)] for k in range(f)]
             block = np.add(parts[0], parts[1], dtype=dtype)
             for part in parts[2:]:
                 np.add(block, part, out=block)
     return block
 
 
-def _halved_to_even(total: Any, n: int) -> Any:
+def _divide_to_even(total: Any, n: int) -> Any:
     """Divide integers, rounding halves to even; works in place."""
     if n & (n - 1) == 0:
         k = n.bit_length() - 1
@@ -111,8 +111,8 @@ def _mean(block: Any, bins: Bins) -> Any:
             return (_sums(block, bins, np.result_type(dtype, np.float64)) / n).astype(dtype)
     if dtype.itemsize < 8:
         small = dtype.itemsize <= 2 and n < 1 << 14
-        return _halved_to_even(_sums(block, bins, np.int32 if small else np.int64), n).astype(dtype)
-    # Sums of 64 bits could wrap: the quotients and the rests of each voxel are summed apart.
+        return _divide_to_even(_sums(block, bins, np.int32 if small else np.int64), n).astype(dtype)
+    # Sums of 64 bits could wrap: quotients and remainders of the voxels are summed separately.
     wide = dtype.newbyteorder("=")
     quotient, rest = np.divmod(block, wide.type(n))
     rest = _sums(rest, bins, wide)
@@ -138,28 +138,28 @@ def _weights(taps: int, f: int) -> Any:
     return weights / weights.sum()
 
 
-def _weighted(x: Any, axis: int, f: int, weights: Any, n: int) -> Any:
-    """Return n sums of so many taps, f voxels apart; what lies opposite is summed first."""
+def _weighted_sums(x: Any, axis: int, f: int, weights: Any, n: int) -> Any:
+    """Return n weighted sums at steps of f voxels; symmetric voxels are added first."""
     taps = len(weights)
     stop = (n - 1) * f + 1
     out = None
     for t in range((taps + 1) // 2):
-        part = x[_along(axis, t, t + stop, f)]
+        part = x[_axis_key(axis, t, t + stop, f)]
         if t != taps - 1 - t:
-            part = part + x[_along(axis, taps - 1 - t, taps - 1 - t + stop, f)]
+            part = part + x[_axis_key(axis, taps - 1 - t, taps - 1 - t + stop, f)]
         part = part * weights[t]
         out = part if out is None else np.add(out, part, out=out)
     return out
 
 
-def _smoothed(x: Any, axis: int, f: int) -> Any:
+def _smooth_axis(x: Any, axis: int, f: int) -> Any:
     n = x.shape[axis] // f
     own = _weights(f, f)
     if n < 3:
-        return _weighted(x, axis, f, own, n)
-    middle = _weighted(x, axis, f, _weights(3 * f, f), n - 2)
-    first = _weighted(x[_along(axis, 0, f)], axis, f, own, 1)
-    last = _weighted(x[_along(axis, (n - 1) * f, n * f)], axis, f, own, 1)
+        return _weighted_sums(x, axis, f, own, n)
+    middle = _weighted_sums(x, axis, f, _weights(3 * f, f), n - 2)
+    first = _weighted_sums(x[_axis_key(axis, 0, f)], axis, f, own, 1)
+    last = _weighted_sums(x[_axis_key(axis, (n - 1) * f, n * f)], axis, f, own, 1)
     return np.concatenate([first, middle, last], axis=axis)
 
 
@@ -171,7 +171,7 @@ def _gaussian(block: Any, bins: Bins) -> Any:
     with np.errstate(invalid="ignore", over="ignore"):
         for axis, f in enumerate(bins):
             if f > 1:
-                x = _smoothed(x, axis, f)
+                x = _smooth_axis(x, axis, f)
     if dtype.kind == "b":
         return x > 0.5
     if dtype.kind in "iu":
@@ -193,7 +193,7 @@ def _nearest(block: Any, bins: Bins) -> Any:
     return block[tuple([slice(_first_centre(f), None, f) for f in bins])]
 
 
-def _same(a: Any, b: Any) -> Any:
+def _is_equal(a: Any, b: Any) -> Any:
     equal = a == b
     return equal | ((a != a) & (b != b)) if a.dtype.kind in "fc" else equal
 
@@ -211,17 +211,17 @@ def _mode(block: Any, bins: Bins) -> Any:
     out = parts[0].copy()
     mixed = np.zeros(out.shape, bool)
     for part in parts[1:]:
-        mixed |= ~_same(part, out)
+        mixed |= ~_is_equal(part, out)
     if not mixed.any():
         return out
     # Few bins of a label image hold more than one label: only those are counted.
     values = np.stack([part[mixed] for part in parts])
-    best, most = values[0].copy(), _same(values, values[0]).sum(axis=0)
+    best, most = values[0].copy(), _is_equal(values, values[0]).sum(axis=0)
     for i in range(1, n):
         # A value that comes up here for the first time cannot be more frequent than what is left.
         if most.min() >= n - i:
             break
-        count = _same(values, values[i]).sum(axis=0)
+        count = _is_equal(values, values[i]).sum(axis=0)
         best = np.where(count > most, values[i], best)
         most = np.maximum(most, count)
     out[mixed] = best
@@ -246,8 +246,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 )
 
 
-def method_named(name: str) -> Method:
-    """Return a row of `METHODS`.
+def find_method(name: str) -> Method:
+    """Return the row of `METHODS` with a name.
 
     Raises
     ------

@@ -17,7 +17,7 @@ import numpy as np
 
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._world import LENGTHS
-from spatial_duck.pyramids._binning import method_named
+from spatial_duck.pyramids._binning import find_method
 
 if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["level_factors", "level_geometries", "shrunk_geometry", "space_axes"]
 
-#: A pyramid ends where the longest space axis has at most so many voxels.
-_SMALLEST = 64
+#: A pyramid ends where the longest space axis has at most this many voxels.
+_SMALLEST_LEVEL = 64
 #: Axes whose spacing is within this of the finest are binned together with it.
-_ALIKE = 2**0.5 * (1 + 1e-6)
+_SIMILAR_SPACING = 2**0.5 * (1 + 1e-6)
 
 
 def level_factors(geometry: Geometry, factors: Factors = None) -> tuple[int, ...]:
@@ -58,7 +58,7 @@ def level_factors(geometry: Geometry, factors: Factors = None) -> tuple[int, ...
     (1, 2, 2)
     """
     if factors is None:
-        return _towards_isotropic(geometry)
+        return _isotropic_factors(geometry)
     space = space_axes(geometry)
     if isinstance(factors, Mapping):
         unknown = [name for name in factors if name not in geometry.dims]
@@ -77,7 +77,7 @@ def level_factors(geometry: Geometry, factors: Factors = None) -> tuple[int, ...
     return tuple(int(f) if n >= f else 1 for n, f in zip(geometry.shape, wanted, strict=True))
 
 
-def _towards_isotropic(geometry: Geometry) -> tuple[int, ...]:
+def _isotropic_factors(geometry: Geometry) -> tuple[int, ...]:
     """Return 2 for the space axes that are finest and can still be halved, 1 for the others."""
     space = {axis: rows for axis, rows in space_axes(geometry).items() if geometry.shape[axis] > 1}
     units = {axis: {geometry.unit[r] for r in rows} for axis, rows in space.items()}
@@ -87,7 +87,7 @@ def _towards_isotropic(geometry: Geometry) -> tuple[int, ...]:
     for axis, spacing in zip(geometry.sampled_axes, geometry.spacing, strict=True):
         if axis in space:
             sizes[axis] = float(spacing) * (LENGTHS[str(*units[axis])] if known else 1.0)
-    limit = min(sizes.values(), default=0.0) * _ALIKE
+    limit = min(sizes.values(), default=0.0) * _SIMILAR_SPACING
     return tuple(2 if sizes.get(axis, np.inf) <= limit else 1 for axis in range(geometry.ndim))
 
 
@@ -127,7 +127,7 @@ def shrunk_geometry(geometry: Geometry, factors: Sequence[int], method: str = "m
     Geometry(shape=(2,), spacing=(8,), origin=(3,), dims=('x',), world=World(axes=('x',), \
 units=(None,), frame=None))
     """
-    place = method_named(method).place
+    place = find_method(method).place
     steps = np.array([factors[i] for i in geometry.sampled_axes], float)
     moved = np.array([place(factors[i]) for i in geometry.sampled_axes], float)
     shift = geometry.direction @ (geometry.spacing * moved)
@@ -141,7 +141,7 @@ units=(None,), frame=None))
 def level_geometries(
     geometry: Geometry, levels: int | None = None, factors: Factors = None, method: str = "mean"
 ) -> tuple[list[Geometry], list[tuple[int, ...]]]:
-    """Return the geometry of each level of a pyramid, and its bins against the one before.
+    """Return the geometry of each level of a pyramid, and its bins in the level before it.
 
     Parameters
     ----------
@@ -156,19 +156,21 @@ def level_geometries(
     bins : list of tuple of int
         Bin length along each array axis; ones for the finest level.
     """
-    method_named(method)
+    find_method(method)
     if levels is not None and (levels != int(levels) or levels < 1):
         raise ValueError(f"levels must be 1 or more, with the image itself, got {levels!r}")
     geometries, bins = [geometry], [(1,) * geometry.ndim]
     while levels is None or len(geometries) < levels:
         g = geometries[-1]
         step = level_factors(g, factors)
-        if (levels is None and _longest(g) <= _SMALLEST) or max(step, default=1) == 1:
+        if (levels is None and _longest_space_axis(g) <= _SMALLEST_LEVEL) or max(
+            step, default=1
+        ) == 1:
             break
         bins.append(step)
         geometries.append(shrunk_geometry(g, step, method))
     return geometries, bins
 
 
-def _longest(geometry: Geometry) -> int:
+def _longest_space_axis(geometry: Geometry) -> int:
     return max((geometry.shape[axis] for axis in space_axes(geometry)), default=0)

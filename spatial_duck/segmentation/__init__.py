@@ -1,4 +1,4 @@
-"""What is done to masks and label images: objects kept, removed, grown and numbered, by volume.
+"""Masks and label images: keep, remove, grow and renumber objects, with sizes in world units.
 
 Volumes and distances are in world units, so that the same numbers hold on every grid. Bare masks
 come from anywhere: a threshold, a network, a reader. Lazy images are worked on chunk by chunk.

@@ -13,7 +13,7 @@ from spatial_duck.geometry._quantity import has_unit, in_unit
 from spatial_duck.ndimage._components import Parts, select_parts
 from spatial_duck.ndimage._domain import Domain, domain, embed
 from spatial_duck.ndimage._morphology import by_frame, connectivity
-from spatial_duck.ndimage._running import Engine, check_image, lazy_data, on_host, run, wrap
+from spatial_duck.ndimage._running import Engine, check_image, lazy_data, require_host, run, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,8 +63,8 @@ def keep_largest(
         raise ValueError(f"count must be a whole number of 1 or more, got {count!r}")
     labels = check_image(labels, "keep_largest", "biu")
     place = domain(labels, axes, "keep_largest")
-    choose = partial(_largest, int(count), _group_of(labels.shape, place.axes))
-    return _selected(labels, place, structure, "keep_largest", choose)
+    choose = partial(_is_largest, int(count), _frames(labels.shape, place.axes))
+    return _select_objects(labels, place, structure, "keep_largest", choose)
 
 
 def remove_small_objects(
@@ -100,13 +100,13 @@ def remove_small_objects(
     """
     labels = check_image(labels, "remove_small_objects", "biu")
     place = domain(labels, axes, "remove_small_objects")
-    wanted = _volume_in(volume, place)
+    wanted = _volume_in_units(volume, place)
     if not 0 <= wanted < math.inf:
         raise ValueError(f"volume must be finite, and 0 or more, got {volume!r}")
-    # Spacings that went through text have few digits: a part of just this volume stays.
+    # Spacings read from text have few digits: a part of exactly this volume is kept.
     voxels = wanted / math.sqrt(max(float(np.linalg.det(place.metric)), 0.0)) * (1 - 1e-6)
-    return _selected(
-        labels, place, structure, "remove_small_objects", partial(_large_enough, voxels)
+    return _select_objects(
+        labels, place, structure, "remove_small_objects", partial(_is_large_enough, voxels)
     )
 
 
@@ -136,7 +136,7 @@ def expand_labels(labels: SpatialArray, distance: Any, *, axes: Axes = None) -> 
     array([1, 1, 0, 0, 2, 2])
     """
     labels = check_image(labels, "expand_labels", "biu")
-    on_host(labels.data, "expand_labels")
+    require_host(labels.data, "expand_labels")
     place = domain(labels, axes, "expand_labels")
     reach = in_unit(distance, place.units, "distance") if has_unit(distance) else distance
     reach = float(reach)
@@ -176,21 +176,21 @@ def relabel_sequential(labels: SpatialArray) -> tuple[SpatialArray, Any]:
     (array([0, 1, 1, 2], dtype=int32), array([ 0,  7, 30]))
     """
     labels = check_image(labels, "relabel_sequential", "biu")
-    on_host(labels.data, "relabel_sequential")
+    require_host(labels.data, "relabel_sequential")
     lazy = lazy_data(labels)
     if lazy is None:
-        values = _values([labels.data])
-        return wrap(labels, _numbered(labels.data, values)), values
+        values = _label_values([labels.data])
+        return wrap(labels, _renumber(labels.data, values)), values
     import dask
     import dask.array as da
     from dask.graph_manipulation import bind
 
-    values = dask.delayed(_values, pure=True)(
+    values = dask.delayed(_label_values, pure=True)(
         [dask.delayed(np.unique, pure=True)(block) for block in chunk_values(lazy)]
     )
-    # Read again when all values are known: shared chunks would wait in memory for them.
+    # Read again for the result: chunks used for both would stay in memory until all are read.
     found = da.map_blocks(
-        _numbered, bind(lazy, values), values, dtype=np.int32, chunks=lazy.chunks,
+        _renumber, bind(lazy, values), values, dtype=np.int32, chunks=lazy.chunks,
         meta=empty_block(lazy, dtype=np.dtype(np.int32)),
     )  # fmt: skip
     return wrap(labels, found), values
@@ -199,7 +199,7 @@ def relabel_sequential(labels: SpatialArray) -> tuple[SpatialArray, Any]:
 # --- objects by their volume --------------------------------------------------------------
 
 
-def _selected(
+def _select_objects(
     labels: SpatialArray, place: Domain, structure: ArrayLike | None, what: str,
     choose: Callable[[Parts], NDArray[np.bool_]],
 ) -> SpatialArray:  # fmt: skip
@@ -211,17 +211,17 @@ def _selected(
             f"axes {place.names!r}, got shape {joins.shape}"
         )
     lazy = lazy_data(labels)
-    data = on_host(labels.data, what) if lazy is None else lazy
+    data = require_host(labels.data, what) if lazy is None else lazy
     return wrap(labels, select_parts(data, embed(joins, place, labels.ndim), choose))
 
 
-def _group_of(shape: Sequence[int], axes: Sequence[int]) -> tuple[Any, Any]:
-    """Return the shape, and for each axis whether indices along it are frames of their own."""
+def _frames(shape: Sequence[int], axes: Sequence[int]) -> tuple[Any, Any]:
+    """Return the shape, and for each axis whether each index along it is a separate frame."""
     return tuple(shape), tuple([axis not in axes for axis in range(len(shape))])
 
 
-def _largest(count: int, frames: tuple[Any, Any], parts: Parts) -> NDArray[np.bool_]:
-    """Tell which parts are the largest of their value in their frame."""
+def _is_largest(count: int, frames: tuple[Any, Any], parts: Parts) -> NDArray[np.bool_]:
+    """Return which parts are among the `count` largest of their value in their frame."""
     shape, others = frames
     kept = np.zeros(len(parts.first), bool)
     there = np.flatnonzero(parts.sizes > 0)
@@ -240,12 +240,12 @@ def _largest(count: int, frames: tuple[Any, Any], parts: Parts) -> NDArray[np.bo
     return kept
 
 
-def _large_enough(voxels: float, parts: Parts) -> NDArray[np.bool_]:
+def _is_large_enough(voxels: float, parts: Parts) -> NDArray[np.bool_]:
     return parts.sizes >= voxels
 
 
-def _volume_in(volume: Any, place: Domain) -> float:
-    """Return a volume in the units of the axes, to the power of their number."""
+def _volume_in_units(volume: Any, place: Domain) -> float:
+    """Return a volume as a number in the axes' unit to the power of their number."""
     if not has_unit(volume):
         return float(volume)
     n = len(place.axes)
@@ -263,13 +263,13 @@ def _volume_in(volume: Any, place: Domain) -> float:
 # --- labels -------------------------------------------------------------------------------
 
 
-def _values(blocks: Sequence[Any]) -> NDArray[Any]:
+def _label_values(blocks: Sequence[Any]) -> NDArray[Any]:
     """Return 0 and the labels that there are, in order."""
     found = np.unique(np.concatenate([np.unique(block) for block in blocks]))
     return np.concatenate([np.zeros(1, found.dtype), found[found != 0]])
 
 
-def _numbered(block: Any, values: NDArray[Any]) -> NDArray[np.int32]:
+def _renumber(block: Any, values: NDArray[Any]) -> NDArray[np.int32]:
     order = np.argsort(values, kind="stable")
     found: NDArray[np.int32] = order[np.searchsorted(values, block, sorter=order)].astype(np.int32)
     return found

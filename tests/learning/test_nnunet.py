@@ -142,7 +142,7 @@ def test_labels_are_those_of_the_largest_indicator(
 def test_the_largest_logit_is_that_of_the_whole(
     slab: int, order: int, order_z: int, axis: int | None, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("spatial_duck.learning._nnunet._SLAB", slab)
+    monkeypatch.setattr("spatial_duck.learning._nnunet._SLAB_VOXELS", slab)
     logits = np.random.default_rng(2).normal(size=(5, 7, 6, 8)).astype(np.float32)
     spacing = [1.0, 1, 1]
     if axis is not None:
@@ -169,11 +169,11 @@ def test_logits_are_read_in_parts(no_compute: Any) -> None:
     stored = Stored()
     import spatial_duck.learning._nnunet as module
 
-    before, module._SLAB = module._SLAB, 1 << 12
+    before, module._SLAB_VOXELS = module._SLAB_VOXELS, 1 << 12
     try:
         resample_logits_to_labels(stored, (128, 16, 16), (2, 2, 2), (1, 1, 1))
     finally:
-        module._SLAB = before
+        module._SLAB_VOXELS = before
     assert stored.most < 64 * 64 / 4
 
 

@@ -345,14 +345,14 @@ def test_blocks_of_cupy_go_to_cupyx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_copied_from_a_gpu_unasked() -> None:
-    from spatial_duck.ndimage._running import on_host
+    from spatial_duck.ndimage._running import require_host
 
     block = type("ndarray", (), {"__module__": "cupy"})()
     chunked = pytest.importorskip("dask.array", reason="needs dask").ones(3)
     chunked._meta = block
     for data in (block, chunked):
         with pytest.raises(TypeError, match="copies nothing there unasked"):
-            on_host(data, "it")
+            require_host(data, "it")
 
 
 @pytest.mark.gpu

@@ -11,7 +11,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spatial_duck.pyramids._binning import method_named
+from spatial_duck.pyramids._binning import find_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -169,7 +169,7 @@ def plan(
     ValueError
         If the memory does not do for one block.
     """
-    size, reach = dtype.itemsize, method_named(method).reach
+    size, reach = dtype.itemsize, find_method(method).reach
     whole = (tuple(shapes), tuple(bins))
     if reach:
         # No level is put together from blocks of another.

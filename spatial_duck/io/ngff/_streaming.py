@@ -29,7 +29,7 @@ from spatial_duck._config import current
 from spatial_duck.backends import backend_of
 from spatial_duck.backends.zarr._chunks import read, write
 from spatial_duck.errors import FormatError
-from spatial_duck.pyramids._binning import method_named, trimmed
+from spatial_duck.pyramids._binning import find_method, trim
 from spatial_duck.resampling._chunk_reader import assemble, chunks_meeting
 from spatial_duck.resampling._chunked import edges_of
 
@@ -81,7 +81,7 @@ class WriteJob:
     @property
     def row(self) -> Method:
         """Row of the table of methods."""
-        return method_named(self.method)
+        return find_method(self.method)
 
     def first(self, chunks: Sequence[Any] = (), cuts: Sequence[Cuts] = (), *, index: Shape) -> Any:
         """Write a block of the finest level, put together of a lazy source's chunks."""
@@ -143,7 +143,7 @@ class WriteJob:
         if level + 1 == len(self.blocks.shapes) or self.row.reach:
             return None
         bins = self.blocks.bins[level + 1]
-        return np.ascontiguousarray(self.row.kernel(trimmed(block, bins), bins))
+        return np.ascontiguousarray(self.row.kernel(trim(block, bins), bins))
 
 
 def _in_memory(block: Any) -> Any:
