@@ -311,7 +311,7 @@ def _table(
         }
     world = geometry.world.axes
     numbers = [str(i) for i in range(n)]
-    names = {
+    names: dict[str, Sequence[Sequence[str]]] = {
         "centroid": [world], "bounds": [("low", "high"), world], "axis_lengths": [numbers],
         "principal_axes": [numbers, world],
     }  # fmt: skip
