@@ -1,4 +1,4 @@
-"""Functions whose result has a value for each voxel: the grid is kept.
+"""Functions whose result has a value for each voxel (`add`, `roll`, `sort`): the grid is kept.
 
 Several images must lie on one grid. Tables of values (the second argument of `isin`, `digitize`,
 `searchsorted`, `interp`) are no grids and are not compared.

@@ -1,4 +1,4 @@
-"""Dask arrays: NumPy's functions as far as Dask has them, and never by computing.
+"""Dask arrays: keys (`index`), and NumPy's functions as far as Dask has them; never by computing.
 
 Where Dask lacks a function, its own answer to NumPy is to compute everything and go on in memory.
 Here that is a TypeError, so that nothing larger than memory is ever computed by surprise.
