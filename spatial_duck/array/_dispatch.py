@@ -21,7 +21,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
 from spatial_duck.rules import CREATES, REFUSED, RULES, find
 from spatial_duck.rules import _ufuncs as ufuncs
-from spatial_duck.rules._axis_names import axis_position, has_names, with_positions
+from spatial_duck.rules._axis_names import axis_position, has_names, names_to_positions
 from spatial_duck.rules._rule import Rule, unplaced
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     """
     rule = RULES.get(function) or _rule_of(function)
     if rule.axes and (len(args) > 1 or kwargs) and has_names(rule, args, kwargs):
-        args, kwargs = with_axis_positions(function, args, kwargs)
+        args, kwargs = resolve_axis_names(function, args, kwargs)
     if rule.deferrable:
         result = fast.call_deferred(function, rule, args, kwargs)
         if result is not NotImplemented:
@@ -74,7 +74,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     return _call_general(function, rule, args, kwargs)
 
 
-def with_axis_positions(function: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any]:
+def resolve_axis_names(function: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """Return a function's arguments with positions in place of names of axes.
 
     The names are those of the first image among the arguments.
@@ -94,7 +94,7 @@ def with_axis_positions(function: Any, args: Any, kwargs: dict[str, Any]) -> tup
             "tensordot: axes by name need images with the same dims, got "
             f"{' and '.join([repr(i.geometry.dims) for i in images])}; give their positions"
         )
-    return with_positions(function.__name__, rule, args, kwargs, dims)
+    return names_to_positions(function.__name__, rule, args, kwargs, dims)
 
 
 def _rule_of(function: Callable[..., Any]) -> Rule:

@@ -204,7 +204,7 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
             kwargs["correction"] = kwargs.pop("ddof")
         images: list[Any] = []
         numpys = _numpy_function(namespace._part, name)
-        args, kwargs = dispatch.with_axis_positions(numpys, args, kwargs)
+        args, kwargs = dispatch.resolve_axis_names(numpys, args, kwargs)
         grids, _ = dispatch.split_images(args, images)
         grid_kwargs, _ = dispatch.split_keywords(kwargs, images)
         geometry: Any = None

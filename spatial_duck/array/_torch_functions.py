@@ -19,7 +19,7 @@ from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array._state import ImageState
 from spatial_duck.errors import GeometryError
 from spatial_duck.rules import RULES, find
-from spatial_duck.rules._rule import together
+from spatial_duck.rules._rule import elementwise_geometry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -228,7 +228,9 @@ def _placed(name: str, same: _Same, images: list[ImageState], result: Any) -> An
     """Return a result in the place that NumPy's rule gives."""
     grids, _ = dispatch.split_images(same.args, [])
     if same.function is None:
-        geometry = together(name, *[v for v in grids if not isinstance(v, str | list | tuple)])
+        geometry = elementwise_geometry(
+            name, *[v for v in grids if not isinstance(v, str | list | tuple)]
+        )
         coords = None
         if carry.any_coords(images):
             coords = carry.elementwise(images, geometry.shape)

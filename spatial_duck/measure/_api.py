@@ -228,29 +228,29 @@ def _join(parts: Sequence[_Sums]) -> _Sums:
 
     k = len(found)
 
-    def together(values: Any, ufunc: np.ufunc, initial: float = 0.0) -> Any:
+    def combine(values: Any, ufunc: np.ufunc, initial: float = 0.0) -> Any:
         pieces = np.asarray(values)
         out = np.full((k, *pieces.shape[1:]), initial, pieces.dtype)
         ufunc.at(out, which, pieces)
         return out
 
-    def listed(field: str) -> Any:
+    def concatenate_field(field: str) -> Any:
         return np.concatenate([getattr(p, field) for p in parts])
 
-    voxels, first, second, corners = map(listed, ("voxels", "first", "second", "corner"))
-    corner = together(corners, np.minimum, np.iinfo(np.int64).max)
+    voxels, first, second, corners = map(concatenate_field, ("voxels", "first", "second", "corner"))
+    corner = combine(corners, np.minimum, np.iinfo(np.int64).max)
     apart = (corners - corner[which]).astype(np.float64)
     crossed = apart[:, :, None] * first[:, None, :]
     second = second + crossed + np.swapaxes(crossed, 1, 2)
     second = second + voxels[:, None, None] * apart[:, :, None] * apart[:, None, :]
-    total = together(voxels, np.add)
-    starts, means, squares = listed("values").T
+    total = combine(voxels, np.add)
+    starts, means, squares = concatenate_field("values").T
     start = np.zeros(k)
     start[which] = starts
     means = starts - start[which] + means
-    mean = together(voxels * means, np.add) / total
-    squares = together(squares + voxels * (means - mean[which]) ** 2, np.add)
-    extremes = listed("extremes")
+    mean = combine(voxels * means, np.add) / total
+    squares = combine(squares + voxels * (means - mean[which]) ** 2, np.add)
+    extremes = concatenate_field("extremes")
     low, high = np.zeros((2, k), extremes.dtype)
     low[which], high[which] = extremes[:, 0], extremes[:, 1]
     np.minimum.at(low, which, extremes[:, 0])
@@ -259,10 +259,10 @@ def _join(parts: Sequence[_Sums]) -> _Sums:
         found,
         total,
         corner,
-        together(first + voxels[:, None] * apart, np.add),
-        together(second, np.add),
-        together(listed("low"), np.minimum, np.inf),
-        together(listed("high"), np.maximum, -np.inf),
+        combine(first + voxels[:, None] * apart, np.add),
+        combine(second, np.add),
+        combine(concatenate_field("low"), np.minimum, np.inf),
+        combine(concatenate_field("high"), np.maximum, -np.inf),
         np.stack([start, mean, squares], axis=-1),
         np.stack([low, high], axis=-1),
     )
@@ -340,7 +340,7 @@ class Surface(NamedTuple):
         World points, in the order and unit of the image's world axes.
     faces : ndarray of int, shape (n_faces, 3)
         Vertices of each triangle. Seen from where values are lower they turn to the left, in
-        coordinates as they are listed: the cross product of two edges points outwards.
+        coordinates as they are concatenate_field: the cross product of two edges points outwards.
     values : ndarray of float, shape (n_vertices,)
         Highest value of the image near each vertex.
     """

@@ -1,4 +1,4 @@
-"""Names of axes in the arguments of NumPy's functions, brought to positions.
+"""Replace names of axes by positions in the arguments of NumPy's functions.
 
 This is done once for each call, before anything else looks at the arguments. The names are those of
 the first image among them. An axis that a function adds has no name yet.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.rules._rule import Rule
 
-__all__ = ["axis_position", "has_names", "with_positions"]
+__all__ = ["axis_position", "has_names", "names_to_positions"]
 
 
 def has_names(rule: Rule, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
@@ -36,7 +36,7 @@ def _has_name(value: Any) -> bool:
     return isinstance(value, list | tuple | dict) and any(map(_has_name, value))
 
 
-def with_positions(
+def names_to_positions(
     function: str, rule: Rule, args: Sequence[Any], kwargs: dict[str, Any], dims: Sequence[Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return arguments with positions in place of the names of axes.

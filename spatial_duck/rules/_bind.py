@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AXIS_PARAMETERS",
-    "FIRST",
-    "NAME",
+    "FUNCTION_NAME",
+    "LEADING_NAMES",
     "NO_VALUE",
     "OLD_SIGNATURES",
     "Parameter",
@@ -28,9 +28,9 @@ __all__ = [
 #: NumPy's default of parameters that may be left out.
 NO_VALUE: Any = inspect.signature(np.sum).parameters["initial"].default
 #: A rule's names for the function's first and second parameter, whatever NumPy calls them.
-FIRST = {"image": 0, "other": 1}
+LEADING_NAMES = {"image": 0, "other": 1}
 #: The rule's parameter that is given the function's name.
-NAME = "name"
+FUNCTION_NAME = "name"
 #: Parameters of NumPy that are axes, or sequences of them.
 AXIS_PARAMETERS = frozenset(
     "axis axes axis1 axis2 axisa axisb axisc source destination start pad_width".split()
@@ -63,7 +63,7 @@ OLD_SIGNATURES = {
     "where": "condition x y",
 }
 
-_EMPTY = inspect.Parameter.empty
+_NO_DEFAULT = inspect.Parameter.empty
 _KEYWORD_ONLY = 1_000_000
 
 
@@ -128,19 +128,19 @@ def bind(
     names = rule.__code__.co_varnames[: rule.__code__.co_argcount]
     own = rule.__defaults__ or ()
     defaults = dict(zip(names[len(names) - len(own) :], own, strict=True))
-    fixed = (function,) if NAME in names[:1] else ()
+    fixed = (function,) if FUNCTION_NAME in names[:1] else ()
     readers = [
-        _reader(function, parameters, name, defaults.get(name, _EMPTY))
+        _argument_lookup(function, parameters, name, defaults.get(name, _NO_DEFAULT))
         for name in (*names[len(fixed) :], *reads)
     ]
     spread = [p for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL]
     rest = spread[0].position if spread else _KEYWORD_ONLY
-    required = len([p for p in parameters if p.default is _EMPTY and p.position < rest])
+    required = len([p for p in parameters if p.default is _NO_DEFAULT and p.position < rest])
 
     def bound(*args: Any, **kwargs: Any) -> Any:
         n = len(args)
         if n < required:
-            _check_given(function, parameters[n:required], kwargs)
+            _check_required(function, parameters[n:required], kwargs)
         if n > rest:
             args, n = (*args[:rest], args[rest:]), rest + 1
         given = [
@@ -152,25 +152,25 @@ def bind(
     return bound
 
 
-def _reader(
+def _argument_lookup(
     function: str, theirs: list[Parameter], name: str, default: Any
 ) -> tuple[int, str, Any]:
-    """Return the position, the name and the default by which an argument is read."""
-    if name in FIRST:
-        name = theirs[FIRST[name]].name
+    """Return the position, the name and the default of a rule's parameter in NumPy's signature."""
+    if name in LEADING_NAMES:
+        name = theirs[LEADING_NAMES[name]].name
     for p in theirs:
         if p.name == name:
             if p.kind is inspect.Parameter.VAR_POSITIONAL:
                 return p.position, name, ()
-            if p.default is NO_VALUE or p.default is _EMPTY:
-                return p.position, name, NO_VALUE if default is _EMPTY else default
+            if p.default is NO_VALUE or p.default is _NO_DEFAULT:
+                return p.position, name, NO_VALUE if default is _NO_DEFAULT else default
             return p.position, name, p.default
-    if default is _EMPTY:
+    if default is _NO_DEFAULT:
         raise RuntimeError(f"numpy.{function} has no parameter {name!r}")
     return _KEYWORD_ONLY, name, default
 
 
-def _check_given(name: str, parameters: list[Parameter], kwargs: dict[str, Any]) -> None:
+def _check_required(name: str, parameters: list[Parameter], kwargs: dict[str, Any]) -> None:
     missing = [p.name for p in parameters if p.name not in kwargs]
     if missing:
         raise TypeError(f"{name}() is missing the arguments {', '.join(map(repr, missing))}")

@@ -1,7 +1,7 @@
 """Functions whose result has a value for each voxel (`add`, `roll`, `sort`): the grid is kept.
 
 Several images must lie on one grid. Tables of values (the second argument of `isin`, `digitize`,
-`searchsorted`, `interp`) are no grids and are not compared.
+`searchsorted`, `interp`) are not compared with the grid.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._numbering import normalize_axis
-from spatial_duck.rules._moves import flat
+from spatial_duck.rules._moves import flatten
 from spatial_duck.rules._rule import (
     UNKNOWN,
     elementwise,
+    elementwise_geometry,
     existing,
     geometries,
+    geometry_or_none,
     loss_of_all,
-    only,
     rule,
     shape_of,
-    together,
     unplaced,
 )
 
 __all__: list[str] = []
 
 
-def _aligned(function: str, *arguments: Any) -> Geometry | None:
+def _common_grid(function: str, *arguments: Any) -> Geometry | None:
     """Return the grid of elementwise arguments, or None where none of them is an image."""
-    return together(function, *arguments) if geometries(*arguments) else None
+    return elementwise_geometry(function, *arguments) if geometries(*arguments) else None
 
 
 # --- of one array -------------------------------------------------------------------------
@@ -44,14 +44,14 @@ def _aligned(function: str, *arguments: Any) -> Geometry | None:
     *existing(np.lib.scimath, "arccos arcsin arctanh log log10 log2 sqrt"),
     deferrable=True,
 )
-def _unchanged(image: Any) -> Geometry | None:
-    """Keep the grid."""
-    return only(image)
+def _same_grid(image: Any) -> Geometry | None:
+    """Return the grid, which stays."""
+    return geometry_or_none(image)
 
 
 @rule("keeps", np.is_busday, np.datetime_as_string)
-def _of_dates(image: Any) -> Geometry | None:
-    return only(image)
+def _date_function(image: Any) -> Geometry | None:
+    return geometry_or_none(image)
 
 
 elementwise("x nan posinf neginf", np.nan_to_num, deferrable=True)
@@ -68,31 +68,31 @@ def _gradient(f: Any, varargs: Any, axis: Any) -> Geometry | None:
         if isinstance(distances, Geometry) and isinstance(f, Geometry) and distances.ndim:
             axes = range(f.ndim) if axis is None else np.atleast_1d(axis).tolist()
             i = normalize_axis(list(axes)[n], f.ndim)
-            together("gradient", f, distances[(...,) + (None,) * (f.ndim - i - 1)])
-    return only(f)
+            elementwise_geometry("gradient", f, distances[(...,) + (None,) * (f.ndim - i - 1)])
+    return geometry_or_none(f)
 
 
-# --- along an axis, or of all voxels in a row ---------------------------------------------
+# --- along an axis, or over the flattened image --------------------------------------------
 
 
 @rule("keeps", *existing(np, "cumsum cumprod nancumsum nancumprod sort argsort"))
 @rule("keeps", np.partition, np.argpartition)
 def _along_axis(name: str, a: Any, axis: Any) -> Geometry | None:
-    """Keep the grid; in one dimension if the axis is None."""
-    return flat(a, name) if axis is None and only(a) else only(a)
+    """Return the grid; flattened if the axis is None."""
+    return flatten(a, name) if axis is None and geometry_or_none(a) else geometry_or_none(a)
 
 
 @rule("keeps", *existing(np, "cumulative_sum cumulative_prod"))
 def _cumulative(x: Any, axis: Any, include_initial: Any) -> Geometry | None:
     if not isinstance(x, Geometry) or not include_initial:
-        return only(x)
+        return geometry_or_none(x)
     # The initial value stands before the first voxel.
     return x.pad({normalize_axis(-1 if axis is None else axis, x.ndim): (1, 0)})
 
 
 @rule("keeps", np.lexsort)
 def _lexsort(keys: Any) -> Geometry | None:
-    return keys.reduce(0) if only(keys) else _aligned("lexsort", *keys)
+    return keys.reduce(0) if geometry_or_none(keys) else _common_grid("lexsort", *keys)
 
 
 # --- of several arrays --------------------------------------------------------------------
@@ -103,15 +103,15 @@ elementwise("x p", np.lib.scimath.power)
 
 
 @rule("keeps", np.busday_count, np.busday_offset)
-def _two_dates(name: str, image: Any, other: Any) -> Geometry | None:
-    return _aligned(name, image, other)
+def _date_pair_function(name: str, image: Any, other: Any) -> Geometry | None:
+    return _common_grid(name, image, other)
 
 
 @rule("keeps", np.where)
 def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if x is None and y is None:
         return (loss_of_all("where", condition, (UNKNOWN,)),) * condition.ndim
-    return _aligned("where", condition, x, y)
+    return _common_grid("where", condition, x, y)
 
 
 @rule("keeps", np.clip, deferrable=True)
@@ -123,19 +123,19 @@ def _clip(
     max: Any = None,
     where: Any = None,
 ) -> Geometry | None:
-    return _aligned("clip", a, a_min, a_max, min, max, None if where is True else where)
+    return _common_grid("clip", a, a_min, a_max, min, max, None if where is True else where)
 
 
 @rule("keeps", np.select)
 def _select(condlist: Any, choicelist: Any, default: Any) -> Geometry | None:
-    return _aligned("select", *condlist, *choicelist, default)
+    return _common_grid("select", *condlist, *choicelist, default)
 
 
 @rule("keeps", np.choose)
 def _choose(a: Any, choices: Any) -> Geometry | None:
     if isinstance(choices, Geometry | np.ndarray):
         choices = [choices[i] for i in range(choices.shape[0])]
-    return _aligned("choose", a, *choices)
+    return _common_grid("choose", a, *choices)
 
 
 @rule("keeps", np.piecewise)
@@ -144,31 +144,31 @@ def _piecewise(x: Any, condlist: Any) -> Geometry | None:
     masks = [c for c in geometries(*conditions) if isinstance(x, Geometry)]
     stacked = isinstance(condlist, Geometry) and isinstance(x, Geometry) and condlist.ndim > x.ndim
     if masks:
-        together("piecewise", x, *([condlist[0]] if stacked else masks))
-    return only(x)
+        elementwise_geometry("piecewise", x, *([condlist[0]] if stacked else masks))
+    return geometry_or_none(x)
 
 
-# --- looked up in a table -----------------------------------------------------------------
+# --- table look-up ------------------------------------------------------------------------
 
 
 @rule("keeps", np.isin, np.digitize)
-def _in_table(image: Any) -> Geometry:
+def _look_up_image(image: Any) -> Geometry:
     return image if isinstance(image, Geometry) else unplaced(shape_of(image))
 
 
 @rule("keeps", np.searchsorted, np.polyval)
-def _of_second(other: Any) -> Geometry:
+def _second_argument(other: Any) -> Geometry:
     return other if isinstance(other, Geometry) else unplaced(shape_of(other))
 
 
 @rule("plain", *existing(np, "in1d"))
 def _in1d(ar1: Any) -> Geometry:
-    return flat(ar1, "in1d") if isinstance(ar1, Geometry) else unplaced((np.size(ar1),))
+    return flatten(ar1, "in1d") if isinstance(ar1, Geometry) else unplaced((np.size(ar1),))
 
 
 @rule("keeps", np.interp)
 def _interp(x: Any, xp: Any, fp: Any) -> Geometry:
-    _aligned("interp", *geometries(xp, fp))
+    _common_grid("interp", *geometries(xp, fp))
     return x if isinstance(x, Geometry) else unplaced(shape_of(x))
 
 
@@ -181,4 +181,4 @@ def _unravel_index(indices: Geometry, shape: Any) -> tuple[Geometry, ...]:
 def _ravel_multi_index(multi_index: Any) -> Geometry | None:
     if isinstance(multi_index, Geometry):
         return multi_index.reduce(0)
-    return _aligned("ravel_multi_index", *multi_index)
+    return _common_grid("ravel_multi_index", *multi_index)

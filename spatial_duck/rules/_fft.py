@@ -14,27 +14,27 @@ from spatial_duck.rules._rule import existing, rule
 __all__: list[str] = []
 
 
-def _length(name: str, n: int) -> int:
-    """Return how many values a transform of `n` gives."""
+def _output_length(name: str, n: int) -> int:
+    """Return the length of the transform of `n` values."""
     return n // 2 + 1 if name in ("rfft", "ihfft") else n
 
 
-def _default(name: str, n: int) -> int:
-    """Return how many values a transform takes of an axis of `n`, if not told."""
+def _input_length(name: str, n: int) -> int:
+    """Return the default length of the input of a transform along an axis of length `n`."""
     return 2 * (n - 1) if name in ("irfft", "hfft") else n
 
 
 @rule("plain", *existing(fft, "fft ifft rfft irfft hfft ihfft"))
 def _one_axis(name: str, a: Any, n: Any, axis: Any) -> Geometry | None:
-    return _transformed(name, a, None if n is None else (n,), (axis,))
+    return _lose_axes(name, a, None if n is None else (n,), (axis,))
 
 
 @rule("plain", *existing(fft, "fft2 ifft2 rfft2 irfft2 fftn ifftn rfftn irfftn"))
 def _several_axes(name: str, a: Any, s: Any, axes: Any) -> Geometry | None:
-    return _transformed(name, a, s, axes)
+    return _lose_axes(name, a, s, axes)
 
 
-def _transformed(name: str, a: Any, s: Any, axes: Any) -> Geometry | None:
+def _lose_axes(name: str, a: Any, s: Any, axes: Any) -> Geometry | None:
     if not isinstance(a, Geometry):
         return None
     if axes is None:
@@ -48,13 +48,13 @@ def _transformed(name: str, a: Any, s: Any, axes: Any) -> Geometry | None:
         kind = real if k == len(axes) - 1 else "fft"
         given = None if s is None else operator.index(s[k])
         if given is None:
-            given = _default(kind, a.shape[i])
+            given = _input_length(kind, a.shape[i])
         elif given == -1:
             given = a.shape[i]
-        shape[i] = _length(kind, given)
+        shape[i] = _output_length(kind, given)
     return a.lose(list(dict.fromkeys(axes)), name, shape=shape)
 
 
 @rule("keeps", fft.fftshift, fft.ifftshift, deferrable=True)
-def _unchanged(x: Geometry) -> Geometry:
+def _same_grid(x: Geometry) -> Geometry:
     return x

@@ -1,4 +1,4 @@
-"""The families of rules, and the search for a function's rule among them."""
+"""The families of rules, and how the rule of a function is found."""
 
 from __future__ import annotations
 

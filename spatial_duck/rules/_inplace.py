@@ -8,16 +8,22 @@ import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
-from spatial_duck.rules._rule import check_aligned_except, geometries, rule, shape_of, together
+from spatial_duck.rules._rule import (
+    check_aligned_except,
+    elementwise_geometry,
+    geometries,
+    rule,
+    shape_of,
+)
 
 __all__: list[str] = []
 
 
 def _check_fits(function: str, target: Any, *sources: Any) -> None:
-    """Check that what is written lies on the grid that it is written to, and has its shape."""
+    """Check that sources lie on the target's grid and broadcast to its shape."""
     if not geometries(target, *sources):
         return
-    merged = together(function, target, *sources)
+    merged = elementwise_geometry(function, target, *sources)
     if merged.shape != shape_of(target):
         raise ValueError(
             f"{function}: could not broadcast input array from shape {merged.shape} into shape "
@@ -45,7 +51,7 @@ def _place(arr: Any, mask: Any, vals: Any) -> None:
 @rule("keeps", np.put)
 def _put(a: Any, v: Any) -> None:
     if isinstance(a, Geometry) and isinstance(v, Geometry) and v.shape == a.shape:
-        together("put", a, v)
+        elementwise_geometry("put", a, v)
 
 
 @rule("keeps", np.put_along_axis)

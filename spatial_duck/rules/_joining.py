@@ -14,7 +14,7 @@ import numpy as np
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
 from spatial_duck.geometry._numbering import normalize_axis
-from spatial_duck.rules._moves import along, at_least, flat, line_or_axis, of_unknown_length
+from spatial_duck.rules._moves import at_least, flatten, index_axis, lose_length, working_axis
 from spatial_duck.rules._rule import (
     check_aligned_except,
     existing,
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["join", "pieces"]
 
-#: What is joined: the geometry of an image, or the shape of a bare array.
+#: An array to join: the geometry of an image, or the shape of a bare array.
 Piece = Geometry | tuple[int, ...]
 
 
 def pieces(arrays: Any) -> list[Piece]:
-    """Return what is joined; an image in place of a list stands for its planes."""
+    """Return the arrays to join; an image in place of a list stands for its planes."""
     if isinstance(arrays, Geometry):
         return [arrays[i] for i in range(arrays.shape[0])]
     return [a if a.__class__ is Geometry else shape_of(a) for a in arrays]
@@ -56,7 +56,7 @@ def _join_flat(function: str, arrays: Sequence[Piece]) -> Geometry:
     for other in found[1:]:
         if other.ndim == found[0].ndim > 0:
             check_aligned_except(function, 0, found[0], other)
-    return of_unknown_length(flat(found[0], function), 0, function)
+    return lose_length(flatten(found[0], function), 0, function)
 
 
 @rule("moves", np.concatenate)
@@ -84,10 +84,10 @@ def _stack_along(name: str, tup: Any) -> Geometry:
 @rule("moves", np.column_stack)
 def _column_stack(tup: Any) -> Geometry:
     parts = pieces(tup)
-    return join("column_stack", [_column(p) if _ndim(p) < 2 else p for p in parts], 1)
+    return join("column_stack", [_as_column(p) if _ndim(p) < 2 else p for p in parts], 1)
 
 
-def _column(piece: Piece) -> Piece:
+def _as_column(piece: Piece) -> Piece:
     whole = at_least(piece, 1)
     return (*whole, 1) if isinstance(whole, tuple) else whole[:, None]
 
@@ -117,7 +117,7 @@ def _block(arrays: Any) -> Geometry:
 
     def build(a: Any, level: int) -> Piece:
         if not isinstance(a, list):
-            return _leading(a if isinstance(a, Geometry) else shape_of(a), ndim)
+            return _add_leading_axes(a if isinstance(a, Geometry) else shape_of(a), ndim)
         parts = [build(b, level + 1) for b in a]
         axis = ndim - levels + level
         if geometries(*parts):
@@ -131,8 +131,8 @@ def _block(arrays: Any) -> Geometry:
     return found
 
 
-def _leading(piece: Piece, ndim: int) -> Piece:
-    """Add axes before the others."""
+def _add_leading_axes(piece: Piece, ndim: int) -> Piece:
+    """Return a piece with axes of length 1 added before the others."""
     extra = ndim - _ndim(piece)
     if isinstance(piece, tuple):
         return (1,) * extra + piece
@@ -143,7 +143,7 @@ def _leading(piece: Piece, ndim: int) -> Piece:
 def _insert(arr: Any, obj: Any, values: Any, axis: Any) -> Geometry | None:
     if not isinstance(arr, Geometry):
         return None
-    grid, i = line_or_axis(arr, axis, "insert")
+    grid, i = working_axis(arr, axis, "insert")
     n = grid.shape[i]
     piece = values if isinstance(values, Geometry) and values.ndim == grid.ndim else None
     if piece is not None:
@@ -151,7 +151,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any) -> Geometry | None:
         piece = piece.moveaxis(0, i) if np.ndim(obj) == 0 and not isinstance(obj, slice) else piece
         check_aligned_except("insert", i, grid, piece)
     if not isinstance(obj, int | slice | list | tuple | range | np.integer | np.ndarray):
-        return of_unknown_length(grid, i, "insert")
+        return lose_length(grid, i, "insert")
     # A single position takes as many planes as the values have; of several, each takes one.
     shape = shape_of(values)
     padded = (1,) * (grid.ndim - len(shape)) + shape
@@ -183,11 +183,11 @@ def _split_along(function: str, ary: Geometry, sections: Any, axis: Any) -> list
             raise ValueError("array split does not result in an equal division")
         size, longer = divmod(n, count)
         ends = np.cumsum([0] + [size + 1] * longer + [size] * (count - longer)).tolist()
-        return [_between(ary, i, a, b) for a, b in pairwise(ends)]
-    return [_between(ary, i, a, b) for a, b in pairwise(cuts)]
+        return [_split_piece(ary, i, a, b) for a, b in pairwise(ends)]
+    return [_split_piece(ary, i, a, b) for a, b in pairwise(cuts)]
 
 
-def _between(ary: Geometry, axis: int, start: int | None, stop: int | None) -> Geometry:
+def _split_piece(ary: Geometry, axis: int, start: int | None, stop: int | None) -> Geometry:
     return ary[(slice(None),) * axis + (slice(start, stop),)]
 
 
@@ -205,4 +205,4 @@ def _split_by_name(name: str, ary: Geometry, indices_or_sections: Any) -> list[G
 @rule("moves", *existing(np, "unstack"))
 def _unstack(x: Geometry, axis: Any) -> list[Geometry]:
     i = normalize_axis(axis, x.ndim)
-    return [along(x, i, n, "unstack") for n in range(x.shape[i])]
+    return [index_axis(x, i, n, "unstack") for n in range(x.shape[i])]

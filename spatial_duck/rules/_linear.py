@@ -1,8 +1,8 @@
-"""Linear algebra: axes that are summed over leave, rows and columns of new matrices are plain.
+"""Linear algebra: axes that are summed over are removed, axes of new matrices are plain.
 
-In a product of an image and a bare array, the image's other axes keep their places. In a product
-of two images those of the first do, and the axes that are paired must be the same places (or the
-images lie on one grid, as in ``image @ image``).
+In a product of an image and a bare array, the image's other axes keep their positions. In a product
+of two images those of the first do, and axes that are summed together must have the same positions
+(or the images lie on one grid, as in ``image @ image``).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
 from spatial_duck.geometry._numbering import normalize_axis
-from spatial_duck.rules._moves import flat
-from spatial_duck.rules._rule import geometries, rule, shape_of, together
+from spatial_duck.rules._moves import flatten
+from spatial_duck.rules._rule import elementwise_geometry, geometries, rule, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-__all__ = ["contraction", "generalized", "outer"]
+__all__ = ["contraction", "generalized_ufunc", "outer"]
 
 Labels = tuple["Hashable", ...]
 
@@ -52,7 +52,7 @@ def contraction(
         for n, label in zip(shape_of(a), labels, strict=True):
             lengths[label] = n if lengths.get(label, 1) == 1 else lengths[label]
         if isinstance(a, Geometry):
-            images.append(_distinct(a, labels, function))
+            images.append(_take_diagonals(a, labels, function))
     if len(images) > 1:
         _check_paired(function, images, list(lengths))
     # The image that gives the result most of its axes says where it lies.
@@ -70,8 +70,10 @@ def contraction(
     return result
 
 
-def _distinct(a: Geometry, labels: Sequence[Any], function: str) -> tuple[Geometry, list[Any]]:
-    """Walk the diagonal of axes that share a label."""
+def _take_diagonals(
+    a: Geometry, labels: Sequence[Any], function: str
+) -> tuple[Geometry, list[Any]]:
+    """Return the geometry and labels after taking diagonals of axes that share a label."""
     found = list(labels)
     for label in dict.fromkeys(labels):
         while found.count(label) > 1:
@@ -90,27 +92,27 @@ def _distinct(a: Geometry, labels: Sequence[Any], function: str) -> tuple[Geomet
 def _check_paired(
     function: str, images: Sequence[tuple[Geometry, list[Any]]], labels: list[Any]
 ) -> None:
-    """Check that axes with one label are the same places."""
+    """Check that axes with the same label have the same positions."""
     first, its = images[0]
     for other, theirs in images[1:]:
         if first.shape == other.shape and alignment.is_same_grid(first, other):
             continue
         alignment.broadcast(
-            function, [_spread(g, own, labels) for g, own in ((first, its), (other, theirs))]
+            function, [_arrange_axes(g, own, labels) for g, own in ((first, its), (other, theirs))]
         )
 
 
-def _spread(a: Geometry, own: list[Any], labels: list[Any]) -> Geometry:
-    """Bring axes into the order of labels, with axes of length 1 for those that it lacks."""
+def _arrange_axes(a: Geometry, own: list[Any], labels: list[Any]) -> Geometry:
+    """Return the geometry with an axis for each label, of length 1 for those that it lacks."""
     order = sorted(range(a.ndim), key=lambda i: labels.index(own[i]))
     key = tuple([slice(None) if label in own else None for label in labels])
     return a.transpose(order)[key]
 
 
-def _pairs(
+def _label_pairs(
     n: int, m: int, left: Sequence[int], right: Sequence[int]
 ) -> tuple[list[Any], list[Any]]:
-    """Label the axes of two arrays of which some are paired."""
+    """Return labels for the axes of two arrays; paired axes share one."""
     a: list[Any] = [("a", i) for i in range(n)]
     b: list[Any] = [("b", i) for i in range(m)]
     for i, j in zip(left, right, strict=True):
@@ -122,7 +124,7 @@ def _product(function: str, a: Any, b: Any, left: Sequence[int], right: Sequence
     """Return the geometry of a product summed over pairs of axes; the others follow each other."""
     n, m = len(shape_of(a)), len(shape_of(b))
     left, right = [i % n for i in left], [i % m for i in right]
-    first, second = _pairs(n, m, left, right)
+    first, second = _label_pairs(n, m, left, right)
     output = [x for x in (*first, *second) if x[0] != "both"]
     return contraction(function, [(a, first), (b, second)], output)
 
@@ -130,7 +132,7 @@ def _product(function: str, a: Any, b: Any, left: Sequence[int], right: Sequence
 # --- products -----------------------------------------------------------------------------
 
 
-def generalized(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+def generalized_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """Return the geometry of a ufunc with core axes, such as matmul, whose cores have no place.
 
     Parameters
@@ -194,12 +196,12 @@ def generalized(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, An
 
 @rule("plain", np.linalg.matmul)
 def _matmul(x1: Any, x2: Any) -> Any:
-    return generalized(np.matmul, (x1, x2), {})
+    return generalized_ufunc(np.matmul, (x1, x2), {})
 
 
 @rule("derives", np.linalg.vecdot)
 def _vecdot(x1: Any, x2: Any, axis: Any) -> Any:
-    return generalized(np.vecdot, (x1, x2), {"axis": axis})
+    return generalized_ufunc(np.vecdot, (x1, x2), {"axis": axis})
 
 
 @rule("plain", np.dot)
@@ -208,27 +210,29 @@ def _dot(a: Any, b: Any) -> Geometry | None:
         return None
     m = len(shape_of(b))
     if not m or not shape_of(a):
-        return together("dot", a, b)
+        return elementwise_geometry("dot", a, b)
     return _product("dot", a, b, (-1,), (-1 if m == 1 else -2,))
 
 
 @rule("plain", np.vdot)
 def _vdot(a: Any, b: Any) -> None:
     if len(geometries(a, b)) == 2 and a.shape == b.shape:
-        together("vdot", a, b)
+        elementwise_geometry("vdot", a, b)
 
 
 @rule("plain", np.inner)
 def _inner(a: Any, b: Any) -> Geometry:
     if not shape_of(a) or not shape_of(b):
-        return together("inner", a, b)
+        return elementwise_geometry("inner", a, b)
     return _product("inner", a, b, (-1,), (-1,))
 
 
 @rule("plain", np.outer, np.linalg.outer)
 def _outer(image: Any, other: Any) -> Geometry | None:
-    lines = [flat(x, "outer") if isinstance(x, Geometry) else np.empty(math.prod(shape_of(x)), bool)
-             for x in (image, other)]  # fmt: skip
+    lines = [
+        flatten(x, "outer") if isinstance(x, Geometry) else np.empty(math.prod(shape_of(x)), bool)
+        for x in (image, other)
+    ]
     return outer("outer", *lines)
 
 
@@ -291,12 +295,12 @@ def _einsum(operands: Any) -> Any:
     for a, term in zip(arrays, terms, strict=True):
         dots = len(shape_of(a)) - len(term) + 1 if Ellipsis in term else 0
         most = max(most, dots)
-        labelled.append((a, _filled(term, dots)))
+        labelled.append((a, _expand_ellipsis(term, dots)))
     if output is None:
         flat_terms = [x for term in terms for x in term if x is not Ellipsis]
         output = [Ellipsis] if most else []
         output += sorted([x for x in dict.fromkeys(flat_terms) if flat_terms.count(x) == 1])
-    return contraction("einsum", labelled, _filled(output, most))
+    return contraction("einsum", labelled, _expand_ellipsis(output, most))
 
 
 def _letters(term: str) -> list[Any]:
@@ -304,7 +308,7 @@ def _letters(term: str) -> list[Any]:
     return [*before, *([Ellipsis] if dots else []), *after]
 
 
-def _filled(term: Sequence[Any], dots: int) -> list[Any]:
+def _expand_ellipsis(term: Sequence[Any], dots: int) -> list[Any]:
     filled: list[Any] = []
     for label in term:
         filled += [("...", i) for i in range(-dots, 0)] if label is Ellipsis else [label]
@@ -330,7 +334,7 @@ def _kron(a: Any, b: Any) -> Geometry:
     return grid.take_axes(shape, [None] * n, "kron")
 
 
-def _crossed(function: str, a: Any, b: Any, axisa: Any, axisb: Any, axisc: Any) -> Geometry:
+def _cross_product(function: str, a: Any, b: Any, axisa: Any, axisb: Any, axisc: Any) -> Geometry:
     def last(x: Any, axis: Any) -> Any:
         if isinstance(x, Geometry):
             return x.moveaxis(axis, -1)
@@ -346,16 +350,16 @@ def _crossed(function: str, a: Any, b: Any, axisa: Any, axisb: Any, axisc: Any) 
         loops = np.broadcast_shapes(first.shape[:-1], second.shape[:-1])
         grid = merged.broadcast_to(loops)[..., None].resize_axis(-1, 3)
     else:
-        grid = together(function, first, second)
+        grid = elementwise_geometry(function, first, second)
     return grid.reduce(-1) if sizes == {2} else grid.moveaxis(-1, axisc)
 
 
 @rule("keeps", np.cross)
 def _cross(a: Any, b: Any, axisa: Any, axisb: Any, axisc: Any, axis: Any) -> Geometry:
     axes = (axisa, axisb, axisc) if axis is None else (axis,) * 3
-    return _crossed("cross", a, b, *axes)
+    return _cross_product("cross", a, b, *axes)
 
 
 @rule("keeps", np.linalg.cross)
 def _linalg_cross(x1: Any, x2: Any, axis: Any) -> Geometry:
-    return _crossed("cross", x1, x2, axis, axis, axis)
+    return _cross_product("cross", x1, x2, axis, axis, axis)

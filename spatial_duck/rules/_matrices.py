@@ -1,6 +1,6 @@
 """Inverses, decompositions and solutions: the matrix axes are plain.
 
-The axes before them, which count matrices, keep their places.
+The axes before them, along which matrices are stacked, keep their positions.
 """
 
 from __future__ import annotations
@@ -17,30 +17,32 @@ from spatial_duck.rules._rule import UNKNOWN, existing, geometries, rule, shape_
 __all__: list[str] = []
 
 
-def _matrix(function: str, a: Geometry, *core: Any) -> Geometry:
-    """Return the geometry of matrices (or vectors, numbers) that come one from each matrix of a."""
+def _result_per_matrix(function: str, a: Geometry, *core: Any) -> Geometry:
+    """Return the geometry of one result (matrix, vector or number) for each matrix of a stack."""
     n = a.ndim - 2
     return a.take_axes((*a.shape[:n], *core), (*range(n), *[None] * len(core)), function)
 
 
 @rule("plain", *existing(np.linalg, "inv matrix_power cholesky"))
 def _square(name: str, image: Geometry) -> Geometry:
-    return _matrix(name, image, *image.shape[-2:])
+    return _result_per_matrix(name, image, *image.shape[-2:])
 
 
 @rule("plain", np.linalg.pinv)
 def _pinv(a: Geometry) -> Geometry:
-    return _matrix("pinv", a, *a.shape[:-3:-1])
+    return _result_per_matrix("pinv", a, *a.shape[:-3:-1])
 
 
 @rule("plain", *existing(np.linalg, "eig eigh"))
 def _eig(name: str, image: Geometry) -> Any:
-    return _matrix(name, image, image.shape[-1]), _matrix(name, image, *image.shape[-2:])
+    return _result_per_matrix(name, image, image.shape[-1]), _result_per_matrix(
+        name, image, *image.shape[-2:]
+    )
 
 
 @rule("plain", *existing(np.linalg, "eigvals eigvalsh svdvals"))
 def _spectrum(name: str, image: Geometry) -> Geometry:
-    return _matrix(name, image, min(image.shape[-2:]))
+    return _result_per_matrix(name, image, min(image.shape[-2:]))
 
 
 @rule("plain", np.linalg.qr)
@@ -48,22 +50,22 @@ def _qr(a: Geometry, mode: Any) -> Any:
     m, n = a.shape[-2:]
     k = min(m, n)
     if mode == "r":
-        return _matrix("qr", a, k, n)
+        return _result_per_matrix("qr", a, k, n)
     if mode == "raw":
-        return _matrix("qr", a, n, m), _matrix("qr", a, k)
+        return _result_per_matrix("qr", a, n, m), _result_per_matrix("qr", a, k)
     inner = m if mode == "complete" else k
-    return _matrix("qr", a, m, inner), _matrix("qr", a, inner, n)
+    return _result_per_matrix("qr", a, m, inner), _result_per_matrix("qr", a, inner, n)
 
 
 @rule("plain", np.linalg.svd)
 def _svd(a: Geometry, full_matrices: Any, compute_uv: Any) -> Any:
     m, n = a.shape[-2:]
     k = min(m, n)
-    singular = _matrix("svd", a, k)
+    singular = _result_per_matrix("svd", a, k)
     if not compute_uv:
         return singular
     left, right = ((m, m), (n, n)) if full_matrices else ((m, k), (k, n))
-    return _matrix("svd", a, *left), singular, _matrix("svd", a, *right)
+    return _result_per_matrix("svd", a, *left), singular, _result_per_matrix("svd", a, *right)
 
 
 @rule("plain", np.linalg.solve)

@@ -1,4 +1,4 @@
-"""Functions that move voxels and change none: each surviving voxel keeps its place exactly."""
+"""Functions that select or rearrange voxels: each voxel keeps its position exactly."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._rule import (
     UNKNOWN,
     check_aligned_except,
+    elementwise_geometry,
+    geometry_or_none,
     index_geometry,
     loss_of_all,
-    only,
     rule,
     shape_of,
-    together,
     unplaced,
 )
 
-__all__ = ["along", "flat"]
+__all__ = ["flatten", "index_axis"]
 
 
-def along(grid: Geometry, axis: Any, key: Any, function: str) -> Geometry:
-    """Return the geometry with one axis indexed by a key of its own."""
+def index_axis(grid: Geometry, axis: Any, key: Any, function: str) -> Geometry:
+    """Return the geometry with one axis indexed by a key."""
     i = normalize_axis(axis, grid.ndim)
     before = (slice(None),) * i
     key = np.asarray(key) if isinstance(key, range) and len(key) else key
@@ -37,7 +37,7 @@ def along(grid: Geometry, axis: Any, key: Any, function: str) -> Geometry:
 
 
 def _as_slice(key: Any, n: int) -> slice | None:
-    """Return the slice that selects what a line of indices does, or None if there is none."""
+    """Return the slice that is equivalent to a 1-D array of indices, or None."""
     if not isinstance(key, list | np.ndarray):
         return None
     index = np.asarray(key)
@@ -51,33 +51,33 @@ def _as_slice(key: Any, n: int) -> slice | None:
     return slice(start, stop if stop >= 0 else None, step)
 
 
-def flat(grid: Geometry, function: str, order: Any = "C") -> Geometry:
-    """Return the geometry of the image in one dimension."""
-    return reshaped(grid, (math.prod(grid.shape),), function, order)
+def flatten(grid: Geometry, function: str, order: Any = "C") -> Geometry:
+    """Return the geometry of the flattened image."""
+    return reshape_in_order(grid, (math.prod(grid.shape),), function, order)
 
 
-def reshaped(grid: Geometry, shape: tuple[int, ...], function: str, order: Any) -> Geometry:
-    """Return the geometry in another shape; of orders that only the data tell, nothing stays."""
+def reshape_in_order(grid: Geometry, shape: tuple[int, ...], function: str, order: Any) -> Geometry:
+    """Return the geometry in another shape; lost where `order` depends on the data's memory."""
     if order in ("C", "F", None):
         return grid.reshape(shape, function, order or "C")
     straight, turned = (grid.reshape(shape, function, o) for o in "CF")
     return straight if straight == turned else grid.take_axes(shape, [None] * len(shape), function)
 
 
-def line_or_axis(grid: Geometry, axis: Any, function: str) -> tuple[Geometry, int]:
-    """Return the geometry and the axis that a function works along; None stands for one line."""
+def working_axis(grid: Geometry, axis: Any, function: str) -> tuple[Geometry, int]:
+    """Return the geometry and axis that a function works along; None flattens the image."""
     if axis is None:
-        return flat(grid, function), 0
+        return flatten(grid, function), 0
     return grid, normalize_axis(axis, grid.ndim)
 
 
-def of_unknown_length(grid: Geometry, axis: int, function: str) -> Geometry:
-    """Return the geometry with one axis lost, of a length that only computing tells."""
+def lose_length(grid: Geometry, axis: int, function: str) -> Geometry:
+    """Return the geometry with one axis lost, of a length that depends on values."""
     shape = (*grid.shape[:axis], UNKNOWN, *grid.shape[axis + 1 :])
     return grid.lose(axis, function, shape=shape)
 
 
-# --- turning and swapping -----------------------------------------------------------------
+# --- flips and transpositions -------------------------------------------------------------
 
 
 @rule("moves", np.flip, deferrable=True)
@@ -164,7 +164,7 @@ def _broadcast_to(array: Geometry, shape: Any) -> Geometry:
 
 @rule("moves", np.broadcast_arrays)
 def _broadcast_arrays(args: Any) -> Any:
-    shape = together("broadcast_arrays", *args).shape
+    shape = elementwise_geometry("broadcast_arrays", *args).shape
     return [a.broadcast_to(shape) if isinstance(a, Geometry) else unplaced(shape) for a in args]
 
 
@@ -182,12 +182,12 @@ def _reshape(a: Geometry, shape: Any = None, newshape: Any = None, order: Any = 
         raise ValueError(
             f"cannot reshape array of size {math.prod(a.shape)} into shape {tuple(wanted)}"
         )
-    return reshaped(a, tuple(wanted), "reshape", order)
+    return reshape_in_order(a, tuple(wanted), "reshape", order)
 
 
 @rule("plain", np.ravel)
 def _ravel(a: Geometry, order: Any) -> Geometry:
-    return flat(a, "ravel", order)
+    return flatten(a, "ravel", order)
 
 
 # --- more voxels --------------------------------------------------------------------------
@@ -226,13 +226,13 @@ def _resize(a: Geometry, new_shape: Any) -> Geometry:
 def _repeat(a: Any, repeats: Any, axis: Any) -> Geometry | None:
     if not isinstance(a, Geometry):
         return None
-    grid, i = line_or_axis(a, axis, "repeat")
+    grid, i = working_axis(a, axis, "repeat")
     if not isinstance(repeats, int | np.integer | list | tuple | np.ndarray):
-        return of_unknown_length(grid, i, "repeat")
+        return lose_length(grid, i, "repeat")
     counts = np.asarray(repeats)
     if counts.size and (counts == counts.flat[0]).all() and counts.size in (1, grid.shape[i]):
         return grid.repeat(int(counts.flat[0]), i)
-    return along(grid, i, np.repeat(np.arange(grid.shape[i]), counts), "repeat")
+    return index_axis(grid, i, np.repeat(np.arange(grid.shape[i]), counts), "repeat")
 
 
 @rule("moves", np.lib.stride_tricks.sliding_window_view, deferrable=True)
@@ -256,15 +256,15 @@ def wrap_indices(indices: Any, n: int, mode: Any) -> Any:
 def _take(a: Any, indices: Any, axis: Any, mode: Any) -> Any:
     if not isinstance(a, Geometry):
         return _look_up(a, indices, axis)
-    grid, i = line_or_axis(a, axis, "take")
-    return along(grid, i, wrap_indices(indices, grid.shape[i], mode), "take")
+    grid, i = working_axis(a, axis, "take")
+    return index_axis(grid, i, wrap_indices(indices, grid.shape[i], mode), "take")
 
 
 def _look_up(a: Any, indices: Any, axis: Any) -> Geometry | None:
     """Return the geometry of values of a table, looked up for each voxel."""
     shape = shape_of(a)
     if not isinstance(indices, Geometry) or axis is None or len(shape) == 1:
-        return only(indices)
+        return geometry_or_none(indices)
     i = normalize_axis(axis, len(shape))
     new = (*range(i), *range(i + indices.ndim, len(shape) - 1 + indices.ndim))
     return indices.expand_dims(new).with_shape((*shape[:i], *indices.shape, *shape[i + 1 :]))
@@ -273,7 +273,7 @@ def _look_up(a: Any, indices: Any, axis: Any) -> Geometry | None:
 @rule("plain", np.take_along_axis)
 def _take_along_axis(arr: Any, indices: Any, axis: Any) -> Geometry:
     if axis is None and isinstance(arr, Geometry):
-        arr = flat(arr, "take_along_axis")
+        arr = flatten(arr, "take_along_axis")
     grid: Geometry = arr if isinstance(arr, Geometry) else indices
     i = 0 if axis is None else normalize_axis(axis, grid.ndim)
     shape = list(
@@ -296,34 +296,34 @@ def _compress(condition: Any, a: Any, axis: Any) -> Any:
         shape = (math.prod(shape_of(a)),) if axis is None else shape_of(a)
         i = 0 if axis is None else normalize_axis(axis, len(shape))
         return loss_of_all("compress", condition, (*shape[:i], UNKNOWN, *shape[i + 1 :]))
-    grid, i = line_or_axis(a, axis, "compress")
+    grid, i = working_axis(a, axis, "compress")
     if isinstance(condition, Geometry) and condition.shape == grid.shape[i : i + 1]:
         after = (None,) * (grid.ndim - i - 1)
-        together("compress", grid, condition[(None,) * i + (..., *after)])
+        elementwise_geometry("compress", grid, condition[(None,) * i + (..., *after)])
     if not isinstance(condition, list | tuple | np.ndarray):
-        return of_unknown_length(grid, i, "compress")
-    return along(grid, i, np.flatnonzero(np.asarray(condition)), "compress")
+        return lose_length(grid, i, "compress")
+    return index_axis(grid, i, np.flatnonzero(np.asarray(condition)), "compress")
 
 
 @rule("plain", np.extract)
 def _extract(condition: Any, arr: Any) -> Geometry:
     grids = [g for g in (condition, arr) if isinstance(g, Geometry)]
     if len(grids) == 2 and condition.shape == arr.shape:
-        together("extract", condition, arr)
+        elementwise_geometry("extract", condition, arr)
     grid = arr if isinstance(arr, Geometry) else condition
     if grid is arr and arr.ndim == 1 and isinstance(condition, np.ndarray):
-        return along(arr, 0, np.flatnonzero(condition), "extract")
-    return flat(grid, "extract").lose(0, "extract", shape=(UNKNOWN,))
+        return index_axis(arr, 0, np.flatnonzero(condition), "extract")
+    return flatten(grid, "extract").lose(0, "extract", shape=(UNKNOWN,))
 
 
 @rule("moves", np.delete)
 def _delete(arr: Any, obj: Any, axis: Any) -> Geometry | None:
     if not isinstance(arr, Geometry):
         return None
-    grid, i = line_or_axis(arr, axis, "delete")
+    grid, i = working_axis(arr, axis, "delete")
     if not isinstance(obj, int | slice | list | tuple | range | np.integer | np.ndarray):
-        return of_unknown_length(grid, i, "delete")
-    return along(grid, i, np.delete(np.arange(grid.shape[i]), obj), "delete")
+        return lose_length(grid, i, "delete")
+    return index_axis(grid, i, np.delete(np.arange(grid.shape[i]), obj), "delete")
 
 
 @rule("moves", np.diagonal)
@@ -347,21 +347,21 @@ def _diag(name: str, v: Geometry, k: Any) -> Geometry:
 @rule("moves", np.trim_zeros)
 def _trim_zeros(filt: Geometry) -> Any:
     def found(result: Any, data: Any) -> Geometry:
-        starts = _starts(data, result)
+        starts = _view_starts(data, result)
         ends = [s + n for s, n in zip(starts, result.shape, strict=True)]
         return filt[tuple(map(slice, starts, ends))]
 
     return found
 
 
-def _starts(whole: Any, part: Any) -> list[int]:
-    """Return where a contiguous view begins in its array, from their addresses."""
+def _view_starts(whole: Any, part: Any) -> list[int]:
+    """Return the index at which a contiguous view begins in its array, from their addresses."""
     starts = [0] * whole.ndim
     trimmed = [i for i in range(whole.ndim) if part.shape[i] != whole.shape[i]]
     if not part.size:
         return starts
     rest = _address(part) - _address(whole)
-    # Axes that run backwards are counted from their other end.
+    # Axes with negative strides are counted from their other end.
     turned = [i for i in trimmed if whole.strides[i] < 0]
     rest -= sum([whole.strides[i] * (whole.shape[i] - part.shape[i]) for i in turned])
     for i in sorted(trimmed, key=lambda i: -abs(whole.strides[i])):

@@ -9,7 +9,7 @@ import numpy as np
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
 from spatial_duck.geometry._numbering import normalize_axis
-from spatial_duck.rules._moves import flat
+from spatial_duck.rules._moves import flatten
 from spatial_duck.rules._rule import UNKNOWN, rule, shape_of
 
 __all__: list[str] = []
@@ -22,12 +22,12 @@ def _diff(a: Any, n: Any, axis: Any, prepend: Any = None, append: Any = None) ->
     i = normalize_axis(axis, a.ndim)
     if n == 0:
         return a
-    parts = [_plane(p, a, i) for p in (prepend, a, append) if p is not None]
+    parts = [_border_shape(p, a, i) for p in (prepend, a, append) if p is not None]
     return (a if len(parts) == 1 else alignment.concatenate("diff", parts, i)).diff(n, i)
 
 
-def _plane(value: Any, a: Geometry, axis: int) -> Any:
-    """Return what is put before or after: scalars stand for one plane."""
+def _border_shape(value: Any, a: Geometry, axis: int) -> Any:
+    """Return the geometry or shape of what is prepended or appended; a scalar is one plane."""
     if isinstance(value, Geometry):
         return value
     shape = shape_of(value)
@@ -38,14 +38,14 @@ def _plane(value: Any, a: Geometry, axis: int) -> Any:
 def _ediff1d(ary: Any, to_end: Any, to_begin: Any) -> Geometry | None:
     if not isinstance(ary, Geometry):
         return None
-    grid = flat(ary, "ediff1d").diff(1, 0)
+    grid = flatten(ary, "ediff1d").diff(1, 0)
     before, after = (0 if v is None else int(np.prod(shape_of(v))) for v in (to_begin, to_end))
     return grid.pad(((before, after),))
 
 
 @rule("derives", np.convolve, np.correlate)
-def _filtered(name: str, a: Any, v: Any, mode: Any) -> Geometry:
-    """Return the geometry of a 1-D filter: each value lies at the centre of its kernel."""
+def _convolve(name: str, a: Any, v: Any, mode: Any) -> Geometry:
+    """Return the geometry of a 1-D convolution: each value lies at the centre of its kernel."""
     if isinstance(a, Geometry) and isinstance(v, Geometry):
         return a.lose(0, name, shape=(UNKNOWN,))
     swapped = shape_of(v)[0] > shape_of(a)[0]

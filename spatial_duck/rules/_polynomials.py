@@ -9,11 +9,11 @@ from numpy.polynomial import polynomial
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.rules._rule import (
+    elementwise_geometry,
     existing,
     geometries,
     rule,
     shape_of,
-    together,
     unplaced,
 )
 
@@ -22,19 +22,19 @@ __all__: list[str] = []
 
 @rule("keeps", *existing(polynomial, "polyval2d"))
 def _polyval2d(x: Any, y: Any, c: Any) -> Geometry:
-    return _evaluated("polyval2d", [x, y], c)
+    return _evaluate("polyval2d", [x, y], c)
 
 
 @rule("keeps", *existing(polynomial, "polyvalnd"))
 def _polyvalnd(pts: Any, c: Any) -> Geometry:
     parts = [pts[i] for i in range(pts.shape[0])] if isinstance(pts, Geometry) else list(pts)
-    return _evaluated("polyvalnd", parts, c)
+    return _evaluate("polyvalnd", parts, c)
 
 
-def _evaluated(function: str, points: list[Any], c: Any) -> Geometry:
-    """Return the geometry of values at points; polynomials beyond the first come before them."""
+def _evaluate(function: str, points: list[Any], c: Any) -> Geometry:
+    """Return the geometry of values at points; axes of several polynomials come first."""
     if geometries(*points):
-        grid = together(function, *points)
+        grid = elementwise_geometry(function, *points)
     else:
         grid = unplaced(np.broadcast_shapes(*map(shape_of, points)))
     extra = shape_of(c)[len(points) :]

@@ -1,6 +1,6 @@
-"""Functions that ask about arrays, and those that images do not take part in.
+"""Functions that return facts about arrays, and functions that refuse images.
 
-Answers that are no arrays (a bool, a shape, a type, a text) are NumPy's own.
+Results that are not arrays (a bool, a shape, a type, a text) are returned as NumPy gives them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spatial_duck.rules._rule import existing, only, refuse, rule, together
+from spatial_duck.rules._rule import elementwise_geometry, existing, geometry_or_none, refuse, rule
 
 __all__: list[str] = []
 
@@ -21,13 +21,13 @@ __all__: list[str] = []
     *existing(np, "array_str array_repr array2string"),
 )
 def _answer() -> None:
-    """Return what NumPy answers, which is no array."""
+    """Return None, since NumPy's result is not an array."""
 
 
 @rule("plain", np.array_equal, np.array_equiv, np.allclose)
-def _compared(name: str, image: Any, other: Any) -> None:
-    """Check the grids of images that are compared; other shapes are simply not equal."""
-    if only(image) is None or only(other) is None:
+def _compare_grids(name: str, image: Any, other: Any) -> None:
+    """Check that images of compatible shapes lie on one grid; others are simply not equal."""
+    if geometry_or_none(image) is None or geometry_or_none(other) is None:
         return
     if image.shape != other.shape:
         if name == "array_equal":
@@ -36,7 +36,7 @@ def _compared(name: str, image: Any, other: Any) -> None:
             np.broadcast_shapes(image.shape, other.shape)
         except ValueError:
             return
-    together(name, image, other)
+    elementwise_geometry(name, image, other)
 
 
 # --- files --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Functions of `numpy.lib.recfunctions` on each voxel's fields; those on tables are refused."""
+"""Functions of `numpy.lib.recfunctions` on the fields of voxels; those on tables are refused."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from numpy.lib import recfunctions
 
 from spatial_duck.rules._rule import (
     UNKNOWN,
+    elementwise_geometry,
     existing,
     geometries,
-    only,
+    geometry_or_none,
     refuse,
     rule,
-    together,
 )
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ __all__: list[str] = []
 
 
 @rule("keeps", *existing(recfunctions, "rename_fields require_fields repack_fields"))
-def _unchanged(image: Any) -> Geometry | None:
-    return only(image)
+def _same_grid(image: Any) -> Geometry | None:
+    return geometry_or_none(image)
 
 
 @rule("keeps", *existing(recfunctions, "apply_along_fields"))
@@ -45,13 +45,13 @@ def _unstructured_to_structured(arr: Geometry) -> Geometry:
 @rule("keeps", *existing(recfunctions, "assign_fields_by_name"))
 def _assign_fields_by_name(name: str, dst: Any, src: Any) -> None:
     if len(geometries(dst, src)) == 2:
-        together(name, dst, src)
+        elementwise_geometry(name, dst, src)
 
 
 @rule("keeps", *existing(recfunctions, "recursive_fill_fields"))
 def _recursive_fill_fields(name: str, input: Any, output: Any) -> Any:
     _assign_fields_by_name(name, output, input)
-    return only(output)
+    return geometry_or_none(output)
 
 
 refuse(

@@ -1,6 +1,6 @@
-"""Functions that reduce axes: the axis leaves, the origin moves to the centre of its extent.
+"""Functions that reduce axes: the axis is removed, the origin moves to the centre of its extent.
 
-With ``keepdims`` a single voxel as thick as the extent stays.
+With ``keepdims`` it becomes a single voxel as thick as the extent.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
 from spatial_duck.rules._rule import (
     NO_VALUE,
+    elementwise_geometry,
     existing,
     geometries,
-    only,
+    geometry_or_none,
     rule,
     shape_of,
-    together,
 )
 
 __all__ = ["check_weights", "reduction"]
@@ -44,21 +44,21 @@ def reduction(
     if a.__class__ is not Geometry:
         return None
     if others and geometries(*others):
-        together(function, a, *geometries(*others))
+        elementwise_geometry(function, a, *geometries(*others))
     return a.reduce(axis, keepdims is not NO_VALUE and bool(keepdims))
 
 
 def check_weights(function: str, a: Any, axis: Any, weights: Any) -> None:
-    """Check that weights, of the image's shape or of its axis's, lie on its grid."""
+    """Check that weights of the shape of the image, or of its axis, lie on its grid."""
     if not (isinstance(weights, Geometry) and isinstance(a, Geometry)):
         return
     axes = normalize_axes(axis, a.ndim)
     if weights.shape == a.shape:
-        together(function, a, weights)
+        elementwise_geometry(function, a, weights)
     elif weights.ndim == len(axes):
         order = sorted(range(len(axes)), key=lambda n: axes[n])
         new = tuple([i for i in range(a.ndim) if i not in axes])
-        together(function, a, weights.transpose(order).expand_dims(new))
+        elementwise_geometry(function, a, weights.transpose(order).expand_dims(new))
 
 
 # --- by value -----------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def check_weights(function: str, a: Any, axis: Any, weights: Any) -> None:
     *existing(np.linalg, "norm vector_norm"),
     deferrable=True,
 )
-def _reduced(
+def _reduce(
     name: str, image: Any, axis: Any, keepdims: Any, where: Any = None, mean: Any = None
 ) -> Geometry | None:
     return reduction(name, image, axis, keepdims, where, mean)
@@ -83,7 +83,7 @@ def _quantiles(
     name: str, a: Any, q: Any, axis: Any, keepdims: Any, weights: Any = None
 ) -> Geometry | None:
     if a.__class__ is not Geometry:
-        return only(q)
+        return geometry_or_none(q)
     check_weights(name, a, axis, weights)
     result = reduction(name, a, axis, keepdims)
     assert result is not None
@@ -110,7 +110,7 @@ def _trapezoid(name: str, y: Any, x: Any, axis: Any) -> Geometry | None:
 
 @rule("derives", np.trace)
 def _trace(a: Any, offset: Any, axis1: Any, axis2: Any) -> Geometry | None:
-    return a.diagonal(offset, axis1, axis2).reduce(-1) if only(a) else None
+    return a.diagonal(offset, axis1, axis2).reduce(-1) if geometry_or_none(a) else None
 
 
 @rule("derives", np.linalg.trace)
@@ -122,7 +122,7 @@ def _linalg_trace(x: Geometry, offset: Any) -> Geometry:
 
 
 @rule("derives", *existing(np.linalg, "matrix_norm det cond"), deferrable=True)
-def _of_matrix(name: str, image: Any, keepdims: Any = False) -> Geometry | None:
+def _reduce_matrix(name: str, image: Any, keepdims: Any = False) -> Geometry | None:
     return reduction(name, image, (-2, -1), keepdims)
 
 
@@ -133,7 +133,7 @@ def _slogdet(a: Geometry) -> tuple[Geometry, Geometry]:
 
 @rule("derives", np.linalg.matrix_rank)
 def _matrix_rank(A: Any) -> Geometry | None:
-    return A.reduce((-2, -1)) if only(A) and A.ndim > 1 else None
+    return A.reduce((-2, -1)) if geometry_or_none(A) and A.ndim > 1 else None
 
 
 # --- along an axis, by a caller's function ------------------------------------------------

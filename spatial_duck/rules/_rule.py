@@ -1,20 +1,20 @@
-"""What a rule is, and the tables that rules stand in.
+"""The class of rules, their registries, and helpers to write them.
 
-A rule says what NumPy functions do to geometry. It is a function whose parameters are those of
-NumPy's that it reads, by NumPy's names; it is called with the caller's arguments, except that each
-image is replaced by its `Geometry` (bare arrays come as they are), and returns
+A rule gives the geometry of the results of NumPy functions. It is a function whose parameters are
+those of NumPy's that it reads, by NumPy's names; it is called with the caller's arguments, except
+that each image is replaced by its `Geometry` (bare arrays come as they are), and returns
 
 - a `Geometry`: that of the array that NumPy returns,
 - a tuple or list of them (None among them for a bare array): where NumPy returns several arrays,
-- None: what NumPy returns is no image and is handed on as it is,
+- None: what NumPy returns is not an image and is returned as it is,
 - a function that returns one of these: called with NumPy's result, and the bare data of the images,
   where the result's shape depends on what a caller's function returns. It may look at shapes and
   addresses, never at values.
 
-It never sees data, and it raises before anything is computed or written. A length that only
-computing can tell is NaN.
+It never sees data, and it raises before anything is computed or written. A length that depends on
+values that are not computed yet is NaN.
 
-Functions that differ in their names alone share a rule: ``image`` and ``other`` stand for the first
+Functions with the same effect share a rule: ``image`` and ``other`` stand for the first
 and the second parameter, whatever NumPy calls them, and ``name`` for the function's name.
 """
 
@@ -43,15 +43,15 @@ __all__ = [
     "Rule",
     "check_aligned_except",
     "elementwise",
+    "elementwise_geometry",
     "existing",
     "geometries",
+    "geometry_or_none",
     "index_geometry",
     "loss_of_all",
-    "only",
     "refuse",
     "rule",
     "shape_of",
-    "together",
     "unplaced",
 ]
 
@@ -59,7 +59,7 @@ __all__ = [
 #: from it; leaves axes without positions or returns no image; is refused.
 Kind = Literal["moves", "keeps", "derives", "plain", "refuses"]
 
-#: A length that only computing can tell.
+#: A length that depends on values.
 UNKNOWN: Any = float("nan")
 
 
@@ -109,7 +109,7 @@ CREATES = frozenset(
 )
 
 
-# --- entering rules -----------------------------------------------------------------------
+# --- registration -------------------------------------------------------------------------
 
 
 def existing(module: Any, names: str) -> list[Any]:
@@ -120,7 +120,7 @@ def existing(module: Any, names: str) -> list[Any]:
 def rule(
     kind: Kind, *functions: Any, deferrable: bool = False, adds_axes: bool = False, reads: str = ""
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter the decorated rule for some functions; each may have one only.
+    """Register the decorated rule for some functions; each may have one only.
 
     Parameters
     ----------
@@ -155,17 +155,17 @@ def rule(
 
 
 def elementwise(reads: str, *functions: Any, deferrable: bool = False) -> None:
-    """Enter functions whose result has a value for each voxel of arguments that broadcast."""
+    """Register functions whose result has a value for each voxel of arguments that broadcast."""
 
     def aligned(name: str, *operands: Any) -> Geometry | None:
         """Keep the grid on which all images lie."""
-        return together(name, *operands) if geometries(*operands) else None
+        return elementwise_geometry(name, *operands) if geometries(*operands) else None
 
     rule("keeps", *functions, deferrable=deferrable, reads=reads)(aligned)
 
 
 def refuse(reason: str, *functions: Any) -> None:
-    """Enter functions that images do not take part in.
+    """Register functions that refuse images.
 
     Parameters
     ----------
@@ -184,16 +184,16 @@ def _check_new(function: Any) -> None:
         raise RuntimeError(f"{function!r} has a rule already")
 
 
-# --- what rules are made of ---------------------------------------------------------------
+# --- helpers of rules ---------------------------------------------------------------------
 
 
-def only(a: Any) -> Geometry | None:
-    """Return a geometry, or None for a bare array, whose results are bare as well."""
+def geometry_or_none(a: Any) -> Geometry | None:
+    """Return a geometry as it is, and None for a bare array."""
     return a if a.__class__ is Geometry else None
 
 
 def shape_of(array: Any) -> tuple[int, ...]:
-    """Return the shape of an argument of a rule: a geometry, a bare array or what becomes one."""
+    """Return the shape of an argument of a rule: a geometry, an array or an array-like."""
     shape = getattr(array, "shape", None)
     if isinstance(shape, tuple):
         return shape
@@ -213,11 +213,13 @@ def geometries(*arguments: Any) -> list[Geometry]:
     return found
 
 
-#: Arguments that do not take part in the shape of a result.
-_WITHOUT_SHAPE = frozenset({Geometry, type(None), int, float, bool, complex, type(NO_VALUE)})
+#: Types of arguments that do not contribute to the shape of a result.
+_SHAPELESS_TYPES = frozenset({Geometry, type(None), int, float, bool, complex, type(NO_VALUE)})
 
 
-def together(function: str, *arguments: Any, shape: Sequence[int] | None = None) -> Geometry:
+def elementwise_geometry(
+    function: str, *arguments: Any, shape: Sequence[int] | None = None
+) -> Geometry:
     """Return the geometry of an elementwise function of several arrays.
 
     Parameters
@@ -237,7 +239,7 @@ def together(function: str, *arguments: Any, shape: Sequence[int] | None = None)
     grids = [a for a in arguments if a.__class__ is Geometry]
     grid = grids[0] if len(grids) == 1 else alignment.broadcast(function, grids)
     if shape is None:
-        shapes = [shape_of(a) for a in arguments if a.__class__ not in _WITHOUT_SHAPE]
+        shapes = [shape_of(a) for a in arguments if a.__class__ not in _SHAPELESS_TYPES]
         if not any(shapes):
             return grid
         shape = np.broadcast_shapes(grid.shape, *shapes)
@@ -245,7 +247,7 @@ def together(function: str, *arguments: Any, shape: Sequence[int] | None = None)
 
 
 def check_aligned_except(function: str, axis: int, *grids: Any) -> None:
-    """Check that images lie on one grid, but for what lies along one axis.
+    """Check that images lie on one grid, apart from their positions along one axis.
 
     Raises
     ------
@@ -254,19 +256,19 @@ def check_aligned_except(function: str, axis: int, *grids: Any) -> None:
     """
     found = [g for g in grids if g.__class__ is Geometry]
     for other in found[1:]:
-        # A length of 1 against another leaves the axis out of the comparison.
+        # An axis of length 1 in one of them is not compared.
         pair = (found[0].resize_axis(axis, 2), other.resize_axis(axis, 1))
         alignment.broadcast(function, pair)
 
 
 def index_geometry(grid: Geometry, key: tuple[Any, ...], function: str) -> Geometry:
-    """Return ``grid[key]`` as part of a function, whose name stands with the axes it loses."""
-    key = tuple([_Unseen(k.shape) if isinstance(k, Geometry) else k for k in key])
+    """Return ``grid[key]``; axes that it loses are noted with the name of a function."""
+    key = tuple([_UnknownIndex(k.shape) if isinstance(k, Geometry) else k for k in key])
     return grid.index(key, function)
 
 
-class _Unseen:
-    """An index array whose values are not to be looked at."""
+class _UnknownIndex:
+    """An index array with unknown values."""
 
     dtype = "int"
 
@@ -275,19 +277,19 @@ class _Unseen:
 
 
 @cache
-def _nowhere(ndim: int, function: str = "") -> Geometry:
-    """Return the geometry of one value that lies nowhere, its axes lost by a function if any."""
+def _unplaced_voxel(ndim: int, function: str = "") -> Geometry:
+    """Return the geometry of one voxel without positions, lost by a function if one is given."""
     lost = dict.fromkeys(range(ndim), function) if function else None
     return Geometry((1,) * ndim, dims=(None,) * ndim, lost=lost)
 
 
 def unplaced(shape: Sequence[int]) -> Geometry:
-    """Return the geometry of an array that lies nowhere: its axes are plain and have no names."""
-    return _nowhere(len(shape)).with_shape(shape)
+    """Return the geometry of an array without positions: axes are plain and have no names."""
+    return _unplaced_voxel(len(shape)).with_shape(shape)
 
 
 def loss_of_all(function: str, source: Geometry, *shapes: Sequence[int]) -> Any:
-    """Return the geometry of results that hold values of an image and no longer its voxels.
+    """Return the geometry of results that hold values of an image without their positions.
 
     Parameters
     ----------
@@ -306,5 +308,5 @@ def loss_of_all(function: str, source: Geometry, *shapes: Sequence[int]) -> Any:
     if current().on_loss != "keep":
         for i in source.sampled_axes:
             note_loss(function, i, source.dims[i])
-    made = [_nowhere(len(shape), function).with_shape(shape) for shape in shapes]
+    made = [_unplaced_voxel(len(shape), function).with_shape(shape) for shape in shapes]
     return made[0] if len(made) == 1 else tuple(made)

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy import char, strings
 
-from spatial_duck.rules._rule import elementwise, existing, only, rule
+from spatial_duck.rules._rule import elementwise, existing, geometry_or_none, rule
 
 __all__: list[str] = []
 
@@ -15,8 +15,8 @@ __all__: list[str] = []
     "keeps",
     *existing(char, "capitalize lower swapcase title upper decode encode translate splitlines"),
 )
-def _unchanged(image: Any) -> Any:
-    return only(image)
+def _same_grid(image: Any) -> Any:
+    return geometry_or_none(image)
 
 
 elementwise("x1 x2", *existing(char, "equal not_equal greater greater_equal less less_equal"))

@@ -1,4 +1,4 @@
-"""What the methods of ufuncs do to geometry.
+"""Rules for the methods of ufuncs.
 
 A rule here is called with the ufunc, the inputs and the keywords, in which each image is replaced
 by its geometry, and returns the geometry of each output (or None for no image).
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._numbering import normalize_axis
-from spatial_duck.rules._linear import generalized, outer
-from spatial_duck.rules._rule import shape_of, together
+from spatial_duck.rules._linear import generalized_ufunc, outer
+from spatial_duck.rules._rule import elementwise_geometry, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def _call(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
     arguments = (*inputs, _where(keywords))
     if not _images(*arguments):  # only `out` is an image: any bare result may be written there
         return None
-    return _outputs(ufunc, together(ufunc.__name__, *arguments))
+    return _outputs(ufunc, elementwise_geometry(ufunc.__name__, *arguments))
 
 
 def _reduce(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
@@ -50,7 +50,7 @@ def _reduce(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any
     if not isinstance(a, Geometry):
         return None
     if isinstance(where, Geometry):
-        together(f"{ufunc.__name__}.reduce (where=)", a, where)
+        elementwise_geometry(f"{ufunc.__name__}.reduce (where=)", a, where)
     return a.reduce(axis, bool(keywords.get("keepdims", False)))
 
 
@@ -62,7 +62,7 @@ def _reduceat(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> A
     a = inputs[0]
     if not isinstance(a, Geometry):
         return None
-    # NumPy hands an axis over by name, however it was given.
+    # NumPy passes the axis as a keyword, however it was given.
     i = normalize_axis(keywords.get("axis", 0), a.ndim)
     shape = (*a.shape[:i], shape_of(inputs[1])[0], *a.shape[i + 1 :])
     return a.lose(i, f"{ufunc.__name__}.reduceat", shape=shape)
@@ -76,10 +76,10 @@ def _outer(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
 def _at(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
     a, *rest = inputs
     if isinstance(a, Geometry) and len(rest) > 1 and isinstance(rest[1], Geometry):
-        together(f"{ufunc.__name__}.at", a[rest[0]], rest[1])
+        elementwise_geometry(f"{ufunc.__name__}.at", a[rest[0]], rest[1])
 
 
-def _no_core(method: str) -> Callable[[np.ufunc, tuple[Any, ...], Keywords], Any]:
+def _refuse_method(method: str) -> Callable[[np.ufunc, tuple[Any, ...], Keywords], Any]:
     def refuse(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
         raise TypeError(f"{ufunc.__name__}.{method}: NumPy does not define it for this function")
 
@@ -97,5 +97,6 @@ METHODS: dict[str, Any] = {
 }
 #: By method of a generalised ufunc (one with core axes, such as matmul).
 GENERALIZED: dict[str, Any] = {
-    method: generalized if method == "__call__" else _no_core(method) for method in METHODS
+    method: generalized_ufunc if method == "__call__" else _refuse_method(method)
+    for method in METHODS
 }

@@ -1,7 +1,7 @@
 """Functions whose results hold values or indices and no voxels: statistics, sets, coefficients.
 
-They lie nowhere: their axes are plain, and remember the function. Where only some axes of an image
-are used up, the others stay.
+Their axes are plain, and note the function that lost the positions. Where only some axes of an
+image are consumed, the others stay.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from spatial_duck.rules._reductions import check_weights
 from spatial_duck.rules._rule import (
     UNKNOWN,
     check_aligned_except,
+    elementwise_geometry,
     geometries,
     loss_of_all,
     rule,
     shape_of,
-    together,
 )
 
 __all__: list[str] = []
 
-_ANY = (UNKNOWN,)
+_UNKNOWN_SHAPE = (UNKNOWN,)
 
 
-# --- where voxels are ---------------------------------------------------------------------
+# --- indices of voxels --------------------------------------------------------------------
 
 
 @rule("plain", np.nonzero)
 def _nonzero(a: Geometry) -> Any:
-    return [loss_of_all("nonzero", a, _ANY)] * a.ndim
+    return [loss_of_all("nonzero", a, _UNKNOWN_SHAPE)] * a.ndim
 
 
 @rule("plain", np.flatnonzero)
 def _flatnonzero(a: Geometry) -> Any:
-    return loss_of_all("flatnonzero", a, _ANY)
+    return loss_of_all("flatnonzero", a, _UNKNOWN_SHAPE)
 
 
 @rule("plain", np.argwhere)
@@ -49,12 +49,12 @@ def _argwhere(a: Geometry) -> Any:
 
 @rule("plain", np.diag_indices_from)
 def _diag_indices_from(arr: Geometry) -> Any:
-    return [loss_of_all("diag_indices_from", arr, _ANY)] * arr.ndim
+    return [loss_of_all("diag_indices_from", arr, _UNKNOWN_SHAPE)] * arr.ndim
 
 
 @rule("plain", np.tril_indices_from, np.triu_indices_from)
 def _tril_indices_from(name: str, arr: Geometry) -> Any:
-    return [loss_of_all(name, arr, _ANY)] * 2
+    return [loss_of_all(name, arr, _UNKNOWN_SHAPE)] * 2
 
 
 # --- histograms ---------------------------------------------------------------------------
@@ -68,31 +68,37 @@ def _edges(function: str, source: Geometry, bins: Any) -> tuple[Any, Any]:
     return counts, edges
 
 
-def _source(*arguments: Any) -> Geometry:
+def _first_image(*arguments: Any) -> Geometry:
     return geometries(*arguments)[0]
 
 
 def _check_together(function: str, *arguments: Any) -> None:
     if len(geometries(*arguments)) > 1:
-        together(function, *geometries(*arguments))
+        elementwise_geometry(function, *geometries(*arguments))
 
 
 @rule("plain", np.histogram)
 def _histogram(a: Any, bins: Any, weights: Any) -> Any:
     _check_together("histogram", a, weights)
-    return _edges("histogram", _source(a, weights, bins), bins)
+    return _edges("histogram", _first_image(a, weights, bins), bins)
 
 
 @rule("plain", np.histogram_bin_edges)
 def _histogram_bin_edges(a: Any, bins: Any, weights: Any) -> Any:
     _check_together("histogram_bin_edges", a, weights)
-    return _edges("histogram_bin_edges", _source(a, weights, bins), bins)[1]
+    return _edges("histogram_bin_edges", _first_image(a, weights, bins), bins)[1]
 
 
 @rule("plain", np.histogram2d)
 def _histogram2d(x: Any, y: Any, bins: Any, weights: Any) -> Any:
     _check_together("histogram2d", x, y, weights)
-    return loss_of_all("histogram2d", _source(x, y, weights, bins), (UNKNOWN, UNKNOWN), _ANY, _ANY)
+    return loss_of_all(
+        "histogram2d",
+        _first_image(x, y, weights, bins),
+        (UNKNOWN, UNKNOWN),
+        _UNKNOWN_SHAPE,
+        _UNKNOWN_SHAPE,
+    )
 
 
 @rule("plain", np.histogramdd)
@@ -100,19 +106,19 @@ def _histogramdd(sample: Any, bins: Any, weights: Any) -> Any:
     if isinstance(sample, Geometry):
         count = sample.shape[1] if sample.ndim > 1 else 1
         if isinstance(weights, Geometry) and sample.ndim > 1:
-            together("histogramdd", sample[:, 0], weights)
+            elementwise_geometry("histogramdd", sample[:, 0], weights)
     else:
         count = shape_of(sample)[1] if isinstance(sample, np.ndarray) else len(sample)
         _check_together("histogramdd", sample, weights)
-    source = _source(sample, weights, bins)
-    counts, edges = loss_of_all("histogramdd", source, (UNKNOWN,) * count, _ANY)
+    source = _first_image(sample, weights, bins)
+    counts, edges = loss_of_all("histogramdd", source, (UNKNOWN,) * count, _UNKNOWN_SHAPE)
     return counts, [edges] * count
 
 
 @rule("plain", np.bincount)
 def _bincount(x: Any, weights: Any = None) -> Any:
     _check_together("bincount", x, weights)
-    return loss_of_all("bincount", _source(x, weights), _ANY)
+    return loss_of_all("bincount", _first_image(x, weights), _UNKNOWN_SHAPE)
 
 
 # --- sets ---------------------------------------------------------------------------------
@@ -122,7 +128,7 @@ def _bincount(x: Any, weights: Any = None) -> Any:
 def _unique(
     ar: Geometry, return_index: Any, return_inverse: Any, return_counts: Any, axis: Any
 ) -> Any:
-    line = loss_of_all("unique", ar, _ANY)
+    line = loss_of_all("unique", ar, _UNKNOWN_SHAPE)
     unique = line
     if axis is not None:
         i = operator.index(axis) % ar.ndim
@@ -145,33 +151,33 @@ def _unique(
 
 @rule("plain", np.unique_values)
 def _unique_values(x: Geometry) -> Any:
-    return loss_of_all("unique_values", x, _ANY)
+    return loss_of_all("unique_values", x, _UNKNOWN_SHAPE)
 
 
 @rule("plain", np.unique_counts)
 def _unique_counts(x: Geometry) -> Any:
-    return loss_of_all("unique_counts", x, _ANY, _ANY)
+    return loss_of_all("unique_counts", x, _UNKNOWN_SHAPE, _UNKNOWN_SHAPE)
 
 
 @rule("plain", np.unique_inverse)
 def _unique_inverse(x: Geometry) -> Any:
-    return loss_of_all("unique_inverse", x, _ANY), x
+    return loss_of_all("unique_inverse", x, _UNKNOWN_SHAPE), x
 
 
 @rule("plain", np.unique_all)
 def _unique_all(x: Geometry) -> Any:
-    line = loss_of_all("unique_all", x, _ANY)
+    line = loss_of_all("unique_all", x, _UNKNOWN_SHAPE)
     return line, line, x, line
 
 
 @rule("plain", np.union1d, np.setdiff1d, np.setxor1d)
-def _of_two_sets(name: str, ar1: Any, ar2: Any) -> Any:
-    return loss_of_all(name, _source(ar1, ar2), _ANY)
+def _set_operation(name: str, ar1: Any, ar2: Any) -> Any:
+    return loss_of_all(name, _first_image(ar1, ar2), _UNKNOWN_SHAPE)
 
 
 @rule("plain", np.intersect1d)
 def _intersect1d(ar1: Any, ar2: Any, return_indices: Any) -> Any:
-    found = loss_of_all("intersect1d", _source(ar1, ar2), _ANY)
+    found = loss_of_all("intersect1d", _first_image(ar1, ar2), _UNKNOWN_SHAPE)
     return (found,) * 3 if return_indices else found
 
 
@@ -186,11 +192,11 @@ def _variables(
         if image.ndim == y.ndim == 2:
             check_aligned_except(name, 0 if rowvar else 1, image, y)
         elif image.shape == y.shape:
-            together(name, image, y)
+            elementwise_geometry(name, image, y)
     for weights in (fweights, aweights):
         check_weights(name, image, (-1 if rowvar else 0), weights)
-    source = _source(image, y, fweights, aweights)
-    # How many variables there are is up to NumPy's version where there is one row.
+    source = _first_image(image, y, fweights, aweights)
+    # For one row the number of variables depends on NumPy's version.
     return lambda result, *_: loss_of_all(name, source, shape_of(result))
 
 
@@ -204,12 +210,12 @@ def _poly(seq_of_zeros: Geometry) -> Any:
 
 @rule("plain", np.roots)
 def _roots(p: Geometry) -> Any:
-    return loss_of_all("roots", p, _ANY)
+    return loss_of_all("roots", p, _UNKNOWN_SHAPE)
 
 
 @rule("plain", np.polyadd, np.polysub, np.polymul, np.polydiv, np.polyder, np.polyint)
 def _coefficients(name: str, image: Any, other: Any, k: Any = None) -> Any:
-    source = _source(image, other, k)
+    source = _first_image(image, other, k)
 
     def geometry(result: Any, *_: Any) -> Any:
         if isinstance(result, tuple):
@@ -223,21 +229,21 @@ def _coefficients(name: str, image: Any, other: Any, k: Any = None) -> Any:
 def _polyfit(x: Any, y: Any, w: Any) -> Any:
     found = geometries(x, y, w)
     for g in found:
-        together(
+        elementwise_geometry(
             "polyfit", *[f.resize_axis(1, 1)[:, 0] if f.ndim == 2 else f for f in (found[0], g)]
         )
     source = y if isinstance(y, Geometry) else found[0]
 
     def coefficients(result: Any, *_: Any) -> Any:
         if isinstance(result, tuple):
-            return tuple([_of_fit(source, r) for r in result])
-        return _of_fit(source, result)
+            return tuple([_fit_coefficients(source, r) for r in result])
+        return _fit_coefficients(source, result)
 
     return coefficients
 
 
-def _of_fit(source: Geometry, array: Any) -> Any:
-    """Return the geometry of coefficients: those of each column of a table stay with it."""
+def _fit_coefficients(source: Geometry, array: Any) -> Any:
+    """Return the geometry of fitted coefficients; the axis of the columns keeps its positions."""
     shape = shape_of(array)
     if source.ndim == 2 and shape and shape[-1] == source.shape[1]:
         new = (None,) * (len(shape) - 1)
