@@ -1,12 +1,15 @@
 """highdicom's `Volume`, to and from.
 
 Arrays are indexed (slice, row, column) and channels after them; the affine is LPS in mm. highdicom
-holds no shear.
+holds no shear. What it says of a channel axis (its one descriptor) is a coordinate of that axis:
+``RGBColorChannel`` and a descriptor "channel" are ``channel``, keywords of DICOM go by their names
+(``segment_number``, ``echo_time``).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,27 +18,49 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._axis_facts import facts_of
 from spatial_duck.io._layout import Rules, fitted
+from spatial_duck.io.dicom._elements import coordinate_name, keyword_of
+from spatial_duck.io.dicom._segments import segment_coords
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spatial_duck.io._axis_facts import AxisFact
 
 __all__ = ["from_highdicom", "to_highdicom"]
 
+_COLORS = {"R": "red", "G": "green", "B": "blue"}
+#: Descriptor of channels of which nothing is known.
+_UNKNOWN = "c"
+#: Coordinates that say best what a channel is.
+_PREFERRED = ("segment_number", "channel", "segment_label")
 _RULES = Rules("highdicom", ("LPS",), unit=("mm",), plain="last", time=False)
 
 
 @from_library("a highdicom.Volume", "array", "coordinate_system")
-def from_highdicom(volume: Any) -> SpatialArray:
+def from_highdicom(volume: Any, *, segments: Sequence[Any] | None = None) -> SpatialArray:
     """Return a highdicom `Volume` as a `SpatialArray` that shares its memory.
 
     Parameters
     ----------
     volume : highdicom.Volume
         In the patient's coordinates, or a slide's, which have no anatomical frame.
+    segments : sequence of pydicom.Dataset, optional
+        What names and colors the segments of the volume: the ``SegmentSequence`` of the
+        segmentation that it was made of.
 
     Returns
     -------
     SpatialArray
-        Dims ``(z, y, x)`` and, for channels, ``c`` and unnamed ones. The frame of reference and the
-        channels' descriptors are in ``attrs["highdicom"]``.
+        Dims ``(z, y, x)`` and, for channels, ``c`` and unnamed ones, whose values are coordinates;
+        with `segments` also ``segment_label``, ``color``, ``segment_category`` and
+        ``segment_type``. The frame of reference is in ``attrs["highdicom"]``.
+
+    Raises
+    ------
+    FormatError
+        If the volume has a segment that `segments` do not describe.
     """
     array = volume.array
     patient = getattr(volume.coordinate_system, "value", str(volume.coordinate_system)) == "PATIENT"
@@ -45,11 +70,38 @@ def from_highdicom(volume: Any) -> SpatialArray:
     kept: dict[str, Any] = {}
     if volume.frame_of_reference_uid is not None:
         kept["frame_of_reference_uid"] = str(volume.frame_of_reference_uid)
-    if volume.channel_descriptors:
-        kept["channels"] = {
-            d.keyword: list(volume.get_channel_values(d)) for d in volume.channel_descriptors
-        }
-    return SpatialArray(array, geometry, attrs={"highdicom": kept} if kept else {})
+    coords: dict[str, Any] = {}
+    for axis, descriptor in enumerate(volume.channel_descriptors or (), 3):
+        values = list(volume.get_channel_values(descriptor))
+        if descriptor.keyword == "SegmentNumber" and segments is not None:
+            coords |= _described(values, segments, axis)
+        elif descriptor.keyword != _UNKNOWN:
+            name, values = _coordinate(descriptor.keyword, values)
+            coords[name] = (axis, values)
+    attrs = {"highdicom": kept} if kept else {}
+    return SpatialArray(array, geometry, coords=coords, attrs=attrs)
+
+
+def _coordinate(keyword: str, values: list[Any]) -> tuple[str, list[Any]]:
+    """Return the name and values of the coordinate that a channel descriptor is."""
+    if keyword == "RGBColorChannel":
+        return "channel", [_COLORS[str(v.value)] for v in values]
+    plain = [v.value if isinstance(v, Enum) else v for v in values]
+    known = all(isinstance(v, int | float | str) for v in plain)
+    return coordinate_name(keyword), plain if known else list(map(str, plain))
+
+
+def _described(numbers: list[Any], segments: Sequence[Any], axis: int) -> dict[str, Any]:
+    """Return the coordinates of segments, given the items that describe all of a segmentation."""
+    items = {int(item.SegmentNumber): item for item in segments}
+    missing = [int(n) for n in numbers if int(n) not in items]
+    if missing:
+        raise FormatError(
+            f"segments must describe those of the volume, {[int(n) for n in numbers]}, and lack "
+            f"{missing}: give the SegmentSequence of the segmentation that it was made of"
+        )
+    found = segment_coords([items[int(n)] for n in numbers])
+    return {name: (axis, values, attrs) for name, (_, values, attrs) in found.items()}
 
 
 def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
@@ -65,8 +117,9 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     Returns
     -------
     highdicom.Volume
-        In the patient's coordinates. The channels of ``attrs["highdicom"]`` are used where they
-        fit, else they are numbers from 1.
+        In the patient's coordinates. Its channels are a coordinate of the plain axis whose values
+        differ: ``segment_number``, ``channel`` or ``segment_label``, or another that is called
+        after a keyword of DICOM; without one they are numbers from 1.
 
     Raises
     ------
@@ -86,15 +139,41 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
             "orthogonal grid first"
         )
     kept = dict(image.attrs.get("highdicom") or image.attrs.get("dicom") or {})
-    channels: dict[Any, Any] | None = None
+    channels = None
     if g.ndim > 3:
-        given = kept.get("channels") or {}
-        channels = given if [len(v) for v in given.values()] == [g.shape[3]] else None
-        if channels is None:
-            own = highdicom.ChannelDescriptor("c", is_custom=True, value_type=int)
-            channels = {own: list(range(1, g.shape[3] + 1))}
+        channels = _channels(highdicom, facts_of(image, g.dims), g.shape[3])
     uid = kept.get("frame_of_reference_uid", kept.get("FrameOfReferenceUID"))
     return highdicom.Volume(
         np.asarray(data), g.affine.copy(), coordinate_system="PATIENT",
         frame_of_reference_uid=uid, channels=channels,
     )  # fmt: skip
+
+
+def _channels(highdicom: Any, facts: Mapping[str, AxisFact], count: int) -> dict[Any, list[Any]]:
+    """Return the one descriptor of a channel axis, and its values."""
+    here = {
+        name: fact.values.tolist()
+        for name, fact in facts.items()
+        if fact.axis == 3 and fact.values.ndim == 1
+    }
+    if here.get("channel") == list(_COLORS.values()):
+        from highdicom.volume import RGB_COLOR_CHANNEL_DESCRIPTOR
+
+        return {RGB_COLOR_CHANNEL_DESCRIPTOR: list(_COLORS)}
+    for name in (*_PREFERRED, *[n for n in here if n not in _PREFERRED]):
+        values = here.get(name)
+        # highdicom looks channels up by their values.
+        if values is None or len(set(values)) < count:
+            continue
+        keyword = keyword_of(name)
+        if keyword is not None:
+            descriptor = highdicom.ChannelDescriptor(keyword)
+        elif name in _PREFERRED:
+            descriptor = highdicom.ChannelDescriptor(name, is_custom=True, value_type=str)
+        else:
+            continue
+        kind = descriptor.value_type
+        if kind in (int, float, str) and all(kind(v) == v for v in values):
+            return {descriptor: [kind(v) for v in values]}
+    own = highdicom.ChannelDescriptor(_UNKNOWN, is_custom=True, value_type=int)
+    return {own: list(range(1, count + 1))}

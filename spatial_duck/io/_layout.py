@@ -17,6 +17,7 @@ from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError, FrameError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import LENGTHS, SPACE_AXES, TIMES, World
+from spatial_duck.io._axis_names import rename_advice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -226,9 +227,15 @@ def xyz_world(geometry: Geometry, rules: Rules, frame: str | None = None) -> Geo
     g = geometry
     others = [n for n in g.world.axes if n not in (*SPACE_AXES, "t")]
     if others:
+        call = rename_advice(g)
         raise GeometryLossError(
-            f"{rules.name} has no place for the world axes {others!r}; index those axes away, or "
-            "make them plain by naming the space axes alone in a new SpatialArray"
+            f"{rules.name} has no place for the world axes {others!r}; "
+            + (
+                f"name them as it does: {call}"
+                if call
+                else "index those axes away, or make them plain by naming the space axes alone in "
+                "a new SpatialArray"
+            )
         )
     if g.frame is None and frame is not None:
         g = g.replace(frame=frame)
@@ -305,7 +312,7 @@ def fitted(
         if (kind == "space" and name not in SPACE_AXES) or (kind == "time" and name != "t"):
             raise GeometryLossError(
                 f"{rules.name} cannot name the {kind} axis {name!r} of {g.dims!r}; name space axes "
-                "x, y and z and the time axis t: image.replace(dims=...)"
+                f"x, y and z and the time axis t: {rename_advice(g) or 'image.replace(dims=...)'}"
             )
     if not rules.time and "time" in kinds:
         raise GeometryLossError(

@@ -576,10 +576,74 @@ def test_highdicom_channels_and_reference_survive() -> None:
         frame_of_reference_uid="1.2.3", channels={"SegmentNumber": [4, 7]},
     )  # fmt: skip
     image = sd.asarray(volume)
-    assert image.attrs["highdicom"]["channels"] == {"SegmentNumber": [4, 7]}
+    assert image.coords["segment_number"].values.tolist() == [4, 7]
     again = interop.to_highdicom(image)
     assert again.frame_of_reference_uid == "1.2.3"
     assert list(again.get_channel_values("SegmentNumber")) == [4, 7]
+    # They follow what is done to the image.
+    turned = interop.to_highdicom(image[..., ::-1])
+    assert list(turned.get_channel_values("SegmentNumber")) == [7, 4]
+
+
+#: Coordinates of the axis c, the keyword of highdicom, its values, and what comes back.
+CHANNELS: dict[str, tuple[dict[str, Any], str, list[Any]]] = {
+    "colors": ({"channel": ["red", "green", "blue"]}, "RGBColorChannel", ["R", "G", "B"]),
+    "names": ({"channel": ["T1", "T2", "PD"]}, "channel", ["T1", "T2", "PD"]),
+    "segments": ({"segment_number": [3, 1, 2], "segment_label": ["a", "b", "c"]},
+                 "SegmentNumber", [3, 1, 2]),
+    "labels": ({"segment_label": ["a", "b", "c"]}, "SegmentLabel", ["a", "b", "c"]),
+    "echoes": ({"echo_time": [1.5, 3, 4.5]}, "EchoTime", [1.5, 3, 4.5]),
+    "b-values": ({"b_value": [0.0, 500, 1000]}, "DiffusionBValue", [0, 500, 1000]),
+    "twice the same": ({"channel": ["a", "a", "b"]}, "c", [1, 2, 3]),
+    "nothing": ({}, "c", [1, 2, 3]),
+}  # fmt: skip
+
+
+@pytest.mark.library
+@pytest.mark.parametrize("name", list(CHANNELS))
+@pytest.mark.parametrize("last", [True, False])
+def test_highdicom_channels_are_coordinates(name: str, last: bool) -> None:
+    library("highdicom")
+    coords, keyword, values = CHANNELS[name]
+    dims = ("z", "y", "x", "c") if last else ("c", "z", "y", "x")
+    shape = (2, 4, 5, 3) if last else (3, 2, 4, 5)
+    image = sd.SpatialArray(
+        np.zeros(shape, "u1"), dims=dims, frame="LPS", unit="mm",
+        coords={key: ("c", value) for key, value in coords.items()},
+    )  # fmt: skip
+    volume = interop.to_highdicom(image)
+    (descriptor,) = volume.channel_descriptors
+    assert descriptor.keyword == keyword
+    found = volume.get_channel_values(descriptor)
+    assert [getattr(v, "value", v) for v in found] == values
+    # highdicom holds one of them.
+    back = interop.from_highdicom(volume).coords
+    assert len(back) == (keyword != "c")
+    for key in back:
+        assert back[key].values.tolist() == coords[key]
+
+
+@pytest.mark.library
+def test_highdicom_segments_are_named_and_colored() -> None:
+    hd = library("highdicom")
+    from spatial_duck.io.dicom._segments import lab_of
+
+    items = []
+    for number, (label, color) in enumerate([("liver", "FF8000"), ("spleen", "0080FF")], 1):
+        item = library("pydicom").Dataset()
+        item.SegmentNumber, item.SegmentLabel = number, label
+        item.RecommendedDisplayCIELabValue = lab_of(color)
+        items.append(item)
+    volume = hd.Volume(
+        np.zeros((3, 4, 5, 2), "u1"), np.eye(4), coordinate_system="PATIENT",
+        channels={"SegmentNumber": [2, 1]},
+    )  # fmt: skip
+    image = interop.from_highdicom(volume, segments=items)
+    assert image.coords["segment_label"].values.tolist() == ["spleen", "liver"]
+    assert image.coords["color"].values.tolist() == ["0080FF", "FF8000"]
+    assert list(interop.to_highdicom(image).get_channel_values("SegmentNumber")) == [2, 1]
+    with pytest.raises(FormatError, match=r"lack \[2\]"):
+        interop.from_highdicom(volume, segments=items[:1])
 
 
 def test_vtk_cells_lie_between_points() -> None:

@@ -16,7 +16,9 @@ These, and the exact numbers of every level, are kept beside it in the group's a
     }
 
 ``direction`` has a row for each world axis and a column for each sampled axis. It is used only as
-long as it agrees with the standard's own metadata.
+long as it agrees with the standard's own metadata. Axes of space and time that an image calls
+otherwise than z, y, x and t are written under these names, and ``"names"`` keeps the image's own:
+``{"dims": {"y": "lat", "x": "lon"}, "world": {"y": "lat", "x": "lon"}}``.
 
 An axis that is oblique, sheared, flipped or runs along another world axis than its name's can be
 said in 0.6 alone (`_describe`): writing another version raises `GeometryLossError`.

@@ -14,6 +14,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
+from spatial_duck.io._axis_names import standard_names
 from spatial_duck.io._source import reporter
 from spatial_duck.io.ngff import _block_plan as blockplan
 from spatial_duck.io.ngff import _checksum as seal
@@ -105,10 +106,12 @@ def write_image(
             )
     budget, threads = _bytes(memory), threads or _cpus()
 
+    renamed, names = standard_names(image.geometry)
+    image = image.replace(geometry=renamed)
     method = method or default_method(image)
     geometries, bins, data = _levels(image, written, levels, factors, method, oblique)
     plan = _plan(
-        image, data, geometries, bins, label or name or path.name, written, method,
+        image, data, geometries, names, bins, label or name or path.name, written, method,
         (chunks, shards), label, budget, threads,
     )  # fmt: skip
     with _folder_of_labels(path / "labels") if label else nullcontext():
@@ -190,6 +193,7 @@ def _plan(
     image: Any,
     data: Any,
     geometries: list[Geometry],
+    names: Mapping[str, Any],
     bins: list[tuple[int, ...]],
     name: str,
     version: str,
@@ -207,6 +211,8 @@ def _plan(
     layouts = [Layout(g, dtype, *lengths, version, data.chunks if lazy else None)
                for g in geometries]  # fmt: skip
     attributes = describe(image, geometries, version, method, name)
+    if names:
+        attributes[NAMESPACE]["names"] = names
     attributes[NAMESPACE]["complete"] = {"chunks": [x.count_files() for x in layouts]}
     if label is not None:
         with_source(attributes, version)

@@ -59,15 +59,22 @@ def check_valid(path: Path, version: str) -> None:
     frame=st.sampled_from([None, "LPS", "RAS"]),
     unit=st.sampled_from([None, "mm", "um"]),
     short=st.sets(st.sampled_from("tczyx")),
-)
+    own=st.sampled_from([{}, {}, {"z": "Z", "y": "Y", "x": "X"}, {"y": "lat", "x": "lon"},
+                         {"z": "slice"}]),
+)  # fmt: skip
 def test_axes_are_in_the_standards_order(
-    dims: tuple[str, ...], version: str, frame: str | None, unit: str | None, short: set[str]
-) -> None:
+    dims: tuple[str, ...], version: str, frame: str | None, unit: str | None, short: set[str],
+    own: dict[str, str],
+) -> None:  # fmt: skip
     shape = [1 if name in short else SIZES[name] for name in dims]
     sampled = [name for name in dims if name != "c"]
+    # A frame is of axes named x, y and z.
+    frame = None if {"x", "y"} & own.keys() else frame
+    called = tuple(own.get(n, n) for n in dims)
     image = sd.SpatialArray(
-        np.arange(np.prod(shape), dtype="u4").reshape(shape), dims=dims, unit=unit, frame=frame,
+        np.arange(np.prod(shape), dtype="u4").reshape(shape), dims=called, unit=unit, frame=frame,
         spacing=[STEPS[n][0] for n in sampled], origin=[STEPS[n][1] for n in sampled],
+        sampled=[own.get(n, n) for n in sampled],
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.ome.zarr"
@@ -78,12 +85,15 @@ def test_axes_are_in_the_standards_order(
         axes = entry["axes"] if version != "0.6" else entry["coordinateSystems"][0]["axes"]
         assert [a["name"] for a in axes] == order
         for exact in (True, False):
-            back = io.read(path, dims=dims, exact=exact)
+            back = io.read(path, dims=called if exact else dims, exact=exact)
             if exact:
                 assert back.geometry == image.geometry
             # The orientations of y and x alone are no frame.
-            said = frame if exact or "z" in dims else None
-            wanted = image.geometry.replace(frame=said).to_world(back.world.axes)
+            said = frame if exact or ("z" in dims and "z" not in own) else None
+            wanted = image.geometry
+            if not exact:
+                wanted = wanted.replace(dims=dims, world=sd.World(sampled, wanted.unit))
+            wanted = wanted.replace(frame=said).to_world(back.world.axes)
             assert back.geometry.isclose(wanted, 1e-9)
             assert np.array_equal(np.asarray(back), image.data)
 
@@ -152,6 +162,48 @@ def test_06_holds_any_direction(
         other = io.read(path, level=level, exact=False, system="world")
         assert other.frame == "LPS"
         assert other.geometry.to_world(wanted.world.axes).isclose(wanted.geometry, 1e-9)
+
+
+def turned(angles: tuple[float, float, float], shear: float, flip: bool) -> Any:
+    """Return a direction of unit columns: turned, sheared and mirrored."""
+    direction = turn(*angles) @ np.array([[1, shear, 0], [0, 1, 0], [0, 0, -1 if flip else 1]])
+    return direction / np.linalg.norm(direction, axis=0)
+
+
+@settings(max_examples=examples(24))
+@given(
+    suffix=st.sampled_from([".nrrd", ".nii", ".mha"]),
+    angles=st.tuples(*[st.floats(-3, 3)] * 3),
+    shear=st.sampled_from([0.0, 0.0, 0.25]),
+    flip=st.booleans(),
+    spacing=st.tuples(*[st.floats(1e-2, 50)] * 3),
+    origin=st.tuples(*[st.floats(-1e4, 1e4)] * 3),
+    frame=st.sampled_from(["LPS", "RAS"]),
+)
+def test_geometry_of_other_formats_passes_through_06(
+    suffix: str, angles: Any, shear: float, flip: bool, spacing: Any, origin: Any, frame: str
+) -> None:
+    """What a header says comes back to the bit, and into the same header again."""
+    given_image = sd.SpatialArray(
+        np.arange(24, dtype="i2").reshape(2, 3, 4), spacing=spacing, origin=origin, unit="mm",
+        direction=turned(angles, shear, flip), frame=frame,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        first = Path(folder) / f"a{suffix}"
+        io.write(first, given_image)
+        image = io.read(first).compute()
+        io.write(Path(folder) / "a.ome.zarr", image, version="0.6", levels=1)
+        back = io.read(Path(folder) / "a.ome.zarr", dims=image.dims)
+        assert back.geometry == image.geometry
+        assert np.array_equal(np.asarray(back), np.asarray(image))
+        io.write(Path(folder) / f"b{suffix}", back)
+        again = io.read(Path(folder) / f"b{suffix}")
+        io.write(Path(folder) / f"c{suffix}", image)
+        assert again.geometry == io.read(Path(folder) / f"c{suffix}").geometry
+        # By the standard alone.
+        other = io.read(Path(folder) / "a.ome.zarr", dims=image.dims, exact=False, system="world")
+        assert other.frame == image.frame
+        assert other.geometry.to_world(image.world.axes).isclose(image.geometry, 1e-9)
 
 
 def test_06_holds_a_plane_in_space(tmp_path: Path) -> None:
