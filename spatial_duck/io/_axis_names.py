@@ -39,12 +39,13 @@ class Renamed(NamedTuple):
     geometry : Geometry
         With the new names.
     names : dict
-        ``{"dims": {new: old}, "world": {new: old}}``, of the names that changed; empty where none
-        did.
+        ``{"dims": {new: old}, "world": {new: old}, "frame": frame}``, of the names that changed;
+        empty where none did. The frame is the image's: nobody said that an axis called slice is the
+        anatomical z, and a world with new names of space has none.
     """
 
     geometry: Geometry
-    names: dict[str, dict[str, str | None]]
+    names: dict[str, Any]
 
 
 def standard_names(geometry: Geometry) -> Renamed:
@@ -88,8 +89,10 @@ def standard_names(geometry: Geometry) -> Renamed:
         return Renamed(g, {})
     renamed = [new_dims.get(n, n) if kinds[i] else n for i, n in enumerate(g.dims)]
     back = {"dims": new_dims, "world": new_world}
-    names = {part: {new: old for old, new in table.items()} for part, table in back.items()}
-    return Renamed(_with_names(g, renamed, [new_world.get(n, n) for n in world.axes]), names)
+    names: dict[str, Any] = {part: {n: o for o, n in table.items()} for part, table in back.items()}
+    names["frame"] = world.frame
+    frame = None if set(new_world.values()) & set(SPACE_AXES) else world.frame
+    return Renamed(_with_names(g, renamed, [new_world.get(n, n) for n in world.axes], frame), names)
 
 
 def _kinds(g: Geometry) -> list[str | None]:
@@ -122,9 +125,11 @@ def _letters(
     return found
 
 
-def _with_names(g: Geometry, dims: Sequence[str | None], axes: Sequence[str]) -> Geometry:
+def _with_names(
+    g: Geometry, dims: Sequence[str | None], axes: Sequence[str], frame: str | None
+) -> Geometry:
     now = g.world
-    world = World(axes, now.units, now.frame, now.types)
+    world = World(axes, now.units, frame, now.types)
     changes: dict[str, Any] = {"dims": tuple(dims), "world": world}
     if g.lost:
         new = dict(zip(now.axes, axes, strict=True))
@@ -157,6 +162,7 @@ def restored_names(path: object, geometry: Geometry, names: Any) -> Geometry:
             geometry,
             [dims.get(n, n) for n in geometry.dims],
             [axes.get(n, n) for n in geometry.world.axes],
+            names["frame"],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: its names of axes are not valid: {error}") from error

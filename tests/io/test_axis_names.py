@@ -95,6 +95,14 @@ def test_names_are_letters_each_once(dims: tuple[str, ...]) -> None:
     assert restored_names("a file", renamed, names) == geometry
 
 
+def test_names_of_their_own_are_not_made_anatomical(tmp_path: Path) -> None:
+    """Nobody said that an axis called slice is z of the frame."""
+    given = image(("slice", "y", "x"), frame="LPS", unit="mm")
+    io.write(tmp_path / "a.ome.zarr", given)
+    assert io.read(tmp_path / "a.ome.zarr").geometry == given.geometry
+    assert io.read(tmp_path / "a.ome.zarr", exact=False).frame is None
+
+
 def test_what_measures_no_space_is_refused(tmp_path: Path) -> None:
     world = sd.World(("lambda", "y", "x"), types={"lambda": "other"})
     with pytest.raises(GeometryLossError, match=r"'lambda'.*index those axes away"):

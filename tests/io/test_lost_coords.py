@@ -97,6 +97,7 @@ def test_channels_that_were_renamed_in_ome_xml_are_the_new_ones(tmp_path: Path) 
     assert list(back.coords["dwell"]) == [1.0, 2.0]
 
 
+@pytest.mark.fact("echo and repetition times", "DICOM", "written", "pydicom")
 @pytest.mark.parametrize(
     "given, written",
     [((30.0, "ms"), 30.0), ((0.03, "s"), 30.0), ((30.0, None), 30.0)],
@@ -136,6 +137,9 @@ def test_b_values_in_another_unit_are_left_out(suffix: str, tmp_path: Path) -> N
         sd.write(tmp_path / f"a{suffix}", image)
 
 
+@pytest.mark.fact(
+    "components of vectors", "MetaImage", "written", "SimpleITK", says="without a name, in LPS"
+)
 def test_vectors_of_metaimage_are_those_of_itk(tmp_path: Path) -> None:
     sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
     field = sd.SpatialArray(

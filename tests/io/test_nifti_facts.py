@@ -68,6 +68,9 @@ def test_a_series_by_slow_axes_is_fourth(tmp_path: Path) -> None:
 # --- vectors and colors -------------------------------------------------------------------
 
 
+@pytest.mark.fact(
+    "components of vectors", "NIfTI", "written", "SimpleITK", says="intents 1006 and 1007"
+)
 @pytest.mark.parametrize("frame", ["LPS", "RAS", "SLP", "IAR"])
 def test_vectors_are_itks(frame: str, tmp_path: Path) -> None:
     sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
@@ -94,6 +97,7 @@ def test_vectors_are_itks(frame: str, tmp_path: Path) -> None:
     assert found.coords["component"].attrs["frame"] == "LPS"
 
 
+@pytest.mark.fact("components of vectors", "NIfTI", "read", "SimpleITK")
 def test_itks_vectors_are_components(tmp_path: Path) -> None:
     sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK")
     values = np.random.default_rng(0).normal(size=(4, 5, 6, 3)).astype("f4")
@@ -111,6 +115,7 @@ def test_itks_vectors_are_components(tmp_path: Path) -> None:
     assert nib.load(tmp_path / "c.nii").header["intent_code"] == 0
 
 
+@pytest.mark.fact("components of vectors", "NIfTI", "both ways", "nibabel")
 def test_displacements_stay_ras(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(4, 5, 6, 1, 3)).astype("f4")
     image = sd.read(save(tmp_path / "a.nii", values, intent_code=1006))
@@ -121,6 +126,7 @@ def test_displacements_stay_ras(tmp_path: Path) -> None:
     assert np.array_equal(again.dataobj, values)
 
 
+@pytest.mark.fact("symmetric tensors", "NIfTI", "both ways", "nibabel", says="intent 1005")
 def test_symmetric_matrices(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(4, 5, 6, 1, 6)).astype("f4")
     image = sd.read(save(tmp_path / "a.nii", values, intent_code=1005, intent_p1=3))
@@ -133,6 +139,7 @@ def test_symmetric_matrices(tmp_path: Path) -> None:
     assert np.array_equal(again.dataobj, values)
 
 
+@pytest.mark.fact("colors of samples", "NIfTI", "both ways", "nibabel", says="RGB24 and RGBA32")
 @pytest.mark.parametrize("count", [3, 4])
 def test_rgb_comes_back_as_rgb(count: int, tmp_path: Path) -> None:
     dtype = np.dtype([(n, "u1") for n in "RGBA"[:count]])
@@ -159,6 +166,7 @@ def test_rgb_comes_back_as_rgb(count: int, tmp_path: Path) -> None:
 # --- slices -------------------------------------------------------------------------------
 
 
+@pytest.mark.fact("slice times", "NIfTI", "both ways", "nibabel", says="slice code")
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("count, ends", [(30, (0, 29)), (7, (0, 6)), (9, (2, 7)), (6, (0, 5))])
 def test_slice_times(code: int, count: int, ends: tuple[int, int], tmp_path: Path) -> None:
@@ -187,6 +195,7 @@ def test_slice_times(code: int, count: int, ends: tuple[int, int], tmp_path: Pat
     assert np.allclose(again, wanted[::-1], equal_nan=True)
 
 
+@pytest.mark.fact("frequency, phase, slice", "NIfTI", "both ways", "nibabel", says="`dim_info`")
 def test_encodings_move_with_their_axes(tmp_path: Path) -> None:
     image = nib.Nifti1Image(np.zeros((4, 5, 6), "i2"), np.eye(4))
     image.header.set_dim_info(1, 0, 2)
@@ -223,6 +232,7 @@ AFFINES = [
 ]
 
 
+@pytest.mark.fact("b-values and gradients", "NIfTI", "read", "nibabel", says="`.bval` and `.bvec`")
 @pytest.mark.parametrize("affine", AFFINES, ids=["RAS", "LAS", "oblique", "flipped"])
 @pytest.mark.parametrize("by_rows", [True, False])
 def test_gradients_beside_a_file(affine: Any, by_rows: bool, tmp_path: Path) -> None:
@@ -252,6 +262,7 @@ def test_gradients_beside_a_file(affine: Any, by_rows: bool, tmp_path: Path) -> 
     assert np.allclose(np.loadtxt(folder / "c.bvec"), vectors.T[:, 2:5], atol=1e-6)
 
 
+@pytest.mark.fact("b-values and gradients", "NIfTI", "written", "dipy")
 @pytest.mark.parametrize("affine", AFFINES[:3], ids=["RAS", "LAS", "oblique"])
 def test_dipy_reads_what_is_written(affine: Any, tmp_path: Path) -> None:
     gradients = pytest.importorskip("dipy.io.gradients", reason="needs dipy")

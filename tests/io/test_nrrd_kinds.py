@@ -39,6 +39,11 @@ KINDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.fact("components of vectors", "NRRD", "both ways", "pynrrd", says="kind `vector`, …")
+@pytest.mark.fact(
+    "symmetric tensors", "NRRD", "both ways", "pynrrd", says="kind `3D-symmetric-matrix`, …"
+)
+@pytest.mark.fact("colors of samples", "NRRD", "both ways", "pynrrd", says="kind `RGB-color`, …")
 @pytest.mark.parametrize("kind, count, name, first", KINDS)
 def test_kinds_come_back(kind: str, count: int, name: str, first: str, tmp_path: Path) -> None:
     values = save(tmp_path / "a.nrrd", kind, count)
@@ -77,6 +82,8 @@ def test_vectors_turn_with_the_frame(frame: str, tmp_path: Path) -> None:
     assert np.allclose(read[at], [sign * values[1, 2, 3][s] for s, sign in change])
 
 
+@pytest.mark.fact("b-values and gradients", "NRRD", "both ways", "pynrrd", says="`DWMRI_…` keys")
+@pytest.mark.fact("measurement frame", "NRRD", "read", "pynrrd")
 @pytest.mark.parametrize("frame", [None, "turned"])
 def test_diffusion_gradients(frame: str | None, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)

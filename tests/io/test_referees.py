@@ -190,6 +190,9 @@ def test_nifti_time_and_units(tmp_path: Path) -> None:
     assert header.get_xyzt_units() == ("micron", "msec")
 
 
+@pytest.mark.fact(
+    "scales and offsets", "NIfTI", "both ways", "nibabel", says="`scl_slope`, applied"
+)
 def test_nifti_scale_belongs_to_the_data(tmp_path: Path) -> None:
     values = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     image = nibabel.Nifti1Image(values, np.eye(4))

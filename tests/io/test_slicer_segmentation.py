@@ -58,6 +58,7 @@ def test_masks_come_back(overlap: bool, dtype: str, frame: str, tmp_path: Path) 
     assert np.array_equal(np.asarray(again), np.asarray(part))
 
 
+@pytest.mark.fact("segments", "NRRD", "written", "slicerio", says="`.seg.nrrd`")
 @pytest.mark.parametrize("overlap", [False, True])
 def test_slicerio_reads_what_is_written(overlap: bool, tmp_path: Path) -> None:
     slicerio = pytest.importorskip("slicerio", reason="needs slicerio")
@@ -79,6 +80,7 @@ def test_slicerio_reads_what_is_written(overlap: bool, tmp_path: Path) -> None:
     assert np.allclose(points, image[0].index_to_physical(index[:, ::-1]))
 
 
+@pytest.mark.fact("segments", "NRRD", "read", "slicerio")
 @pytest.mark.parametrize("layers", [1, 2])
 def test_what_slicerio_writes_is_read(layers: int, tmp_path: Path) -> None:
     slicerio = pytest.importorskip("slicerio", reason="needs slicerio")

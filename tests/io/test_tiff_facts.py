@@ -50,6 +50,9 @@ def ome(
 # --- both ways ----------------------------------------------------------------------------
 
 
+@pytest.mark.fact("names of channels", "OME-TIFF", "both ways", "tifffile")
+@pytest.mark.fact("colors of channels", "OME-TIFF", "both ways", "tifffile")
+@pytest.mark.fact("wavelengths", "OME-TIFF", "both ways", "tifffile")
 @pytest.mark.parametrize("exact", [True, False])
 def test_ome_keeps_channels_places_and_times(exact: bool, tmp_path: Path) -> None:
     image = cells(emission_wavelength=("c", [450.0, 510.0, 600.0], {"unit": "nm"}))
@@ -74,6 +77,7 @@ def test_ome_keeps_channels_places_and_times(exact: bool, tmp_path: Path) -> Non
     assert again.geometry.isclose(image[:, ::-1, 1:].geometry)
 
 
+@pytest.mark.fact("uneven times", "OME-TIFF", "both ways", "tifffile", says="`DeltaT`")
 @pytest.mark.parametrize("exact", [True, False])
 def test_uneven_times_come_back(exact: bool, tmp_path: Path) -> None:
     image = sd.SpatialArray(
@@ -81,12 +85,20 @@ def test_uneven_times_come_back(exact: bool, tmp_path: Path) -> None:
         unit={"y": "um", "x": "um"}, coords={"t": ("t", [0.0, 1, 5, 60], {"unit": "s"})},
     )  # fmt: skip
     sd.write(tmp_path / "a.ome.tif", image)
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        planes = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]["Plane"]
+        assert [p["DeltaT"] for p in planes] == [0, 1, 5, 60]
     with pytest.warns(UserWarning, match="not evenly spaced"):
         found = sd.read(tmp_path / "a.ome.tif", exact=exact)
     assert list(found.coords["t"]) == [0, 1, 5, 60]
     assert found.geometry.sampled_axes == (1, 2)
 
 
+@pytest.mark.fact("names of channels", "ImageJ TIFF", "both ways", "tifffile", says="labels")
+@pytest.mark.fact(
+    "colors of channels", "ImageJ TIFF", "both ways", "tifffile", says="lookup tables"
+)
+@pytest.mark.fact("display windows", "ImageJ TIFF", "both ways", "tifffile", says="ranges")
 @pytest.mark.parametrize("exact", [True, False])
 def test_imagej_keeps_labels_ranges_colors_and_origin(exact: bool, tmp_path: Path) -> None:
     image = cells(display_window=("c", [[0.0, 100], [5, 50], [1, 2]])).transpose(0, 2, 1, 3, 4)
@@ -207,6 +219,9 @@ def test_aperio(tmp_path: Path) -> None:
     assert image.unit == ("um", "um")
 
 
+@pytest.mark.fact("names of channels", "GeoTIFF", "read", "rasterio", says="`description`")
+@pytest.mark.fact("scales and offsets", "GeoTIFF", "read", "rasterio")
+@pytest.mark.fact("no data", "GeoTIFF", "read", "rasterio")
 def test_geotiff_lies_where_rasterio_says(tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio", reason="needs rasterio")
     profile = {"driver": "GTiff", "width": 30, "height": 20, "count": 2, "dtype": "int16",

@@ -18,7 +18,8 @@ These, and the exact numbers of every level, are kept beside it in the group's a
 ``direction`` has a row for each world axis and a column for each sampled axis. It is used only as
 long as it agrees with the standard's own metadata. Axes of space and time that an image calls
 otherwise than z, y, x and t are written under these names, and ``"names"`` keeps the image's own:
-``{"dims": {"y": "lat", "x": "lon"}, "world": {"y": "lat", "x": "lon"}}``.
+``{"dims": {"y": "lat", "x": "lon"}, "world": {"y": "lat", "x": "lon"}, "frame": null}``. What is
+called otherwise is not known to be anatomical: then the standard's axes have no orientation.
 
 An axis that is oblique, sheared, flipped or runs along another world axis than its name's can be
 said in 0.6 alone (`_describe`): writing another version raises `GeometryLossError`.

@@ -35,6 +35,9 @@ NAMES = {
 }
 
 
+@pytest.mark.fact("b-values and gradients", "DICOM", "read", "pydicom")
+@pytest.mark.fact("echo and repetition times", "DICOM", "read", "pydicom")
+@pytest.mark.fact("display windows", "DICOM", "read", "pydicom")
 @pytest.mark.parametrize("sequence, keyword, values", GROUPS)
 @pytest.mark.parametrize("axis", ["shared", "volume", "slice"])
 def test_functional_groups(
@@ -65,6 +68,7 @@ def test_functional_groups(
     assert list(kept.coords[NAMES[keyword]]) == [values[1]]
 
 
+@pytest.mark.fact("b-values and gradients", "DICOM", "read", "pydicom")
 def test_gradient_directions_inside_the_diffusion_group(
     tmp_path: Path, write_enhanced: Callable[..., None], make_item: Callable[..., Any]
 ) -> None:

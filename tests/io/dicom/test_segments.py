@@ -49,6 +49,7 @@ def masks_by_highdicom(path: Path) -> dict[int, Any]:
     return out
 
 
+@pytest.mark.fact("segments", "DICOM", "both ways", "highdicom", says="SEG")
 @pytest.mark.parametrize("omit_empty", [True, False])
 @pytest.mark.parametrize("shear", [0.0, 0.3])
 def test_masks_of_several_segments(
@@ -72,6 +73,8 @@ def test_masks_of_several_segments(
     assert list(back.coords["segment_label"]) == ["bright", "dark"]
     assert list(back.coords["color"]) == ["FF8000", "0000FF"]
     assert list(back[1:].coords["segment_number"]) == [2]
+    items = hd.seg.segread(tmp_path / "m.dcm").SegmentSequence
+    assert [item.SegmentLabel for item in items] == ["bright", "dark"]
     theirs = masks_by_highdicom(tmp_path / "m.dcm")
     assert (len(theirs[1]), len(theirs[2])) == ((4, 5) if omit_empty else (5, 5))
     step = masks.index_to_physical((0, 1, 0, 0))[2]

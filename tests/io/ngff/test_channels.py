@@ -43,6 +43,9 @@ def same_coords(a: sd.SpatialArray, b: sd.SpatialArray) -> bool:
     return {**a.coords} == {**b.coords}
 
 
+@pytest.mark.fact("names of channels", "OME-Zarr", "written", "ome-zarr-models", says="omero")
+@pytest.mark.fact("colors of channels", "OME-Zarr", "written", "ome-zarr-models", says="omero")
+@pytest.mark.fact("display windows", "OME-Zarr", "written", "ome-zarr-models", says="omero")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_channels_there_and_back(version: str, tmp_path: Path) -> None:
     models = pytest.importorskip("ome_zarr_models", reason="needs ome-zarr-models")
@@ -82,6 +85,9 @@ def test_channels_follow_what_is_done_to_the_image(tmp_path: Path) -> None:
         assert same_coords(io.read(tmp_path / "a.ome.zarr", dims=part.dims), part), name
 
 
+@pytest.mark.fact("names of channels", "OME-Zarr", "read", "zarr")
+@pytest.mark.fact("colors of channels", "OME-Zarr", "read", "zarr")
+@pytest.mark.fact("display windows", "OME-Zarr", "read", "zarr")
 def test_channels_of_others(tmp_path: Path) -> None:
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
     group.create_array("0", shape=(3, 4, 5), chunks=(1, 4, 5), dtype="u2")

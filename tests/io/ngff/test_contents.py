@@ -154,6 +154,7 @@ def test_several_multiscales_are_opened_by_name(tmp_path: Path) -> None:
 # --- labels -----------------------------------------------------------------------------------
 
 
+@pytest.mark.fact("labels of an image", "OME-Zarr", "both ways", "ome-zarr-models")
 @pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
 def test_labels_are_written_beside_an_image(version: str, tmp_path: Path) -> None:
     models = pytest.importorskip("ome_zarr_models", reason="needs ome-zarr-models")
