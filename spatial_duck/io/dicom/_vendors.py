@@ -111,7 +111,10 @@ def private_facts(dataset: Any) -> dict[str, Any]:
         if len(joined) == 3:
             out["DiffusionGradientOrientation"] = joined
             break
-    context, *others = [_private(dataset, blocks, *where) for _, *where in _VOLUMES]
+    context, *others = [
+        _private(dataset, blocks, group, element, creator)
+        for _, group, element, creator in _VOLUMES
+    ]
     if context in ("LABEL", "CONTROL"):
         names = [name for name, *_ in _VOLUMES]
         told = zip(names, (context, *others), strict=True)
