@@ -211,7 +211,7 @@ def concatenate(cls: type[ImageState], images: Any, axis: Any = 0) -> Any:
         geometry = image._geometry
         grids.append(image._resolve_geometry() if geometry.__class__ is tuple else geometry)
         bare.append(data)
-    if not grids or not alignment.is_row(grids, axis):
+    if not grids or not alignment.is_contiguous(grids, axis):
         return NotImplemented
     new = _new(cls)
     new._data = data = _CONCATENATE(bare, axis)

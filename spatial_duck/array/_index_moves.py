@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.geometry._followed import index_map_of
 from spatial_duck.geometry._keys import is_array, plain_key, walk
 from spatial_duck.geometry._map import identity, index
+from spatial_duck.geometry._origin_map import index_map_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -18,7 +18,7 @@ from spatial_duck.blocks._tasks import BlockJob, BlockValue, Source
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._quantity import has_unit
-from spatial_duck.geometry._rounding import voxels_over
+from spatial_duck.geometry._rounding import count_voxels
 from spatial_duck.geometry._world import unit_factor
 from spatial_duck.resampling import INTERPOLATIONS, make_plan
 from spatial_duck.resampling._api import geometry_of, per_axis
@@ -347,7 +347,7 @@ def _halos(grid: Geometry, halo: Any, unit: str | None) -> list[int]:
             factor = 1.0
         elif unit is not None:
             factor = unit_factor(unit, grid.world.units[int(np.flatnonzero(column)[0])]) / spacing
-        halos[axis] = voxels_over(width * factor)
+        halos[axis] = count_voxels(width * factor)
     return halos
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry._rounding import slack
+from spatial_duck.geometry._rounding import rounding_tolerance
 from spatial_duck.transforms._base import sub_world, world_change
 
 if TYPE_CHECKING:
@@ -94,8 +94,10 @@ class IndexMap:
         """Return the source voxels between which the voxels of a target box are interpolated."""
         margin = _MARGIN.get(interpolation, _FAR)
         low, high = self._reach(box, 0.0)
-        firsts = [math.floor(x - slack(x)) - margin for x in low]
-        return self._clipped(firsts, [math.floor(x + slack(x)) + 2 + margin for x in high])
+        firsts = [math.floor(x - rounding_tolerance(x)) - margin for x in low]
+        return self._clipped(
+            firsts, [math.floor(x + rounding_tolerance(x)) + 2 + margin for x in high]
+        )
 
     def inside(self, box: Box) -> Box:
         """Return the source voxels whose centres lie in a target box, its outer half voxels too.
@@ -104,9 +106,9 @@ class IndexMap:
         """
         low, high = self._reach(box, 0.5)
         near_low, near_high = self._reach(box, 0.0)
-        firsts = [min(math.ceil(x - slack(x)), math.floor(y + slack(y)))
+        firsts = [min(math.ceil(x - rounding_tolerance(x)), math.floor(y + rounding_tolerance(y)))
                   for x, y in zip(low, near_low, strict=True)]  # fmt: skip
-        lasts = [max(math.floor(x + slack(x)), math.ceil(y - slack(y)))
+        lasts = [max(math.floor(x + rounding_tolerance(x)), math.ceil(y - rounding_tolerance(y)))
                  for x, y in zip(high, near_high, strict=True)]  # fmt: skip
         return self._clipped(firsts, [n + 1 for n in lasts])
 

@@ -1,6 +1,6 @@
-"""Grids of one lattice: what they share, what holds them all, and grids made to measure.
+"""Grids of one lattice: overlap, intersection, hull, and grids that fit a box or another grid.
 
-The lattice of a geometry is its grid continued without end. Two grids lie on one lattice if the
+The lattice of a geometry is its grid, extended infinitely. Two grids lie on one lattice if the
 axes of each run along those of the other and some of their voxel centres coincide; either may be
 coarser by a whole number.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from spatial_duck._config import current
 from spatial_duck.errors import GeometryError, GeometryMismatchError
 from spatial_duck.geometry._anchor import PlacedAxis
-from spatial_duck.geometry._compare import in_one_world
+from spatial_duck.geometry._compare import to_common_world
 from spatial_duck.geometry._grid import Grid
 from spatial_duck.geometry._moves import shift
 from spatial_duck.geometry._points import (
@@ -29,7 +29,7 @@ from spatial_duck.geometry._points import (
     require_positions,
 )
 from spatial_duck.geometry._quantity import in_unit
-from spatial_duck.geometry._validation import MAX_CONDITION, condition
+from spatial_duck.geometry._validation import MAX_CONDITION, condition_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +53,8 @@ __all__ = [
 G = TypeVar("G", bound=Grid)
 
 
-class _Line(NamedTuple):
-    """Where the indices of one axis of another grid lie along an axis of this one.
+class _AxisRelation(NamedTuple):
+    """The linear relation between the indices of an axis of this grid and of another grid.
 
     Index `j` of the `other_axis`, of `count`, lies at index ``start + step * j`` of the `axis`.
     """
@@ -99,17 +99,19 @@ def overlap(grid: G, other: Grid) -> tuple[slice, ...]:
     (slice(3, 10, None), slice(0, 9, 2))
     """
     slices = [slice(0, n) for n in grid._shape]
-    for axis, _, start, step, count in _lines(grid, other, "overlap"):
-        slices[axis] = _common(start, step, count, grid._shape[axis], grid, other)
+    for axis, _, start, step, count in _relate_axes(grid, other, "overlap"):
+        slices[axis] = _common_indices(start, step, count, grid._shape[axis], grid, other)
     if any(s.start == s.stop for s in slices):
-        # Apart along one axis, they share nothing.
-        return tuple([slice(0, 0) if i in _sampled(grid) else s for i, s in enumerate(slices)])
+        # Disjoint along one axis, they have no overlap.
+        return tuple([slice(0, 0) if i in _sampled_axes(grid) else s for i, s in enumerate(slices)])
     return tuple(slices)
 
 
-def _common(start: float, step: Fraction, count: int, n: int, grid: Grid, other: Grid) -> slice:
-    """Return the indices 0 to n - 1 at which an index of the other lies."""
-    # Both repeat after `period` indices of this one: one of those must be common.
+def _common_indices(
+    start: float, step: Fraction, count: int, n: int, grid: Grid, other: Grid
+) -> slice:
+    """Return the indices 0 to n - 1 that coincide with an index of the other grid."""
+    # The pattern repeats after `period` indices of this grid: one of these must be common.
     period = abs(step.numerator)
     limit = current().tolerance
     first = next(
@@ -117,7 +119,7 @@ def _common(start: float, step: Fraction, count: int, n: int, grid: Grid, other:
         None,
     )
     if first is None:
-        raise _mismatch("overlap", grid, other, "no voxel centres coincide")
+        raise _lattice_error("overlap", grid, other, "no voxel centres coincide")
     if not count:
         return slice(0, 0)
     ends = (start, start + float(step) * (count - 1))
@@ -145,20 +147,22 @@ def hull(grid: G, other: Grid) -> G:
     """
     made = grid
     limit = current().tolerance
-    for axis, _, start, step, count in _lines(grid, other, "|"):
-        _common(start, step, count, grid._shape[axis], grid, other)  # one lattice, or refused
+    for axis, _, start, step, count in _relate_axes(grid, other, "|"):
+        _common_indices(
+            start, step, count, grid._shape[axis], grid, other
+        )  # raises where they are not on one lattice
         if not count:
             continue
         ends = (start, start + float(step) * (count - 1))
         low, high = math.floor(min(ends) + limit), math.ceil(max(ends) - limit)
         if grid._shape[axis]:
             low, high = min(low, 0), max(high, grid._shape[axis] - 1)
-        made = made._made(shift(made._map, axis, 2 * low, high - low + 1))
+        made = made._with_map(shift(made._map, axis, 2 * low, high - low + 1))
     return made
 
 
-def _lines(grid: Grid, other: Grid, what: str) -> list[_Line]:
-    """Return how the axes of another grid run along those of this one.
+def _relate_axes(grid: Grid, other: Grid, what: str) -> list[_AxisRelation]:
+    """Return the relation of each axis of this grid to an axis of another.
 
     Raises
     ------
@@ -168,19 +172,21 @@ def _lines(grid: Grid, other: Grid, what: str) -> list[_Line]:
     for g in (grid, other):
         require_positions(g, what)
     if set(grid._world.axes) != set(other._world.axes):
-        raise _mismatch(what, grid, other, f"world axes: {grid._world.axes!r} and "
+        raise _lattice_error(what, grid, other, f"world axes: {grid._world.axes!r} and "
                         f"{other._world.axes!r}")  # fmt: skip
-    here, there, reason = in_one_world(grid, other)
+    here, there, reason = to_common_world(grid, other)
     if reason:
-        raise _mismatch(what, grid, other, reason)
-    ours, theirs = _sampled(here), _sampled(there)
+        raise _lattice_error(what, grid, other, reason)
+    ours, theirs = _sampled_axes(here), _sampled_axes(there)
     plain = [[(a.name, n) for i, (a, n) in enumerate(zip(g._axes, g._shape, strict=True))
-              if i not in _sampled(g)] for g in (here, there)]  # fmt: skip
+              if i not in _sampled_axes(g)] for g in (here, there)]  # fmt: skip
     if len(ours) != len(theirs) or plain[0] != plain[1]:
-        raise _mismatch(what, grid, other, f"axes: {_names(grid)!r} and {_names(other)!r}")
+        raise _lattice_error(
+            what, grid, other, f"axes: {_axis_names(grid)!r} and {_axis_names(other)!r}"
+        )
     direction = direction_of(here)
-    if condition(direction) > MAX_CONDITION:
-        raise GeometryError(f"{what}: the axes {_names(grid)!r} are not independent")
+    if condition_number(direction) > MAX_CONDITION:
+        raise GeometryError(f"{what}: the axes {_axis_names(grid)!r} are not independent")
     if not ours:
         return []
     steps = direction * [here._axes[i].spacing for i in ours]
@@ -190,7 +196,7 @@ def _lines(grid: Grid, other: Grid, what: str) -> list[_Line]:
     scale = min([here._axes[i].spacing or 1.0 for i in ours])
     limit = current().tolerance
     if np.linalg.norm(steps @ start - way) > limit * scale:
-        raise _mismatch(what, grid, other, "origin: they lie in different planes")
+        raise _lattice_error(what, grid, other, "origin: they lie in different planes")
     lines = []
     for j in theirs:
         axis = there._axes[j]
@@ -201,22 +207,22 @@ def _lines(grid: Grid, other: Grid, what: str) -> list[_Line]:
         far = max(there._shape[j] - 1, 1)
         is_whole = step != 0 and 1 in (abs(step.numerator), step.denominator)
         if not is_whole or np.linalg.norm(steps[:, k] * float(step) - vector) * far > limit * scale:
-            raise _mismatch(what, grid, other, f"axis {j} of the other: spacing or direction")
-        lines.append(_Line(ours[k], j, float(start[k]), step, there._shape[j]))
+            raise _lattice_error(what, grid, other, f"axis {j} of the other: spacing or direction")
+        lines.append(_AxisRelation(ours[k], j, float(start[k]), step, there._shape[j]))
     if len({line.axis for line in lines}) != len(lines):
-        raise _mismatch(what, grid, other, "direction")
+        raise _lattice_error(what, grid, other, "direction")
     return lines
 
 
-def _sampled(grid: Grid) -> list[int]:
+def _sampled_axes(grid: Grid) -> list[int]:
     return [i for i, a in enumerate(grid._axes) if a.spacing is not None]
 
 
-def _names(grid: Grid) -> tuple[str | None, ...]:
+def _axis_names(grid: Grid) -> tuple[str | None, ...]:
     return tuple([a.name for a in grid._axes])
 
 
-def _mismatch(what: str, a: Grid, b: Grid, reason: str) -> GeometryMismatchError:
+def _lattice_error(what: str, a: Grid, b: Grid, reason: str) -> GeometryMismatchError:
     return GeometryMismatchError(
         f"{what}: the grids do not lie on one lattice; they differ in {reason}\n"
         f"  first:  {a!r}\n  second: {b!r}\n"
@@ -224,7 +230,7 @@ def _mismatch(what: str, a: Grid, b: Grid, reason: str) -> GeometryMismatchError
     )
 
 
-# --- grids made to measure ----------------------------------------------------------------
+# --- grids that fit -----------------------------------------------------------------------
 
 
 def enclosing(grid: G, bounds: ArrayLike | Mapping[str, Any] | Grid) -> G:
@@ -247,14 +253,14 @@ def enclosing(grid: G, bounds: ArrayLike | Mapping[str, Any] | Grid) -> G:
     """
     low, high = _index_box(grid, bounds)
     made = grid
-    for axis in _sampled(grid):
+    for axis in _sampled_axes(grid):
         if not (math.isfinite(low[axis]) and math.isfinite(high[axis])):
             continue
         # Rounding must not add a voxel.
         near = current().tolerance
         first = math.floor(low[axis] + 0.5 + near)
         last = max(math.ceil(high[axis] - 0.5 - near), first)
-        made = made._made(shift(made._map, axis, 2 * first, last - first + 1))
+        made = made._with_map(shift(made._map, axis, 2 * first, last - first + 1))
     return made
 
 
@@ -262,14 +268,14 @@ def _index_box(grid: Grid, bounds: Any) -> tuple[Floats, Floats]:
     """Return the lowest and highest indices that a box of the world reaches to."""
     world = grid._world
     if isinstance(bounds, Grid):
-        _, other, reason = in_one_world(grid, bounds)
+        _, other, reason = to_common_world(grid, bounds)
         if reason or set(bounds._world.axes) != set(world.axes):
-            raise _mismatch("enclosing", grid, bounds, reason or "world axes")
+            raise _lattice_error("enclosing", grid, bounds, reason or "world axes")
         ends = [(-0.5, n - 0.5) if a.spacing is not None else (0.0, 0.0)
                 for n, a in zip(other._shape, other._axes, strict=True)]  # fmt: skip
         indices = np.array(list(product(*ends)), dtype=np.float64)
         steps = direction_of(other) * [a.spacing for a in other._axes if a.spacing is not None]
-        points = indices[:, _sampled(other)] @ steps.T + other._origin
+        points = indices[:, _sampled_axes(other)] @ steps.T + other._origin
     else:
         if isinstance(bounds, Mapping):
             unknown = [name for name in bounds if name not in world.axes]
@@ -306,12 +312,12 @@ def snap_to(grid: G, other: Grid) -> G:
     >>> Geometry((4,), origin=(0.3,)).snap_to(Geometry((9,), origin=(10,))).origin
     array([0.])
     """
-    lines = _lines(other, grid, "snap_to")
+    lines = _relate_axes(other, grid, "snap_to")
     for line in lines:
         if line.step.denominator != 1:
-            raise _mismatch("snap_to", grid, other, f"spacing of axis {line.other_axis}")
+            raise _lattice_error("snap_to", grid, other, f"spacing of axis {line.other_axis}")
     if grid._world == other._world:
-        # Summed as the lattice itself is, so that what coincides is equal.
+        # In the lattice's own order of summation, so that coinciding centres are equal to the bit.
         index = [0.0] * len(other._axes)
         for line in lines:
             index[line.axis] = round(line.start)
@@ -321,7 +327,7 @@ def snap_to(grid: G, other: Grid) -> G:
         for line in lines:
             index[line.other_axis] = (round(line.start) - line.start) / float(line.step)
         origin = place_of(grid, index)
-    return grid._placed(grid._shape, grid._axes, origin, grid._world, dict(grid._anchor.lost))
+    return grid._from_axes(grid._shape, grid._axes, origin, grid._world, dict(grid._anchor.lost))
 
 
 def zoom_out(grid: G, factor: float | Mapping[str, float] | Sequence[float]) -> G:
@@ -385,7 +391,7 @@ def zoom_to(grid: G, shape: int | Mapping[str, int] | Sequence[int]) -> G:
         axes[i] = PlacedAxis(axis.name, spacing, axis.column)
     if tuple(sizes) == grid._shape:
         return grid
-    return grid._placed(
+    return grid._from_axes(
         tuple(sizes), axes, origin, grid._world, dict(grid._anchor.lost), grid._along()
     )
 
@@ -413,7 +419,7 @@ def pad_to_multiple(grid: G, n: int | Mapping[str, int] | Sequence[int]) -> G:
     for i, m in enumerate(multiples):
         size = -(-grid._shape[i] // m) * m
         if size != grid._shape[i]:
-            made = made._made(shift(made._map, i, 0, size))
+            made = made._with_map(shift(made._map, i, 0, size))
     return made
 
 
@@ -421,7 +427,7 @@ def _per_axis(grid: Grid, value: Any, default: Any, what: str) -> list[Any]:
     """Return a value for each array axis: `default`, or its length, where none is given."""
     kept = [n if default is None else default for n in grid._shape]
     if isinstance(value, Mapping):
-        names = _names(grid)
+        names = _axis_names(grid)
         unknown = [name for name in value if name not in names]
         if unknown:
             raise GeometryError(f"{what}: {unknown!r} are not among dims {names!r}")
@@ -434,7 +440,7 @@ def _per_axis(grid: Grid, value: Any, default: Any, what: str) -> list[Any]:
         ]
     if len(value) != len(kept):
         raise GeometryError(
-            f"{what} takes one value for each of the axes {_names(grid)!r}, got {value!r}"
+            f"{what} takes one value for each of the axes {_axis_names(grid)!r}, got {value!r}"
         )
     return list(value)
 
@@ -459,7 +465,7 @@ def transformed(grid: G, matrix: Floats) -> G:
             axis = PlacedAxis(axis.name, length, tuple((vector / length).tolist()))
         axes.append(axis)
     origin = turn @ np.array(grid._origin) + matrix[:n, n]
-    return grid._placed(
+    return grid._from_axes(
         grid._shape, axes, tuple(origin.tolist()), grid._world, dict(grid._anchor.lost),
         grid._along(),
     )  # fmt: skip

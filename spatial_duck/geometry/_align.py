@@ -1,4 +1,4 @@
-"""What several grids make together: broadcasting and joining."""
+"""Combine several grids: broadcasting and concatenation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from spatial_duck.errors import GeometryMismatchError
 from spatial_duck.geometry._anchor import PlacedAxis, forget_rows, used_sources
 from spatial_duck.geometry._compare import (
+    axis_kind,
+    describe_gap,
     difference,
-    gap,
-    in_one_world,
     is_same_grid,
     is_unequal,
-    kind,
     mismatch,
+    to_common_world,
 )
 from spatial_duck.geometry._grid import Grid
 from spatial_duck.geometry._map import NEW_AXIS, Axis, IndexMap, Path, unique_names
@@ -24,7 +24,7 @@ from spatial_duck.geometry._moves import resize_axis, shift
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["broadcast", "concatenate", "is_row", "is_same_grid", "merge"]
+__all__ = ["broadcast", "concatenate", "is_contiguous", "is_same_grid", "merge"]
 
 G = TypeVar("G", bound=Grid)
 
@@ -89,9 +89,9 @@ def concatenate(function: str, pieces: Sequence[G | tuple[int, ...]], axis: int)
             loss = axes[axis][2][0].function
         if first is None:
             first, start = piece, total
-        elif not _follows(first, piece, axis, total - start):
-            if not _continues(first, piece, axis, total - start):
-                wanted = first._made(shift(first._map, axis, 2 * (total - start), shape[axis]))
+        elif not _is_next_piece(first, piece, axis, total - start):
+            if not _is_continuation(first, piece, axis, total - start):
+                wanted = first._with_map(shift(first._map, axis, 2 * (total - start), shape[axis]))
                 reason = difference(wanted, piece) or "origin"
                 raise GeometryMismatchError(
                     f"{function}: along axis {axis} ({first._axes[axis].name!r}) each piece must "
@@ -101,7 +101,7 @@ def concatenate(function: str, pieces: Sequence[G | tuple[int, ...]], axis: int)
                     "for a new axis"
                 )
             if not first._shape[axis]:
-                first, start = piece, total  # what is empty does not say where the others lie
+                first, start = piece, total  # empty pieces have no say in the positions
         total += shape[axis]
     grid = first._map
     if loss is not None and len(pieces) > 1:
@@ -110,11 +110,11 @@ def concatenate(function: str, pieces: Sequence[G | tuple[int, ...]], axis: int)
         lost = [Path(source, loss) for source in sources or [None]]
         axes = (*grid.axes[:axis], Axis(old.name, (), tuple(lost)), *grid.axes[axis + 1 :])
         grid = grid._replace(axes=axes)
-    return first._made(shift(grid, axis, -2 * start, total))  # type: ignore[no-any-return]
+    return first._with_map(shift(grid, axis, -2 * start, total))  # type: ignore[no-any-return]
 
 
-def is_row(grids: Sequence[Grid], axis: int) -> bool:
-    """Whether grids of one shape lie one right after the other, seen by equal numbers alone."""
+def is_contiguous(grids: Sequence[Grid], axis: int) -> bool:
+    """Whether grids of one shape follow each other; False where equal numbers do not show it."""
     first = grids[0]
     shape, mapped, _, _ = first._map
     placed = first._axes
@@ -137,8 +137,8 @@ def is_row(grids: Sequence[Grid], axis: int) -> bool:
     return True
 
 
-def _follows(first: Grid, piece: Grid, axis: int, steps: int) -> bool:
-    """Whether a piece of one image begins `steps` voxels after another, seen by integers."""
+def _is_next_piece(first: Grid, piece: Grid, axis: int, steps: int) -> bool:
+    """Whether a piece of the same image begins `steps` voxels after another, by the integers."""
     shape, axes, offset, _ = first._map
     other, others, place, _ = piece._map
     if first._anchor is not piece._anchor and first._anchor != piece._anchor:
@@ -156,11 +156,11 @@ def _is_same_but(shape: tuple[int, ...], other: tuple[int, ...], axis: int) -> b
     return shape[:axis] == other[:axis] and shape[axis + 1 :] == other[axis + 1 :]
 
 
-def _continues(a: Grid, b: Grid, axis: int, steps: int) -> bool:
+def _is_continuation(a: Grid, b: Grid, axis: int, steps: int) -> bool:
     """Whether b lies `steps` voxels further along `axis` on the grid of a."""
     if not a._shape[axis]:
-        b = b._made(resize_axis(b._map, axis, 0))
-    return difference(a._made(shift(a._map, axis, 2 * steps, b._shape[axis])), b) is None
+        b = b._with_map(resize_axis(b._map, axis, 0))
+    return difference(a._with_map(shift(a._map, axis, 2 * steps, b._shape[axis])), b) is None
 
 
 # --- broadcasting -------------------------------------------------------------------------
@@ -177,8 +177,8 @@ def merge(function: str, a: G, b: G) -> G:
     if same and a._world == b._world and _has_same_paths(a, b):
         return a
     ndim = max(len(a._shape), len(b._shape))
-    x, y = _forget_in_both(_lead(a, ndim), _lead(b, ndim))
-    x, y, reason = in_one_world(x, y)
+    x, y = _forget_in_both(_add_leading_axes(a, ndim), _add_leading_axes(b, ndim))
+    x, y, reason = to_common_world(x, y)
     if reason:
         raise mismatch(a, b, reason, function)
     choice: list[str] = []
@@ -190,27 +190,27 @@ def merge(function: str, a: G, b: G) -> G:
             )
         if p.name is not None and q.name is not None and p.name != q.name:
             raise mismatch(a, b, f"dims: axis {i} is {p.name!r} and {q.name!r}", function)
-        which = _pick(p, q, n, m)
+        which = _choose_axis(p, q, n, m)
         if which is None:
-            raise mismatch(a, b, f"axis {i}: {kind(p)} and {kind(q)}", function)
+            raise mismatch(a, b, f"axis {i}: {axis_kind(p)} and {axis_kind(q)}", function)
         if which == "both" and p.spacing is not None:
             shared.append(i)
         choice.append(which)
-    # Along an axis that one of them has alone, the other may lie anywhere.
+    # Along an axis that only one of them has, the other may lie anywhere.
     theirs = [y._axes[i] for i, c in enumerate(choice) if c == "y" and y._axes[i].spacing]
     ours = [x._axes[i] for i, c in enumerate(choice) if c == "x" and x._axes[i].spacing]
-    reason = gap(x, y, shared, [*theirs, *ours], None)
+    reason = describe_gap(x, y, shared, [*theirs, *ours], None)
     if reason is not None:
         raise mismatch(a, b, reason, function)
     shape = tuple([m if n == 1 else n for n, m in zip(x._shape, y._shape, strict=True)])
     lost = {n: f for n, f in (y._anchor.lost + x._anchor.lost) if n not in x._world.axes}
-    return _chosen(x, y, choice, shape, theirs, ours, tuple(lost.items()))
+    return _combine_axes(x, y, choice, shape, theirs, ours, tuple(lost.items()))
 
 
 def _is_part(grid: IndexMap, part: IndexMap) -> bool:
     """Whether a part of the same image, such as a plane or a mean, broadcasts to all of it.
 
-    Seen by integers: axes that it has are the same, and along the others it may lie anywhere.
+    Compares integers: axes that it has are the same, and along the others it may lie anywhere.
     """
     shape, axes, offset, _ = grid
     other, others, place, _ = part
@@ -232,11 +232,8 @@ def _is_part(grid: IndexMap, part: IndexMap) -> bool:
     return all([p == q or k in sources for k, (p, q) in enumerate(zip(offset, place, strict=True))])
 
 
-def _pick(p: PlacedAxis, q: PlacedAxis, n: int, m: int) -> str | None:
-    """Return whose axis two of length n and m make: that of "x", of "y" or of "both".
-
-    None if they do not go together.
-    """
+def _choose_axis(p: PlacedAxis, q: PlacedAxis, n: int, m: int) -> str | None:
+    """Return which axis the result has: that of "x", of "y", or "both"; None if they differ."""
     if n != m and 1 in (n, m):
         return "x" if m == 1 else "y"
     if (p.spacing is None) == (q.spacing is None):
@@ -247,7 +244,7 @@ def _pick(p: PlacedAxis, q: PlacedAxis, n: int, m: int) -> str | None:
     return "y" if loose is p else "x"
 
 
-def _chosen(
+def _combine_axes(
     x: G,
     y: G,
     choice: Sequence[str],
@@ -256,7 +253,7 @@ def _chosen(
     ours: Sequence[PlacedAxis],
     lost: tuple[tuple[str, str], ...],
 ) -> G:
-    """Build the grid whose axes are chosen from x and y, with as little new arithmetic as can be.
+    """Return the grid whose axes are chosen from x and y, with as little arithmetic as possible.
 
     Where all that is sampled comes from x, it is x's anchor; where both lie on one anchor and no
     axis of it moves two of theirs, its integers are put together; else the numbers are.
@@ -274,8 +271,8 @@ def _chosen(
         places = zip(base.offset, other.offset, strict=True)
         offset = tuple([q if k in taken else p for k, (p, q) in enumerate(places)])
     elif theirs or taken:
-        # Along those that only y has, the result begins where y does: of the way from origin to
-        # origin, take the part along them.
+        # Along the axes that only y has, the result begins where y does: add the component of
+        # the displacement between the origins along these axes.
         origin = x._origin
         if theirs:
             way = np.subtract(y._origin, origin)
@@ -285,18 +282,18 @@ def _chosen(
             origin = tuple((along + origin).tolist())
         count = len(anchor.sources)
         axes = [
-            _renumbered(axis, count) if c == "y" else axis
+            _shift_sources(axis, count) if c == "y" else axis
             for axis, c in zip(axes, choice, strict=True)
         ]
         anchor = anchor._replace(sources=anchor.sources + y._anchor.sources, origin=origin)
         offset = (0,) * len(anchor.sources)
     if anchor.lost != lost:
         anchor = anchor._replace(lost=lost)
-    return x._made(IndexMap(shape, unique_names(axes), offset), anchor)
+    return x._with_map(IndexMap(shape, unique_names(axes), offset), anchor)
 
 
 def _joint_axis(p: Axis, q: Axis, choice: str, one_anchor: bool) -> Axis:
-    """Return the map's axis for one that is chosen."""
+    """Return the axis of the combined map that a choice gives."""
     if choice == "x":
         return p
     if choice == "y":
@@ -304,7 +301,7 @@ def _joint_axis(p: Axis, q: Axis, choice: str, one_anchor: bool) -> Axis:
     name = p.name or q.name
     if p.paths == q.paths or not q.paths:
         return p if p.name == name else p._replace(name=name)
-    # Places on which they do not agree are known to nobody.
+    # Positions on which they disagree are unknown.
     sources: list[int | None] = [path.source for path in p.paths] if p.paths else []
     sources += [source for source, _ in p.steps]
     if one_anchor and not sources:
@@ -313,8 +310,8 @@ def _joint_axis(p: Axis, q: Axis, choice: str, one_anchor: bool) -> Axis:
     return Axis(name, (), tuple([Path(s, function) for s in sources or [None]]))
 
 
-def _renumbered(axis: Axis, count: int) -> Axis:
-    """Return an axis of a map whose anchor's axes stand behind `count` others."""
+def _shift_sources(axis: Axis, count: int) -> Axis:
+    """Return an axis with the numbers of its anchor axes increased by `count`."""
     return Axis(
         axis.name,
         tuple([(source + count, step) for source, step in axis.steps]),
@@ -327,14 +324,14 @@ def _has_same_paths(a: Grid, b: Grid) -> bool:
 
 
 def _forget_in_both(a: G, b: G) -> tuple[G, G]:
-    """Drop the world axes in which one image's place is unknown from the other too.
+    """Return both grids without the world axes along which either's position is unknown.
 
     Not those that the other extends along: there the result lies where the other does.
     """
-    return _forget_as(a, b), _forget_as(b, a)
+    return _forget_unknown_axes(a, b), _forget_unknown_axes(b, a)
 
 
-def _forget_as(grid: G, other: G) -> G:
+def _forget_unknown_axes(grid: G, other: G) -> G:
     if not other._anchor.lost:
         return grid
     extends = {
@@ -346,13 +343,13 @@ def _forget_as(grid: G, other: G) -> G:
     }
     rows = {name: f for name, f in other._anchor.lost if name not in extends}
     anchor = forget_rows(grid._anchor, rows)
-    return grid if anchor is grid._anchor else grid._made(grid._map, anchor)
+    return grid if anchor is grid._anchor else grid._with_map(grid._map, anchor)
 
 
-def _lead(grid: G, ndim: int) -> G:
-    """Add plain axes of length 1 before the others."""
+def _add_leading_axes(grid: G, ndim: int) -> G:
+    """Return the grid with plain axes of length 1 added in front."""
     extra = ndim - len(grid._shape)
     if not extra:
         return grid
     shape, axes = (1,) * extra + grid._shape, (NEW_AXIS,) * extra + grid._map.axes
-    return grid._made(grid._map._replace(shape=shape, axes=axes))
+    return grid._with_map(grid._map._replace(shape=shape, axes=axes))

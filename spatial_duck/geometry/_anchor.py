@@ -1,4 +1,4 @@
-"""The grid that a map of integers is drawn on, and the numbers that follow from both.
+"""The anchor grid under a map of integers, and the world positions that follow from both.
 
 Spacing, origin and direction are worked out in one fixed order of summation, so that two ways to
 one map give the same numbers to the bit. Everything is held in tuples of Python numbers: with two
@@ -23,12 +23,12 @@ __all__ = [
     "PlacedAxis",
     "Source",
     "Vector",
-    "anchored",
     "forget",
     "forget_rows",
+    "make_anchor",
     "place_axes",
     "place_origin",
-    "rewritten",
+    "rewrite_anchor",
     "used_sources",
 ]
 
@@ -104,7 +104,7 @@ def place_origin(anchor: Anchor, grid: IndexMap) -> Vector:
     _, axes, offset, _ = grid
     for axis in axes:
         if axis[2] and axis[1]:
-            offset = _centred(anchor, grid)
+            offset = _centred_offset(anchor, grid)
     origin = list(start)
     k = 0
     for halves in offset:
@@ -121,11 +121,8 @@ def place_origin(anchor: Anchor, grid: IndexMap) -> Vector:
     return tuple(origin)
 
 
-def _centred(anchor: Anchor, grid: IndexMap) -> tuple[int, ...]:
-    """Return the offset with the centre of even steps that stand beside uneven ones.
-
-    They have no positions either.
-    """
+def _centred_offset(anchor: Anchor, grid: IndexMap) -> tuple[int, ...]:
+    """Return the offset at the centre of axes that lost positions by uneven steps."""
     offset = list(grid.offset)
     for axis, n in zip(grid.axes, grid.shape, strict=True):
         if axis.paths and axis.steps and _place_axis(anchor, axis).lost is not None:
@@ -171,12 +168,12 @@ def _place_axis(anchor: Anchor, axis: Axis) -> PlacedAxis:
 
 
 @lru_cache(maxsize=256)
-def _shared(world: World) -> World:
-    """Return one world for all that are equal: they are then the same at the first look."""
+def _shared_world(world: World) -> World:
+    """Return one object for equal worlds, so that identity is enough to compare them."""
     return world
 
 
-def anchored(
+def make_anchor(
     shape: tuple[int, ...],
     axes: Sequence[PlacedAxis],
     origin: Vector,
@@ -185,7 +182,7 @@ def anchored(
     *,
     along: Mapping[int, Vector] | None = None,
 ) -> tuple[Anchor, IndexMap]:
-    """Make an anchor of numbers, and the map that is the anchor itself.
+    """Return the anchor of a grid given by numbers, and the map that is its identity.
 
     Parameters
     ----------
@@ -208,14 +205,14 @@ def anchored(
         else:
             sources.append(Source(None))
             out.append(Axis(axis.name, ((i, 1),)))
-    anchor = Anchor(tuple(sources), origin, _shared(world), tuple((lost or {}).items()))
+    anchor = Anchor(tuple(sources), origin, _shared_world(world), tuple((lost or {}).items()))
     return anchor, IndexMap(shape, tuple(out), (0,) * len(sources))
 
 
 def forget(anchor: Anchor, grid: IndexMap) -> tuple[Anchor, IndexMap]:
-    """Drop the world axes along which an axis that went away leaves the place unknown.
+    """Return anchor and map without world axes along which removed axes leave the position unknown.
 
-    Promise: a loss takes no more than it must. Only the world axes that the lost axis ran along
+    No more is lost than necessary. Only the world axes that the lost axis ran along
     leave the world; axes that have a component there have no positions any longer.
     """
     rows: dict[str, str] = {}
@@ -227,7 +224,7 @@ def forget(anchor: Anchor, grid: IndexMap) -> tuple[Anchor, IndexMap]:
 
 
 def forget_rows(anchor: Anchor, rows: Mapping[str, str]) -> Anchor:
-    """Drop world axes, by name, that a function lost."""
+    """Return the anchor without world axes, by name, that a function lost."""
     world = anchor.world
     gone = {r: rows[name] for r, name in enumerate(world.axes) if name in rows}
     if not gone:
@@ -249,7 +246,7 @@ def forget_rows(anchor: Anchor, rows: Mapping[str, str]) -> Anchor:
     )
 
 
-def rewritten(anchor: Anchor, world: World, rows: Sequence[tuple[int, float]]) -> Anchor:
+def rewrite_anchor(anchor: Anchor, world: World, rows: Sequence[tuple[int, float]]) -> Anchor:
     """Return the anchor in another world: each new row is an old one times a factor."""
     sources = []
     for source in anchor.sources:

@@ -1,10 +1,10 @@
-"""Whether two grids are the same: what differs first between two geometries.
+"""Compare two grids, and name the first field in which they differ.
 
 Two grids are the same if, in one frame, order of world axes and unit, no voxel centre of the one
 lies more than a tolerance (in voxels) from its partner in the other.
 
-Grids on one anchor are compared by their integers, and what is equal to the last bit is seen at
-once; the rest of the work is one comparison of points, with NumPy.
+Grids on one anchor are compared by their integers, and grids with equal numbers at once; the rest
+is one comparison of points, with NumPy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["difference", "gap", "in_one_world", "is_same_grid", "is_unequal", "kind", "mismatch"]
+__all__ = [
+    "axis_kind",
+    "describe_gap",
+    "difference",
+    "is_same_grid",
+    "is_unequal",
+    "mismatch",
+    "to_common_world",
+]
 
 G = TypeVar("G", bound=Grid)
 
@@ -73,15 +81,15 @@ def difference(a: Grid, b: Grid, tolerance: float | None = None) -> str | None:
         if p.name != q.name:
             return f"dims: axis {i} is {p.name!r} and {q.name!r}"
         if (p.spacing is None) != (q.spacing is None):
-            return f"axis {i} ({p.name!r}): {kind(p)} and {kind(q)}"
+            return f"axis {i} ({p.name!r}): {axis_kind(p)} and {axis_kind(q)}"
     if set(a._world.axes) != set(b._world.axes):
         return f"world axes: {a._world.axes!r} and {b._world.axes!r}"
-    x, y, reason = in_one_world(a, b)
-    return reason or gap(x, y, range(len(a._shape)), (), tolerance)
+    x, y, reason = to_common_world(a, b)
+    return reason or describe_gap(x, y, range(len(a._shape)), (), tolerance)
 
 
 def mismatch(a: Grid, b: Grid, reason: str, function: str) -> GeometryMismatchError:
-    """Make the error that shows both geometries and what differs first."""
+    """Return the error that shows both geometries and the first difference."""
     slices = (
         "Slices taken as image[i:i+1] are joined by concatenate. " if function == "stack" else ""
     )
@@ -95,7 +103,7 @@ def mismatch(a: Grid, b: Grid, reason: str, function: str) -> GeometryMismatchEr
 
 
 def _how_to_name(a: Grid, b: Grid) -> str:
-    """Say how to give axes that differ in nothing but their names the same ones."""
+    """Return advice for axes that differ in their names alone."""
     dims = [tuple([axis.name for axis in grid._axes]) for grid in (a, b)]
     if a._shape != b._shape or dims[0] == dims[1]:
         return ""
@@ -109,10 +117,10 @@ def _how_to_name(a: Grid, b: Grid) -> str:
 
 
 def _how_to_leave_out(a: Grid, b: Grid) -> str:
-    """Say how to compare images at two times, or two depths, of one grid."""
+    """Return advice for images at two times, or two depths, of one grid."""
     if set(a._world.axes) != set(b._world.axes):
         return ""
-    x, y, _ = in_one_world(a, b)
+    x, y, _ = to_common_world(a, b)
     extends = np.hstack([direction_of(x), direction_of(y)]).any(axis=1)
     differs = np.not_equal(x._origin, y._origin)
     still = [str(name) for name in np.array(x._world.axes)[~extends & differs]]
@@ -127,11 +135,11 @@ def _how_to_leave_out(a: Grid, b: Grid) -> str:
 
 
 def is_unequal(n: int, m: int) -> bool:
-    """Whether two lengths differ; one that only computing would tell (NaN) does not."""
+    """Whether two lengths differ; an unknown one (NaN) does not."""
     return n != m and n == n and m == m
 
 
-def kind(axis: PlacedAxis) -> str:
+def axis_kind(axis: PlacedAxis) -> str:
     if axis.spacing is not None:
         return "sampled"
     return f"plain (its positions were lost by {axis.lost!r})" if axis.lost else "plain"
@@ -140,8 +148,8 @@ def kind(axis: PlacedAxis) -> str:
 # --- one world ----------------------------------------------------------------------------
 
 
-def in_one_world(a: G, b: G) -> tuple[G, G, str | None]:
-    """Bring two grids into the world of the one that has more world axes; or say why not.
+def to_common_world(a: G, b: G) -> tuple[G, G, str | None]:
+    """Return two grids in the world of the one with more axes, and why that fails (or None).
 
     A world axis that only one has is added to the other, at the place of the one.
     """
@@ -149,7 +157,7 @@ def in_one_world(a: G, b: G) -> tuple[G, G, str | None]:
     if v == w:
         return a, b, None
     if len(w.axes) > len(v.axes):
-        y, x, reason = in_one_world(b, a)
+        y, x, reason = to_common_world(b, a)
         return x, y, reason
     if v.frame != w.frame and v.space and w.space:  # a frame says nothing of other axes
         if v.frame is None or w.frame is None:
@@ -171,11 +179,11 @@ def in_one_world(a: G, b: G) -> tuple[G, G, str | None]:
             except GeometryError:
                 return a, b, f"unit of {name!r}: {ours!r} and {theirs!r}"
     world = v.joined(b._world)
-    return _embedded(a, b, world), _embedded(b, a, world), None
+    return _embed(a, b, world), _embed(b, a, world), None
 
 
-def _embedded(grid: G, other: G, world: World) -> G:
-    """Rewrite a grid in a world of more axes, or in another order; `other` fills its origin."""
+def _embed(grid: G, other: G, world: World) -> G:
+    """Return a grid in a world of more axes, or in another order; `other` fills its origin."""
     if grid._world == world:
         return grid
     anchor = grid._anchor
@@ -193,19 +201,19 @@ def _embedded(grid: G, other: G, world: World) -> G:
         for source in anchor.sources
     ]
     lost = tuple([(name, function) for name, function in anchor.lost if name not in world.axes])
-    return grid._made(grid._map, Anchor(tuple(sources), origin, world, lost))
+    return grid._with_map(grid._map, Anchor(tuple(sources), origin, world, lost))
 
 
 # --- voxel by voxel -----------------------------------------------------------------------
 
-#: So many axes at most are compared corner by corner; above it each world axis counts by itself.
+#: Most axes that are compared corner by corner; of more, each world axis is bounded separately.
 _MAX_CORNER_AXES = 8
 
 
-def gap(
+def describe_gap(
     a: Grid, b: Grid, shared: Sequence[int], free: Sequence[PlacedAxis], tolerance: float | None
 ) -> str | None:
-    """Find a voxel centre of b that lies off its partner in a, and say what puts it there.
+    """Return the field by which a voxel centre of b differs from that of a, or None.
 
     Both grids lie in one world and have as many axes. Only the `shared` axes are walked along,
     and displacements along the `free` ones do not count.
@@ -214,8 +222,8 @@ def gap(
         return None  # there is no voxel
     limit = current().tolerance if tolerance is None else tolerance
     if len(free) == 1 and all([a._axes[i] == b._axes[i] for i in shared]):
-        # What a reduction or a slice of one image leaves: seen without arrays, in a tenth of the
-        # time. It counts only where it lies as exactly as arithmetic can tell.
+        # The usual case after a reduction or a slice: compared without arrays, in a tenth of the
+        # time, and only where the numbers agree to rounding.
         way = [q - p for p, q in zip(a._origin, b._origin, strict=True)]
         column, spacing = free[0].column or (), free[0].spacing or 0.0
         length = sum([w * c for w, c in zip(way, column, strict=True)])
@@ -223,7 +231,7 @@ def gap(
             return None
     axes = [i for i in shared if a._axes[i].spacing is not None and a._shape[i] > 1]
     apart = np.subtract(b._origin, a._origin)
-    # How far the partners have drifted apart at the far end of each axis.
+    # The displacement between partners that each axis adds at its far end.
     drift = np.array([
         np.subtract(_step(b._axes[i]), _step(a._axes[i])) * (a._shape[i] - 1) for i in axes
     ]).reshape(len(axes), len(apart))  # fmt: skip
@@ -236,7 +244,7 @@ def gap(
         scale = min([s for s in sizes if s > 0], default=1.0) * limit
         corner = _farthest(apart[rows], drift[:, rows], scale)
         if corner is not None:
-            return _field(a, b, [axes[k] for k in corner])
+            return _differing_field(a, b, [axes[k] for k in corner])
     return None
 
 
@@ -266,8 +274,8 @@ def _farthest(apart: Floats, drift: Floats, limit: float) -> list[int] | None:
     return order if np.linalg.norm(most) > limit else None
 
 
-def _field(a: Grid, b: Grid, axes: Sequence[int]) -> str:
-    """Name the field that displaces the corner at the far end of some axes."""
+def _differing_field(a: Grid, b: Grid, axes: Sequence[int]) -> str:
+    """Return the field that displaces the corner at the far end of some axes."""
     if not axes:
         return f"origin: {a._origin} and {b._origin}"
     for i in axes:

@@ -1,4 +1,4 @@
-"""From what users give for a geometry to its anchor."""
+"""Make the anchor of a geometry from the constructor's parameters."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry._anchor import PlacedAxis, anchored
+from spatial_duck.geometry._anchor import PlacedAxis, make_anchor
 from spatial_duck.geometry._quantity import by_name, has_unit, in_unit, units_of
 from spatial_duck.geometry._validation import (
     check_dims,
     check_direction,
     check_lost,
+    check_numbers,
     check_origin,
     check_shape,
     check_spacing,
     check_world,
     count_world,
     find_sampled,
-    numbers,
 )
 from spatial_duck.geometry._world import World
 
@@ -59,13 +59,13 @@ def anchor_of(
     spacing = by_name(spacing, along, "spacing", 1.0)
     if not which:
         _require_nothing_sampled(names, spacing, direction)
-    columns = None if direction is None else numbers("direction", direction, 2)
+    columns = None if direction is None else check_numbers("direction", direction, 2)
     n_world = None if isinstance(origin, Mapping) else count_world(origin, columns)
     placed = check_world(world, frame, unit, along, n_world)
     lost_world = {name: f for name, f in lost_world.items() if name not in placed.axes}
     origin = by_name(origin, placed.axes, "origin", 0.0)
     if has_unit(spacing) or has_unit(origin):
-        placed = _with_units(placed, spacing, along, origin)
+        placed = _add_units(placed, spacing, along, origin)
         spacing = in_unit(spacing, _units_along(placed, along, columns), "spacing")
         origin = in_unit(origin, placed.units, "origin")
     spacings = check_spacing(spacing, along)
@@ -80,11 +80,11 @@ def anchor_of(
         if names[i] in placed.axes
     }
     start = check_origin(origin, placed)
-    return anchored(shape, axes, start, placed, lost_world, along=ran)
+    return make_anchor(shape, axes, start, placed, lost_world, along=ran)
 
 
 def _require_nothing_sampled(names: Sequence[str | None], spacing: Any, direction: Any) -> None:
-    """Refuse lengths where no axis moves through the world, rather than forget them."""
+    """Raise where lengths are given and no axis is sampled."""
     for field, value in (("spacing", spacing), ("direction", direction)):
         if value is not None and np.size(value) > 0:
             raise GeometryError(
@@ -94,7 +94,7 @@ def _require_nothing_sampled(names: Sequence[str | None], spacing: Any, directio
             )
 
 
-def _with_units(world: World, spacing: Any, along: Sequence[str | None], origin: Any) -> World:
+def _add_units(world: World, spacing: Any, along: Sequence[str | None], origin: Any) -> World:
     """Return the world with the units that came with numbers, where it has none."""
     given = units_of(spacing, along, "spacing") | units_of(origin, world.axes, "origin")
     units = {
@@ -130,7 +130,7 @@ def fields_of_affine(
     both = [name for name, value in given.items() if value is not None]
     if both:
         raise GeometryError(f"affine excludes {', '.join(both)}: it holds them")
-    matrix = numbers("affine", affine, 2)
+    matrix = check_numbers("affine", affine, 2)
     rows, columns = matrix.shape
     if rows < 2 or columns < 1 or not np.array_equal(matrix[-1], [0.0] * (columns - 1) + [1.0]):
         raise GeometryError(
@@ -182,7 +182,7 @@ def changed_fields(
     }  # fmt: skip
     along = None
     if len(tuple(fields["dims"])) == len(grid._shape):
-        # The axes stay the axes that they are, whatever they are called.
+        # Renamed axes keep their positions.
         columns = [a.column for a in axes if a.column is not None]
         kept: dict[str, Any] = {
             "sampled": tuple([i for i, a in enumerate(axes) if a.spacing is not None]),

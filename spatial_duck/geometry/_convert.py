@@ -1,4 +1,4 @@
-"""The same place in other coordinates: frames, units, and orders of world axes.
+"""Convert a grid to other coordinates: frames, units, and orders of world axes.
 
 Each change acts on the anchor; the integers over it stay as they are.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from spatial_duck.errors import FrameError, GeometryError
-from spatial_duck.geometry._anchor import rewritten
+from spatial_duck.geometry._anchor import rewrite_anchor
 from spatial_duck.geometry._grid import Grid
 from spatial_duck.geometry._moves import shift
 from spatial_duck.geometry._numbering import normalize_axis
@@ -17,7 +17,7 @@ from spatial_duck.geometry._world import SPACE_AXES, World, check_frame, frame_c
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["rebased", "repeat", "to_frame", "to_unit", "to_world"]
+__all__ = ["rebase", "repeat", "to_frame", "to_unit", "to_world"]
 
 G = TypeVar("G", bound=Grid)
 
@@ -69,7 +69,7 @@ def to_frame(grid: G, frame: str) -> G:
         units[axes.index(name)] = world.units[row]
     changed = World(axes, units, new, world.types)
     steps = [(row, float(sign)) for row, sign in rows]
-    return grid._made(grid._map, rewritten(grid._anchor, changed, steps))
+    return grid._with_map(grid._map, rewrite_anchor(grid._anchor, changed, steps))
 
 
 def to_unit(grid: G, unit: str | Mapping[str, str | None]) -> G:
@@ -99,7 +99,7 @@ def to_unit(grid: G, unit: str | Mapping[str, str | None]) -> G:
         unit_factor(old, now) if name in wanted else 1.0
         for name, old, now in zip(world.axes, world.units, new.units, strict=True)
     ]
-    return grid._made(grid._map, rewritten(grid._anchor, new, list(enumerate(factors))))
+    return grid._with_map(grid._map, rewrite_anchor(grid._anchor, new, list(enumerate(factors))))
 
 
 def to_world(grid: G, axes: Sequence[str]) -> G:
@@ -147,18 +147,18 @@ def to_world(grid: G, axes: Sequence[str]) -> G:
     if any(any(c[r] for r in left) and any(c[r] for r in rows) for c in columns):
         # An oblique axis that an integer took away does not fit into fewer world axes: what stays
         # is the position that it left.
-        grid = rebased(grid)
-    changed = rewritten(grid._anchor, now.take(rows), [(r, 1.0) for r in rows])
-    return grid._made(grid._map, changed)
+        grid = rebase(grid)
+    changed = rewrite_anchor(grid._anchor, now.take(rows), [(r, 1.0) for r in rows])
+    return grid._with_map(grid._map, changed)
 
 
-def rebased(grid: G) -> G:
+def rebase(grid: G) -> G:
     """Return the grid on an anchor whose origin is the place of the voxel at index 0."""
     if not any(grid._map.offset):
         return grid
     anchor = grid._anchor._replace(origin=grid._origin)
     zeros = (0,) * len(grid._map.offset)
-    return grid._made(grid._map._replace(offset=zeros), anchor)
+    return grid._with_map(grid._map._replace(offset=zeros), anchor)
 
 
 def repeat(grid: G, repeats: int, axis: int) -> G:
@@ -170,10 +170,10 @@ def repeat(grid: G, repeats: int, axis: int) -> G:
     size = grid._shape[i] * repeats
     old = grid._axes[i]
     if old.spacing is None or repeats < 1:
-        return grid._made(shift(grid._map, i, 0, size))
+        return grid._with_map(shift(grid._map, i, 0, size))
     axes = (*grid._axes[:i], old._replace(spacing=old.spacing / repeats), *grid._axes[i + 1 :])
     shape = (*grid._shape[:i], size, *grid._shape[i + 1 :])
-    fine = grid._placed(
+    fine = grid._from_axes(
         shape, axes, grid._origin, grid._world, dict(grid._anchor.lost), grid._along()
     )
-    return fine._made(shift(fine._map, i, 1 - repeats, size))
+    return fine._with_map(shift(fine._map, i, 1 - repeats, size))

@@ -1,4 +1,4 @@
-"""A geometry in words: its axes, units and facts, as text and pages show them."""
+"""Describe a geometry in words: its axes, units and properties, for text and HTML."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def printable(text: str) -> str:
-    r"""Return text with control characters of files spelled out, but for the ends of lines.
+    r"""Return text with control characters escaped, except line ends.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def _number(value: float) -> str:
 def _named_values(
     names: Sequence[str], values: Iterable[float], units: Sequence[str | None]
 ) -> str:
-    """Join named values, with their unit once where all have the same."""
+    """Return named values as text, with the unit once where all have the same."""
     units = [unit_symbol(unit) for unit in units]
     parts = [f"{n} {_number(float(v))}" for n, v in zip(names, values, strict=True)]
     if not parts:
@@ -118,7 +118,7 @@ def space_axes(geometry: Geometry) -> list[int]:
 
 
 def facts(geometry: Geometry) -> list[tuple[str, str]]:
-    """Return what there is to say of a geometry, as pairs of a heading and a line (or lines).
+    """Return the properties of a geometry, as pairs of a heading and text.
 
     Examples
     --------

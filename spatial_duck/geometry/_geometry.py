@@ -26,7 +26,7 @@ from spatial_duck.geometry import _points as points
 from spatial_duck.geometry._construction import anchor_of, changed_fields, fields_of_affine
 from spatial_duck.geometry._grid import Grid
 from spatial_duck.geometry._map import index
-from spatial_duck.geometry._points import frozen
+from spatial_duck.geometry._points import read_only
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ P = ParamSpec("P")
 def _move(
     function: Callable[Concatenate[IndexMap, P], IndexMap],
 ) -> Callable[Concatenate[Geometry, P], Geometry]:
-    """Make a method of a function of maps."""
+    """Return a method that applies a function of maps."""
 
     @wraps(function)
     def method(self: Geometry, /, *args: P.args, **kwargs: P.kwargs) -> Geometry:
-        return self._made(function(self._map, *args, **kwargs))
+        return self._with_map(function(self._map, *args, **kwargs))
 
     return method
 
@@ -60,11 +60,11 @@ def _move(
 def _loss(
     function: Callable[Concatenate[IndexMap, P], IndexMap],
 ) -> Callable[Concatenate[Geometry, P], Geometry]:
-    """Make a method of a function of maps that may lose positions."""
+    """Return a method that applies a function of maps that may lose positions."""
 
     @wraps(function)
     def method(self: Geometry, /, *args: P.args, **kwargs: P.kwargs) -> Geometry:
-        return self._made_noting(function(self._map, *args, **kwargs))
+        return self._with_lossy_map(function(self._map, *args, **kwargs))
 
     return method
 
@@ -215,7 +215,7 @@ class Geometry(Grid):
         fields, along = changed_fields(self, changes)
         new = type(self)(**fields)
         if along and new.lost:
-            return new._placed(
+            return new._from_axes(
                 new._shape, new._axes, new._origin, new._world, dict(new._anchor.lost), along
             )
         return new
@@ -261,7 +261,7 @@ class Geometry(Grid):
     def origin(self) -> Floats:
         """World position of the centre of the voxel at index 0, shape (n_world,)."""
         kept = self._kept_origin
-        return frozen(self._origin if kept is None else kept)
+        return read_only(self._origin if kept is None else kept)
 
     @property
     def direction(self) -> Floats:
@@ -338,8 +338,8 @@ class Geometry(Grid):
         """
         new = index(self._map, key)
         if new[3] or current()[1] != "keep":
-            return self._made_noting(new)
-        # What `_made` does, for the most frequent call of all.
+            return self._with_lossy_map(new)
+        # What `_with_map` does, for the most frequent call of all.
         made = object.__new__(self.__class__)
         made._anchor = self._anchor
         made._map = new

@@ -1,4 +1,4 @@
-"""What a geometry holds: an anchor grid and a map of integers over it, and the numbers of both."""
+"""The state of a geometry: an anchor grid, a map of integers over it, and the numbers of both."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from spatial_duck._config import current, note_loss
 from spatial_duck.geometry._anchor import (
     Anchor,
     PlacedAxis,
-    anchored,
     forget,
+    make_anchor,
     place_axes,
     place_origin,
 )
@@ -41,8 +41,8 @@ class Grid:
     _kept_axes: tuple[PlacedAxis, ...] | None
     _kept_origin: Vector | None
 
-    def _made(self, grid: IndexMap, anchor: Anchor | None = None) -> Self:
-        """Make a grid with another map, on the same anchor by default."""
+    def _with_map(self, grid: IndexMap, anchor: Anchor | None = None) -> Self:
+        """Return a grid with another map, on the same anchor by default."""
         if anchor is None:
             anchor = self._anchor
         if grid[3]:
@@ -54,8 +54,8 @@ class Grid:
         new._kept_origin = None
         return new
 
-    def _made_noting(self, grid: IndexMap) -> Self:
-        """Make a grid with another map, and do what `config` says of positions that it loses."""
+    def _with_lossy_map(self, grid: IndexMap) -> Self:
+        """Return a grid with another map; warn or raise for lost positions as `config` says."""
         if current().on_loss != "keep":
             old = {path for axis in self._map.axes for path in axis.paths}
             for path in dict.fromkeys([path for axis in grid.axes for path in axis.paths]):
@@ -65,9 +65,9 @@ class Grid:
                     steps = [source for source, _ in axis.steps]
                     if path.source in steps and self._axes[i].spacing is not None:
                         note_loss(path.function, i, axis.name)
-        return self._made(grid)
+        return self._with_map(grid)
 
-    def _placed(
+    def _from_axes(
         self,
         shape: tuple[int, ...],
         axes: Sequence[PlacedAxis],
@@ -76,9 +76,9 @@ class Grid:
         lost: Mapping[str, str] | None = None,
         along: Mapping[int, Vector] | None = None,
     ) -> Self:
-        """Make a grid of numbers, which are its anchor."""
-        anchor, grid = anchored(shape, axes, origin, world, lost, along=along)
-        return self._made(grid, anchor)
+        """Return a grid on an anchor of its own, from its numbers."""
+        anchor, grid = make_anchor(shape, axes, origin, world, lost, along=along)
+        return self._with_map(grid, anchor)
 
     # --- numbers --------------------------------------------------------------------------
 

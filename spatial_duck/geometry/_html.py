@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Outline", "card", "chart", "drawing", "html"]
 
-#: Longest side of what is drawn, and the room around it for words, in pixels.
+#: Longest side of a drawing, and the margin around it for labels, in pixels.
 _SIDE, _MARGIN = 128.0, 26.0
-#: More chunks than this along an axis, and only some of their edges are drawn.
+#: Most edges of chunks that are drawn along an axis.
 _MAX_EDGES = 32
-#: Lines along each axis of a grid that is moved, and points along each.
+#: Lines along each axis of a transformed grid, and points along each.
 _LINES, _POINTS = 9, 25
 #: Hues that are told apart on white and on black.
 _HUES = ("#4c8dd6", "#d9822b", "#3fa66a", "#b565c9", "#c9504f", "#8a8f98")
-_TOWARDS = {"R": ("R", "L"), "L": ("R", "L"), "A": ("A", "P"), "P": ("A", "P"),
+_EDGE_LETTERS = {"R": ("R", "L"), "L": ("R", "L"), "A": ("A", "P"), "P": ("A", "P"),
             "S": ("S", "I"), "I": ("S", "I")}  # fmt: skip
-_CELL = "padding:1px 10px 1px 0;text-align:left;vertical-align:top;white-space:pre-line"
+_CELL_STYLE = "padding:1px 10px 1px 0;text-align:left;vertical-align:top;white-space:pre-line"
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def card(kind: str, words: str, rows: Iterable[tuple[str, str]], pictures: str =
     """
     escape = _html.escape
     table = "".join(
-        f'<tr><th style="{_CELL}">{escape(name)}</th>'
-        f'<td style="{_CELL}">{escape(printable(value))}</td></tr>'
+        f'<tr><th style="{_CELL_STYLE}">{escape(name)}</th>'
+        f'<td style="{_CELL_STYLE}">{escape(printable(value))}</td></tr>'
         for name, value in rows
     )
     return (
@@ -163,10 +163,10 @@ def _corners(geometry: Geometry) -> Floats:
     """Return the outer corners, shape (2 ** sampled axes, n_world)."""
     lengths = [geometry.shape[a] for a in geometry.sampled_axes]
     ends = np.array(list(itertools.product(*[(-0.5, n - 0.5) for n in lengths])))
-    return _places(geometry, ends)
+    return _world_points(geometry, ends)
 
 
-def _places(geometry: Geometry, index: Floats) -> Floats:
+def _world_points(geometry: Geometry, index: Floats) -> Floats:
     found: Floats = (index * geometry.spacing) @ geometry.direction.T + geometry.origin
     return found
 
@@ -180,7 +180,7 @@ def _plane(
     curves: Sequence[Floats],
 ) -> str:
     """Return one plane: a world axis across and another down."""
-    signs, letters = zip(*[_turned(world, row) for row in pair], strict=True)
+    signs, letters = zip(*[_axis_direction(world, row) for row in pair], strict=True)
     low, high = ([float(end[row]) for row in pair] for end in ends)
     width, height = ((b - a) * scale for a, b in zip(low, high, strict=True))
 
@@ -228,13 +228,13 @@ def _plane(
     )
 
 
-def _turned(world: World, row: int) -> tuple[int, str]:
-    """Return which way a world axis is drawn (right or down), and the letters at both ends."""
+def _axis_direction(world: World, row: int) -> tuple[int, str]:
+    """Return the sign with which a world axis is drawn, and the letters at both ends."""
     name = world.axes[row]
     if world.frame is None or name not in SPACE_AXES:
         return 1, ""
     to = world.frame[SPACE_AXES.index(name)]
-    first, last = _TOWARDS[to]
+    first, last = _EDGE_LETTERS[to]
     return (1 if to == last else -1), first + last
 
 
@@ -249,7 +249,7 @@ def _face(geometry: Geometry, pair: tuple[int, int]) -> tuple[int, int] | None:
     return max(area, key=area.__getitem__) if any(area.values()) else None
 
 
-def _across(
+def _lines_across(
     geometry: Geometry, one: int, other: int, edges: NDArray[Any], count: int
 ) -> list[Floats]:
     """Return lines along sampled axis `other` of the middle plane, at indices along `one`."""
@@ -259,7 +259,7 @@ def _across(
         index = np.tile([(n - 1) / 2 for n in lengths], (count, 1))
         index[:, one] = edge
         index[:, other] = np.linspace(-0.5, lengths[other] - 0.5, count)
-        found.append(_places(geometry, index))
+        found.append(_world_points(geometry, index))
     return found
 
 
@@ -272,7 +272,7 @@ def _chunk_edges(outline: Outline, pair: tuple[int, int]) -> list[Floats]:
     for one, other in (face, face[::-1]):
         edges = np.cumsum(outline.chunks[geometry.sampled_axes[one]])[:-1] - 0.5
         step = math.ceil(len(edges) / _MAX_EDGES) or 1
-        found += _across(geometry, one, other, edges[::step], 2)
+        found += _lines_across(geometry, one, other, edges[::step], 2)
     return found
 
 
@@ -286,7 +286,7 @@ def _lines(
     found = []
     for one, other in (face, face[::-1]):
         ends = geometry.shape[geometry.sampled_axes[one]] - 0.5
-        found += _across(geometry, one, other, np.linspace(-0.5, ends, _LINES), _POINTS)
+        found += _lines_across(geometry, one, other, np.linspace(-0.5, ends, _LINES), _POINTS)
     return [line for line in moved(np.stack(found)) if np.isfinite(line).all()]
 
 
@@ -311,7 +311,7 @@ def _hull(points: Floats) -> Floats:
 
 
 def chart(series: Sequence[Sequence[float]], words: str) -> str:
-    """Return lines of numbers, one after the other in one picture, each on a scale of its own.
+    """Return line charts, one below the other, each on a scale of its own.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""What an index key selects: NumPy's indexing rules, without an array.
+"""NumPy's indexing rules, without an array.
 
-Used for the geometry of ``image[key]`` and for lazy views of Zarr arrays, so that both follow one
-reading of a key.
+Used for the geometry of ``image[key]`` and for lazy views of Zarr arrays, so that both read a key
+in the same way.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def ellipsis_position(keys: tuple[Any, ...]) -> int:
 
 
 def is_array(key: Any) -> bool:
-    """Tell whether a key that `plain_key` has seen is an index array or a mask."""
+    """Whether a key that `plain_key` returned is an index array or a mask."""
     return not (key is None or key is Ellipsis or isinstance(key, slice | int))
 
 
@@ -69,7 +69,7 @@ def _is_mask(key: Any) -> bool:
 
 
 def plain_key(key: Any) -> Any:
-    """Bring sequences to arrays and integer-likes to int; leave slices, None and Ellipsis."""
+    """Return a key with sequences as arrays and integer-likes as int."""
     if key is None or key is Ellipsis or isinstance(key, slice):
         return key
     if isinstance(key, bool | np.bool_):
@@ -103,7 +103,7 @@ def consumed(key: Any) -> int:
 
 
 def too_many(ndim: int, keys: tuple[Any, ...]) -> IndexError:
-    """Make the error for a key with more indices than the array has axes."""
+    """Return the error for a key with more indices than the array has axes."""
     return IndexError(
         f"too many indices for array: array is {ndim}-dimensional, "
         f"but {sum(consumed(k) for k in keys)} were indexed"
@@ -134,7 +134,9 @@ def walk(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Walk:
     if free < 0:
         raise too_many(ndim, keys)
     position = ellipsis_position(keys)
-    parted = position >= 0 and not free  # an Ellipsis for no axis parts the arrays around it too
+    parted = (
+        position >= 0 and not free
+    )  # an Ellipsis for no axis separates the arrays around it too
     if position < 0:
         position, keys = len(keys), (*keys, Ellipsis)
     keys = (*keys[:position], *[slice(None)] * free, *keys[position + 1 :])
@@ -233,7 +235,7 @@ def _line(
     slopes = [0] * ndim
     offset = ndim - index.ndim
     if not index.size:
-        # An empty walk goes nowhere; alone, it counts as one of step 1.
+        # Without indices there is no slope; a single empty axis counts as one of step 1.
         return 0, (1,) if single else tuple(slopes), True
     start = int(index.flat[0])
     expected: Any = np.asarray(start)

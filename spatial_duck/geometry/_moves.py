@@ -1,4 +1,4 @@
-"""What NumPy's functions that move, join or drop voxels do to the map of an array.
+"""Maps after NumPy's functions that move, add or remove voxels and axes.
 
 Each function takes an `IndexMap` and gives that of the result; `Geometry` has a method of the same
 name for each. Nothing here touches data or knows where the anchor lies.
@@ -110,7 +110,7 @@ def rot90(grid: IndexMap, k: int = 1, axes: Sequence[int] = (0, 1)) -> IndexMap:
 def shift(grid: IndexMap, axis: int, halves: int, size: int) -> IndexMap:
     """Return the map of `size` elements whose first lies some half voxels after the old first.
 
-    Along an axis of uneven positions nobody knows where the new ones lie, unless nothing moves.
+    Along an axis of uneven positions the new ones are unknown, unless nothing moves.
     """
     shape, axes, offset, unknown = grid
     old = axes[axis]
@@ -120,7 +120,7 @@ def shift(grid: IndexMap, axis: int, halves: int, size: int) -> IndexMap:
             moved[source] += step * halves
         offset = tuple(moved)
     if old[2] and (halves or size != shape[axis]):
-        axes = _put(axes, axis, Axis(old.name, old.steps, _unknown(old.paths)))
+        axes = _replace_axis(axes, axis, Axis(old.name, old.steps, _forget_positions(old.paths)))
     shape = (*shape[:axis], size, *shape[axis + 1 :])
     return _new_tuple(IndexMap, (shape, axes, offset, unknown))
 
@@ -161,7 +161,9 @@ def with_shape(grid: IndexMap, shape: Sequence[int]) -> IndexMap:
     new = tuple(shape)
     for i, (n, m) in enumerate(zip(old, new, strict=True)):
         if axes[i][2] and n != m:
-            axes = _put(axes, i, Axis(axes[i].name, axes[i].steps, _unknown(axes[i].paths)))
+            axes = _replace_axis(
+                axes, i, Axis(axes[i].name, axes[i].steps, _forget_positions(axes[i].paths))
+            )
     return _new_tuple(IndexMap, (new, axes, offset, unknown))
 
 
@@ -196,7 +198,7 @@ def window(grid: IndexMap, window_shape: Any, axis: Any = None) -> IndexMap:
         if grid.shape[i] < size:
             raise ValueError("window shape cannot be larger than input array shape")
         old = grid.axes[i]
-        inner.append(Axis(None, old.steps, _unknown(old.paths)))
+        inner.append(Axis(None, old.steps, _forget_positions(old.paths)))
         grid = shift(grid, i, 0, grid.shape[i] - (size - 1))
     return grid._replace(
         shape=(*grid.shape, *[int(size) for size in sizes]), axes=(*grid.axes, *inner)
@@ -223,7 +225,7 @@ def diagonal(grid: IndexMap, offset: int = 0, axis1: int = 0, axis2: int = 1) ->
     )
 
 
-# --- axes that come and go ----------------------------------------------------------------
+# --- axes added and removed ---------------------------------------------------------------
 
 
 def reduce(grid: IndexMap, axis: Any = None, keepdims: bool = False) -> IndexMap:
@@ -235,14 +237,14 @@ def reduce(grid: IndexMap, axis: Any = None, keepdims: bool = False) -> IndexMap
     shape, axes, _, _ = grid
     reduced = normalize_axes(axis, len(shape))
     if not keepdims:
-        return _without(grid, reduced, None)
+        return _remove_axes(grid, reduced, None)
     offset, thick = list(grid.offset), list(axes)
     for i in reduced:
         name, steps, paths = axes[i]
         for source, step in steps:
             offset[source] += step * (shape[i] - 1)
         steps = tuple([(source, step * max(shape[i], 1)) for source, step in steps])
-        thick[i] = Axis(name, steps, paths if shape[i] == 1 else _unknown(paths))
+        thick[i] = Axis(name, steps, paths if shape[i] == 1 else _forget_positions(paths))
     ones = tuple([1 if i in reduced else n for i, n in enumerate(shape)])
     return IndexMap(ones, tuple(thick), tuple(offset), grid.unknown)
 
@@ -254,11 +256,11 @@ def squeeze(grid: IndexMap, axis: Any = None) -> IndexMap:
     gone = normalize_axes(axis, len(grid.shape))
     if any(grid.shape[i] != 1 for i in gone):
         raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
-    return _without(grid, gone, 0)
+    return _remove_axes(grid, gone, 0)
 
 
-def _without(grid: IndexMap, gone: Sequence[int], at: int | None) -> IndexMap:
-    """Take axes away, at one index or (None) the centre of each."""
+def _remove_axes(grid: IndexMap, gone: Sequence[int], at: int | None) -> IndexMap:
+    """Return the map without some axes, at one index or (None) the centre of each."""
     shape, axes = grid.shape, grid.axes
     offset, unknown = list(grid[2]), list(grid[3])
     for i in gone:
@@ -288,7 +290,7 @@ def broadcast_to(grid: IndexMap, shape: Sequence[int]) -> IndexMap:
     out = tuple([n if n != n else operator.index(n) for n in as_tuple(shape)])
     extra = len(out) - len(grid.shape)
     pairs = list(zip(grid.shape, out[max(extra, 0) :], strict=False))
-    # A length that only computing would tell (NaN) is taken for the one that is asked for.
+    # An unknown length (NaN) is assumed to be the one asked for.
     if extra < 0 or any(n not in (1, m) and n == n and m == m for n, m in pairs):
         raise ValueError(f"shape {grid.shape} cannot be broadcast to {out}")
     axes, offset = list(grid.axes), list(grid.offset)
@@ -297,8 +299,10 @@ def broadcast_to(grid: IndexMap, shape: Sequence[int]) -> IndexMap:
             continue
         left: list[tuple[int, str]] = []
         remove_axis(axis, 1, 0, offset, left)
-        # Where nobody knows the one place, nobody does after stretching.
-        axes[i] = Axis(None, (), tuple([p for p in _unknown(axis.paths) if _is_left(p, left)]))
+        # An unknown position stays unknown after broadcasting.
+        axes[i] = Axis(
+            None, (), tuple([p for p in _forget_positions(axis.paths) if _is_left(p, left)])
+        )
     new = (NEW_AXIS,) * extra
     return IndexMap(out, new + tuple(axes), tuple(offset), grid.unknown)
 
@@ -310,7 +314,7 @@ def _is_left(path: Path, left: list[tuple[int, str]]) -> bool:
 def rename(grid: IndexMap, axis: int, name: str | None) -> IndexMap:
     """Return the geometry with another name for an axis."""
     i = normalize_axis(axis, len(grid.shape))
-    return grid._replace(axes=_put(grid.axes, i, grid.axes[i]._replace(name=name)))
+    return grid._replace(axes=_replace_axis(grid.axes, i, grid.axes[i]._replace(name=name)))
 
 
 # --- losing positions ---------------------------------------------------------------------
@@ -319,7 +323,7 @@ def rename(grid: IndexMap, axis: int, name: str | None) -> IndexMap:
 def lose(
     grid: IndexMap, axis: Any, function: str, *, shape: Sequence[int] | None = None
 ) -> IndexMap:
-    """Make axes plain, noting which function lost their positions.
+    """Return the geometry with plain axes that note which function lost their positions.
 
     Parameters
     ----------
@@ -358,7 +362,7 @@ def mark_lost(grid: IndexMap, axis: int, function: str) -> IndexMap:
     """Return the geometry with an axis that ran through another image's world, and lost it."""
     i = normalize_axis(axis, len(grid.shape))
     return grid._replace(
-        axes=_put(grid.axes, i, Axis(grid.axes[i].name, (), (Path(None, function),)))
+        axes=_replace_axis(grid.axes, i, Axis(grid.axes[i].name, (), (Path(None, function),)))
     )
 
 
@@ -368,7 +372,7 @@ def take_axes(
     sources: Iterable[int | tuple[int, ...] | None],
     function: str,
 ) -> IndexMap:
-    """Build the geometry of a result whose axes are some of these axes, or new ones.
+    """Return the geometry of a result whose axes are some of these axes, or new ones.
 
     Parameters
     ----------
@@ -445,7 +449,7 @@ def reshape(
         elif i < len(old) and old[i] == 1:
             i += 1
         elif i < len(old) and j < len(new):
-            i, j = _mix(old, new, i, j, sources)
+            i, j = _group_axes(old, new, i, j, sources)
         else:  # lengths of 0 beside others
             mixed = tuple([k for k in range(len(old)) if k not in sources])
             sources = [mixed if source == () and n != 1 else source
@@ -454,14 +458,14 @@ def reshape(
     return take_axes(grid, new, sources, function)
 
 
-def _mix(
+def _group_axes(
     old: tuple[int, ...],
     new: tuple[int, ...],
     i: int,
     j: int,
     sources: list[int | tuple[int, ...]],
 ) -> tuple[int, int]:
-    """Take axes on both sides until the two groups hold as many voxels; return where they end."""
+    """Return the ends of the shortest groups of old and new axes with equal numbers of voxels."""
     first, start = i, j
     left, right = old[i], new[j]
     i, j = i + 1, j + 1
@@ -478,21 +482,21 @@ def _mix(
 
 
 def _lost_paths(axes: Iterable[Axis], function: str) -> tuple[Path, ...]:
-    """Return paths along all that some axes move along, at places that nobody knows."""
+    """Return paths of unknown positions along all anchor axes that some axes move along."""
     found: list[Path] = []
     for _, steps, paths in axes:
-        found += _unknown(paths)
+        found += _forget_positions(paths)
         found += [_new_tuple(Path, (source, function, None)) for source, _ in steps]
     return tuple(found)
 
 
-def _unknown(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Return paths of which nobody knows the positions any longer."""
+def _forget_positions(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the paths with unknown positions."""
     for path in paths:
         if path[2] is not None:
             return tuple([p._replace(positions=None) for p in paths])
     return paths
 
 
-def _put(axes: tuple[Axis, ...], i: int, new: Axis) -> tuple[Axis, ...]:
+def _replace_axis(axes: tuple[Axis, ...], i: int, new: Axis) -> tuple[Axis, ...]:
     return (*axes[:i], new, *axes[i + 1 :])

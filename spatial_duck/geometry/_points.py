@@ -1,4 +1,4 @@
-"""Numbers of a geometry, and the way between indices and points.
+"""The numbers of a geometry, and conversions between indices and points.
 
 For the vector ``i`` of (fractional) indices along the sampled axes::
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry._quantity import in_unit
-from spatial_duck.geometry._validation import MAX_CONDITION, condition
+from spatial_duck.geometry._validation import MAX_CONDITION, condition_number
 from spatial_duck.geometry._world import OPPOSITE, SPACE_AXES
 
 if TYPE_CHECKING:
@@ -33,35 +33,35 @@ __all__ = [
     "center_of",
     "corner_of",
     "direction_of",
-    "frozen",
     "index_to_physical",
     "nearest_axes",
     "orientation_of",
     "physical_to_index",
     "place_of",
+    "read_only",
     "require_positions",
     "spacing_of",
 ]
 
-_FLOAT = np.dtype(np.float64)
+_FLOAT64 = np.dtype(np.float64)
 
 
-def frozen(values: Any) -> Floats:
+def read_only(values: Any) -> Floats:
     """Return a read-only array of floats."""
-    array: Floats = np.array(values, _FLOAT)  # by position: a third faster than by name
+    array: Floats = np.array(values, _FLOAT64)  # by position: a third faster than by name
     array.setflags(False)  # type: ignore[call-arg]
     return array
 
 
 def spacing_of(grid: Grid) -> Floats:
     """Return the distance between voxel centres along each sampled axis, shape (n_sampled,)."""
-    return frozen([a[1] for a in grid._axes if a[1] is not None])
+    return read_only([a[1] for a in grid._axes if a[1] is not None])
 
 
 def direction_of(grid: Grid) -> Floats:
     """Return the unit vector of each sampled axis, as columns, shape (n_world, n_sampled)."""
     columns = [a.column for a in grid._axes if a.column is not None]
-    return frozen(np.array(columns, float).reshape(len(columns), len(grid._origin)).T.copy())
+    return read_only(np.array(columns, float).reshape(len(columns), len(grid._origin)).T.copy())
 
 
 def affine_of(grid: Grid) -> Floats:
@@ -71,13 +71,13 @@ def affine_of(grid: Grid) -> Floats:
     matrix[:-1, :-1] = direction * spacing_of(grid)
     matrix[:-1, -1] = grid._origin
     matrix[-1, -1] = 1.0
-    return frozen(matrix)
+    return read_only(matrix)
 
 
 def corner_of(grid: Grid) -> Floats:
     """Return the position of the outer corner of the voxel at index 0, shape (n_world,)."""
     require_positions(grid, "corner")
-    return frozen(place_of(grid, [-0.5] * len(grid._axes)))
+    return read_only(place_of(grid, [-0.5] * len(grid._axes)))
 
 
 def axis_units(grid: Grid) -> tuple[str | None, ...]:
@@ -89,7 +89,7 @@ def axis_units(grid: Grid) -> tuple[str | None, ...]:
 
 def center_of(grid: Grid) -> Floats:
     """Return the position of the centre of the grid, shape (n_world,)."""
-    return frozen(place_of(grid, [(n - 1) / 2 for n in grid._shape]))
+    return read_only(place_of(grid, [(n - 1) / 2 for n in grid._shape]))
 
 
 def bounds_of(grid: Grid) -> Floats:
@@ -105,7 +105,7 @@ def bounds_of(grid: Grid) -> Floats:
                 first, last = axis.spacing * c * -0.5, axis.spacing * c * (n - 0.5)
                 low[w] += min(first, last)
                 high[w] += max(first, last)
-    return frozen([low, high])
+    return read_only([low, high])
 
 
 def place_of(grid: Grid, index: Sequence[float]) -> tuple[float, ...]:
@@ -233,7 +233,7 @@ def physical_to_index(grid: Grid, point: ArrayLike) -> Floats:
         )
     direction, spacing = direction_of(grid), spacing_of(grid)
     sampled = [i for i, a in enumerate(grid._axes) if a.spacing is not None]
-    if condition(direction) > MAX_CONDITION:
+    if condition_number(direction) > MAX_CONDITION:
         raise GeometryError(
             f"physical_to_index: the sampled axes {tuple(sampled)} are not independent, "
             "so that a point has no single index; index one axis of each pair away first"

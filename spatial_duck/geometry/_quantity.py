@@ -1,4 +1,4 @@
-"""The one door for numbers with a unit: pint, astropy, unyt, NumPy's times, and ``"2 um"``.
+"""Read numbers with a unit: pint, astropy, unyt, NumPy's times, and ``"2 um"``.
 
 Wherever a length, a point or a time is wanted, numbers with a unit are converted to the unit that
 is in force there; plain numbers pass as they are. No library of units is imported: their numbers
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["by_name", "has_unit", "in_unit", "length_in", "lengths_along", "split_unit", "units_of"]
 
-_TEXT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\s\d][^\d]*?)\s*$")
+_QUANTITY_PATTERN = re.compile(
+    r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\s\d][^\d]*?)\s*$"
+)
 
-_TIMES = {"D": "d", "h": "h", "m": "min", "s": "s", "ms": "ms", "us": "us", "ns": "ns"}
+_NUMPY_TIME_UNITS = {"D": "d", "h": "h", "m": "min", "s": "s", "ms": "ms", "us": "us", "ns": "ns"}
 
 
 def split_unit(value: Any, field: str) -> tuple[Any, str | None]:
@@ -45,7 +47,7 @@ def split_unit(value: Any, field: str) -> tuple[Any, str | None]:
     ((2.5, 'um'), ((1, 2), None))
     """
     if isinstance(value, str):
-        found = _TEXT.match(value)
+        found = _QUANTITY_PATTERN.match(value)
         if found is None:
             raise GeometryError(
                 f"{field} must hold real numbers, or numbers with a unit such as '2 um', "
@@ -58,9 +60,9 @@ def split_unit(value: Any, field: str) -> tuple[Any, str | None]:
         isinstance(value, np.ndarray) and value.dtype.kind == "m"
     ):
         step = np.datetime_data(value.dtype)[0]
-        if step not in _TIMES:
+        if step not in _NUMPY_TIME_UNITS:
             raise GeometryError(f"{field} must be a length of time in a fixed unit, got {value!r}")
-        return value / np.timedelta64(1, step), _TIMES[step]  # type: ignore[call-overload]
+        return value / np.timedelta64(1, step), _NUMPY_TIME_UNITS[step]  # type: ignore[call-overload]
     if (magnitude := getattr(value, "magnitude", None)) is not None and hasattr(value, "units"):
         return magnitude, canonical_unit(str(value.units))  # pint
     if hasattr(value, "to_value"):

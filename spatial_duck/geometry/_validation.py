@@ -1,4 +1,4 @@
-"""Checks of what users give for a geometry, before one is made of it.
+"""Check the parameters of a geometry.
 
 Each check returns the value in the form that geometries hold, or raises `GeometryError` with the
 name of the field, the value and what is wanted.
@@ -27,15 +27,15 @@ __all__ = [
     "check_dims",
     "check_direction",
     "check_lost",
+    "check_numbers",
     "check_origin",
     "check_shape",
     "check_spacing",
     "check_world",
-    "condition",
+    "condition_number",
     "count_world",
     "default_columns",
     "find_sampled",
-    "numbers",
     "refuse_setting",
 ]
 
@@ -115,7 +115,7 @@ def check_lost(lost: Any, ndim: int) -> tuple[dict[int, str], dict[str, str]]:
     return axes, {name: f for name, f in given.items() if isinstance(name, str)}
 
 
-def numbers(field: str, value: Any, ndim: int) -> Floats:
+def check_numbers(field: str, value: Any, ndim: int) -> Floats:
     """Return finite real numbers as an array of `ndim` dimensions."""
     try:
         array = np.array(value, dtype=np.float64)
@@ -167,7 +167,7 @@ def check_spacing(spacing: Any, names: Sequence[str | None]) -> list[float]:
         return [1.0] * len(names)
     if not hasattr(spacing, "__len__"):
         spacing = [spacing] * len(names) if np.ndim(spacing) == 0 else list(spacing)
-    values = numbers("spacing", spacing, 1)
+    values = check_numbers("spacing", spacing, 1)
     if len(values) != len(names):
         raise GeometryError(
             f"spacing must hold {len(names)} numbers, one for each sampled axis "
@@ -212,7 +212,7 @@ def check_direction(
             f"{direction.tolist()}; use Geometry.from_affine for a matrix that holds the spacing"
         )
     # An unnamed axis may run along another, as a window does along the axis that it slides on.
-    if condition(direction[:, [name is not None for name in names]]) > MAX_CONDITION:
+    if condition_number(direction[:, [name is not None for name in names]]) > MAX_CONDITION:
         raise GeometryError(
             f"direction is singular: its columns must be independent, got {direction.tolist()}"
         )
@@ -227,7 +227,7 @@ def check_direction(
     return [tuple(column) for column in (direction + 0.0).T.tolist()]
 
 
-def condition(direction: Floats) -> float:
+def condition_number(direction: Floats) -> float:
     """Return the condition number of a direction; infinite where columns are dependent."""
     if direction.shape[1] == 0:
         return 1.0
@@ -241,7 +241,7 @@ def check_origin(origin: Any, world: World) -> tuple[float, ...]:
     """Return a number for each world axis."""
     if origin is None:
         return (0.0,) * len(world.axes)
-    values = numbers("origin", origin, 1)
+    values = check_numbers("origin", origin, 1)
     if len(values) != len(world.axes):
         raise GeometryError(
             f"origin must hold {len(world.axes)} numbers, one for each world axis "
@@ -251,7 +251,7 @@ def check_origin(origin: Any, world: World) -> tuple[float, ...]:
 
 
 def refuse_setting(cls: type, names: Iterable[str]) -> None:
-    """Let properties that cannot be set say what to write instead.
+    """Make properties raise with advice when they are set.
 
     Parameters
     ----------

@@ -33,8 +33,8 @@ SPACE_AXES = ("x", "y", "z")
 #: Anatomical letters and those of the opposite directions.
 OPPOSITE = MappingProxyType(dict(zip("LRPASI", "RLAPIS", strict=True)))
 
-#: Anatomical letters by the physical line they lie on.
-_LINES = MappingProxyType({"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2})
+#: The anatomical axis (x, y, z) of each letter.
+_LETTER_AXES = MappingProxyType({"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2})
 
 #: Lengths in metres and times in seconds, under the names that are stored.
 LENGTHS = MappingProxyType(
@@ -163,7 +163,7 @@ def check_frame(frame: str | None, field: str = "frame") -> str | None:
     if frame is None:
         return None
     code = frame.upper() if isinstance(frame, str) else ""
-    if len(code) != 3 or sorted(_LINES.get(letter, -1) for letter in code) != [0, 1, 2]:
+    if len(code) != 3 or sorted(_LETTER_AXES.get(letter, -1) for letter in code) != [0, 1, 2]:
         raise FrameError(
             f"{field} must be a code of three letters, one each of L/R, P/A and S/I (such as 'LPS' "
             f"or 'RAS'), or None for unspecified, got {frame!r}"
@@ -191,8 +191,8 @@ def frame_change(old: str, new: str) -> tuple[tuple[int, int], ...]:
     >>> frame_change("LPS", "RAS")
     ((0, -1), (1, -1), (2, 1))
     """
-    lines = [_LINES[letter] for letter in old]
-    sources = [lines.index(_LINES[letter]) for letter in new]
+    lines = [_LETTER_AXES[letter] for letter in old]
+    sources = [lines.index(_LETTER_AXES[letter]) for letter in new]
     return tuple((s, 1 if old[s] == letter else -1) for s, letter in zip(sources, new, strict=True))
 
 
@@ -249,9 +249,9 @@ class World:
         axes = tuple(axes)
         if any(not isinstance(a, str) or not a for a in axes) or len(set(axes)) != len(axes):
             raise GeometryError(f"world: axes must be different, non-empty names, got {axes!r}")
-        kinds = _types(axes, types)
+        kinds = _check_types(axes, types)
         object.__setattr__(self, "axes", axes)
-        object.__setattr__(self, "units", _units(axes, kinds, units))
+        object.__setattr__(self, "units", _check_units(axes, kinds, units))
         object.__setattr__(self, "frame", check_frame(frame))
         object.__setattr__(self, "types", kinds)
         if frame is not None and not self.space and "space" in kinds:
@@ -313,11 +313,11 @@ class World:
         return World(**kept | changes)
 
     def __repr__(self) -> str:
-        types = "" if self.types == _types(self.axes, None) else f", types={self.types!r}"
+        types = "" if self.types == _check_types(self.axes, None) else f", types={self.types!r}"
         return f"World(axes={self.axes!r}, units={self.units!r}, frame={self.frame!r}{types})"
 
 
-def _types(
+def _check_types(
     axes: tuple[str, ...], types: Mapping[str, str] | Sequence[str] | None
 ) -> tuple[str, ...]:
     usual = ["time" if name == "t" else "space" for name in axes]
@@ -339,7 +339,7 @@ def _types(
     return tuple(types)
 
 
-def _units(
+def _check_units(
     axes: tuple[str, ...],
     types: tuple[str, ...],
     units: str | Mapping[str, str | None] | Sequence[str | None] | None,

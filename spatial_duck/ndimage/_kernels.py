@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry._rounding import voxels_over
+from spatial_duck.geometry._rounding import count_voxels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,7 +120,7 @@ def box_weights(width: float) -> Floats:
     """
     if width <= 1:
         return np.ones(1)
-    reach = voxels_over((width - 1) / 2)
+    reach = count_voxels((width - 1) / 2)
     weights = np.ones(2 * reach + 1)
     weights[[0, -1]] = min((width - 1) / 2 - (reach - 1), 1.0)
     weights /= weights.sum()

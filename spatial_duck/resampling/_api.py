@@ -18,7 +18,7 @@ from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import axis_units
 from spatial_duck.geometry._quantity import lengths_along
-from spatial_duck.geometry._rounding import voxels_over
+from spatial_duck.geometry._rounding import count_voxels
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.resampling import _chunked as chunked
 from spatial_duck.resampling import _device as device
@@ -258,7 +258,7 @@ def target_grid(
         if s is not None and not 0 < s < math.inf:
             raise GeometryError(f"spacing must be positive and finite, got {spacing!r}")
         if n is None:
-            count = voxels_over(extent / (s or new[k]))
+            count = count_voxels(extent / (s or new[k]))
             n = sizes[axis] if s is None or s == new[k] else max(count, 1)
             n = n if grid.shape[axis] else 0
         elif s is None:

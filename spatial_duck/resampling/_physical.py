@@ -14,7 +14,7 @@ from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._quantity import in_unit, lengths_along
-from spatial_duck.geometry._rounding import slack
+from spatial_duck.geometry._rounding import rounding_tolerance
 from spatial_duck.resampling._api import per_axis
 from spatial_duck.resampling._blocks import choose
 from spatial_duck.resampling._device_values import place_of
@@ -151,7 +151,7 @@ def _index_box(geometry: Geometry, bounds: Bounds, what: str) -> Floats:
     inverse = np.linalg.pinv(geometry.direction * geometry.spacing)
     # What is aligned but for rounding must not run away with an infinite coordinate.
     low, high = geometry.bounds
-    inverse[abs(inverse) * (high - low) < slack(0)] = 0.0
+    inverse[abs(inverse) * (high - low) < rounding_tolerance(0)] = 0.0
     box = np.tile([[-np.inf], [np.inf]], geometry.ndim)
     with np.errstate(invalid="ignore"):
         ends = np.nan_to_num(inverse * (values - geometry.origin)[:, None], posinf=np.inf,
@@ -206,8 +206,8 @@ def crop(image: SpatialArray, bounds: Bounds) -> SpatialArray:
         if axis not in geometry.sampled_axes:
             key.append(slice(None))
             continue
-        start = math.ceil(max(box[0, axis] - slack(n), 0))
-        stop = math.floor(min(box[1, axis] + slack(n), n - 1)) + 1
+        start = math.ceil(max(box[0, axis] - rounding_tolerance(n), 0))
+        stop = math.floor(min(box[1, axis] + rounding_tolerance(n), n - 1)) + 1
         if stop <= start:
             raise GeometryError(
                 f"crop: the bounds {corners.tolist()} hold no voxel's centre "
@@ -268,7 +268,7 @@ def pad_to(
         for axis in geometry.sampled_axes:
             size = geometry.shape[axis]
             before, after = -0.5 - box[0, axis], box[1, axis] - (size - 0.5)
-            near = slack(max(size, *[w for w in (before, after) if math.isfinite(w)]))
+            near = rounding_tolerance(max(size, *[w for w in (before, after) if math.isfinite(w)]))
             widths[axis] = tuple(
                 [math.ceil(max(w - near, 0)) if math.isfinite(w) else 0 for w in (before, after)]
             )

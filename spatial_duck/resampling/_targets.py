@@ -11,7 +11,7 @@ import numpy as np
 from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import nearest_axes
-from spatial_duck.geometry._rounding import voxels_over
+from spatial_duck.geometry._rounding import count_voxels
 from spatial_duck.geometry._world import SPACE_AXES, check_frame
 
 __all__ = ["aligned_grid"]
@@ -82,7 +82,7 @@ def aligned_grid(
         if not 0 < step < math.inf:
             raise GeometryError(f"spacing must be positive, got {spacing!r}")
         extent = float(high[row] - low[row])
-        shape[axis] = max(1, voxels_over(extent / step))
+        shape[axis] = max(1, count_voxels(extent / step))
         dims[axis] = name
         steps[columns[axis]] = step
         direction[:, columns[axis]] = np.eye(len(world.axes))[row] * sign

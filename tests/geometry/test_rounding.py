@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spatial_duck as sd
-from spatial_duck.geometry._rounding import voxels_over
+from spatial_duck.geometry._rounding import count_voxels
 from spatial_duck.resampling._targets import aligned_grid
 
 #: Spacings as headers have them, in nanometres, micrometres and kilometres of metres too.
@@ -21,7 +21,7 @@ SPACINGS = st.floats(0.05, 20).flatmap(
 def test_a_width_of_whole_voxels_is_so_many(spacing: float, n: int, narrow: bool) -> None:
     through = float(np.float32(spacing))
     width, step = (n * spacing, through) if narrow else (n * through, spacing)
-    assert voxels_over(width / step) == n
+    assert count_voxels(width / step) == n
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,4 +1,4 @@
-"""The map of a grid over the axes of another that it was made of, whatever became of its anchor."""
+"""The map of a grid over the axes of the grid that it was made from, on any anchor."""
 
 from __future__ import annotations
 
