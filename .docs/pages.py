@@ -61,7 +61,8 @@ def page(module: str, seen: dict[int, str]) -> str:
 
 def how_to_page(path: Path) -> str:
     """Return the page of a how-to script: its text is comments, so that it is shown as it is."""
-    title = path.read_text(encoding="utf-8").split("\n")[0].removeprefix("# # ")
+    lines = path.read_text(encoding="utf-8").split("\n")
+    title = next(line for line in lines if line.startswith("# # ")).removeprefix("# # ")
     return "\n".join(
         [_heading(title, "="), f".. literalinclude:: ../how_to/{path.name}\n   :language: python\n"]
     )
