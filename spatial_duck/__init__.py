@@ -107,7 +107,7 @@ if TYPE_CHECKING:
         restore,
     )
     from spatial_duck.pyramids import Pyramid, pyramid
-    from spatial_duck.registration import Registration, register
+    from spatial_duck.registration import Registration, register, register_landmarks
     from spatial_duck.resampling import crop, pad_to, reorient, resample, sample
     from spatial_duck.transforms import Affine, Composite, DisplacementField, Transform
     from spatial_duck.viewer import plot, show
@@ -179,6 +179,7 @@ __all__ = [
     "read_pyramid",
     "reduce_blocks",
     "register",
+    "register_landmarks",
     "reorient",
     "resample",
     "restore",
@@ -226,6 +227,7 @@ _LAZY = {
     "metrics": "metrics",
     "segmentation": "segmentation",
     "register": "registration",
+    "register_landmarks": "registration",
     "Registration": "registration",
     "resample": "resampling",
     "reorient": "resampling",

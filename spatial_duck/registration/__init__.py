@@ -3,13 +3,18 @@
 `register` checks what the user gives, brings a coarse level of both images into memory
 (``_levels``), finds where to start (``_initial_transforms``), and judges the answer
 (``_similarity_check``, ``_trust``); an `Engine` optimises. README.md beside this file holds the
-recipe for one more.
+recipe for one more. `register_landmarks` fits points that belong together, without images.
 """
 
 from __future__ import annotations
 
 from spatial_duck.registration._api import METRICS, MODELS, register
 from spatial_duck.registration._engine import Engine
+from spatial_duck.registration._landmarks import (
+    LANDMARK_MODELS,
+    LandmarkFit,
+    register_landmarks,
+)
 from spatial_duck.registration._outcome import (
     Level,
     LevelLog,
@@ -20,9 +25,11 @@ from spatial_duck.registration._outcome import (
 from spatial_duck.registration._registry import engine_names, named_engine
 
 __all__ = [
+    "LANDMARK_MODELS",
     "METRICS",
     "MODELS",
     "Engine",
+    "LandmarkFit",
     "Level",
     "LevelLog",
     "Outcome",
@@ -31,4 +38,5 @@ __all__ = [
     "engine_names",
     "named_engine",
     "register",
+    "register_landmarks",
 ]
