@@ -187,7 +187,76 @@ def test_metadata_elsewhere_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(FormatError, match=r"a\.companion\.ome.*plain=True"):
         sd.read(tmp_path / "a.ome.tif")
+    (tmp_path / "a.companion.ome").write_text(xml.replace("urn:uuid:1", "urn:uuid:2"))
+    with pytest.raises(FormatError, match=r"names a further file.*plain=True"):
+        sd.read(tmp_path / "a.ome.tif")
     assert sd.read(tmp_path / "a.ome.tif", plain=True).shape == (16, 16)
+
+
+def companion(folder: Path, uuid: str = "urn:uuid:0") -> np.ndarray:
+    """Write two images in three files, all described by a companion; return their pixels."""
+    values = np.arange(4 * 6 * 7, dtype="u2").reshape(4, 6, 7)
+    names = ["a.ome.tif", "b.ome.tif", "c.ome.tif"]
+    head = '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+    for name, pages in zip(names, (values[:2], values[2:3], values[3:]), strict=True):
+        text = (
+            f'{head} UUID="urn:uuid:{name}"><BinaryOnly MetadataFile="set.companion.ome" '
+            'UUID="urn:uuid:0"/></OME>'
+        )
+        tifffile.imwrite(folder / name, pages, description=text, metadata=None,
+                         photometric="minisblack")  # fmt: skip
+
+    def image(number: int, sizes: str, data: list[tuple[str, int, int]]) -> str:
+        parts = "".join(
+            f'<TiffData IFD="{ifd}" FirstZ="{z}" PlaneCount="1"><UUID FileName="{name}">'
+            f"urn:uuid:{name}</UUID></TiffData>"
+            for name, z, ifd in data
+        )
+        return (
+            f'<Image ID="Image:{number}" Name="im{number}"><Pixels ID="Pixels:{number}" '
+            f'DimensionOrder="XYZCT" Type="uint16" SizeX="7" SizeY="6" SizeC="1" SizeT="1" {sizes} '
+            'PhysicalSizeX="0.5" PhysicalSizeY="0.25" PhysicalSizeZ="2"><Channel ID="Channel:0" '
+            f'Name="DAPI"/>{parts}</Pixels></Image>'
+        )
+
+    stack = [(names[0], 0, 0), (names[0], 1, 1), (names[1], 2, 0)]
+    xml = f'{head} UUID="{uuid}">'
+    xml += image(0, 'SizeZ="3"', stack) + image(1, 'SizeZ="1"', [(names[2], 0, 0)]) + "</OME>"
+    (folder / "set.companion.ome").write_text(xml)
+    return values
+
+
+def test_files_of_a_companion(tmp_path: Path) -> None:
+    values = companion(tmp_path)
+    for name, lazy in (("a", None), ("b", None), ("a", True), ("a", False)):
+        if lazy is not False:
+            pytest.importorskip("zarr", reason="needs zarr")
+        image = sd.read(tmp_path / f"{name}.ome.tif", lazy=lazy)
+        assert np.array_equal(np.asarray(image), values[:3])
+        assert (image.dims, image.spacing.tolist()) == (("z", "y", "x"), [2, 0.25, 0.5])
+        assert image.unit == ("um", "um", "um")
+        if lazy:
+            again = pickle.loads(pickle.dumps(image[1:]))
+            assert np.array_equal(np.asarray(again), values[1:3])
+    with pytest.raises(FormatError, match=r"series 0 .* it has series=1"):
+        sd.read(tmp_path / "c.ome.tif")
+    other = sd.read(tmp_path / "c.ome.tif", series=1)
+    assert np.array_equal(np.asarray(other).squeeze(), values[3])
+    assert sd.read(tmp_path / "a.ome.tif", plain=True).shape == (2, 6, 7)
+
+
+def test_a_companion_of_other_files(tmp_path: Path) -> None:
+    companion(tmp_path, uuid="urn:uuid:9")
+    with pytest.raises(FormatError, match="UUID is urn:uuid:9"):
+        sd.read(tmp_path / "a.ome.tif")
+    (tmp_path / "b.ome.tif").unlink()
+    companion_text = (tmp_path / "set.companion.ome").read_text().replace("uuid:9", "uuid:0")
+    (tmp_path / "set.companion.ome").write_text(companion_text)
+    with pytest.raises(FormatError, match=r"b\.ome\.tif"):
+        sd.read(tmp_path / "a.ome.tif")
+    (tmp_path / "set.companion.ome").write_text(companion_text.replace("b.ome", "../b.ome"))
+    with pytest.raises((FormatError, UnsafeInputError), match=r"b\.ome\.tif"):
+        sd.read(tmp_path / "a.ome.tif")
 
 
 # --- plain and microscopes ----------------------------------------------------------------

@@ -5,7 +5,8 @@ axes, T, Z, Y, X as ``t, z, y, x``, C or S (samples) as ``c``, others without a 
 
 ===========  =====================================================================================
 OME-TIFF     ``PhysicalSizeX``, …, ``TimeIncrement`` with their units (µm and s where none is
-             given); positions and times of planes; channels as coordinates (`._ome`)
+             given); positions and times of planes; channels as coordinates (`._ome`); of a
+             file that belongs to others by their companion (`._companion`)
 ImageJ       resolution tags, ``spacing``, ``finterval``, units of each axis, origins, labels,
              ranges and colors (`._dialects`)
 microscopes  LSM, SVS, FEI, Zeiss SEM, Olympus SIS, MetaMorph, Micro-Manager, FluoView: their own
@@ -46,6 +47,7 @@ from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parsed
 from spatial_duck.io._raster import open_raster
 from spatial_duck.io._source import Source
+from spatial_duck.io.tiff._companion import check_series_is_here, open_tiff
 from spatial_duck.io.tiff._described import (
     Described,
     converted,
@@ -83,12 +85,12 @@ def open_source(
 ) -> Source:
     """Open a series of a TIFF file; see `spatial_duck.read`."""
     place = Path(path)
-    tifffile = tifffile_module()
+    tifffile_module()
     if not plain and _is_raster(place):
         return _raster(place, series, level)
     try:
-        with _complaints() as complaints, tifffile.TiffFile(place) as file:
-            _check_dialect(place, file, plain)
+        with _complaints() as complaints, open_tiff(place, plain) as file:
+            _check_dialect(place, file, series, plain)
             chosen, whole, count = _level(place, file, series, level)
             axes, shape = str(chosen.axes), tuple(int(n) for n in chosen.shape)
             dtype = np.dtype(chosen.dtype)
@@ -127,7 +129,7 @@ def open_source(
     def read() -> NDArray[Any]:
         safety.check_memory(place, needed)
         try:
-            with tifffile.TiffFile(place) as file:
+            with open_tiff(place, plain) as file:
                 values = _level(place, file, series, level)[0].asarray()
         except (MemoryError, RecursionError):
             raise
@@ -143,7 +145,7 @@ def open_source(
         from spatial_duck.backends.zarr._view import ZarrView
         from spatial_duck.io.tiff._store import open_store
 
-        store = open_store(str(place.absolute()), series, level)
+        store = open_store(str(place.absolute()), series, level, plain)
         return ZarrView(zarr.open_array(store, mode="r"))
 
     def loaded(lazy: bool | None) -> Any:
@@ -175,12 +177,14 @@ def _raster(path: Path, series: int, level: int) -> Source:
         ) from error
 
 
-def _check_dialect(path: Path, file: Any, plain: bool) -> None:
+def _check_dialect(path: Path, file: Any, series: int, plain: bool) -> None:
     """Refuse, before tifffile makes pages of it, what is not read as it is meant."""
     if file.is_ome and file.ome_metadata:
         root = parsed_xml(path, str(file.ome_metadata))
         if not plain:
             check_ome(path, root)
+            if "BinaryOnly" in str(file.pages.first.description):
+                check_series_is_here(path, root, series)
 
 
 def _is_raster(path: Path) -> bool:

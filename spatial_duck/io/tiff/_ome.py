@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["check_ome", "color_text", "ome_metadata", "parsed_xml"]
+__all__ = ["MAX_XML", "check_ome", "children", "color_text", "ome_metadata", "parsed_xml"]
 
-_MAX_XML = 1 << 26
+#: Characters of XML that are read.
+MAX_XML = 1 << 26
 #: Bytes that a page takes in a file at least.
 _PAGE = 8
 #: Part of a step by which planes may be off an even axis of time: cameras are never exact.
@@ -53,7 +54,7 @@ def parsed_xml(path: Path, text: str) -> Any:
     FormatError
         If it is too long, declares entities or is not valid.
     """
-    if len(text) > _MAX_XML or "<!DOCTYPE" in text or "<!ENTITY" in text:
+    if len(text) > MAX_XML or "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise FormatError(f"{path}: its OME-XML is too long or declares entities")
     try:
         return ET.fromstring(text)
@@ -67,22 +68,17 @@ def check_ome(path: Path, root: Any) -> None:
     Raises
     ------
     FormatError
-        If the pixels are described elsewhere, or files that it names are not there.
+        If files that it names are not there.
     UnsafeInputError
         If files lie elsewhere, or sizes ask for more pages than the files can hold.
     """
-    for only in _children(root, "BinaryOnly"):
-        raise FormatError(
-            f"{path}: its OME-XML is in another file, {only.get('MetadataFile')!r}; open that one, "
-            "or this one's pixels alone with plain=True"
-        )
-    names = {uuid.get("FileName") for uuid in _children(root, "UUID") if uuid.get("FileName")} - {
+    names = {uuid.get("FileName") for uuid in children(root, "UUID") if uuid.get("FileName")} - {
         path.name
     }
     there = path.stat().st_size + sum(
         safety.confined(path, name).stat().st_size for name in sorted(names)
     )
-    for pixels in _children(root, "Pixels"):
+    for pixels in children(root, "Pixels"):
         planes = math.prod(_count(path, pixels, f"Size{letter}") for letter in "ZCT")
         if planes > there // _PAGE:
             raise UnsafeInputError(
@@ -131,7 +127,8 @@ def ome_metadata(path: Path, root: Any, series: int, shape: Sequence[int], axes:
     return Described("ome", steps, origin, coords, attrs, _annotation(root))
 
 
-def _children(element: Any, name: str) -> list[Any]:
+def children(element: Any, name: str) -> list[Any]:
+    """Return all elements of a name inside another, whatever their namespace."""
     return [
         e for e in element.iter() if isinstance(e.tag, str) and e.tag.rpartition("}")[2] == name
     ]
@@ -139,8 +136,8 @@ def _children(element: Any, name: str) -> list[Any]:
 
 def _image_of(path: Path, root: Any, series: int, sizes: dict[str, int]) -> tuple[Any, Any]:
     """Return the Image element of a series, and its Pixels."""
-    pairs = [(e, p) for e in _children(root, "Image") for p in _children(e, "Pixels")[:1]]
-    stored = [(e, p) for e, p in pairs if _children(p, "TiffData")]
+    pairs = [(e, p) for e in children(root, "Image") for p in children(e, "Pixels")[:1]]
+    stored = [(e, p) for e, p in pairs if children(p, "TiffData")]
     if len(stored) > series and _fits(stored[series][1], sizes):
         return stored[series]
     alike = [(e, p) for e, p in stored if _fits(p, sizes)]
@@ -194,7 +191,7 @@ def _number(text: Any) -> float | None:
 def _planes(pixels: Any) -> list[dict[str, Any]]:
     """Return the attributes of the planes, with their numbers as ints."""
     found = []
-    for plane in _children(pixels, "Plane"):
+    for plane in children(pixels, "Plane"):
         numbers = [str(plane.get(f"The{letter}", "0")) for letter in "ZCT"]
         if all(n.isdecimal() for n in numbers):
             found.append(dict(plane.attrib) | dict(zip("ZCT", map(int, numbers), strict=True)))
@@ -324,7 +321,7 @@ def _warn_times(path: Path, what: str) -> None:
 
 def _channels(pixels: Any) -> dict[str, Any]:
     """Return what all channels say, one value for each index of the axis c."""
-    channels = _children(pixels, "Channel")
+    channels = children(pixels, "Channel")
     samples = [int(str(c.get("SamplesPerPixel", 1))) for c in channels]
     if not channels or sum(samples) != int(pixels.get("SizeC", 0)) or set(samples) != {1}:
         return {}
@@ -359,9 +356,9 @@ def color_text(value: Any) -> str:
 
 
 def _annotation(root: Any) -> str | None:
-    for note in _children(root, "MapAnnotation"):
+    for note in children(root, "MapAnnotation"):
         if note.get("Namespace") == KEY:
-            for entry in _children(note, "M"):
+            for entry in children(note, "M"):
                 if entry.get("K") == "geometry":
                     return str(entry.text)
     return None

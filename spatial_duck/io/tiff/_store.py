@@ -8,7 +8,7 @@ from typing import Any
 
 from zarr.storage import WrapperStore
 
-from spatial_duck._optional import require
+from spatial_duck.io.tiff._companion import open_tiff
 
 __all__ = ["TiffStore", "open_store"]
 
@@ -24,7 +24,7 @@ class TiffStore(WrapperStore[Any]):  # type: ignore[misc]
         What `open_store` opened it from.
     """
 
-    def __init__(self, store: Any, place: tuple[str, int, int]) -> None:
+    def __init__(self, store: Any, place: tuple[str, int, int, bool]) -> None:
         super().__init__(store)
         self._place = place
 
@@ -32,7 +32,7 @@ class TiffStore(WrapperStore[Any]):  # type: ignore[misc]
         return open_store, self._place
 
     def __str__(self) -> str:
-        path, series, level = self._place
+        path, series, level, _ = self._place
         return f"tiff://{path}?series={series}&level={level}"
 
     def __repr__(self) -> str:
@@ -44,7 +44,7 @@ class TiffStore(WrapperStore[Any]):  # type: ignore[misc]
     __hash__ = None  # type: ignore[assignment]
 
 
-def open_store(path: str, series: int, level: int) -> TiffStore:
+def open_store(path: str, series: int, level: int, plain: bool = False) -> TiffStore:
     """Open a level of a series of a TIFF file.
 
     Parameters
@@ -53,10 +53,11 @@ def open_store(path: str, series: int, level: int) -> TiffStore:
         The file, absolute.
     series, level : int
         Which.
+    plain : bool, optional
+        Leave out OME-XML that lies in another file.
     """
-    tifffile = require("tifffile", "Reading TIFF")
-    file = tifffile.TiffFile(Path(path))
+    file = open_tiff(Path(path), plain)
     inner = file.series[series].aszarr(level=level)
     # The file stays open as long as its store is used.
     weakref.finalize(inner, file.close)
-    return TiffStore(inner, (path, series, level))
+    return TiffStore(inner, (path, series, level, plain))
