@@ -185,8 +185,10 @@ def merge(function: str, a: G, b: G) -> G:
     shared: list[int] = []
     for i, (n, m, p, q) in enumerate(zip(x._shape, y._shape, x._axes, y._axes, strict=True)):
         if is_unequal(n, m) and 1 not in (n, m):
+            dims = [tuple([axis.name for axis in grid._axes]) for grid in (a, b)]
+            named = f", dims {dims[0]} {dims[1]}" if dims[0] != dims[1] else ""
             raise ValueError(
-                f"operands could not be broadcast together with shapes {a._shape} {b._shape}"
+                f"operands could not be broadcast together with shapes {a._shape} {b._shape}{named}"
             )
         if p.name is not None and q.name is not None and p.name != q.name:
             raise mismatch(a, b, f"dims: axis {i} is {p.name!r} and {q.name!r}", function)

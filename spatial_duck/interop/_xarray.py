@@ -97,7 +97,8 @@ def from_xarray(array: Any) -> SpatialArray:
     -------
     SpatialArray
         Axes named x, y, z or t are sampled, by their coordinates where they have them; so are
-        those that the coordinate ``spatial_geometry`` names. The unit is the coordinate's
+        those that the coordinate ``spatial_geometry`` names. Others, such as ``lat`` and ``lon``,
+        stay plain: rename them first. The unit is the coordinate's
         ``units``. A ``t`` of dates or of uneven steps stays a coordinate, and its axis is plain. So
         do other coordinates of one axis, or of none, that hold numbers, times or strings.
 

@@ -21,6 +21,7 @@ def upright(
     oblique: str,
     options: Sequence[str] = ("keep",),
     more: Sequence[str] = (),
+    advice: str = "",
 ) -> bool:
     """Refuse a geometry that is more than a start and spacing along axes of their own names.
 
@@ -36,6 +37,8 @@ def upright(
         What the caller offers.
     more : sequence of str, optional
         What else would be lost.
+    advice : str, optional
+        Another way out, as the end of the message.
 
     Returns
     -------
@@ -54,5 +57,6 @@ def upright(
         raise GeometryLossError(
             f"{name} would lose {lost}. Bring the image onto a grid that it holds with "
             f"reorient(...) or resample(...), or accept the loss with oblique={options[0]!r}"
+            f"{advice}"
         )
     return bool(lost)

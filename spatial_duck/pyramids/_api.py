@@ -285,7 +285,8 @@ class Pyramid(Sequence[SpatialArray]):
 
     def __repr__(self) -> str:
         shapes = ", ".join(str(level.shape) for level in self.levels)
-        return f"Pyramid({len(self.levels)} levels of {self.levels[0].dims!r}: {shapes})"
+        number = f"{len(self.levels)} level{'s' * (len(self.levels) != 1)}"
+        return f"Pyramid({number} of {self.levels[0].dims!r}: {shapes})"
 
     def _repr_html_(self) -> str:
         return _pyramid_html(self)
@@ -301,7 +302,8 @@ def _pyramid_html(levels: Pyramid) -> str:
         chunks = backends.chunks(level.data)
         if n < _MAX_DRAWN:
             pictures.append(drawing([Outline(level.geometry, chunks=chunks)], planes=1))
-    words = f"{len(levels)} levels of {', '.join(map(str, levels[0].dims))}, {levels[0].dtype}"
+    number = f"{len(levels)} level{'s' * (len(levels) != 1)}"
+    words = f"{number} of {', '.join(map(str, levels[0].dims))}, {levels[0].dtype}"
     return card(type(levels).__name__, words, rows, "".join(pictures))
 
 

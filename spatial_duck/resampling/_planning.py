@@ -70,10 +70,7 @@ def make_plan(
     """
     common = [name for name in target.world.axes if name in source.world.axes]
     if not common:
-        raise GeometryError(
-            f"resample: the image lies in {source.world.axes!r} and the target in "
-            f"{target.world.axes!r}; they have no world axis in common"
-        )
+        raise GeometryError(_nothing_in_common(source, target))
     _check_lost(source, common, "the image")
     _check_lost(target, common, "the target")
     ours, _ = _split(source, common, "the image")
@@ -102,6 +99,22 @@ def make_plan(
     lines.sort(key=lambda line: -1 if line.out is None else line.out)
     geometry = _result(source, target, theirs, common, places)
     return Plan(source.shape, geometry, tuple(lines), coupled, interpolation, edge)
+
+
+def _nothing_in_common(source: Geometry, target: Geometry) -> str:
+    """Return why two geometries without a common world axis do not go together, and what to do."""
+    for geometry, whose in ((source, "the image"), (target, "the target")):
+        if not geometry.world.axes and not geometry.lost:
+            return (
+                f"resample: {whose} has no sampled axis, and so no world axis in common with "
+                f"anything: its dims are {geometry.dims!r}. Axes named 'x', 'y', 'z' or 't' are "
+                "sampled, and those named in SpatialArray(..., sampled=...); rename the axes of an "
+                "xarray.DataArray before it is converted, as in rename(lat='y', lon='x')"
+            )
+    return (
+        f"resample: the image lies in {source.world.axes!r} and the target in "
+        f"{target.world.axes!r}; they have no world axis in common"
+    )
 
 
 def _check_lost(geometry: Geometry, common: Sequence[str], whose: str) -> None:

@@ -116,6 +116,13 @@ class BackendConformance(Suite):
     def _adopted(self, array: NDArray[Any]) -> Any:
         return backends.adopt(self.make(array))
 
+    def _check_found(self, data: Any) -> None:
+        found = backends.backend_of(data)
+        assert found is self.backend, (
+            f"the backend of {type(data).__name__} is {found!r}, not the object that this suite "
+            "names: give `backend` the very object that was given to `register`"
+        )
+
     def _values(self, data: Any) -> Any:
         """Return the values of what came, on the host."""
         if isinstance(data, list | tuple):
@@ -146,7 +153,7 @@ class BackendConformance(Suite):
     def test_found_by_type(self) -> None:
         """The backend is the one that is found for its arrays."""
         data = self._adopted(CUBE)
-        assert backends.backend_of(data) is self.backend
+        self._check_found(data)
         assert backends.is_lazy(data) == self.backend.lazy
 
     def test_values_come_back(self) -> None:
@@ -362,7 +369,7 @@ class BackendConformance(Suite):
             there = image.to(self.target or self.backend.name)
         except (TypeError, ValueError) as error:
             raise SkipTest(f"nothing is brought here: {error}") from error
-        assert backends.backend_of(there.data) is self.backend
+        self._check_found(there.data)
         back = there.to("numpy")
         assert type(back.data) is np.ndarray
         assert back.geometry == image.geometry

@@ -513,6 +513,7 @@ REFUSED = [
     (IMAGE, {"spacing": 1e-9}, TooLargeError, "in the unit of the image's world"),
     (IMAGE, {"to": Geometry((1 << 40, 4, 1 << 40))}, TooLargeError, "larger than any array"),
     (IMAGE, {"to": Geometry((2,), dims=("t",))}, GeometryError, "no world axis in common"),
+    (sd.SpatialArray([[0.0]], dims=("lat", "lon")), {"spacing": 1}, GeometryError, "'lat', 'lon'"),
     (IMAGE, {"to": Geometry((2, 2, 2), frame="LPS")}, FrameError, "frame"),
     (IMAGE, {"to": Geometry((2, 2, 2), unit="mm")}, GeometryError, "unit"),
     (IMAGE, {"to": IMAGE, "transform": np.eye(4)}, TypeError, r"Affine\(matrix, image\.world\)"),

@@ -57,7 +57,12 @@ def write_image(
         raise ValueError(f"kind must be 'ome' or 'imagej', got {kind!r}")
     fit = in_order(fitted(image, RULES, minimum=2), "tzpyx" if kind == "imagej" else "tpzyx")
     g = fit.geometry
-    upright(g, "TIFF", oblique)
+    advice = (
+        "; for a GeoTIFF, array, profile = to_rasterio(image) is what rasterio writes"
+        if "crs" in image.attrs
+        else ""
+    )
+    upright(g, "TIFF", oblique, advice=advice)
     if g.dims[-2:] != ("y", "x"):
         raise GeometryLossError(
             f"TIFF's planes lie in y and x, and the image has dims {image.dims!r}; "
