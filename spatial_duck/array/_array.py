@@ -17,12 +17,12 @@ from spatial_duck.array import _vectors as vectors
 from spatial_duck.array._attributes import GeometryAttributes
 from spatial_duck.array._callers import announce_bare
 from spatial_duck.array._collection import Collection, bare_chunks
-from spatial_duck.array._coordinate_moves import on_other_grid
+from spatial_duck.array._coordinate_moves import keep_off_grid_coords
 from spatial_duck.array._coordinates import (
-    frozen,
-    held,
-    still_fitting,
-    without_positions,
+    check_coords,
+    drop_positions,
+    freeze_coords,
+    keep_fitting,
 )
 from spatial_duck.array._methods import ArrayMethods
 from spatial_duck.array._state import ImageState
@@ -154,8 +154,8 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
                 raise GeometryError(
                     f"geometry has shape {geometry.shape}, and the data have shape {shape}"
                 )
-        self._coords = vectors.tagged(held(coords, geometry), geometry)
-        self._geometry = without_positions(geometry, self._coords)
+        self._coords = vectors.complete_component(check_coords(coords, geometry), geometry)
+        self._geometry = drop_positions(geometry, self._coords)
         self._attrs = dict(attrs) if attrs else None
 
     def replace(self, data: Any = None, **changes: Any) -> Self:
@@ -190,16 +190,20 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
             raise TypeError("data must be a bare array: take image.data of the image that came")
         attrs = changes.pop("attrs", self._attrs)
         coords = changes.pop("coords", None)
-        named = changes.keys() & {"frame", "unit", "world"}  # said to be, not converted
+        named = changes.keys() & {
+            "frame",
+            "unit",
+            "world",
+        }  # given by name, not converted
         geometry = changes.pop("geometry", None)
         if geometry is not None and changes:
             raise GeometryError(f"geometry excludes {', '.join(changes)}")
         if geometry is None:
             geometry = self.geometry.replace(**changes) if changes else self.geometry
         if coords is None:
-            coords = still_fitting(self._coords, self._data.shape, geometry.shape)
+            coords = keep_fitting(self._coords, self._data.shape, geometry.shape)
             if named:
-                coords = vectors.relabelled(coords, self.geometry, geometry)
+                coords = vectors.update_component(coords, self.geometry, geometry)
         return type(self)(new, geometry, coords=coords, attrs=attrs)
 
     # --- attributes -----------------------------------------------------------------------
@@ -255,7 +259,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         indexing.assign(self, key, value)
 
     if TYPE_CHECKING:
-        # What `ArrayMethods` makes by a table: an image, unless the operand has a say of its own.
+        # Operators of `ArrayMethods`: they return an image, unless the operand decides otherwise.
         def __add__(self, other: Any, /) -> Self: ...
         def __radd__(self, other: Any, /) -> Self: ...
         def __sub__(self, other: Any, /) -> Self: ...
@@ -298,7 +302,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
             Passed to the backend, such as ``chunks=`` for ``"dask"``.
         """
         moved = self._with_data(backends.to(self._data, backend, **options))
-        _enter_frameworks()  # which may have been imported for this
+        _enter_frameworks()  # libraries may have been imported by the conversion
         return moved
 
     @property
@@ -344,7 +348,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         asked = {
             "stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy,
         }  # fmt: skip
-        # Only what was asked for: older backends know but some of these.
+        # Only the arguments given: older backends do not know all of them.
         return self._data.__dlpack__(**{k: v for k, v in asked.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -405,7 +409,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
 
 
 def on_grid(image: SpatialArray, data: Any, geometry: Geometry) -> SpatialArray:
-    """Return what was made of an image on another grid, with what it carries that still holds.
+    """Return data on another grid as an image, with the attrs and coordinates that still hold.
 
     Parameters
     ----------
@@ -416,7 +420,7 @@ def on_grid(image: SpatialArray, data: Any, geometry: Geometry) -> SpatialArray:
     geometry : Geometry
         Where they lie.
     """
-    coords = on_other_grid(image._coords, image.geometry, geometry)
+    coords = keep_off_grid_coords(image._coords, image.geometry, geometry)
     return SpatialArray(data, geometry, coords=coords, attrs=image.attrs)
 
 
@@ -424,11 +428,11 @@ def _restore(
     cls: type[SpatialArray], data: Any, geometry: Geometry, attrs: Any, coords: Any
 ) -> SpatialArray:
     _enter_frameworks()
-    return cls._wrap(data, geometry, attrs, frozen(coords))
+    return cls._wrap(data, geometry, attrs, freeze_coords(coords))
 
 
 def _enter_frameworks() -> None:
-    """Enter images in the registries of PyTorch and JAX, if they were imported meanwhile."""
+    """Register images with PyTorch and JAX, if these have been imported since."""
     for name in frameworks.PENDING:
         if name in sys.modules:
             frameworks.register(SpatialArray)

@@ -30,10 +30,10 @@ __all__ = [
     "SpatialImage",
     "as_image",
     "asarray",
+    "find_function",
     "from_library",
-    "function_named",
     "library_of",
-    "not_taken",
+    "type_error",
 ]
 
 
@@ -55,43 +55,45 @@ class Library(NamedTuple):
     module: str
 
 
-_HERE = "spatial_duck.interop._"
+_INTEROP = "spatial_duck.interop._"
 
 LIBRARIES: tuple[Library, ...] = (
-    Library("simpleitk", ("SimpleITK:Image",), _HERE + "simpleitk"),
-    Library("itk", ("itk:itkImageBase2", "itk:itkImageBase3", "itk:itkImageBase4"), _HERE + "itk"),
-    Library("nibabel", ("nibabel:SpatialImage",), _HERE + "nibabel"),
-    Library("xarray", ("xarray:DataArray",), _HERE + "xarray"),
-    Library("spatial_image", (), _HERE + "spatial_image"),
-    Library("multiscale_spatial_image", ("xarray:DataTree",), _HERE + "spatial_image"),
-    Library("ngff_image", ("ngff_zarr:NgffImage",), _HERE + "ngff_zarr"),
+    Library("simpleitk", ("SimpleITK:Image",), _INTEROP + "simpleitk"),
+    Library(
+        "itk", ("itk:itkImageBase2", "itk:itkImageBase3", "itk:itkImageBase4"), _INTEROP + "itk"
+    ),
+    Library("nibabel", ("nibabel:SpatialImage",), _INTEROP + "nibabel"),
+    Library("xarray", ("xarray:DataArray",), _INTEROP + "xarray"),
+    Library("spatial_image", (), _INTEROP + "spatial_image"),
+    Library("multiscale_spatial_image", ("xarray:DataTree",), _INTEROP + "spatial_image"),
+    Library("ngff_image", ("ngff_zarr:NgffImage",), _INTEROP + "ngff_zarr"),
     Library(
         "ngff_multiscales",
         ("ngff_zarr:NgffMultiscales", "ngff_zarr:Multiscales"),
-        _HERE + "ngff_zarr",
+        _INTEROP + "ngff_zarr",
     ),
-    Library("monai", ("monai:MetaTensor",), _HERE + "monai"),
-    Library("torchio", ("torchio:Image",), _HERE + "torchio"),
-    Library("highdicom", ("highdicom:Volume",), _HERE + "highdicom"),
-    Library("ants", ("ants:ANTsImage",), _HERE + "ants"),
-    Library("pyvista", ("pyvista:ImageData", "vtkmodules:vtkImageData"), _HERE + "pyvista"),
-    Library("napari", ("napari:Image", "napari:Labels"), _HERE + "napari"),
-    Library("slicer", (), _HERE + "slicer"),
-    Library("rasterio", ("rasterio:DatasetReaderBase",), _HERE + "rasterio"),
-    Library("rioxarray", (), _HERE + "rasterio"),
+    Library("monai", ("monai:MetaTensor",), _INTEROP + "monai"),
+    Library("torchio", ("torchio:Image",), _INTEROP + "torchio"),
+    Library("highdicom", ("highdicom:Volume",), _INTEROP + "highdicom"),
+    Library("ants", ("ants:ANTsImage",), _INTEROP + "ants"),
+    Library("pyvista", ("pyvista:ImageData", "vtkmodules:vtkImageData"), _INTEROP + "pyvista"),
+    Library("napari", ("napari:Image", "napari:Labels"), _INTEROP + "napari"),
+    Library("slicer", (), _INTEROP + "slicer"),
+    Library("rasterio", ("rasterio:DatasetReaderBase",), _INTEROP + "rasterio"),
+    Library("rioxarray", (), _INTEROP + "rasterio"),
 )
 
 _FUNCTIONS = {f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("from", "to")} | {
-    "ImageioPlugin": _HERE + "imageio_plugin",
-    "hook_itk": _HERE + "itk_hook",
-    "through_itk": _HERE + "itk",
-    "to_pyradiomics": _HERE + "pyradiomics",
-    "view": _HERE + "viewers",
+    "ImageioPlugin": _INTEROP + "imageio_plugin",
+    "hook_itk": _INTEROP + "itk_hook",
+    "through_itk": _INTEROP + "itk",
+    "to_pyradiomics": _INTEROP + "pyradiomics",
+    "view": _INTEROP + "viewers",
 }
 
 
-def function_named(name: str) -> Any:
-    """Return a function of a library's module, which is imported here."""
+def find_function(name: str) -> Any:
+    """Return a function by name, from the module of its library, which is imported."""
     if name in _FUNCTIONS:
         return getattr(import_module(_FUNCTIONS[name]), name)
     raise AttributeError(f"module 'spatial_duck.interop' has no attribute {name!r}")
@@ -127,8 +129,8 @@ def asarray(obj: Any) -> SpatialArray:
         return obj
     row = library_of(obj)
     if row is not None:
-        image: Any = function_named(f"from_{row.name}")(obj)
-        # Of several resolutions, the finest.
+        image: Any = find_function(f"from_{row.name}")(obj)
+        # Of several resolutions, take the finest.
         finest: SpatialArray = image if isinstance(image, SpatialArray) else image[0]
         return finest
     if _has_duck_interface(obj):
@@ -144,7 +146,7 @@ def asarray(obj: Any) -> SpatialArray:
 
 
 def as_image(obj: Any, function: str, argument: str = "image") -> SpatialArray:
-    """Return the image that a public function was given, or refuse what is none.
+    """Return the image that a public function was given, or raise for other objects.
 
     Every public function that takes an image passes it through here first.
 
@@ -187,7 +189,7 @@ def as_image(obj: Any, function: str, argument: str = "image") -> SpatialArray:
 
 
 def from_library(wanted: str, *attributes: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator of ``from_…`` functions that refuses what is no image of their library.
+    """Return a decorator of ``from_…`` functions that raises for images of other libraries.
 
     Parameters
     ----------
@@ -211,7 +213,7 @@ def from_library(wanted: str, *attributes: str) -> Callable[[Callable[P, R]], Ca
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             obj = args[0] if args else next(iter(kwargs.values()), None)
             if isinstance(obj, SpatialArray) or not all(hasattr(obj, name) for name in attributes):
-                raise not_taken(function.__name__, wanted, obj)
+                raise type_error(function.__name__, wanted, obj)
             return function(*args, **kwargs)
 
         return checked
@@ -219,13 +221,13 @@ def from_library(wanted: str, *attributes: str) -> Callable[[Callable[P, R]], Ca
     return decorate
 
 
-def not_taken(function: str, wanted: str, obj: object) -> TypeError:
-    """Return the error of a ``from_…`` function for what is no image of its library."""
+def type_error(function: str, wanted: str, obj: object) -> TypeError:
+    """Return the error of a ``from_…`` function for an object that it cannot convert."""
     return TypeError(f"{function} takes {wanted}, got {type(obj).__name__}; {_how_to_take(obj)}")
 
 
 def _how_to_take(obj: object) -> str:
-    """Return how an object that is no image of the library asked becomes a `SpatialArray`."""
+    """Return advice on how to convert an object of another kind to a `SpatialArray`."""
     if isinstance(obj, SpatialArray):
         return "it is a SpatialArray already"
     if isinstance(obj, str | bytes | os.PathLike):
@@ -239,14 +241,14 @@ def _how_to_take(obj: object) -> str:
 
 
 def _has_duck_interface(obj: Any) -> bool:
-    """Return whether an object has the interface, and voxels: a geometry has none."""
+    """Whether an object has the duck interface, and voxels (a geometry has none)."""
     if isinstance(obj, Geometry) or not isinstance(obj, SpatialImage):
         return False
     return not callable(obj.spacing)
 
 
 def _has_affine(obj: Any) -> bool:
-    """Return whether an object is an array with an affine of 2 to 4 axes at most as many as its."""
+    """Whether an object is an array with an affine of 2 to 4 axes, of which it has as many."""
     if isinstance(obj, Geometry) or type(obj).__module__.partition(".")[0] == "rasterio":
         return False
     shape = tuple(getattr(getattr(obj, "affine", None), "shape", ()))
@@ -255,10 +257,10 @@ def _has_affine(obj: Any) -> bool:
 
 
 def _from_affine(obj: Any) -> SpatialArray:
-    """Wrap an array whose first axes an affine takes to x, y, z and t."""
+    """Return an image from an array whose first axes an affine maps to x, y, z and t."""
     affine = np.asarray(obj.affine, np.float64)
     n = len(affine) - 1
-    data = _bare(obj)
+    data = _bare_array(obj)
     axes = ("x", "y", "z", "t")[:n]
     frame = getattr(obj, "frame", None)
     geometry = Geometry.from_affine(
@@ -268,7 +270,7 @@ def _from_affine(obj: Any) -> SpatialArray:
     return SpatialArray(data, geometry)
 
 
-def _bare(obj: Any) -> Any:
+def _bare_array(obj: Any) -> Any:
     """Return the array that an object is or holds."""
     data = getattr(obj, "data", obj)
     unknown = data is obj and not backends.is_known(type(obj))  # known by its __array__ alone
@@ -278,12 +280,12 @@ def _bare(obj: Any) -> Any:
 
 
 def _from_duck(obj: Any) -> SpatialArray:
-    """Wrap what has the duck interface: its array, and the fields that it has."""
+    """Return an image from an object with the duck interface."""
     fields = {
         name: value
         for name in ("dims", "frame", "unit", "world")
         if (value := getattr(obj, name, None)) is not None and not callable(value)
     }
     return SpatialArray(
-        _bare(obj), spacing=obj.spacing, origin=obj.origin, direction=obj.direction, **fields
+        _bare_array(obj), spacing=obj.spacing, origin=obj.origin, direction=obj.direction, **fields
     )

@@ -1,4 +1,4 @@
-"""What an image says of its geometry, and what is done with it by name: `GeometryAttributes`.
+"""The attributes of the geometry on images, and selection by name: `GeometryAttributes`.
 
 Each attribute is the geometry's, under the same name, so that code written for the duck interface
 (see `spatial_duck.interface`) need not know that there is a geometry.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GeometryAttributes"]
 
-#: Names that people try, from habit or from other libraries, and what does that here.
+#: Names from other libraries, and what to use instead.
 _ELSEWHERE = {
     "register": "use spatial_duck.register(fixed, moving)",
     **dict.fromkeys(("save", "to_filename"), "use image.write(path)"),
@@ -52,7 +52,7 @@ class GeometryAttributes(ImageState):
 
     __slots__ = ()
 
-    if not TYPE_CHECKING:  # where unknown attributes stay unknown
+    if not TYPE_CHECKING:  # attributes that must stay unknown
 
         def __getattr__(self, name: str) -> Any:
             """Say where to find what an image does not have; nothing is handed on to the data."""

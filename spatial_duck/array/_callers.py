@@ -1,8 +1,8 @@
-"""Which function of xarray or Dask asks, where the same call means two things.
+"""Find which function of xarray or Dask calls, where the same call has two meanings.
 
-xarray takes whatever is a Dask collection for a Dask array, and hands images to functions of Dask
-that know none. Those read a key in another way, or take the bare array and drop the place; nothing
-that is handed over says so. So the calling function is looked at, here alone.
+xarray treats every Dask collection as a Dask array, and passes images to functions of Dask that do
+not know them. These read a key in another way, or take the bare array and drop the geometry, and no
+argument tells. Therefore the calling function is inspected, in this module alone.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = [
     "wants_dask_array",
 ]
 
-#: Functions by which xarray has Dask compute something of images, and would get bare arrays.
-_LOSING = {
+#: Functions of Dask that xarray calls with images, and that would return bare arrays.
+_PLACE_LOSING_CALLERS = {
     "apply_gufunc": "apply_ufunc(dask='parallelized')",
     "blockwise": "blockwise",
     "unify_chunks": "unify_chunks",
@@ -44,17 +44,17 @@ def _function_within(module: str, depth: int) -> str | None:
 
 
 def loses_place() -> str | None:
-    """Return which function of xarray asks for an image's bare array, and would drop the place."""
-    return _LOSING.get(_function_within("xarray.namedarray.daskmanager", 8) or "")
+    """Return the function of xarray that takes the bare array and would drop the geometry."""
+    return _PLACE_LOSING_CALLERS.get(_function_within("xarray.namedarray.daskmanager", 8) or "")
 
 
 def wants_dask_array() -> bool:
-    """Whether Dask's windows ask, which take no other class than Dask's arrays."""
+    """Whether the caller is Dask's `sliding_window_view`, which takes Dask's arrays alone."""
     return _function_within("dask.array.overlap", 1) == "sliding_window_view"
 
 
 def reads_orthogonally() -> bool:
-    """Whether xarray asks with a key whose arrays stand for one axis each.
+    """Whether xarray is the caller, with a key whose arrays index one axis each.
 
     It tries NumPy's way first, and goes axis by axis where that is not implemented.
     """
@@ -79,7 +79,7 @@ def announce_bare() -> None:
         return
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and _package_of(frame) in ("numpy", "array_api_compat"):
-        frame = frame.f_back  # NumPy hands over what others asked it for
+        frame = frame.f_back  # NumPy's own frames are skipped
     library = None if frame is None else _package_of(frame)
     note_bare(None if library == "spatial_duck" else library)
 

@@ -1,8 +1,7 @@
-"""Where each function takes the coordinates of its images.
+"""The coordinates of the results of functions of images.
 
-There is one set of rules, that of `spatial_duck.rules`: `_index_moves` reads from them where the
-indices of an image go. Here its coordinates are taken there, and those of several images are
-brought together: merged, joined or stacked.
+`_index_moves` derives from the rules of `spatial_duck.rules` where the indices of an image go. Here
+its coordinates are moved accordingly, and those of several images are merged, joined or stacked.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck._config import config
-from spatial_duck.array._coordinate_moves import common_attrs, merged, moved
-from spatial_duck.array._coordinates import Held, Moves, equal
+from spatial_duck.array._coordinate_moves import common_attrs, merge_coords, move_coords
+from spatial_duck.array._coordinates import Held, Moves, is_equal
 from spatial_duck.array._index_moves import (
     BY_INDEX,
-    JOINING,
-    MIXING,
-    by_name,
+    JOINING_FUNCTIONS,
+    MIXING_FUNCTIONS,
+    bind_arguments,
     index_grid,
     mixed_axes,
     moves_by_key,
-    moves_on,
+    moves_from_grid,
 )
 from spatial_duck.array._vectors import check_mixing
 from spatial_duck.rules import _ufuncs as ufuncs
@@ -35,20 +34,20 @@ if TYPE_CHECKING:
     from spatial_duck.rules import Rule
 
 __all__ = [
-    "any_coords",
     "attach",
-    "by_function",
-    "by_key",
-    "by_rule",
-    "by_ufunc",
     "check_written",
     "elementwise",
+    "function_coords",
+    "has_coords",
+    "index_coords",
+    "rule_coords",
+    "ufunc_coords",
 ]
 
 Coords = dict[str, Held] | None
 
 
-def any_coords(images: Iterable[Any]) -> bool:
+def has_coords(images: Iterable[Any]) -> bool:
     """Whether one of some images has coordinates."""
     return any([image._coords is not None for image in images])
 
@@ -56,15 +55,15 @@ def any_coords(images: Iterable[Any]) -> bool:
 # --- keys ---------------------------------------------------------------------------------
 
 
-def by_key(coords: Coords, shape: Sequence[int], key: Any) -> Coords:
+def index_coords(coords: Coords, shape: Sequence[int], key: Any) -> Coords:
     """Return the coordinates of ``image[key]``; the key holds no images."""
-    return moved(coords, moves_by_key(shape, key))
+    return move_coords(coords, moves_by_key(shape, key))
 
 
 # --- one function on one or several images ------------------------------------------------
 
 
-def by_function(
+def function_coords(
     function: Any, rule: Rule, args: Sequence[Any], kwargs: dict[str, Any], images: Sequence[Any]
 ) -> Any:
     """Return the coordinates of each result of a NumPy function, before it is called.
@@ -84,15 +83,17 @@ def by_function(
         As of `Rule.geometry`; the function takes the result and the data of the images.
     """
     check_mixing(getattr(function, "__name__", "function"), images)
-    if function is not np.append and (function in JOINING or function is np.stack):
+    if function is not np.append and (function in JOINING_FUNCTIONS or function is np.stack):
         pieces = args[0] if args else next(iter(kwargs.values()))
         if hasattr(pieces, "_coords"):  # an image in place of a list stands for its planes
             planes = [pieces[i] for i in range(len(pieces))]
-            return by_function(function, rule, (planes, *args[1:]), kwargs, planes)
+            return function_coords(function, rule, (planes, *args[1:]), kwargs, planes)
     if function is np.copyto and len(images) > 1:
         return elementwise(images, images[0].shape)
     special = BY_INDEX.get(function)
-    given = by_name(function, args, kwargs) if special or function in MIXING else {}
+    given = (
+        bind_arguments(function, args, kwargs) if special or function in MIXING_FUNCTIONS else {}
+    )
 
     main = next((given[n] for n in ("a", "arr", "A", "x") if n in given), None)
 
@@ -102,23 +103,25 @@ def by_function(
             moves = moves | special(given, shape)
         elif special and hasattr(main, "_coords"):
             moves = {}
-        if function in MIXING:
+        if function in MIXING_FUNCTIONS:
             for axis in mixed_axes(given, len(shape)):
                 moves.pop(axis, None)
         return moves
 
-    if function in JOINING:
-        return _joined(images, _on_index_grids(rule.geometry, args, kwargs, images, bare=True))
-    found = by_rule(rule.geometry, rule.kind, args, kwargs, images, after=after)
+    if function in JOINING_FUNCTIONS:
+        return _join_coords(
+            images, _run_on_index_grids(rule.geometry, args, kwargs, images, bare=True)
+        )
+    found = rule_coords(rule.geometry, rule.kind, args, kwargs, images, after=after)
     if function is np.stack:
-        axis = by_name(function, args, kwargs)["axis"]
+        axis = bind_arguments(function, args, kwargs)["axis"]
         ndim = images[0].ndim + 1
         count = len(args[0] if args else kwargs["arrays"])
-        return _stacked(found, images, int(axis) % ndim, count)
+        return _stack_coords(found, images, int(axis) % ndim, count)
     return found
 
 
-def by_rule(
+def rule_coords(
     rule: Callable[..., Any],
     kind: str,
     args: Sequence[Any],
@@ -134,7 +137,7 @@ def by_rule(
     rule, kind
         What the function does to geometry.
     args, kwargs, images
-        As of `by_function`.
+        As of `function_coords`.
     after : callable, optional
         Corrects the moves of each image.
     """
@@ -142,13 +145,13 @@ def by_rule(
     def coords_of(k: int, grid: Any) -> Any:
         if isinstance(grid, list | tuple):
             return [coords_of(k, g) for g in grid]
-        moves = moves_on(grid, images[k].shape, kind)
-        return moved(images[k]._coords, after(moves, images[k]) if after else moves)
+        moves = moves_from_grid(grid, images[k].shape, kind)
+        return move_coords(images[k]._coords, after(moves, images[k]) if after else moves)
 
-    grids = _on_index_grids(rule, args, kwargs, images)
+    grids = _run_on_index_grids(rule, args, kwargs, images)
 
     def all_of(results: Sequence[Any]) -> Any:
-        return _by_result([coords_of(k, g) for k, g in enumerate(results)])
+        return _merge_by_result([coords_of(k, g) for k, g in enumerate(results)])
 
     if any(g.__class__ is FunctionType for g in grids):
         return lambda result, *data: all_of([
@@ -157,35 +160,35 @@ def by_rule(
     return all_of(grids)
 
 
-def _by_result(found: list[Any]) -> Any:
-    """Turn what each image brings to each result into the coordinates of each result."""
+def _merge_by_result(found: list[Any]) -> Any:
+    """Return the coordinates of each result, merged from those that each image contributes."""
     lists = [f for f in found if isinstance(f, list)]
     if not lists:
-        return merged(found)
+        return merge_coords(found)
     many = [f if isinstance(f, list) else [None] * len(lists[0]) for f in found]
-    return [_by_result(list(parts)) for parts in zip(*many, strict=True)]
+    return [_merge_by_result(list(parts)) for parts in zip(*many, strict=True)]
 
 
-def _on_index_grids(
+def _run_on_index_grids(
     rule: Callable[..., Any],
     args: Sequence[Any],
     kwargs: dict[str, Any],
     images: Sequence[Any],
     bare: bool = False,
 ) -> list[Any]:
-    """Return what a rule makes of the index grid of each image, the others having no place."""
+    """Return the results of a rule for the index grid of each image, the others unplaced."""
     grids = []
     with config(on_loss="keep"):
         for k in range(len(images)):
-            stand_ins = _StandIns(k, bare)
+            stand_ins = _IndexGridArguments(k, bare)
             on_grids = [stand_ins.of(a) for a in args]
             keywords = {name: stand_ins.of(a) for name, a in kwargs.items()}
             grids.append(rule(*on_grids, **keywords))
     return grids
 
 
-class _StandIns:
-    """Puts the index grid of one image, and placeless shapes of the others, among arguments."""
+class _IndexGridArguments:
+    """Replace one image among arguments by its index grid, and the others by bare shapes."""
 
     def __init__(self, chosen: int, bare: bool) -> None:
         self.left, self.bare = chosen, bare
@@ -205,9 +208,9 @@ class _StandIns:
 # --- joining ------------------------------------------------------------------------------
 
 
-def _joined(images: Sequence[Any], grids: Sequence[Any]) -> Coords:
-    """Return what joining makes: along the axis, the values of all pieces, one after the other."""
-    moves = [moves_on(g, image.shape) for g, image in zip(grids, images, strict=True)]
+def _join_coords(images: Sequence[Any], grids: Sequence[Any]) -> Coords:
+    """Return the coordinates of joined images: along the axis, the values are concatenated."""
+    moves = [moves_from_grid(g, image.shape) for g, image in zip(grids, images, strict=True)]
     turned = {j for m in moves for j, index in filter(None, m.values()) if index is not None}
     out: dict[str, Held] = {}
     for name in dict.fromkeys(name for image in images for name in image._coords or ()):
@@ -220,26 +223,26 @@ def _joined(images: Sequence[Any], grids: Sequence[Any]) -> Coords:
         if not axes:
             if len(found) < len(each):
                 continue
-            if all(equal(found[0].values, h.values) for h in found):
+            if all(is_equal(found[0].values, h.values) for h in found):
                 out[name] = found[0]._replace(attrs=common_attrs(found))
                 continue
             axes = set(turned)
         axis = axes.pop() if len(axes) == 1 else None
         if axis is not None:
-            values = _side_by_side(images, each, moves, axis, grids[0].shape[axis])
+            values = _concatenate_pieces(images, each, moves, axis, grids[0].shape[axis])
             if values is not None:
                 out[name] = Held(axis, values, found[0].unit, common_attrs(found))
     return out or None
 
 
-def _side_by_side(
+def _concatenate_pieces(
     images: Sequence[Any],
     each: Sequence[Held | None],
     moves: Sequence[Moves],
     axis: int,
     length: int,
 ) -> Any:
-    """Return the values along an axis of what was joined; None if pieces contest or lack one."""
+    """Return the values along the axis of joined pieces; None if one lacks or contradicts them."""
     values: Any = None
     source = np.full(length, -1)  # where the value of each index stands among the values
     for image, h, m in zip(images, each, moves, strict=True):
@@ -253,9 +256,9 @@ def _side_by_side(
         own = h.values[None] if h.axis is None else h.values
         own = own[np.zeros(here.sum(), int) if h.axis is None else index[here]]
         start = 0 if values is None else len(values)
-        values = own if values is None else _values_together([values, own])
+        values = own if values is None else _concatenate_values([values, own])
         contested = source[here] >= 0
-        if values is None or not equal(values[source[here][contested]], own[contested]):
+        if values is None or not is_equal(values[source[here][contested]], own[contested]):
             return None
         source[here] = start + np.arange(len(own))
     if values is None or (source < 0).any():
@@ -265,8 +268,8 @@ def _side_by_side(
     return values
 
 
-def _values_together(parts: Sequence[Any]) -> Any:
-    """Return values one after the other; None where they have no common type."""
+def _concatenate_values(parts: Sequence[Any]) -> Any:
+    """Return values concatenated; None where they have no common type."""
     try:
         values = np.concatenate(parts)
     except (TypeError, ValueError):
@@ -274,8 +277,8 @@ def _values_together(parts: Sequence[Any]) -> Any:
     return values if values.dtype.kind in {p.dtype.kind for p in parts} else None
 
 
-def _stacked(found: Any, images: Sequence[Any], axis: int, count: int) -> Coords:
-    """Return what `stack` makes: values of whole images that differ lie along the new axis."""
+def _stack_coords(found: Any, images: Sequence[Any], axis: int, count: int) -> Coords:
+    """Return the coordinates of stacked images; scalars that differ lie along the new axis."""
     out = dict(found or {})
     for name in {name for image in images for name in image._coords or ()}:
         each = [(image._coords or {}).get(name) for image in images]
@@ -284,7 +287,7 @@ def _stacked(found: Any, images: Sequence[Any], axis: int, count: int) -> Coords
             if name in out and out[name].axis is None:
                 del out[name]
         elif name not in out and len({h.unit for h in scalars}) == 1:
-            values = _values_together([h.values[None] for h in scalars])
+            values = _concatenate_values([h.values[None] for h in scalars])
             if values is not None:
                 values.flags.writeable = False
                 out[name] = Held(axis, values, scalars[0].unit, common_attrs(scalars))
@@ -304,13 +307,15 @@ def elementwise(images: Sequence[Any], shape: Sequence[int]) -> Coords:
             a: (a + lead, None) for a, n in enumerate(image.shape) if n == shape[a + lead]
         }
         found.append(
-            image._coords if not lead and len(moves) == len(shape) else moved(image._coords, moves)
+            image._coords
+            if not lead and len(moves) == len(shape)
+            else move_coords(image._coords, moves)
         )
-    return merged(found)
+    return merge_coords(found)
 
 
 def check_written(image: Any, key: Any, value: Any) -> None:
-    """Check that vectors that are written into a part of an image are such as are there.
+    """Check that vectors written into part of an image have the same components.
 
     Raises
     ------
@@ -325,13 +330,13 @@ def check_written(image: Any, key: Any, value: Any) -> None:
 
 
 def check_out(coords: Any, out: Any) -> None:
-    """Check that vectors are written into images of such vectors."""
+    """Check that vectors are written into images with the same components."""
     for image in out if isinstance(out, tuple | list) else (out,):
         if isinstance(coords, dict) and getattr(image, "_coords", None) is not None:
-            merged([coords, image._coords])
+            merge_coords([coords, image._coords])
 
 
-def by_ufunc(
+def ufunc_coords(
     ufunc: np.ufunc,
     method: str,
     inputs: Sequence[Any],
@@ -349,7 +354,7 @@ def by_ufunc(
             moves.pop(int(axis) % image.ndim, None)
         return moves
 
-    return by_rule(
+    return rule_coords(
         lambda *grids, **keywords: rule(ufunc, grids, keywords),
         kind,
         inputs,
@@ -360,7 +365,7 @@ def by_ufunc(
 
 
 def attach(result: Any, coords: Any) -> Any:
-    """Put coordinates on the images of a result, which nobody else holds yet."""
+    """Set the coordinates of the images of a result, which are not shared yet."""
     if isinstance(coords, list):
         for r, c in zip(result, coords, strict=True):
             attach(r, c)

@@ -1,7 +1,7 @@
-"""Images whose data are lazy: chunks, computing, and Dask's protocol of collections.
+"""Lazy images: chunks, computation, and Dask's protocol of collections.
 
-An image on a Dask array is a Dask collection (`dask.compute`, `persist`, `tokenize`, ...) that
-comes back as an image in its place.
+An image on a Dask array is a Dask collection (`dask.compute`, `persist`, `tokenize`, ...), and the
+result is an image with the same geometry.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.array import _carry as carry
 from spatial_duck.array._callers import asks_for_chunks, loses_place, wants_dask_array
-from spatial_duck.array._coordinates import frozen
+from spatial_duck.array._coordinates import freeze_coords
 from spatial_duck.array._state import ImageState, copy_attrs
 from spatial_duck.errors import GeometryError
 
@@ -25,7 +25,7 @@ __all__ = ["Collection", "bare_chunks"]
 
 
 class Collection(ImageState):
-    """What an image answers Dask and those who work by chunks."""
+    """A mixin of `SpatialArray`: Dask's protocol, and methods on chunks."""
 
     __slots__ = ()
 
@@ -219,7 +219,7 @@ class Collection(ImageState):
         return _rebuild_persisted, (finish, args, *self._without_data())
 
     def _without_data(self) -> tuple[Any, ...]:
-        """Return what another image is made of, beside its data."""
+        """Return everything but the data that an image is made of."""
         return type(self), self.geometry, self._attrs, self._coords
 
     def __dask_tokenize__(self) -> Any:
@@ -253,7 +253,7 @@ def _bare(block: Any) -> Any:
 
 
 class _Blocks:
-    """What `SpatialArray.blocks` is indexed by."""
+    """The indexer `SpatialArray.blocks`."""
 
     __slots__ = ("_image",)
 
@@ -294,7 +294,7 @@ class _Blocks:
                 data = data[along_axis]
         coords, shape = image._coords, image._data.shape
         for along_axis in voxels if coords is not None else ():
-            coords = carry.by_key(coords, shape, along_axis)
+            coords = carry.index_coords(coords, shape, along_axis)
             shape = np.broadcast_to(np.int8(0), shape)[along_axis].shape
         return image._wrap(data, geometry, copy_attrs(image._attrs), coords)
 
@@ -304,7 +304,7 @@ class _Blocks:
 
 
 class _Points:
-    """What `SpatialArray.vindex` is indexed by."""
+    """The indexer `SpatialArray.vindex`."""
 
     __slots__ = ("_image",)
 
@@ -331,10 +331,10 @@ def _rebuild(
     attrs: Any,
     coords: Any,
 ) -> Collection:
-    """Make the image of a computed Dask array."""
+    """Return the image of a computed Dask array."""
     found = finish(parts, *args)
     backends.check_computed(found, *declared)
-    return cls._wrap(found, geometry, copy_attrs(attrs), frozen(coords))
+    return cls._wrap(found, geometry, copy_attrs(attrs), freeze_coords(coords))
 
 
 def _rebuild_persisted(
@@ -347,5 +347,7 @@ def _rebuild_persisted(
     coords: Any,
     **options: Any,
 ) -> Collection:
-    """Make the image of a persisted Dask array."""
-    return cls._wrap(finish(graph, *args, **options), geometry, copy_attrs(attrs), frozen(coords))
+    """Return the image of a persisted Dask array."""
+    return cls._wrap(
+        finish(graph, *args, **options), geometry, copy_attrs(attrs), freeze_coords(coords)
+    )

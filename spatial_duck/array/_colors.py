@@ -1,8 +1,8 @@
-"""In which colours an image is shown: grey levels, its own colours, or one for each label.
+"""The colours of an image on display: grey levels, its own colours, or one for each label.
 
-An image that says what it is is believed: channels named red, green and blue, a table of segments.
-Of others the voxels of the planes that are drawn tell: labels are integers that are equal over
-regions, the values of pictures differ from voxel to voxel.
+Coordinates and attrs decide where they are there: channels named red, green and blue, a table of
+segments. Otherwise the voxels of the drawn planes do: labels are integers that are equal over
+regions, while intensities differ from voxel to voxel.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ __all__ = ["color_axis", "label_colors", "label_names", "looks_like_labels", "se
 
 _PRIMARIES = ("red", "green", "blue")
 _COLOR_DIMS = ("c", "channel", "rgb", "color", "colour")
-#: Share of neighbouring voxels that are equal, where not both are 0, from which on they are labels.
-_EQUAL = 0.4
-#: With more labels than this, steps of 1 or 2 between neighbours are those of a smooth picture.
-_FEW = 20
+#: Least share of equal neighbours (other than two zeros) in an image of labels.
+_MIN_EQUAL_SHARE = 0.4
+#: With more values than this, steps of 1 or 2 between neighbours indicate smooth intensities.
+_MAX_FEW_LABELS = 20
 
 
 def color_axis(image: Any) -> int | None:
@@ -89,9 +89,9 @@ def looks_like_labels(planes: Sequence[NDArray[Any]]) -> bool:
         return True
     shown = (first != 0) | (second != 0)
     first, second = first[shown], second[shown]
-    if np.mean(first == second) < _EQUAL:
+    if np.mean(first == second) < _MIN_EQUAL_SHARE:
         return False
-    if len(values) <= _FEW:
+    if len(values) <= _MAX_FEW_LABELS:
         return True
     inside = (first != second) & (first != 0) & (second != 0)
     steps = np.abs(first[inside].astype(np.float64) - second[inside].astype(np.float64))
@@ -135,12 +135,12 @@ def label_colors(
 
 
 def segment_colors(image: Any) -> dict[int, tuple[int, int, int]]:
-    """Return the colours of labels that an image says: see `label_names`."""
-    return {number: color for number, _, color in _said(image) if color is not None}
+    """Return the colours of labels in the metadata of an image: see `label_names`."""
+    return {number: color for number, _, color in _label_entries(image) if color is not None}
 
 
 def label_names(image: Any) -> dict[int, str]:
-    """Return the names of labels that an image says.
+    """Return the names of labels in the metadata of an image.
 
     They stand in the coordinates of a stack of segments (``segment_number``, ``segment_label``,
     ``color``), in ``attrs["segments"]``, or in ``attrs["ome"]["image-label"]`` of OME-Zarr.
@@ -153,10 +153,10 @@ def label_names(image: Any) -> dict[int, str]:
     >>> label_names(image), segment_colors(image)
     ({1: 'liver'}, {1: (221, 130, 101)})
     """
-    return {number: name for number, name, _ in _said(image) if name}
+    return {number: name for number, name, _ in _label_entries(image) if name}
 
 
-def _said(image: Any) -> Iterator[tuple[int, str, tuple[int, int, int] | None]]:
+def _label_entries(image: Any) -> Iterator[tuple[int, str, tuple[int, int, int] | None]]:
     """Yield the number, name and colour of each label that an image describes."""
     numbers = image.coords.get("segment_number")
     if numbers is not None and len(numbers.dims) == 1:

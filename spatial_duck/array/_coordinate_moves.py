@@ -1,4 +1,4 @@
-"""What becomes of coordinates: moved with their axes, merged, cut for a block, kept on a grid."""
+"""Move coordinates with their axes, merge them, crop them to a block, keep them on a new grid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.array._coordinates import COMPONENT, Held, equal
+from spatial_duck.array._coordinates import COMPONENT, Held, is_equal
 from spatial_duck.errors import GeometryMismatchError
 
 if TYPE_CHECKING:
@@ -17,13 +17,20 @@ if TYPE_CHECKING:
     from spatial_duck.array._coordinates import Moves
     from spatial_duck.geometry import Geometry
 
-__all__ = ["common_attrs", "cut", "merged", "moved", "on_other_grid", "taken"]
+__all__ = [
+    "common_attrs",
+    "crop_coords",
+    "keep_off_grid_coords",
+    "merge_coords",
+    "move_coords",
+    "take_values",
+]
 
-#: What stands where a value is unknown, by kind of type; other kinds have nothing for it.
+#: The missing value by kind of type; other kinds have none.
 _MISSING: dict[str, Any] = {"f": np.nan, "c": np.nan, "m": "NaT", "M": "NaT", "U": ""}
 
 
-def taken(values: NDArray[Any], index: Any) -> NDArray[Any] | None:
+def take_values(values: NDArray[Any], index: Any) -> NDArray[Any] | None:
     """Return the values at an index, with the missing value of their type where it is out of range.
 
     Parameters
@@ -60,8 +67,8 @@ def taken(values: NDArray[Any], index: Any) -> NDArray[Any] | None:
     return found
 
 
-def moved(coords: dict[str, Held] | None, moves: Moves) -> dict[str, Held] | None:
-    """Return coordinates where the axes of an image have gone; those of lost axes are left out."""
+def move_coords(coords: dict[str, Held] | None, moves: Moves) -> dict[str, Held] | None:
+    """Return coordinates moved with the axes of an image, without those of lost axes."""
     if coords is None:
         return None
     out = {}
@@ -70,13 +77,13 @@ def moved(coords: dict[str, Held] | None, moves: Moves) -> dict[str, Held] | Non
             out[name] = h
         elif (move := moves.get(h.axis)) is not None:
             axis, index = move
-            values = h.values if index is None else taken(h.values, index)
+            values = h.values if index is None else take_values(h.values, index)
             if values is not None:
                 out[name] = Held(axis, values, h.unit, h.attrs)
     return out or None
 
 
-def merged(many: list[dict[str, Held] | None]) -> dict[str, Held] | None:
+def merge_coords(many: list[dict[str, Held] | None]) -> dict[str, Held] | None:
     """Return the coordinates of an elementwise result of several images.
 
     Parameters
@@ -102,7 +109,7 @@ def merged(many: list[dict[str, Held] | None]) -> dict[str, Held] | None:
     for name in dict.fromkeys(name for one in many if one for name in one):
         found = [one[name] for one in many if one and name in one]
         along = [h for h in found if h.axis is not None] or found
-        if all(_agree(along[0], h) for h in along[1:]):
+        if all(_is_same(along[0], h) for h in along[1:]):
             out[name] = along[0]._replace(attrs=common_attrs(along))
         elif name == COMPONENT and along[0].axis is not None:
             labels = [h.values.tolist() for h in along]
@@ -114,9 +121,9 @@ def merged(many: list[dict[str, Held] | None]) -> dict[str, Held] | None:
     return out or None
 
 
-def _agree(a: Held, b: Held) -> bool:
-    """Whether two coordinates say the same of the same axis."""
-    return a.axis == b.axis and a.unit == b.unit and equal(a.values, b.values)
+def _is_same(a: Held, b: Held) -> bool:
+    """Whether two coordinates are equal and along the same axis."""
+    return a.axis == b.axis and a.unit == b.unit and is_equal(a.values, b.values)
 
 
 def common_attrs(many: list[Held]) -> dict[str, Any]:
@@ -127,7 +134,7 @@ def common_attrs(many: list[Held]) -> dict[str, Any]:
     return {k: v for k, v in first.items() if all(k in h.attrs and h.attrs[k] == v for h in many)}
 
 
-def on_other_grid(
+def keep_off_grid_coords(
     coords: dict[str, Held] | None, old: Geometry, new: Geometry
 ) -> dict[str, Held] | None:
     """Return the coordinates of axes that a physical operation leaves as they are.
@@ -167,7 +174,7 @@ def _along(geometry: Geometry, axis: int) -> Any:
     return geometry.shape[axis], [part for part in parts if part[1]]
 
 
-def cut(coords: dict[str, Held] | None, key: Sequence[slice]) -> dict[str, Held] | None:
+def crop_coords(coords: dict[str, Held] | None, key: Sequence[slice]) -> dict[str, Held] | None:
     """Return the coordinates of a block, from a slice for each axis."""
     return coords and {
         n: h if h.axis is None else h._replace(values=h.values[key[h.axis]])

@@ -1,4 +1,4 @@
-"""What the indices of an axis stand for beyond their place: coordinates of an image.
+"""Coordinates of an image: values for the indices of an axis, such as channel names.
 
 Channel names, b-values, echo times, slice times: one value for each index of one axis (or one for
 the whole image), which moves with its axis. A geometry knows nothing of them.
@@ -31,11 +31,11 @@ __all__ = [
     "Coordinates",
     "Held",
     "Moves",
-    "equal",
-    "frozen",
-    "held",
-    "still_fitting",
-    "without_positions",
+    "check_coords",
+    "drop_positions",
+    "freeze_coords",
+    "is_equal",
+    "keep_fitting",
 ]
 
 #: Kinds of NumPy's types that a coordinate may have: numbers, times and text.
@@ -67,7 +67,7 @@ class Held(NamedTuple):
     attrs: dict[str, Any]
 
 
-#: What becomes of the axes of an image: for each source axis that can be followed, the axis of the
+#: Where the axes of an image go: for each source axis that can be followed, the axis of the
 #: result (None where it left) and the index of each voxel along the source: an int where the axis
 #: left, a slice, an array of int (those out of range are unknown), or None for all in order. None
 #: stands for an axis that cannot be followed, as does its absence.
@@ -168,7 +168,7 @@ class Coordinate:
         same = (self.dims, self.unit, dict(self.attrs)) == (
             other.dims, other.unit, dict(other.attrs),
         )  # fmt: skip
-        return same and equal(self.values, other.values)
+        return same and is_equal(self.values, other.values)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -186,8 +186,8 @@ class Coordinate:
 # --- from users, and to them --------------------------------------------------------------
 
 
-def held(coords: Mapping[str, Any] | None, geometry: Geometry) -> dict[str, Held] | None:
-    """Check what a user gives as coordinates, and return what an image holds.
+def check_coords(coords: Mapping[str, Any] | None, geometry: Geometry) -> dict[str, Held] | None:
+    """Check coordinates from a user, and return them as an image holds them.
 
     Parameters
     ----------
@@ -208,19 +208,21 @@ def held(coords: Mapping[str, Any] | None, geometry: Geometry) -> dict[str, Held
             "coords must be a mapping of names, such as {'channel': ('c', ['DAPI', 'GFP'])}, got "
             f"{type(coords).__name__}"
         )
-    return {_name(name): _held(name, value, geometry) for name, value in coords.items()}
+    return {
+        _check_name(name): _check_coord(name, value, geometry) for name, value in coords.items()
+    }
 
 
-def _name(name: Any) -> str:
+def _check_name(name: Any) -> str:
     if not (isinstance(name, str) and name):
         raise GeometryError(f"coords: names must be strings, got {name!r}")
     return name
 
 
-def _held(name: str, given: Any, geometry: Geometry) -> Held:
+def _check_coord(name: str, given: Any, geometry: Geometry) -> Held:
     if isinstance(given, Held):
         given = (() if given.axis is None else given.axis, *given[1:])
-    axis, values, unit, attrs = _parts(name, given, geometry)
+    axis, values, unit, attrs = _split_coord(name, given, geometry)
     if _is_lazy(values):
         raise GeometryError(
             f"coords[{name!r}] must be in memory, got a lazy {type(values).__name__}: compute it "
@@ -244,13 +246,13 @@ def _held(name: str, given: Any, geometry: Geometry) -> Held:
             f"coords[{name!r}]: a vector holds at most {_MAX_VECTOR} numbers, got {vector[0]} of "
             f"type {array.dtype}; keep what is larger in attrs, or in an image of its own"
         )
-    return Held(axis, _frozen(array), unit, attrs)
+    return Held(axis, _freeze(array), unit, attrs)
 
 
-def _parts(
+def _split_coord(
     name: str, given: Any, geometry: Geometry
 ) -> tuple[int | None, Any, str | None, dict[str, Any]]:
-    """Take what a user gives for one coordinate apart: axis, values, unit, attrs."""
+    """Return axis, values, unit and attrs of one coordinate from a user."""
     dims = geometry.dims
     attrs: Any = {}
     unit = None
@@ -295,7 +297,7 @@ def _is_lazy(values: Any) -> bool:
         return False
     try:
         return backends.is_lazy(backends.adopt(values))
-    except TypeError:  # no array of a backend, such as a column of pandas
+    except TypeError:  # an array of no known backend, such as a column of pandas
         return False
 
 
@@ -318,23 +320,23 @@ def _values(name: str, values: Any) -> NDArray[Any]:
     return array
 
 
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that nobody can change: a copy, unless it is such a one already."""
+def _freeze(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only array: a copy, unless it is one already."""
     if array.flags.writeable or array.base is not None:
         array = array.copy()
         array.flags.writeable = False
     return array
 
 
-def frozen(coords: dict[str, Held] | None) -> dict[str, Held] | None:
-    """Return coordinates with read-only arrays, which a pickle does not keep so."""
-    return coords and {n: h._replace(values=_frozen(h.values)) for n, h in coords.items()}
+def freeze_coords(coords: dict[str, Held] | None) -> dict[str, Held] | None:
+    """Return coordinates with read-only arrays, for those of a pickle."""
+    return coords and {n: h._replace(values=_freeze(h.values)) for n, h in coords.items()}
 
 
-def still_fitting(
+def keep_fitting(
     coords: dict[str, Held] | None, old: Sequence[int], new: Sequence[int]
 ) -> dict[str, Held] | None:
-    """Return the coordinates that fit an image after its data were replaced by others."""
+    """Return the coordinates that fit an image after its data were replaced."""
     if not coords or tuple(old) == tuple(new):
         return coords
     return {
@@ -344,8 +346,8 @@ def still_fitting(
     }
 
 
-def without_positions(geometry: Geometry, coords: dict[str, Held] | None) -> Geometry:
-    """Return a geometry in which the axes are plain whose coordinate says where they lie.
+def drop_positions(geometry: Geometry, coords: dict[str, Held] | None) -> Geometry:
+    """Return a geometry with plain axes where a coordinate gives the positions.
 
     A world axis along which no other axis runs leaves with them.
     """
@@ -376,8 +378,8 @@ class Coordinates(Mapping[str, Coordinate]):
 
     __slots__ = ("_dims", "_held")
 
-    #: xarray looks for these in whatever it adds to a DataArray; the names of axes there are its
-    #: own, so that ours say nothing to it.
+    #: xarray looks for these attributes in operands of a DataArray; empty, since names of
+    #: axes there are xarray's own.
     variables: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     xindexes: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
@@ -402,8 +404,8 @@ class Coordinates(Mapping[str, Coordinate]):
         return repr(dict(self))
 
 
-def equal(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Whether two arrays of values agree, missing ones included."""
+def is_equal(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether two arrays of values are equal, missing values included."""
     if a is b:
         return True
     if a.shape != b.shape or (a.dtype.kind != b.dtype.kind and "U" in a.dtype.kind + b.dtype.kind):

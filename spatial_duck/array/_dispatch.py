@@ -1,8 +1,7 @@
-"""How NumPy's functions and ufuncs reach the data and come back as images.
+"""Dispatch of NumPy's functions and ufuncs to the data, and of the results to images.
 
-For each call one thing happens: a rule (see `spatial_duck.rules`) gives the geometry of the
-result, the backend that owns the data computes it, and the two are put together. `_fast` has the
-short ways of what is done most.
+For each call a rule (see `spatial_duck.rules`) gives the geometry of the result, the backend of the
+data computes the values, and both are wrapped. `_fast` has shortcuts for the most frequent calls.
 """
 
 from __future__ import annotations
@@ -124,8 +123,8 @@ def _call_general(
     if out is not None:
         _check_out(getattr(function, "__name__", "function"), geometry, out)
     coords = None
-    if carry.any_coords(images):
-        coords = carry.by_function(function, rule, args, kwargs, images)
+    if carry.has_coords(images):
+        coords = carry.function_coords(function, rule, args, kwargs, images)
         carry.check_out(coords, out)
     result = fast.run(function, data_args, data_kwargs)
     return wrap_result(result, geometry, images, coords=coords) if out is None else out
@@ -139,8 +138,8 @@ def _create(image: ImageState, function: Callable[..., Any], args: Any, kwargs: 
     rule = _rule_of(function)
     geometry = rule.geometry(*grids, **geometry_kwargs)
     coords = None
-    if carry.any_coords(images):
-        coords = carry.by_function(function, rule, args, kwargs, images)
+    if carry.has_coords(images):
+        coords = carry.function_coords(function, rule, args, kwargs, images)
     result = fast.run(function, data, {**data_kwargs, "like": image._data})
     if not getattr(result, "ndim", 0):
         return result
@@ -160,7 +159,7 @@ def array_ufunc(
         result = fast.call_elementwise(image.__class__, ufunc, inputs)
         if result is not NotImplemented:
             return result
-    if method == "reduceat":  # NumPy hands on indices given by name among the inputs as well
+    if method == "reduceat":  # NumPy passes indices given by name among the inputs as well
         kwargs.pop("indices", None)
     if kwargs and ("axis" in kwargs or "axes" in kwargs):
         _name_ufunc_axes(image, ufunc, kwargs)
@@ -178,8 +177,8 @@ def array_ufunc(
     if outs:
         _check_out(ufunc.__name__, geometry, outs)
     coords = None
-    if carry.any_coords(images):
-        coords = carry.by_ufunc(ufunc, method, inputs, kwargs, images)
+    if carry.has_coords(images):
+        coords = carry.ufunc_coords(ufunc, method, inputs, kwargs, images)
         carry.check_out(coords, outs)
     function = ufunc if method == "__call__" else getattr(ufunc, method)
     result = fast.run(function, data, data_kwargs)
@@ -189,7 +188,7 @@ def array_ufunc(
 
 
 def _name_ufunc_axes(image: ImageState, ufunc: np.ufunc, kwargs: dict[str, Any]) -> None:
-    """Bring names among a ufunc's axes to positions."""
+    """Return a ufunc's keywords with positions in place of names of axes."""
 
     def position(value: Any) -> Any:
         if isinstance(value, str):
@@ -201,7 +200,7 @@ def _name_ufunc_axes(image: ImageState, ufunc: np.ufunc, kwargs: dict[str, Any])
             kwargs[name] = position(kwargs[name])
 
 
-# --- in and out ---------------------------------------------------------------------------
+# --- unwrapping and wrapping --------------------------------------------------------------
 
 
 def split_images(args: Any, images: list[ImageState]) -> tuple[Any, Any]:
@@ -296,7 +295,7 @@ def wrap_result(
 
 
 def _check_out(function: str, geometry: Any, out: Any) -> None:
-    """Refuse to write a result into an image on another grid, before anything is written."""
+    """Raise where an image in ``out=`` lies on another grid, before anything is written."""
     outs = out if isinstance(out, tuple) else (out,)
     many = geometry if isinstance(geometry, list | tuple) else [geometry] * len(outs)
     for o, g in zip(outs, many, strict=True):

@@ -1,4 +1,4 @@
-"""How an image is shown: as text, as HTML, and the planes that a picture of it consists of.
+"""Display of images: text, HTML, and the planes that are drawn.
 
 Nothing here computes a Dask array, reads a store or copies from a device: values and pictures are
 shown only where the data are a NumPy array in memory. `planes` works on geometry alone, so that
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Plane", "html", "planes", "text"]
 
-#: More lines than this and the values are left out of the text.
+#: Most lines of values in the text.
 _MAX_LINES = 12
 _MAX_ATTRS = 12
 _OPPOSITE = dict(zip("LRPASI", "RLAPIS", strict=True))
 #: The letter that belongs at the left of a picture, or at its top, by the axis of the body that
 #: runs there: the patient's right at the left, front and head at the top (or front at the left).
-_FIRST = {"R": "R", "L": "R", "A": "A", "P": "A", "S": "S", "I": "S"}
+_FIRST_LETTER = {"R": "R", "L": "R", "A": "A", "P": "A", "S": "S", "I": "S"}
 _BODY_AXIS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 _PLANE_NAMES = ("sagittal", "coronal", "axial")
 
 
-def _carried(image: ImageState) -> list[tuple[str, str]]:
-    """Return the coordinates as a heading and a line each, so far as there is room."""
+def _coord_lines(image: ImageState) -> list[tuple[str, str]]:
+    """Return the first coordinates as a heading and a line each."""
     lines = []
     for name, c in list(image.coords.items())[:_MAX_ATTRS]:
         values = np.array2string(c.values, threshold=6, edgeitems=2, separator=", ")
@@ -110,7 +110,7 @@ def text(image: ImageState) -> str:
     [[1. 0.]
      [0. 1.]]
     """
-    rows = [*facts(image.geometry), *_carried(image)]
+    rows = [*facts(image.geometry), *_coord_lines(image)]
     width = max(len(name) for name, _ in rows) + 2
     lines = [f"<{type(image).__name__} {_header(image)}>"]
     for name, value in rows:
@@ -218,7 +218,7 @@ def _plane(
     key: list[Any] = list(middle)
     for axis in (columns, rows):
         to = letters.get(axis, "")
-        first = _FIRST.get(to, "")
+        first = _FIRST_LETTER.get(to, "")
         backwards = to != "" and to == first
         key[axis] = slice(None, None, -1 if backwards else 1)
         edges += [first, _OPPOSITE.get(first, "")]
@@ -259,7 +259,7 @@ def html(image: ImageState) -> str:
     str
         A fragment with no scripts and no outside references.
     """
-    rows = [*facts(image.geometry), *_carried(image)]
+    rows = [*facts(image.geometry), *_coord_lines(image)]
     attrs = image._attrs
     if attrs:
         short = reprlib.Repr()
@@ -272,7 +272,7 @@ def html(image: ImageState) -> str:
     if cuts:
         pictures = "".join(map(_figure, cuts, thumbnails(image, cuts)))
     else:
-        # Of what is not in memory: where it lies, and how it is cut into blocks.
+        # Data that are not in memory: draw the grid and its chunks.
         pictures = drawing([Outline(image.geometry, chunks=backends.chunks(image.data))])
     return card(type(image).__name__, _header(image), rows, pictures)
 

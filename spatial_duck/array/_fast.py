@@ -1,8 +1,8 @@
-"""The short ways of what is done most: slices, elementwise functions, joining, one image's moves.
+"""Shortcuts for the most frequent calls: slices, elementwise functions, joining, moves.
 
-Each function here does the whole of an operation for arguments that need no closer look, or
-returns NotImplemented: the general way (`_dispatch`, `_indexing`) then gives the same answer for
-these and all other arguments. A property test runs both ways and compares them.
+Each function here does a whole operation for simple arguments, or returns NotImplemented; the
+general path (`_dispatch`, `_indexing`) gives the same result for these and all other arguments. A
+property test runs both paths and compares them.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def operator_method(
 
 
 def _on_one_grid(ufunc: np.ufunc, first: ImageState, second: ImageState) -> Geometry | None:
-    """Return the geometry of two images in memory; None where this needs a closer look."""
+    """Return the geometry of two images in memory; None to take the general path."""
     if first._data.__class__ is not _NDARRAY:
         return None
     if first._coords is not None and first._data.shape != second._data.shape:
@@ -239,12 +239,12 @@ def stack(cls: type[ImageState], images: Any, axis: Any = 0) -> Any:
         bare.append(image._data)
     new = _new(cls)
     new._data = data = _STACK(bare)
-    new._geometry = first._defer(_stacked, (data.shape[0],), {})
+    new._geometry = first._defer(_stack_geometry, (data.shape[0],), {})
     new._attrs = new._coords = None
     return new
 
 
-def _stacked(geometry: Geometry, count: int) -> Geometry:
+def _stack_geometry(geometry: Geometry, count: int) -> Geometry:
     return geometry.expand_dims(0).resize_axis(0, count)
 
 
@@ -287,7 +287,7 @@ def run(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _is_in_memory(values: Any) -> bool:
-    """Whether arguments are NumPy's arrays and constants, at the first look."""
+    """Whether arguments are NumPy arrays and constants, by their types alone."""
     for value in values:
         cls = value.__class__
         if cls in _IN_MEMORY:

@@ -1,7 +1,7 @@
 """Functions of the package as methods of images, so that chains read forwards.
 
 ``image.resample(spacing=1).crop(bounds)`` is ``sd.crop(sd.resample(image, spacing=1), bounds)``.
-They live above this package and are imported when they are first asked for: the table says where.
+The modules of the table are above this package and imported on first use.
 """
 
 from __future__ import annotations

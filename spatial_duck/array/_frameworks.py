@@ -1,4 +1,4 @@
-"""PyTorch's and JAX's registries, into which images are entered once these are imported.
+"""Registration of images with PyTorch and JAX, once these are imported.
 
 PyTorch puts samples of a batch together by their type (``default_collate_fn_map``); JAX takes
 containers of arrays apart (``jax.tree_util``), so that ``jit``, ``grad`` and ``vmap`` see an
@@ -26,7 +26,7 @@ __all__ = ["PENDING", "register"]
 
 
 def register(cls: type[ImageState]) -> None:
-    """Enter the class of images where a library's registry is there now."""
+    """Register the class of images with the libraries that are imported now."""
     for name, enter in list(PENDING.items()):
         module = sys.modules.get(name)
         if module is not None and enter(module, cls):
@@ -45,7 +45,7 @@ def _enter_collate(module: Any, cls: type[ImageState]) -> bool:
 
 
 def _collate(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:  # noqa: ARG001
-    """Return images as one with an axis more in front, held by PyTorch, as its samples are.
+    """Return images as one image of a PyTorch tensor, with a new first axis.
 
     Images on one grid keep it. Of others, as patches of a volume are, no place is claimed.
     """
@@ -74,16 +74,16 @@ def _enter_tree(module: Any, cls: type[ImageState]) -> bool:
     return True
 
 
-def _flatten(image: ImageState) -> tuple[tuple[Any], _Static]:
-    return (image._data,), _Static(image)
+def _flatten(image: ImageState) -> tuple[tuple[Any], _StaticPart]:
+    return (image._data,), _StaticPart(image)
 
 
-def _unflatten(static: _Static, children: Sequence[Any]) -> ImageState:
+def _unflatten(static: _StaticPart, children: Sequence[Any]) -> ImageState:
     return static.restore(children[0])
 
 
-class _Static:
-    """What of an image is no array, as JAX compares and hashes it."""
+class _StaticPart:
+    """Everything but the array of an image, as JAX compares and hashes it."""
 
     __slots__ = ("attrs", "cls", "coords", "geometry")
 
@@ -96,7 +96,7 @@ class _Static:
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, _Static)
+            isinstance(other, _StaticPart)
             and self.geometry == other.geometry
             and _is_same(self.attrs, other.attrs)
             and _is_same(self.coords, other.coords)
@@ -116,15 +116,15 @@ class _Static:
         axis = _batch_axis(data, g.shape, shape)
         coords = self.coords
         if axis is None:
-            g, coords = _unplaced(shape), None
+            g, coords = _unplaced_geometry(shape), None
         elif len(shape) < g.ndim:
             if axis in g.sampled_axes:
                 g = g.lose(axis, "vmap")
             g = g[(slice(None),) * axis + (0,)]
-            coords = _shifted(coords, axis, -1)
+            coords = _shift_coords(coords, axis, -1)
         else:
             g = g.expand_dims(axis).resize_axis(axis, shape[axis])
-            coords = _shifted(coords, axis, 1)
+            coords = _shift_coords(coords, axis, 1)
         return self.cls._wrap(data, g, copy_attrs(self.attrs), coords)
 
 
@@ -140,15 +140,15 @@ def _batch_axis(data: Any, old: tuple[int, ...], new: tuple[int, ...]) -> int | 
     return fits[0] if len(fits) == 1 else None
 
 
-def _unplaced(shape: tuple[int, ...]) -> Geometry:
+def _unplaced_geometry(shape: tuple[int, ...]) -> Geometry:
     g = Geometry(shape, dims=(None,) * len(shape))
     for axis in range(len(shape)):
         g = g.mark_lost(axis, "vmap")
     return g
 
 
-def _shifted(coords: dict[str, Held] | None, axis: int, by: int) -> dict[str, Held] | None:
-    """Return coordinates beside which an axis went away (-1) or came (+1)."""
+def _shift_coords(coords: dict[str, Held] | None, axis: int, by: int) -> dict[str, Held] | None:
+    """Return coordinates after an axis was removed (-1) or added (+1)."""
     kept = {}
     for name, held in (coords or {}).items():
         if held.axis is not None:
@@ -170,7 +170,7 @@ def _is_same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and bool(np.array_equal(a, b))
 
 
-#: Registries that images have not been entered in yet, by module.
+#: Registrations that are still to be done, by module.
 PENDING: dict[str, Callable[[Any, type[ImageState]], bool]] = {
     "torch.utils.data._utils.collate": _enter_collate,
     "jax.tree_util": _enter_tree,

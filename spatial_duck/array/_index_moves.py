@@ -1,4 +1,4 @@
-"""Which indices of its source each index of a result came from, axis by axis.
+"""Derive which index of the source each index of a result comes from, axis by axis.
 
 To learn where an axis goes, the rule of a function is run on an *index grid*: the grid whose place
 along its n-th world axis is the index along its n-th array axis. The map of integers of what it
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BY_INDEX",
-    "JOINING",
-    "MIXING",
-    "by_name",
+    "JOINING_FUNCTIONS",
+    "MIXING_FUNCTIONS",
+    "bind_arguments",
     "index_grid",
     "mixed_axes",
     "moves_by_key",
-    "moves_on",
+    "moves_from_grid",
 ]
 
 
@@ -64,8 +64,8 @@ def index_grid(shape: tuple[int, ...]) -> Geometry:
     )  # fmt: skip
 
 
-def moves_on(grid: Any, shape: Sequence[int], kind: str = "moves") -> Moves:
-    """Read where the axes of an index grid have gone.
+def moves_from_grid(grid: Any, shape: Sequence[int], kind: str = "moves") -> Moves:
+    """Return where the axes of an index grid have gone.
 
     Parameters
     ----------
@@ -79,11 +79,11 @@ def moves_on(grid: Any, shape: Sequence[int], kind: str = "moves") -> Moves:
     """
     if not isinstance(grid, Geometry):
         return {}
-    return _moves_of(index_map_of(grid, index_grid(tuple(shape))), shape, kind)
+    return _moves_from_map(index_map_of(grid, index_grid(tuple(shape))), shape, kind)
 
 
-def _moves_of(grid: IndexMap, shape: Sequence[int], kind: str = "moves") -> Moves:
-    """Read where the axes of a source have gone from a map of integers over it."""
+def _moves_from_map(grid: IndexMap, shape: Sequence[int], kind: str = "moves") -> Moves:
+    """Return where the axes of a source have gone, from a map of integers over it."""
     new, axes, offset, unknown = grid
     unclear = {source for source, _ in unknown}
     along: dict[int, tuple[int, int]] = {}
@@ -127,17 +127,17 @@ def _identity(shape: tuple[int, ...]) -> IndexMap:
 def moves_by_key(shape: Sequence[int], key: Any) -> Moves:
     """Return where the axes of an image go by a key that holds no images."""
     shape = tuple(shape)
-    moves = _moves_of(index(_identity(shape), key), shape)
+    moves = _moves_from_map(index(_identity(shape), key), shape)
     keys = key if key.__class__ is tuple else (key,)
     if all([k is None or k is Ellipsis or isinstance(k, slice | int) for k in keys]):
         return moves
-    keys = tuple([part for k in keys for part in _unfolded(plain_key(k))])
+    keys = tuple([part for k in keys for part in _expand_mask(plain_key(k))])
     if not any(map(is_array, keys)):
         return moves
     walked = walk(shape, keys)
     n = len(walked.block)
     for a, at in walked.indices.items():
-        # What cannot be said is said to be lost: it must not fall back on the map.
+        # An axis that cannot be followed is marked as lost, so that the map is not used for it.
         moves[a] = None
         if at is None:
             continue
@@ -150,8 +150,8 @@ def moves_by_key(shape: Sequence[int], key: Any) -> Moves:
     return moves
 
 
-def _unfolded(key: Any) -> tuple[Any, ...]:
-    """Return the indices that a mask of several axes stands for; a geometry does not look."""
+def _expand_mask(key: Any) -> tuple[Any, ...]:
+    """Return the index arrays of a mask of several axes, and other keys as they are."""
     is_mask = isinstance(key, np.ndarray) and key.dtype == bool and key.ndim > 1
     return key.nonzero() if is_mask else (key,)
 
@@ -161,8 +161,8 @@ def _unfolded(key: Any) -> tuple[Any, ...]:
 _AXIS = "axis"
 
 
-def _each_axis(run: Callable[[Any, Any, int, int], Any]) -> Callable[..., Moves]:
-    """Make the moves of a function of one axis from what it does to the indices along it."""
+def _moves_by_index(run: Callable[[Any, Any, int, int], Any]) -> Callable[..., Moves]:
+    """Return a function for the moves along one axis, from what it does to the indices."""
 
     def moves(given: dict[str, Any], shape: Sequence[int]) -> Moves:
         axis = given.get(_AXIS)
@@ -170,13 +170,13 @@ def _each_axis(run: Callable[[Any, Any, int, int], Any]) -> Callable[..., Moves]
             return dict.fromkeys(range(len(shape)))
         i = int(axis or 0) % len(shape)
         index = run(np.arange(shape[i]), given, i, len(shape))
-        whole = _known(index) and np.ndim(index) == 1
+        whole = _is_known(index) and np.ndim(index) == 1
         return {i: (i, index)} if whole else {i: None} if np.ndim(index) else {}
 
     return moves
 
 
-def _known(value: Any) -> bool:
+def _is_known(value: Any) -> bool:
     return isinstance(value, int | slice | list | tuple | range | np.integer | np.ndarray)
 
 
@@ -185,23 +185,23 @@ def _take(given: dict[str, Any], shape: Sequence[int]) -> Moves:
     if axis is None and len(shape) != 1:
         return dict.fromkeys(range(len(shape)))
     i = int(axis or 0) % len(shape)
-    if _known(indices) and given.get("mode", "raise") != "raise":
+    if _is_known(indices) and given.get("mode", "raise") != "raise":
         line = np.arange(shape[i])
         indices = np.take(line, indices, mode=given["mode"])
     if not np.ndim(indices):
         return {}
     return moves_by_key(
-        shape, (*[slice(None)] * i, np.asarray(indices) if _known(indices) else indices)
+        shape, (*[slice(None)] * i, np.asarray(indices) if _is_known(indices) else indices)
     )
 
 
 def _delete(line: Any, given: dict[str, Any], *_: int) -> Any:
-    return np.delete(line, given["obj"]) if _known(given["obj"]) else np.empty((0, 0))
+    return np.delete(line, given["obj"]) if _is_known(given["obj"]) else np.empty((0, 0))
 
 
 def _insert(line: Any, given: dict[str, Any], i: int, ndim: int) -> Any:
     obj, values = given["obj"], given["values"]
-    if not _known(obj):
+    if not _is_known(obj):
         return np.empty((0, 0))
     single = not isinstance(obj, slice | range) and np.size(obj) == 1
     shape = (1,) * (ndim - np.ndim(values)) + tuple(np.shape(values))
@@ -210,16 +210,16 @@ def _insert(line: Any, given: dict[str, Any], i: int, ndim: int) -> Any:
 
 
 def _repeat(line: Any, given: dict[str, Any], *_: int) -> Any:
-    return np.repeat(line, given["repeats"]) if _known(given["repeats"]) else np.empty((0, 0))
+    return np.repeat(line, given["repeats"]) if _is_known(given["repeats"]) else np.empty((0, 0))
 
 
 def _compress(line: Any, given: dict[str, Any], *_: int) -> Any:
     condition = given["condition"]
-    return np.compress(condition, line) if _known(condition) else np.empty((0, 0))
+    return np.compress(condition, line) if _is_known(condition) else np.empty((0, 0))
 
 
 def _extract(given: dict[str, Any], shape: Sequence[int]) -> Moves:
-    return _each_axis(_compress)(given, shape) if len(shape) == 1 else {}
+    return _moves_by_index(_compress)(given, shape) if len(shape) == 1 else {}
 
 
 def _roll(given: dict[str, Any], shape: Sequence[int]) -> Moves:
@@ -264,10 +264,10 @@ def _resize(given: dict[str, Any], shape: Sequence[int]) -> Moves:
 #: Functions that take indices one by one: their moves, from the arguments by name.
 BY_INDEX: dict[Any, Callable[..., Moves]] = {
     np.take: _take,
-    np.delete: _each_axis(_delete),
-    np.insert: _each_axis(_insert),
-    np.repeat: _each_axis(_repeat),
-    np.compress: _each_axis(_compress),
+    np.delete: _moves_by_index(_delete),
+    np.insert: _moves_by_index(_insert),
+    np.repeat: _moves_by_index(_repeat),
+    np.compress: _moves_by_index(_compress),
     np.extract: _extract,
     np.roll: _roll,
     np.tile: _tile,
@@ -275,8 +275,8 @@ BY_INDEX: dict[Any, Callable[..., Moves]] = {
     np.fft.fftshift: _shift(np.fft.fftshift),
     np.fft.ifftshift: _shift(np.fft.ifftshift),
 }
-#: Functions that leave the grid and mix what lies along an axis, by their parameter `axis`.
-MIXING = frozenset(
+#: Functions that keep the grid and mix the values along their `axis`.
+MIXING_FUNCTIONS = frozenset(
     getattr(np, name)
     for name in (
         "argpartition argsort cumprod cumsum cumulative_prod cumulative_sum lexsort nancumprod "
@@ -285,7 +285,7 @@ MIXING = frozenset(
     if hasattr(np, name)
 )
 #: Functions that join images along an axis that they have.
-JOINING = frozenset(
+JOINING_FUNCTIONS = frozenset(
     {np.append, np.block, np.column_stack, np.concatenate, np.dstack, np.hstack, np.vstack}
 )
 
@@ -295,7 +295,7 @@ def _signature(function: Any) -> Any:
     return signature(function)
 
 
-def by_name(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+def bind_arguments(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a call by the names of NumPy's parameters."""
     bound = _signature(function).bind(*args, **kwargs)
     bound.apply_defaults()

@@ -1,4 +1,4 @@
-"""Indexing of images, read and written, with any key that NumPy takes."""
+"""Read and write images by any key that NumPy takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["assign", "select"]
 
 def select(image: ImageState, key: Any) -> Any:
     """Return ``image[key]``."""
-    if isinstance(key, str) and (ordered := _order_of(image, key)):
+    if isinstance(key, str) and (ordered := _ordered_field_of(image, key)):
         return ordered_field(image.geometry, *ordered)
     bare = key if _is_field(key) else _bare_key(image, key)
     if backends.is_dask(image._data) and _has_several_arrays(bare) and reads_orthogonally():
@@ -33,13 +33,13 @@ def select(image: ImageState, key: Any) -> Any:
         return data
     coords = image._coords
     if coords is not None and not _is_field(key):
-        coords = carry.by_key(coords, image._data.shape, bare)
+        coords = carry.index_coords(coords, image._data.shape, bare)
     return image._wrap(data, adapt_shape(geometry, data), copy_attrs(image._attrs), coords)
 
 
 def assign(image: ImageState, key: Any, value: Any) -> None:
     """Do ``image[key] = value``."""
-    if isinstance(key, str) and (ordered := _order_of(image, key)):
+    if isinstance(key, str) and (ordered := _ordered_field_of(image, key)):
         raise IndexError(
             f"{key!r} cannot be set, as others may share the geometry: make another image with "
             f"image.replace({ordered[0]}=...)"
@@ -75,8 +75,8 @@ def _has_several_arrays(key: Any) -> bool:
     return isinstance(key, tuple) and sum([hasattr(k, "ndim") and k.ndim > 0 for k in key]) > 1
 
 
-def _order_of(image: ImageState, key: str) -> tuple[str, str] | None:
-    """Return the field and the order that a key of ITK's asks for; fields of the data win."""
+def _ordered_field_of(image: ImageState, key: str) -> tuple[str, str] | None:
+    """Return field and order of ITK's keys, or None; fields of structured data come first."""
     found = KEY.fullmatch(key)
     if found is None or key in (getattr(image._data.dtype, "names", None) or ()):
         return None
@@ -109,7 +109,7 @@ def _bare_part(image: ImageState, keys: tuple[Any, ...], n: int) -> Any:
 
 
 class _DataIndex(NamedTuple):
-    """What a geometry is told of an index array that is an image: no values."""
+    """An index array that is an image, without its values."""
 
     dtype: Any
     shape: tuple[int, ...]
@@ -117,11 +117,10 @@ class _DataIndex(NamedTuple):
 
 
 def _place_key(key: Any, bare: Any) -> Any:
-    """Return the key for the geometry, to which the values of images are unknown.
+    """Return the key for the geometry, in which the values of images are unknown.
 
-    Where an index is itself data, what it picks has a place for each value of that data, and
-    may stand for something else: Dask picks the largest of the largest of each chunk so. The
-    place must not depend on whether those values happen to be alike.
+    The positions of a result must not depend on the values of an index that is itself data: Dask
+    indexes like this to find the largest of the maxima of chunks.
     """
     if bare.__class__ is not tuple:
         return _place_key((key,), (bare,))[0] if isinstance(key, ImageState) else bare
@@ -133,11 +132,11 @@ def _place_key(key: Any, bare: Any) -> Any:
 
 
 def _check_mask(ours: Geometry, keys: tuple[Any, ...], n: int, mask: Geometry) -> None:
-    """Refuse a mask that lies elsewhere than the voxels that it selects from."""
+    """Raise where a mask does not lie on the grid of the voxels that it selects from."""
     before, after = ([consumed(k) for k in part] for part in (keys[:n], keys[n:]))
     start = ours.ndim - sum(after) if any(k is Ellipsis for k in keys[:n]) else sum(before)
     covered = range(start, start + mask.ndim)
     if ours.shape[start : covered.stop] == mask.shape:
-        # The axes that the mask does not cover are as free as in broadcasting.
+        # The axes that the mask does not cover are free, as in broadcasting.
         free = tuple([i for i in range(ours.ndim) if i not in covered])
         alignment.broadcast("indexing with a mask", (ours, mask.expand_dims(free)))

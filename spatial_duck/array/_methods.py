@@ -36,13 +36,13 @@ def _scalar(convert: Callable[[Any], Any]) -> Any:
 
 
 def _on_host(data: Any, method: str) -> Any:
-    """Return a method that hands out values, of the data themselves or of a copy on the host."""
+    """Return a method that returns values, of the data or of a copy on the host."""
     found = getattr(data, method, None)
     return getattr(backends.backend_of(data).to_numpy(data), method) if found is None else found
 
 
 def _method_of(data: Any, name: str) -> Any:
-    """Return a method of the data or an attribute of their memory, or say that they have none."""
+    """Return an attribute of the data, or raise where the backend has none."""
     found = getattr(data, name, None)
     if found is None:
         raise TypeError(
@@ -53,13 +53,13 @@ def _method_of(data: Any, name: str) -> Any:
 
 
 def _check_known(data: Any) -> None:
-    """Refuse to look at a value that would have to be computed, as the array API asks."""
+    """Raise for lazy data, whose value is unknown, as the array API requires."""
     if data.__class__ is not np.ndarray and backends.is_lazy(data):
         raise TypeError("the value of a lazy image is not known yet: call .compute() first")
 
 
 def _function(func: Callable[..., Any]) -> Any:
-    """Make the method that is a NumPy function."""
+    """Return a method that calls a NumPy function."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return dispatch.call(func, (self, *args), kwargs)

@@ -2,8 +2,8 @@
 
 ``image.__array_namespace__()`` is the backend's own array-API namespace, with each function taking
 images and giving images. What a function does to geometry is the rule of NumPy's function of the
-same name. Arrays that the namespace creates from nothing have no place: all their axes are plain,
-so that they mix with any image.
+same name. Arrays that the namespace creates have no positions: all their axes are plain, so that
+they combine with any image.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Namespace(ModuleType):
         if name in ("linalg", "fft") and not self._part:
             found = Namespace(self._backend, found, self._image_class, name)
         elif name in _BARE:
-            found = _on_bare(found)
+            found = _call_on_bare(found)
         elif callable(found) and not isinstance(found, type | np.dtype) and name[0] != "_":
             make = _creation if name in _CREATION else _function
             found = make(self, name, found)
@@ -100,7 +100,7 @@ def _namespace(backend: str, image_class: Any) -> Namespace:
 
 
 def _restore(backend: str, image_class: Any, part: str) -> Namespace:
-    """Find the namespace of a pickle."""
+    """Return the namespace of a pickle."""
     namespace = _namespace(backend, image_class)
     return getattr(namespace, part) if part else namespace
 
@@ -129,8 +129,8 @@ def _bare_namespace(backend: str) -> Any:
         raise missing_extra("array_api_compat", f"The namespace of {backend}") from None
 
 
-def _plain(data: Any, image_class: type[ImageState]) -> ImageState:
-    """Make an image without a place."""
+def _unplaced_image(data: Any, image_class: type[ImageState]) -> ImageState:
+    """Return an image without positions."""
     shape = tuple(data.shape)
     return image_class._wrap(data, Geometry(shape, dims=(None,) * len(shape)))
 
@@ -139,20 +139,18 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
-def _unwrapped(value: Any) -> Any:
+def _unwrap(value: Any) -> Any:
     if isinstance(value, ImageState):
         return backends.dask_form(value.data)
     if isinstance(value, list | tuple):
-        return (
-            type(value)([_unwrapped(v) for v in value]) if type(value) in (list, tuple) else value
-        )
+        return type(value)([_unwrap(v) for v in value]) if type(value) in (list, tuple) else value
     return value
 
 
-def _on_bare(function: Callable[..., Any]) -> Callable[..., Any]:
+def _call_on_bare(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return function(*[_unwrapped(a) for a in args], **kwargs)
+        return function(*[_unwrap(a) for a in args], **kwargs)
 
     return call
 
@@ -160,10 +158,10 @@ def _on_bare(function: Callable[..., Any]) -> Callable[..., Any]:
 def _creation(namespace: Namespace, _: str, function: Callable[..., Any]) -> Any:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        made = function(*[_unwrapped(a) for a in args], **kwargs)
+        made = function(*[_unwrap(a) for a in args], **kwargs)
         if args and isinstance(args[0], ImageState):
             return args[0]._with_data(made)
-        return _plain(made, namespace._image_class)
+        return _unplaced_image(made, namespace._image_class)
 
     return call
 
@@ -187,14 +185,14 @@ def _coords_of(
     name: str, function: Any, args: Any, kwargs: dict[str, Any], images: list[Any]
 ) -> Any:
     """Return where the coordinates of images go in a function of the standard."""
-    if not carry.any_coords(images):
+    if not carry.has_coords(images):
         return None
     kwargs = {k: v for k, v in kwargs.items() if k not in _STANDARD_ONLY.get(name, ())}
     if isinstance(function, np.ufunc):
-        return carry.by_ufunc(function, "__call__", args, kwargs, images)
+        return carry.ufunc_coords(function, "__call__", args, kwargs, images)
     rule = find(function)
     assert rule is not None
-    return carry.by_function(function, rule, args, kwargs, images)
+    return carry.function_coords(function, rule, args, kwargs, images)
 
 
 def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> Any:
@@ -217,13 +215,11 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
                 )
             geometry = _geometry_of(numpys, grids, grid_kwargs)
             coords = _coords_of(name, numpys, args, kwargs, images)
-        result = function(
-            *[_unwrapped(a) for a in args], **{k: _unwrapped(v) for k, v in kwargs.items()}
-        )
+        result = function(*[_unwrap(a) for a in args], **{k: _unwrap(v) for k, v in kwargs.items()})
         if callable(geometry) and not isinstance(geometry, Geometry):
-            geometry = geometry(result, *[_unwrapped(i) for i in images])
+            geometry = geometry(result, *[_unwrap(i) for i in images])
         if callable(coords):
-            coords = coords(result, *[_unwrapped(i) for i in images])
+            coords = coords(result, *[_unwrap(i) for i in images])
         wrapped = _wrap_arrays(result, geometry, images, namespace._image_class)
         return carry.attach(wrapped, coords)
 
@@ -233,7 +229,7 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
 def _wrap_arrays(
     result: Any, geometry: Any, images: list[Any], image_class: type[ImageState]
 ) -> Any:
-    """Make images of the arrays in a result, 0-d ones too."""
+    """Return a result with its arrays as images, 0-d ones too."""
     if isinstance(result, list | tuple):
         many = geometry if isinstance(geometry, list | tuple) else [geometry] * len(result)
         pairs = zip(result, many, strict=True)
@@ -242,6 +238,6 @@ def _wrap_arrays(
     if not _is_array(result):
         return result
     if not isinstance(geometry, Geometry):
-        return _plain(result, image_class)
+        return _unplaced_image(result, image_class)
     attrs = dispatch.common_attrs(images)
     return image_class._wrap(result, adapt_shape(geometry, result), attrs)

@@ -1,4 +1,4 @@
-"""Values that stand for nothing, where a function takes them like all others."""
+"""Warn where values that mark missing data are processed like all others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["warn_of_nodata"]
 
 
 def warn_of_nodata(image: Any, function: str, stacklevel: int = 3) -> None:
-    """Say that values which stand for nothing are mixed with their neighbours.
+    """Warn that values which mark missing data are mixed with their neighbours.
 
     Parameters
     ----------

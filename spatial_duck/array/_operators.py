@@ -1,8 +1,8 @@
-"""The operators of ndarray, with what NumPy makes of each kind of operand.
+"""The operators of ndarray, for every kind of operand.
 
 An operand is one of an image's own kind, an array of some backend or a number; a list, a tuple, or
-another sequence or buffer of bare numbers, which becomes an array; or something that has a say of
-its own (an array with units, an `xarray.DataArray`), to which the operation is left.
+another sequence or buffer of bare numbers, which becomes an array; or an object with
+operators of its own (an array with units, an `xarray.DataArray`), which then decides.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["binary", "in_place", "unary"]
 
 _COMPARISONS: dict[Any, bool] = {np.equal: False, np.not_equal: True}
-#: Where a matrix in NumPy's old sense means something else than the array of its numbers.
+#: Operators that mean something else for `numpy.matrix` than for arrays.
 _OTHER_FOR_MATRICES = frozenset({np.multiply, np.power})
 #: Attributes of images of other libraries.
-_PLACED = ("spacing", "affine", "GetSpacing", "geometry")
+_IMAGE_ATTRIBUTES = ("spacing", "affine", "GetSpacing", "geometry")
 
 
 def binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any, Any]:
@@ -72,7 +72,7 @@ def in_place(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> Any:
             data = backends.call(ufunc, (self._data, value), {})
         if data is self._data:
             return self
-        # The backend made a new array, as Dask does: what shares the old one must not change.
+        # The backend made a new array, as Dask does: images that share the old one must not change.
         if tuple(data.shape) != self.geometry.shape:
             raise ValueError(
                 f"non-broadcastable output operand with shape {self.geometry.shape} doesn't "
@@ -99,7 +99,7 @@ def _operate(
 def _compare(
     function: Callable[[Any, Any], Any], ufunc: np.ufunc, operands: Any, image: ImageState
 ) -> Any:
-    """Compare for equality: what cannot be equal, such as a number and a text, is unequal."""
+    """Return ``==`` or ``!=``; operands that cannot be compared, as number and text, differ."""
     images: list[ImageState] = []
     grids, data = dispatch.split_images(operands, images)
     geometry = ufuncs.METHODS["__call__"](ufunc, grids, {})
@@ -111,12 +111,12 @@ def _compare(
         result = backends.call(np.full_like, (image._data, _COMPARISONS[ufunc]), {"dtype": bool})
     else:
         result = fast.run(ufunc, data, {})
-    coords = carry.elementwise(images, result.shape) if carry.any_coords(images) else None
+    coords = carry.elementwise(images, result.shape) if carry.has_coords(images) else None
     return dispatch.wrap_result(result, geometry, images, coords=coords)
 
 
 def _operand(ufunc: np.ufunc, other: Any) -> Any:
-    """Return what an operand stands for in an operation, or NotImplemented to leave it to it.
+    """Return an operand as an image, array or number, or NotImplemented where it decides itself.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _operand(ufunc: np.ufunc, other: Any) -> Any:
         or getattr(cls, "__array_priority__", 0) > ImageState.__array_priority__
     ):
         return NotImplemented
-    if any(hasattr(other, name) for name in _PLACED):
+    if any(hasattr(other, name) for name in _IMAGE_ATTRIBUTES):
         raise TypeError(
             f"{ufunc.__name__} of an image and a {cls.__module__}.{cls.__qualname__}, which has a "
             "place of its own: spatial_duck.asarray(operand) takes it with its place, "
@@ -158,7 +158,7 @@ def _operand(ufunc: np.ufunc, other: Any) -> Any:
 
 
 def _array_of(other: Any) -> Any:
-    """Return an array-like as an array; a lazy one of a library that is known stays lazy."""
+    """Return an array-like as an array; lazy arrays of known libraries stay lazy."""
     try:
         return backends.adopt(other)
     except TypeError:
@@ -166,7 +166,7 @@ def _array_of(other: Any) -> Any:
 
 
 def _keep_image(image: ImageState, result: Any) -> Any:
-    """Make an image of what an operator gave for a 0-d one; NumPy's functions give scalars."""
+    """Return the result of an operator on a 0-d image as an image, not as NumPy's scalar."""
     if isinstance(result, ImageState) or result is NotImplemented or image._data.ndim:
         return result
     if isinstance(result, tuple):

@@ -1,7 +1,6 @@
 """ITK's order-explicit names: ``spacing_zyx``, ``origin_xyz``, as attributes and as keys.
 
-They say in which order the numbers come, so that no reader of the code has to know whether a
-library counts from x or from z.
+They give the order of the numbers, whichever axis a library lists first.
 """
 
 from __future__ import annotations

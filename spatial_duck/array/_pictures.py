@@ -1,7 +1,7 @@
-"""Pictures as an image shows itself: its middle planes in grey levels or colours, encoded as PNG.
+"""Thumbnails of images: middle planes in grey levels or colours, encoded as PNG.
 
-Made with NumPy and zlib, of data that are a NumPy array in memory; see `spatial_duck.array._colors`
-for which colours.
+Made with NumPy and zlib, from NumPy arrays in memory; `spatial_duck.array._colors` chooses the
+colours.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def gray(values: NDArray[Any], limits: tuple[float, float] | None = None) -> NDA
 
 
 def contrast(values: NDArray[Any]) -> tuple[float, float]:
-    """Return the values to show as black and as white: nearly the least and the greatest.
+    """Return the values to show as black and as white: low and high percentiles.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def thumbnails(image: Any, planes: Sequence[Any]) -> list[NDArray[np.uint8]]:
     pixel = max(sides, default=1.0) / _THUMBNAIL
 
     def small(values: NDArray[Any]) -> list[NDArray[Any]]:
-        return [_shrunk(p.cut(values), p.spacing, pixel) for p in found]
+        return [_shrink(p.cut(values), p.spacing, pixel) for p in found]
 
     if colors is not None:
         parts = [small(np.take(bare, [k], colors)) for k in range(3)]
@@ -164,8 +164,8 @@ def _on_one_scale(pictures: list[NDArray[Any]]) -> list[NDArray[np.uint8]]:
     return [part.reshape(p.shape) for p, part in zip(pictures, parts, strict=False)]
 
 
-def _shrunk(plane: NDArray[Any], spacing: tuple[float, float], pixel: float) -> NDArray[Any]:
-    """Take the nearest voxels at the centres of square pixels."""
+def _shrink(plane: NDArray[Any], spacing: tuple[float, float], pixel: float) -> NDArray[Any]:
+    """Return the nearest voxels at the centres of square pixels."""
     index = []
     for n, step in zip(plane.shape, spacing, strict=True):
         count = max(1, round(n * step / pixel))

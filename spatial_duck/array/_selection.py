@@ -1,4 +1,4 @@
-"""Selection by name: `isel` by the indices along named axes, `sel` by what they stand for."""
+"""Selection by name: `isel` by indices, `sel` by coordinates and positions in the world."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def sel(image: ImageState, labels: Mapping[str, Any]) -> Any:
         elif name in geometry.world.axes:
             axis, key = _by_place(geometry, name, wanted)
         else:
-            raise _unknown(image, name)
+            raise _unknown_name_error(image, name)
         if axis in chosen:
             raise GeometryError(f"sel: {name!r} is the second choice along axis {axis}; give one")
         chosen[axis] = key
     out: Any = image
-    for axis in sorted(chosen, reverse=True):  # from the last on: integers take axes away
+    for axis in sorted(chosen, reverse=True):  # from the last axis on, since integers remove axes
         out = out[(slice(None),) * axis + (chosen[axis],)]
     return out
 
 
-def _unknown(image: ImageState, name: str) -> GeometryError:
+def _unknown_name_error(image: ImageState, name: str) -> GeometryError:
     geometry = image.geometry
     known = [*(image._coords or {}), *geometry.world.axes]
     hint = ""
@@ -76,7 +76,7 @@ def _by_coordinate(
     if h.axis is None or h.values.ndim != 1:
         what = "is one value of the whole image" if h.axis is None else "holds vectors"
         raise GeometryError(f"sel: the coordinate {name!r} {what}, and selects nothing")
-    nearest = name == dims[h.axis]  # it says where the indices lie
+    nearest = name == dims[h.axis]  # it gives the positions of the indices
     if h.values.dtype.kind in "iuf":
         if isinstance(wanted, slice):
             start, stop = in_unit(wanted.start, h.unit, name), in_unit(wanted.stop, h.unit, name)
@@ -109,7 +109,7 @@ def _at(name: str, values: NDArray[Any], wanted: Any, nearest: bool) -> Any:
 
 
 def _between(name: str, values: NDArray[Any], wanted: slice) -> Any:
-    """Return the indices of the values between two, both included."""
+    """Return the indices of the values between the ends of a slice, both included."""
     ends: tuple[Any, Any] = (wanted.start, wanted.stop)
     if values.dtype.kind == "U":
         first, last = [
@@ -133,7 +133,7 @@ def _between(name: str, values: NDArray[Any], wanted: slice) -> Any:
     return found if len(found) else slice(0, 0)
 
 
-# --- by place -----------------------------------------------------------------------------
+# --- by position --------------------------------------------------------------------------
 
 
 def _by_place(geometry: Geometry, name: str, wanted: Any) -> tuple[int, Any]:

@@ -1,4 +1,4 @@
-"""What an image holds: data, their geometry, coordinates and free metadata.
+"""The state of an image: data, geometry, coordinates and free metadata.
 
 A move of the geometry that can neither fail nor lose anything may be deferred: it is noted, and
 resolved when the geometry is first asked for, so that a slice costs little more than that of the
@@ -27,7 +27,7 @@ __all__ = ["ImageState", "adapt_shape", "copy_attrs"]
 
 _new = object.__new__
 
-#: So many moves are deferred at most before the first of them is resolved.
+#: Most moves that are deferred before they are resolved.
 _MAX_DEFERRED = 32
 
 
@@ -84,7 +84,7 @@ class ImageState:
 
     def _resolve_geometry(self) -> Geometry:
         """Apply the deferred moves, from the oldest on."""
-        geometry = _applied(self._geometry)  # type: ignore[arg-type]
+        geometry = _apply_moves(self._geometry)  # type: ignore[arg-type]
         if geometry.shape != getattr(self._data, "shape", None):
             geometry = adapt_shape(geometry, self._data)
         self._geometry = geometry
@@ -103,11 +103,11 @@ class ImageState:
         return (move, geometry, arguments, keywords, depth)
 
 
-def _applied(deferred: Deferred) -> Geometry:
+def _apply_moves(deferred: Deferred) -> Geometry:
     """Return the geometry that deferred moves give."""
     move, geometry, arguments, keywords, _ = deferred
     if geometry.__class__ is tuple:
-        geometry = _applied(geometry)
+        geometry = _apply_moves(geometry)
     moved: Geometry = (
         move(geometry, arguments) if keywords is None else move(geometry, *arguments, **keywords)
     )
@@ -122,8 +122,8 @@ def copy_attrs(attrs: dict[str, Any] | None) -> dict[str, Any] | None:
 def adapt_shape(geometry: Geometry, data: Any) -> Geometry:
     """Check the shape that a rule gave against that of the backend's result.
 
-    A wrong geometry never comes out. Lengths that only computing would tell, NaN as Dask gives
-    them, are taken from the data.
+    Raises rather than return a wrong geometry. Unknown lengths, NaN as in Dask, are taken from the
+    data.
     """
     shape = shape_of(data)
     if geometry.shape == shape:

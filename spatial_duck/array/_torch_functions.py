@@ -1,8 +1,8 @@
-"""What PyTorch's functions do to images that hold its tensors, by the rules of NumPy's functions.
+"""PyTorch's functions of images that hold its tensors, by the rules of NumPy's functions.
 
 A function is called on the bare tensors, so that values, types and gradients are PyTorch's own.
 The tables here say which of NumPy's functions moves voxels in the same way; its rule gives the
-geometry. What is in no table is refused by name: nothing falls through to a bare tensor.
+geometry. Functions in no table raise; none returns a bare tensor by accident.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["torch_function"]
 
 
-class _Same(NamedTuple):
-    """A call of NumPy's that moves voxels as a call of PyTorch's does."""
+class _NumpyCall(NamedTuple):
+    """A call of a NumPy function that moves voxels as a call of PyTorch's does."""
 
     function: Any
     args: tuple[Any, ...]
@@ -62,12 +62,12 @@ _REDUCTIONS = """
     all amax amin any argmax argmin count_nonzero logsumexp mean nanmean nansum norm prod std sum
     var
 """
-#: Their results are no arrays, or bare ones: called on the tensors.
+#: Functions called on the bare tensors; their results are not images.
 _BARE = "__getitem__ __setitem__ allclose equal is_complex is_floating_point is_nonzero numel"
 
 
-def _reduction(input: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> _Same:
-    return _Same(np.sum, (input,), {"axis": dim, "keepdims": keepdim})
+def _reduction(input: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> _NumpyCall:
+    return _NumpyCall(np.sum, (input,), {"axis": dim, "keepdims": keepdim})
 
 
 def _norm(
@@ -76,94 +76,98 @@ def _norm(
     dim: Any = None,
     keepdim: bool = False,
     **_: Any,
-) -> _Same:
+) -> _NumpyCall:
     return _reduction(input, dim, keepdim)
 
 
-def _extreme(input: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> _Same:
+def _extreme(input: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> _NumpyCall:
     if isinstance(dim, ImageState) or hasattr(dim, "dtype"):  # torch.max of two
-        return _Same(None, (input, dim), {})
+        return _NumpyCall(None, (input, dim), {})
     return _reduction(input, dim, keepdim)
 
 
-def _padded(input: Any, pad: Sequence[int], mode: str = "constant", value: Any = None) -> _Same:  # noqa: ARG001
+def _pad(input: Any, pad: Sequence[int], mode: str = "constant", value: Any = None) -> _NumpyCall:  # noqa: ARG001
     if min(pad, default=0) < 0:
         raise GeometryError(f"torch.nn.functional.pad: widths below 0, got {pad!r}; slice first")
     widths = [(0, 0)] * (input.ndim - len(pad) // 2)
     widths += [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]  # the last axis first
     modes = {"replicate": "edge", "circular": "wrap"}
-    return _Same(np.pad, (input, widths), {"mode": modes.get(mode, mode)})
+    return _NumpyCall(np.pad, (input, widths), {"mode": modes.get(mode, mode)})
 
 
-def _split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> _Same:
+def _split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> _NumpyCall:
     n, size = tensor.shape[dim], split_size_or_sections
     ends = range(size, n, size) if isinstance(size, int) else np.cumsum(size)[:-1].tolist()
-    return _Same(np.array_split, (tensor, list(ends)), {"axis": dim})
+    return _NumpyCall(np.array_split, (tensor, list(ends)), {"axis": dim})
 
 
-def _flat(input: Any, start_dim: int = 0, end_dim: int = -1) -> _Same:
+def _flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> _NumpyCall:
     start, end = start_dim % input.ndim, end_dim % input.ndim
     shape = input.shape
     joined = int(np.prod(shape[start : end + 1]))
-    return _Same(np.reshape, (input, (*shape[:start], joined, *shape[end + 1 :])), {})
+    return _NumpyCall(np.reshape, (input, (*shape[:start], joined, *shape[end + 1 :])), {})
 
 
-def _squeezed(input: Any, dim: Any = None) -> _Same:
+def _squeeze(input: Any, dim: Any = None) -> _NumpyCall:
     dims = range(input.ndim) if dim is None else np.atleast_1d(dim).tolist()
-    return _Same(np.squeeze, (input,), {"axis": tuple([d for d in dims if input.shape[d] == 1])})
+    return _NumpyCall(
+        np.squeeze, (input,), {"axis": tuple([d for d in dims if input.shape[d] == 1])}
+    )
 
 
 #: By name; each takes PyTorch's arguments.
-_TRANSLATED: dict[str, Callable[..., _Same]] = {
+_TRANSLATED: dict[str, Callable[..., _NumpyCall]] = {
     **dict.fromkeys(_REDUCTIONS.split(), _reduction),
     "norm": _norm,
     **dict.fromkeys(("max", "min"), _extreme),
     **dict.fromkeys(("median", "nanmedian", "mode"), _reduction),
     **dict.fromkeys(
         ("cat", "concat", "concatenate"),
-        lambda tensors, dim=0: _Same(np.concatenate, (tensors,), {"axis": dim}),
+        lambda tensors, dim=0: _NumpyCall(np.concatenate, (tensors,), {"axis": dim}),
     ),
-    "stack": lambda tensors, dim=0: _Same(np.stack, (tensors,), {"axis": dim}),
-    "flip": lambda input, dims: _Same(np.flip, (input,), {"axis": dims}),
-    "permute": lambda input, dims: _Same(np.transpose, (input, dims), {}),
+    "stack": lambda tensors, dim=0: _NumpyCall(np.stack, (tensors,), {"axis": dim}),
+    "flip": lambda input, dims: _NumpyCall(np.flip, (input,), {"axis": dims}),
+    "permute": lambda input, dims: _NumpyCall(np.transpose, (input, dims), {}),
     **dict.fromkeys(
         ("transpose", "swapaxes", "swapdims"),
-        lambda input, dim0, dim1: _Same(np.swapaxes, (input, dim0, dim1), {}),
+        lambda input, dim0, dim1: _NumpyCall(np.swapaxes, (input, dim0, dim1), {}),
     ),
     **dict.fromkeys(
         ("movedim", "moveaxis"),
-        lambda input, source, destination: _Same(np.moveaxis, (input, source, destination), {}),
+        lambda input, source, destination: _NumpyCall(
+            np.moveaxis, (input, source, destination), {}
+        ),
     ),
-    "squeeze": _squeezed,
-    "unsqueeze": lambda input, dim: _Same(np.expand_dims, (input,), {"axis": dim}),
-    "reshape": lambda input, shape: _Same(np.reshape, (input, tuple(shape)), {}),
-    "flatten": _flat,
-    "ravel": lambda input: _Same(np.ravel, (input,), {}),
-    "rot90": lambda input, k=1, dims=(0, 1): _Same(np.rot90, (input, k, tuple(dims)), {}),
-    "roll": lambda input, shifts, dims=None: _Same(np.roll, (input, shifts), {"axis": dims}),
-    "tile": lambda input, dims: _Same(np.tile, (input, dims), {}),
-    "repeat_interleave": lambda input, repeats, dim=None: _Same(
+    "squeeze": _squeeze,
+    "unsqueeze": lambda input, dim: _NumpyCall(np.expand_dims, (input,), {"axis": dim}),
+    "reshape": lambda input, shape: _NumpyCall(np.reshape, (input, tuple(shape)), {}),
+    "flatten": _flatten,
+    "ravel": lambda input: _NumpyCall(np.ravel, (input,), {}),
+    "rot90": lambda input, k=1, dims=(0, 1): _NumpyCall(np.rot90, (input, k, tuple(dims)), {}),
+    "roll": lambda input, shifts, dims=None: _NumpyCall(np.roll, (input, shifts), {"axis": dims}),
+    "tile": lambda input, dims: _NumpyCall(np.tile, (input, dims), {}),
+    "repeat_interleave": lambda input, repeats, dim=None: _NumpyCall(
         np.repeat, (input, repeats), {"axis": dim}
     ),
-    "broadcast_to": lambda input, size: _Same(np.broadcast_to, (input, tuple(size)), {}),
-    "index_select": lambda input, dim, index: _Same(
+    "broadcast_to": lambda input, size: _NumpyCall(np.broadcast_to, (input, tuple(size)), {}),
+    "index_select": lambda input, dim, index: _NumpyCall(
         np.take, (input, backends.as_numpy(index)), {"axis": dim}
     ),
-    "cumsum": lambda input, dim, **_: _Same(np.cumsum, (input,), {"axis": dim}),
-    "cumprod": lambda input, dim, **_: _Same(np.cumprod, (input,), {"axis": dim}),
-    "diff": lambda input, n=1, dim=-1: _Same(np.diff, (input, n), {"axis": dim}),
-    "sort": lambda input, dim=-1, **_: _Same(np.sort, (input,), {"axis": dim}),
-    "argsort": lambda input, dim=-1, **_: _Same(np.sort, (input,), {"axis": dim}),
+    "cumsum": lambda input, dim, **_: _NumpyCall(np.cumsum, (input,), {"axis": dim}),
+    "cumprod": lambda input, dim, **_: _NumpyCall(np.cumprod, (input,), {"axis": dim}),
+    "diff": lambda input, n=1, dim=-1: _NumpyCall(np.diff, (input, n), {"axis": dim}),
+    "sort": lambda input, dim=-1, **_: _NumpyCall(np.sort, (input,), {"axis": dim}),
+    "argsort": lambda input, dim=-1, **_: _NumpyCall(np.sort, (input,), {"axis": dim}),
     "split": _split,
-    "pad": _padded,
+    "pad": _pad,
 }
 #: NumPy's names of parameters, which PyTorch takes too.
 _ALIASES = {"axis": "dim", "keepdims": "keepdim"}
 
 
 @cache
-def _kinds() -> dict[Any, Any]:
-    """Return what is done with each function of PyTorch: True for elementwise, None for bare."""
+def _function_table() -> dict[Any, Any]:
+    """Return the treatment of each function of PyTorch: True for elementwise, None for bare."""
     import torch
 
     homes = (torch, torch.Tensor, torch.nn.functional, torch.special)
@@ -202,7 +206,7 @@ def torch_function(
                 f"{name} takes images that hold PyTorch's tensors, got one on "
                 f"{type(image.data).__module__}.{type(image.data).__name__}: use image.to('torch')"
             )
-    kinds = _kinds()
+    kinds = _function_table()
     has_out = kwargs.get("out") is not None
     if function not in kinds or has_out:
         raise TypeError(
@@ -213,7 +217,7 @@ def torch_function(
     if kind is None:
         return function(*data, **data_kwargs)
     if kind is True:
-        same = _Same(None, (*args, *kwargs.values()), {})
+        same = _NumpyCall(None, (*args, *kwargs.values()), {})
     else:
         parameters = inspect.signature(kind).parameters
         aliases = {k: v for k, v in _ALIASES.items() if v in parameters}
@@ -221,24 +225,24 @@ def torch_function(
     result = function(*data, **data_kwargs)
     if any(result is value for value in data):  # in place, into a bare tensor
         return result
-    return _placed(name, same, images, result)
+    return _wrap_result(name, same, images, result)
 
 
-def _placed(name: str, same: _Same, images: list[ImageState], result: Any) -> Any:
-    """Return a result in the place that NumPy's rule gives."""
+def _wrap_result(name: str, same: _NumpyCall, images: list[ImageState], result: Any) -> Any:
+    """Return a result as images with the geometry that NumPy's rule gives."""
     grids, _ = dispatch.split_images(same.args, [])
     if same.function is None:
         geometry = elementwise_geometry(
             name, *[v for v in grids if not isinstance(v, str | list | tuple)]
         )
         coords = None
-        if carry.any_coords(images):
+        if carry.has_coords(images):
             coords = carry.elementwise(images, geometry.shape)
         return dispatch.wrap_result(result, geometry, images, coords=coords)
     rule = RULES.get(same.function) or find(same.function)
     assert rule is not None
     coords = None
-    if carry.any_coords(images):
-        coords = carry.by_function(same.function, rule, same.args, same.kwargs, images)
+    if carry.has_coords(images):
+        coords = carry.function_coords(same.function, rule, same.args, same.kwargs, images)
     geometry = rule.geometry(*grids, **same.kwargs)
     return dispatch.wrap_result(result, geometry, images, coords=coords)

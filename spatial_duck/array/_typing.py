@@ -1,4 +1,4 @@
-"""What type checkers see of methods that are made of functions."""
+"""Types of methods that are made from functions."""
 
 from __future__ import annotations
 

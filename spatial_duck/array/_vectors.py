@@ -1,9 +1,8 @@
 """Images of vectors: an axis whose coordinate `component` names axes of the world.
 
-Functions carry that coordinate as they carry any other, so that a flip of the axis relabels it.
-What a value is *along* changes only where the world does: `to_frame` here turns geometry and
-components together, by signs and names. Images whose components are along other axes, in other
-frames or in other units do not mix.
+Functions move that coordinate like any other. The direction of a component changes only with the
+world: `to_frame` changes geometry and components together, by signs and names. Images whose
+components are along other axes, in other frames or in other units cannot be combined.
 """
 
 from __future__ import annotations
@@ -24,13 +23,21 @@ if TYPE_CHECKING:
     from spatial_duck.array._state import ImageState
     from spatial_duck.geometry import Geometry
 
-__all__ = ["along_world", "check_mixing", "components", "tagged", "to_frame", "to_unit", "to_world"]
+__all__ = [
+    "along_world",
+    "check_mixing",
+    "complete_component",
+    "components",
+    "to_frame",
+    "to_unit",
+    "to_world",
+]
 
 Coords = dict[str, Held] | None
 
 
 def components(label: str, axes: Iterable[str]) -> tuple[str, ...]:
-    """Return the world axes that a label of a component names; none if it names no such ones.
+    """Return the world axes that the label of a component names; empty if it names none.
 
     Examples
     --------
@@ -43,8 +50,8 @@ def components(label: str, axes: Iterable[str]) -> tuple[str, ...]:
     return (label[0], label[1]) if len(label) == 2 and set(label) <= known else ()
 
 
-def tagged(coords: Coords, geometry: Geometry) -> Coords:
-    """Return coordinates in which `component` says its frame and unit, by default the image's own.
+def complete_component(coords: Coords, geometry: Geometry) -> Coords:
+    """Return coordinates in which `component` has a frame and unit, by default the image's own.
 
     Raises
     ------
@@ -79,10 +86,10 @@ def _space_unit(geometry: Geometry) -> str | None:
     return units.pop() if len(units) == 1 else None
 
 
-def relabelled(coords: Coords, old: Geometry, new: Geometry) -> Coords:
+def update_component(coords: Coords, old: Geometry, new: Geometry) -> Coords:
     """Return coordinates for a geometry that was given another frame or unit by name.
 
-    A tag that said what the image said follows it: nothing is converted.
+    Where the frame or unit of `component` was the image's, it changes too; nothing is converted.
     """
     h = (coords or {}).get(COMPONENT)
     if coords is None or h is None:
@@ -101,12 +108,12 @@ def relabelled(coords: Coords, old: Geometry, new: Geometry) -> Coords:
 def to_frame(image: ImageState, frame: str) -> Any:
     """Return an image in the coordinates of another anatomical frame, components included."""
     geometry = image.geometry.to_frame(frame)
-    turned = image if geometry.frame is None else _turned(image, geometry.frame)
-    return _moved(turned, geometry)
+    turned = image if geometry.frame is None else _rotate_components(image, geometry.frame)
+    return _with_geometry(turned, geometry)
 
 
-def _turned(image: Any, frame: str) -> Any:
-    """Return an image with its components, if it has such, in another frame; its place stays."""
+def _rotate_components(image: Any, frame: str) -> Any:
+    """Return an image with its components, if any, in another frame; the geometry stays."""
     h = (image._coords or {}).get(COMPONENT)
     if h is None or h.attrs.get("frame") == frame:
         return image
@@ -122,19 +129,21 @@ def _turned(image: Any, frame: str) -> Any:
     for label in h.values.reshape(-1).tolist():
         parts = [axes.get(a, (a, 1)) for a in components(label, image.world.axes)]
         names = [name for name, _ in parts]
-        # Of the two names of a symmetric tensor's component the one in use is kept.
+        # A symmetric tensor's component has two names: the one in use is kept.
         other = label[::-1] not in h.values and label == "".join(sorted(label))
         labels.append("".join(sorted(names) if other else names))
         signs.append(int(np.prod([sign for _, sign in parts])))
     values = np.array(labels, h.values.dtype).reshape(h.values.shape)
     values.flags.writeable = False
     h = h._replace(values=values, attrs={**h.attrs, "frame": frame})
-    out = image._with_data(image._data if min(signs, default=1) > 0 else _signed(image, h, signs))
+    out = image._with_data(
+        image._data if min(signs, default=1) > 0 else _change_signs(image, h, signs)
+    )
     out._coords = {**image._coords, COMPONENT: h}
     return out
 
 
-def _signed(image: ImageState, h: Held, signs: Sequence[int]) -> Any:
+def _change_signs(image: ImageState, h: Held, signs: Sequence[int]) -> Any:
     """Return the data with some components negated, in their own type; lazy where they are."""
     data = image._data
     dtype = backends.host_type(data.dtype)
@@ -152,7 +161,7 @@ def _signed(image: ImageState, h: Held, signs: Sequence[int]) -> Any:
 
 def to_unit(image: ImageState, unit: str | Mapping[str, str | None]) -> Any:
     """Return an image in other units; components keep the one that they say they are in."""
-    return _moved(image, image.geometry.to_unit(unit))
+    return _with_geometry(image, image.geometry.to_unit(unit))
 
 
 def to_world(image: ImageState, axes: Sequence[str]) -> Any:
@@ -168,20 +177,20 @@ def to_world(image: ImageState, axes: Sequence[str]) -> Any:
                 f"to_world: the image has vector components along {sorted(gone)!r}, which "
                 f"therefore cannot be left out, got {tuple(axes)!r}; select components first"
             )
-    return _moved(image, geometry)
+    return _with_geometry(image, geometry)
 
 
-def _moved(image: Any, geometry: Geometry) -> Any:
-    """Return the image with a geometry that says the same place in another way."""
+def _with_geometry(image: Any, geometry: Geometry) -> Any:
+    """Return the image with an equivalent geometry in another world."""
     same = image._with_data(image._data)
     same._geometry = geometry
     return same
 
 
 def along_world(image: Any) -> Any:
-    """Return an image whose components, if they are named, are those along its world's axes.
+    """Return an image whose components, if named, are along the axes of its world.
 
-    They are brought into the world's frame, order and unit; the image's place stays.
+    They are converted to the world's frame, order and unit; the geometry stays.
 
     Raises
     ------
@@ -193,7 +202,7 @@ def along_world(image: Any) -> Any:
         return image
     geometry = image.geometry
     world = geometry.world
-    turned = image if world.frame is None else _turned(image, world.frame)
+    turned = image if world.frame is None else _rotate_components(image, world.frame)
     labels = turned._coords[COMPONENT].values.tolist()
     if sorted(labels) != sorted(world.axes):
         raise GeometryError(
@@ -208,7 +217,7 @@ def along_world(image: Any) -> Any:
     return turned if factor == 1.0 else turned * factor
 
 
-# --- mixing -------------------------------------------------------------------------------
+# --- combining images ---------------------------------------------------------------------
 
 
 def check_mixing(function: str, images: Sequence[ImageState]) -> None:

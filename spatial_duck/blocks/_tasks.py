@@ -14,7 +14,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray
-from spatial_duck.array._coordinate_moves import cut
+from spatial_duck.array._coordinate_moves import crop_coords
 from spatial_duck.blocks._index_map import slices
 from spatial_duck.errors import BlockError, GeometryMismatchError, SpatialDuckError
 from spatial_duck.resampling import resample
@@ -225,7 +225,7 @@ class BlockJob:
         blocks: list[SpatialArray] = []
         for source, box, values in zip(self.sources, boxes, data, strict=True):
             geometry = source.geometry[slices(box)]
-            coords = cut(source.coords, slices(box))
+            coords = crop_coords(source.coords, slices(box))
             block = SpatialArray(values, geometry, coords=coords, attrs=source.attrs)
             if source.interpolation is not None and source.axes is None:
                 block = resample(

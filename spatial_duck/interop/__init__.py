@@ -14,7 +14,7 @@ from spatial_duck.array._asarray import (
     Library,
     SpatialImage,
     asarray,
-    function_named,
+    find_function,
     library_of,
 )
 
@@ -101,4 +101,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    return function_named(name)
+    return find_function(name)

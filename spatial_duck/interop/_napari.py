@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spatial_duck.array import SpatialArray, as_image
-from spatial_duck.array._asarray import not_taken
+from spatial_duck.array._asarray import type_error
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._validation import SAMPLED_NAMES
@@ -130,7 +130,7 @@ def from_napari(layer: Any) -> SpatialArray:
         metadata = arguments.get("metadata") or {}
     else:
         if not hasattr(layer, "data_to_world"):
-            raise not_taken("from_napari", "a layer of napari or a tuple of its data", layer)
+            raise type_error("from_napari", "a layer of napari or a tuple of its data", layer)
         data, metadata = layer.data, dict(layer.metadata)
         corner = np.zeros(data.ndim)
         start = np.asarray(layer.data_to_world(corner), np.float64)

@@ -13,7 +13,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
-from spatial_duck.array._asarray import from_library, not_taken
+from spatial_duck.array._asarray import from_library, type_error
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.interop._data_arrays import from_coordinates
@@ -60,7 +60,7 @@ def from_rasterio(
             f"from_rasterio(rasterio.open({str(dataset)!r}))"
         )
     if not hasattr(dataset, "transform") or not hasattr(dataset, "count"):
-        raise not_taken("from_rasterio", "an open rasterio dataset", dataset)
+        raise type_error("from_rasterio", "an open rasterio dataset", dataset)
     source = raster_source(dataset)
     image = SpatialArray(
         source.load(lazy), source.geometry, attrs=source.attrs, coords=source.coords

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck.array import SpatialArray
-from spatial_duck.array._coordinates import equal
+from spatial_duck.array._coordinates import is_equal
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io._json import json_attrs
 
@@ -180,7 +180,7 @@ def _is_same(before: Any, after: Any) -> bool:
         return False
     if before.dtype.kind in "iufb" and after.dtype.kind in "iufb":
         return bool(np.allclose(before.values, after.values, 1e-6, 1e-9, equal_nan=True))
-    return equal(before.values, after.values)
+    return is_equal(before.values, after.values)
 
 
 def warn_of_lost_coords(path: object, name: str, image: Any, held: Collection[str]) -> None:
