@@ -3,6 +3,8 @@
 With the extra ``docs``, from the project's folder::
 
     python -m sphinx -W --keep-going .docs .docs/_build
+
+``python .docs/gallery.py`` before it adds the gallery.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+import gallery
+
 import spatial_duck
 
 
@@ -68,6 +70,16 @@ def how_to_page(path: Path) -> str:
     )
 
 
+def gallery_page() -> str:
+    """Return the page of those pictures that ``gallery.py`` has made."""
+    parts = [_heading("Gallery", "="), "Made by ``python .docs/gallery.py``.\n"]
+    for name, title in gallery.titles().items():
+        if (gallery.GALLERY / f"{name}.png").exists():
+            image = f".. image:: ../_build/gallery/{name}.png\n   :alt: {title}\n"
+            parts += [_heading(title, "-"), image, f"From ``{name}.py``.\n"]
+    return "\n".join(parts)
+
+
 def contents(title: str, names: list[str]) -> str:
     """Return a page that lists others."""
     lines = [_heading(title, "="), ".. toctree::", "   :maxdepth: 1", ""]
@@ -80,6 +92,7 @@ def all_pages() -> dict[str, str]:
     found = {module: page(module, seen) for module in modules()}
     how_to = sorted((Path(__file__).resolve().parent / "how_to").glob("*.py"))
     found |= {f"how_to_{path.stem}": how_to_page(path) for path in how_to}
+    found["gallery"] = gallery_page()
     found["modules"] = contents("Reference", modules())
     found["how_to"] = contents("How to", [f"how_to_{path.stem}" for path in how_to])
     return found

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
-def pages() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference_pages", ROOT / ".docs" / "pages.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def pages() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(ROOT / ".docs"))
+    try:
+        yield importlib.import_module("pages")
+    finally:
+        sys.path.remove(str(ROOT / ".docs"))
+        for name in ("pages", "gallery"):
+            sys.modules.pop(name, None)
 
 
 def test_every_public_name_is_documented_once(pages: ModuleType) -> None:
@@ -47,8 +49,26 @@ def test_every_public_name_is_documented_once(pages: ModuleType) -> None:
 
 def test_every_page_is_in_a_list(pages: ModuleType) -> None:
     written = pages.all_pages()
-    lists = written["modules"] + written["how_to"]
-    assert not [name for name in written if name not in lists and name not in ("modules", "how_to")]
+    lists = "".join(
+        [written["modules"], written["how_to"], (ROOT / ".docs" / "index.rst").read_text("utf-8")]
+    )
+    assert not [name for name in written if f" {name}\n" not in lists.replace("reference/", " ")]
+
+
+def test_pictures_are_of_pages_that_are_there(pages: ModuleType) -> None:
+    gallery = pages.gallery
+    assert not [n for n in gallery.PAGES if not (ROOT / ".docs" / "how_to" / f"{n}.py").exists()]
+    assert not [n for n in gallery.DRAWN if not (ROOT / "examples" / f"{n}.py").exists()]
+
+
+@pytest.mark.long
+def test_the_gallery_is_made(tmp_path: Path) -> None:
+    for package in ("matplotlib", "SimpleITK", "pydicom", "skimage", "nibabel", "xarray", "zarr"):
+        pytest.importorskip(package, reason=f"needs {package}")
+    subprocess.run([sys.executable, ".docs/gallery.py", tmp_path], cwd=ROOT, check=True)
+    made = sorted(tmp_path.glob("*.png"))
+    assert len(made) == 9
+    assert all(path.stat().st_size > 10_000 for path in made)
 
 
 @pytest.mark.long

@@ -9,9 +9,8 @@ import numpy as np
 
 import spatial_duck as sd
 
-scan = sd.SpatialArray(
-    np.zeros((24, 40, 40), "float32"), spacing=(2, 1, 1), origin=(0, 0, 0), frame="LPS", unit="mm"
-)
+values = np.random.default_rng(0).normal(100, 20, (24, 40, 40)).astype("float32")
+scan = sd.SpatialArray(values, spacing=(2, 1, 1), origin=(0, 0, 0), frame="LPS", unit="mm")
 
 # %% [markdown]
 # The mask lies on a coarser grid that covers a part of the scan, in the frame RAS.
