@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import spatial_duck as sd
 from spatial_duck.errors import FormatError, UnsafeInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
@@ -316,6 +318,114 @@ def test_geotiff_lies_where_rasterio_says(tmp_path: Path) -> None:
     assert np.allclose(np.asarray(masked)[1], values[1] * 0.1 - 1)
     assert "nodata" not in masked.attrs
     assert sd.read(tmp_path / "a.tif", plain=True).size == values.size
+
+
+# --- microscopes, by tags as they write them ---------------------------------------------------
+
+
+def patched(path: Path, code: int, kind: int, count: int, new: int) -> None:
+    """Change the count of a tag, which MetaMorph gives in units of its own."""
+    content = path.read_bytes()
+    old = struct.pack("<HHI", code, kind, count)
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, struct.pack("<HHI", code, kind, new)))
+
+
+def write_lsm(path: Path, values: Any) -> None:
+    """Zeiss: a structure in tag 34412, and a thumbnail behind each plane."""
+    info = np.zeros((), tifffile.TIFF.CZ_LSMINFO)
+    n, rows, columns = values.shape
+    fields = {
+        "MagicNumber": 67127628, "StructureSize": info.nbytes, "DimensionX": columns,
+        "DimensionY": rows, "DimensionZ": n, "DimensionChannels": 1, "DimensionTime": 1,
+        "VoxelSizeX": 0.5e-6, "VoxelSizeY": 0.25e-6, "VoxelSizeZ": 2e-6, "OriginX": 1e-5,
+    }  # fmt: skip
+    for name, value in fields.items():
+        info[name] = value
+    content = info.tobytes()
+    with tifffile.TiffWriter(path, byteorder="<") as file:
+        for k, plane in enumerate(values):
+            tags = [(34412, 1, len(content), content, True)] if k == 0 else []
+            file.write(plane, metadata=None, extratags=tags, contiguous=False)
+            file.write(np.zeros((2, 2, 3), "u1"), metadata=None, contiguous=False,
+                       photometric="rgb", subfiletype=1)  # fmt: skip
+
+
+def write_stk(path: Path, values: Any) -> None:
+    """MetaMorph: one page that stands for all planes, with UIC tags."""
+    n = len(values)
+    distances = [number for _ in range(n) for number in (2, 1, 0, 0, 0, 0)]
+    entries = [1, 1, 4, 0xAAAAAAA1, 5, 0xAAAAAAA2, 6, 0xAAAAAAA3]
+    tags = [(33629, 5, 3 * n, distances, True), (33628, 4, len(entries), entries, True)]
+    tifffile.imwrite(path, values, byteorder="<", metadata=None, extratags=tags,
+                     photometric="minisblack")  # fmt: skip
+    patched(path, 33629, 5, 3 * n, n)
+    patched(path, 33628, 4, len(entries), len(entries) // 2)
+    content = path.read_bytes()
+    for mark, value in (
+        (0xAAAAAAA1, struct.pack("<2I", 1, 2)),
+        (0xAAAAAAA2, struct.pack("<2I", 1, 4)),
+        (0xAAAAAAA3, struct.pack("<I", 3) + b"um\0"),
+    ):
+        at = struct.pack("<I", len(content))
+        content = content.replace(struct.pack("<I", mark), at) + value
+    path.write_bytes(content)
+
+
+def write_fei(path: Path, values: Any) -> None:
+    """FEI: text in sections in tag 34682."""
+    text = b"[Scan]\r\nPixelWidth=5e-7\r\nPixelHeight=2.5e-07\r\n\0"
+    tags = [(34682, 2, len(text), text, True)]
+    tifffile.imwrite(path, values[0], metadata=None, extratags=tags)
+
+
+def write_ndpi(path: Path, values: Any) -> None:
+    """Hamamatsu: tag 65420, and resolution tags in pixels per centimetre."""
+    tags = [(65420, 4, 1, 1, True), (271, 2, 10, "Hamamatsu", True)]
+    tifffile.imwrite(path, np.repeat(values[0][..., None], 3, -1).astype("u1"), metadata=None,
+                     photometric="rgb", resolution=(20000, 40000), resolutionunit="CENTIMETER",
+                     extratags=tags)  # fmt: skip
+
+
+#: File, its writer, and spacing of x, y and z (if there is one) in micrometres.
+MICROSCOPES: dict[str, tuple[Callable[[Path, Any], None], tuple[float, ...]]] = {
+    "a.lsm": (write_lsm, (0.5, 0.25, 2)),
+    "a.stk": (write_stk, (0.5, 0.25, 2)),
+    "fei.tif": (write_fei, (0.5, 0.25)),
+    "ndpi.tif": (write_ndpi, (0.5, 0.25)),
+}
+
+
+@pytest.mark.parametrize("name", list(MICROSCOPES))
+def test_microscopes_say_their_sizes(name: str, tmp_path: Path) -> None:
+    write, steps = MICROSCOPES[name]
+    values = np.arange(3 * 6 * 7, dtype="u2").reshape(3, 6, 7)
+    write(tmp_path / name, values)
+    with tifffile.TiffFile(tmp_path / name) as file:
+        theirs = file.series[0].asarray()
+    image = sd.read(tmp_path / name)
+    assert np.array_equal(np.asarray(image).squeeze(), theirs.squeeze())
+    found = dict(zip(image.world.axes, image.to_unit("um").spacing, strict=True))
+    assert [found[n] for n, _ in zip("xyz", steps, strict=False)] == pytest.approx(list(steps))
+    if name == "a.lsm":
+        assert dict(zip(image.world.axes, image.origin, strict=True))["x"] == pytest.approx(10)
+
+
+@pytest.mark.parametrize(
+    "tags, called",
+    [
+        ([(43314, 1, 2048, bytes(2048), True)], "NIH Image"),
+        ([(305, 2, 12, "SI.VERSION=5", True)], "ScanImage"),
+    ],
+)
+def test_other_dialects_are_refused_by_name(tags: list[Any], called: str, tmp_path: Path) -> None:
+    more = {"software": False} if tags[0][0] == 305 else {}
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.zeros((6, 7), "u2"), metadata=None, extratags=tags, **more
+    )
+    with pytest.raises(FormatError, match=f"{called}.*plain=True"):
+        sd.read(tmp_path / "a.tif")
+    assert sd.read(tmp_path / "a.tif", plain=True).shape == (6, 7)
 
 
 # --- lazy ---------------------------------------------------------------------------------
