@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spatial_duck._config import config
 from spatial_duck.errors import GeometryMismatchError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.geometry._align import broadcast, concatenate, difference
+from spatial_duck.geometry._align import broadcast, concatenate, difference, merge
 from spatial_duck.testing import assert_geometry_equal, place_of, positions
 from spatial_duck.testing._strategies import frames, geometries
 from tests.effort import examples
@@ -347,3 +347,11 @@ def test_images_at_two_times_are_told_how_to_meet():
     with pytest.raises(GeometryMismatchError) as caught:
         broadcast("subtract", (series[:, 1:], series[:, :-1]))
     assert "extends along" not in str(caught.value)
+
+
+def test_shapes_that_do_not_broadcast_are_told_with_their_dims() -> None:
+    zyx = Geometry((2, 3, 4))
+    with pytest.raises(ValueError, match=r"\(2, 3, 4\) \(4, 3, 2\), dims .*'z'.*'x'"):
+        merge("add", zyx, Geometry((4, 3, 2), dims=("x", "y", "z")))
+    with pytest.raises(ValueError, match=r"\(2, 3, 4\) \(2, 3, 5\)$"):
+        merge("add", zyx, Geometry((2, 3, 5)))

@@ -438,3 +438,14 @@ def test_displacement_fields_move_points_as_before(tmp_path: Path, frame: str) -
     theirs = sitk.DisplacementFieldTransform(sitk.Cast(read, sitk.sitkVectorFloat64))
     found = [theirs.TransformPoint(p) for p in points.tolist()]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_mean_over_time_keeps_its_time_or_is_a_volume(tmp_path: Path) -> None:
+    bold = sd.SpatialArray(
+        np.zeros((3, 4, 5, 2), np.float32), dims=("x", "y", "z", "t"), frame="RAS"
+    )
+    mean = bold.mean("t")
+    sd.write(tmp_path / "timed.nii", mean)
+    sd.write(tmp_path / "volume.nii", mean.to_world(["x", "y", "z"]))
+    assert nib.load(tmp_path / "timed.nii").shape == (3, 4, 5, 1)
+    assert nib.load(tmp_path / "volume.nii").shape == (3, 4, 5)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import spatial_duck as sd
-from spatial_duck.errors import FormatError, UnsafeInputError
+from spatial_duck.errors import FormatError, GeometryLossError, UnsafeInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -441,3 +441,12 @@ def test_lazy_tiff_is_pickled(options: dict[str, Any], tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(lazy[1, ::-1]))
     assert np.array_equal(np.asarray(again), np.asarray(image)[1, ::-1])
     assert list(again.coords["channel"]) == list(image.coords["channel"])[::-1]
+
+
+@pytest.mark.parametrize("attrs", [{}, {"crs": "EPSG:32632"}], ids=["plain", "crs"])
+def test_a_refusal_names_the_way_to_a_geotiff(attrs: dict[str, Any], tmp_path: Path) -> None:
+    raster = sd.SpatialArray(np.zeros((4, 5), np.float32), unit="m", attrs=attrs)[::-1]
+    with pytest.raises(GeometryLossError, match="runs backwards") as refused:
+        sd.write(tmp_path / "a.tif", raster)
+    assert ("to_rasterio" in str(refused.value)) == bool(attrs)
+    assert not [*tmp_path.iterdir()]
