@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "spatial_duck" / "io" / "README.md"
 #: Facts, by rows of the table, and the coordinates or attrs that they are.
 COORDINATES = {
+    "units": "`image.unit`",
     "components of vectors": "`component`, with its frame",
     "symmetric tensors": "`component`",
     "colors of samples": "`channel` red, green, blue",

@@ -34,6 +34,7 @@ def volume(oblique: bool = True, dtype: str = "u2", unit: str = "um") -> sd.Spat
 # --- TIFF ---------------------------------------------------------------------------------
 
 
+@pytest.mark.fact("units", "OME-TIFF", "written", "tifffile")
 def test_tifffile_reads_our_ome_tiff(tmp_path: Path) -> None:
     tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
     values = np.arange(2 * 3 * 4 * 20 * 30, dtype="u2").reshape(2, 3, 4, 20, 30)

@@ -86,6 +86,7 @@ LEVELS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.fact("units", "OME-Zarr", "written", "ngff-zarr, ome-zarr-py")
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", list(LEVELS))

@@ -174,6 +174,7 @@ def test_we_read_what_referee_writes(
     assert abs(ours.index_to_physical(index) - points).max() < 1e-6 * 0.3
 
 
+@pytest.mark.fact("units", "NIfTI", "both ways", "nibabel", says="`xyzt_units`")
 def test_nifti_time_and_units(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(np.zeros((2, 3, 4, 5), np.float32), np.diag([2, 2, 3, 1]))
     image.header.set_zooms((2, 2, 3, 1500))
