@@ -47,8 +47,10 @@ def test_it_runs_and_leaves_nothing(
     assert not list(tmp_path.iterdir()), "the page leaves files behind"
 
 
-def test_every_page_is_listed_here() -> None:
+def test_every_page_is_listed_here_and_for_readers() -> None:
     assert {path.stem for path in FOLDER.glob("*.py")} == set(NEEDS)
+    text = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"\(how_to/(\w+)\.py\)", text)) == sorted(NEEDS)
 
 
 @pytest.mark.parametrize("name", NEEDS)
