@@ -47,9 +47,9 @@ def take_values(values: NDArray[Any], index: Any) -> NDArray[Any] | None:
 
     Examples
     --------
-    >>> taken(np.array(["DAPI", "GFP"]), np.array([-1, 1, 0])).tolist()
+    >>> take_values(np.array(["DAPI", "GFP"]), np.array([-1, 1, 0])).tolist()
     ['', 'GFP', 'DAPI']
-    >>> taken(np.array([1, 2]), np.array([0, 2])) is None
+    >>> take_values(np.array([1, 2]), np.array([0, 2])) is None
     True
     """
     if isinstance(index, slice):

@@ -1,4 +1,4 @@
-"""What the subcommands do: each function takes the parsed arguments and prints its result.
+"""The functions of the subcommands: each takes the parsed arguments and prints its result.
 
 An argument that only the image shows to be wrong raises `UsageError`.
 """
@@ -123,24 +123,24 @@ def resample(args: argparse.Namespace) -> None:
         raise UsageError("--like excludes --spacing, --orientation and --align")
     image = sd.read(args.input, **read_options(args, args.input, args.output))
     if args.like is not None:
-        image = _moved(args, image, to=sd.read(args.like))
+        image = _apply_transform(args, image, to=sd.read(args.like))
     elif args.align:
         geometry = image.geometry
         spacing = None if args.spacing is None else _spacing(args.spacing, geometry)
         names = [str(geometry.dims[i]) for i in geometry.sampled_axes]
         by_name = None if spacing is None else dict(zip(names, spacing, strict=True))
-        image = _moved(args, image, to=aligned_grid(geometry, by_name, args.orientation))
+        image = _apply_transform(args, image, to=aligned_grid(geometry, by_name, args.orientation))
     else:
         if args.orientation is not None:
             image = sd.reorient(image, args.orientation)
         if args.spacing is not None:
-            image = _moved(args, image, spacing=_spacing(args.spacing, image.geometry))
+            image = _apply_transform(args, image, spacing=_spacing(args.spacing, image.geometry))
         elif args.transform is not None:
-            image = _moved(args, image, to=image.geometry)
+            image = _apply_transform(args, image, to=image.geometry)
     _write(args, image)
 
 
-def _moved(args: argparse.Namespace, image: Any, **target: Any) -> Any:
+def _apply_transform(args: argparse.Namespace, image: Any, **target: Any) -> Any:
     transform = None
     if args.transform is not None:
         like = target.get("to", image)
@@ -189,7 +189,7 @@ def view(args: argparse.Namespace) -> None:
     if args.interactive and args.out is not None:
         raise UsageError("view is either in the browser, or a picture with --out PNG")
     if args.out is None:
-        _browse(args)
+        _serve(args)
         return
     Figure = require("matplotlib.figure", "Plotting").Figure
     from spatial_duck.viewer import _plot as plotting
@@ -202,7 +202,7 @@ def view(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}")
 
 
-def _browse(args: argparse.Namespace) -> None:
+def _serve(args: argparse.Namespace) -> None:
     """Serve the planes until Ctrl-C, which is how this ends well."""
     from spatial_duck.viewer import Scene, Server, open_levels
     from spatial_duck.viewer._browser import open_browser
@@ -226,7 +226,7 @@ def pyramid(args: argparse.Namespace) -> None:
     """Write an OME-Zarr with its pyramid, or give one that is there other levels."""
     target = Path(args.input if args.output is None else args.output)
     if args.output is None:
-        _check_alone(args.input)
+        _check_single_image(args.input)
     image = sd.read(args.input, **{"level": 0, **read_options(args, args.input, str(target))})
     if args.orientation is not None:
         image = sd.reorient(image, args.orientation)
@@ -249,7 +249,7 @@ def _shape(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in ("method", "factors")}
 
 
-def _check_alone(path: str) -> None:
+def _check_single_image(path: str) -> None:
     """Refuse to replace a group that holds more than one image's levels."""
     from spatial_duck import io
 
@@ -281,13 +281,13 @@ def check(args: argparse.Namespace) -> None:
     from spatial_duck.testing import Conformance, check
 
     levels = tuple(args.level or LEVELS)
-    subject = _named(args.subject)
+    subject = _import_object(args.subject)
     if isinstance(subject, type) and issubclass(subject, Conformance):
         if args.geometry_of or args.axis_aligned:
             raise UsageError("a Conformance class says its geometry_of and oblique itself")
         report = subject.report(levels)
     else:
-        geometry_of = _named(args.geometry_of) if args.geometry_of else None
+        geometry_of = _import_object(args.geometry_of) if args.geometry_of else None
         oblique = not args.axis_aligned
         report = check(
             subject, geometry_of, levels=levels, oblique=oblique, name=args.subject.split(":")[1]
@@ -299,7 +299,7 @@ def check(args: argparse.Namespace) -> None:
         raise SpatialDuckError(f"nothing could be checked: {report.findings[0].said}")
 
 
-def _named(text: str) -> Any:
+def _import_object(text: str) -> Any:
     """Import what ``package.module:name`` names; modules of the working folder are found too."""
     module, colon, name = text.partition(":")
     if not (module and colon and name):

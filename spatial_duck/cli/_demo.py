@@ -1,4 +1,4 @@
-"""The main job on a real image, from end to end: what ``spatial-duck demo`` runs.
+"""The demo of ``spatial-duck demo``: reading, resampling and writing a real image.
 
 The image is an oblique fMRI volume with time that nibabel ships. It is written as a chunked
 OME-Zarr, opened lazily, sliced, flipped and transposed without a read, resampled out of core to an
@@ -184,11 +184,11 @@ def run(folder: Path, say: Callable[[str], Any] = print) -> Report:
         sd.write(result, planned, overwrite=True, chunks=_CHUNKS, levels=3)
     with log.step(f"look {_POINTS:,} points up with nibabel and SimpleITK"):
         checks = _check(source, image, result, folder)
-        checks["place of a flipped, transposed slice (mm)"] = _place_check(image, part, corner)
+        checks["place of a flipped, transposed slice (mm)"] = _position_error(image, part, corner)
     with log.step("draw before and after"):
         _draw(image, sd.read(result), folder / "before-after.png")
     report = Report(tuple(log.steps), checks, _peak_memory(), before, folder)
-    _tell(report, say)
+    _print_report(report, say)
     return report
 
 
@@ -248,7 +248,7 @@ def _check(source: Path, image: Any, result: Path, folder: Path) -> dict[str, fl
     }
 
 
-def _place_check(image: Any, part: Any, corner: Any) -> float:
+def _position_error(image: Any, part: Any, corner: Any) -> float:
     """Return how far the first voxel of the moved part is from where it was in the file."""
     at = dict(zip(part.world.axes, corner.tolist(), strict=True))
     index = {"x": 97, "y": image.shape[1] - 1, "z": 2, "t": 0}  # by hand, from the slices in `run`
@@ -257,7 +257,7 @@ def _place_check(image: Any, part: Any, corner: Any) -> float:
 
 
 #: Largest difference that a check may find.
-_ALLOWED = {"(voxels)": 1e-4, "(mm)": 1e-4, "(of the range)": 1e-6}
+_MAX_ERROR = {"(voxels)": 1e-4, "(mm)": 1e-4, "(of the range)": 1e-6}
 
 
 def _draw(before: Any, after: Any, path: Path) -> None:
@@ -278,7 +278,7 @@ def _draw(before: Any, after: Any, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def _tell(report: Report, say: Callable[[str], Any]) -> None:
+def _print_report(report: Report, say: Callable[[str], Any]) -> None:
     say(f"\n{'check':<70}{'largest difference':>20}")
     for name, value in report.checks.items():
         say(f"{name:<70}{value:>20.1e}")
@@ -292,7 +292,7 @@ def _tell(report: Report, say: Callable[[str], Any]) -> None:
     wrong = [
         name
         for name, value in report.checks.items()
-        if not value <= next(v for unit, v in _ALLOWED.items() if name.endswith(unit))
+        if not value <= next(v for unit, v in _MAX_ERROR.items() if name.endswith(unit))
     ]
     if wrong:
         raise RuntimeError(f"the demo found a difference in: {'; '.join(wrong)}")

@@ -1,4 +1,4 @@
-"""How files are opened from the command line: the options of formats, and how errors name them.
+"""Options of formats on the command line, and error messages that name them.
 
 Every option of a format's reader can be given as ``--option KEY=VALUE``; the most wanted have names
 of their own. Advice in messages, which is in Python's words, is put into those of the line.
@@ -28,7 +28,7 @@ class UsageError(SpatialDuckError):
     """An argument is wrong in a way that only the image shows."""
 
 
-class _Named(NamedTuple):
+class _NamedOption(NamedTuple):
     """An option of readers that has a name of its own on the line."""
 
     name: str
@@ -37,17 +37,19 @@ class _Named(NamedTuple):
 
 
 #: Options of readers with names of their own; all others are given as --option KEY=VALUE.
-_NAMED = (
-    _Named("level", "N", "resolution to open, 0 the finest"),
-    _Named("series", "NAME", "for DICOM and TIFF: which series, by UID, name or number"),
-    _Named("tolerance", "MM", "for DICOM: by how much slices may lie beside an even grid"),
-    _Named("irregular", "HOW", "for DICOM: what is done with uneven slices, such as resample"),
-    _Named("form", "NAME", "for NIfTI: which placement, sform or qform"),
-    _Named("multiscale", "NAME", "for OME-Zarr: which of several, by number or name"),
+_NAMED_OPTIONS = (
+    _NamedOption("level", "N", "resolution to open, 0 the finest"),
+    _NamedOption("series", "NAME", "for DICOM and TIFF: which series, by UID, name or number"),
+    _NamedOption("tolerance", "MM", "for DICOM: by how much slices may lie beside an even grid"),
+    _NamedOption(
+        "irregular", "HOW", "for DICOM: what is done with uneven slices, such as resample"
+    ),
+    _NamedOption("form", "NAME", "for NIfTI: which placement, sform or qform"),
+    _NamedOption("multiscale", "NAME", "for OME-Zarr: which of several, by number or name"),
 )
 #: Arguments of each command that reads an image, as the table of commands has them.
 READING: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    *[((f"--{row.name}",), {"metavar": row.metavar, "help": row.help}) for row in _NAMED],
+    *[((f"--{row.name}",), {"metavar": row.metavar, "help": row.help}) for row in _NAMED_OPTIONS],
     (
         ("--where",),
         {
@@ -87,22 +89,22 @@ def read_options(args: argparse.Namespace, path: str, *more: str) -> dict[str, A
     TypeError
         If no format on the line has an option.
     """
-    given = _given(args)
-    own = _known(path, "read")
+    given = _given_options(args)
+    own = _known_options(path, "read")
     taken = {k: v for k, v in given.items() if own is None or k in own}
-    others = [_known(other, verb) for other in more for verb in ("read", "write")]
+    others = [_known_options(other, verb) for other in more for verb in ("read", "write")]
     rest = {k for k in given if k not in taken and not any(k in (o or ()) for o in others)}
     return {**taken, **{k: given[k] for k in rest}}  # `read` says what its format has
 
 
 def write_options(args: argparse.Namespace, path: str) -> dict[str, Any]:
     """Return the keyword arguments of `spatial_duck.write` that ``--option`` asks for."""
-    own = _known(path, "write") or ()
+    own = _known_options(path, "write") or ()
     return {k: v for k, v in _pairs("--option", args.option).items() if k in own}
 
 
-def _given(args: argparse.Namespace) -> dict[str, Any]:
-    named = {row.name: getattr(args, row.name) for row in _NAMED}
+def _given_options(args: argparse.Namespace) -> dict[str, Any]:
+    named = {row.name: getattr(args, row.name) for row in _NAMED_OPTIONS}
     options = {k: _value(v) for k, v in named.items() if v is not None}
     if "level" in options and not isinstance(options["level"], int):
         raise UsageError(f"--level takes a whole number, got {args.level!r}")
@@ -112,15 +114,15 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def _known(path: str, verb: str) -> set[str] | None:
+def _known_options(path: str, verb: str) -> set[str] | None:
     """Return the options of a file's format; None where it is not known, or nothing is there."""
     from spatial_duck.io._location import is_remote, location
-    from spatial_duck.io._registry import format_of, format_to_write, named_format
+    from spatial_duck.io._registry import find_format, format_of, format_to_write
 
     place = location(path)
     try:
         if is_remote(place):
-            found: Any = named_format("ome-zarr")
+            found: Any = find_format("ome-zarr")
         else:
             found = format_of(place) if verb == "read" else format_to_write(place)
     except (OSError, SpatialDuckError):
@@ -150,7 +152,7 @@ def _value(text: str) -> Any:
 # --- advice -------------------------------------------------------------------------------
 
 #: Advice whose words on the line are other than ``--name VALUE`` or ``--option name=VALUE``.
-_OWN_WORDS = {
+_COMMAND_LINE_TERMS = {
     "overwrite=True": "--overwrite",
     "oblique='keep'": "--keep-oblique",
     "axis_order": "--orientation",
@@ -188,15 +190,15 @@ def put_into_words_of_line(text: str, verb: str | None = None) -> str:
     verbs = ("read", "write") if verb is None else (verb,)
     known = {name for row in formats() for v in verbs for name in row.options(v)}
     known |= {"level", "format", "overwrite", "axis_order"}
-    named = {row.name for row in _NAMED}
+    named = {row.name for row in _NAMED_OPTIONS}
 
     def spelled(match: re.Match[str]) -> str:
         name, value = match.groups()
         if name not in known:
             return match[0]
         for words in (match[0], name):
-            if words in _OWN_WORDS:
-                return _OWN_WORDS[words]
+            if words in _COMMAND_LINE_TERMS:
+                return _COMMAND_LINE_TERMS[words]
         if name == "where":
             tag = re.match(r"\{'(\w+)': ", value)
             return f"--where {tag[1] if tag else 'TAG'}=VALUE"

@@ -22,7 +22,7 @@ def count_voxels(count: float) -> int:
 
     Examples
     --------
-    >>> voxels_over(12.8 / 0.10000000149011612), voxels_over(127.9), voxels_over(0.1 * 3 / 0.1)
+    >>> count_voxels(12.8 / 0.10000000149011612), count_voxels(127.9), count_voxels(0.1 * 3 / 0.1)
     (128, 128, 3)
     """
     return math.ceil(count - rounding_tolerance(count))

@@ -16,7 +16,7 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io._layout import Rules, fitted, in_order
+from spatial_duck.io._layout import Rules, fit_layout, in_order
 
 __all__ = ["from_ants", "to_ants"]
 
@@ -86,7 +86,7 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
     """
     image = as_image(image, "to_ants")
     ants = require("ants", "Converting ANTsPy images")
-    fit = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
+    fit = fit_layout(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in fit.geometry.shape:
         raise FormatError(
             f"ANTsPy cannot hold an image without voxels, got shape {fit.geometry.shape}"

@@ -1,4 +1,4 @@
-"""What a DataArray says of places: coordinates and one scalar coordinate, written and read.
+"""The geometry of a DataArray: written as and read from coordinates and one scalar coordinate.
 
 The scalar coordinate ``spatial_geometry`` has attributes that NetCDF and Zarr can hold:
 ``spacing``, ``origin``, ``direction`` (row by row) and ``frame``, and as JSON ``world_axes``,

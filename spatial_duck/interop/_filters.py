@@ -32,8 +32,8 @@ __all__ = ["FilterLibrary", "in_world_of", "proxy", "run_filter"]
 
 #: Voxels along each axis of the image on which the type of a lazy result is found.
 _PROBE = 8
-#: What the libraries say where images that they compare by place do not lie on one grid.
-_APART = ("same physical space", "same Origin", "same Spacing", "same Direction")
+#: Error messages of the libraries where images do not lie on one grid.
+_MISMATCH_MESSAGES = ("same physical space", "same Origin", "same Spacing", "same Direction")
 
 
 class FilterLibrary(NamedTuple):
@@ -128,7 +128,7 @@ def _check_size(images: Sequence[SpatialArray], name: str) -> None:
         )
 
 
-def _replaced(
+def _replace_images(
     args: Sequence[Any], kwargs: dict[str, Any], images: Sequence[Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Put other objects in the places of the images among arguments, in their order."""
@@ -154,11 +154,11 @@ def _call(
     ]
     # A frame that is not known is none that a filter asks for; it comes back unknown.
     native = [library.to_native(image, frame="LPS") for image in exact]
-    new_args, new_kwargs = _replaced(args, kwargs, native)
+    new_args, new_kwargs = _replace_images(args, kwargs, native)
     try:
         found = function(*new_args, **new_kwargs)
     except RuntimeError as error:
-        if len(images) > 1 and any(words in str(error) for words in _APART):
+        if len(images) > 1 and any(words in str(error) for words in _MISMATCH_MESSAGES):
             grids = "\n".join([repr(image.geometry) for image in images])
             raise GeometryMismatchError(
                 f"{name} needs images on one grid; resample(image, to=other) brings one onto "
@@ -242,7 +242,7 @@ def _by_frames(
     space = _space_axes(first)
     other = [i for i in range(first.ndim) if i not in space]
     if not other:
-        return call([_of_space(image, {}, name) for image in images])
+        return call([_spatial_part(image, {}, name) for image in images])
     channels = [i for i in other if i not in first.geometry.sampled_axes]
     try:
         return _frame_after_frame(images, call, name, space, other)
@@ -253,7 +253,7 @@ def _by_frames(
             raise
         other.remove(channels[0])
         try:
-            return _of_vectors(images, call, name, other)
+            return _by_vectors(images, call, name, other)
         except Exception:  # of one channel and of all: the first says more
             raise error from None
 
@@ -273,11 +273,11 @@ def _frame_after_frame(
     found = []
     for numbers in product(*[range(n) for n in lengths]):
         at = {n or f"#{i}": k for n, i, k in zip(names, other, numbers, strict=True)}
-        found.append(call([_of_space(image, at, name) for image in images]))
-    return _joined(found, first, space, other)
+        found.append(call([_spatial_part(image, at, name) for image in images]))
+    return _join_frames(found, first, space, other)
 
 
-def _of_vectors(
+def _by_vectors(
     images: Sequence[SpatialArray],
     call: Callable[[Sequence[SpatialArray]], Any],
     name: str,
@@ -324,7 +324,7 @@ def _like_vectors(found: Any, model: SpatialArray) -> Any:
     return _sorted_components(turned, [str(label) for label in model.coords[COMPONENT]])
 
 
-def _of_space(image: SpatialArray, at: dict[str, int], name: str) -> SpatialArray:
+def _spatial_part(image: SpatialArray, at: dict[str, int], name: str) -> SpatialArray:
     """Return the part of an image in space, at one index of each other axis."""
     space = _space_axes(image)
     key: list[Any] = [slice(None)] * image.ndim
@@ -345,11 +345,11 @@ def _of_space(image: SpatialArray, at: dict[str, int], name: str) -> SpatialArra
     return frame if "t" in part.world.axes else part
 
 
-def _joined(found: list[Any], model: SpatialArray, space: list[int], other: list[int]) -> Any:
+def _join_frames(found: list[Any], model: SpatialArray, space: list[int], other: list[int]) -> Any:
     """Put together what a call gave for each frame."""
     one = found[0]
     if isinstance(one, tuple | list):
-        parts = [_joined(list(part), model, space, other) for part in zip(*found, strict=True)]
+        parts = [_join_frames(list(part), model, space, other) for part in zip(*found, strict=True)]
         return type(one)(parts)
     if not isinstance(one, SpatialArray):
         return found
@@ -406,7 +406,7 @@ def _by_blocks(
     images = [a for a in (*args, *kwargs.values()) if isinstance(a, SpatialArray)]
 
     def on_block(*blocks: SpatialArray) -> Any:
-        new_args, new_kwargs = _replaced(args, kwargs, blocks)
+        new_args, new_kwargs = _replace_images(args, kwargs, blocks)
         return run_filter(library, function, new_args, new_kwargs)
 
     more: list[None] = [None] * (len(images) - 1)

@@ -18,8 +18,8 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io._axis_facts import facts_of
-from spatial_duck.io._layout import Rules, fitted
+from spatial_duck.io._axis_facts import coords_by_axis
+from spatial_duck.io._layout import Rules, fit_layout
 from spatial_duck.io.dicom._elements import coordinate_name, keyword_of
 from spatial_duck.io.dicom._segments import segment_coords
 
@@ -74,7 +74,7 @@ def from_highdicom(volume: Any, *, segments: Sequence[Any] | None = None) -> Spa
     for axis, descriptor in enumerate(volume.channel_descriptors or (), 3):
         values = list(volume.get_channel_values(descriptor))
         if descriptor.keyword == "SegmentNumber" and segments is not None:
-            coords |= _described(values, segments, axis)
+            coords |= _segment_coords(values, segments, axis)
         elif descriptor.keyword != _UNKNOWN:
             name, values = _coordinate(descriptor.keyword, values)
             coords[name] = (axis, values)
@@ -91,7 +91,7 @@ def _coordinate(keyword: str, values: list[Any]) -> tuple[str, list[Any]]:
     return coordinate_name(keyword), plain if known else list(map(str, plain))
 
 
-def _described(numbers: list[Any], segments: Sequence[Any], axis: int) -> dict[str, Any]:
+def _segment_coords(numbers: list[Any], segments: Sequence[Any], axis: int) -> dict[str, Any]:
     """Return the coordinates of segments, given the items that describe all of a segmentation."""
     items = {int(item.SegmentNumber): item for item in segments}
     missing = [int(n) for n in numbers if int(n) not in items]
@@ -128,7 +128,7 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     """
     image = as_image(image, "to_highdicom")
     highdicom = require("highdicom", "Converting highdicom's Volume")
-    data, g = fitted(image, _RULES, frame=frame, minimum=3)
+    data, g = fit_layout(image, _RULES, frame=frame, minimum=3)
     if 0 in g.shape:
         raise FormatError(f"highdicom cannot hold an image without voxels, got shape {g.shape}")
     gram = np.asarray(g.direction.T @ g.direction)
@@ -141,7 +141,7 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     kept = dict(image.attrs.get("highdicom") or image.attrs.get("dicom") or {})
     channels = None
     if g.ndim > 3:
-        channels = _channels(highdicom, facts_of(image, g.dims), g.shape[3])
+        channels = _channels(highdicom, coords_by_axis(image, g.dims), g.shape[3])
     uid = kept.get("frame_of_reference_uid", kept.get("FrameOfReferenceUID"))
     return highdicom.Volume(
         np.asarray(data), g.affine.copy(), coordinate_system="PATIENT",

@@ -24,7 +24,7 @@ from spatial_duck.array._coordinates import COMPONENT
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.interop._filters import FilterLibrary, run_filter
-from spatial_duck.io._layout import Rules, checked_dtype, fitted
+from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,10 +111,10 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
     """
     image = as_image(image, "to_itk")
     itk = _itk()
-    data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
+    data, g = fit_layout(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in g.shape:
         raise FormatError(f"ITK cannot hold an image without voxels, got shape {g.shape}")
-    dtype = checked_dtype(np.dtype(data.dtype), _DTYPES, "ITK")
+    dtype = check_dtype(np.dtype(data.dtype), _DTYPES, "ITK")
     n = len(g.sampled_axes)
     array = np.ascontiguousarray(np.asarray(data), dtype=dtype)
     try:

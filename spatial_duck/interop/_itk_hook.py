@@ -47,7 +47,7 @@ class hook_itk:
     def __init__(self, on: bool = True) -> None:
         itk = require("itk", "Filtering with ITK")
         if not getattr(type(itk), "_takes_images", False):
-            itk.__class__ = _hooked(type(itk))
+            itk.__class__ = _hook_class(type(itk))
         self._before = _on.get()
         _on.set(bool(on))
 
@@ -58,19 +58,19 @@ class hook_itk:
         _on.set(self._before)
 
 
-def _hooked(cls: Any) -> Any:
+def _hook_class(cls: Any) -> Any:
     """Return a class of modules whose functions take images of ours while the variable is set."""
 
     def look_up(self: Any, name: str) -> Any:
         value = cls.__getattribute__(self, name)
-        return _switched(value) if _on.get() and inspect.isfunction(value) else value
+        return _switch_function(value) if _on.get() and inspect.isfunction(value) else value
 
     members = {"__getattribute__": look_up, "_takes_images": True, "__module__": cls.__module__}
     return type(cls)(cls.__name__, (cls,), members)
 
 
 @functools.cache
-def _switched(function: Callable[..., Any]) -> Callable[..., Any]:
+def _switch_function(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of ITK that takes images of ours while the variable is set."""
 
     @functools.wraps(function)

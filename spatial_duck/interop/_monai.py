@@ -19,7 +19,7 @@ from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.interop._torchio import as_tensor
-from spatial_duck.io._layout import Rules, fitted, in_order
+from spatial_duck.io._layout import Rules, fit_layout, in_order
 
 __all__ = ["from_monai", "to_monai"]
 
@@ -109,7 +109,7 @@ def to_monai(image: SpatialArray, *, frame: str | None = None) -> Any:
     MetaTensor = require("monai.data", "Converting MONAI's MetaTensor").MetaTensor
     import torch
 
-    data, g = in_order(fitted(image, _RULES, frame=frame, minimum=3), "ptxyz")
+    data, g = in_order(fit_layout(image, _RULES, frame=frame, minimum=3), "ptxyz")
     tensor = as_tensor(data)
     if g.ndim == 3:
         tensor = tensor[None]

@@ -22,7 +22,7 @@ from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._validation import SAMPLED_NAMES
 from spatial_duck.geometry._world import SPACE_AXES, World
-from spatial_duck.io._layout import column_kinds, thickened, timed
+from spatial_duck.io._layout import add_space_axes, add_time_axis, column_kinds
 
 __all__ = ["from_napari", "to_napari"]
 
@@ -70,9 +70,9 @@ def to_napari(
         raise GeometryLossError(
             f"napari: the positions along axis {axis} ({g.dims[axis]!r}) were lost by {function!r}"
         )
-    full = thickened(g)
+    full = add_space_axes(g)
     if "t" in g.world.axes and "time" not in column_kinds(g):
-        full = timed(full)
+        full = add_time_axis(full)
     added = full.ndim - g.ndim
     order = (*range(g.ndim, full.ndim), *range(g.ndim))
     g = full.transpose(order)

@@ -102,7 +102,7 @@ def _write(path: str, data: Any, meta: dict[str, Any], *, is_labels: bool) -> li
             f"{path}: in a layer of red, green and blue the colours have no axis of their own; "
             "give napari the image as channels, or use spatial_duck.write"
         )
-    image = from_napari((data, _placed(meta)))
+    image = from_napari((data, _with_affine(meta)))
     if is_labels:
         nifti = {**(image.attrs.get("nifti") or {}), "intent_code": _NIFTI_LABEL}
         image = image.replace(attrs={**image.attrs, "nifti": nifti})
@@ -110,7 +110,7 @@ def _write(path: str, data: Any, meta: dict[str, Any], *, is_labels: bool) -> li
     return [path]
 
 
-def _placed(meta: dict[str, Any]) -> dict[str, Any]:
+def _with_affine(meta: dict[str, Any]) -> dict[str, Any]:
     """Return a layer's facts with its whole map as one affine: napari gives the parts of it."""
     rest = {k: v for k, v in meta.items() if k not in _PARTS}
     if meta.get("affine") is None:

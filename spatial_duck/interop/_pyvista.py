@@ -19,7 +19,7 @@ from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io._layout import Rules, fitted
+from spatial_duck.io._layout import Rules, fit_layout
 
 __all__ = ["from_pyvista", "to_pyvista"]
 
@@ -107,7 +107,7 @@ def to_pyvista(image: SpatialArray, *, name: str = "values") -> Any:
     """
     image = as_image(image, "to_pyvista")
     pyvista = _pyvista()
-    data, g = fitted(image, _RULES, minimum=3)
+    data, g = fit_layout(image, _RULES, minimum=3)
     if 0 in g.shape:
         raise FormatError(f"VTK cannot hold an image without voxels, got shape {g.shape}")
     array = np.ascontiguousarray(np.asarray(data))

@@ -17,7 +17,7 @@ from spatial_duck.array._asarray import from_library, type_error
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.interop._data_arrays import from_coordinates
-from spatial_duck.io._layout import Rules, fitted
+from spatial_duck.io._layout import Rules, fit_layout
 from spatial_duck.io._raster import corner_transform, raster_geometry, raster_source
 
 __all__ = [
@@ -139,7 +139,7 @@ def _flat(image: SpatialArray) -> tuple[Any, Geometry]:
             f"a raster lies in x and y, and would lose the world axes {extra!r}; take a slice "
             "along them and give it a geometry of its own with SpatialArray(image.data, ...)"
         )
-    data, g = fitted(image, _RULES, minimum=2)
+    data, g = fit_layout(image, _RULES, minimum=2)
     if 0 in g.shape:
         raise FormatError(f"a raster cannot be without pixels, got shape {g.shape}")
     return data, g

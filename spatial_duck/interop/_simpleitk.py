@@ -16,7 +16,7 @@ from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.interop._filters import FilterLibrary
-from spatial_duck.io._layout import Rules, checked_dtype, fitted
+from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.transforms import Transform
 
 __all__ = ["LIBRARY", "from_simpleitk", "to_simpleitk"]
@@ -122,10 +122,10 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
         return simpleitk_transforms.to_simpleitk(image, frame=frame)
     image = as_image(image, "to_simpleitk")
     sitk = _simpleitk()
-    data, g = fitted(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
+    data, g = fit_layout(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in g.shape:
         raise FormatError(f"SimpleITK cannot hold an image without voxels, got shape {g.shape}")
-    dtype = checked_dtype(np.dtype(data.dtype), _DTYPES, "SimpleITK")
+    dtype = check_dtype(np.dtype(data.dtype), _DTYPES, "SimpleITK")
     n = len(g.sampled_axes)
     # Without isVector, SimpleITK takes a 4-D array for a 3-D vector image.
     out = sitk.GetImageFromArray(

@@ -27,7 +27,7 @@ import numpy as np
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io._layout import Rules, fitted
+from spatial_duck.io._layout import Rules, fit_layout
 
 __all__ = ["from_slicer", "to_slicer"]
 
@@ -63,7 +63,7 @@ def to_slicer(image: SpatialArray, *, frame: str | None = None) -> tuple[Any, An
     array([-1., -2.,  3.,  1.])
     """
     image = as_image(image, "to_slicer")
-    data, g = fitted(image, _RULES, frame=frame, minimum=3)
+    data, g = fit_layout(image, _RULES, frame=frame, minimum=3)
     matrix = g.affine[:, [2, 1, 0, 3]] + 0.0
     return np.asarray(data), matrix
 

@@ -20,8 +20,8 @@ from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.interop._xarray import from_xarray
 from spatial_duck.interop._xarray import to_xarray as _to_xarray
 from spatial_duck.io._axis_aligned import upright
-from spatial_duck.io._axis_facts import facts_of
-from spatial_duck.io._layout import Rules, column_kinds, fitted
+from spatial_duck.io._axis_facts import coords_by_axis
+from spatial_duck.io._layout import Rules, column_kinds, fit_layout
 from spatial_duck.io.ngff._describe import what_is_lost
 from spatial_duck.pyramids import Pyramid
 
@@ -77,7 +77,7 @@ def aligned(
     keeps = last and image.ndim > 0 and image.ndim - 1 not in image.geometry.sampled_axes
     rules = Rules(name, (), plain="last" if keeps else "after time", max_plain=1, plain_names=None,
                   unspecified=True, named=True)  # fmt: skip
-    data, g = fitted(image, rules)
+    data, g = fit_layout(image, rules)
     upright(g, name, oblique, options)
     names = [n or "c" for n in g.dims]
     plain = [i for i, kind in enumerate(column_kinds(g)) if kind == "plain"]
@@ -89,7 +89,7 @@ def aligned(
             )
     coords = {
         fact: (() if axis is None else axis, values, dict(attrs))
-        for fact, (axis, values, attrs) in facts_of(image, g.dims).items()
+        for fact, (axis, values, attrs) in coords_by_axis(image, g.dims).items()
     }
     if names != list(g.dims):
         g = g.replace(dims=names)

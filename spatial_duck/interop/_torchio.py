@@ -15,7 +15,7 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io._layout import Rules, fitted, in_order
+from spatial_duck.io._layout import Rules, fit_layout, in_order
 
 __all__ = ["as_tensor", "from_torchio", "to_torchio"]
 
@@ -95,7 +95,7 @@ def to_torchio(
     torchio = require("torchio", "Converting torchio images")
     if kind not in ("scalar", "label"):
         raise ValueError(f"kind must be 'scalar' or 'label', got {kind!r}")
-    data, g = in_order(fitted(image, _RULES, frame=frame, minimum=3), "ptxyz")
+    data, g = in_order(fit_layout(image, _RULES, frame=frame, minimum=3), "ptxyz")
     tensor = as_tensor(data)
     if g.ndim == 3:
         tensor = tensor[None]

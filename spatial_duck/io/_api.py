@@ -15,13 +15,13 @@ from spatial_duck.geometry._describe import printable
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._axis_facts import warn_of_lost_coords
-from spatial_duck.io._deferred import Identity, deferred, guarded_blocks, is_mapped
+from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks, is_mapped
 from spatial_duck.io._estimate import say_what_comes
 from spatial_duck.io._libraries import library_for
 from spatial_duck.io._location import is_remote, location
-from spatial_duck.io._many import is_stream, join, missing, paths_of, spooled
-from spatial_duck.io._publishing import published
-from spatial_duck.io._registry import format_of, format_to_write, named_format, names
+from spatial_duck.io._many import is_stream, join, missing, paths_of, spool
+from spatial_duck.io._publishing import publish_atomically
+from spatial_duck.io._registry import find_format, format_of, format_to_write, names
 from spatial_duck.io._source import Source
 from spatial_duck.io.ngff import _journal as journal
 from spatial_duck.resampling._physical import reorient
@@ -80,9 +80,9 @@ def sniff(path: str | os.PathLike[str]) -> str | None:
 
 def _format_to_read(path: Any, format: str | None) -> Format:
     if format is not None:
-        return named_format(format)
+        return find_format(format)
     if is_remote(path):
-        return named_format("ome-zarr")
+        return find_format("ome-zarr")
     try:
         found = format_of(Path(path))
     except FileNotFoundError:
@@ -115,7 +115,7 @@ class _Opened(NamedTuple):
             return data
         if data is None or (lazy and type(data) is np.ndarray and not is_mapped(data)):
             shape, dtype = source.geometry.shape, source.dtype
-            return deferred(self.format, self.place, self.options, identity, shape, dtype)
+            return deferred_array(self.format, self.place, self.options, identity, shape, dtype)
         return guarded_blocks(data, identity) if backends.is_dask(data) else data
 
 
@@ -215,7 +215,7 @@ def read(
     if is_stream(path):
         if lazy:
             raise FormatError("bytes and open files are read into memory: lazy=True needs a path")
-        with spooled(path) as place:
+        with spool(path) as place:
             try:
                 return read(place, dims=dims, lazy=False, **own)
             except FormatError as error:
@@ -351,7 +351,7 @@ def _write(
     if chosen.publishes:
         chosen.write(place, image, overwrite=overwrite, progress=progress, **options)
         return
-    with published(
+    with publish_atomically(
         place, overwrite=overwrite, directory=chosen.writes_folder(place), parts=chosen.parts
     ) as fresh:
         own = chosen.arguments_of_write(overwrite=overwrite, progress=progress)
@@ -360,9 +360,9 @@ def _write(
 
 def _format_to_write(path: Any, format: str | None) -> Format:
     if format is not None:
-        return named_format(format)
+        return find_format(format)
     if is_remote(path) and not isinstance(path, str):
-        return named_format("ome-zarr")
+        return find_format("ome-zarr")
     return format_to_write(Path(path))
 
 

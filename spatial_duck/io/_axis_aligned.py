@@ -1,4 +1,4 @@
-"""The refusal of what formats and libraries without a direction would lose."""
+"""Check that an image is axis-aligned, for formats and libraries without a direction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coordinates of an image in files: as JSON beside the voxels, and what a format has no place for.
+"""Coordinates of an image in files: as JSON, and warnings for those that a format cannot hold.
 
 Formats that keep a record of ours (`spatial_duck.io._json`) hold every coordinate in it, as
 ``{"name": {"axis": 0, "values": [...], "type": "f8", "attrs": {"unit": "ms"}}}``; ``axis`` is None
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AxisFact",
     "check_coords",
+    "coords_by_axis",
     "coords_from_json",
     "coords_to_json",
-    "facts_of",
     "same_coords",
     "warn_of_lost_coords",
 ]
@@ -58,7 +58,7 @@ class AxisFact(NamedTuple):
     attrs: Mapping[str, Any]
 
 
-def facts_of(image: Any, dims: Sequence[str | None]) -> dict[str, AxisFact]:
+def coords_by_axis(image: Any, dims: Sequence[str | None]) -> dict[str, AxisFact]:
     """Return the coordinates of an image, by the axes that it is stored with.
 
     Parameters
@@ -84,7 +84,7 @@ def coords_to_json(facts: Mapping[str, AxisFact]) -> dict[str, Any]:
     return {
         name: {
             "axis": fact.axis,
-            "values": _listed(fact.values),
+            "values": _to_lists(fact.values),
             "type": fact.values.dtype.newbyteorder("=").str[1:],
             "attrs": json_attrs(fact.attrs),
         }
@@ -92,10 +92,10 @@ def coords_to_json(facts: Mapping[str, AxisFact]) -> dict[str, Any]:
     }
 
 
-def _listed(values: NDArray[Any]) -> Any:
+def _to_lists(values: NDArray[Any]) -> Any:
     kind = values.dtype.kind
     if kind == "c":
-        return _listed(np.stack([values.real, values.imag], axis=-1))
+        return _to_lists(np.stack([values.real, values.imag], axis=-1))
     if kind in "mM":
         return values.astype("i8").tolist()
     if kind == "f" and not np.isfinite(values).all():

@@ -1,4 +1,4 @@
-"""Names of axes for formats that know z, y, x and t alone.
+"""Names of axes in formats that have z, y, x and t alone.
 
 An image may call its axes of space ``("Z", "Y", "X")``, ``("lat", "lon")`` or
 ``("slice", "y", "x")``: what they are is said by the types of its world, not by their names.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.geometry import Geometry
 
-__all__ = ["Renamed", "rename_advice", "restored_names", "standard_names"]
+__all__ = ["Renamed", "rename_advice", "restore_names", "standard_names"]
 
 #: What axes of space are called besides, by the letter that they get, in lower case.
 _KNOWN = {
@@ -137,7 +137,7 @@ def _with_names(
     return g.replace(**changes)
 
 
-def restored_names(path: object, geometry: Geometry, names: Any) -> Geometry:
+def restore_names(path: object, geometry: Geometry, names: Any) -> Geometry:
     """Return a geometry with the names that its image had when it was written.
 
     Parameters

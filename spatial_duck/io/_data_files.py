@@ -1,4 +1,4 @@
-"""Raw voxels in one file or several, whose names a header gives: NRRD's and MetaImage's.
+"""Raw voxels in one or several files that a header names, in NRRD and MetaImage.
 
 What a header can say is the same in both: one name, a printf-like pattern with a range, or a list.
 Each of several files holds the same number of voxels, and one after the other they are the image.
@@ -164,7 +164,7 @@ def voxel_loader(raw: RawFiles) -> Callable[[bool | None], Any]:
         if lazy is False or (lazy is None and (raw.compression or len(raw.paths) > 1)):
             return read()
         if len(raw.paths) > 1:
-            return _stacked(read_one, len(raw.paths), part, raw)
+            return _stack_blocks(read_one, len(raw.paths), part, raw)
         if raw.compression is None:
             return safety.map_raw(raw.paths[0], raw.dtype, raw.shape, offsets[0])
         return None
@@ -194,7 +194,7 @@ def _part_shape(raw: RawFiles) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _stacked(
+def _stack_blocks(
     read_one: Callable[[int], NDArray[Any]], count: int, part: tuple[int, ...], raw: RawFiles
 ) -> Any:
     """Return a Dask array of one block for each file."""

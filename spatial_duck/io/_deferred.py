@@ -1,4 +1,4 @@
-"""Lazy images of files: what is read later is read from the file that was opened.
+"""Lazy images of files, which raise where the file has changed since it was opened.
 
 A file is known by its device, inode, size and time, which are noted when it is opened and compared
 whenever something of it is read; a file that was replaced or changed meanwhile is told. Voxels that
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.io._format import Format
 
-__all__ = ["Identity", "deferred", "guarded_blocks", "is_mapped"]
+__all__ = ["Identity", "deferred_array", "guarded_blocks", "is_mapped"]
 
 Stat = tuple[int, int, int, int]
 
@@ -80,17 +80,17 @@ class _Reopened(NamedTuple):
     identity: Identity
 
     def __call__(self) -> NDArray[Any]:
-        from spatial_duck.io._registry import named_format
+        from spatial_duck.io._registry import find_format
         from spatial_duck.io._source import Source
 
         self.identity.check()
-        opened = named_format(self.format).open(self.path, **self.options)
+        opened = find_format(self.format).open(self.path, **self.options)
         voxels = np.asarray(opened.load(False) if isinstance(opened, Source) else opened)
         self.identity.check()
         return voxels
 
 
-def deferred(
+def deferred_array(
     format: Format,
     path: Path,
     options: Mapping[str, Any],

@@ -1,4 +1,4 @@
-"""What a large write will take, said before it begins."""
+"""Estimate the time and space of a large write before it begins."""
 
 from __future__ import annotations
 

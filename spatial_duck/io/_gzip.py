@@ -1,4 +1,4 @@
-"""gzip files as they are found: members one after the other, and sometimes other bytes behind."""
+"""gzip files with several members, and with other bytes behind them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-__all__ = ["MAGIC", "GzipMembers", "unpacked_head"]
+__all__ = ["MAGIC", "GzipMembers", "head_of_content"]
 
 #: What each gzip member begins with.
 MAGIC = b"\x1f\x8b"
@@ -89,7 +89,7 @@ class GzipMembers:
             )
 
 
-def unpacked_head(packed: bytes, size: int) -> bytes:
+def head_of_content(packed: bytes, size: int) -> bytes:
     """Return the first bytes of what a gzip file holds, from the first bytes of the file.
 
     Parameters
@@ -102,7 +102,7 @@ def unpacked_head(packed: bytes, size: int) -> bytes:
     Examples
     --------
     >>> import gzip
-    >>> unpacked_head(gzip.compress(b"NRRD0005") + b"more", 4)
+    >>> head_of_content(gzip.compress(b"NRRD0005") + b"more", 4)
     b'NRRD'
     """
     stream, head = GzipMembers(BytesIO(packed), None), b""

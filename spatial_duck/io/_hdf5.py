@@ -36,10 +36,10 @@ from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._axis_facts import coords_from_json, coords_to_json, facts_of
+from spatial_duck.io._axis_facts import coords_by_axis, coords_from_json, coords_to_json
 from spatial_duck.io._format import Format
-from spatial_duck.io._hdf5_guard import guarded, h5py_module
-from spatial_duck.io._json import from_record, parsed, to_record
+from spatial_duck.io._hdf5_guard import h5py_module, open_guarded
+from spatial_duck.io._json import from_record, parse_record, to_record
 from spatial_duck.io._source import Source, reporter, slab_keys, slabs
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> 
     place = Path(path)
     h5py = h5py_module()
     try:
-        with guarded(place) as file:
-            found = _found(h5py, place, file, dataset)
+        with open_guarded(place) as file:
+            found = _find_dataset(h5py, place, file, dataset)
             _check_within(place, found)
             record = _record(place, found)
             shape, dtype = tuple(int(n) for n in found.shape), np.dtype(found.dtype)
@@ -120,7 +120,7 @@ def _check_within(path: Path, dataset: Any) -> None:
         )
 
 
-def _found(h5py: Any, path: Path, file: Any, name: str | None) -> Any:
+def _find_dataset(h5py: Any, path: Path, file: Any, name: str | None) -> Any:
     if name is not None:
         if not isinstance(file.get(name), h5py.Dataset):
             raise FormatError(f"{path}: there is no dataset {name!r}")
@@ -170,7 +170,7 @@ def _record(path: Path, dataset: Any) -> dict[str, Any]:
             else [None] * len(axes),
             "frame": words("frame", 1)[0] if "frame" in held else None,
         },
-        **{n: parsed(path, _text(held[n])) if n in held else {} for n in _TEXTS},
+        **{n: parse_record(path, _text(held[n])) if n in held else {} for n in _TEXTS},
     }  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def write_image(
     dtype = np.dtype(image.dtype)
     if dtype.kind not in "biufc":
         raise FormatError(f"HDF5 is written of numbers, got {dtype} voxels; use image.astype(...)")
-    coords = coords_to_json(facts_of(image, image.dims))
+    coords = coords_to_json(coords_by_axis(image, image.dims))
     record = to_record(image.geometry, image.attrs, coords)
     shape = tuple(int(n) for n in image.shape)
     options: dict[str, Any] = {}

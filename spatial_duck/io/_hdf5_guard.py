@@ -1,4 +1,4 @@
-"""HDF5 files from anywhere: what would keep libhdf5 busy for ever is refused.
+"""Safe opening of HDF5 files: raises for files that would keep libhdf5 in an endless loop.
 
 Strings and arrays of any length lie in global heaps. libhdf5 walks the objects of a heap by the
 sizes that they declare: one near 2**64 wraps its pointer round, and free space of no size leaves it
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["GuardedFile", "check_length", "check_readable", "guarded", "h5py_module"]
+__all__ = ["GuardedFile", "check_length", "check_readable", "h5py_module", "open_guarded"]
 
 _MARK = b"GCOL\x01\0\0\0"
 
@@ -87,7 +87,7 @@ class GuardedFile(io.FileIO):
 
 
 @contextmanager
-def guarded(path: Path, what: str = "Reading HDF5") -> Iterator[Any]:
+def open_guarded(path: Path, what: str = "Reading HDF5") -> Iterator[Any]:
     """Open a file with h5py, to read, through a `GuardedFile`."""
     h5py = h5py_module(what)
     with GuardedFile(path) as raw, h5py.File(raw, "r") as file:
@@ -124,7 +124,7 @@ def check_readable(path: Path, what: str) -> None:
         If that fails.
     """
     try:
-        with guarded(path, what) as file:
+        with open_guarded(path, what) as file:
 
             def visit(_: str, item: Any) -> None:
                 dict(item.attrs)

@@ -36,7 +36,7 @@ from spatial_duck.geometry._world import SPACE_AXES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KEY", "from_record", "json_attrs", "parsed", "to_record"]
+__all__ = ["KEY", "from_record", "json_attrs", "parse_record", "to_record"]
 
 #: Under which a record is kept where there are other things.
 KEY = "spatial_duck"
@@ -88,7 +88,7 @@ def _is_json(value: Any) -> bool:
         return False
 
 
-def parsed(path: object, text: str | bytes) -> dict[str, Any]:
+def parse_record(path: object, text: str | bytes) -> dict[str, Any]:
     """Return the record in a text.
 
     Raises

@@ -1,9 +1,8 @@
 """Bring an image into the axis order, world and number of dimensions that a format or library has.
 
-Formats of the field name no axes: their first three are x, y, z. `fitted` therefore moves the axes
-of an image by their names, adds the size-1 axes that a slice lacks in its world, and one of time to
-an image at one time, converts frame and unit, and refuses what would be lost. Nothing is ever
-reversed without its name moving with it.
+Formats of the field do not name axes: the first three are x, y, z. `fit_layout` therefore moves the
+axes of an image by their names, adds axes of length 1 that a slice lacks in its world, and one of
+time to an image at one time, converts frame and unit, and raises where information would be lost.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Fitted",
     "Rules",
+    "add_space_axes",
+    "add_time_axis",
+    "check_dtype",
     "check_precision",
-    "checked_dtype",
     "column_kinds",
-    "fitted",
+    "fit_layout",
     "in_order",
-    "thickened",
-    "timed",
     "xyz_world",
 ]
 
@@ -114,7 +113,7 @@ def column_kinds(geometry: Geometry) -> list[Literal["space", "time", "other", "
     return kinds
 
 
-def thickened(geometry: Geometry, minimum: int = 0) -> Geometry:
+def add_space_axes(geometry: Geometry, minimum: int = 0) -> Geometry:
     """Add the space axes that an image lacks in its world, as trailing axes of length 1.
 
     Parameters
@@ -133,7 +132,7 @@ def thickened(geometry: Geometry, minimum: int = 0) -> Geometry:
     Examples
     --------
     >>> plane = Geometry((4, 4, 4), origin=(7, 0, 0))[0]
-    >>> thickened(plane).shape, thickened(plane).origin
+    >>> add_space_axes(plane).shape, add_space_axes(plane).origin
     ((4, 4, 1), array([7., 0., 0.]))
     """
     g = geometry
@@ -170,7 +169,7 @@ def thickened(geometry: Geometry, minimum: int = 0) -> Geometry:
     return _with_axes(g, missing, np.hstack(columns))
 
 
-def timed(geometry: Geometry) -> Geometry:
+def add_time_axis(geometry: Geometry) -> Geometry:
     """Add an axis of time of length 1, at the end, to an image that lies at one time."""
     column = np.array([[1.0 if name == "t" else 0.0] for name in geometry.world.axes])
     return _with_axes(geometry, ["t"], column)
@@ -261,15 +260,15 @@ def xyz_world(geometry: Geometry, rules: Rules, frame: str | None = None) -> Geo
         change[name] = allowed[0]
     if change:
         g = g.to_unit(change)
-    return _ordered(g)
+    return _order_world(g)
 
 
-def _ordered(g: Geometry) -> Geometry:
+def _order_world(g: Geometry) -> Geometry:
     """Bring the world axes into the order x, y, z, t."""
     return g.to_world([n for n in (*SPACE_AXES, "t") if n in g.world.axes])
 
 
-def fitted(
+def fit_layout(
     image: Any,
     rules: Rules,
     *,
@@ -345,9 +344,9 @@ def fitted(
         minimum = max(minimum, minimum_with_more)
     if not rules.named:
         minimum = max([minimum, *[1 + SPACE_AXES.index(n) for n in g.world.axes if n != "t"]])
-    g = _ordered(thickened(g, minimum))
+    g = _order_world(add_space_axes(g, minimum))
     if gets_time:
-        g = timed(g)
+        g = add_time_axis(g)
     added = tuple(range(image.ndim, g.ndim))
     order = _order(g, image.ndim, plain, rules.plain)
     data = (
@@ -364,7 +363,7 @@ def in_order(fit: Fitted, names: str) -> Fitted:
     Parameters
     ----------
     fit : Fitted
-        What `fitted` returned.
+        What `fit_layout` returned.
     names : str
         Letters of axes in the order wanted: x, y, z and t, and p for the plain axes.
     """
@@ -381,7 +380,7 @@ def in_order(fit: Fitted, names: str) -> Fitted:
 
 
 def _order(g: Geometry, given: int, plain: Sequence[int], where: str) -> tuple[int, ...]:
-    """Sort the axes slowest first; those from number `given` on were added by `thickened`."""
+    """Sort the axes slowest first; those from number `given` on were added by `add_space_axes`."""
     last = max((i for i in range(given) if g.dims[i] in SPACE_AXES and i not in plain), default=-1)
 
     def rank(i: int) -> float:
@@ -421,7 +420,7 @@ def check_precision(geometry: Geometry, stored: Geometry, name: str, advice: str
         )
 
 
-def checked_dtype(dtype: np.dtype[Any], known: Sequence[str], name: str) -> np.dtype[Any]:
+def check_dtype(dtype: np.dtype[Any], known: Sequence[str], name: str) -> np.dtype[Any]:
     """Return the dtype in which a format holds values of `dtype` without changing any.
 
     Raises

@@ -1,4 +1,4 @@
-"""Where an image is: a path, a URL, or a store.
+"""The location of an image: a path, a URL, or a store.
 
 A URL of local files is a path. What else is not a path (other URLs, stores of zarr, fsspec and
 obstore, groups, paths of universal_pathlib) is left as it is, for formats that open stores.
@@ -41,15 +41,15 @@ def location(path: Any) -> Any:
     if isinstance(path, str) and "://" in path:
         parts = urlsplit(path)
         if parts.scheme in ("file", "local") and parts.netloc in ("", "localhost"):
-            return _checked(unquote(parts.path) if parts.scheme == "file" else parts.path)
+            return _check_location(unquote(parts.path) if parts.scheme == "file" else parts.path)
         return path
     if isinstance(path, str | os.PathLike):
         storage = getattr(path, "protocol", None)
         if storage in ("", "file", "local"):
-            return _checked(str(path.path))  # type: ignore[union-attr]
+            return _check_location(str(path.path))  # type: ignore[union-attr]
         if storage is not None:
             return path
-        return _checked(os.fspath(path))
+        return _check_location(os.fspath(path))
     if isinstance(path, bytes | int | float | list | tuple | dict | set) or path is None:
         raise TypeError(
             f"a path, a URL or a Zarr store was expected, got {type(path).__name__}; `read` takes "
@@ -63,7 +63,7 @@ def location(path: Any) -> Any:
     return path
 
 
-def _checked(text: Any) -> Path:
+def _check_location(text: Any) -> Path:
     name = os.fsdecode(text)
     if "\0" in name:
         raise FormatError(f"{name!r}: a path cannot hold NUL")
@@ -75,11 +75,11 @@ def _checked(text: Any) -> Path:
             return path
     first = path.parts[0] if path.parts else ""
     if len(first) > 2 and first.endswith(":") and not path.exists():
-        raise FormatError(_made_a_path(name))
+        raise FormatError(_lost_slash_message(name))
     return path
 
 
-def _made_a_path(name: str) -> str:
+def _lost_slash_message(name: str) -> str:
     return (
         f"{name}: a URL that was made a Path of has lost a slash; give it as a str, such as "
         f"{name.replace(':/', '://', 1)!r}"

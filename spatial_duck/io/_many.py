@@ -1,4 +1,4 @@
-"""What `read` takes besides one path: several files, patterns, bytes and open files."""
+"""Inputs of `read` besides one path: several files, patterns, bytes and open files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.array import SpatialArray
 
-__all__ = ["is_stream", "join", "missing", "paths_of", "spooled"]
+__all__ = ["is_stream", "join", "missing", "paths_of", "spool"]
 
 #: Steps between images that differ by more than this part of a step are not equal.
 _TOLERANCE = 1e-3
@@ -62,7 +62,7 @@ def is_stream(path: Any) -> bool:
 
 
 @contextmanager
-def spooled(stream: Any) -> Iterator[Path]:
+def spool(stream: Any) -> Iterator[Path]:
     """Yield a file of the content of bytes or an open file, which is there for the block.
 
     Raises

@@ -19,7 +19,7 @@ import numpy as np
 from spatial_duck.errors import FormatError, FrameError, GeometryLossError
 from spatial_duck.geometry import World
 from spatial_duck.geometry._world import SPACE_AXES, canonical_unit, frame_change, unit_factor
-from spatial_duck.io._publishing import published
+from spatial_duck.io._publishing import publish_atomically
 
 if TYPE_CHECKING:
     import os
@@ -273,7 +273,7 @@ def write_markups(
     place = Path(path)
     if not place.name.lower().endswith(".json"):
         raise FormatError(f"{place.name}: markups are written as .mrk.json")
-    with published(place, overwrite=overwrite) as fresh:
+    with publish_atomically(place, overwrite=overwrite) as fresh:
         fresh.write_text(text, encoding="utf-8")
 
 

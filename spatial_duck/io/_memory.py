@@ -1,4 +1,4 @@
-"""How much memory a new array could take: of the machine, and of the container it runs in."""
+"""The memory available to a new array, in the machine and in its container."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from spatial_duck.io import _safety as safety
 from spatial_duck.io._components import components_in_frame
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
 from spatial_duck.io._format import Format
-from spatial_duck.io._layout import Rules, checked_dtype, fitted
+from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.io._publishing import data_name
 from spatial_duck.io._source import Source, write_voxels
 
@@ -138,7 +138,7 @@ def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) ->
     except GeometryError as error:
         raise FormatError(f"{header}: its geometry is not valid: {error}") from error
     names = _data_files(header, fields["ElementDataFile"], listed, [int(n) for n in sizes])
-    paths = [safety.confined(header, name, anywhere=data_anywhere) for name in names]
+    paths = [safety.confine_path(header, name, anywhere=data_anywhere) for name in names]
     load = _loader(header, fields, paths, end, dtype, shape)
     attrs = {k: v for k, v in fields.items() if k not in _OWN}
     return Source("metaimage", geometry, dtype, {"metaimage": attrs} if attrs else {}, load)
@@ -217,8 +217,8 @@ def write_image(
         image = image if image.frame else image.replace(frame=frame)
         image = components_in_frame(image, "LPS")
     # The fourth axis is time: with fewer space axes it would take the place of one.
-    data, g = fitted(image, RULES, frame=frame, minimum=3 if "t" in image.world.axes else 1)
-    dtype = checked_dtype(np.dtype(data.dtype), tuple(_NAMES), RULES.name)
+    data, g = fit_layout(image, RULES, frame=frame, minimum=3 if "t" in image.world.axes else 1)
+    dtype = check_dtype(np.dtype(data.dtype), tuple(_NAMES), RULES.name)
     if 0 in g.shape:
         raise FormatError(f"MetaImage cannot hold an image without voxels, got shape {g.shape}")
     separate = path.suffix.lower() == ".mhd"
@@ -306,7 +306,7 @@ class MetaImage(Format):
     def parts(self, path: Path) -> list[Path]:
         """Return the data file that a header names."""
         name = _parse(path)[0]["ElementDataFile"]
-        return [] if name.upper() == "LOCAL" else [safety.confined(path, name)]
+        return [] if name.upper() == "LOCAL" else [safety.confine_path(path, name)]
 
 
 FORMAT = MetaImage()

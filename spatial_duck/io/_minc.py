@@ -34,7 +34,7 @@ _DIMS = {"xspace": "x", "yspace": "y", "zspace": "z", "time": "t", "vector_dimen
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def _opened(path: Path) -> Any:
+def _open_file(path: Path) -> Any:
     nibabel = require("nibabel", "Reading MINC")
     with path.open("rb") as file:
         start = file.read(4)
@@ -57,7 +57,7 @@ def _opened(path: Path) -> Any:
 def open_source(path: str | os.PathLike[str]) -> Source:
     """Open a MINC file; see `spatial_duck.read`."""
     file = Path(path)
-    image = _opened(file)
+    image = _open_file(file)
     minc = getattr(getattr(image, "dataobj", None), "minc_file", None)
     if minc is None:
         raise FormatError(f"{file}: it is not a MINC file")
@@ -74,7 +74,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     def read() -> NDArray[Any]:
         safety.check_memory(file, 2 * safety.count_bytes(shape, dtype))
         try:
-            return np.asarray(_opened(file).dataobj, dtype)
+            return np.asarray(_open_file(file).dataobj, dtype)
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # as above

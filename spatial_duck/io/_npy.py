@@ -21,10 +21,10 @@ from numpy.lib import format as npy_format
 
 from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._axis_facts import coords_from_json, coords_to_json, facts_of
+from spatial_duck.io._axis_facts import coords_by_axis, coords_from_json, coords_to_json
 from spatial_duck.io._format import Format
-from spatial_duck.io._json import from_record, parsed, to_record
-from spatial_duck.io._publishing import replaced_parts
+from spatial_duck.io._json import from_record, parse_record, to_record
+from spatial_duck.io._publishing import leftover_parts
 from spatial_duck.io._source import Source, write_voxels
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ def open_source(path: str | os.PathLike[str]) -> Source:
 def _record(file: Path, key: str | None) -> dict[str, Any]:
     """Return what the side-car of a file says, which must be its own."""
     beside = sidecar(file)
-    record = parsed(beside, beside.read_bytes()[: 1 << 25])
+    record = parse_record(beside, beside.read_bytes()[: 1 << 25])
     if key is None or key == record.get("key"):
         return record
-    for place in replaced_parts(file, beside.name):
-        record = parsed(place, place.read_bytes()[: 1 << 25])
+    for place in leftover_parts(file, beside.name):
+        record = parse_record(place, place.read_bytes()[: 1 << 25])
         if key == record.get("key"):
             return record
     raise FormatError(
@@ -114,7 +114,7 @@ def write_image(path: Path, image: Any, *, progress: Any = None) -> None:
     with path.open("wb") as file:
         file.write(_header_with_key(dtype, tuple(int(n) for n in image.shape), key))
         write_voxels(file.write, image.data, dtype, progress)
-    coords = coords_to_json(facts_of(image, image.dims))
+    coords = coords_to_json(coords_by_axis(image, image.dims))
     record = to_record(image.geometry, image.attrs, coords) | {"key": key}
     sidecar(path).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -141,7 +141,7 @@ def elastix_parts(path: Path) -> list[Part]:
             return found[::-1]
         if (fields.get("HowToCombineTransforms") or ["Compose"])[0] != "Compose":
             raise FormatError(f"{place}: transforms that are added are not read, but composed ones")
-        place = safety.confined(place, initial.replace("\\", "/").rpartition("/")[2])
+        place = safety.confine_path(place, initial.replace("\\", "/").rpartition("/")[2])
 
 
 def _elastix_fields(path: Path) -> dict[str, list[str]]:
@@ -228,12 +228,12 @@ def read_flirt(path: Path, reference: Any, moving: Any) -> Affine:
 
 def _geometry_xyz(image: Any) -> Geometry:
     """Return a geometry with the axes x, y, z in RAS and mm, as NIfTI has it."""
-    from spatial_duck.io._layout import fitted
+    from spatial_duck.io._layout import fit_layout
     from spatial_duck.io.nifti._header import RULES
 
     g = getattr(image, "geometry", image)
     grid = SpatialArray(np.broadcast_to(np.uint8(0), g.shape), g)
-    fit = fitted(grid, RULES, minimum=3).geometry
+    fit = fit_layout(grid, RULES, minimum=3).geometry
     places = [fit.dims.index(name) for name in _XYZ]
     first = tuple(slice(None) if i in places else 0 for i in range(fit.ndim))
     fit = fit[first]

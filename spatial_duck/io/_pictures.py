@@ -21,7 +21,7 @@ from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import upright
 from spatial_duck.io._format import Format
-from spatial_duck.io._layout import Rules, check_precision, checked_dtype, fitted, in_order
+from spatial_duck.io._layout import Rules, check_dtype, check_precision, fit_layout, in_order
 from spatial_duck.io._source import Source
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ def _imageio() -> Any:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _open_picture(path: Path) -> Iterator[Any]:
     """Open a picture; decoders ask for as many bytes as its parts declare."""
     with safety.BoundedFile(path) as raw, _imageio().imopen(raw, "r") as file:
         yield file
 
 
-def _refused(path: Path, error: Exception) -> FormatError:
+def _refusal(path: Path, error: Exception) -> FormatError:
     return FormatError(f"{path}: it cannot be read as a picture: {error}")
 
 
@@ -58,14 +58,14 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     place = Path(path)
     _imageio()
     try:
-        with _opened(place) as file:
+        with _open_picture(place) as file:
             several = (file.properties(index=...).n_images or 1) > 1
             found = file.properties(index=... if several else 0)
             meta = file.metadata(index=0, exclude_applied=False)
     except (MemoryError, RecursionError):
         raise
     except Exception as error:  # each plugin raises its own
-        raise _refused(place, error) from error
+        raise _refusal(place, error) from error
     shape, dtype = tuple(int(n) for n in found.shape), np.dtype(found.dtype)
     if not 2 <= len(shape) <= 4 or dtype.kind not in "biufc":
         raise FormatError(f"{place}: a picture has 2 to 4 axes of numbers, got {shape} of {dtype}")
@@ -80,12 +80,12 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     def read() -> NDArray[Any]:
         safety.check_memory(place, needed)
         try:
-            with _opened(place) as file:
+            with _open_picture(place) as file:
                 values = np.asarray(file.read(index=... if several else 0))
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # as above
-            raise _refused(place, error) from error
+            raise _refusal(place, error) from error
         if values.shape != shape:
             raise FormatError(f"{place}: expected shape {shape}, got {values.shape}")
         return values
@@ -127,9 +127,9 @@ def write_image(
             f"{image.dims!r}; write one plane, such as image.isel(z=0), or the planes as "
             "drawn: image.plot().savefig(path)"
         )
-    fit = in_order(fitted(image, RULES, minimum=2), "zyxp")
+    fit = in_order(fit_layout(image, RULES, minimum=2), "zyxp")
     g = fit.geometry
-    dtype = checked_dtype(np.dtype(fit.data.dtype), ("u1", "u2"), "PNG")
+    dtype = check_dtype(np.dtype(fit.data.dtype), ("u1", "u2"), "PNG")
     if 0 in g.shape or (g.ndim > 2 and (g.shape[2] not in (1, 3, 4) or dtype.itemsize > 1)):
         raise FormatError(
             f"PNG holds grey, or 3 or 4 uint8 colours, got shape {g.shape} of {dtype}"

@@ -1,4 +1,4 @@
-"""What is written is there whole or not at all, in one file or several.
+"""Atomic writing, of one file or several: the target is whole or untouched.
 
 A target ``name`` is written in a folder of its writer's own beside it::
 
@@ -42,10 +42,10 @@ __all__ = [
     "check_target",
     "data_name",
     "exchange",
+    "leftover_parts",
     "partial_prefix",
     "publish",
-    "published",
-    "replaced_parts",
+    "publish_atomically",
 ]
 
 #: Bytes of a target's name that the names of its partial folders hold.
@@ -174,7 +174,7 @@ def rename_new(fresh: Path, target: Path) -> None:
             fresh.unlink()
             return
     except FileExistsError:
-        raise _taken(target) from None
+        raise _taken_error(target) from None
     except OSError:
         pass  # a file system without hard links
     done = _renameat2(fresh, target, 1)  # RENAME_NOREPLACE
@@ -183,10 +183,10 @@ def rename_new(fresh: Path, target: Path) -> None:
         if done:
             fresh.rename(target)
     if not done:
-        raise _taken(target)
+        raise _taken_error(target)
 
 
-def _taken(target: Path) -> FileExistsError:
+def _taken_error(target: Path) -> FileExistsError:
     return FileExistsError(
         f"{target} was made by another writer meanwhile, and is kept; replace it with "
         "overwrite=True"
@@ -248,7 +248,7 @@ def _no_parts(_: Path) -> Sequence[Path]:
 
 
 @contextmanager
-def published(
+def publish_atomically(
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -338,7 +338,7 @@ def _publish_several(
     folder: Path, fresh: Path, others: list[Path], target: Path, overwrite: bool, parts: Parts
 ) -> None:
     if not overwrite and os.path.lexists(target):
-        raise _taken(target)
+        raise _taken_error(target)
     old = list(_known_parts(target, parts)) if overwrite else []
     concerned = dict.fromkeys([p.name for p in (*others, *old)])
     (folder / "parts").write_text("\n".join(concerned), encoding="utf-8")
@@ -365,7 +365,7 @@ def _keep(part: Path, folder: Path) -> None:
         shutil.copy2(part, folder / part.name)
 
 
-def replaced_parts(path: Path, name: str) -> list[Path]:
+def leftover_parts(path: Path, name: str) -> list[Path]:
     """Return what a killed writer kept of a part that it had replaced before its target.
 
     Parameters

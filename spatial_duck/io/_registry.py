@@ -1,4 +1,4 @@
-"""The formats that there are: this package's, and those of others by entry point.
+"""The registry of formats: those of this package, and of others by entry point.
 
 To add one to this package, write its module, with an object of its class as ``FORMAT``, and add the
 module to `_MODULES`. A module is imported when its format may be wanted.
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from spatial_duck.errors import FormatError
 from spatial_duck.io._format import Format
-from spatial_duck.io._gzip import MAGIC, unpacked_head
+from spatial_duck.io._gzip import MAGIC, head_of_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["format_of", "format_to_write", "formats", "named_format", "names"]
+__all__ = ["find_format", "format_of", "format_to_write", "formats", "names"]
 
 #: In the order in which they are asked about content: HDF5 is what MINC 2 lies in, so it is later.
 _MODULES = {
@@ -90,7 +90,7 @@ def names() -> list[str]:
     return [f.name for f in _others(tuple(sys.path))] + list(_MODULES)
 
 
-def named_format(name: str) -> Format:
+def find_format(name: str) -> Format:
     """Return a format by its name.
 
     Raises
@@ -133,7 +133,7 @@ def _head(path: Path) -> bytes:
         if head[:2] != MAGIC:
             return head
         # Twice as much: what does not compress takes a little more.
-        return unpacked_head(head + opened.read(_HEAD), _HEAD)
+        return head_of_content(head + opened.read(_HEAD), _HEAD)
 
 
 def format_to_write(path: Path) -> Format:

@@ -1,8 +1,8 @@
-"""What keeps reading safe: bounds before allocation, confined paths.
+"""Checks for safe reading: sizes before allocation, confined paths, bounded decompression.
 
-Nothing here knows a format. Readers call `check_size` before they allocate, `confined` before they
-open a file that a header names, and `read_stream` to decompress no further than was declared. How
-files are written whole is in `spatial_duck.io._publishing`.
+Independent of the format. Readers call `check_size` before they allocate, `confine_path` before
+they open a file that a header names, and `read_stream` to decompress no further than was declared.
+Atomic writing is in `spatial_duck.io._publishing`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
     "available_memory",
     "check_memory",
     "check_size",
-    "confined",
+    "confine_path",
     "count_bytes",
     "map_raw",
     "open_stream",
@@ -107,7 +107,7 @@ def check_size(path: Path, needed: int, offset: int = 0, compression: str | None
         )
 
 
-def confined(header: Path, name: str, *, anywhere: bool = False) -> Path:
+def confine_path(header: Path, name: str, *, anywhere: bool = False) -> Path:
     """Return the path of a data file that a header names, inside the header's own directory.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What is in a file besides one image: `read_pyramid` for its levels, `list_images` for others."""
+"""Files with several images: `read_pyramid` for levels, `list_images` for the others."""
 
 from __future__ import annotations
 

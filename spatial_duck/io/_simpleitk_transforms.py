@@ -95,11 +95,11 @@ def _said(transform: Transform, frame: str) -> Transform:
         raise GeometryError(
             f"a transform without a frame must be in mm or without a unit, got {world!r}"
         )
-    made = itk.transform_to_itk(_ordered(transform))
-    return itk.transform_from_itk(made, World(_ordered(transform).world.axes, "mm", frame))
+    made = itk.transform_to_itk(_in_order(transform))
+    return itk.transform_from_itk(made, World(_in_order(transform).world.axes, "mm", frame))
 
 
-def _ordered(transform: Transform) -> Transform:
+def _in_order(transform: Transform) -> Transform:
     world = transform.world
     axes = [a for a in SPACE_AXES if a in world.axes]
     return transform.to_world(

@@ -22,8 +22,8 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io import _other_transforms as others
 from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
-from spatial_duck.io._hdf5_guard import check_length, guarded, h5py_module
-from spatial_duck.io._publishing import published
+from spatial_duck.io._hdf5_guard import check_length, h5py_module, open_guarded
+from spatial_duck.io._publishing import publish_atomically
 from spatial_duck.io._safety import check_memory, check_size
 from spatial_duck.io.ngff import _transform_store as transform_store
 from spatial_duck.transforms import Composite
@@ -148,7 +148,7 @@ def read_transform(
     if start.startswith(b"#"):
         _check_text(place)
         return _through_itk(place, lambda sitk: _read_text(sitk, place))
-    parts = _checked_hdf5(place)
+    parts = _check_hdf5(place)
     return _through_itk(place, lambda sitk: _read_again(sitk, parts))
 
 
@@ -240,11 +240,11 @@ def _read_again(sitk: Any, parts: Mapping[str, tuple[str, Mapping[str, Any]]]) -
         return sitk.ReadTransform(str(clean))
 
 
-def _checked_hdf5(path: Path) -> dict[str, tuple[str, dict[str, NDArray[Any]]]]:
+def _check_hdf5(path: Path) -> dict[str, tuple[str, dict[str, NDArray[Any]]]]:
     """Return the kind and the numbers of each transform of a file, by its number there."""
     parts = {}
     try:
-        with guarded(path, "Reading a transform from HDF5") as file:
+        with open_guarded(path, "Reading a transform from HDF5") as file:
             for number, group in file["TransformGroup"].items():
                 check_length(path, group["TransformType"])
                 kind = group["TransformType"].asstr()[0]
@@ -349,7 +349,7 @@ def write_transform(
     _suffix(place)
     sitk = _simpleitk()
     made = simpleitk_transforms.to_simpleitk(transform, frame=frame)
-    with published(place, overwrite=overwrite) as fresh:
+    with publish_atomically(place, overwrite=overwrite) as fresh:
         try:
             sitk.WriteTransform(made, str(fresh))
         except RuntimeError as error:

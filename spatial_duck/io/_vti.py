@@ -29,10 +29,10 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._axis_facts import coords_from_json, coords_to_json, facts_of
+from spatial_duck.io._axis_facts import coords_by_axis, coords_from_json, coords_to_json
 from spatial_duck.io._format import Format
-from spatial_duck.io._json import parsed
-from spatial_duck.io._layout import Rules, checked_dtype, fitted
+from spatial_duck.io._json import parse_record
+from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.io._source import Source, reporter, slabs, write_voxels
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def open_source(path: str | os.PathLike[str], *, name: str | None = None) -> Sou
     pieces = [] if grid is None else grid.findall("Piece")
     if root.tag != "VTKFile" or grid is None or len(pieces) != 1:
         raise FormatError(f"{file}: expected a VTKFile of ImageData in one piece")
-    array, cells = _chosen(file, pieces[0], name)
+    array, cells = _choose_array(file, pieces[0], name)
     extent = _floats(file, pieces[0], "Extent", grid.get("WholeExtent", ""), 6).reshape(3, 2)
     if (extent != np.round(extent)).any() or (extent[:, 1] < extent[:, 0]).any():
         raise FormatError(f"{file}: Extent must hold ranges of ints, got {extent.tolist()}")
@@ -135,11 +135,11 @@ def open_source(path: str | os.PathLike[str], *, name: str | None = None) -> Sou
         raise FormatError(f"{file}: its geometry is not valid: {error}") from error
     load = _loader(file, layout, array, dtype, shape)
     text = words.get(_COORDS)
-    coords = coords_from_json(file, parsed(file, text) if text else None, geometry)
+    coords = coords_from_json(file, parse_record(file, text) if text else None, geometry)
     return Source("vti", geometry, dtype, {}, load, coords=coords)
 
 
-def _chosen(path: Path, piece: Any, name: str | None) -> tuple[Any, bool]:
+def _choose_array(path: Path, piece: Any, name: str | None) -> tuple[Any, bool]:
     for tag in ("PointData", "CellData"):
         place = piece.find(tag)
         arrays = [] if place is None else place.findall("DataArray")
@@ -284,7 +284,7 @@ def _content(path: Path, layout: _Layout, array: Any, needed: int | None) -> byt
             data = file.read(2 * limit + (1 << 16))
         if not layout.raw:
             data = _from_base64(path, re.sub(rb"\s+", b"", data.split(b"<")[0]), layout, limit)
-    return _unpacked(path, data, layout, needed)
+    return _unpack(path, data, layout, needed)
 
 
 def _from_base64(path: Path, text: bytes, layout: _Layout, limit: int) -> bytes:
@@ -303,7 +303,7 @@ def _from_base64(path: Path, text: bytes, layout: _Layout, limit: int) -> bytes:
         raise FormatError(f"{path}: its base64 voxels are not valid: {error}") from error
 
 
-def _unpacked(path: Path, data: bytes, layout: _Layout, needed: int | None) -> bytes | bytearray:
+def _unpack(path: Path, data: bytes, layout: _Layout, needed: int | None) -> bytes | bytearray:
     """Check an array's header against its bytes, and decompress these."""
     size, head = layout.head.itemsize, layout.head
     limit = _WORD if needed is None else needed
@@ -342,14 +342,14 @@ def write_image(
     compress: bool = False,
 ) -> None:
     """Write a ``.vti`` file; see `spatial_duck.write`."""
-    data, g = fitted(image, RULES, minimum=3)
+    data, g = fit_layout(image, RULES, minimum=3)
     if 0 in g.shape:
         raise FormatError(f"VTI cannot hold an image without voxels, got shape {g.shape}")
-    dtype = checked_dtype(np.dtype(data.dtype), tuple(_NAMES), "VTI")
+    dtype = check_dtype(np.dtype(data.dtype), tuple(_NAMES), "VTI")
     units = [u for u in g.unit if u is not None]
     if len(set(units)) > 1:
         g = g.to_unit(units[0])
-    facts = coords_to_json(facts_of(image, g.dims))
+    facts = coords_to_json(coords_by_axis(image, g.dims))
     words = {_FIELDS[0]: g.frame, _FIELDS[1]: units[0] if units else None}
     words |= {_PLAIN: "1" if g.ndim > 3 and g.shape[3] == 1 else None}
     words |= {_COORDS: json.dumps(facts) if facts else None}

@@ -165,12 +165,12 @@ def _axes(template: str) -> Write:
     return write
 
 
-def _turned(draw: Draw, shape: tuple[int, ...], _: Subject) -> str:
+def _transposition(draw: Draw, shape: tuple[int, ...], _: Subject) -> str:
     order = tuple(draw(st.permutations(range(len(shape)))))
     return f"np.transpose(x, {order})"
 
 
-def _padded(draw: Draw, shape: tuple[int, ...], _: Subject) -> str:
+def _padding(draw: Draw, shape: tuple[int, ...], _: Subject) -> str:
     widths = [(draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in shape]
     return f"np.pad(x, {widths}, constant_values={FILL})"
 
@@ -270,10 +270,10 @@ CHECKS: tuple[Check, ...] = (
     # NumPy's functions, or the class's own in their place.
     Check("np.flip", "functions", KEPT, _axis("np.flip(x, A)"), judges.kept),
     Check("np.rot90", "functions", KEPT, _axes("np.rot90(x, 1, (A, B))"), judges.kept),
-    Check("np.transpose", "functions", KEPT, _turned, judges.kept),
+    Check("np.transpose", "functions", KEPT, _transposition, judges.kept),
     Check("np.moveaxis", "functions", KEPT, _axes("np.moveaxis(x, A, B)"), judges.kept),
     Check("np.swapaxes", "functions", KEPT, _axes("np.swapaxes(x, A, B)"), judges.kept),
-    Check("np.pad", "functions", KEPT, _padded, judges.kept),
+    Check("np.pad", "functions", KEPT, _padding, judges.kept),
     Check("np.split", "functions", KEPT, _axis("np.split(x, [1], A)[1]"), judges.kept),
     Check(
         "np.concatenate",
@@ -321,8 +321,8 @@ CHECKS: tuple[Check, ...] = (
     Check("Dask, as made", "lazy", LAZY, _always("x"), judges.over_dask(judges.kept)),
     Check("Dask, x[1:]", "lazy", LAZY, _slicing("1:", "::2"), judges.over_dask(judges.kept)),
     Check("Dask, np.flip", "lazy", LAZY, _axis("np.flip(x, A)"), judges.over_dask(judges.kept)),
-    Check("Dask, np.transpose", "lazy", LAZY, _turned, judges.over_dask(judges.kept)),
-    Check("Dask, np.pad", "lazy", LAZY, _padded, judges.over_dask(judges.kept)),
+    Check("Dask, np.transpose", "lazy", LAZY, _transposition, judges.over_dask(judges.kept)),
+    Check("Dask, np.pad", "lazy", LAZY, _padding, judges.over_dask(judges.kept)),
     Check(
         "Dask, arithmetic", "lazy", LAZY, _always("x * 2 + x"), judges.over_dask(judges.same_grid)
     ),

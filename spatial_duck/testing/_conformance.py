@@ -119,7 +119,7 @@ def check(
     return Report(title, tuple(found))
 
 
-class _Tried(NamedTuple):
+class _Example(NamedTuple):
     """An example: a grid, and what is done to an image on it."""
 
     grid: Grid
@@ -147,14 +147,14 @@ def run_check(row: Check, subject: Subject, max_examples: int = EXAMPLES) -> Fin
     from spatial_duck.testing._checks import grids
 
     @st.composite
-    def tried(draw: Any) -> _Tried:
+    def tried(draw: Any) -> _Example:
         grid = draw(grids(subject, row.sides))
-        return _Tried(grid, row.write(draw, grid.shape, subject))
+        return _Example(grid, row.write(draw, grid.shape, subject))
 
-    right: list[_Tried] = []
+    right: list[_Example] = []
     refusals: list[str] = []
 
-    def is_wrong(example: _Tried) -> bool:
+    def is_wrong(example: _Example) -> bool:
         try:
             _judge(row, subject, example)
         except Wrong:
@@ -189,7 +189,7 @@ def run_check(row: Check, subject: Subject, max_examples: int = EXAMPLES) -> Fin
     return _finding(row, Status.NOT_OFFERED, refusals[0] if refusals else "nothing could be tried")
 
 
-def _judge(row: Check, subject: Subject, example: _Tried) -> None:
+def _judge(row: Check, subject: Subject, example: _Example) -> None:
     try:
         row.judge(subject, example.grid, example.text)
     except (Wrong, NotOffered):

@@ -71,7 +71,7 @@ class FormatConformance:
     def subject(cls) -> FormatSubject:
         """Return what is checked."""
         from spatial_duck import io
-        from spatial_duck.io._registry import format_to_write, named_format
+        from spatial_duck.io._registry import find_format, format_to_write
         from spatial_duck.testing._format_checks import FormatSubject
 
         reading = cls.read or io.read
@@ -85,7 +85,7 @@ class FormatConformance:
             options = dict(cls.options)
             name = options.pop("format", None)
             path = Path(f"a{cls.suffix}")
-            chosen = format_to_write(path) if name is None else named_format(name)
+            chosen = format_to_write(path) if name is None else find_format(name)
             return chosen.held_coords(image, **options)
 
         return FormatSubject(

@@ -158,7 +158,7 @@ class Operation:
         printer.text(self.text)
 
 
-def _made(text: str, **values: Any) -> tuple[str, Callable[[Any], Any]]:
+def _operation(text: str, **values: Any) -> tuple[str, Callable[[Any], Any]]:
     """Make an operation of an expression in ``x``, ``np`` and values; both text and function."""
     code = compile(text, "<operation>", "eval")
     names = {"np": np, "window": np.lib.stride_tricks.sliding_window_view, **values}
@@ -173,37 +173,37 @@ def _axis(draw: Draw, shape: Shape) -> int:
 
 
 def _index(draw: Draw, shape: Shape) -> Any:
-    return _made("x[KEY]", KEY=draw(keys(shape)))
+    return _operation("x[KEY]", KEY=draw(keys(shape)))
 
 
 def _flip(draw: Draw, shape: Shape) -> Any:
-    return _made("np.flip(x, AXIS)", AXIS=draw(st.none() | st.just(_axis(draw, shape))))
+    return _operation("np.flip(x, AXIS)", AXIS=draw(st.none() | st.just(_axis(draw, shape))))
 
 
 def _rot90(draw: Draw, shape: Shape) -> Any:
     axes = tuple(draw(st.permutations(range(len(shape))))[:2])
-    return _made("np.rot90(x, TURNS, AXES)", TURNS=draw(st.integers(-4, 5)), AXES=axes)
+    return _operation("np.rot90(x, TURNS, AXES)", TURNS=draw(st.integers(-4, 5)), AXES=axes)
 
 
 def _transpose(draw: Draw, shape: Shape) -> Any:
     axes = tuple(draw(st.permutations(range(len(shape)))))
-    return _made("np.transpose(x, AXES)", AXES=draw(st.none() | st.just(axes)))
+    return _operation("np.transpose(x, AXES)", AXES=draw(st.none() | st.just(axes)))
 
 
 def _moveaxis(draw: Draw, shape: Shape) -> Any:
     count = draw(st.integers(1, len(shape)))
     source = tuple(draw(st.permutations(range(len(shape))))[:count])
     target = tuple(draw(st.permutations(range(len(shape))))[:count])
-    return _made("np.moveaxis(x, SOURCE, TARGET)", SOURCE=source, TARGET=target)
+    return _operation("np.moveaxis(x, SOURCE, TARGET)", SOURCE=source, TARGET=target)
 
 
 def _swapaxes(draw: Draw, shape: Shape) -> Any:
-    return _made("np.swapaxes(x, ONE, TWO)", ONE=_axis(draw, shape), TWO=_axis(draw, shape))
+    return _operation("np.swapaxes(x, ONE, TWO)", ONE=_axis(draw, shape), TWO=_axis(draw, shape))
 
 
 def _pad(draw: Draw, shape: Shape) -> Any:
     widths = [(draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in shape]
-    return _made("np.pad(x, WIDTHS, constant_values=FILL)", WIDTHS=widths, FILL=NO_VOXEL)
+    return _operation("np.pad(x, WIDTHS, constant_values=FILL)", WIDTHS=widths, FILL=NO_VOXEL)
 
 
 def _split(draw: Draw, shape: Shape) -> Any:
@@ -211,14 +211,14 @@ def _split(draw: Draw, shape: Shape) -> Any:
     n = shape[axis]
     cuts = sorted(draw(st.lists(st.integers(0, n), min_size=1, max_size=3)))
     which = draw(st.integers(0, len(cuts)))
-    return _made("np.split(x, CUTS, axis=AXIS)[WHICH]", CUTS=cuts, AXIS=axis, WHICH=which)
+    return _operation("np.split(x, CUTS, axis=AXIS)[WHICH]", CUTS=cuts, AXIS=axis, WHICH=which)
 
 
 def _join(draw: Draw, shape: Shape) -> Any:
     axis = draw(st.integers(0, len(shape) - 1))
     cut = draw(st.integers(0, shape[axis]))
     before = (slice(None),) * axis
-    return _made(
+    return _operation(
         "np.concatenate([x[LOW], x[HIGH]], axis=AXIS)",
         LOW=(*before, slice(None, cut)),
         HIGH=(*before, slice(cut, None)),
@@ -227,36 +227,38 @@ def _join(draw: Draw, shape: Shape) -> Any:
 
 
 def _stack(draw: Draw, shape: Shape) -> Any:
-    return _made("np.stack([x, x], axis=AXIS)", AXIS=draw(st.integers(-1, len(shape))))
+    return _operation("np.stack([x, x], axis=AXIS)", AXIS=draw(st.integers(-1, len(shape))))
 
 
 def _repeat(draw: Draw, shape: Shape) -> Any:
     # Of the three thinner voxels that each becomes, the middle one has its centre.
     axis = draw(st.integers(0, len(shape) - 1))
     middle = (*[slice(None)] * axis, slice(1, None, 3))
-    return _made("np.repeat(x, 3, axis=AXIS)[MIDDLE]", AXIS=axis, MIDDLE=middle)
+    return _operation("np.repeat(x, 3, axis=AXIS)[MIDDLE]", AXIS=axis, MIDDLE=middle)
 
 
 def _window(draw: Draw, shape: Shape) -> Any:
     axis = draw(st.sampled_from([i for i, n in enumerate(shape) if n]))
     size = draw(st.integers(1, min(shape[axis], 3)))
-    return _made("window(x, SIZE, axis=AXIS)", SIZE=size, AXIS=axis)
+    return _operation("window(x, SIZE, axis=AXIS)", SIZE=size, AXIS=axis)
 
 
 def _squeeze(draw: Draw, shape: Shape) -> Any:
     axes = [i for i, n in enumerate(shape) if n == 1]
     some = tuple(draw(st.permutations(axes))[: draw(st.integers(0, len(axes)))])
-    return _made("np.squeeze(x, AXIS)", AXIS=draw(st.none() | st.just(some)))
+    return _operation("np.squeeze(x, AXIS)", AXIS=draw(st.none() | st.just(some)))
 
 
 def _expand_dims(draw: Draw, shape: Shape) -> Any:
-    return _made("np.expand_dims(x, AXIS)", AXIS=draw(st.integers(-len(shape) - 1, len(shape))))
+    return _operation(
+        "np.expand_dims(x, AXIS)", AXIS=draw(st.integers(-len(shape) - 1, len(shape)))
+    )
 
 
 def _take(draw: Draw, shape: Shape) -> Any:
     axis = draw(st.sampled_from([i for i, n in enumerate(shape) if n]))
     walk = range(shape[axis])[draw(_slices(shape[axis]))]
-    return _made("np.take(x, WALK, axis=AXIS)", WALK=np.array(walk, dtype=int), AXIS=axis)
+    return _operation("np.take(x, WALK, axis=AXIS)", WALK=np.array(walk, dtype=int), AXIS=axis)
 
 
 def _delete(draw: Draw, shape: Shape) -> Any:
@@ -266,25 +268,25 @@ def _delete(draw: Draw, shape: Shape) -> Any:
     gone = draw(
         st.sampled_from((slice(0, n // 2), slice(n - n // 3, None), slice(1, None, 2), slice(0, 0)))
     )
-    return _made("np.delete(x, GONE, axis=AXIS)", GONE=gone, AXIS=axis)
+    return _operation("np.delete(x, GONE, axis=AXIS)", GONE=gone, AXIS=axis)
 
 
 def _diagonal(draw: Draw, shape: Shape) -> Any:
     one, two = draw(st.permutations(range(len(shape))))[:2]
     offset = draw(st.integers(-1, 1))
-    return _made("np.diagonal(x, OFFSET, ONE, TWO)", OFFSET=offset, ONE=one, TWO=two)
+    return _operation("np.diagonal(x, OFFSET, ONE, TWO)", OFFSET=offset, ONE=one, TWO=two)
 
 
 def _atleast(draw: Draw, _: Shape) -> Any:
-    return _made(f"np.atleast_{draw(st.integers(1, 3))}d(x)")
+    return _operation(f"np.atleast_{draw(st.integers(1, 3))}d(x)")
 
 
 def _broadcast(_: Draw, shape: Shape) -> Any:
-    return _made("np.broadcast_to(x, SHAPE)", SHAPE=(2, *shape))
+    return _operation("np.broadcast_to(x, SHAPE)", SHAPE=(2, *shape))
 
 
 def _ones(_: Draw, shape: Shape) -> Any:
-    return _made("np.reshape(x, SHAPE)", SHAPE=(1, *shape, 1))
+    return _operation("np.reshape(x, SHAPE)", SHAPE=(1, *shape, 1))
 
 
 #: For each operation: how to draw one for a shape, and the least number of axes it needs.

@@ -1,4 +1,4 @@
-"""What the checks of an image class found: a finding for each check, and the report of them all.
+"""The report of the checks of an image class, with a finding for each check.
 
 A report is read by people (``print(report)``), by programs (``report.wrong``) and by tests
 (``report.raise_if_wrong()``). What a class does not offer never counts against it.

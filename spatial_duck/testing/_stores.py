@@ -1,4 +1,4 @@
-"""A Zarr store that writes down which chunks are read and written. Needs zarr."""
+"""A Zarr store that records which chunks are read and written. Needs zarr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image class under test: how its images are made, told where they lie, and worked on.
+"""The image class under test: how its images are made, placed and used.
 
 Everything that a check knows about a class goes through `Subject`, so that a class whose names
 differ needs only a few functions. `Wrong` and `NotOffered` are how a check says what it found.

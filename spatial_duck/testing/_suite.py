@@ -1,4 +1,4 @@
-"""What suites share whose checks are methods: each is a test, and a finding of a report."""
+"""The base of suites whose methods are checks: each is a test, and a finding of a report."""
 
 from __future__ import annotations
 

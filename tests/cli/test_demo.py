@@ -44,7 +44,7 @@ def test_the_referees_agree(report: Any) -> None:
     checks = report[0].checks
     assert len(checks) == 5
     for name, value in checks.items():
-        limit = next(v for unit, v in demo._ALLOWED.items() if name.endswith(unit))
+        limit = next(v for unit, v in demo._MAX_ERROR.items() if name.endswith(unit))
         assert 0 <= value <= limit, name
 
 
@@ -71,9 +71,11 @@ def test_the_report_is_short_and_complete(report: Any) -> None:
 def test_a_check_that_fails_is_an_error(report: Any) -> None:
     wrong = report[0]._replace(checks={"place (mm)": 0.5})
     with pytest.raises(RuntimeError, match=r"place \(mm\)"):
-        demo._tell(wrong, lambda line: None)
+        demo._print_report(wrong, lambda line: None)
     with pytest.raises(RuntimeError, match=r"place \(mm\)"):
-        demo._tell(report[0]._replace(checks={"place (mm)": float("nan")}), lambda line: None)
+        demo._print_report(
+            report[0]._replace(checks={"place (mm)": float("nan")}), lambda line: None
+        )
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck import io
 from spatial_duck.errors import GeometryLossError
-from spatial_duck.io._axis_names import restored_names, standard_names
+from spatial_duck.io._axis_names import restore_names, standard_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,7 +92,7 @@ def test_names_are_letters_each_once(dims: tuple[str, ...]) -> None:
     if len(dims) <= 3:
         assert set(renamed.dims) <= set("zyx")
     assert np.array_equal(renamed.origin, geometry.origin)
-    assert restored_names("a file", renamed, names) == geometry
+    assert restore_names("a file", renamed, names) == geometry
 
 
 def test_names_of_their_own_are_not_made_anatomical(tmp_path: Path) -> None:

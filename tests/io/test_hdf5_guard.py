@@ -11,7 +11,7 @@ import pytest
 import spatial_duck as sd
 from spatial_duck import io
 from spatial_duck.errors import FormatError, UnsafeInputError
-from spatial_duck.io._hdf5_guard import guarded
+from spatial_duck.io._hdf5_guard import open_guarded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ def test_a_text_in_the_voxels_is_no_heap(tmp_path: Path) -> None:
     text = np.frombuffer(b"GCOL and not a heap at all......" * 4, "u1").reshape(8, 16)
     io.write(tmp_path / "a.h5", sd.SpatialArray(text.copy()), compress=True)
     assert np.array_equal(np.asarray(io.read(tmp_path / "a.h5")), text)
-    with guarded(tmp_path / "a.h5") as file:
+    with open_guarded(tmp_path / "a.h5") as file:
         assert np.array_equal(file["image"][()], text)
 
 

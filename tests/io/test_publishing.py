@@ -15,7 +15,7 @@ import spatial_duck as sd
 from spatial_duck.errors import FormatError
 from spatial_duck.io import Format, data_name
 from spatial_duck.io._location import location
-from spatial_duck.io._publishing import partial_prefix, published
+from spatial_duck.io._publishing import partial_prefix, publish_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,17 +171,17 @@ def test_partial_folders_have_short_names(tmp_path: Path) -> None:
 def test_what_writers_left_is_removed_but_not_what_they_write(tmp_path: Path) -> None:
     with (  # noqa: PT012
         pytest.raises(FileExistsError, match="another writer"),
-        published(tmp_path / "a.nii") as first,
-        published(tmp_path / "a.nii") as second,
+        publish_atomically(tmp_path / "a.nii") as first,
+        publish_atomically(tmp_path / "a.nii") as second,
     ):
         second.write_bytes(b"2")
         first.write_bytes(b"1")
         assert first.parent != second.parent
-        with published(tmp_path / "b.nii") as third:
+        with publish_atomically(tmp_path / "b.nii") as third:
             third.write_bytes(b"3")
         left = tmp_path / ".a.nii.partial-gone"
         left.mkdir()
-        with published(tmp_path / "a.nii", overwrite=True) as fourth:
+        with publish_atomically(tmp_path / "a.nii", overwrite=True) as fourth:
             assert not left.exists()
             assert first.parent.is_dir()
             fourth.write_bytes(b"4")

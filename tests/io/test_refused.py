@@ -13,7 +13,7 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck.io import _publishing as publishing
-from spatial_duck.io._publishing import published
+from spatial_duck.io._publishing import publish_atomically
 
 VALUES = np.arange(60, dtype="u2").reshape(3, 4, 5)
 IMAGE = sd.SpatialArray(VALUES, spacing=(3, 2, 1), origin=(1, 2, 3), frame="LPS", unit="mm")
@@ -228,11 +228,11 @@ def test_a_folder_is_replaced_whole_or_stays(
     target = tmp_path / "series"
     target.mkdir()
     (target / "old").write_text("old")
-    with pytest.raises(FileExistsError, match="overwrite"), published(target):
+    with pytest.raises(FileExistsError, match="overwrite"), publish_atomically(target):
         pass
     with (
         pytest.raises(FileExistsError, match="is a directory"),
-        published(target, overwrite=True),
+        publish_atomically(target, overwrite=True),
     ):
         pass
     monkeypatch.setattr(publishing, "exchange", lambda *_: False)
@@ -247,11 +247,11 @@ def test_a_folder_is_replaced_whole_or_stays(
         patch.setattr(Path, "rename", fail)
         with (
             pytest.raises(OSError, match="no"),
-            published(target, overwrite=True, directory=True) as fresh,
+            publish_atomically(target, overwrite=True, directory=True) as fresh,
         ):
             fresh.mkdir()
     assert [p.name for p in target.iterdir()] == ["old"]
-    with published(target, overwrite=True, directory=True) as fresh:
+    with publish_atomically(target, overwrite=True, directory=True) as fresh:
         fresh.mkdir()
         (fresh / "new").write_text("new")
     assert [p.name for p in target.iterdir()] == ["new"]

@@ -326,10 +326,10 @@ def test_a_name_that_leads_out_is_refused_unless_it_is_asked_for(tmp_path: Path)
     header = inside / "a.mhd"
     for name in ("../a.raw", str(tmp_path / "a.raw")):
         with pytest.raises(sd.UnsafeInputError):
-            checks.confined(header, name)
-        assert checks.confined(header, name, anywhere=True).name == "a.raw"
+            checks.confine_path(header, name)
+        assert checks.confine_path(header, name, anywhere=True).name == "a.raw"
     (inside / "a.raw").touch()
-    assert checks.confined(header, "a.raw") == (inside / "a.raw").resolve()
+    assert checks.confine_path(header, "a.raw") == (inside / "a.raw").resolve()
 
 
 def test_limits_are_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

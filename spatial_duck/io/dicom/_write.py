@@ -14,7 +14,7 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry._world import LENGTHS, TIMES
-from spatial_duck.io._layout import Rules, check_precision, checked_dtype, fitted
+from spatial_duck.io._layout import Rules, check_dtype, check_precision, fit_layout
 from spatial_duck.io._source import reporter
 from spatial_duck.io.dicom._elements import coordinate_unit, keyword_of
 
@@ -68,10 +68,10 @@ def write_series(path: Path, image: Any, *, progress: Any, frame: str | None) ->
             f"{path}: a series is written as a folder of one file a slice; name a folder, with "
             "format='dicom'"
         )
-    data, g = fitted(image, RULES, frame=frame, minimum=3)
+    data, g = fit_layout(image, RULES, frame=frame, minimum=3)
     if 0 in g.shape:
         raise FormatError(f"DICOM cannot hold an image without voxels, got shape {g.shape}")
-    dtype = checked_dtype(np.dtype(data.dtype), _DTYPES, RULES.name)
+    dtype = check_dtype(np.dtype(data.dtype), _DTYPES, RULES.name)
     samples = g.shape[3] if g.ndim > 3 else 1
     if g.ndim > 3 and (samples != 3 or dtype.itemsize > 1):
         raise FormatError(

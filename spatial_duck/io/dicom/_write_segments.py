@@ -14,7 +14,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError
-from spatial_duck.io._layout import Rules, fitted
+from spatial_duck.io._layout import Rules, fit_layout
 from spatial_duck.io._source import reporter
 from spatial_duck.io.dicom._files import choose_series
 from spatial_duck.io.dicom._write import check_plane, common_elements
@@ -61,7 +61,7 @@ def write_segmentation(
     hd = require("highdicom", "Writing DICOM segmentations")
     if path.suffix.lower() != ".dcm":
         raise FormatError(f"{path.name}: a segmentation is one file; call it {path.name}.dcm")
-    data, g = fitted(image, RULES, frame=frame, minimum=3)
+    data, g = fit_layout(image, RULES, frame=frame, minimum=3)
     if 0 in g.shape:
         raise FormatError(f"DICOM cannot hold an image without voxels, got shape {g.shape}")
     check_plane(g)

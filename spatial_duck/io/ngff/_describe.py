@@ -19,8 +19,8 @@ import numpy as np
 
 from spatial_duck.errors import GeometryLossError
 from spatial_duck.geometry._world import SPACE_AXES
-from spatial_duck.io._axis_facts import coords_to_json, facts_of
-from spatial_duck.io._layout import Fitted, Rules, fitted
+from spatial_duck.io._axis_facts import coords_by_axis, coords_to_json
+from spatial_duck.io._layout import Fitted, Rules, fit_layout
 from spatial_duck.io.ngff._axes import array_axes, axes_of_world
 from spatial_duck.io.ngff._channels import to_omero
 
@@ -79,7 +79,7 @@ def in_ngff_order(image: Any, version: str) -> Fitted:
     if version == "0.6":
         minimum = max(2, sum(name in SPACE_AXES for name in world.axes))
         rules = _RULES._replace(moment=False)
-    out = fitted(image, rules, minimum=minimum)
+    out = fit_layout(image, rules, minimum=minimum)
     g = out.geometry
     n_space = sum(name in SPACE_AXES and i in g.sampled_axes for i, name in enumerate(g.dims))
     if not 2 <= n_space <= 3 or not 2 <= g.ndim <= 5:
@@ -262,7 +262,7 @@ def _add_coordinates(
     ome: dict[str, Any], own: dict[str, Any], image: Any, first: Geometry, kept: Mapping[str, Any]
 ) -> None:
     """Say what an image's axes carry: of channels as the standard has it, else beside it."""
-    facts = facts_of(image, first.dims)
+    facts = coords_by_axis(image, first.dims)
     axis = channel_axis(first)
     count = 1 if axis is None else first.shape[axis]
     omero, names = to_omero(facts, axis, count, image.dtype)

@@ -19,7 +19,7 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 from spatial_duck.io._axis_facts import check_coords, coords_from_json
-from spatial_duck.io._axis_names import restored_names
+from spatial_duck.io._axis_names import restore_names
 from spatial_duck.io.ngff._axes import Axes, axes_by_name, sampled_axes, world_of_axes
 from spatial_duck.io.ngff._channels import from_omero
 from spatial_duck.io.ngff._describe import (
@@ -289,7 +289,7 @@ def exact_geometry(
             "metadata alone with exact=False"
         ) from error
     if _is_said_by(exact, first, standard, multiscale, load):
-        return restored_names(path, exact, own.get("names"))
+        return restore_names(path, exact, own.get("names"))
     warnings.warn(
         f"{path}: the exact geometry in its {NAMESPACE!r} attributes no longer fits the "
         "transformations of the standard's metadata, which are used",

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
-from spatial_duck.io._publishing import published
+from spatial_duck.io._publishing import publish_atomically
 from spatial_duck.io.ngff import _checksum as seal
 from spatial_duck.io.ngff import _format as omezarr
 from spatial_duck.io.ngff import _transforms as ngff_transforms
@@ -109,10 +109,10 @@ def write_transform(
         )
     if alone:
         text = json.dumps(document, indent=2, allow_nan=False)
-        with published(path, overwrite=overwrite) as fresh:
+        with publish_atomically(path, overwrite=overwrite) as fresh:
             fresh.write_text(text + "\n", encoding="utf-8")
         return
-    with published(path, overwrite=overwrite, directory=True) as fresh:
+    with publish_atomically(path, overwrite=overwrite, directory=True) as fresh:
         _write_group(fresh, document, fields)
 
 

@@ -19,9 +19,9 @@ from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._components import components_in_frame
 from spatial_duck.io._layout import (
     Rules,
+    check_dtype,
     check_precision,
-    checked_dtype,
-    fitted,
+    fit_layout,
 )
 from spatial_duck.io.nifti._coordinates import (
     AXIS_INTENTS,
@@ -293,11 +293,11 @@ def make_header(image: Any, *, version: int = 1, frame: str | None = None) -> Ma
     vector = vector_axis(image)
     if vector is not None:
         image, vector = _spelled_components(image, vector, frame)
-    fit = fitted(_plain_first(image, vector), RULES, frame=frame, minimum_with_more=3)
+    fit = fit_layout(_plain_first(image, vector), RULES, frame=frame, minimum_with_more=3)
     data, g = fit
     if 0 in g.shape:
         raise FormatError(f"NIfTI cannot hold an image without voxels, got shape {g.shape}")
-    dtype = checked_dtype(np.dtype(data.dtype), _DTYPES, RULES.name)
+    dtype = check_dtype(np.dtype(data.dtype), _DTYPES, RULES.name)
     if vector is not None and vector.colors:
         # The channels of a voxel are one number for the header.
         data = SpatialArray(data, g).transpose((*range(1, g.ndim), 0)).data

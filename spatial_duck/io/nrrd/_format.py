@@ -28,7 +28,7 @@ from spatial_duck.io import _safety as safety
 from spatial_duck.io._components import components_in_frame
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
 from spatial_duck.io._format import Format
-from spatial_duck.io._layout import Rules, checked_dtype, fitted
+from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.io._publishing import data_name
 from spatial_duck.io._source import Source, write_voxels
 from spatial_duck.io.nrrd._header import (
@@ -106,7 +106,7 @@ def _loader(
     """Check where the voxels are, and return the function that reads them."""
     fields = header.fields
     names = _data_files(path, header)
-    found = [safety.confined(path, name, anywhere=anywhere) for name in names] or [path]
+    found = [safety.confine_path(path, name, anywhere=anywhere) for name in names] or [path]
     encoding = str(fields.get("encoding", "")).lower()
     if encoding not in _ENCODINGS and encoding not in _TEXT:
         raise FormatError(f"{path}: encoding {encoding[:80]!r} is not one of NRRD's")
@@ -206,10 +206,10 @@ def write_nrrd(
     """Write an NRRD file whose axes through space are of the kind `moving`."""
     image = _with_components(image, frame)
     # NRRD's fourth coordinate is time: with fewer space axes it would take the place of one.
-    data, g = fitted(image, RULES, frame=frame, minimum=3 if "t" in image.dims else 0)
+    data, g = fit_layout(image, RULES, frame=frame, minimum=3 if "t" in image.dims else 0)
     if 0 in g.shape or g.ndim == 0:
         raise FormatError(f"NRRD cannot hold an image without voxels or axes, got shape {g.shape}")
-    dtype = checked_dtype(np.dtype(data.dtype), tuple(WRITTEN), RULES.name)
+    dtype = check_dtype(np.dtype(data.dtype), tuple(WRITTEN), RULES.name)
     separate = path.suffix.lower() == ".nhdr"
     kinds = axis_kinds(g, image.coords)
     fields = header_fields(g, dtype, kinds, moving) | {"encoding": "gzip" if compress else "raw"}
@@ -259,7 +259,9 @@ class Nrrd(Format):
         """Return what kinds of axes and keys of a diffusion series say."""
         try:
             turned = _with_components(image, frame)
-            g = fitted(turned, RULES, frame=frame, minimum=3 if "t" in image.dims else 0).geometry
+            g = fit_layout(
+                turned, RULES, frame=frame, minimum=3 if "t" in image.dims else 0
+            ).geometry
         except SpatialDuckError:  # which `write` will say
             return list(image.coords)
         return written_coords(g, turned.coords)
@@ -269,7 +271,7 @@ class Nrrd(Format):
         if path.suffix.lower() != ".nhdr":
             return []
         names = _data_files(path, parse_header(path))
-        return [safety.confined(path, names[0])] if len(names) == 1 else []
+        return [safety.confine_path(path, names[0])] if len(names) == 1 else []
 
 
 FORMAT = Nrrd()

@@ -65,7 +65,7 @@ def _text_elsewhere(path: Path, file: Any) -> str | None:
         return None
     name, uuid = str(only.get("MetadataFile")), only.get("UUID")
     try:
-        text = _read(safety.confined(path, name))
+        text = _read(safety.confine_path(path, name))
         root = parsed_xml(path.with_name(name), text)
         if uuid and root.get("UUID") and uuid.lower() != root.get("UUID").lower():
             raise FormatError(f"its UUID is {root.get('UUID')}, and {uuid} was expected")

@@ -44,7 +44,7 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_facts import coords_from_json
 from spatial_duck.io._format import Format
-from spatial_duck.io._json import from_record, parsed
+from spatial_duck.io._json import from_record, parse_record
 from spatial_duck.io._raster import open_raster
 from spatial_duck.io._source import Source
 from spatial_duck.io.tiff._companion import check_series_is_here, open_tiff
@@ -257,7 +257,7 @@ def _facts(
     kept: dict[str, Any] = {}
     carried: dict[str, Any] = {}
     if found.record and exact:
-        record = parsed(path, str(found.record))
+        record = parse_record(path, str(found.record))
         geometry = _fitting(path, record, standard, found.origin)
         kept = dict(record.get("attrs") or {})
         if geometry is not standard:

@@ -76,7 +76,7 @@ def check_ome(path: Path, root: Any) -> None:
         path.name
     }
     there = path.stat().st_size + sum(
-        safety.confined(path, name).stat().st_size for name in sorted(names)
+        safety.confine_path(path, name).stat().st_size for name in sorted(names)
     )
     for pixels in children(root, "Pixels"):
         planes = math.prod(_count(path, pixels, f"Size{letter}") for letter in "ZCT")

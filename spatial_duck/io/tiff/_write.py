@@ -11,9 +11,9 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import upright
-from spatial_duck.io._axis_facts import coords_to_json, facts_of
+from spatial_duck.io._axis_facts import coords_by_axis, coords_to_json
 from spatial_duck.io._json import to_record
-from spatial_duck.io._layout import Fitted, Rules, fitted, in_order
+from spatial_duck.io._layout import Fitted, Rules, fit_layout, in_order
 from spatial_duck.io._source import reporter, slabs
 from spatial_duck.io.tiff._tags import AxisFacts, imagej_tags, ome_tags
 
@@ -55,7 +55,7 @@ def write_image(
     tifffile = tifffile_module()
     if kind not in _DTYPES:
         raise ValueError(f"kind must be 'ome' or 'imagej', got {kind!r}")
-    fit = in_order(fitted(image, RULES, minimum=2), "tzpyx" if kind == "imagej" else "tpzyx")
+    fit = in_order(fit_layout(image, RULES, minimum=2), "tzpyx" if kind == "imagej" else "tpzyx")
     g = fit.geometry
     advice = (
         "; for a GeoTIFF, array, profile = to_rasterio(image) is what rasterio writes"
@@ -81,7 +81,7 @@ def write_image(
         )
     dtype = np.dtype(code)
     letters = "".join(_letter(name) for name in g.dims)
-    carried = coords_to_json(facts_of(image, g.dims))
+    carried = coords_to_json(coords_by_axis(image, g.dims))
     record = json.dumps(to_record(g, image.attrs, carried))
     make = ome_tags if kind == "ome" else imagej_tags
     facts = AxisFacts(g, letters, image.coords, image.attrs.get(kind) or {})
