@@ -169,7 +169,7 @@ COMMANDS = (
             _argument("--apply", metavar="FILE", help="write MOVING on the grid of FIXED here"),
             _argument(
                 "--model",
-                choices=("translation", "rigid", "similarity", "affine", "bspline"),
+                choices=("translation", "rigid", "similarity", "affine", "bspline", "syn"),
                 default="rigid",
                 help="default: rigid",
             ),

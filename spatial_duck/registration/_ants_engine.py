@@ -23,6 +23,7 @@ from spatial_duck._optional import missing_extra
 from spatial_duck.errors import RegistrationError
 from spatial_duck.registration._common import (
     check_job,
+    field_outcome,
     given_up,
     numbers,
     outcome,
@@ -44,10 +45,14 @@ __all__ = ["ENGINE", "ANTsEngine"]
 
 _TRANSFORMS = {
     "translation": "Translation", "rigid": "Rigid", "similarity": "Similarity", "affine": "Affine",
+    "syn": "SyN",
 }  # fmt: skip
 _METRICS = {"mattes": "Mattes", "mean_squares": "MeanSquares", "correlation": "GC"}
-#: The largest step, in voxels.
-_STEP = 0.25
+#: By SyN, correlation is that of neighbourhoods, of so many voxels to each side.
+_NEIGHBOURHOOD = 2
+#: The largest step, in voxels; by SyN followed by what smooths each step and the whole (variances
+#: in voxels).
+_STEP, _SYN_STEP = 0.25, "0.25,3,0"
 #: A level ends when the slope of the metric over so many iterations is as small.
 _FLAT, _WINDOW = 1e-6, 10
 #: Steps that do not end are at rest where the metric then stays within this part of its gain.
@@ -55,9 +60,10 @@ _STILL = 1e-3
 
 
 class ANTsEngine(Engine):
-    """Models that are matrices, by ANTs."""
+    """Models that are matrices, and symmetric normalisation, by ANTs."""
 
     name = "ants"
+    models = (*Engine.models, "syn")
 
     def ready(self) -> None:
         """Raise an ImportError if ANTsPy is not installed."""
@@ -80,10 +86,13 @@ class ANTsEngine(Engine):
         given = numbers(job)
         with TemporaryDirectory() as folder:
             said = _call(job, given, Path(folder))
-            corners = np.load(Path(folder) / "found.npz")["points"]
+            answer = np.load(Path(folder) / "found.npz")["answer"]
         log = _log(job, given, said)
-        matrix = (corners[1:] - corners[0]).T
         found = reported(job, log)
+        if job.model == "syn":
+            return field_outcome(job, given, answer, found)
+        corners = answer
+        matrix = (corners[1:] - corners[0]).T
         return outcome(job, given, lambda points: points @ matrix.T + corners[0], found)
 
 
@@ -145,12 +154,17 @@ def _arguments(job: RegistrationJob, given: Numbers) -> list[str]:
     # With "Regular" and a mask the answer was up to 0.7 of a voxel off.
     strategy = f"Random,{share:.9g}" if share < 1 else "None"
     factors = [2**k for k in reversed(range(len(job.levels)))]
+    metric, step, size = _METRICS[job.metric], str(_STEP), bins
+    if job.model == "syn":
+        step, strategy = _SYN_STEP, "None"  # each voxel has a displacement of its own
+        if job.metric == "correlation":
+            metric, size = "CC", _NEIGHBOURHOOD
     options = {
         "--dimensionality": len(job.centre),
         "--float": 0,
         "--random-seed": job.seed + 1,
-        "--metric": f"{_METRICS[job.metric]}[{{FIXED}},{{MOVING}},1,{bins},{strategy}]",
-        "--transform": f"{_TRANSFORMS[job.model]}[{_STEP}]",
+        "--metric": f"{metric}[{{FIXED}},{{MOVING}},1,{size},{strategy}]",
+        "--transform": f"{_TRANSFORMS[job.model]}[{step}]",
         "--convergence": f"[{'x'.join([str(job.iterations)] * len(factors))},{_FLAT},{_WINDOW}]",
         "--smoothing-sigmas": "x".join([str(f / 2) for f in factors]),
         "--shrink-factors": "x".join([str(f) for f in factors]),

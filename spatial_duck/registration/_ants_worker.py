@@ -42,12 +42,18 @@ def _main(folder: Path) -> None:
     ]  # fmt: skip
     ants.registration(arguments, None)
     sys.stdout.flush()
+    if "SyN" in "".join(job["arguments"].tolist()):
+        (path,) = folder.glob("out*[0-9]Warp.nii.gz")
+        vectors = ants.image_read(str(path)).numpy()  # x first, components last
+        n = job["fixed_data"].ndim
+        np.savez(folder / "found.npz", answer=vectors.transpose(*reversed(range(n)), n))
+        return
     (path,) = folder.glob("out*GenericAffine.mat")
     transform = ants.read_transform(str(path), precision="double")
     n = job["fixed_data"].ndim
     points = np.vstack([np.zeros(n), np.eye(n)])
     moved = np.array([transform.apply_to_point(p.tolist()) for p in points])
-    np.savez(folder / "found.npz", points=moved)
+    np.savez(folder / "found.npz", answer=moved)
 
 
 if __name__ == "__main__":

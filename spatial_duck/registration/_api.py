@@ -17,7 +17,12 @@ from spatial_duck.pyramids import Pyramid
 from spatial_duck.registration._initial_transforms import STARTS, find_start
 from spatial_duck.registration._levels import check_image, common_world, level_spacings, make_levels
 from spatial_duck.registration._metric import NOISE, around
-from spatial_duck.registration._outcome import Outcome, Registration, RegistrationJob
+from spatial_duck.registration._outcome import (
+    DEFORMABLE,
+    Outcome,
+    Registration,
+    RegistrationJob,
+)
 from spatial_duck.registration._registry import engines_for, named_engine
 from spatial_duck.registration._similarity_check import (
     check_answer,
@@ -39,7 +44,7 @@ __all__ = ["METRICS", "MODELS", "register"]
 
 #: Transform models, and how many iterations each may take at a level.
 MODELS = MappingProxyType(
-    {"translation": 300, "rigid": 300, "similarity": 300, "affine": 500, "bspline": 100}
+    {"translation": 300, "rigid": 300, "similarity": 300, "affine": 500, "bspline": 100, "syn": 100}
 )
 #: Metrics, and what they are good for.
 METRICS = MappingProxyType(
@@ -83,9 +88,11 @@ def register(
         Images with two or three axes, all of space; a 2-D slice of a volume may be the fixed one.
         On NumPy, Dask, Zarr or CuPy. Frames, units and orders of axes may differ, and are
         converted. Of a `Pyramid` the coarsest level is read that is fine enough.
-    model : {"rigid", "translation", "similarity", "affine", "bspline"}
-        What the transform may do. "bspline" gives a `DisplacementField` on the grid of the level;
-        unless `initial` is a transform it first finds an affine one.
+    model : {"rigid", "translation", "similarity", "affine", "bspline", "syn"}
+        What the transform may do. "bspline" gives a `DisplacementField` on the grid of the level,
+        "syn" (symmetric normalisation, Avants et al. 2008; ``engine="ants"``) a `Composite` of one
+        and then the affine map that it started from. Unless `initial` is a transform they first
+        find an affine one.
     metric : {"mattes", "mean_squares", "correlation"}
         What is minimised; see `METRICS`.
     fixed_mask, moving_mask : SpatialArray, optional
@@ -125,9 +132,11 @@ def register(
         stops the registration.
     engine : str or Engine, optional
         What optimises: a name of `engine_names`, or an engine of your own. "ants" (extra ``ants``)
-        finds the models that are matrices, from a start that is a matrix; `progress` hears of its
-        iterations when they are over. ANTs runs in a process of its own, and by mean squares
-        counts values beyond the range that both images have as the ends of that range.
+        finds the models that are matrices, and "syn", from a start that is a matrix; `progress`
+        hears of its iterations when they are over. ANTs runs in a process of its own, and by mean
+        squares counts values beyond the range that both images have as the ends of that range. For
+        "syn" it takes all voxels, whatever `samples`, and by correlation that of neighbourhoods of
+        5 voxels along each axis.
 
     Returns
     -------
@@ -206,7 +215,7 @@ def register(
         RegistrationJob(**options, model=model, start=start, iterations=iterations or MODELS[model])
     ]
     first = None
-    if model == "bspline" and "affine" in chosen.models and not isinstance(initial, Transform):
+    if model in DEFORMABLE and "affine" in chosen.models and not isinstance(initial, Transform):
         job = RegistrationJob(
             **options, model="affine", start=start, iterations=iterations or MODELS["affine"]
         )

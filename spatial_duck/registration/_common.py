@@ -12,21 +12,22 @@ same voxels each time (`spatial_duck.registration._metric`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.array import SpatialArray
 from spatial_duck.errors import RegistrationError
+from spatial_duck.geometry import Geometry
 from spatial_duck.registration._metric import Measure
 from spatial_duck.registration._outcome import Outcome
-from spatial_duck.transforms import Affine, Composite
+from spatial_duck.transforms import Affine, Composite, DisplacementField
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from spatial_duck.array import SpatialArray
     from spatial_duck.registration._outcome import Level, LevelLog, RegistrationJob
     from spatial_duck.transforms import Transform
 
@@ -38,8 +39,10 @@ __all__ = [
     "Side",
     "check_job",
     "contrast",
+    "field_outcome",
     "given_up",
     "joined",
+    "judged",
     "numbers",
     "outcome",
     "reported",
@@ -230,6 +233,34 @@ def outcome(
     matrix[:n, :n], matrix[:n, n] = (corners[1:] - corners[0]).T, corners[0]
     unit = given.unit.matrix
     found = Affine(np.linalg.solve(unit, matrix @ unit), job.start.world)
+    return judged(job, found, log)
+
+
+def field_outcome(
+    job: RegistrationJob, given: Numbers, vectors: NDArray[Any], log: tuple[LevelLog, ...]
+) -> Outcome:
+    """Return what was found, where the engine's answer is a displacement at each fixed voxel.
+
+    Parameters
+    ----------
+    job, given, log
+        As for `outcome`.
+    vectors : ndarray of float, shape (*shape, n_world)
+        On the finest level of the fixed image, in the engine's coordinates.
+    """
+    geometry = job.levels[-1].fixed.geometry
+    length = given.unit.matrix[0, 0]  # the engine's coordinates differ by a shift and this scale
+    name = next(d for d in ("component", "vector") if d not in geometry.dims)
+    grid = Geometry(
+        (*geometry.shape, len(job.centre)), geometry.spacing, geometry.origin, geometry.direction,
+        dims=(*geometry.dims, name), sampled=geometry.dims, world=geometry.world,
+    )  # fmt: skip
+    field = DisplacementField(SpatialArray(np.asarray(vectors / length, np.float32), grid))
+    return judged(job, field, log)
+
+
+def judged(job: RegistrationJob, found: Transform, log: tuple[LevelLog, ...]) -> Outcome:
+    """Return a map that goes before the start, with the metric before and after."""
     whole = joined(found, job.start)
     measure = Measure(job.levels[-1], job.metric)
     return Outcome(whole, log, measure(job.start), measure(whole))

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     #: Called with (level, iteration, metric), the coarsest level first.
     Progress = Callable[[int, int, float], None]
 
-__all__ = ["Level", "LevelLog", "Outcome", "Registration", "RegistrationJob"]
+__all__ = ["DEFORMABLE", "Level", "LevelLog", "Outcome", "Registration", "RegistrationJob"]
+
+#: The models that are not matrices.
+DEFORMABLE = ("bspline", "syn")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

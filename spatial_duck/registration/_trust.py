@@ -13,12 +13,13 @@ import numpy as np
 
 from spatial_duck.registration._metric import Measure
 from spatial_duck.registration._similarity_check import probes
+from spatial_duck.transforms import Affine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spatial_duck.registration._outcome import Level, Registration
-    from spatial_duck.transforms import Affine, Transform
+    from spatial_duck.transforms import Transform
 
 __all__ = ["check_trust"]
 
@@ -44,6 +45,9 @@ def check_trust(found: Registration, level: Level, others: Sequence[Affine]) -> 
     doubts = []
     if found.overlap < _DOUBTFUL_OVERLAP:
         doubts.append(f"only {found.overlap:.0%} of the fixed image lie in the moving one")
+    folded = _folded(found.transform, level)
+    if folded:
+        doubts.append(f"the transform folds space at {folded:.2%} of the fixed image's voxels")
     measure = Measure(level, "mattes")
     mine = measure(found.transform)
     for other in others:
@@ -57,6 +61,16 @@ def check_trust(found: Registration, level: Level, others: Sequence[Affine]) -> 
             )
             break
     return replace(found, doubt="; ".join(doubts)) if doubts else found
+
+
+def _folded(found: Transform, level: Level) -> float:
+    """Return at what part of the voxels that take part a map that is no matrix turns inside out."""
+    if all(isinstance(part, Affine) for part in found.parts):
+        return 0.0
+    values = np.asarray(found.jacobian_determinant(level.fixed.geometry).data)
+    if level.fixed_mask is not None:
+        values = values[level.fixed_mask.data.astype(bool)]
+    return float(np.mean(values * np.sign(np.median(values)) <= 0))
 
 
 def _are_near(found: Transform, other: Transform, level: Level) -> bool:

@@ -19,8 +19,9 @@ from spatial_duck.array import SpatialArray
 from spatial_duck.errors import RegistrationError
 from spatial_duck.geometry import Geometry
 from spatial_duck.registration import METRICS, MODELS, Engine, Outcome, Registration, register
+from spatial_duck.registration._outcome import DEFORMABLE
 from spatial_duck.testing._suite import Suite
-from spatial_duck.transforms import Affine, Transform
+from spatial_duck.transforms import Affine, DisplacementField, Transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +167,7 @@ class EngineConformance(Suite):
         return next(m for m in ("rigid", *MODELS) if m in self.engine.models)
 
     def _matrices(self) -> Iterator[str]:
-        return (m for m in self.engine.models if m != "bspline")
+        return (m for m in self.engine.models if m not in DEFORMABLE)
 
     def _most(self, metric: str) -> float:
         return self.tolerance if metric == "mean_squares" else self.metric_tolerance
@@ -271,15 +272,22 @@ class EngineConformance(Suite):
 
     def test_bspline(self) -> None:
         """A B-spline is a displacement field that brings the images closer."""
-        if "bspline" not in self.engine.models:
+        self._check_deformable("bspline")
+
+    def test_syn(self) -> None:
+        """Symmetric normalisation is a displacement field that brings the images closer."""
+        self._check_deformable("syn")
+
+    def _check_deformable(self, model: str) -> None:
+        if model not in self.engine.models:
             raise SkipTest("it has no such model")
         fixed = self._phantom()
         motion = self._truth(fixed, "affine")
         moving = self._moved(fixed, motion)
         found, _ = self._register(
-            fixed, moving, "bspline", initial=Affine.identity(fixed.world), control_spacing=24
+            fixed, moving, model, initial=Affine.identity(fixed.world), control_spacing=24
         )
-        assert type(found.transform).__name__ == "DisplacementField"
+        assert isinstance(found.parts[0], DisplacementField)
         assert found.metric < 0.5 * found.before
 
     # --- what it says ---------------------------------------------------------------------------

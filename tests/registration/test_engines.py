@@ -13,6 +13,7 @@ import pytest
 import spatial_duck as sd
 from spatial_duck.errors import RegistrationError
 from spatial_duck.geometry import World
+from spatial_duck.registration import Engine
 from spatial_duck.transforms import Affine
 from tests.registration.cases import (
     MODELS,
@@ -20,6 +21,7 @@ from tests.registration.cases import (
     moved_image,
     phantom,
     rigid,
+    rippled,
 )
 
 pytest.importorskip("SimpleITK", reason="needs SimpleITK")
@@ -145,6 +147,97 @@ def test_engines_register_flat_images(other: str) -> None:
     found = sd.register(image, moved, "rigid", metric="mean_squares", initial="world", levels=1,
                         engine=other)  # fmt: skip
     np.testing.assert_allclose(found([[9.0, 40.0]]), [[11.5, 38.5]], atol=_ENGINE_ERROR)
+
+
+def _rippled_plane() -> tuple[sd.SpatialArray, sd.SpatialArray, Any]:
+    """An image in the plane, the same one warped and shifted, and the map that leads to it."""
+    rng = np.random.default_rng(3)
+    fixed = sd.SpatialArray(np.zeros((40, 44)), spacing=(2, 1.5), origin=(7, -30), unit="mm")
+    waves = list(zip(rng.normal(0, 0.2, (30, 2)), rng.uniform(0, 7, 30), strict=True))
+
+    def values(points: Any) -> Any:
+        at = points - fixed.center
+        total = 200 + sum(30 * np.cos(at @ wave + phase) for wave, phase in waves)
+        return (total * np.exp(-(((at / [28, 22]) ** 2).sum(-1) ** 2))).astype(np.float32)
+
+    def truth(points: Any) -> Any:
+        at = np.asarray(points) - fixed.center
+        return points + 2.5 * np.sin(at[..., ::-1] / 12) + [40.0, 0.0]
+
+    points = fixed.index_to_physical(np.moveaxis(np.indices(fixed.shape), 0, -1))
+    moving = fixed.replace(origin=(47, -30))
+    there, back = points + [40.0, 0.0], points.copy()
+    for _ in range(40):  # moving(truth(p)) = fixed(p)
+        back = there - (truth(back) - back)
+    return fixed.replace(values(points)), moving.replace(values(back)), truth
+
+
+@pytest.mark.library
+@pytest.mark.parametrize("metric", ["mean_squares", "correlation"])
+def test_syn_finds_a_smooth_deformation_and_is_applied_lazily(metric: str) -> None:
+    pytest.importorskip("ants", reason="needs antspyx")
+    da = pytest.importorskip("dask.array", reason="needs dask")
+    fixed, moving, truth = _rippled_plane()
+    spoilt = moving.replace(moving.data.copy())
+    spoilt[:, :6] = 900  # left out by the mask
+    mask = moving.replace(np.indices(moving.shape)[1] >= 7)
+    shift = Affine([[1, 0, 40], [0, 1, 0], [0, 0, 1]], fixed.world)
+    found = sd.register(fixed, spoilt, "syn", metric=metric, levels=2, initial=shift,
+                        moving_mask=mask, engine="ants")  # fmt: skip
+    assert [type(part).__name__ for part in found.parts] == ["DisplacementField", "Affine"]
+    assert found.parts[1] == shift
+    assert found.converged
+    assert found.trusted
+    points = fixed.index_to_physical(np.argwhere(fixed.data > 60))
+    before = np.linalg.norm(shift(points) - truth(points), axis=1)
+    after = np.linalg.norm(found(points) - truth(points), axis=1)
+    assert after.mean() < 0.35 * before.mean()
+    assert after.mean() < 0.75  # half a voxel
+    lazy = moving.replace(da.from_array(moving.data, chunks=16))
+    fine = fixed.geometry.zoom_to((80, 88))
+    there = sd.resample(lazy, fine, transform=found)
+    assert isinstance(there.data, da.Array)
+    whole = sd.resample(moving, fine, transform=found)
+    np.testing.assert_allclose(np.asarray(there.compute()), np.asarray(whole), atol=1e-3)
+
+
+@pytest.mark.library
+@pytest.mark.slow
+def test_syn_of_an_oblique_volume_in_another_frame_begins_with_an_affine_map() -> None:
+    pytest.importorskip("ants", reason="needs antspyx")
+    fixed, moving, field = rippled()
+    start = rigid(fixed.center, fixed.world, (0.3, -0.2, 0.4), (3, 2, 1))
+    # Both images and the field are turned by the same motion.
+    fixed, moving = [moved_image(image, start) for image in (fixed, moving)]
+    moving = moving.to_frame("RAS").to_world("xyz")
+    found = sd.register(fixed, moving, "syn", metric="mean_squares", at=4, levels=1,
+                        initial="world", engine="ants")  # fmt: skip
+    assert {log.model for log in found.log} == {"affine", "syn"}
+    points = fixed.index_to_physical(np.argwhere(fixed.data > 60))
+    truth = start(field(start.inverse()(points)))
+    before = np.linalg.norm(points - truth, axis=1).mean()
+    assert np.linalg.norm(found(points) - truth, axis=1).mean() < 0.6 * before
+
+
+def test_a_map_that_folds_space_is_not_trusted() -> None:
+    """Whatever engine found it."""
+
+    class Folding(Engine):
+        name, models = "folding", ("bspline",)
+
+        def run(self, job: Any) -> Any:
+            grid = job.levels[-1].fixed.geometry
+            at = grid.index_to_physical(np.moveaxis(np.indices(grid.shape), 0, -1))
+            vectors = 4 * np.sin((at - grid.center) / 2)
+            image = sd.SpatialArray(vectors, grid.expand_dims(2).repeat(2, 2))
+            found = sd.DisplacementField(image)
+            return self.outcome(job, found, [self.log(job, 0, [1.0], "it ends", True)])
+
+    fixed, _, _ = _rippled_plane()
+    with pytest.warns(UserWarning, match="did not converge|not to be trusted"):
+        found = sd.register(fixed, fixed, "bspline", engine=Folding(), levels=1, initial="world")
+    assert not found.trusted
+    assert "folds space at" in found.doubt
 
 
 def test_engines_refuse_what_they_cannot_do(other: str) -> None:
