@@ -201,10 +201,10 @@ def torch_function(
     _, data = dispatch.split_images(args, images)
     _, data_kwargs = dispatch.split_keywords(kwargs, images)
     for image in images:
-        if not type(image.data).__module__.startswith("torch"):
+        if (library := backends.library(image.data)) != "torch":
             raise TypeError(
-                f"{name} takes images that hold PyTorch's tensors, got one on "
-                f"{type(image.data).__module__}.{type(image.data).__name__}: use image.to('torch')"
+                f"{name} takes images that hold PyTorch's tensors, got one on {library}: use "
+                "image.to('torch')"
             )
     kinds = _function_table()
     has_out = kwargs.get("out") is not None

@@ -95,7 +95,7 @@ def _affine_rows(transform: Affine) -> list[tuple[str, str]]:
 
 def _bounds(transform: DisplacementField | BSpline) -> list[tuple[str, str]]:
     if isinstance(transform, DisplacementField) and not isinstance(transform.data, np.ndarray):
-        return [("vectors", f"not read yet ({type(transform.data).__module__.split('.')[0]})")]
+        return [("vectors", "not read yet")]
     least, most = transform.bound
     longest = np.abs(transform.vectors) @ np.maximum(-least, most)
     return [("moves up to", _vector(transform.axes, longest))]

@@ -14,6 +14,7 @@ import spatial_duck as sd
 from spatial_duck import Geometry, SpatialArray
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._quantity import in_unit, split_unit
+from spatial_duck.learning import Patches
 
 
 def _pint(values: Any, unit: str) -> Any:
@@ -143,6 +144,8 @@ NO_LENGTHS = {
     ("shift", "size"), ("resize_axis", "size"),  # numbers of voxels
     ("isclose", "tolerance"), ("difference", "tolerance"), ("to_pyradiomics", "tolerance"),
     ("config", "tolerance"),  # a part of a voxel
+    ("patches", "size"),  # plain numbers are voxels
+    ("plot", "at"),  # a point, not a spacing
 }  # fmt: skip
 #: Whose call takes seconds: what they make of a length is tested beside them.
 SLOW = {"register"}
@@ -211,6 +214,8 @@ def test_every_public_length_takes_a_unit(name: str, parameter: str) -> None:
     for p in signature.parameters.values():
         if p.kind is p.VAR_POSITIONAL:
             given[p.name] = (IMAGE,) if p.name == "images" else ()
+        elif name == ".patches" and p.name in ("images", "size"):
+            given[p.name] = [IMAGE] if p.name == "images" else 4
         elif p.name == "unit" and parameter in ("spacing", "origin"):
             given[p.name] = "mm"
         elif p.name == parameter or (p.default is p.empty and p.kind is not p.VAR_KEYWORD):
@@ -230,7 +235,7 @@ def test_every_public_length_takes_a_unit(name: str, parameter: str) -> None:
 
 def _numbers(result: Any) -> list[Any]:
     """Return all numbers of a result: values and places."""
-    if isinstance(result, tuple | list):
+    if isinstance(result, tuple | list | Patches):
         return [n for r in result for n in _numbers(r)]
     if hasattr(result, "levels"):
         return _numbers(list(result.levels))
