@@ -146,15 +146,18 @@ def check_job(job: RegistrationJob, engine: str, least: int = 4) -> None:
         If they are, or the start is not an Affine.
     """
     level = job.levels[-1]
+    thick = start = "use engine='simpleitk'"
+    if job.model == "syn":  # nobody else has it
+        thick, start = "take more slices, or a finer level with at=", "give an Affine as initial="
     for name, image in (("fixed", level.fixed), ("moving", level.moving)):
         if min(image.shape) < least:
             raise RegistrationError(
                 f"{name}: {engine} takes {least} voxels or more along each axis, got "
-                f"{image.shape} at the finest level; use engine='simpleitk'"
+                f"{image.shape} at the finest level; {thick}"
             )
     if not isinstance(job.start, Affine):
         raise RegistrationError(
-            f"initial: {engine} starts from an Affine, got {job.start!r}; use engine='simpleitk'"
+            f"initial: {engine} starts from an Affine, got {job.start!r}; {start}"
         )
 
 
@@ -253,7 +256,7 @@ def field_outcome(
     name = next(d for d in ("component", "vector") if d not in geometry.dims)
     grid = Geometry(
         (*geometry.shape, len(job.centre)), geometry.spacing, geometry.origin, geometry.direction,
-        dims=(*geometry.dims, name), sampled=geometry.dims, world=geometry.world,
+        dims=(*geometry.dims, name), sampled=range(geometry.ndim), world=geometry.world,
     )  # fmt: skip
     field = DisplacementField(SpatialArray(np.asarray(vectors / length, np.float32), grid))
     return judged(job, field, log)

@@ -246,6 +246,11 @@ def test_engines_refuse_what_they_cannot_do(other: str) -> None:
         sd.register(fixed, fixed, "bspline", at=4, engine=other)
     with pytest.raises(RegistrationError, match="4 voxels or more"):
         sd.register(fixed[14], fixed, at=2, initial="world", engine=other)
+    still = Affine.identity(fixed.world)
+    with pytest.raises(RegistrationError, match="take more slices"):
+        sd.register(fixed[14], fixed, "syn", at=2, initial=still, engine=other)
+    with pytest.raises(ValueError, match="that has engine ants"):
+        sd.register(fixed, fixed, "syn", at=4)
     both = sd.transforms.Composite(Affine.identity(fixed.world), Affine.identity(fixed.world))
     with pytest.raises(RegistrationError, match="starts from an Affine"):
         sd.register(fixed, fixed, at=4, initial=both, engine=other)
