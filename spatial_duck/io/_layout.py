@@ -143,7 +143,8 @@ def add_space_axes(geometry: Geometry, minimum: int = 0) -> Geometry:
             if name in g.lost:
                 raise GeometryLossError(
                     f"the place along {name!r} was lost by {g.lost[name]!r}, and the format asks "
-                    f"for it: set it with image.replace(world={(*g.world.axes, name)!r}, origin=...)"
+                    "for it: set it with "
+                    f"image.replace(world={(*g.world.axes, name)!r}, origin=...)"
                 )
         unit = next((u for n, u in zip(g.world.axes, g.unit, strict=True) if n in have), None)
         world = World((*g.world.axes, *new), (*g.unit, *[unit] * len(new)), g.frame)
