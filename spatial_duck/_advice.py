@@ -30,7 +30,8 @@ _WORDS = {
     "measure": "regionprops marchingcubes measurements labelstatistics",
     "ndimage": "gaussian gaussianfilter medianfilter label gradient sobel binaryerosion "
     "binarydilation smooth distancetransformedt",
-    "sliding_window": "patches patch gridsampler slidingwindowinference",
+    "patches": "patch patchsampler gridsampler uniformsampler",
+    "sliding_window": "slidingwindowinference slidingwindowinferer",
     "map_blocks(function, image)": "apply mapoverlap mapchunks",
     "asarray(object)": "asimage fromobject convert wrap",
     "from_nibabel(image)": "fromnifti",

@@ -26,7 +26,7 @@ WRONG: dict[str, tuple[Any, str]] = {
 OTHERS = {
     "asarray", "read", "config", "random_affine", "random_elastic", "restore", "through_itk",
     "measure.surface_area", "to_multiscale_spatial_image", "to_ngff_multiscales", "read_pyramid",
-    "itk", "sitk", "hook_itk",
+    "itk", "sitk", "hook_itk", "patches", "register_landmarks",
 }  # fmt: skip
 #: How functions with further arguments are called.
 HOW: dict[str, Any] = {

@@ -40,6 +40,10 @@ KNOWN = {
     "_guard_against_spurious_io_errors": ("resampling/_numba_cache.py", "as above"),
     "_dim_names": ("io/_minc.py", "the file is refused"),
     "_oindex_get": ("array/_callers.py", "xarray's first way, NumPy's"),
+    "_store_dict": ("io/ngff/_stamp.py", "a store in memory that is replaced is not told"),
+    "_info": ("io/ngff/_stamp.py", "documented, by fsspec for asynchronous callers"),
+    "_pipe_file": ("backends/zarr/_lock_object.py", "documented, as above"),
+    "_request": ("interop/_imageio_plugin.py", "documented, by imageio for its plugins"),
     "_getframe": ("array/_callers.py", "documented, by Python"),
 }
 #: Names that the package has itself, too.

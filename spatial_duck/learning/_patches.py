@@ -117,7 +117,8 @@ def patches(
     >>> len(cut), [part.shape for part in cut[0]], cut[0][0].spacing
     (3, [(8, 8), (8, 8)], array([2., 2.]))
     """
-    if isinstance(images, SpatialArray | str | Mapping) or not hasattr(images, "__len__"):
+    one = isinstance(images, SpatialArray | str | Mapping) or hasattr(images, "ndim")
+    if one or not hasattr(images, "__len__"):
         raise TypeError(
             f"patches needs a sequence of cases, such as [image] or [(image, labels), ...], got "
             f"{type(images).__name__}"

@@ -268,7 +268,7 @@ def pad_to(
         for axis in geometry.sampled_axes:
             size = geometry.shape[axis]
             before, after = -0.5 - box[0, axis], box[1, axis] - (size - 0.5)
-            near = rounding_tolerance(max(size, *[w for w in (before, after) if math.isfinite(w)]))
+            near = rounding_tolerance(max([size, *filter(math.isfinite, (before, after))]))
             widths[axis] = tuple(
                 [math.ceil(max(w - near, 0)) if math.isfinite(w) else 0 for w in (before, after)]
             )

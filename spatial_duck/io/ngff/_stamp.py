@@ -124,7 +124,8 @@ async def _look(store: Any, key: str) -> Any:
         meta = await obstore.head_async(store.store, key)
         return tuple([(k, str(meta.get(k))) for k in ("e_tag", "version", "last_modified", "size")])
     if kind == "MemoryStore":
-        return _SameObject.of(store._store_dict.get(key))  # no public way tells one from a copy
+        held = getattr(store, "_store_dict", {})  # no public way tells one from a copy
+        return _SameObject.of(held.get(key))
     found = await store.get(key, default_buffer_prototype())
     return None if found is None else found.to_bytes()
 
