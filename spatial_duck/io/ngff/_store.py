@@ -290,7 +290,8 @@ def _holds_node(target: Any) -> bool:
     import zarr
 
     try:
-        found = zarr.open(target, mode="r+")
+        # By its store, which zarr then opens where its user has not.
+        found = zarr.open(target.store, path=target.path, mode="r+")
     except FileNotFoundError:
         return False
     # An empty group, such as a new store of icechunk has, is no image.

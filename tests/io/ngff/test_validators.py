@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from tests.effort import examples
 
 zarr = pytest.importorskip("zarr", reason="needs zarr")
 models = pytest.importorskip("ome_zarr_models", reason="needs ome-zarr-models")
+
+#: On Python 3.11 there is no release of it that does.
+KNOWS_06 = find_spec("ome_zarr_models.v06") is not None
 
 VERSIONS = ("0.4", "0.5", "0.6")
 DIMS = [
@@ -42,8 +46,9 @@ def attributes(path: Path) -> Any:
 
 def check_valid(path: Path, version: str) -> None:
     """Let both validators read a store, with all rules that they have."""
-    opened = models.open_ome_zarr(zarr.open_group(str(path), mode="r"))
-    assert opened.ome_zarr_version == version
+    if version != "0.6" or KNOWS_06:
+        opened = models.open_ome_zarr(zarr.open_group(str(path), mode="r"))
+        assert opened.ome_zarr_version == version
     ngff_zarr = pytest.importorskip("ngff_zarr", reason="needs ngff-zarr")
     pytest.importorskip("jsonschema", reason="ngff-zarr validates with jsonschema")
     from ngff_zarr.structural_validation import validate_structural
