@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import SpatialArray, SpatialDuckError, backends, rules
+from spatial_duck.rules._find import LAZY
 from spatial_duck.testing import assert_lazy
 from tests.rules.calls import OVERRIDABLE, build, find, geometry_of
 from tests.rules.recipes import RECIPES, Im, Recipe
@@ -212,7 +213,11 @@ _BY_LABEL = {r.label: r for r in RECIPES}
 def family(function: Any) -> str:
     """Return the module of rules that a function is in."""
     rule = rules.find(function)
-    return "refused by us" if rule is None else rule.geometry.__module__.rpartition(".")[2]
+    if rule is None:
+        return "refused by us"
+    found = str(rule.source.__module__).rpartition("._")[2]
+    # Rules that several families share stand in a module of none.
+    return LAZY.get(function.__module__, "elementwise") if found == "rule" else found
 
 
 def _name(function: Any) -> str:
