@@ -147,6 +147,9 @@ def _interpolate(
         first = box[line.source][0]
         step = table.step
         if step is None:
+            # Only what this line needs: the passes along other axes would work on all of it.
+            low, high = table.bounds
+            key[line.source] = slice(low - first, high - first)
             rest[line.source] = table
             continue
         begin, end = int(table.low[0]) - first, int(table.low[-1]) - first + (1 if step > 0 else -1)
@@ -159,8 +162,8 @@ def _interpolate(
     index: tuple[Any, ...] = (..., *[0] * len(plan.repeated))
     kept = out.transpose([*outs, *plan.repeated])[index]
     target = kept[(None,) * sum(line.out is None for line in plan.separable)]
-    passes = [(i, rest[line.source], box[line.source][0]) for i, line in enumerate(plan.separable)
-              if line.source in rest]  # fmt: skip
+    passes = [(i, rest[line.source], rest[line.source].bounds[0])
+              for i, line in enumerate(plan.separable) if line.source in rest]  # fmt: skip
     # Where voxels become fewer first, so that the passes after have less to do.
     passes.sort(key=lambda one: -abs(plan.separable[one[0]].scale))
     if plan.interpolation in ("nearest", "label"):
