@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
-import warnings
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from spatial_duck._plugins import plugins
 from spatial_duck.errors import FormatError
 from spatial_duck.io._format import Format
 from spatial_duck.io._gzip import MAGIC, head_of_content
@@ -52,42 +51,21 @@ def _own(name: str) -> Format:
     return found
 
 
-@cache
-def _others(_path: tuple[str, ...]) -> tuple[Format, ...]:
-    """Return the formats of other packages; the answer holds while ``sys.path`` is the same."""
-    from importlib.metadata import entry_points
-
-    found = []
-    for entry in entry_points(group=_GROUP):
-        try:
-            made = entry.load()
-        except Exception as error:  # any package may raise anything, and the other formats work
-            warnings.warn(
-                f"the format {entry.name!r} of {entry.value} cannot be loaded: {error!r}",
-                stacklevel=4,
-            )
-            continue
-        if not isinstance(made, Format):
-            warnings.warn(
-                f"the entry point {entry.name!r} in {_GROUP} must be an object of a class derived "
-                f"from spatial_duck.io.Format, got {made!r}",
-                stacklevel=4,
-            )
-            continue
-        found.append(made)
-    return tuple(found)
+def _others() -> tuple[Format, ...]:
+    """Return the formats of other packages."""
+    return plugins(_GROUP, Format, "format")
 
 
 def formats() -> Iterator[Format]:
     """Yield all formats, in the order in which they are asked: those of others first."""
-    yield from _others(tuple(sys.path))
+    yield from _others()
     for name in _MODULES:
         yield _own(name)
 
 
 def names() -> list[str]:
     """Return the names of all formats."""
-    return [f.name for f in _others(tuple(sys.path))] + list(_MODULES)
+    return [f.name for f in _others()] + list(_MODULES)
 
 
 def find_format(name: str) -> Format:
@@ -98,7 +76,7 @@ def find_format(name: str) -> Format:
     FormatError
         If there is none of the name.
     """
-    for other in _others(tuple(sys.path)):
+    for other in _others():
         if other.name == name:
             return other
     if name not in _MODULES:

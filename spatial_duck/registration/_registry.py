@@ -5,11 +5,9 @@ An engine's module is imported when the engine is asked for; what it needs, when
 
 from __future__ import annotations
 
-import sys
-import warnings
-from functools import cache
 from importlib import import_module
 
+from spatial_duck._plugins import plugins
 from spatial_duck.registration._engine import Engine
 
 __all__ = ["engine_names", "engines_for", "named_engine"]
@@ -26,30 +24,10 @@ def _own(name: str) -> Engine:
     return found
 
 
-@cache
-def _others(_path: tuple[str, ...]) -> dict[str, Engine]:
-    """Return the engines of other packages; the answer holds while ``sys.path`` is the same."""
-    from importlib.metadata import entry_points
-
-    found: dict[str, Engine] = {}
-    for entry in entry_points(group=_GROUP):
-        try:
-            made = entry.load()
-        except Exception as error:  # any package may raise anything, and the other engines work
-            warnings.warn(
-                f"the engine {entry.name!r} of {entry.value} cannot be loaded: {error!r}",
-                stacklevel=4,
-            )
-            continue
-        if not isinstance(made, Engine) or made.name in _MODULES:
-            warnings.warn(
-                f"the entry point {entry.name!r} in {_GROUP} must be an object of a class derived "
-                f"from spatial_duck.registration.Engine, with a name of its own, got {made!r}",
-                stacklevel=4,
-            )
-            continue
-        found[made.name] = made
-    return found
+def _others() -> dict[str, Engine]:
+    """Return the engines of other packages by their names."""
+    found = plugins(_GROUP, Engine, "engine", _MODULES)
+    return {engine.name: engine for engine in found}
 
 
 def engine_names() -> tuple[str, ...]:
@@ -60,7 +38,7 @@ def engine_names() -> tuple[str, ...]:
     >>> engine_names()[:2]
     ('simpleitk', 'ants')
     """
-    return (*_MODULES, *_others(tuple(sys.path)))
+    return (*_MODULES, *_others())
 
 
 def named_engine(engine: str | Engine) -> Engine:
@@ -80,7 +58,7 @@ def named_engine(engine: str | Engine) -> Engine:
             f"engine must be one of {', '.join(names)}, or an object of a class derived from "
             f"spatial_duck.registration.Engine, got {engine!r}"
         )
-    return _others(tuple(sys.path))[engine]
+    return _others()[engine]
 
 
 def engines_for(model: str, metric: str) -> list[str]:

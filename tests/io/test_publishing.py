@@ -240,7 +240,7 @@ class _Broken(Format):
 def test_a_format_that_fails_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spatial_duck.io._registry._others", lambda _: (_Broken(),))
+    monkeypatch.setattr("spatial_duck.io._registry._others", lambda: (_Broken(),))
     with pytest.raises(FormatError, match="it fails"):
         sd.write(tmp_path / "a.broken", image())
     assert not list(tmp_path.iterdir())
