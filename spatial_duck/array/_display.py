@@ -24,9 +24,9 @@ from spatial_duck.geometry._describe import (
     facts,
     printable,
     size,
-    space_axes,
 )
 from spatial_duck.geometry._html import Outline, card, drawing
+from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._world import SPACE_AXES
 
 if TYPE_CHECKING:

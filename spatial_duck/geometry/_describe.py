@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.geometry._points import space_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,7 +19,6 @@ __all__ = [
     "facts",
     "printable",
     "size",
-    "space_axes",
     "unit_symbol",
 ]
 
@@ -108,13 +107,6 @@ def anatomy(geometry: Geometry) -> dict[int, str]:
         return dict(zip(axes, geometry.orientation, strict=True))
     except ValueError:  # more axes run through space than space has
         return {}
-
-
-def space_axes(geometry: Geometry) -> list[int]:
-    """Return the array axes that run through space."""
-    rows = [i for i, name in enumerate(geometry.world.axes) if name in SPACE_AXES]
-    moves = geometry.direction[rows].any(axis=0) if rows else [False] * len(geometry.sampled_axes)
-    return [axis for axis, m in zip(geometry.sampled_axes, moves, strict=True) if m]
 
 
 def facts(geometry: Geometry) -> list[tuple[str, str]]:

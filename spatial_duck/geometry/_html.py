@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry._describe import facts, printable, unit_symbol
+from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._world import SPACE_AXES
 
 if TYPE_CHECKING:
@@ -155,8 +156,7 @@ def drawing(
 def _is_drawable(geometry: Geometry) -> bool:
     if any(n != n or n == 0 for n in geometry.shape):
         return False
-    rows = [r for r, name in enumerate(geometry.world.axes) if name in SPACE_AXES]
-    return bool(rows) and bool(geometry.direction[rows].any())
+    return bool(space_axes(geometry))
 
 
 def _corners(geometry: Geometry) -> Floats:

@@ -40,6 +40,7 @@ __all__ = [
     "place_of",
     "read_only",
     "require_positions",
+    "space_axes",
     "spacing_of",
 ]
 
@@ -142,14 +143,21 @@ def orientation_of(grid: Grid) -> str:
     return code
 
 
+def space_axes(grid: Grid) -> list[int]:
+    """Return the array axes that run through space."""
+    rows = [r for r, name in enumerate(grid._world.axes) if name in SPACE_AXES]
+    return [
+        i
+        for i, axis in enumerate(grid._axes)
+        if axis.column is not None and any(axis.column[r] for r in rows)
+    ]
+
+
 def nearest_axes(grid: Grid) -> list[tuple[int, str, int]]:
     """Return (array axis, nearest anatomical world axis, sign) for each space axis of the array."""
     rows = [(r, n) for r, n in enumerate(grid._world.axes) if n in SPACE_AXES]
-    space = [
-        (i, a.column)
-        for i, a in enumerate(grid._axes)
-        if a.column is not None and any(a.column[r] for r, _ in rows)
-    ]
+    columns = [axis.column or () for axis in grid._axes]
+    space = [(i, columns[i]) for i in space_axes(grid)]
     if len(space) > len(rows):
         raise GeometryError(
             f"orientation: {len(space)} array axes run through {len(rows)} world space axes"

@@ -19,6 +19,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._quantity import has_unit
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io import read
@@ -367,12 +368,7 @@ def _opened(given: Any, options: _Options) -> _Case:
 def _space(geometry: Geometry) -> Geometry:
     """Return a geometry without its axes that are not of space."""
     names = [name for name in geometry.world.axes if name in SPACE_AXES]
-    rows = [geometry.world.axes.index(name) for name in names]
-    space = [
-        axis
-        for axis, column in zip(geometry.sampled_axes, geometry.direction.T, strict=True)
-        if column[rows].any()
-    ]
+    space = space_axes(geometry)
     if not space:
         raise GeometryError(f"patches need an axis of space, and the image has none: {geometry!r}")
     key = tuple([slice(None) if axis in space else 0 for axis in range(geometry.ndim)])

@@ -17,6 +17,7 @@ from spatial_duck.array import _display as display
 from spatial_duck.array import _pictures as pictures
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._world import SPACE_AXES, World
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ __all__ = [
     "in_space",
     "layer_of",
     "overlay_look",
-    "space_axes",
 ]
 
 #: More pixels than this along a side of a plane and it is drawn from every k-th voxel.
@@ -134,16 +134,6 @@ def _component_world(image: SpatialArray) -> World:
 
 
 # --- planes -------------------------------------------------------------------------------
-
-
-def space_axes(geometry: Geometry) -> list[int]:
-    """Return the array axes that run through space."""
-    return [
-        axis
-        for k, axis in enumerate(geometry.sampled_axes)
-        if any(geometry.direction[r, k] for r, n in enumerate(geometry.world.axes)
-               if n in SPACE_AXES)
-    ]  # fmt: skip
 
 
 def in_space(image: SpatialArray) -> SpatialArray:

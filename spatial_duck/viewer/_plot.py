@@ -17,6 +17,7 @@ from spatial_duck.array import _display as display
 from spatial_duck.array import as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._describe import unit_symbol
+from spatial_duck.geometry._points import space_axes
 from spatial_duck.viewer import _drawing as drawing
 from spatial_duck.viewer import _planes as contents
 
@@ -241,7 +242,7 @@ def _channel(image: SpatialArray, dim: str, c: int | str) -> int:
 
 def _left_out(image: SpatialArray, base: contents.Layer) -> list[str]:
     """Return words for the index that is drawn along each axis that is not of space."""
-    kept = {base.axis, *contents.space_axes(image.geometry)}
+    kept = {base.axis, *space_axes(image.geometry)}
     return [
         _place(image, axis, n // 2 if axis in image.geometry.sampled_axes else 0)
         for axis, n in enumerate(image.shape)
