@@ -15,7 +15,7 @@ import numpy as np
 
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, GeometryLossError
-from spatial_duck.geometry._points import axis_units
+from spatial_duck.geometry._points import axis_units, space_axes
 from spatial_duck.geometry._quantity import lengths_along
 from spatial_duck.geometry._world import SPACE_AXES
 
@@ -37,6 +37,7 @@ __all__ = [
     "embed",
     "footprint_of",
     "groups",
+    "halo_of",
     "per_axis",
 ]
 
@@ -156,12 +157,7 @@ def domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
 def _space_axes(geometry: Geometry, what: str) -> list[int]:
     for axis in geometry.lost_axes:
         raise _loss_error(geometry, axis, what)
-    rows = [r for r, name in enumerate(geometry.world.axes) if name in SPACE_AXES]
-    found = [
-        axis
-        for axis, column in zip(geometry.sampled_axes, geometry.direction.T, strict=True)
-        if column[rows].any()
-    ]
+    found = space_axes(geometry)
     if not found:
         raise GeometryError(
             f"{what} works along space axes, and the image has none: its dims are "
@@ -346,6 +342,14 @@ def footprint_of(
             f"one voxel at least, got shape {found.shape}"
         )
     return found
+
+
+def halo_of(place: Domain, distance: float, ndim: int) -> list[int]:
+    """Return how many voxels a distance reaches along each axis of an image."""
+    halo = [0] * ndim
+    for axis, per_voxel in zip(place.axes, np.sqrt(np.diag(place.inverse)), strict=True):
+        halo[axis] = math.ceil(distance * per_voxel)
+    return halo
 
 
 def embed(weights: NDArray[Any], place: Domain, ndim: int) -> NDArray[Any]:

@@ -16,8 +16,8 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.backends import chunk_values
 from spatial_duck.ndimage._components import chunked_label, full_structure
-from spatial_duck.ndimage._domain import domain, embed
-from spatial_duck.ndimage._morphology import connectivity
+from spatial_duck.ndimage._domain import domain
+from spatial_duck.ndimage._morphology import joining_structure
 from spatial_duck.ndimage._running import check_image, data_on_same_grid, engine_of, lazy_data, wrap
 
 if TYPE_CHECKING:
@@ -74,14 +74,7 @@ def label(
     """
     image = check_image(image, "label")
     place = domain(image, axes, "label")
-    n = len(place.axes)
-    joins = connectivity(n) if structure is None else np.asarray(structure, dtype=bool)
-    if joins.shape != (3,) * n or not (joins == np.flip(joins)).all():
-        raise ValueError(
-            f"structure must be symmetric and of shape {(3,) * n}, 3 along each of the axes "
-            f"{place.names!r}, got shape {joins.shape}"
-        )
-    joins = embed(joins, place, image.ndim)
+    joins = joining_structure(structure, place, image.ndim, "label")
     lazy = lazy_data(image)
     if lazy is not None:
         labels, count = chunked_label(lazy, joins)

@@ -17,7 +17,14 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._quantity import length_in
 from spatial_duck.ndimage._components import chunked_holes
-from spatial_duck.ndimage._domain import ball_footprint, domain, embed, footprint_of, kernel_reach
+from spatial_duck.ndimage._domain import (
+    ball_footprint,
+    domain,
+    embed,
+    footprint_of,
+    halo_of,
+    kernel_reach,
+)
 from spatial_duck.ndimage._running import check_image, lazy_data, run, wrap
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from spatial_duck.array import SpatialArray
-    from spatial_duck.ndimage._domain import Axes, PerAxis
+    from spatial_duck.ndimage._domain import Axes, Domain, PerAxis
     from spatial_duck.ndimage._running import Engine
 
 __all__ = [
@@ -267,6 +274,38 @@ def connectivity(n: int) -> NDArray[np.bool_]:
     return abs(offsets).sum(axis=0) <= 1
 
 
+def joining_structure(
+    structure: ArrayLike | None, place: Domain, ndim: int, what: str
+) -> NDArray[np.bool_]:
+    """Return which neighbours are joined, with an axis of length 1 or 3 for each of an image's.
+
+    Parameters
+    ----------
+    structure : array_like of bool, optional
+        As it was given: of the 3ⁿ neighbours along the domain's axes; those that share a face by
+        default.
+    place : Domain
+        The axes.
+    ndim : int
+        Number of axes of the image.
+    what : str
+        The operation, for messages.
+
+    Raises
+    ------
+    ValueError
+        If it is not symmetric, or of another shape.
+    """
+    n = len(place.axes)
+    joins = connectivity(n) if structure is None else np.asarray(structure, dtype=bool)
+    if joins.shape != (3,) * n or not (joins == np.flip(joins)).all():
+        raise ValueError(
+            f"{what}: structure must be symmetric and of shape {(3,) * n}, 3 along each of the "
+            f"axes {place.names!r}, got shape {joins.shape}"
+        )
+    return embed(joins, place, ndim)
+
+
 def _fill(engine: Engine, block: Any, *, axes: Sequence[int], structure: Any, mode: str) -> Any:
     del mode
     where = engine.xp.asarray(structure)
@@ -331,8 +370,7 @@ def distance_transform_edt(
         max_distance = float(length_in(max_distance, image.world, "max_distance"))
         if not 0 < max_distance < math.inf:
             raise ValueError(f"max_distance must be positive and finite, got {max_distance!r}")
-        for axis, length in zip(place.axes, np.sqrt(np.diag(place.inverse)), strict=True):
-            halo[axis] = math.ceil(max_distance * length)
+        halo = halo_of(place, max_distance, image.ndim)
     elif lazy_data(image) is not None:
         raise TypeError(
             "distance_transform_edt: any distance may depend on the whole of a lazy image: give "

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.backends import chunk_values, empty_block
-from spatial_duck.geometry._quantity import has_unit, in_unit
+from spatial_duck.geometry._quantity import has_unit, length_in
 from spatial_duck.ndimage._components import Parts, select_parts
-from spatial_duck.ndimage._domain import Domain, domain, embed
-from spatial_duck.ndimage._morphology import by_frame, connectivity
+from spatial_duck.ndimage._domain import Domain, domain, halo_of
+from spatial_duck.ndimage._morphology import by_frame, joining_structure
 from spatial_duck.ndimage._running import Engine, check_image, lazy_data, require_host, run, wrap
 
 if TYPE_CHECKING:
@@ -141,16 +141,13 @@ def expand_labels(labels: SpatialArray, distance: Any, *, axes: Axes = None) -> 
     labels = check_image(labels, "expand_labels", "biu")
     require_host(labels.data, "expand_labels")
     place = domain(labels, axes, "expand_labels")
-    reach = in_unit(distance, place.units, "distance") if has_unit(distance) else distance
-    reach = float(reach)
+    reach = float(length_in(distance, labels.world, "distance"))
     if not 0 <= reach < math.inf:
         raise ValueError(f"distance must be finite, and 0 or more, got {distance!r}")
     reach *= 1 + 1e-6
-    halo = [0] * labels.ndim
-    for axis, length in zip(place.axes, np.sqrt(np.diag(place.inverse)), strict=True):
-        halo[axis] = math.ceil(reach * length)
     return run(
-        labels, _expand, halo=halo, axes=place.axes, reach=reach, steps=place.steps,
+        labels, _expand, halo=halo_of(place, reach, labels.ndim), axes=place.axes, reach=reach,
+        steps=place.steps,
         spacing=place.spacing if place.orthogonal else None,
     )  # fmt: skip
 
@@ -206,16 +203,10 @@ def _select_objects(
     labels: SpatialArray, place: Domain, structure: ArrayLike | None, what: str,
     choose: Callable[[Parts], NDArray[np.bool_]],
 ) -> SpatialArray:  # fmt: skip
-    n = len(place.axes)
-    joins = connectivity(n) if structure is None else np.asarray(structure, dtype=bool)
-    if joins.shape != (3,) * n or not (joins == np.flip(joins)).all():
-        raise ValueError(
-            f"{what}: structure must be symmetric and of shape {(3,) * n}, 3 along each of the "
-            f"axes {place.names!r}, got shape {joins.shape}"
-        )
+    joins = joining_structure(structure, place, labels.ndim, what)
     lazy = lazy_data(labels)
     data = require_host(labels.data, what) if lazy is None else lazy
-    return wrap(labels, select_parts(data, embed(joins, place, labels.ndim), choose))
+    return wrap(labels, select_parts(data, joins, choose))
 
 
 def _frames(shape: Sequence[int], axes: Sequence[int]) -> tuple[Any, Any]:
@@ -233,7 +224,6 @@ def _is_largest(count: int, frames: tuple[Any, Any], parts: Parts) -> NDArray[np
     keys = [parts.values[there], *keys]
     # By value and frame, in these the largest first, and of equal ones the first in the array.
     order = np.lexsort([parts.first[there], -parts.sizes[there], *keys])
-    starts = np.zeros(len(there), np.int64)
     fresh = np.zeros(len(there), bool)
     fresh[:1] = True
     for key in keys:

@@ -165,8 +165,8 @@ def _public_lengths() -> list[tuple[str, str]]:
     """Walk all that is public: each function and method that has a length among its parameters."""
     owners: list[tuple[str, Any]] = [
         *[(name, import_module(f"spatial_duck{name and '.'}{name}")) for name in (
-            "", "ndimage", "measure", "metrics", "learning", "registration", "pyramids", "blocks",
-            "resampling",
+            "", "ndimage", "measure", "metrics", "segmentation", "learning", "registration",
+            "pyramids", "blocks", "resampling",
         )],
         *[(type(x).__name__, type(x)) for x in OBJECTS],
     ]  # fmt: skip
