@@ -241,16 +241,15 @@ def _linear(points: Floats, targets: Floats, shares: Floats, model: str) -> Floa
     roots = np.sqrt(shares)[:, None]
     count = int(np.count_nonzero(shares))
     _check_spread(roots * points, "fixed", count, model)
+    _check_spread(roots * targets, "moving", count, model)
     if model == "affine":
         solved: Floats = np.linalg.lstsq(roots * points, roots * targets, rcond=None)[0].T
-        _check_spread(roots * targets, "moving", count, model)
         if np.linalg.det(solved) <= 0:
             raise RegistrationError(
                 "the points turn space inside out: moving is a mirror image of fixed; see to the "
                 "order of the points, the order of coordinates and the frame"
             )
         return solved
-    _check_spread(roots * targets, "moving", count, model)
     left, values, right = np.linalg.svd(targets.T @ (shares[:, None] * points))
     signs = np.ones(n)
     signs[-1] = 1.0 if np.linalg.det(left) * np.linalg.det(right) > 0 else -1.0
@@ -275,10 +274,8 @@ def _check_spread(points: Floats, name: str, count: int, model: str) -> None:
     spanned = int(np.count_nonzero(extents > _FLAT * extents[0])) if extents[0] > 0 else 0
     if spanned >= needed:
         return
-    lies = ("at one place", "on one line", "in one plane")[spanned]
-    wanted = f"{needed + 1} or more points that are not " + (
-        "at one place", "on one line", "in one plane"
-    )[needed - 1]  # fmt: skip
+    lies = ("at one place", "on one line", "in one plane")
     raise RegistrationError(
-        f"{name}: a {model} transform needs {wanted}; the {count} that count lie {lies}"
+        f"{name}: a {model} transform needs {needed + 1} or more points that are not "
+        f"{lies[needed - 1]}; the {count} that count lie {lies[spanned]}"
     )

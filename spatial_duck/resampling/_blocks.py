@@ -142,7 +142,7 @@ def _interpolate(
     """Compute the part of a block in which every line lies inside the source."""
     coupled = plan.coupled
     key: list[Any] = [slice(None)] * source.ndim
-    rest: dict[int, Table] = {}
+    rest: dict[int, tuple[Table, int]] = {}
     for line, table in zip(plan.separable, tables, strict=True):
         first = box[line.source][0]
         step = table.step
@@ -150,7 +150,7 @@ def _interpolate(
             # Only what this line needs: the passes along other axes would work on all of it.
             low, high = table.bounds
             key[line.source] = slice(low - first, high - first)
-            rest[line.source] = table
+            rest[line.source] = table, low
             continue
         begin, end = int(table.low[0]) - first, int(table.low[-1]) - first + (1 if step > 0 else -1)
         key[line.source] = slice(begin, None if end < 0 else end, step)
@@ -162,8 +162,8 @@ def _interpolate(
     index: tuple[Any, ...] = (..., *[0] * len(plan.repeated))
     kept = out.transpose([*outs, *plan.repeated])[index]
     target = kept[(None,) * sum(line.out is None for line in plan.separable)]
-    passes = [(i, rest[line.source], rest[line.source].bounds[0])
-              for i, line in enumerate(plan.separable) if line.source in rest]  # fmt: skip
+    passes = [(i, *rest[line.source]) for i, line in enumerate(plan.separable)
+              if line.source in rest]  # fmt: skip
     # Where voxels become fewer first, so that the passes after have less to do.
     passes.sort(key=lambda one: -abs(plan.separable[one[0]].scale))
     if plan.interpolation in ("nearest", "label"):
