@@ -16,7 +16,6 @@ from spatial_duck.array import _colors
 from spatial_duck.array import _display as display
 from spatial_duck.array import _pictures as pictures
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._world import SPACE_AXES, World
 
@@ -146,20 +145,8 @@ def in_space(image: SpatialArray) -> SpatialArray:
     still: SpatialArray = image[
         tuple([slice(None) if i in space else n for i, n in enumerate(middle)])
     ]
-    rows = [r for r, name in enumerate(g.world.axes) if name in SPACE_AXES]
-    if len(rows) == len(g.world.axes):
-        return still
-    names = [g.dims[i] for i in space]
-    bare = Geometry(
-        still.shape,
-        still.spacing,
-        still.origin[rows],
-        still.direction[rows],
-        names,
-        sampled=[n for n in names if n is not None],
-        world=World([g.world.axes[r] for r in rows], [g.world.units[r] for r in rows], g.frame),
-    )
-    return still.replace(geometry=bare)
+    names = [name for name in g.world.axes if name in SPACE_AXES]
+    return still.replace(geometry=still.geometry.to_world(names))
 
 
 def cut(
