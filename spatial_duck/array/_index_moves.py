@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.geometry._keys import is_array, plain_key, walk
+from spatial_duck.geometry._keys import is_advanced, normalize_key, parse_advanced_key
 from spatial_duck.geometry._map import identity, index
 from spatial_duck.geometry._origin_map import index_map_of
 
@@ -87,8 +87,8 @@ def _moves_from_map(grid: IndexMap, shape: Sequence[int], kind: str = "moves") -
     new, axes, offset, unknown = grid
     unclear = {source for source, _ in unknown}
     along: dict[int, tuple[int, int]] = {}
-    for j, (_, steps, paths) in enumerate(axes):
-        unclear.update([path.source for path in paths if path.source is not None])
+    for j, (_, steps, uneven) in enumerate(axes):
+        unclear.update([part.source for part in uneven if part.source is not None])
         for source, step in steps:
             if source in along:
                 unclear.add(source)
@@ -131,22 +131,22 @@ def moves_by_key(shape: Sequence[int], key: Any) -> Moves:
     keys = key if key.__class__ is tuple else (key,)
     if all([k is None or k is Ellipsis or isinstance(k, slice | int) for k in keys]):
         return moves
-    keys = tuple([part for k in keys for part in _expand_mask(plain_key(k))])
-    if not any(map(is_array, keys)):
+    keys = tuple([part for k in keys for part in _expand_mask(normalize_key(k))])
+    if not any(map(is_advanced, keys)):
         return moves
-    walked = walk(shape, keys)
-    n = len(walked.block)
-    for a, at in walked.indices.items():
+    advanced = parse_advanced_key(shape, keys)
+    n = len(advanced.shape)
+    for a, at in advanced.indices.items():
         # An axis that cannot be followed is marked as lost, so that the map is not used for it.
         moves[a] = None
         if at is None:
             continue
         wide = [d for d, m in enumerate(at.shape) if m != 1]
-        if not at.ndim or (not wide and any(m != 1 for m in walked.block)):
+        if not at.ndim or (not wide and any(m != 1 for m in advanced.shape)):
             moves[a] = (None, int(at.reshape(())))
         elif len(wide) <= 1:
             d = wide[0] if wide else at.ndim - 1
-            moves[a] = (walked.place + n - at.ndim + d, at.reshape(-1))
+            moves[a] = (advanced.position + n - at.ndim + d, at.reshape(-1))
     return moves
 
 

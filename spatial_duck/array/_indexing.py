@@ -12,7 +12,7 @@ from spatial_duck.array._callers import reads_orthogonally
 from spatial_duck.array._ordered import KEY, ordered_field
 from spatial_duck.array._state import ImageState, adapt_shape, copy_attrs
 from spatial_duck.geometry import _align as alignment
-from spatial_duck.geometry._keys import consumed
+from spatial_duck.geometry._keys import count_axes
 
 if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
@@ -133,7 +133,7 @@ def _place_key(key: Any, bare: Any) -> Any:
 
 def _check_mask(ours: Geometry, keys: tuple[Any, ...], n: int, mask: Geometry) -> None:
     """Raise where a mask does not lie on the grid of the voxels that it selects from."""
-    before, after = ([consumed(k) for k in part] for part in (keys[:n], keys[n:]))
+    before, after = ([count_axes(k) for k in part] for part in (keys[:n], keys[n:]))
     start = ours.ndim - sum(after) if any(k is Ellipsis for k in keys[:n]) else sum(before)
     covered = range(start, start + mask.ndim)
     if ours.shape[start : covered.stop] == mask.shape:

@@ -1,10 +1,10 @@
-"""One law for all keys, NumPy's: a key taken apart into steps that every library does alike.
+"""A key as NumPy reads it, split into steps that every library does alike.
 
 Libraries differ where a key mixes integers, slices, new axes and arrays (``x[0, :, [0, 1]]`` has
 another order of axes in PyTorch and Dask), where slices run backwards or past the ends, and where a
-list stands for an array. `Steps` says what NumPy's key means: a cut by integers and slices within
-bounds, then at most one index along each axis or one for several axes together, then an order of
-axes, then new ones.
+list stands for an array. `Steps` says what NumPy's key means: basic indexing by integers and slices
+within bounds, then at most one index array along each axis or one for several axes together, then
+a permutation of the axes, then new axes.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck.geometry._keys import (
-    consumed,
+    count_axes,
     ellipsis_position,
-    is_array,
-    plain_key,
-    too_many,
-    walk,
+    is_advanced,
+    normalize_key,
+    parse_advanced_key,
+    too_many_indices,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from spatial_duck.geometry._keys import AdvancedKey
 
     Ints = NDArray[np.intp]
 
@@ -41,17 +43,17 @@ class Steps(NamedTuple):
         One entry for each axis; integers are not negative, and slices lie within bounds. A slice
         that runs backwards has a stop of None where it ends with the first voxel.
     takes : tuple of (int, array)
-        Axis of the cut array, and one index along it: an array of int with one axis, or an array
-        of the library whose values nobody has looked at.
+        Axis of the array after `cut`, and one index along it: an array of int with one axis, or an
+        array of the library itself, whose values are not looked at.
     points : tuple of (int, ndarray of int)
-        Axes of the cut array that are indexed together, and the indices, which broadcast. Their
-        block of axes comes first in the result. Empty where `takes` says all.
+        Axes of the array after `cut` that are indexed together, and the indices, which broadcast.
+        The axes of their common shape come first in the result. Empty if `takes` is not.
     order : tuple of int or None
-        How the axes are to be permuted then.
+        Permutation of the axes then.
     insert : tuple of int
-        Where new axes of length 1 come in the end.
-    hollow : int or None
-        The axis of the result that has no voxels, because a False stands in the key.
+        Where new axes of length 1 are inserted in the end.
+    empty_axis : int or None
+        The axis of the result that has no voxels, because there is a False in the key.
     """
 
     cut: tuple[int | slice, ...]
@@ -59,18 +61,18 @@ class Steps(NamedTuple):
     points: tuple[tuple[int, Ints], ...] = ()
     order: tuple[int, ...] | None = None
     insert: tuple[int, ...] = ()
-    hollow: int | None = None
+    empty_axis: int | None = None
 
 
 def steps_of(shape: tuple[int, ...], key: Any) -> Steps:
-    """Take a key apart.
+    """Return the steps of a key.
 
     Parameters
     ----------
     shape : tuple of int
-        Shape of what is indexed; lengths may be NaN where nobody knows them.
+        Shape of what is indexed; NaN for lengths that are unknown.
     key : object
-        Any key that NumPy takes. Arrays of another library than NumPy's may be in it once.
+        Any key that NumPy takes, with at most one array of another library.
 
     Raises
     ------
@@ -87,9 +89,9 @@ def steps_of(shape: tuple[int, ...], key: Any) -> Steps:
     (slice(3, 0, -2),)
     """
     keys = key if key.__class__ is tuple else (key,)
-    keys = tuple([plain_key(k) for k in keys])
-    if any(map(is_array, keys)):
-        return _with_arrays(shape, keys)
+    keys = tuple([normalize_key(k) for k in keys])
+    if any(map(is_advanced, keys)):
+        return _advanced_steps(shape, keys)
     cut: list[int | slice] = []
     insert: list[int] = []
     out = 0
@@ -97,92 +99,99 @@ def steps_of(shape: tuple[int, ...], key: Any) -> Steps:
         if k is None:
             insert.append(out)
         elif isinstance(k, int):
-            cut.append(_within(k, len(cut), shape))
+            cut.append(_from_start(k, len(cut), shape))
         else:
-            cut.append(_bounded(k, shape[len(cut)]))
+            cut.append(_bounded_slice(k, shape[len(cut)]))
         out += not isinstance(k, int)
     return Steps(tuple(cut), insert=tuple(insert))
 
 
 def _without_ellipsis(ndim: int, keys: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the key with an entry for each axis, beside the new ones."""
-    free = ndim - sum(map(consumed, keys))
+    """Return the key with an entry for each axis and each new axis."""
+    free = ndim - sum(map(count_axes, keys))
     if free < 0:
-        raise too_many(ndim, keys)
+        raise too_many_indices(ndim, keys)
     at = ellipsis_position(keys)
     before, after = (keys, ()) if at < 0 else (keys[:at], keys[at + 1 :])
     return (*before, *[slice(None)] * free, *after)
 
 
-def _within(k: int, axis: int, shape: tuple[int, ...]) -> int:
+def _from_start(k: int, axis: int, shape: tuple[int, ...]) -> int:
+    """Return an integer index counted from the start of the axis, checked against its length."""
     n = shape[axis]
     if n == n and not -n <= k < n:
         raise IndexError(f"index {k} is out of bounds for axis {axis} with size {n}")
     return k + n if k < 0 and n == n else k
 
 
-def _bounded(k: slice, n: int) -> slice:
+def _bounded_slice(k: slice, n: int) -> slice:
     """Return a slice with the same voxels whose ends lie within bounds."""
     if k.start is None and k.stop is None and k.step is None:
         return k
-    if n != n:  # a length that nobody knows yet
+    if n != n:  # a length that is not known yet
         return k
     start, stop, step = k.indices(n)
-    met = range(start, stop, step)
-    if not met:
+    selected = range(start, stop, step)
+    if not selected:
         return slice(0, 0)
     if step > 0:
-        return slice(start, met[-1] + 1, step)
-    return slice(start, None if met[-1] == 0 else met[-1] - 1, step)
+        return slice(start, selected[-1] + 1, step)
+    return slice(start, None if selected[-1] == 0 else selected[-1] - 1, step)
 
 
-def _with_arrays(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Steps:
-    walked = walk(shape, keys)
-    full = [k for k in walked.basic if k is not None]
-    foreign = [k for k in keys if is_array(k) and not isinstance(k, np.ndarray)]
+def _advanced_steps(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Steps:
+    advanced = parse_advanced_key(shape, keys)
+    full = [k for k in advanced.basic if k is not None]
+    foreign = [k for k in keys if is_advanced(k) and not isinstance(k, np.ndarray)]
     if foreign:
-        return _with_foreign(shape, keys, walked, foreign)
-    indices = block_indices(shape, keys, len(walked.block))
-    cut: list[int | slice] = [_bounded(k, n) for k, n in zip(full, shape, strict=True)]
+        return _foreign_steps(shape, keys, advanced, foreign)
+    indices = block_indices(shape, keys, len(advanced.shape))
+    cut: list[int | slice] = [_bounded_slice(k, n) for k, n in zip(full, shape, strict=True)]
     moving = {a: [d for d, n in enumerate(x.shape) if n != 1] for a, x in indices.items()}
     used = [d for along in moving.values() for d in along]
     separate = len(used) == len(set(used)) and all(len(m) < 2 for m in moving.values())
-    steps = _separate(walked, cut, indices, moving) if separate else _together(walked, cut, indices)
-    flags = [bool(k) for k in keys if is_array(k) and not k.ndim]
+    steps = (
+        _separate_steps(advanced, cut, indices, moving)
+        if separate
+        else _joint_steps(advanced, cut, indices)
+    )
+    flags = [bool(k) for k in keys if is_advanced(k) and not k.ndim]
     if not all(flags) and all(index.shape[-1] for index in indices.values()):
-        # The last axis of the block has no voxels. It is as if it were of length 1 until then.
-        return steps._replace(hollow=walked.place + len(walked.block) - 1)
+        # The last of the new axes has no voxels; until the end it is treated as of length 1.
+        return steps._replace(empty_axis=advanced.position + len(advanced.shape) - 1)
     return steps
 
 
-def _separate(walked: Any, cut: list[Any], indices: dict[int, Any], moving: Any) -> Steps:
-    """Index axes by arrays each of which moves along an axis of its own."""
+def _separate_steps(
+    advanced: AdvancedKey, cut: list[Any], indices: dict[int, Any], moving: Any
+) -> Steps:
+    """Return the steps for arrays each of which varies along a new axis of its own."""
     for a, index in indices.items():
-        if not moving[a]:  # as good as an integer
+        if not moving[a]:  # the same as an integer
             cut[a] = int(index.ravel()[0])
     left = [a for a in range(len(cut)) if not isinstance(cut[a], int)]
     takes = tuple([(left.index(a), indices[a].ravel()) for a in indices if moving[a]])
-    block: list[int | None] = [None] * len(walked.block)
+    block: list[int | None] = [None] * len(advanced.shape)
     for a in indices:
         if moving[a]:
             block[moving[a][0]] = left.index(a)
-    rest = [left.index(a) for a in left if a not in walked.taken]
-    return _arranged(walked, tuple(cut), takes, (), rest, block)
+    rest = [left.index(a) for a in left if a not in advanced.indexed]
+    return _make_steps(advanced, tuple(cut), takes, (), rest, block)
 
 
-def _together(walked: Any, cut: list[Any], indices: dict[int, Any]) -> Steps:
-    """Index several axes by arrays that move along them together."""
-    n = len(walked.block)
-    rest = list(range(n, n + len(cut) - len(walked.taken)))
+def _joint_steps(advanced: AdvancedKey, cut: list[Any], indices: dict[int, Any]) -> Steps:
+    """Return the steps for arrays that index several axes together."""
+    n = len(advanced.shape)
+    rest = list(range(n, n + len(cut) - len(advanced.indexed)))
     points = tuple(indices.items())
-    return _arranged(walked, tuple(cut), (), points, rest, list(range(n)))
+    return _make_steps(advanced, tuple(cut), (), points, rest, list(range(n)))
 
 
-def _with_foreign(
-    shape: tuple[int, ...], keys: tuple[Any, ...], walked: Any, foreign: list[Any]
+def _foreign_steps(
+    shape: tuple[int, ...], keys: tuple[Any, ...], advanced: AdvancedKey, foreign: list[Any]
 ) -> Steps:
-    """Index by one array whose values are a library's own."""
-    several = sum(map(is_array, keys)) > 1
+    """Return the steps for a key with one array that is not NumPy's."""
+    several = sum(map(is_advanced, keys)) > 1
     if several or foreign[0].ndim > 1:
         raise TypeError(
             "a key with an array that is not NumPy's takes one such array of one axis, beside "
@@ -194,31 +203,36 @@ def _with_foreign(
             continue
         n = shape[len(cut)]
         if isinstance(k, int):
-            cut.append(_within(k, len(cut), shape))
+            cut.append(_from_start(k, len(cut), shape))
         else:
-            cut.append(_bounded(k, n) if isinstance(k, slice) else slice(None))
+            cut.append(_bounded_slice(k, n) if isinstance(k, slice) else slice(None))
     left = [a for a in range(len(shape)) if not isinstance(cut[a], int)]
-    (axis,) = [a for a in walked.taken if not isinstance(cut[a], int)]
+    (axis,) = [a for a in advanced.indexed if not isinstance(cut[a], int)]
     rest = [left.index(a) for a in left if a != axis]
     takes = ((left.index(axis), foreign[0]),)
-    return _arranged(walked, tuple(cut), takes, (), rest, [left.index(axis)])
+    return _make_steps(advanced, tuple(cut), takes, (), rest, [left.index(axis)])
 
 
-def _arranged(
-    walked: Any, cut: Any, takes: Any, points: Any, rest: list[int], block: list[int | None]
+def _make_steps(
+    advanced: AdvancedKey,
+    cut: Any,
+    takes: Any,
+    points: Any,
+    rest: list[int],
+    block: list[int | None],
 ) -> Steps:
-    """Say where the axes that were indexed go, and the new ones."""
-    taken = set(walked.taken)
+    """Return steps that put the new axes (`block`) and the inserted ones where NumPy has them."""
+    taken = set(advanced.indexed)
     layout: list[int | None] = []
     axis, others = 0, iter(rest)
-    for k in walked.basic:
+    for k in advanced.basic:
         if k is None:
             layout.append(None)
             continue
         if axis not in taken:
             layout.append(next(others))
         axis += 1
-    layout[walked.place : walked.place] = block
+    layout[advanced.position : advanced.position] = block
     order = tuple([a for a in layout if a is not None])
     insert = tuple([n for n, a in enumerate(layout) if a is None])
     return Steps(cut, takes, points, None if order == tuple(sorted(order)) else order, insert)
@@ -232,9 +246,9 @@ def block_indices(shape: tuple[int, ...], keys: tuple[Any, ...], ndim: int) -> d
     shape : tuple of int
         Shape of what is indexed.
     keys : tuple
-        What `plain_key` gave for each part of the key.
+        What `normalize_key` gave for each part of the key.
     ndim : int
-        Number of axes of the block that the indices make.
+        Number of the new axes.
 
     Returns
     -------
@@ -261,8 +275,8 @@ def block_indices(shape: tuple[int, ...], keys: tuple[Any, ...], ndim: int) -> d
 def open_key(shape: tuple[int, ...], key: Any) -> tuple[Ints, ...]:
     """Return an index array for each axis which together select what a key selects.
 
-    They broadcast to the shape of ``array[key]``, each with its values along its own axes, as of
-    `numpy.ix_`. All libraries read such a key alike.
+    They broadcast to the shape of ``array[key]``, each with its values along its own axes, as
+    those that `numpy.ix_` returns do. All libraries read such a key alike.
 
     Examples
     --------
@@ -297,6 +311,6 @@ def open_key(shape: tuple[int, ...], key: Any) -> tuple[Ints, ...]:
             out.append(spread(lines[j][joint[j]], [final[d] for d in range(n)]))
         else:
             out.append(spread(lines[j], [final[axes[j]]]))
-    if steps.hollow is not None and out:
-        out[0] = out[0][(slice(None),) * steps.hollow + (slice(0, 0),)]
+    if steps.empty_axis is not None and out:
+        out[0] = out[0][(slice(None),) * steps.empty_axis + (slice(0, 0),)]
     return tuple(out)

@@ -18,7 +18,7 @@ from spatial_duck.geometry._compare import (
     to_common_world,
 )
 from spatial_duck.geometry._grid import Grid
-from spatial_duck.geometry._map import NEW_AXIS, Axis, IndexMap, Path, unique_names
+from spatial_duck.geometry._map import NEW_AXIS, Axis, IndexMap, UnevenSteps, unique_names
 from spatial_duck.geometry._moves import resize_axis, shift
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def concatenate(function: str, pieces: Sequence[G | tuple[int, ...]], axis: int)
     grid = first._map
     if loss is not None and len(pieces) > 1:
         old = grid.axes[axis]
-        sources = [source for source, _ in old.steps] + [p.source for p in old.paths]
-        lost = [Path(source, loss) for source in sources or [None]]
+        sources = [source for source, _ in old.steps] + [p.source for p in old.uneven]
+        lost = [UnevenSteps(source, loss) for source in sources or [None]]
         axes = (*grid.axes[:axis], Axis(old.name, (), tuple(lost)), *grid.axes[axis + 1 :])
         grid = grid._replace(axes=axes)
     return first._with_map(shift(grid, axis, -2 * start, total))  # type: ignore[no-any-return]
@@ -174,7 +174,7 @@ def merge(function: str, a: G, b: G) -> G:
         if _is_part(b._map, a._map):
             return b
     same = a._shape == b._shape and a._axes == b._axes and a._origin == b._origin
-    if same and a._world == b._world and _has_same_paths(a, b):
+    if same and a._world == b._world and _has_same_uneven_steps(a, b):
         return a
     ndim = max(len(a._shape), len(b._shape))
     x, y = _forget_in_both(_add_leading_axes(a, ndim), _add_leading_axes(b, ndim))
@@ -227,8 +227,8 @@ def _is_part(grid: IndexMap, part: IndexMap) -> bool:
             return False
         free += [axis, its]
     sources = []
-    for _, steps, paths in free:
-        if paths or len(steps) > 1:
+    for _, steps, uneven in free:
+        if uneven or len(steps) > 1:
             return False
         sources += [source for source, _ in steps]
     return all([p == q or k in sources for k, (p, q) in enumerate(zip(offset, place, strict=True))])
@@ -299,17 +299,17 @@ def _joint_axis(p: Axis, q: Axis, choice: str, one_anchor: bool) -> Axis:
     if choice == "x":
         return p
     if choice == "y":
-        return q if q.name or not q.paths else q._replace(name=p.name)
+        return q if q.name or not q.uneven else q._replace(name=p.name)
     name = p.name or q.name
-    if p.paths == q.paths or not q.paths:
+    if p.uneven == q.uneven or not q.uneven:
         return p if p.name == name else p._replace(name=name)
     # Positions on which they disagree are unknown.
-    sources: list[int | None] = [path.source for path in p.paths] if p.paths else []
+    sources: list[int | None] = [part.source for part in p.uneven] if p.uneven else []
     sources += [source for source, _ in p.steps]
     if one_anchor and not sources:
-        sources = [path.source for path in q.paths]
-    function = (p.paths or q.paths)[0].function
-    return Axis(name, (), tuple([Path(s, function) for s in sources or [None]]))
+        sources = [part.source for part in q.uneven]
+    function = (p.uneven or q.uneven)[0].function
+    return Axis(name, (), tuple([UnevenSteps(s, function) for s in sources or [None]]))
 
 
 def _shift_sources(axis: Axis, count: int) -> Axis:
@@ -317,12 +317,14 @@ def _shift_sources(axis: Axis, count: int) -> Axis:
     return Axis(
         axis.name,
         tuple([(source + count, step) for source, step in axis.steps]),
-        tuple([p if p.source is None else p._replace(source=p.source + count) for p in axis.paths]),
+        tuple(
+            [p if p.source is None else p._replace(source=p.source + count) for p in axis.uneven]
+        ),
     )
 
 
-def _has_same_paths(a: Grid, b: Grid) -> bool:
-    return all([p.paths == q.paths for p, q in zip(a._map.axes, b._map.axes, strict=True)])
+def _has_same_uneven_steps(a: Grid, b: Grid) -> bool:
+    return all([p.uneven == q.uneven for p, q in zip(a._map.axes, b._map.axes, strict=True)])
 
 
 def _forget_in_both(a: G, b: G) -> tuple[G, G]:

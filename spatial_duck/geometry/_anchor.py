@@ -11,7 +11,7 @@ from functools import lru_cache
 from math import hypot
 from typing import TYPE_CHECKING, NamedTuple
 
-from spatial_duck.geometry._map import Axis, IndexMap, Path
+from spatial_duck.geometry._map import Axis, IndexMap, UnevenSteps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -125,7 +125,7 @@ def _centred_offset(anchor: Anchor, grid: IndexMap) -> tuple[int, ...]:
     """Return the offset at the centre of axes that lost positions by uneven steps."""
     offset = list(grid.offset)
     for axis, n in zip(grid.axes, grid.shape, strict=True):
-        if axis.paths and axis.steps and _place_axis(anchor, axis).lost is not None:
+        if axis.uneven and axis.steps and _place_axis(anchor, axis).lost is not None:
             for source, step in axis.steps:
                 offset[source] += step * (n - 1)
     return tuple(offset)
@@ -137,9 +137,9 @@ def place_axes(anchor: Anchor, grid: IndexMap) -> tuple[PlacedAxis, ...]:
 
 
 def _place_axis(anchor: Anchor, axis: Axis) -> PlacedAxis:
-    name, steps, paths = axis
+    name, steps, uneven = axis
     sources = anchor[0]
-    for source, function, _ in paths:
+    for source, function, _ in uneven:
         if source is None or sources[source][0] is not None:
             return PlacedAxis(name, None, None, function)
     if len(steps) == 1:
@@ -201,7 +201,7 @@ def make_anchor(
         elif axis.lost is not None:
             column = (along or {}).get(i, ())
             sources.append(Source(1.0, column or (0.0,) * len(origin)))
-            out.append(Axis(axis.name, (), (Path(i if any(column) else None, axis.lost),)))
+            out.append(Axis(axis.name, (), (UnevenSteps(i if any(column) else None, axis.lost),)))
         else:
             sources.append(Source(None))
             out.append(Axis(axis.name, ((i, 1),)))
@@ -271,4 +271,4 @@ def rewrite_anchor(anchor: Anchor, world: World, rows: Sequence[tuple[int, float
 def used_sources(axes: Iterable[Axis]) -> set[int]:
     """Return the anchor axes that some array axes move along."""
     found = {source for axis in axes for source, _ in axis.steps}
-    return found | {p.source for axis in axes for p in axis.paths if p.source is not None}
+    return found | {p.source for axis in axes for p in axis.uneven if p.source is not None}

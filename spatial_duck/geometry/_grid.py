@@ -57,14 +57,14 @@ class Grid:
     def _with_lossy_map(self, grid: IndexMap) -> Self:
         """Return a grid with another map; warn or raise for lost positions as `config` says."""
         if current().on_loss != "keep":
-            old = {path for axis in self._map.axes for path in axis.paths}
-            for path in dict.fromkeys([path for axis in grid.axes for path in axis.paths]):
-                if path in old:
+            old = {part for axis in self._map.axes for part in axis.uneven}
+            for part in dict.fromkeys([part for axis in grid.axes for part in axis.uneven]):
+                if part in old:
                     continue
                 for i, axis in enumerate(self._map.axes):
                     steps = [source for source, _ in axis.steps]
-                    if path.source in steps and self._axes[i].spacing is not None:
-                        note_loss(path.function, i, axis.name)
+                    if part.source in steps and self._axes[i].spacing is not None:
+                        note_loss(part.function, i, axis.name)
         return self._with_map(grid)
 
     def _from_axes(
@@ -120,7 +120,7 @@ class Grid:
             if placed.lost is None:
                 continue
             columns = [sources[source].column for source, _ in axis.steps]
-            columns += [sources[p.source].column for p in axis.paths if p.source is not None]
+            columns += [sources[p.source].column for p in axis.uneven if p.source is not None]
             columns = [column for column in columns if column]
             if columns:
                 found[i] = tuple([sum(map(abs, row)) for row in zip(*columns, strict=True)])

@@ -1,52 +1,66 @@
 """NumPy's indexing rules, without an array.
 
-Used for the geometry of ``image[key]`` and for lazy views of Zarr arrays, so that both read a key
-in the same way.
+The geometry of ``image[key]`` and lazy views of Zarr arrays both use them, so that a key means the
+same to both.
 """
 
 from __future__ import annotations
 
 import operator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Walk", "consumed", "ellipsis_position", "is_array", "plain_key", "too_many", "walk"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "AdvancedKey",
+    "count_axes",
+    "ellipsis_position",
+    "is_advanced",
+    "normalize_key",
+    "parse_advanced_key",
+    "too_many_indices",
+]
 
 
-class Walk(NamedTuple):
-    """The part of a key that is made of index arrays and masks, and of the integers beside them.
+class AdvancedKey(NamedTuple):
+    """A key with index arrays or masks ("advanced indexing"), split into its parts.
+
+    The index arrays, the masks and the integers beside them are broadcast against each other; the
+    axes of their common shape are the *new axes* of the result.
 
     Attributes
     ----------
     basic : tuple of (slice or None)
-        The rest of the key, with a full slice for each axis in `taken`.
-    taken : tuple of int
+        The rest of the key, with a full slice for each axis in `indexed`.
+    indexed : tuple of int
         The axes that the arrays index.
-    place : int
-        Where, among the axes of the result that come from `basic`, the new axes go.
-    block : tuple of int
+    position : int
+        Where the new axes go among the axes of the result that come from `basic`.
+    shape : tuple of int
         Shape of the new axes.
     indices : dict of int to (ndarray of int or None)
-        For each taken axis, the index along it; None where only computing would tell.
-    lines : dict of int to (int, tuple of int)
-        For each taken axis along which the index is a linear function all over the block: its
-        value at the first element, and how it changes along each axis of the block.
+        For each indexed axis, the index along it; None where it is not known without computing.
+    linear : dict of int to (int, tuple of int)
+        For each indexed axis whose index is a linear function over the new axes: its value at the
+        first element, and how it changes along each new axis.
     varying : dict of int to tuple of bool
-        For each other axis, along which axes of the block its index changes, or may.
+        For each other indexed axis, along which new axes its index changes, or may change.
     """
 
     basic: tuple[slice | None, ...]
-    taken: tuple[int, ...]
-    place: int
-    block: tuple[int, ...]
+    indexed: tuple[int, ...]
+    position: int
+    shape: tuple[int, ...]
     indices: dict[int, Any]
-    lines: dict[int, tuple[int, tuple[int, ...]]]
+    linear: dict[int, tuple[int, tuple[int, ...]]]
     varying: dict[int, tuple[bool, ...]]
 
 
 def ellipsis_position(keys: tuple[Any, ...]) -> int:
-    """Return the position of the Ellipsis, or -1; ``==`` on the arrays among the keys never runs.
+    """Return the position of the Ellipsis, or -1, without comparing the arrays among the keys.
 
     Raises
     ------
@@ -59,8 +73,8 @@ def ellipsis_position(keys: tuple[Any, ...]) -> int:
     return found[0] if found else -1
 
 
-def is_array(key: Any) -> bool:
-    """Whether a key that `plain_key` returned is an index array or a mask."""
+def is_advanced(key: Any) -> bool:
+    """Whether a part of a key, as `normalize_key` returns it, is an index array or a mask."""
     return not (key is None or key is Ellipsis or isinstance(key, slice | int))
 
 
@@ -68,8 +82,8 @@ def _is_mask(key: Any) -> bool:
     return "bool" in str(getattr(key, "dtype", ""))
 
 
-def plain_key(key: Any) -> Any:
-    """Return a key with sequences as arrays and integer-likes as int."""
+def normalize_key(key: Any) -> Any:
+    """Return a part of a key with sequences as arrays and integer-likes as int."""
     if key is None or key is Ellipsis or isinstance(key, slice):
         return key
     if isinstance(key, bool | np.bool_):
@@ -92,37 +106,37 @@ def plain_key(key: Any) -> Any:
     return key
 
 
-def consumed(key: Any) -> int:
-    """Return how many array axes a key uses up."""
+def count_axes(key: Any) -> int:
+    """Return how many array axes a part of a key indexes."""
     if key is None or key is Ellipsis:
         return 0
     if isinstance(key, slice | int) and not isinstance(key, bool):
         return 1
-    key = plain_key(key)
+    key = normalize_key(key)
     return int(key.ndim) if _is_mask(key) else 1
 
 
-def too_many(ndim: int, keys: tuple[Any, ...]) -> IndexError:
+def too_many_indices(ndim: int, keys: tuple[Any, ...]) -> IndexError:
     """Return the error for a key with more indices than the array has axes."""
     return IndexError(
         f"too many indices for array: array is {ndim}-dimensional, "
-        f"but {sum(consumed(k) for k in keys)} were indexed"
+        f"but {sum(count_axes(k) for k in keys)} were indexed"
     )
 
 
-def walk(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Walk:
-    """Take a key with index arrays apart.
+def parse_advanced_key(shape: tuple[int, ...], keys: tuple[Any, ...]) -> AdvancedKey:
+    """Split a key with index arrays into its parts.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of what is indexed.
     keys : tuple
-        What `plain_key` gave for each part of the key; at least one is an array.
+        What `normalize_key` gave for each part of the key; at least one is an array.
 
     Returns
     -------
-    Walk
+    AdvancedKey
 
     Raises
     ------
@@ -130,63 +144,66 @@ def walk(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Walk:
         If the key does not fit the shape.
     """
     ndim = len(shape)
-    free = ndim - sum(map(consumed, keys))
+    free = ndim - sum(map(count_axes, keys))
     if free < 0:
-        raise too_many(ndim, keys)
+        raise too_many_indices(ndim, keys)
     position = ellipsis_position(keys)
-    parted = (
-        position >= 0 and not free
-    )  # an Ellipsis for no axis separates the arrays around it too
+    # An Ellipsis that stands for no axis still separates the arrays around it.
+    is_separator = position >= 0 and not free
     if position < 0:
         position, keys = len(keys), (*keys, Ellipsis)
     keys = (*keys[:position], *[slice(None)] * free, *keys[position + 1 :])
 
-    # Integers beside arrays count as arrays: they take part in deciding where the new axes go.
+    # Integers beside arrays count as arrays when NumPy decides where the new axes go.
     basic: list[slice | None] = []
-    places: list[int] = []
-    indices: dict[int, Any] = {}  # axis: ints as a NumPy array, or None where they are unknown
+    positions: list[int] = []  # of the arrays in the key
+    indices: dict[int, Any] = {}
     shapes: list[tuple[int, ...]] = []
-    place = axis = 0
+    first = axis = 0
     for n, key in enumerate(keys):
         if key is None or isinstance(key, slice):
             basic.append(key)
             axis += key is not None
             continue
-        if not places:
-            place = len(basic)
-        places.append(n + (parted and n >= position))
-        for index in _indices(shape, axis, key, shapes):
+        if not positions:
+            first = len(basic)
+        positions.append(n + (is_separator and n >= position))
+        found, index_shape = _indices(shape, axis, key)
+        shapes.append(index_shape)
+        for index in found:
             indices[axis] = index
             basic.append(slice(None))
             axis += 1
-    if places[-1] - places[0] != len(places) - 1:
-        place = 0
-    block = _broadcast(shapes)
-    single = len(indices) == 1 and len(block) == 1
-    lines, varying = {}, {}
+    if positions[-1] - positions[0] != len(positions) - 1:
+        first = 0
+    new = _broadcast(shapes)
+    single = len(indices) == 1 and len(new) == 1
+    linear, varying = {}, {}
     for a, index in indices.items():
         if index is None:
-            varying[a] = (True,) * len(block)
+            varying[a] = (True,) * len(new)
             continue
-        start, slopes, fits = _line(index, len(block), single)
+        start, slopes, fits = _fit_linear(index, len(new), single)
         if fits:
-            lines[a] = (start, slopes)
+            linear[a] = (start, slopes)
         else:
-            lead = (False,) * (len(block) - index.ndim)
+            lead = (False,) * (len(new) - index.ndim)
             varying[a] = lead + tuple([n > 1 for n in index.shape])
-    return Walk(tuple(basic), tuple(indices), place, block, indices, lines, varying)
+    return AdvancedKey(tuple(basic), tuple(indices), first, new, indices, linear, varying)
 
 
 def _indices(
-    shape: tuple[int, ...], axis: int, key: Any, shapes: list[tuple[int, ...]]
-) -> list[Any]:
-    """Return the index along each axis that an advanced key takes; None where it is unknown."""
+    shape: tuple[int, ...], axis: int, key: Any
+) -> tuple[list[NDArray[Any] | None], tuple[int, ...]]:
+    """Return the index along each axis that a part of a key indexes, and their common shape.
+
+    An index is None, and a length NaN, where it is not known without computing.
+    """
     if isinstance(key, int):
         n = shape[axis]
         if not -n <= key < n:
             raise IndexError(f"index {key} is out of bounds for axis {axis} with size {n}")
-        shapes.append(())
-        return [np.asarray(key % n)]
+        return [np.asarray(key % n)], ()
     if _is_mask(key):
         here = shape[axis : axis + key.ndim]
         if tuple(key.shape) != here and key.size:  # NumPy lets empty masks pass
@@ -196,46 +213,43 @@ def _indices(
             )
         if not isinstance(key, np.ndarray):
             # Looking at the values would compute them or copy them to the host.
-            shapes.append((float("nan"),))  # type: ignore[arg-type]
-            return [None] * key.ndim
+            return [None] * key.ndim, (float("nan"),)  # type: ignore[return-value]
         if key.ndim == 0:
-            shapes.append((int(key),))
-            return []
+            return [], (int(key),)
         found = key.nonzero()
-        shapes.append(found[0].shape)
-        return list(found) if key.ndim == 1 else [None] * key.ndim
-    shapes.append(tuple(key.shape))
+        return list(found) if key.ndim == 1 else [None] * key.ndim, found[0].shape
     if not isinstance(key, np.ndarray):
-        return [None]
+        return [None], tuple(key.shape)
     n = shape[axis]
     if key.size and (key.min() < -n or key.max() >= n):
         raise IndexError(f"an index is out of bounds for axis {axis} with size {n}")
-    return [np.where(key < 0, key + n, key)]
+    return [np.where(key < 0, key + n, key)], key.shape
 
 
 def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the common shape of index arrays; NaN stands for an unknown length."""
     known = [s for s in shapes if s == s and all(n == n for n in s)]
     try:
-        block = np.broadcast_shapes(*known)
+        common = np.broadcast_shapes(*known)
     except ValueError:
         raise IndexError(
             "shape mismatch: indexing arrays could not be broadcast together with shapes "
             + " ".join(map(str, known))
         ) from None
     for s in shapes:
-        if s not in known and len(block) <= 1:
-            block = s
-    return block
+        if s not in known and len(common) <= 1:
+            common = s
+    return common
 
 
-def _line(
+def _fit_linear(
     index: np.ndarray[Any, Any], ndim: int, single: bool
 ) -> tuple[int, tuple[int, ...], bool]:
     """Fit ``index[i] == start + slopes @ i``; return start, slopes and whether it holds."""
     slopes = [0] * ndim
     offset = ndim - index.ndim
     if not index.size:
-        # Without indices there is no slope; a single empty axis counts as one of step 1.
+        # Without indices there is no slope; a single empty axis counts as one with step 1.
         return 0, (1,) if single else tuple(slopes), True
     start = int(index.flat[0])
     expected: Any = np.asarray(start)

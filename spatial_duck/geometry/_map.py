@@ -1,9 +1,10 @@
-"""A map of integers from an array to the anchor that its elements lie on, and indexing of it.
+"""Maps of integers from the indices of an array to positions along the axes of an anchor.
 
-An `IndexMap` says for each index of an array at which place of an anchor's axes its element lies.
-Places are counted in half steps of the anchor, so that slices, flips, windows, diagonals, means
-and differences stay exact however many of them follow each other. Geometries use such maps over
-their anchor grid, and lazy views of arrays on disk over their source array: both by `index`.
+An `IndexMap` says for each index of an array at which position along each axis of an anchor its
+element lies. Positions are counted in half steps of the anchor, so that slices, flips, windows,
+diagonals, means and differences stay exact however many of them follow each other. A geometry has
+such a map over its anchor grid, and a lazy view of an array on disk one over its source array;
+`index` applies a key to either.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck.geometry._keys import (
-    consumed,
+    count_axes,
     ellipsis_position,
-    is_array,
-    plain_key,
-    too_many,
-    walk,
+    is_advanced,
+    normalize_key,
+    parse_advanced_key,
+    too_many_indices,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ __all__ = [
     "NEW_AXIS",
     "Axis",
     "IndexMap",
-    "Path",
+    "UnevenSteps",
     "identity",
     "index",
     "merged_steps",
@@ -42,18 +43,18 @@ __all__ = [
 ]
 
 
-class Path(NamedTuple):
-    """How an axis moves along an anchor axis where it does not do so in even steps.
+class UnevenSteps(NamedTuple):
+    """How an array axis moves along an anchor axis by steps that are not all equal.
 
     Attributes
     ----------
     source : int or None
-        The anchor axis; None where nobody knows.
+        The anchor axis; None if it is unknown.
     function : str
         The function that made the positions uneven, or lost them.
     positions : bytes or None
-        Distance of each element from the map's offset in half steps, as little-endian int64;
-        None if unknown.
+        Position of each element relative to the map's offset, in half steps, as little-endian
+        int64; None if unknown.
     """
 
     source: int | None
@@ -71,13 +72,13 @@ class Axis(NamedTuple):
     steps : tuple of (int, int)
         Pairs of an anchor axis and the signed number of its steps that one index moves, by rising
         anchor axis; none of them 0. Empty for an axis that is new.
-    paths : tuple of Path
-        Where it moves unevenly.
+    uneven : tuple of UnevenSteps
+        How it moves along the anchor axes along which its steps are not all equal.
     """
 
     name: str | None = None
     steps: tuple[tuple[int, int], ...] = ()
-    paths: tuple[Path, ...] = ()
+    uneven: tuple[UnevenSteps, ...] = ()
 
 
 class IndexMap(NamedTuple):
@@ -86,14 +87,14 @@ class IndexMap(NamedTuple):
     Attributes
     ----------
     shape : tuple of int
-        The array's; NaN stands for a length that only computing would tell.
+        Shape of the array; NaN stands for a length that is not known without computing.
     axes : tuple of Axis
         One for each array axis.
     offset : tuple of int
-        Place of the element at index 0, in half steps along each anchor axis.
+        Position of the element at index 0, in half steps along each anchor axis.
     unknown : tuple of (int, str)
-        Anchor axes along which nobody knows the place, as an axis with lost positions has left,
-        and the function that lost them.
+        Anchor axes along which the position is unknown, since an axis with lost positions was
+        removed, and the function that lost them.
     """
 
     shape: tuple[int, ...]
@@ -115,7 +116,7 @@ def identity(shape: Iterable[int], names: Iterable[str | None] | None = None) ->
 
 
 def to_array(positions: bytes) -> Ints:
-    """Return the positions of a path as an array."""
+    """Return the positions of `UnevenSteps` as an array."""
     return np.frombuffer(positions, "<i8")
 
 
@@ -124,7 +125,7 @@ def _to_bytes(positions: Any) -> bytes:
 
 
 def merged_steps(steps: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Add steps along the same anchor axis, in the order of the anchor's axes."""
+    """Return one step for each anchor axis, the sum of those given, in the order of the axes."""
     total: dict[int, int] = {}
     for source, step in steps:
         total[source] = total.get(source, 0) + step
@@ -132,7 +133,7 @@ def merged_steps(steps: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...
 
 
 def unique_names(axes: Iterable[Axis]) -> tuple[Axis, ...]:
-    """Drop a name that an earlier axis has already."""
+    """Return the axes without names that an earlier one has already."""
     seen: set[str] = set()
     out = []
     for axis in axes:
@@ -147,7 +148,7 @@ def unique_names(axes: Iterable[Axis]) -> tuple[Axis, ...]:
 def remove_axis(
     axis: Axis, n: int, at: int | None, offset: list[int], unknown: list[tuple[int, str]]
 ) -> None:
-    """Take an axis of length n away: the one place where axes leave.
+    """Remove an axis from a map. No axis is removed in any other way.
 
     Parameters
     ----------
@@ -156,20 +157,20 @@ def remove_axis(
     n : int
         Its length.
     at : int or None
-        The index that stays; None for the centre of its extent.
+        The index along it that is kept; None for the centre of its extent.
     offset, unknown : list
-        Those of the map, which are changed.
+        Those of the map; changed in place.
     """
     for source, step in axis[1]:
         offset[source] += step * (n - 1) if at is None else 2 * step * at
-    for path in axis[2]:
+    for part in axis[2]:
         taken = 0 if at is None and n == 1 else at
-        if path.source is None:
+        if part.source is None:
             continue
-        if path.positions and taken is not None:
-            offset[path.source] += int(to_array(path.positions)[taken])
+        if part.positions and taken is not None:
+            offset[part.source] += int(to_array(part.positions)[taken])
         else:
-            unknown.append((path.source, path.function))
+            unknown.append((part.source, part.function))
 
 
 # --- indexing -----------------------------------------------------------------------------
@@ -194,28 +195,28 @@ def index(grid: IndexMap, key: Any, function: str = "indexing") -> IndexMap:
     """
     keys = key if key.__class__ is tuple else (key,)
     shape, axes, offset, unknown = grid
-    if len(keys) > len(shape) and sum(map(consumed, keys)) > len(shape):
-        raise too_many(len(shape), keys)
+    if len(keys) > len(shape) and sum(map(count_axes, keys)) > len(shape):
+        raise too_many_indices(len(shape), keys)
     out_shape, out_axes, moved = [*shape], [*axes], [*offset]
     left: list[tuple[int, str]] = []
-    i = j = 0  # the axis that the next part of the key is for, before and after
+    i = j = 0  # the axis that the next part of the key indexes, and where it is in the result
     for k in keys:
         cls = k.__class__
         if cls is slice:
             if k.step is not None or k.start is not None or k.stop is not None:
                 start, stop, step = k.indices(shape[i])
                 out_shape[j] = len(range(start, stop, step))
-                name, steps, paths = axes[i]
+                name, steps, uneven = axes[i]
                 if start:
                     for source, size in steps:
                         moved[source] += 2 * size * start
-                if step != 1 or paths:
+                if step != 1 or uneven:
                     if len(steps) == 1:
                         ((source, size),) = steps
                         steps = ((source, size * step),)
                     else:
                         steps = tuple([(source, size * step) for source, size in steps])
-                    axis = (name, steps, paths and _taken_paths(paths, k))
+                    axis = (name, steps, uneven and _take_uneven(uneven, k))
                     out_axes[j] = _new_tuple(Axis, axis)
             i += 1
             j += 1
@@ -224,8 +225,8 @@ def index(grid: IndexMap, key: Any, function: str = "indexing") -> IndexMap:
             at = k + n if k < 0 else k
             if not 0 <= at < n:
                 raise IndexError(f"index {k} is out of bounds for axis {i} with size {n}")
-            _, steps, paths = axes[i]
-            if paths:
+            _, steps, uneven = axes[i]
+            if uneven:
                 remove_axis(axes[i], n, at, moved, left)
             elif at:
                 for source, size in steps:
@@ -238,7 +239,7 @@ def index(grid: IndexMap, key: Any, function: str = "indexing") -> IndexMap:
             j += 1
         elif k is Ellipsis:
             rest = keys[ellipsis_position(keys) + 1 :]
-            end = len(shape) - sum([consumed(r) for r in rest])
+            end = len(shape) - sum([count_axes(r) for r in rest])
             i, j = end, j + end - i
         else:
             return _index_arrays(grid, keys, function)
@@ -246,106 +247,101 @@ def index(grid: IndexMap, key: Any, function: str = "indexing") -> IndexMap:
     return _new_tuple(IndexMap, (tuple(out_shape), tuple(out_axes), tuple(moved), unknown))
 
 
-def _taken_paths(paths: tuple[Path, ...], which: Any) -> tuple[Path, ...]:
-    """Return the paths of some elements of an axis: `which` indexes positions."""
+def _take_uneven(uneven: tuple[UnevenSteps, ...], which: Any) -> tuple[UnevenSteps, ...]:
+    """Return the uneven steps of the elements of an axis that the key `which` selects."""
     return tuple(
         [
-            path
-            if path.positions is None
-            else path._replace(positions=_to_bytes(to_array(path.positions)[which]))
-            for path in paths
+            part
+            if part.positions is None
+            else part._replace(positions=_to_bytes(to_array(part.positions)[which]))
+            for part in uneven
         ]
     )
 
 
 def _index_arrays(grid: IndexMap, keys: tuple[Any, ...], function: str) -> IndexMap:
-    """Index with NumPy integers, arrays and masks among the keys."""
-    keys = tuple([plain_key(k) for k in keys])
-    if not any(map(is_array, keys)):
+    """Return the map of ``array[keys]`` with NumPy integers, arrays and masks among the keys."""
+    keys = tuple([normalize_key(k) for k in keys])
+    if not any(map(is_advanced, keys)):
         return index(grid, keys, function)
-    walked = walk(grid.shape, keys)
-    kept = index(grid, walked.basic)
+    advanced = parse_advanced_key(grid.shape, keys)
+    kept = index(grid, advanced.basic)
     offset, unknown = list(kept.offset), list(kept.unknown)
-    block = [_BlockAxis() for _ in walked.block]
-    for a in walked.taken:
+    new = [_NewAxis() for _ in advanced.shape]
+    for a in advanced.indexed:
         axis, n = grid.axes[a], grid.shape[a]
-        if a not in walked.lines:
-            _walk_unevenly(axis, n, walked.indices[a], walked.varying[a], block, offset, function)
+        if a not in advanced.linear:
+            _add_uneven(axis, n, advanced.indices[a], advanced.varying[a], new, offset, function)
             continue
-        start, slopes = walked.lines[a]
+        start, slopes = advanced.linear[a]
         along = [d for d, slope in enumerate(slopes) if slope]
         if not along:
             remove_axis(axis, n, start, offset, unknown)
         for d in along:
-            block[d].names.append(axis.name)
-            block[d].steps += [(source, size * slopes[d]) for source, size in axis.steps]
-            elements = start + slopes[d] * np.arange(walked.block[d]) if len(along) == 1 else None
-            block[d].add_paths(axis.paths, elements)
+            new[d].names.append(axis.name)
+            new[d].steps += [(source, size * slopes[d]) for source, size in axis.steps]
+            elements = start + slopes[d] * np.arange(advanced.shape[d]) if len(along) == 1 else None
+            new[d].add_uneven(axis.uneven, elements)
         if along:
             for source, size in axis.steps:
                 offset[source] += 2 * size * start
-    held = _held(walked.basic, walked.taken)
-    shape = [n for i, n in enumerate(kept.shape) if i not in held]
-    axes = [a for i, a in enumerate(kept.axes) if i not in held]
-    shape[walked.place : walked.place] = walked.block
-    axes[walked.place : walked.place] = [b.axis() for b in block]
+    replaced = _result_axes(advanced.basic, advanced.indexed)
+    shape = [n for i, n in enumerate(kept.shape) if i not in replaced]
+    axes = [a for i, a in enumerate(kept.axes) if i not in replaced]
+    shape[advanced.position : advanced.position] = advanced.shape
+    axes[advanced.position : advanced.position] = [axis.to_axis() for axis in new]
     return IndexMap(tuple(shape), unique_names(axes), tuple(offset), tuple(unknown))
 
 
-class _BlockAxis:
-    """What moves along one of the axes that index arrays make."""
+class _NewAxis:
+    """Collects how one of the axes that index arrays make moves along the anchor."""
 
     def __init__(self) -> None:
         self.names: list[str | None] = []
         self.steps: list[tuple[int, int]] = []
-        self.paths: list[Path] = []
+        self.uneven: list[UnevenSteps] = []
 
-    def add_paths(self, paths: tuple[Path, ...], elements: Any) -> None:
-        """Add the paths of an axis of which some elements are taken; None where unknown."""
-        for path in paths:
-            if path.positions is None or elements is None:
-                self.paths.append(path._replace(positions=None))
+    def add_uneven(self, uneven: tuple[UnevenSteps, ...], elements: Any) -> None:
+        """Add the uneven steps of an axis of which some elements (None: unknown) are taken."""
+        for part in uneven:
+            if part.positions is None or elements is None:
+                self.uneven.append(part._replace(positions=None))
             else:
-                positions = _to_bytes(to_array(path.positions)[elements])
-                self.paths.append(path._replace(positions=positions))
+                positions = _to_bytes(to_array(part.positions)[elements])
+                self.uneven.append(part._replace(positions=positions))
 
-    def axis(self) -> Axis:
-        # The axis is still the one that moves along it, unless several do.
+    def to_axis(self) -> Axis:
+        # A single axis of the source that moves along it keeps its name.
         name = self.names[0] if len(self.names) == 1 else None
-        return Axis(name, merged_steps(self.steps), tuple(self.paths))
+        return Axis(name, merged_steps(self.steps), tuple(self.uneven))
 
 
-def _walk_unevenly(
+def _add_uneven(
     axis: Axis,
     n: int,
     indices: Ints | None,
     varying: tuple[bool, ...],
-    block: list[_BlockAxis],
+    new: list[_NewAxis],
     offset: list[int],
     function: str,
 ) -> None:
-    """Let an axis be walked in an order of no even step; the offset goes to its centre."""
+    """Add an axis to the new ones along which its index varies; the offset goes to its centre."""
     along = [d for d, varies in enumerate(varying) if varies]
     known = indices is not None and len(along) == 1
     for d in along:
-        # Cut along several axes, it is none of them.
-        block[d].names.append(axis.name if len(along) == 1 else None)
-        block[d].add_paths(axis.paths, indices.ravel() if known and indices is not None else None)
+        # An axis that is spread over several is none of them.
+        new[d].names.append(axis.name if len(along) == 1 else None)
+        new[d].add_uneven(axis.uneven, indices.ravel() if known and indices is not None else None)
     for source, step in axis.steps:
         offset[source] += step * (n - 1)
         positions = None
         if known and indices is not None:
             positions = _to_bytes(step * (2 * indices.ravel().astype(np.int64) - (n - 1)))
         for d in along:
-            block[d].paths.append(Path(source, function, positions))
+            new[d].uneven.append(UnevenSteps(source, function, positions))
 
 
-def _held(basic: tuple[slice | None, ...], taken: tuple[int, ...]) -> list[int]:
-    """Return the axes of the basic part's result that index arrays take."""
-    held, i = [], 0
-    for n, k in enumerate(basic):
-        if k is not None:
-            if i in taken:
-                held.append(n)
-            i += 1
-    return held
+def _result_axes(basic: tuple[slice | None, ...], indexed: tuple[int, ...]) -> list[int]:
+    """Return where the axes that index arrays replace are in the result of the basic part."""
+    full = [n for n, k in enumerate(basic) if k is not None]
+    return [full[axis] for axis in indexed]

@@ -15,7 +15,7 @@ from spatial_duck.geometry._map import (
     NEW_AXIS,
     Axis,
     IndexMap,
-    Path,
+    UnevenSteps,
     index,
     merged_steps,
     remove_axis,
@@ -120,7 +120,7 @@ def shift(grid: IndexMap, axis: int, halves: int, size: int) -> IndexMap:
             moved[source] += step * halves
         offset = tuple(moved)
     if old[2] and (halves or size != shape[axis]):
-        axes = _replace_axis(axes, axis, Axis(old.name, old.steps, _forget_positions(old.paths)))
+        axes = _replace_axis(axes, axis, Axis(old.name, old.steps, _forget_positions(old.uneven)))
     shape = (*shape[:axis], size, *shape[axis + 1 :])
     return _new_tuple(IndexMap, (shape, axes, offset, unknown))
 
@@ -162,7 +162,7 @@ def with_shape(grid: IndexMap, shape: Sequence[int]) -> IndexMap:
     for i, (n, m) in enumerate(zip(old, new, strict=True)):
         if axes[i][2] and n != m:
             axes = _replace_axis(
-                axes, i, Axis(axes[i].name, axes[i].steps, _forget_positions(axes[i].paths))
+                axes, i, Axis(axes[i].name, axes[i].steps, _forget_positions(axes[i].uneven))
             )
     return _new_tuple(IndexMap, (new, axes, offset, unknown))
 
@@ -198,7 +198,7 @@ def window(grid: IndexMap, window_shape: Any, axis: Any = None) -> IndexMap:
         if grid.shape[i] < size:
             raise ValueError("window shape cannot be larger than input array shape")
         old = grid.axes[i]
-        inner.append(Axis(None, old.steps, _forget_positions(old.paths)))
+        inner.append(Axis(None, old.steps, _forget_positions(old.uneven)))
         grid = shift(grid, i, 0, grid.shape[i] - (size - 1))
     return grid._replace(
         shape=(*grid.shape, *[int(size) for size in sizes]), axes=(*grid.axes, *inner)
@@ -218,7 +218,7 @@ def diagonal(grid: IndexMap, offset: int = 0, axis1: int = 0, axis2: int = 1) ->
     key[i], key[j] = slice(down, down + count), slice(right, right + count)
     shape, axes, place, unknown = index(grid, tuple(key))
     first, second = axes[i], axes[j]
-    last = Axis(None, merged_steps(first.steps + second.steps), first.paths + second.paths)
+    last = Axis(None, merged_steps(first.steps + second.steps), first.uneven + second.uneven)
     others = [a for a in range(len(shape)) if a not in (i, j)]
     return IndexMap(
         (*[shape[a] for a in others], count), (*[axes[a] for a in others], last), place, unknown
@@ -240,11 +240,11 @@ def reduce(grid: IndexMap, axis: Any = None, keepdims: bool = False) -> IndexMap
         return _remove_axes(grid, reduced, None)
     offset, thick = list(grid.offset), list(axes)
     for i in reduced:
-        name, steps, paths = axes[i]
+        name, steps, uneven = axes[i]
         for source, step in steps:
             offset[source] += step * (shape[i] - 1)
         steps = tuple([(source, step * max(shape[i], 1)) for source, step in steps])
-        thick[i] = Axis(name, steps, paths if shape[i] == 1 else _forget_positions(paths))
+        thick[i] = Axis(name, steps, uneven if shape[i] == 1 else _forget_positions(uneven))
     ones = tuple([1 if i in reduced else n for i, n in enumerate(shape)])
     return IndexMap(ones, tuple(thick), tuple(offset), grid.unknown)
 
@@ -301,14 +301,14 @@ def broadcast_to(grid: IndexMap, shape: Sequence[int]) -> IndexMap:
         remove_axis(axis, 1, 0, offset, left)
         # An unknown position stays unknown after broadcasting.
         axes[i] = Axis(
-            None, (), tuple([p for p in _forget_positions(axis.paths) if _is_left(p, left)])
+            None, (), tuple([p for p in _forget_positions(axis.uneven) if _is_left(p, left)])
         )
     new = (NEW_AXIS,) * extra
     return IndexMap(out, new + tuple(axes), tuple(offset), grid.unknown)
 
 
-def _is_left(path: Path, left: list[tuple[int, str]]) -> bool:
-    return path.source is None or (path.source, path.function) in left
+def _is_left(part: UnevenSteps, left: list[tuple[int, str]]) -> bool:
+    return part.source is None or (part.source, part.function) in left
 
 
 def rename(grid: IndexMap, axis: int, name: str | None) -> IndexMap:
@@ -346,7 +346,7 @@ def lose(
         name, steps, _ = axes[i]
         for source, step in steps:
             offset[source] += step * (grid.shape[i] - 1)
-        axes[i] = Axis(name, (), _lost_paths((axes[i],), function))
+        axes[i] = Axis(name, (), _lost_steps((axes[i],), function))
     out = grid.shape if shape is None else tuple(shape)
     return IndexMap(out, tuple(axes), tuple(offset), grid.unknown)
 
@@ -362,7 +362,9 @@ def mark_lost(grid: IndexMap, axis: int, function: str) -> IndexMap:
     """Return the geometry with an axis that ran through another image's world, and lost it."""
     i = normalize_axis(axis, len(grid.shape))
     return grid._replace(
-        axes=_replace_axis(grid.axes, i, Axis(grid.axes[i].name, (), (Path(None, function),)))
+        axes=_replace_axis(
+            grid.axes, i, Axis(grid.axes[i].name, (), (UnevenSteps(None, function),))
+        )
     )
 
 
@@ -403,7 +405,7 @@ def take_axes(
             continue
         mixed = dropped if group is None else group
         if mixed not in lost:
-            lost[mixed] = Axis(None, (), _lost_paths([had[i] for i in mixed], function))
+            lost[mixed] = Axis(None, (), _lost_steps([had[i] for i in mixed], function))
         axes.append(lost[mixed])
     stay = {i for mixed in lost for i in mixed}
     for i in dropped:
@@ -481,21 +483,21 @@ def _group_axes(
     return i, j
 
 
-def _lost_paths(axes: Iterable[Axis], function: str) -> tuple[Path, ...]:
-    """Return paths of unknown positions along all anchor axes that some axes move along."""
-    found: list[Path] = []
-    for _, steps, paths in axes:
-        found += _forget_positions(paths)
-        found += [_new_tuple(Path, (source, function, None)) for source, _ in steps]
+def _lost_steps(axes: Iterable[Axis], function: str) -> tuple[UnevenSteps, ...]:
+    """Return steps of unknown positions along all anchor axes that some axes move along."""
+    found: list[UnevenSteps] = []
+    for _, steps, uneven in axes:
+        found += _forget_positions(uneven)
+        found += [_new_tuple(UnevenSteps, (source, function, None)) for source, _ in steps]
     return tuple(found)
 
 
-def _forget_positions(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Return the paths with unknown positions."""
-    for path in paths:
-        if path[2] is not None:
-            return tuple([p._replace(positions=None) for p in paths])
-    return paths
+def _forget_positions(uneven: tuple[UnevenSteps, ...]) -> tuple[UnevenSteps, ...]:
+    """Return the uneven steps with unknown positions."""
+    for part in uneven:
+        if part[2] is not None:
+            return tuple([p._replace(positions=None) for p in uneven])
+    return uneven
 
 
 def _replace_axis(axes: tuple[Axis, ...], i: int, new: Axis) -> tuple[Axis, ...]:

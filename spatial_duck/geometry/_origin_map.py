@@ -49,7 +49,7 @@ def index_map_of(grid: Grid, base: Grid) -> IndexMap:
     axes = []
     for axis in own.axes:
         steps = [(moves[k][0], moves[k][1] * step) for k, step in axis.steps if k in moves]
-        paths = [p._replace(source=moves[p.source][0]) for p in axis.paths if p.source in moves]
-        axes.append(Axis(axis.name, tuple(steps), tuple(paths)))
+        uneven = [p._replace(source=moves[p.source][0]) for p in axis.uneven if p.source in moves]
+        axes.append(Axis(axis.name, tuple(steps), tuple(uneven)))
     unknown = tuple([(a, "") for a in range(len(names)) if a not in known])
     return IndexMap(own.shape, tuple(axes), tuple(offset), unknown)

@@ -41,7 +41,7 @@ def make_plan(
     edge: bool = False,
     antialias: bool = False,
 ) -> Plan:
-    """ResampleTasks out how the grid of `target` is filled from an image on the grid of `source`.
+    """Return the plan that fills the grid of `target` from an image on the grid of `source`.
 
     The world axes that both have take part. Source axes that run along others, and plain ones,
     are carried along where they are; target axes that run along others are left out. The target's

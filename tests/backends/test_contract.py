@@ -88,8 +88,8 @@ def _applied(array: Any, key: Any) -> Any:
         out = out.transpose([*joint, *rest])[tuple(joint.values())]
     out = out if steps.order is None else out.transpose(steps.order)
     out = np.expand_dims(out, steps.insert)
-    hollow = steps.hollow
-    return out if hollow is None else out[(slice(None),) * hollow + (slice(0, 0),)]
+    empty_axis = steps.empty_axis
+    return out if empty_axis is None else out[(slice(None),) * empty_axis + (slice(0, 0),)]
 
 
 @pytest.mark.slow

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._keys import consumed, ellipsis_position, is_array, plain_key, walk
+from spatial_duck.geometry._keys import (
+    count_axes,
+    ellipsis_position,
+    is_advanced,
+    normalize_key,
+    parse_advanced_key,
+)
 from spatial_duck.testing._strategies import keys
 from tests.effort import examples
 
@@ -40,37 +46,37 @@ def test_shape_is_numpys(key):
 @given(st.lists(st.integers(0, 3), max_size=4).map(tuple), st.data())
 def test_walk_agrees_with_the_indices_that_it_describes(shape, data):
     key = data.draw(keys(shape, advanced=True))
-    key = tuple(plain_key(k) for k in (key if isinstance(key, tuple) else (key,)))
-    if not any(map(is_array, key)):
+    key = tuple(normalize_key(k) for k in (key if isinstance(key, tuple) else (key,)))
+    if not any(map(is_advanced, key)):
         return
     try:
         picked = [axis[key] for axis in np.indices(shape)]
     except IndexError:
         return
-    walked = walk(shape, key)
-    assert set(walked.taken) == set(walked.lines) | set(walked.varying)
-    for axis in walked.taken:
+    advanced = parse_advanced_key(shape, key)
+    assert set(advanced.indexed) == set(advanced.linear) | set(advanced.varying)
+    for axis in advanced.indexed:
         block = picked[axis]
         # The index along this axis, over the new axes only.
         lead = (
-            tuple(range(walked.place)),
-            tuple(range(walked.place + len(walked.block), block.ndim)),
+            tuple(range(advanced.position)),
+            tuple(range(advanced.position + len(advanced.shape), block.ndim)),
         )
         if not block.size:
             continue
         along = block[
-            (0,) * len(lead[0]) + (slice(None),) * len(walked.block) + (0,) * len(lead[1])
+            (0,) * len(lead[0]) + (slice(None),) * len(advanced.shape) + (0,) * len(lead[1])
         ]
-        assert along.shape == walked.block
-        if axis in walked.lines:
-            start, steps = walked.lines[axis]
-            line = np.full(walked.block, start)
+        assert along.shape == advanced.shape
+        if axis in advanced.linear:
+            start, steps = advanced.linear[axis]
+            line = np.full(advanced.shape, start)
             for d, step in enumerate(steps):
-                sizes = [-1 if i == d else 1 for i in range(len(walked.block))]
-                line = line + (step * np.arange(walked.block[d])).reshape(sizes)
+                sizes = [-1 if i == d else 1 for i in range(len(advanced.shape))]
+                line = line + (step * np.arange(advanced.shape[d])).reshape(sizes)
             np.testing.assert_array_equal(along, line)
         else:
-            for d, varies in enumerate(walked.varying[axis]):
+            for d, varies in enumerate(advanced.varying[axis]):
                 if not varies:
                     assert not np.diff(along, axis=d).any()
 
@@ -83,7 +89,7 @@ def test_walk_agrees_with_the_indices_that_it_describes(shape, data):
     ids=str,
 )  # fmt: skip
 def test_consumed_counts_axes(key, count):
-    assert consumed(key) == count
+    assert count_axes(key) == count
 
 
 def test_an_ellipsis_is_found_among_arrays():

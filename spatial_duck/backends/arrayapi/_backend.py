@@ -93,8 +93,8 @@ def _index(data: Any, key: Any) -> Any:
         out = xp.permute_dims(out, steps.order)
     for axis in steps.insert:
         out = xp.expand_dims(out, axis=axis)
-    if steps.hollow is not None:
-        out = out[(*(slice(None),) * steps.hollow, slice(0, 0), ...)]
+    if steps.empty_axis is not None:
+        out = out[(*(slice(None),) * steps.empty_axis, slice(0, 0), ...)]
     return out
 
 
@@ -108,7 +108,7 @@ def _assign(data: Any, key: Any, value: Any) -> None:
     if isinstance(value, np.ndarray | np.generic | list | tuple):
         value = xp.asarray(np.asarray(value), device=place)
     steps = steps_of(tuple(data.shape), key)
-    if not (steps.takes or steps.points or steps.hollow is not None):
+    if not (steps.takes or steps.points or steps.empty_axis is not None):
         _assign_cut(xp, data, steps, value)
         return
     index = open_key(tuple(data.shape), key)

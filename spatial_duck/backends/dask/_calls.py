@@ -322,8 +322,8 @@ def by_steps(data: Any, steps: Steps) -> Any:
         out = out.transpose(steps.order)
     if steps.insert:
         out = out[_inserting(steps.insert, out.ndim)]
-    if steps.hollow is not None:
-        out = out[(*(slice(None),) * steps.hollow, slice(0, 0))]
+    if steps.empty_axis is not None:
+        out = out[(*(slice(None),) * steps.empty_axis, slice(0, 0))]
     return out
 
 

@@ -1,7 +1,7 @@
 """Which elements of a Zarr array a view holds, axis by axis, and how its chunks cut them.
 
-The map of a view over its source is an `IndexMap`, as of a geometry over its anchor. Only such maps
-are views as go through each axis of the source at most once, and along one axis of the view.
+The map of a view over its source is an `IndexMap`, as of a geometry over its anchor. A map can be
+kept as a view if each axis of the source appears in it at most once, along one axis of the view.
 """
 
 from __future__ import annotations
@@ -48,28 +48,28 @@ class Place(NamedTuple):
 
 
 def is_view(grid: IndexMap) -> bool:
-    """Whether a map goes through each axis of the source at most once, along one of its own."""
+    """Whether each axis of the source appears at most once in a map, along one axis of it."""
     seen: set[int | None] = set()
-    for _, steps, paths in grid[1]:
-        if len(steps) + len(paths) > 1:
+    for _, steps, uneven in grid[1]:
+        if len(steps) + len(uneven) > 1:
             return False
         for source, _ in steps:
             if source in seen:
                 return False
             seen.add(source)
-        for path in paths:
-            if path.positions is None or path.source in seen:
+        for part in uneven:
+            if part.positions is None or part.source in seen:
                 return False
-            seen.add(path.source)
+            seen.add(part.source)
     return True
 
 
 def places_of(grid: IndexMap) -> list[Place]:
     """Return where each axis of a view lies."""
     found = []
-    for _, steps, paths in grid.axes:
-        if paths:
-            source, _, positions = paths[0]
+    for _, steps, uneven in grid.axes:
+        if uneven:
+            source, _, positions = uneven[0]
             halves = grid.offset[source] + to_array(positions)  # type: ignore[index, arg-type]
             found.append(Place(source, index=(halves // 2).astype(np.intp)))
         elif steps:
@@ -81,7 +81,7 @@ def places_of(grid: IndexMap) -> list[Place]:
 
 
 def fixed_of(grid: IndexMap) -> list[tuple[int, int]]:
-    """Return the axes of the source that the view does not go through, and the position on each."""
+    """Return the axes of the source that the view has no axis of, and the position along each."""
     gone = {p.source for p in places_of(grid)}
     return [(k, halves // 2) for k, halves in enumerate(grid.offset) if k not in gone]
 
@@ -119,7 +119,7 @@ def chunk_sizes(place: Place, n: int, edges: Any) -> tuple[int, ...]:
         chunk = at // edges if regular else np.searchsorted(edges, at, side="right")
         cuts = np.flatnonzero(np.diff(chunk)) + 1
         if len(cuts) >= 2 * len(np.unique(chunk)):
-            # An order that jumps about: whole blocks, each of which reads several chunks.
+            # The order jumps between chunks: take whole blocks, each of which reads several.
             size = edges if regular else int(np.diff(edges).max())
             cuts = np.arange(size, n, size)
     else:
