@@ -217,10 +217,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
 
     # --- NumPy's protocols ----------------------------------------------------------------
 
-    def __array_function__(
-        self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
-    ) -> Any:
-        return dispatch.array_function(self, func, types, args, kwargs)
+    __array_function__ = dispatch.array_function
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return dispatch.array_ufunc(self, ufunc, method, inputs, kwargs)

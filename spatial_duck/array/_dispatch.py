@@ -35,24 +35,24 @@ _new = object.__new__
 
 
 def array_function(
-    image: ImageState, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    self: ImageState, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
 ) -> Any:
-    """Do the work of `SpatialArray.__array_function__`."""
-    cls = image.__class__
+    """Call a NumPy function on an image: `SpatialArray.__array_function__`."""
+    cls = self.__class__
     for t in types:
         if t is not cls and not (issubclass(t, ImageState) or backends.is_known(t)):
             return NotImplemented
     if not kwargs:
         result = NotImplemented
-        if function is np.concatenate:
+        if func is np.concatenate:
             result = fast.concatenate(cls, *args)
-        elif function is np.stack:
+        elif func is np.stack:
             result = fast.stack(cls, *args)
         if result is not NotImplemented:
             return result
-    if function in CREATES:
-        return _create(image, function, args, kwargs)
-    return call(function, args, kwargs)
+    if func in CREATES:
+        return _create(self, func, args, kwargs)
+    return call(func, args, kwargs)
 
 
 def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -115,13 +115,16 @@ def _call_general(
 ) -> Any:
     images: list[ImageState] = []
     geometry_args, data_args = split_images(args, images)
-    geometry_kwargs, data_kwargs = split_keywords(kwargs, images)
-    geometry = rule.geometry(*geometry_args, **geometry_kwargs)
-    out = args[rule.out] if 0 <= rule.out < len(args) else kwargs.get("out")
-    if out.__class__ is tuple and len(out) == 1:
-        out = out[0]
-    if out is not None:
-        _check_out(getattr(function, "__name__", "function"), geometry, out)
+    if kwargs or 0 <= rule.out < len(args):
+        geometry_kwargs, data_kwargs = split_keywords(kwargs, images)
+        geometry = rule.geometry(*geometry_args, **geometry_kwargs)
+        out = args[rule.out] if 0 <= rule.out < len(args) else kwargs.get("out")
+        if out.__class__ is tuple and len(out) == 1:
+            out = out[0]
+        if out is not None:
+            _check_out(getattr(function, "__name__", "function"), geometry, out)
+    else:
+        geometry, data_kwargs, out = rule.geometry(*geometry_args), kwargs, None
     coords = None
     if carry.has_coords(images):
         coords = carry.function_coords(function, rule, args, kwargs, images)

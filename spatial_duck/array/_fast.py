@@ -263,7 +263,11 @@ def call_deferred(function: Callable[..., Any], rule: Rule, args: Any, kwargs: A
     for value in kwargs.values():
         if value.__class__ not in _CONSTANTS and not _is_constant(value):
             return NotImplemented
-    data = run(function, (image._data, *rest), kwargs)
+    data = image._data
+    if data.__class__ is _NDARRAY:  # constants are in memory
+        data = function(data, *rest, **kwargs)
+    else:
+        data = backends.call(function, (data, *rest), kwargs)
     if getattr(data, "ndim", 0) == 0:
         return data
     new = _new(image.__class__)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from spatial_duck.array._coordinates import Coordinates
 from spatial_duck.errors import SpatialDuckError
+from spatial_duck.geometry import Geometry
 from spatial_duck.rules._rule import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spatial_duck.array._coordinates import Held
-    from spatial_duck.geometry import Geometry
 
     #: A function of a geometry, that geometry (or what is deferred itself), further arguments and
     #: keywords (or one argument and None), and how many moves are deferred one behind the other.
@@ -84,11 +84,13 @@ class ImageState:
 
     def _resolve_geometry(self) -> Geometry:
         """Apply the deferred moves, from the oldest on."""
-        geometry = _apply_moves(self._geometry)  # type: ignore[arg-type]
+        geometry: Any = _apply_moves(self._geometry)  # type: ignore[arg-type]
         if geometry.shape != getattr(self._data, "shape", None):
             geometry = adapt_shape(geometry, self._data)
+            if geometry.__class__ is tuple:
+                geometry = _apply_moves(geometry)
         self._geometry = geometry
-        return geometry
+        return geometry  # type: ignore[no-any-return]
 
     def _defer(
         self, move: Callable[..., Any], arguments: Any, keywords: dict[str, Any] | None
@@ -119,11 +121,11 @@ def copy_attrs(attrs: dict[str, Any] | None) -> dict[str, Any] | None:
     return attrs.copy() if attrs else None
 
 
-def adapt_shape(geometry: Geometry, data: Any) -> Geometry:
+def adapt_shape(geometry: Geometry, data: Any) -> Geometry | Deferred:
     """Check the shape that a rule gave against that of the backend's result.
 
     Raises rather than return a wrong geometry. Unknown lengths, NaN as in Dask, are taken from the
-    data.
+    data, when the geometry is asked for.
     """
     shape = shape_of(data)
     if geometry.shape == shape:
@@ -133,4 +135,4 @@ def adapt_shape(geometry: Geometry, data: Any) -> Geometry:
             f"internal error: the rule gave shape {geometry.shape} and the backend {shape}; "
             "please report it, and use image.data meanwhile"
         )
-    return geometry.with_shape(shape)
+    return (Geometry.with_shape, geometry, shape, None, 1)

@@ -115,24 +115,29 @@ def concatenate(function: str, pieces: Sequence[G | tuple[int, ...]], axis: int)
 
 def is_contiguous(grids: Sequence[Grid], axis: int) -> bool:
     """Whether grids of one shape follow each other; False where equal numbers do not show it."""
-    first = grids[0]
+    rest = iter(grids)
+    first = next(rest)
     shape, mapped, _, _ = first._map
-    placed = first._axes
+    sources, _, world, _ = first._anchor
     origin = first._origin
-    _, spacing, column, _ = placed[axis]
+    _, spacing, column, _ = first._axes[axis]
     if spacing is None or column is None:
         return False
     total = shape[axis]
-    for grid in grids[1:]:
-        length = spacing * total
+    for grid in rest:
+        its_shape, its_axes, _, _ = grid._map
+        its_sources, _, its_world, _ = grid._anchor
         if (
-            grid._origin != tuple([o + length * c for o, c in zip(origin, column)])  # noqa: B905
-            or grid._axes != placed
-            or (grid._world is not first._world and grid._world != first._world)
-            or grid._map[0] != shape
-            or grid._map[1] != mapped
+            its_shape != shape
+            or its_axes != mapped
+            or its_sources != sources
+            or (its_world is not world and its_world != world)
         ):
             return False
+        length = spacing * total
+        for begin, c, place in zip(origin, column, grid._origin):  # noqa: B905
+            if place != begin + length * c:
+                return False
         total += shape[axis]
     return True
 

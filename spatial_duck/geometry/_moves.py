@@ -160,10 +160,9 @@ def with_shape(grid: IndexMap, shape: Sequence[int]) -> IndexMap:
     old, axes, offset, unknown = grid
     new = tuple(shape)
     for i, (n, m) in enumerate(zip(old, new, strict=True)):
-        if axes[i][2] and n != m:
-            axes = _replace_axis(
-                axes, i, Axis(axes[i].name, axes[i].steps, _forget_positions(axes[i].uneven))
-            )
+        name, steps, uneven = axes[i]
+        if uneven and n != m and (unsure := _forget_positions(uneven)) is not uneven:
+            axes = _replace_axis(axes, i, Axis(name, steps, unsure))
     return _new_tuple(IndexMap, (new, axes, offset, unknown))
 
 
@@ -341,14 +340,15 @@ def lose(
     Geometry
         The origin is moved to the centre of the extent along the axes that are lost.
     """
-    axes, offset = [*grid.axes], [*grid.offset]
+    old, had, offsets, unknown = grid
+    axes, offset = [*had], [*offsets]
     for i in normalize_axes(axis, len(axes)):
         name, steps, _ = axes[i]
         for source, step in steps:
-            offset[source] += step * (grid.shape[i] - 1)
-        axes[i] = Axis(name, (), _lost_steps((axes[i],), function))
-    out = grid.shape if shape is None else tuple(shape)
-    return IndexMap(out, tuple(axes), tuple(offset), grid.unknown)
+            offset[source] += step * (old[i] - 1)
+        axes[i] = _new_tuple(Axis, (name, (), _lost_steps((axes[i],), function)))
+    out = old if shape is None else tuple(shape)
+    return _new_tuple(IndexMap, (out, tuple(axes), tuple(offset), unknown))
 
 
 def unplace(grid: IndexMap, axis: Any) -> IndexMap:
@@ -405,16 +405,17 @@ def take_axes(
             continue
         mixed = dropped if group is None else group
         if mixed not in lost:
-            lost[mixed] = Axis(None, (), _lost_steps([had[i] for i in mixed], function))
+            uneven = _lost_steps([had[i] for i in mixed], function)
+            lost[mixed] = _new_tuple(Axis, (None, (), uneven))
         axes.append(lost[mixed])
-    stay = {i for mixed in lost for i in mixed}
+    stay = [i for mixed in lost for i in mixed]
     for i in dropped:
-        if i not in stay:
+        if i in stay:
+            for source, step in had[i][1]:
+                offset[source] += step * (length[i] - 1)
+        else:
             remove_axis(had[i], length[i], None, offset, unknown)
-            continue
-        for source, step in had[i][1]:
-            offset[source] += step * (length[i] - 1)
-    return IndexMap(tuple(shape), tuple(axes), tuple(offset), tuple(unknown))
+    return _new_tuple(IndexMap, (tuple(shape), tuple(axes), tuple(offset), tuple(unknown)))
 
 
 def reshape(
@@ -484,11 +485,13 @@ def _group_axes(
 
 
 def _lost_steps(axes: Iterable[Axis], function: str) -> tuple[UnevenSteps, ...]:
-    """Return steps of unknown positions along all anchor axes that some axes move along."""
+    """Return uneven steps of unknown positions along all anchor axes that some axes move along."""
     found: list[UnevenSteps] = []
     for _, steps, uneven in axes:
-        found += _forget_positions(uneven)
-        found += [_new_tuple(UnevenSteps, (source, function, None)) for source, _ in steps]
+        if uneven:
+            found += _forget_positions(uneven)
+        for source, _ in steps:
+            found.append(_new_tuple(UnevenSteps, (source, function, None)))
     return tuple(found)
 
 

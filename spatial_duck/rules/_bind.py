@@ -136,11 +136,16 @@ def bind(
     spread = [p for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL]
     rest = spread[0].position if spread else _KEYWORD_ONLY
     required = len([p for p in parameters if p.default is _NO_DEFAULT and p.position < rest])
+    count = len(readers)
+    in_order = [i for i, _, _ in readers] == list(range(count)) and rest > count
+    standing = [default for _, _, default in readers]
 
     def bound(*args: Any, **kwargs: Any) -> Any:
         n = len(args)
         if n < required:
             _check_required(function, parameters[n:required], kwargs)
+        if in_order and not kwargs:
+            return rule(*fixed, *args[:count], *standing[n:])
         if n > rest:
             args, n = (*args[:rest], args[rest:]), rest + 1
         given = [

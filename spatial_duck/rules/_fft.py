@@ -26,16 +26,18 @@ def _input_length(name: str, n: int) -> int:
 
 @rule("plain", *existing(fft, "fft ifft rfft irfft hfft ihfft"))
 def _one_axis(name: str, a: Any, n: Any, axis: Any) -> Geometry | None:
-    return _lose_axes(name, a, None if n is None else (n,), (axis,))
+    if a.__class__ is not Geometry:
+        return None
+    shape = list(a.shape)
+    i = normalize_axis(axis, len(shape))
+    length = _input_length(name, shape[i]) if n is None else operator.index(n)
+    shape[i] = _output_length(name, length)
+    return a.lose(i, name, shape=shape)
 
 
 @rule("plain", *existing(fft, "fft2 ifft2 rfft2 irfft2 fftn ifftn rfftn irfftn"))
 def _several_axes(name: str, a: Any, s: Any, axes: Any) -> Geometry | None:
-    return _lose_axes(name, a, s, axes)
-
-
-def _lose_axes(name: str, a: Any, s: Any, axes: Any) -> Geometry | None:
-    if not isinstance(a, Geometry):
+    if a.__class__ is not Geometry:
         return None
     if axes is None:
         axes = range(-(len(s) if s is not None else a.ndim), 0)

@@ -21,7 +21,7 @@ __all__: list[str] = []
 
 def _check_fits(function: str, target: Any, *sources: Any) -> None:
     """Check that sources lie on the target's grid and broadcast to its shape."""
-    if not geometries(target, *sources):
+    if target.__class__ is not Geometry and not geometries(*sources):
         return
     merged = elementwise_geometry(function, target, *sources)
     if merged.shape != shape_of(target):
@@ -33,7 +33,8 @@ def _check_fits(function: str, target: Any, *sources: Any) -> None:
 
 @rule("keeps", np.copyto)
 def _copyto(dst: Any, src: Any, where: Any = True) -> None:
-    _check_fits("copyto", dst, src, None if where is True else where)
+    sources = (src,) if where is True else (src, where)
+    _check_fits("copyto", dst, *sources)
 
 
 @rule("keeps", np.putmask)

@@ -25,7 +25,8 @@ def _result_per_matrix(function: str, a: Geometry, *core: Any) -> Geometry:
 
 @rule("plain", *existing(np.linalg, "inv matrix_power cholesky"))
 def _square(name: str, image: Geometry) -> Geometry:
-    return _result_per_matrix(name, image, *image.shape[-2:])
+    shape = image.shape
+    return image.take_axes(shape, (*range(len(shape) - 2), None, None), name)
 
 
 @rule("plain", np.linalg.pinv)

@@ -326,12 +326,12 @@ def _delete(arr: Any, obj: Any, axis: Any) -> Geometry | None:
     return index_axis(grid, i, np.delete(np.arange(grid.shape[i]), obj), "delete")
 
 
-@rule("moves", np.diagonal)
+@rule("moves", np.diagonal, deferrable=True)
 def _diagonal(a: Geometry, offset: Any, axis1: Any, axis2: Any) -> Geometry:
     return a.diagonal(offset, axis1, axis2)
 
 
-@rule("moves", np.linalg.diagonal)
+@rule("moves", np.linalg.diagonal, deferrable=True)
 def _linalg_diagonal(x: Geometry, offset: Any) -> Geometry:
     return x.diagonal(offset, -2, -1)
 

@@ -38,6 +38,8 @@ def _evaluate(function: str, points: list[Any], c: Any) -> Geometry:
     else:
         grid = unplaced(np.broadcast_shapes(*map(shape_of, points)))
     extra = shape_of(c)[len(points) :]
+    if not extra:
+        return grid
     return grid.expand_dims(tuple(range(len(extra)))).with_shape((*extra, *grid.shape))
 
 

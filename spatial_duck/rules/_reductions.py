@@ -108,12 +108,12 @@ def _trapezoid(name: str, y: Any, x: Any, axis: Any) -> Geometry | None:
     return reduction(name, y, axis)
 
 
-@rule("derives", np.trace)
+@rule("derives", np.trace, deferrable=True)
 def _trace(a: Any, offset: Any, axis1: Any, axis2: Any) -> Geometry | None:
     return a.diagonal(offset, axis1, axis2).reduce(-1) if geometry_or_none(a) else None
 
 
-@rule("derives", np.linalg.trace)
+@rule("derives", np.linalg.trace, deferrable=True)
 def _linalg_trace(x: Geometry, offset: Any) -> Geometry:
     return x.diagonal(offset, -2, -1).reduce(-1)
 

@@ -20,7 +20,7 @@ and the second parameter, whatever NumPy calls them, and ``name`` for the functi
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -239,6 +239,8 @@ def elementwise_geometry(
     grids = [a for a in arguments if a.__class__ is Geometry]
     grid = grids[0] if len(grids) == 1 else alignment.broadcast(function, grids)
     if shape is None:
+        if len(grids) == len(arguments):
+            return grid
         shapes = [shape_of(a) for a in arguments if a.__class__ not in _SHAPELESS_TYPES]
         if not any(shapes):
             return grid
@@ -288,7 +290,12 @@ def unplaced(shape: Sequence[int]) -> Geometry:
     return _unplaced_voxel(len(shape)).with_shape(shape)
 
 
-def loss_of_all(function: str, source: Geometry, *shapes: Sequence[int]) -> Any:
+@lru_cache(maxsize=256)
+def _all_lost(function: str, shape: tuple[int, ...]) -> Geometry:
+    return _unplaced_voxel(len(shape), function).with_shape(shape)
+
+
+def loss_of_all(function: str, source: Geometry, *shapes: tuple[int, ...]) -> Any:
     """Return the geometry of results that hold values of an image without their positions.
 
     Parameters
@@ -297,7 +304,7 @@ def loss_of_all(function: str, source: Geometry, *shapes: Sequence[int]) -> Any:
         Its name, for `Geometry.lost`.
     source : Geometry
         The image.
-    *shapes : sequence of int
+    *shapes : tuple of int
         Shape of each result.
 
     Returns
@@ -308,5 +315,5 @@ def loss_of_all(function: str, source: Geometry, *shapes: Sequence[int]) -> Any:
     if current().on_loss != "keep":
         for i in source.sampled_axes:
             note_loss(function, i, source.dims[i])
-    made = [_unplaced_voxel(len(shape), function).with_shape(shape) for shape in shapes]
+    made = [_all_lost(function, shape) for shape in shapes]
     return made[0] if len(made) == 1 else tuple(made)

@@ -14,6 +14,7 @@ __all__: list[str] = []
 @rule(
     "keeps",
     *existing(char, "capitalize lower swapcase title upper decode encode translate splitlines"),
+    deferrable=True,
 )
 def _same_grid(image: Any) -> Any:
     return geometry_or_none(image)
