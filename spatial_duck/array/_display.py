@@ -27,7 +27,7 @@ from spatial_duck.geometry._describe import (
 )
 from spatial_duck.geometry._html import Outline, card, drawing
 from spatial_duck.geometry._points import space_axes
-from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.geometry._world import LETTER_AXES, OPPOSITE, PLANE_NAMES, SPACE_AXES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,12 +42,9 @@ __all__ = ["Plane", "html", "planes", "text"]
 #: Most lines of values in the text.
 _MAX_LINES = 12
 _MAX_ATTRS = 12
-_OPPOSITE = dict(zip("LRPASI", "RLAPIS", strict=True))
-#: The letter that belongs at the left of a picture, or at its top, by the axis of the body that
-#: runs there: the patient's right at the left, front and head at the top (or front at the left).
+#: The letter at the left or the top of a picture, by a letter of the anatomical axis along it: the
+#: patient's right at the left, front and head at the top (or front at the left).
 _FIRST_LETTER = {"R": "R", "L": "R", "A": "A", "P": "A", "S": "S", "I": "S"}
-_BODY_AXIS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
-_PLANE_NAMES = ("sagittal", "coronal", "axial")
 
 
 def _coord_lines(image: ImageState) -> list[tuple[str, str]]:
@@ -196,7 +193,7 @@ def planes(geometry: Geometry, at: Mapping[int, int] | None = None) -> list[Plan
     # A window axis runs through space a second time: named axes are the image's own.
     space = [a for a in space if geometry.dims[a] is not None] if len(space) > 3 else space
     if letters:
-        space.sort(key=lambda axis: -_BODY_AXIS[letters[axis]])
+        space.sort(key=lambda axis: -LETTER_AXES[letters[axis]])
     elif all(geometry.dims[a] in SPACE_AXES for a in space):
         space.sort(key=lambda axis: -SPACE_AXES.index(str(geometry.dims[axis])))
     shown = space[:3]
@@ -221,12 +218,12 @@ def _plane(
         first = _FIRST_LETTER.get(to, "")
         backwards = to != "" and to == first
         key[axis] = slice(None, None, -1 if backwards else 1)
-        edges += [first, _OPPOSITE.get(first, "")]
+        edges += [first, OPPOSITE.get(first, "")]
     across = [axis for axis in shown if axis not in (rows, columns)]
     normal = across[0] if across else None
-    others = [_BODY_AXIS[letters[a]] for a in (rows, columns) if a in letters]
+    others = [LETTER_AXES[letters[a]] for a in (rows, columns) if a in letters]
     if len(others) == 2:
-        name = _PLANE_NAMES[({0, 1, 2} - set(others)).pop()]
+        name = PLANE_NAMES[({0, 1, 2} - set(others)).pop()]
     else:
         name = f"{axis_name(geometry, rows)}-{axis_name(geometry, columns)}"
     step = dict(zip(sampled, geometry.spacing.tolist(), strict=True))

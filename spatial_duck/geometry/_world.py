@@ -17,7 +17,9 @@ from spatial_duck.errors import FrameError, GeometryError
 
 __all__ = [
     "LENGTHS",
+    "LETTER_AXES",
     "OPPOSITE",
+    "PLANE_NAMES",
     "SPACE_AXES",
     "TIMES",
     "World",
@@ -34,7 +36,10 @@ SPACE_AXES = ("x", "y", "z")
 OPPOSITE = MappingProxyType(dict(zip("LRPASI", "RLAPIS", strict=True)))
 
 #: The anatomical axis (x, y, z) of each letter.
-_LETTER_AXES = MappingProxyType({"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2})
+LETTER_AXES = MappingProxyType({"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2})
+
+#: The plane across each anatomical axis.
+PLANE_NAMES = ("sagittal", "coronal", "axial")
 
 #: Lengths in metres and times in seconds, under the names that are stored.
 LENGTHS = MappingProxyType(
@@ -163,7 +168,7 @@ def check_frame(frame: str | None, field: str = "frame") -> str | None:
     if frame is None:
         return None
     code = frame.upper() if isinstance(frame, str) else ""
-    if len(code) != 3 or sorted(_LETTER_AXES.get(letter, -1) for letter in code) != [0, 1, 2]:
+    if len(code) != 3 or sorted(LETTER_AXES.get(letter, -1) for letter in code) != [0, 1, 2]:
         raise FrameError(
             f"{field} must be a code of three letters, one each of L/R, P/A and S/I (such as 'LPS' "
             f"or 'RAS'), or None for unspecified, got {frame!r}"
@@ -191,8 +196,8 @@ def frame_change(old: str, new: str) -> tuple[tuple[int, int], ...]:
     >>> frame_change("LPS", "RAS")
     ((0, -1), (1, -1), (2, 1))
     """
-    lines = [_LETTER_AXES[letter] for letter in old]
-    sources = [lines.index(_LETTER_AXES[letter]) for letter in new]
+    lines = [LETTER_AXES[letter] for letter in old]
+    sources = [lines.index(LETTER_AXES[letter]) for letter in new]
     return tuple((s, 1 if old[s] == letter else -1) for s, letter in zip(sources, new, strict=True))
 
 

@@ -15,6 +15,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._quantity import in_unit, lengths_along
 from spatial_duck.geometry._rounding import rounding_tolerance
+from spatial_duck.geometry._world import OPPOSITE
 from spatial_duck.resampling._api import per_axis
 from spatial_duck.resampling._blocks import choose
 from spatial_duck.resampling._device_values import place_of
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     Bounds = ArrayLike | Mapping[str, tuple[float, float]]
 
 __all__ = ["crop", "pad_to", "reorient", "sample"]
-
-_OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 
 
 def reorient(
@@ -85,10 +84,10 @@ def reorient(
         model = like if isinstance(like, Geometry) else as_image(like, "reorient (like=)").geometry
         orientation = model.orientation
     wanted = orientation.upper() if isinstance(orientation, str) else ""
-    lines = [{letter, _OPPOSITE[letter]} for letter in now]
+    lines = [{letter, OPPOSITE[letter]} for letter in now]
     if (
         len(wanted) != len(now)
-        or any(w not in _OPPOSITE for w in wanted)
+        or any(w not in OPPOSITE for w in wanted)
         or not all(any(w in line for w in wanted) for line in lines)
     ):
         geometry.require_positions("reorient")

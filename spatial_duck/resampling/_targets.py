@@ -12,11 +12,9 @@ from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._rounding import count_voxels
-from spatial_duck.geometry._world import SPACE_AXES, check_frame
+from spatial_duck.geometry._world import OPPOSITE, SPACE_AXES, check_frame
 
 __all__ = ["aligned_grid"]
-
-_OPPOSITE = dict(zip("LRPASI", "RLAPIS", strict=True))
 
 
 def aligned_grid(
@@ -107,5 +105,5 @@ def _runs(geometry: Geometry, orientation: str) -> list[tuple[str, int]]:
         )
     code: Any = check_frame(orientation, "orientation")
     towards = {letter: (name, 1) for name, letter in zip(SPACE_AXES, geometry.frame, strict=True)}
-    towards |= {_OPPOSITE[letter]: (name, -1) for letter, (name, _) in towards.items()}
+    towards |= {OPPOSITE[letter]: (name, -1) for letter, (name, _) in towards.items()}
     return [towards[letter] for letter in code]
