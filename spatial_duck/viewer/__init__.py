@@ -1,8 +1,8 @@
 """Three linked planes of an image of any size, in the browser: ``spatial-duck view --interactive``.
 
-`open_levels` finds the resolutions of a file, `Scene` says what is seen where and cuts it into
-tiles, `Server` hands the page and the tiles it asks for to a browser on this machine. A tile reads
-the chunks that it cuts, of the level that fits the zoom; nothing else is read::
+`open_levels` opens the resolutions of a file, `Scene` cuts planes of them into tiles, `Server`
+serves the page and its tiles to a browser on this machine. A tile reads the chunks that it cuts, of
+the level that fits the zoom; nothing else is read::
 
     from spatial_duck.viewer import Scene, Server, open_levels, show
 

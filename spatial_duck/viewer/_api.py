@@ -1,18 +1,4 @@
-"""Three linked planes of an image of any size, in the browser: ``spatial-duck view --interactive``.
-
-`open_levels` finds the resolutions of a file, `Scene` says what is seen where and cuts it into
-tiles, `Server` hands the page and the tiles it asks for to a browser on this machine. A tile reads
-the chunks that it cuts, of the level that fits the zoom; nothing else is read::
-
-    from spatial_duck.viewer import Scene, Server, open_levels
-
-    with Server(Scene(open_levels("volume.ome.zarr"))) as server:
-        print(server.url)
-        server.wait()
-
-NumPy and the standard library are enough; the page is three small files in ``page/`` and loads
-nothing from elsewhere.
-"""
+"""`open_levels` and `show`: the resolutions of a file, and an image in the browser."""
 
 from __future__ import annotations
 
@@ -58,12 +44,12 @@ def open_levels(
     from spatial_duck import io
 
     first = level or 0
-    # Which refuses a level that is not there.
+    # `info` raises for a level that does not exist.
     count = io.info(path, level=first, **options).levels
     found: list[SpatialArray] = []
     for n in range(first % count, count):
         image = io.read(path, level=n, **options)
-        # Levels may hold other things than scales; what has other axes is left out.
+        # A level with other axes is no resolution of the image.
         if not found or image.dims == found[0].dims:
             found.append(image)
     return found
@@ -80,20 +66,21 @@ def show(
 ) -> Server:
     """Show three linked planes of an image in the browser; voxels are read when they are seen.
 
-    In a notebook they are shown in the output of a cell that ends with this.
+    In a notebook they are shown in the output of the cell whose last line calls this.
 
     Parameters
     ----------
     image : SpatialArray
         On any backend.
     *overlays : SpatialArray
-        Laid over it, each in its own place; labels are coloured, a stack of segments is one.
+        Images on grids of their own, shown over it; labels are coloured, a stack of segments is
+        shown as one image of labels.
     names : sequence of str, optional
-        Of all.
+        Names of the image and its overlays.
     limits : pair of float, optional
-        Values of the image to show as black and white at first.
+        Values of the image that are shown as black and white at first.
     opacity : float or sequence of float, optional
-        Of the overlays at first, or one for each.
+        Opacity of the overlays at first, or one for each.
     browser : bool, optional
         Open the page in the browser; by default outside of notebooks.
     proxy : str, optional
@@ -104,8 +91,8 @@ def show(
     Server
         Serves the page at its `url` until it is closed, or the process ends.
     """
-    image = _one_map(as_image(image, "show"))
-    over = [[_one_map(as_image(each, "show", "overlay"))] for each in overlays]
+    image = _merge_segments(as_image(image, "show"))
+    over = [[_merge_segments(as_image(each, "show", "overlay"))] for each in overlays]
     scene = Scene([image], *over, names=names, limits=limits, opacity=opacity)
     server = Server(scene, proxy).__enter__()
     if not in_notebook() if browser is None else browser:
@@ -113,8 +100,8 @@ def show(
     return server
 
 
-def _one_map(image: SpatialArray) -> SpatialArray:
-    """Return a stack of masks of segments as one image of their numbers, others as they are."""
+def _merge_segments(image: SpatialArray) -> SpatialArray:
+    """Return a stack of segments as one image of their numbers, and other images unchanged."""
     numbers = image.coords.get("segment_number")
     if numbers is None or len(numbers.dims) != 1 or numbers.dims[0] not in image.dims:
         return image

@@ -1,4 +1,4 @@
-"""Open the page in a browser without its address on a command line, which any user can read."""
+"""Open the page in a browser without its address on a command line, which other users can read."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["open_browser"]
 
 
 def open_browser(url: str) -> None:
-    """Open an address by a file that leads there, which only this user can read.
+    """Open an address by way of a file that redirects there and that only this user can read.
 
     Parameters
     ----------
     url : str
-        With the token that opens the page.
+        Address of the page, with its token.
     """
     folder = Path(tempfile.mkdtemp(prefix="spatial_duck-"))  # of mode 0700
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

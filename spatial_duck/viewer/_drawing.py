@@ -1,4 +1,4 @@
-"""How planes are drawn with matplotlib: pictures, outlines, arrows, letters, scales and names."""
+"""Drawing of planes with matplotlib: pictures, outlines, arrows, letters, scales and names."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spatial_duck.geometry import Geometry
-    from spatial_duck.viewer._planes import Look
+    from spatial_duck.viewer._planes import Rendering
 
 __all__ = [
     "Ruler",
-    "color_bars",
-    "draw",
-    "finish",
-    "legend",
-    "nice",
-    "rounded",
-    "ruler",
-    "say_what_is_not_drawn",
+    "annotate",
+    "draw_color_bars",
+    "draw_layer",
+    "draw_legend",
+    "explain_uniform_plane",
+    "format_position",
+    "make_ruler",
+    "round_length",
 ]
 
-#: Of more labels only these are named in the legend.
+#: The most labels that the legend names.
 _MAX_NAMES = 24
 _ARROW_COLOR = "#f2b632"
 
@@ -49,7 +49,7 @@ class Ruler(NamedTuple):
         return self.first - self.step / 2, self.first + (self.voxels - 0.5) * self.step
 
 
-def ruler(geometry: Geometry, axis: int) -> Ruler:
+def make_ruler(geometry: Geometry, axis: int) -> Ruler:
     """Return world coordinates along an axis of a plane, or distances if it runs obliquely."""
     column = geometry.sampled_axes.index(axis)
     step, steps = float(geometry.spacing[column]), geometry.direction[:, column]
@@ -64,13 +64,15 @@ def ruler(geometry: Geometry, axis: int) -> Ruler:
     return Ruler(-(count - 1) / 2 * step, step, count, f"{name}, oblique{suffix}", unit)
 
 
-def rounded(value: float, step: float) -> str:
-    """Return a position as people write it: to a tenth of the distance between voxels.
+def format_position(value: float, step: float) -> str:
+    """Return a position as text, rounded to a tenth of the distance between voxels.
 
     Examples
     --------
-    >>> rounded(500_123.4499, 10.0), rounded(-2.0000001, 0.5), rounded(1 / 3, 0.325)
-    ('500123', '-2', '0.33')
+    >>> format_position(500_123.4499, 10.0), format_position(1 / 3, 0.325)
+    ('500123', '0.33')
+    >>> format_position(-2.0000001, 0.5)
+    '-2'
     """
     if not math.isfinite(value) or not step:
         return f"{value:g}"
@@ -79,41 +81,43 @@ def rounded(value: float, step: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def draw(
-    ax: Any, look: Look, n: int, rows: Ruler, columns: Ruler, *, alpha: float = 1,
+def draw_layer(
+    ax: Any, rendering: Rendering, n: int, rows: Ruler, columns: Ruler, *, alpha: float = 1,
     outlined: bool = False,
 ) -> None:  # fmt: skip
-    """Draw one layer in plane `n`."""
+    """Draw one image in plane `n`."""
     extent = (*columns.ends, *rows.ends[::-1])
-    if look.planes:
-        if outlined and look.labels:
-            _outlines(ax, look, n, rows, columns)
+    if rendering.planes:
+        if outlined and rendering.labels:
+            _draw_outlines(ax, rendering, n, rows, columns)
         else:
             ax.imshow(
-                look.planes[n], extent=extent, interpolation="nearest", aspect="equal",
-                alpha=None if alpha == 1 else alpha, **look.options,
+                rendering.planes[n], extent=extent, interpolation="nearest", aspect="equal",
+                alpha=None if alpha == 1 else alpha, **rendering.options,
             )  # fmt: skip
-    if look.arrows is not None:
-        _arrows(ax, look, n, rows, columns, alpha if not look.planes else 1)
+    if rendering.arrows is not None:
+        _draw_arrows(ax, rendering, n, rows, columns, alpha if not rendering.planes else 1)
 
 
-def _arrows(ax: Any, look: Look, n: int, rows: Ruler, columns: Ruler, alpha: float) -> None:
-    assert look.arrows is not None
-    at_rows, at_columns, down, across = look.arrows[n]
+def _draw_arrows(
+    ax: Any, rendering: Rendering, n: int, rows: Ruler, columns: Ruler, alpha: float
+) -> None:
+    assert rendering.arrows is not None
+    at_rows, at_columns, down, across = rendering.arrows[n]
     x = columns.first + at_columns * columns.step
     y = rows.first + at_rows * rows.step
     ax.quiver(
         *np.meshgrid(x, y), np.nan_to_num(across), np.nan_to_num(down), angles="xy",
-        scale_units="xy", scale=1 / look.factor, color=_ARROW_COLOR, width=0.006,
+        scale_units="xy", scale=1 / rendering.factor, color=_ARROW_COLOR, width=0.006,
         minlength=0.2, alpha=max(alpha, 0.8), zorder=2.5,
     )  # fmt: skip
 
 
-def _outlines(ax: Any, look: Look, n: int, rows: Ruler, columns: Ruler) -> None:
+def _draw_outlines(ax: Any, rendering: Rendering, n: int, rows: Ruler, columns: Ruler) -> None:
     """Draw the edges of pixels between labels, in the colour of the label inside."""
     from matplotlib.collections import LineCollection
 
-    labels = np.pad(np.ma.filled(look.planes[n], 0), 1)
+    labels = np.pad(np.ma.filled(rendering.planes[n], 0), 1)
     x = columns.ends[0] + np.arange(columns.voxels + 1) * columns.step
     y = rows.ends[0] + np.arange(rows.voxels + 1) * rows.step
     lines, numbers = [], []
@@ -123,21 +127,21 @@ def _outlines(ax: Any, look: Look, n: int, rows: Ruler, columns: Ruler) -> None:
     ):
         r, c = np.nonzero(one != other)
         inside = np.maximum(one[r, c], other[r, c])
-        # Edges lie before pixels: between columns c - 1 and c, or rows r - 1 and r.
+        # An edge lies before its pixel: between columns c - 1 and c, or rows r - 1 and r.
         stop = (c, r + 1) if upright else (c + 1, r)
         ends = [[x[c], y[r]], [x[stop[0]], y[stop[1]]]]
         lines.append(np.moveaxis(np.array(ends), -1, 0))
         numbers.append(inside)
     if not sum(map(len, numbers)):
         return
-    colors = look.options["cmap"](look.options["norm"](np.concatenate(numbers)))
+    colors = rendering.options["cmap"](rendering.options["norm"](np.concatenate(numbers)))
     ax.add_collection(
         LineCollection(np.concatenate(lines), colors=colors, linewidths=1.4, capstyle="round")
     )
 
 
-def say_what_is_not_drawn(ax: Any, drawn: NDArray[Any]) -> None:
-    """Write over a plane without contrast why it is black."""
+def explain_uniform_plane(ax: Any, drawn: NDArray[Any]) -> None:
+    """Write over a plane of one value, which is drawn black, what that value is."""
     if drawn.ndim > 2:
         return
     finite = drawn[np.isfinite(drawn)]
@@ -147,13 +151,13 @@ def say_what_is_not_drawn(ax: Any, drawn: NDArray[Any]) -> None:
         words = f"all {finite[0]:g}"
     else:
         return
-    _label(ax, 0.5, 0.5, words, ha="center", va="center")
+    _draw_text(ax, 0.5, 0.5, words, ha="center", va="center")
 
 
-def finish(
+def annotate(
     ax: Any, rows: Ruler, columns: Ruler, edges: tuple[str, str, str, str], bar: float
 ) -> None:
-    """Draw ticks, letters and the bar of a length in world units."""
+    """Draw ticks, the anatomical letters at the edges, and a scale bar of length `bar`."""
     ax.set_xlim(*columns.ends)
     ax.set_ylim(*rows.ends[::-1])
     ax.set_xlabel(columns.label, fontsize="small")
@@ -169,11 +173,11 @@ def finish(
         (0.5, 0.02, "center", "bottom"),
     )
     for letter, (x, y, across, along) in zip(edges, places, strict=True):
-        _label(ax, x, y, letter, ha=across, va=along)
-    _scale_bar(ax, columns, bar)
+        _draw_text(ax, x, y, letter, ha=across, va=along)
+    _draw_scale_bar(ax, columns, bar)
 
 
-def _label(ax: Any, x: float, y: float, text: str, **place: Any) -> None:
+def _draw_text(ax: Any, x: float, y: float, text: str, **place: Any) -> None:
     from matplotlib import patheffects
 
     if text:
@@ -181,14 +185,14 @@ def _label(ax: Any, x: float, y: float, text: str, **place: Any) -> None:
         drawn.set_path_effects([patheffects.withStroke(linewidth=2, foreground="black")])
 
 
-def nice(length: float) -> float:
-    """Return the greatest of 1, 2, 5, 10, ... (times a power of ten) that is not above `length`."""
+def round_length(length: float) -> float:
+    """Return the greatest length of 1, 2 or 5 times a power of ten that is not above `length`."""
     power = 10.0 ** math.floor(math.log10(length))
     return power * max(f for f in (1, 2, 5) if f <= max(length / power, 1))
 
 
-def _scale_bar(ax: Any, columns: Ruler, length: float) -> None:
-    """Draw a bar of a length in world units at the lower right."""
+def _draw_scale_bar(ax: Any, columns: Ruler, length: float) -> None:
+    """Draw a scale bar of a length in world units at the lower right."""
     from matplotlib import patheffects
 
     width = abs(columns.step) * columns.voxels
@@ -196,29 +200,29 @@ def _scale_bar(ax: Any, columns: Ruler, length: float) -> None:
     (bar,) = ax.plot([start, stop], [0.05, 0.05], transform=ax.transAxes, color="white", lw=2.5)
     bar.set_path_effects([patheffects.withStroke(linewidth=4.5, foreground="black")])
     text = f"{length:g} {columns.unit or ''}".rstrip()
-    _label(ax, (start + stop) / 2, 0.065, text, ha="center", va="bottom", fontsize="small")
+    _draw_text(ax, (start + stop) / 2, 0.065, text, ha="center", va="bottom", fontsize="small")
 
 
-def color_bars(figure: Any, axes: list[Any], looks: Sequence[Look]) -> None:
-    """Draw the scale of each layer that has one."""
+def draw_color_bars(figure: Any, axes: list[Any], renderings: Sequence[Rendering]) -> None:
+    """Draw a color bar for each image that is drawn in a continuous scale of colors."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    for look in looks:
-        if "vmin" in look.options:
-            norm = Normalize(look.options["vmin"], look.options["vmax"])
-            mapped = ScalarMappable(norm, look.options["cmap"])
+    for rendering in renderings:
+        if "vmin" in rendering.options:
+            norm = Normalize(rendering.options["vmin"], rendering.options["vmax"])
+            mapped = ScalarMappable(norm, rendering.options["cmap"])
             figure.colorbar(mapped, ax=axes, shrink=0.8, pad=0.01)
 
 
-def legend(figure: Any, looks: Sequence[Look]) -> None:
-    """Draw the names of the labels that are seen."""
+def draw_legend(figure: Any, renderings: Sequence[Rendering]) -> None:
+    """Draw a legend with the names of the labels in the planes."""
     from matplotlib.patches import Patch
 
     entries = []
-    for look in looks:
-        for number, name in look.names.items():
-            color = look.options["cmap"](look.options["norm"](number))
+    for rendering in renderings:
+        for number, name in rendering.names.items():
+            color = rendering.options["cmap"](rendering.options["norm"](number))
             entries.append(Patch(color=color, label=name))
     if len(entries) > _MAX_NAMES:
         more = Patch(alpha=0, label=f"and {len(entries) - _MAX_NAMES} more")

@@ -1,7 +1,8 @@
 """What is drawn of an image in each plane: grey levels, colours, labels or arrows.
 
-A `Layer` is an image in space alone, in one part or several: red, green and blue, the masks of a
-stack of segments, the components of vectors. A `Look` is what matplotlib draws of it in each plane.
+A `PlottedImage` is an image without its axes of time and channels, in one part or several: red,
+green and blue, the masks of a stack of segments, the components of vectors. A `Rendering` is what
+matplotlib draws of it in each plane.
 """
 
 from __future__ import annotations
@@ -27,33 +28,33 @@ if TYPE_CHECKING:
     from spatial_duck.array import SpatialArray
 
 __all__ = [
-    "Layer",
-    "Look",
-    "base_look",
-    "cut",
+    "PlottedImage",
+    "Rendering",
+    "cut_planes",
     "in_space",
-    "layer_of",
-    "overlay_look",
+    "plotted_image",
+    "render_base",
+    "render_overlay",
 ]
 
-#: More pixels than this along a side of a plane and it is drawn from every k-th voxel.
+#: The most pixels along a side of a plane; a larger one is drawn from every k-th voxel.
 _MAX_SIDE = 2048
-#: Arrows along the longer side of a plane.
+#: Number of arrows along the longer side of a plane.
 _ARROWS = 24
 
 
-class Layer(NamedTuple):
-    """An image as it is drawn.
+class PlottedImage(NamedTuple):
+    """The parts of an image that are drawn together.
 
     Attributes
     ----------
     kind : {"values", "colors", "segments", "vectors"}
     parts : list of SpatialArray
-        In space alone: one, or one for each index of `axis`.
+        Images that have axes of space only: one, or one for each index along `axis`.
     axis : int or None
-        The array axis of the parts.
+        The array axis that the parts lie along.
     image : SpatialArray
-        What they are of.
+        The whole image.
     """
 
     kind: str
@@ -63,7 +64,7 @@ class Layer(NamedTuple):
 
 
 @dataclass
-class Look:
+class Rendering:
     """What is drawn in each plane.
 
     Attributes
@@ -71,14 +72,15 @@ class Look:
     planes : list of ndarray
         Values, colours (with a last axis of 3), or masked labels.
     options : dict
-        Of ``imshow``, with a colour map or limits.
+        Arguments of ``imshow``: a colour map and limits or a norm.
     labels : bool
+        Whether the planes hold labels.
     names : dict of int to str
-        Of labels.
+        Names of the labels.
     arrows : list of tuple of ndarray, optional
         For each plane: rows, columns, and the components down and across at these.
     factor : float
-        How much longer than the vectors the arrows are.
+        Length of the arrows relative to the vectors.
     """
 
     planes: list[NDArray[Any]]
@@ -89,8 +91,8 @@ class Look:
     factor: float = 1.0
 
 
-def layer_of(image: SpatialArray) -> Layer:
-    """Return an image in the parts that are drawn together."""
+def plotted_image(image: SpatialArray) -> PlottedImage:
+    """Return an image as the parts that are drawn together."""
     kind, axis = "values", _colors.color_axis(image)
     if axis is not None:
         kind = "colors"
@@ -99,16 +101,16 @@ def layer_of(image: SpatialArray) -> Layer:
     elif (axis := _vector_axis(image)) is not None:
         kind = "vectors"
     if axis is None:
-        return Layer(kind, [in_space(image)], None, image)
+        return PlottedImage(kind, [in_space(image)], None, image)
     count = 3 if kind == "colors" else image.shape[axis]
     if count == 0:
-        return Layer("values", [in_space(image)], None, image)
+        return PlottedImage("values", [in_space(image)], None, image)
     parts = [in_space(image[(slice(None),) * axis + (k,)]) for k in range(count)]
-    return Layer(kind, parts, axis, image)
+    return PlottedImage(kind, parts, axis, image)
 
 
 def _axis_of(image: SpatialArray, coordinate: str) -> int | None:
-    """Return the array axis along which a coordinate lies, if it is there and does."""
+    """Return the array axis along which a coordinate lies, None if there is no such one."""
     found = image.coords.get(coordinate)
     if found is None or len(found.dims) != 1 or found.dims[0] not in image.dims:
         return None
@@ -125,7 +127,7 @@ def _vector_axis(image: SpatialArray) -> int | None:
 
 
 def _component_world(image: SpatialArray) -> World:
-    """Return the axes, units and frame that the components of vectors are along."""
+    """Return the world along whose axes the components of vectors lie."""
     said, units = image.coords["component"], dict(zip(image.world.axes, image.unit, strict=True))
     names = [str(v) for v in said.values]
     frame = said.attrs.get("frame", image.frame)
@@ -136,11 +138,11 @@ def _component_world(image: SpatialArray) -> World:
 
 
 def in_space(image: SpatialArray) -> SpatialArray:
-    """Return the image at the middle of time and the first of plain axes, in space alone."""
+    """Return the image at the middle of its times and the first index along its plain axes."""
     g = image.geometry
     space = space_axes(g)
     if len(space) < 2 or any(n != n or n == 0 for n in g.shape):
-        return image  # nothing to draw, as `cut` will say
+        return image  # nothing to draw, as `cut_planes` will say
     middle = [n // 2 if i in g.sampled_axes else 0 for i, n in enumerate(g.shape)]
     still: SpatialArray = image[
         tuple([slice(None) if i in space else n for i, n in enumerate(middle)])
@@ -149,127 +151,134 @@ def in_space(image: SpatialArray) -> SpatialArray:
     return still.replace(geometry=still.geometry.to_world(names))
 
 
-def cut(
+def cut_planes(
     still: SpatialArray, at: dict[int, int] | None = None
 ) -> tuple[list[SpatialArray], list[display.Plane]]:
-    """Return the planes as 2-D images, rows first, and how each is drawn."""
+    """Return the planes as 2-D images, rows first, and the description of each."""
     planes = display.planes(still.geometry, at)
     if not planes:
         raise GeometryError(
             "plot needs two or three axes of space and a voxel or more, got an image with shape "
             f"{still.shape} and dims {still.dims!r}"
-            + (f"; lost their positions: {still.lost!r}" if still.lost else "")
+            + (f"; axes that lost their positions: {still.lost!r}" if still.lost else "")
         )
-    return [_thinned(plane.cut(still)) for plane in planes], planes
+    return [_subsample(plane.cut(still)) for plane in planes], planes
 
 
-def _thinned(part: SpatialArray) -> SpatialArray:
+def _subsample(part: SpatialArray) -> SpatialArray:
+    """Return every k-th voxel of a plane that has more than can be seen."""
     rows, columns = (max(1, math.ceil(n / _MAX_SIDE)) for n in part.shape)
     thinned: SpatialArray = part if rows == columns == 1 else part[::rows, ::columns]
     return thinned
 
 
-def _values(part: SpatialArray) -> NDArray[Any]:
-    """Bring a plane to memory."""
+def _load_values(part: SpatialArray) -> NDArray[Any]:
+    """Return the values of a plane in memory."""
     values = np.asarray(part.to("numpy").data)
     if values.dtype.kind not in "biufc":
         raise TypeError(f"plot draws numbers, got values of type {values.dtype}")
     return values
 
 
-def _numbers(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return values as numbers to draw, of complex ones the magnitude."""
+def _as_floats(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return values as float64, of complex ones the magnitude."""
     return (np.abs(values) if values.dtype.kind == "c" else values).astype(np.float64)
 
 
-# --- looks --------------------------------------------------------------------------------
+# --- renderings --------------------------------------------------------------------------------
 
 
-def base_look(
-    layer: Layer,
+def render_base(
+    layer: PlottedImage,
     planes: Sequence[display.Plane],
     labels: bool | None,
     limits: tuple[float, float] | None,
     cmap: str,
-) -> Look:
+) -> Rendering:
     """Return what is drawn of the image itself."""
-    images = [[_thinned(plane.cut(part)) for part in layer.parts] for plane in planes]
-    cuts = [[_values(one) for one in several] for several in images]
+    images = [[_subsample(plane.cut(part)) for part in layer.parts] for plane in planes]
+    cuts = [[_load_values(one) for one in several] for several in images]
     if layer.kind == "colors":
-        return _color_look(cuts)
+        return _render_colors(cuts)
     if layer.kind == "segments":
-        return _label_look([_merged(layer, c) for c in cuts], layer.image, cmap)
+        return _render_labels([_merge_segments(layer, c) for c in cuts], layer.image, cmap)
     if layer.kind == "vectors":
-        lengths = [np.sqrt(sum(_numbers(c) ** 2 for c in several)) for several in cuts]
-        look = _grey_look(lengths, limits, cmap)
-        return _with_arrows(look, layer, cuts, [several[0] for several in images])
+        lengths = [np.sqrt(sum(_as_floats(c) ** 2 for c in several)) for several in cuts]
+        rendering = _render_grey(lengths, limits, cmap)
+        return _add_arrows(rendering, layer, cuts, [several[0] for several in images])
     bare = [c[0] for c in cuts]
     whole = layer.image.dtype.kind in "iu"
     if whole and (pictures.is_label_map(bare) if labels is None else labels):
-        return _label_look(bare, layer.image, cmap)
-    return _grey_look([_numbers(b) for b in bare], limits, cmap)
+        return _render_labels(bare, layer.image, cmap)
+    return _render_grey([_as_floats(b) for b in bare], limits, cmap)
 
 
-def overlay_look(
-    layer: Layer, parts: Sequence[SpatialArray], labels: bool | None, cmap: str
-) -> Look:
-    """Return what is drawn of an overlay: looked up at the points of the image's planes."""
+def render_overlay(
+    layer: PlottedImage, parts: Sequence[SpatialArray], labels: bool | None, cmap: str
+) -> Rendering:
+    """Return what is drawn of an overlay, sampled at the points of the image's planes."""
     if layer.kind == "colors":
-        cuts = [[_looked_up(p, part, "linear") for p in layer.parts] for part in parts]
-        look = _color_look([[np.nan_to_num(c) for c in several] for several in cuts])
+        cuts = [[_sample_overlay(p, part, "linear") for p in layer.parts] for part in parts]
+        rendering = _render_colors([[np.nan_to_num(c) for c in several] for several in cuts])
         outside = [np.isnan(several[0]) for several in cuts]
-        look.planes = [
+        rendering.planes = [
             np.concatenate([p, np.where(o, 0.0, 1.0)[..., None]], -1)
-            for p, o in zip(look.planes, outside, strict=True)
+            for p, o in zip(rendering.planes, outside, strict=True)
         ]
-        return look
+        return rendering
     if layer.kind == "vectors":
-        cuts = [[_looked_up(p, part, "linear") for p in layer.parts] for part in parts]
-        return _with_arrows(Look([], {}), layer, cuts, parts)
+        cuts = [[_sample_overlay(p, part, "linear") for p in layer.parts] for part in parts]
+        return _add_arrows(Rendering([], {}), layer, cuts, parts)
     whole = layer.image.dtype.kind in "biu"
     if layer.kind == "segments" or whole:
-        nearest = [[_looked_up(p, part, "nearest") for p in layer.parts] for part in parts]
+        nearest = [[_sample_overlay(p, part, "nearest") for p in layer.parts] for part in parts]
         if layer.kind == "segments":
-            return _label_look([_merged(layer, c) for c in nearest], layer.image, cmap, hide=True)
+            return _render_labels(
+                [_merge_segments(layer, c) for c in nearest], layer.image, cmap, hide=True
+            )
         bare = [c[0] for c in nearest]
         if _colors.looks_like_labels(bare) if labels is None else labels:
-            return _label_look(bare, layer.image, cmap, hide=True)
-    found = [_numbers(_looked_up(layer.parts[0], part, "linear")) for part in parts]
-    look = Look([np.ma.masked_invalid(f) for f in found], {"cmap": cmap})
+            return _render_labels(bare, layer.image, cmap, hide=True)
+    found = [_as_floats(_sample_overlay(layer.parts[0], part, "linear")) for part in parts]
+    rendering = Rendering([np.ma.masked_invalid(f) for f in found], {"cmap": cmap})
     kept = np.concatenate([f[np.isfinite(f)] for f in found])
     if kept.size:
-        # On one scale in all planes.
-        look.options |= {"vmin": float(kept.min()), "vmax": float(kept.max())}
-    return look
+        # All planes have one scale.
+        rendering.options |= {"vmin": float(kept.min()), "vmax": float(kept.max())}
+    return rendering
 
 
-def _looked_up(overlay: SpatialArray, part: SpatialArray, how: str) -> NDArray[Any]:
+def _sample_overlay(overlay: SpatialArray, part: SpatialArray, how: str) -> NDArray[Any]:
     from spatial_duck.resampling import resample
 
     if how == "nearest":
-        return _values(resample(overlay, to=part.geometry, interpolation="nearest", fill=0))
+        return _load_values(resample(overlay, to=part.geometry, interpolation="nearest", fill=0))
     if overlay.dtype.kind in "biu":
-        overlay = overlay.astype(np.float64)  # which holds the fill
-    return _values(resample(overlay, to=part.geometry, interpolation=how, fill=math.nan))
+        overlay = overlay.astype(np.float64)  # so that NaN can fill what lies outside
+    return _load_values(resample(overlay, to=part.geometry, interpolation=how, fill=math.nan))
 
 
-def _grey_look(planes: list[NDArray[Any]], limits: tuple[float, float] | None, cmap: str) -> Look:
+def _render_grey(
+    planes: list[NDArray[Any]], limits: tuple[float, float] | None, cmap: str
+) -> Rendering:
     if limits is None:
         limits = pictures.contrast(np.concatenate([p[np.isfinite(p)].ravel() for p in planes]))
-    return Look(planes, {"cmap": cmap, "vmin": limits[0], "vmax": limits[1]})
+    return Rendering(planes, {"cmap": cmap, "vmin": limits[0], "vmax": limits[1]})
 
 
-def _color_look(cuts: list[list[NDArray[Any]]]) -> Look:
-    """Return planes of red, green and blue from 0 to 1."""
+def _render_colors(cuts: list[list[NDArray[Any]]]) -> Rendering:
+    """Return planes of red, green and blue, scaled from 0 to 1."""
     found = [np.stack(several, -1) for several in cuts]
     if found[0].dtype == np.uint8:
-        return Look([f / 255 for f in found], {})
+        return Rendering([f / 255 for f in found], {})
     low, high = pictures.contrast(np.concatenate([f.ravel() for f in found]).astype(np.float64))
-    return Look([np.clip((_numbers(f) - low) / ((high - low) or 1), 0, 1) for f in found], {})
+    return Rendering(
+        [np.clip((_as_floats(f) - low) / ((high - low) or 1), 0, 1) for f in found], {}
+    )
 
 
-def _merged(layer: Layer, masks: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return the number of the last segment that is there."""
+def _merge_segments(layer: PlottedImage, masks: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return at each pixel the number of the last segment that covers it."""
     merged = np.zeros(masks[0].shape, np.int64)
     numbers = layer.image.coords["segment_number"].values
     for number, mask in zip(numbers.tolist(), masks, strict=True):
@@ -277,33 +286,33 @@ def _merged(layer: Layer, masks: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return merged
 
 
-def _label_look(
+def _render_labels(
     planes: list[NDArray[Any]], image: SpatialArray, background: str, hide: bool = False
-) -> Look:
-    """Return labels with a colour map and norm that give each its colour."""
+) -> Rendering:
+    """Return planes of labels with a colour map and norm that give each label its colour."""
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
-    drawn = [np.ma.masked_equal(_numbers(p), 0) if hide else _numbers(p) for p in planes]
+    drawn = [np.ma.masked_equal(_as_floats(p), 0) if hide else _as_floats(p) for p in planes]
     numbers = np.unique(np.concatenate([np.ma.compressed(d) for d in drawn]))
     known, names = _colors.segment_colors(image), _colors.label_names(image)
     shown = {int(n): names[int(n)] for n in numbers.tolist() if int(n) in names and n}
     if not numbers.size:
-        return Look(drawn, {"cmap": background}, labels=True)
+        return Rendering(drawn, {"cmap": background}, labels=True)
     colors = _colors.label_colors(numbers, known) / 255
     ends = [numbers[0] - 0.5, *(numbers[:-1] / 2 + numbers[1:] / 2), numbers[-1] + 0.5]
     options = {"cmap": ListedColormap(colors), "norm": BoundaryNorm(ends, len(numbers))}
-    return Look(drawn, options, labels=True, names=shown)
+    return Rendering(drawn, options, labels=True, names=shown)
 
 
-def _with_arrows(
-    look: Look,
-    layer: Layer,
+def _add_arrows(
+    rendering: Rendering,
+    layer: PlottedImage,
     cuts: list[list[NDArray[Any]]],
     parts: Sequence[SpatialArray],
-) -> Look:
-    """Add arrows to a look, at every k-th pixel of each plane.
+) -> Rendering:
+    """Add arrows at every k-th pixel of each plane.
 
-    Their length is that of the vectors where this is neither hidden nor hides the picture.
+    They are as long as the vectors, or all scaled by `factor` if that is too short or too long.
     """
     from spatial_duck.transforms._base import world_change
 
@@ -313,9 +322,9 @@ def _with_arrows(
         geometry = part.geometry
         step = max(1, math.ceil(max(part.shape) / _ARROWS))
         key = (slice(step // 2, None, step), slice(step // 2, None, step))
-        vectors = np.stack([_numbers(c)[key] for c in components], -1)
+        vectors = np.stack([_as_floats(c)[key] for c in components], -1)
         along = vectors @ world_change(own, geometry.world).T @ geometry.direction
-        along = along * np.sign(_main(geometry.direction))
+        along = along * np.sign(_largest_components(geometry.direction))
         rows, columns = (np.arange(n)[k] for n, k in zip(part.shape, key, strict=True))
         arrows.append((rows, columns, along[..., 0], along[..., 1]))
         length = np.hypot(along[..., 0], along[..., 1])
@@ -323,12 +332,12 @@ def _with_arrows(
         between.append(step * float(geometry.spacing.min()))
     room = min(between)
     if longest > 0 and not 0.3 * room <= longest <= 4 * room:
-        look.factor = float(f"{1.2 * room / longest:.1g}")
-    look.arrows = arrows
-    return look
+        rendering.factor = float(f"{1.2 * room / longest:.1g}")
+    rendering.arrows = arrows
+    return rendering
 
 
-def _main(direction: NDArray[np.float64]) -> NDArray[np.float64]:
+def _largest_components(direction: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the largest component of each column."""
     rows = np.argmax(np.abs(direction), axis=0)
     main: NDArray[np.float64] = direction[rows, np.arange(direction.shape[1])]

@@ -1,9 +1,9 @@
-"""Pictures of images in world units: `plot`. Needs matplotlib (extra ``plot``).
+"""Plots of images in world units: `plot`. Needs matplotlib (extra ``plot``).
 
 The planes through the centre are drawn along the image's own axes, in true proportion, all on one
-scale. Where the frame is known they are turned as radiologists have them, with the letters of the
-body at the edges. An overlay lies on its own grid: its values are looked up at the physical points
-of the planes. Of lazy data only the planes are computed.
+scale. Where the frame is known they are in radiological orientation, with the anatomical letters at
+the edges. An overlay lies on its own grid: it is sampled at the physical points of the planes. Of
+lazy data only the planes are computed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._describe import unit_symbol
 from spatial_duck.geometry._points import space_axes
 from spatial_duck.viewer import _drawing as drawing
-from spatial_duck.viewer import _planes as contents
+from spatial_duck.viewer._planes import (
+    PlottedImage,
+    cut_planes,
+    in_space,
+    plotted_image,
+    render_base,
+    render_overlay,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,8 +72,8 @@ def plot(
         ``component``) as arrows over their length.
     overlay : SpatialArray, DisplacementField or sequence of them, optional
         Images on any grids, in the same world. Of labels the nearest voxel is drawn, in one colour
-        for each (their own where they say it) and 0 transparent; others are interpolated linearly;
-        vectors are arrows.
+        for each (their own where they have one) and 0 transparent; others are interpolated
+        linearly; vectors are arrows.
     at : sequence or mapping of str to float, optional
         World position that the planes go through, in world-axis order or by name; by default the
         centre.
@@ -77,14 +84,14 @@ def plot(
     c : int or str, optional
         Channel to draw, by index or by its name.
     labels : bool, optional
-        Whether the image and overlays hold labels, where their values tell wrongly: bool and
-        integers that are equal over regions do.
+        Whether the image and overlays hold labels; by default bool values and integers that are
+        equal over regions do.
     contours : bool, optional
         Draw the outlines of labels that lie over the image, not their areas.
     colorbar : bool, optional
         Draw the scale of values beside the planes, and that of each overlay which has one.
     legend : bool, optional
-        Draw the names of labels where the image or an overlay says them.
+        Draw the names of labels where the image or an overlay names them.
     limits : tuple of float, optional
         Values of the darkest and the brightest colour; by default nearly the least and greatest
         value drawn.
@@ -111,16 +118,16 @@ def plot(
         If there are fewer than two axes of space, or no voxels, or the overlay lies in another
         space.
     """
-    image, where = _selected(_as_image(image, "image"), t, c)
-    base = contents.layer_of(image)
+    image, notes = _select_index(_as_image(image, "image"), t, c)
+    base = plotted_image(image)
     still = base.parts[0]
-    where += _left_out(image, base)
+    notes += _describe_fixed_axes(image, base)
     if image.dtype.kind == "c":
-        where.append("magnitude of complex values")
-    point = _indices(still.geometry, at, {"x": x, "y": y, "z": z})
-    parts, planes = contents.cut(still, point)
+        notes.append("magnitude of complex values")
+    point = _plane_indices(still.geometry, at, {"x": x, "y": y, "z": z})
+    parts, planes = cut_planes(still, point)
     given = overlay if isinstance(overlay, list | tuple) else [] if overlay is None else [overlay]
-    over = [contents.layer_of(_as_image(second, "overlay")) for second in given]
+    over = [plotted_image(_as_image(second, "overlay")) for second in given]
     for second in over:
         world = second.parts[0].world
         if set(world.axes) != set(still.world.axes):
@@ -128,39 +135,41 @@ def plot(
                 f"overlay must lie in the space of {still.world.axes!r}, as the image does, got "
                 f"one in that of {world.axes!r}"
             )
-    opacities = _one_each(alpha, len(over), "alpha")
-    maps = _one_each(overlay_cmap, len(over), "overlay_cmap")
+    opacities = _one_per_overlay(alpha, len(over), "alpha")
+    maps = _one_per_overlay(overlay_cmap, len(over), "overlay_cmap")
     alone = None if over else labels
-    looks = [contents.base_look(base, planes, alone, limits, cmap)]
+    renderings = [render_base(base, planes, alone, limits, cmap)]
     for second, map_ in zip(over, maps, strict=True):
-        looks.append(contents.overlay_look(second, parts, labels, map_))
-    if factor := next((look.factor for look in looks if look.factor != 1), None):
-        where.append(f"arrows {factor:g} × their length")
-    rulers = [(drawing.ruler(p.geometry, 0), drawing.ruler(p.geometry, 1)) for p in parts]
+        renderings.append(render_overlay(second, parts, labels, map_))
+    if factor := next(
+        (rendering.factor for rendering in renderings if rendering.factor != 1), None
+    ):
+        notes.append(f"arrows {factor:g} × their length")
+    rulers = [(drawing.make_ruler(p.geometry, 0), drawing.make_ruler(p.geometry, 1)) for p in parts]
     sizes = [(abs(r.step) * r.voxels, abs(c.step) * c.voxels) for r, c in rulers]
     widths = [width for _, width in sizes]
-    bar = min(drawing.nice(max(widths) / 4), drawing.nice(min(widths) / 2))
+    bar = min(drawing.round_length(max(widths) / 4), drawing.round_length(min(widths) / 2))
     figure = _new_figure(image) if figure is None else figure
     axes = figure.subplots(1, len(parts), squeeze=False, width_ratios=widths)[0]
     for n, (ax, plane, (rows, columns)) in enumerate(zip(axes, planes, rulers, strict=True)):
-        drawing.draw(ax, looks[0], n, rows, columns)
-        for look, opacity in zip(looks[1:], opacities, strict=True):
-            drawing.draw(ax, look, n, rows, columns, alpha=opacity, outlined=contours)
-        drawing.say_what_is_not_drawn(ax, looks[0].planes[n])
-        ax.set_title(_heading(still.geometry, plane), fontsize="medium")
-        drawing.finish(ax, rows, columns, plane.edges, bar)
+        drawing.draw_layer(ax, renderings[0], n, rows, columns)
+        for rendering, opacity in zip(renderings[1:], opacities, strict=True):
+            drawing.draw_layer(ax, rendering, n, rows, columns, alpha=opacity, outlined=contours)
+        drawing.explain_uniform_plane(ax, renderings[0].planes[n])
+        ax.set_title(_plane_title(still.geometry, plane), fontsize="medium")
+        drawing.annotate(ax, rows, columns, plane.edges, bar)
     if colorbar:
-        drawing.color_bars(figure, list(axes), looks)
+        drawing.draw_color_bars(figure, list(axes), renderings)
     if legend:
-        drawing.legend(figure, looks)
-    if title or where:
-        figure.suptitle(", ".join([*filter(None, [title]), *where]))
+        drawing.draw_legend(figure, renderings)
+    if title or notes:
+        figure.suptitle(", ".join([*filter(None, [title]), *notes]))
     return figure
 
 
 def figure_size(image: SpatialArray) -> tuple[float, float]:
     """Return the width and height in inches of a figure that fits the planes of an image."""
-    geometry = contents.in_space(image).geometry
+    geometry = in_space(image).geometry
     planes = display.planes(geometry)
     if not planes:
         return 4.0, 4.0
@@ -176,7 +185,8 @@ def _as_image(given: Any, name: str) -> SpatialArray:
     return given.image if isinstance(given, DisplacementField) else as_image(given, "plot", name)
 
 
-def _one_each(value: Any, count: int, name: str) -> list[Any]:
+def _one_per_overlay(value: Any, count: int, name: str) -> list[Any]:
+    """Return a list of one value for each overlay."""
     if isinstance(value, str) or not hasattr(value, "__len__"):
         return [value] * count
     if len(value) != count:
@@ -196,27 +206,27 @@ def _new_figure(image: SpatialArray) -> Any:
 # --- which plane, time and channel --------------------------------------------------------
 
 
-def _selected(
+def _select_index(
     image: SpatialArray, t: float | None, c: int | str | None
 ) -> tuple[SpatialArray, list[str]]:
-    """Return the image at a time and a channel, and words for those drawn."""
+    """Return the image at a time and a channel, and text that says which."""
     words = []
     if t is not None:
         if "t" not in image.dims:
             raise GeometryError(f"plot: t= needs an axis of time 't', the dims are {image.dims!r}")
-        # Numbered, to say which time is the nearest one.
+        # An image of time indices, of which `sel` selects that of the nearest time.
         axis = image.dims.index("t")
         shape = [n if a == axis else 1 for a, n in enumerate(image.shape)]
         numbers = np.broadcast_to(np.arange(image.shape[axis]).reshape(shape), image.shape)
         at = int(np.asarray(image.replace(numbers).sel(t=t).data).flat[0]) if image.size else 0
-        words.append(_place(image, axis, at))
+        words.append(_describe_index(image, axis, at))
         image = image.isel(t=at)
     if c is not None:
         name = next((d for d in _CHANNEL_DIMS if d in image.dims), None)
         if name is None:
             raise GeometryError(f"plot: c= needs an axis of channels, the dims are {image.dims!r}")
         index = _channel(image, name, c)
-        words.append(_place(image, image.dims.index(name), index))
+        words.append(_describe_index(image, image.dims.index(name), index))
         image = image.isel({name: index})
     return image, words
 
@@ -240,18 +250,18 @@ def _channel(image: SpatialArray, dim: str, c: int | str) -> int:
     )
 
 
-def _left_out(image: SpatialArray, base: contents.Layer) -> list[str]:
-    """Return words for the index that is drawn along each axis that is not of space."""
+def _describe_fixed_axes(image: SpatialArray, base: PlottedImage) -> list[str]:
+    """Return text for the index that is drawn along each axis that is not of space."""
     kept = {base.axis, *space_axes(image.geometry)}
     return [
-        _place(image, axis, n // 2 if axis in image.geometry.sampled_axes else 0)
+        _describe_index(image, axis, n // 2 if axis in image.geometry.sampled_axes else 0)
         for axis, n in enumerate(image.shape)
         if axis not in kept and n > 1
     ]
 
 
-def _place(image: SpatialArray, axis: int, index: int) -> str:
-    """Return words for an index of an axis: its name, time or number."""
+def _describe_index(image: SpatialArray, axis: int, index: int) -> str:
+    """Return text for an index along an axis: its name, time or number."""
     geometry, dim = image.geometry, image.dims[axis]
     name = f"axis {axis}" if dim is None else dim
     along = {k: v for k, v in image.coords.items() if dim is not None and v.dims == (dim,)}
@@ -262,20 +272,20 @@ def _place(image: SpatialArray, axis: int, index: int) -> str:
         values = np.asarray(along[name].values, dtype=float)
         step = float(np.abs(np.diff(values)).min()) if len(values) > 1 else 1.0
         unit = unit_symbol(along[name].unit) or ""
-        return f"{name} = {drawing.rounded(float(values[index]), step)} {unit}".rstrip()
+        return f"{name} = {drawing.format_position(float(values[index]), step)} {unit}".rstrip()
     if axis in geometry.sampled_axes and name in geometry.world.axes:
         column, row = geometry.sampled_axes.index(axis), geometry.world.axes.index(name)
         step = float(geometry.direction[row, column] * geometry.spacing[column])
         unit = unit_symbol(geometry.world.units[row]) or ""
-        at = drawing.rounded(float(geometry.origin[row]) + step * index, step)
+        at = drawing.format_position(float(geometry.origin[row]) + step * index, step)
         return f"{name} = {at} {unit}".rstrip()
     return f"{name} = {index} of {geometry.shape[axis]}"
 
 
-def _indices(
+def _plane_indices(
     geometry: Geometry, at: Sequence[float] | Mapping[str, float] | None, one: dict[str, Any]
 ) -> dict[int, int] | None:
-    """Return the index along each axis at a world position, the centre where none is given."""
+    """Return the index along each axis at a world position, the centre if none is given."""
     names = geometry.world.axes
     given = {k: v for k, v in one.items() if v is not None}
     if at is not None:
@@ -291,7 +301,7 @@ def _indices(
         if name not in names:
             raise GeometryError(f"plot: the world has no axis {name!r}; it has {names!r}")
     if 0 in geometry.shape:
-        return None  # nothing to draw, as `cut` will say
+        return None  # nothing to draw: `cut_planes` raises
     middle = geometry.index_to_physical([n // 2 for n in geometry.shape])
     point = [given.get(name, m) for name, m in zip(names, middle.tolist(), strict=True)]
     index = np.rint(geometry.physical_to_index(point)).astype(int).tolist()
@@ -302,7 +312,7 @@ def _indices(
     return dict(enumerate(index))
 
 
-def _heading(geometry: Geometry, plane: display.Plane) -> str:
+def _plane_title(geometry: Geometry, plane: display.Plane) -> str:
     if plane.normal is None:
         return plane.name
     name = geometry.dims[plane.normal] or f"axis {plane.normal}"
@@ -312,6 +322,6 @@ def _heading(geometry: Geometry, plane: display.Plane) -> str:
     if abs(steps[row]) <= 1 - 1e-9:
         return f"{plane.name}, {name} = {plane.at} of {geometry.shape[plane.normal]}"
     step = float(steps[row] * geometry.spacing[column])
-    at = drawing.rounded(float(geometry.origin[row]) + step * plane.at, step)
+    at = drawing.format_position(float(geometry.origin[row]) + step * plane.at, step)
     unit = unit_symbol(geometry.world.units[row]) or ""
     return f"{plane.name}, {geometry.world.axes[row]} = {at} {unit}".rstrip()

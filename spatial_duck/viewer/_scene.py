@@ -1,8 +1,8 @@
 """What the viewer shows: planes along the world's axes, cut into tiles.
 
-Positions are *view coordinates*: the world's axes of space, ordered and turned so that each plane
-is drawn in the usual way (with a frame: the patient's right at the left, anterior and superior at
-the top). An image that is one slice in 3-D is seen in its own plane.
+Positions are *view coordinates*: the world's axes of space, ordered and flipped so that each plane
+is drawn in the usual orientation (with a frame: the patient's right at the left, anterior and
+superior at the top). An image that is one slice in 3-D is seen in its own plane.
 
 Tiles lie on one lattice for each zoom: pixels of ``pixel * 2**zoom`` world units, 256 × 256 to a
 tile, counted from the low corner of the image. A tile is sampled from the coarsest level of the
@@ -28,8 +28,8 @@ from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry._describe import facts, printable, unit_symbol
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.pyramids import _api as multiscale
-from spatial_duck.viewer._frame import Frame, frame_of, planes_of, space_of
-from spatial_duck.viewer._gather import Cache, Level
+from spatial_duck.viewer._level_reader import BlockCache, LevelReader
+from spatial_duck.viewer._view_axes import ViewAxes, space_indices, view_axes, view_planes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,54 +53,61 @@ class Layer:
     Parameters
     ----------
     levels : sequence of SpatialArray
-        The finest first; where it ends early, views with every second voxel are added.
-    frame : Frame
-    cache : Cache
+        The finest first; a pyramid of every second voxel of the last one is added.
+    view : ViewAxes
+    cache : BlockCache
     name : str
     number : int, optional
-        Tells this image from others in the cache.
+        Number of the image in the scene, by which the cache distinguishes it from others.
     """
 
     def __init__(
-        self, levels: Sequence[SpatialArray], frame: Frame, cache: Cache, name: str, number: int = 0
+        self,
+        levels: Sequence[SpatialArray],
+        view: ViewAxes,
+        cache: BlockCache,
+        name: str,
+        number: int = 0,
     ) -> None:
         self.name = name
-        self.frame = frame
+        self.view = view
         images = [*levels, *multiscale.pyramid(levels[-1], method="nearest").levels[1:]]
         self.image = images[0]
         self.geometry = images[0].geometry
-        _, _, self.axes = space_of(self.geometry)
+        _, _, self.axes = space_indices(self.geometry)
         #: The array axis of red, green and blue.
         self.color = color_axis(images[0])
-        self.levels = [Level(im, self.axes, cache, (number, n)) for n, im in enumerate(images)]
-        self.spacing = np.array([self._steps(im.geometry)[1] for im in images])
+        self.levels = [
+            LevelReader(im, self.axes, cache, (number, n)) for n, im in enumerate(images)
+        ]
+        self.spacing = np.array([self._index_to_world(im.geometry)[1] for im in images])
         self.sliders = [
             axis
             for axis in range(self.geometry.ndim)
             if axis not in self.axes and self.geometry.shape[axis] > 1 and axis != self.color
         ]
-        #: Whether the image holds labels, if that is known; else the values tell.
+        #: Whether the image holds labels; None if that is to be inferred from the values.
         self.labels: bool | None = None
 
     @staticmethod
-    def _steps(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the matrix index -> world of space, and the spacing of its columns."""
-        rows, columns, _ = space_of(geometry)
+    def _index_to_world(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the matrix from indices to world coordinates of space, and the spacing."""
+        rows, columns, _ = space_indices(geometry)
         spacing = geometry.spacing[columns]
         return geometry.direction[np.ix_(rows, columns)] * spacing, spacing
 
     def to_index(self, level: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the matrix and offset from view coordinates to indices of a level."""
         geometry = self.levels[level].image.geometry
-        matrix, _ = self._steps(geometry)
-        rows, _, _ = space_of(geometry)
+        matrix, _ = self._index_to_world(geometry)
+        rows, _, _ = space_indices(geometry)
         back = np.linalg.pinv(matrix)
-        return back @ self.frame.axes, back @ (self.frame.base - geometry.origin[rows])
+        return back @ self.view.axes, back @ (self.view.base - geometry.origin[rows])
 
     def level_for(self, pixel: float) -> int:
         """Return the coarsest level whose voxels are no larger than a pixel.
 
-        An axis that is coarser from the start does not count before the others reach it.
+        An axis whose voxels are larger than that in the finest level must not become coarser.
         """
         enough = (self.spacing <= np.maximum(pixel, self.spacing[0]) * (1 + 1e-6)).all(axis=1)
         return int(np.flatnonzero(enough)[-1])
@@ -108,13 +115,14 @@ class Layer:
     def sample(
         self, view: NDArray[np.float64], pixel: float, fixed: Mapping[int, int], smooth: bool
     ) -> NDArray[np.float32]:
-        """Return values at view coordinates, NaN outside.
+        """Return the values at view coordinates, NaN outside the image.
 
         Parameters
         ----------
         view : ndarray, shape (n_view, n)
+            View coordinates of the points.
         pixel : float
-            Size of the pixels that the values are for.
+            Size of the pixels that the values are for, in world units.
         fixed : mapping of int to int
             Index along each axis that is not of space.
         smooth : bool
@@ -122,57 +130,58 @@ class Layer:
         """
         number = self.level_for(pixel)
         level = self.levels[number]
-        last = self._last(0)
-        index = self._index(0, view)
+        last = self._last_index(0)
+        index = self._indices(0, view)
         inside = ((index >= -0.5) & (index <= last + 0.5)).all(axis=0)
         if number:
-            # A coarser level may end nearly one of its voxels earlier. Half of one, beside its own
-            # half, is shown all the same, or thin images vanish; more would be a pixel off.
-            last, index = self._last(number), self._index(number, view)
+            # A coarser level may end nearly one of its voxels before the finest. Values are taken
+            # up to one voxel beyond its last centre: with less thin images vanish, more would be
+            # off by a pixel.
+            last, index = self._last_index(number), self._indices(number, view)
             inside &= ((index >= -1) & (index <= last + 1)).all(axis=0)
         out = np.full(view.shape[1], np.nan, np.float32)
         if inside.any():
-            # In single precision afterwards: what is drawn has 256 shades.
+            # The result is in single precision: what is drawn has 256 shades.
             with np.errstate(over="ignore", invalid="ignore"):
                 if self.color is None:
-                    out[inside] = _values(level, index[:, inside], last, fixed, smooth)
+                    out[inside] = _interpolate(level, index[:, inside], last, fixed, smooth)
                 else:
-                    out[inside] = self._packed(level, index[:, inside], last, fixed, smooth)
+                    out[inside] = self._pack_colors(level, index[:, inside], last, fixed, smooth)
         return out
 
-    def _packed(
+    def _pack_colors(
         self,
-        level: Level,
+        level: LevelReader,
         index: NDArray[np.float64],
         last: NDArray[np.intp],
         fixed: Mapping[int, int],
         smooth: bool,
     ) -> NDArray[np.float64]:
-        """Return red * 65536 + green * 256 + blue, which a float32 holds."""
+        """Return red * 65536 + green * 256 + blue, which a float32 holds exactly."""
         total = np.zeros(index.shape[1])
         kind = backends.host_type(level.image.dtype)
         most = 255 if kind.kind not in "iu" else np.iinfo(kind).max
         for k in range(3):
-            part = _values(level, index, last, {**fixed, int(self.color or 0): k}, smooth)
+            part = _interpolate(level, index, last, {**fixed, int(self.color or 0): k}, smooth)
             total = total * 256 + np.clip(np.rint(np.nan_to_num(part) / most * 255), 0, 255)
         return total
 
-    def _index(self, level: int, view: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _indices(self, level: int, view: NDArray[np.float64]) -> NDArray[np.float64]:
         matrix, offset = self.to_index(level)
         return matrix @ view + offset[:, None]
 
-    def _last(self, level: int) -> NDArray[np.intp]:
+    def _last_index(self, level: int) -> NDArray[np.intp]:
         shape = self.levels[level].image.shape
         return np.array([shape[a] - 1 for a in self.axes], np.intp)[:, None]
 
     @property
     def dtype(self) -> str:
-        """The type of the voxels, as NumPy calls it."""
+        """NumPy's name of the data type."""
         return str(self.levels[0].image.dtype).rpartition(".")[2]
 
 
-def _values(
-    level: Level,
+def _interpolate(
+    level: LevelReader,
     index: NDArray[np.float64],
     last: NDArray[np.intp],
     fixed: Mapping[int, int],
@@ -180,7 +189,7 @@ def _values(
 ) -> NDArray[Any]:
     if not smooth:
         nearest = np.clip(np.rint(index), 0, last).astype(np.intp)
-        return _real(level.take(list(nearest), fixed))
+        return _real_values(level.take(list(nearest), fixed))
     index = np.clip(index, 0, last)
     low = np.minimum(np.floor(index), np.maximum(last - 1, 0)).astype(np.intp)
     part = index - low
@@ -189,19 +198,19 @@ def _values(
         up = np.array(corner)[:, None]
         weight = np.prod(np.where(up, part, 1 - part), axis=0)
         at = np.minimum(low + up, last)
-        used = weight > 0  # what has no weight must not spread NaN
+        used = weight > 0  # a NaN of weight 0 must not spread
         if not used.any():
             continue
-        total[used] += weight[used] * _real(level.take(list(at[:, used]), fixed))
+        total[used] += weight[used] * _real_values(level.take(list(at[:, used]), fixed))
     return total
 
 
-def _real(values: NDArray[Any]) -> NDArray[Any]:
+def _real_values(values: NDArray[Any]) -> NDArray[Any]:
     return np.abs(values) if values.dtype.kind == "c" else values.astype(np.float64)
 
 
 class Scene:
-    """An image, perhaps with another over it, as planes and tiles.
+    """An image and its overlays, as planes and tiles.
 
     Parameters
     ----------
@@ -211,11 +220,11 @@ class Scene:
         Other images over it, each on a grid of its own, in the same world (frame, order and unit
         may differ).
     names : sequence of str, optional
-        Of all.
+        Names of the image and its overlays.
     limits : pair of float, optional
-        Values of the image to show as black and white at first.
+        Values of the image that are shown as black and white at first.
     opacity : float or sequence of float, optional
-        Of the overlays at first, or one for each.
+        Opacity of the overlays at first, or one for each.
     """
 
     def __init__(
@@ -229,19 +238,19 @@ class Scene:
         geometry = levels[0].geometry
         if 0 in geometry.shape:
             raise GeometryError(f"there is nothing to view in an image of shape {geometry.shape}")
-        self.frame = frame_of(geometry)
-        self.planes = planes_of(self.frame)
+        self.view = view_axes(geometry)
+        self.planes = view_planes(self.view)
         self.world = geometry.world
         self._limits = limits
-        cache = Cache(_CACHE)
+        cache = BlockCache(_CACHE)
         over = [levels_over for levels_over in overlays if levels_over is not None]
-        usual = ["image", *(["overlay"] if len(over) == 1 else
-                            [f"overlay {n + 1}" for n in range(len(over))])]  # fmt: skip
-        names = [*names, *usual[len(names) :]]
-        self.layers = [Layer(levels, self.frame, cache, names[0])]
+        numbered = [f"overlay {n + 1}" for n in range(len(over))]
+        default_names = ["image", *(["overlay"] if len(over) == 1 else numbered)]
+        names = [*names, *default_names[len(names) :]]
+        self.layers = [Layer(levels, self.view, cache, names[0])]
         for number, several in enumerate(over, 1):
-            moved = [im.replace(geometry=_in_world(im.geometry, geometry)) for im in several]
-            self.layers.append(Layer(moved, self.frame, cache, names[number], number))
+            moved = [im.replace(geometry=_to_world_of(im.geometry, geometry)) for im in several]
+            self.layers.append(Layer(moved, self.view, cache, names[number], number))
         each = [opacity] * len(over) if isinstance(opacity, float | int) else list(opacity)
         if len(each) != len(over) or not all(0 <= o <= 1 for o in each):
             raise ValueError(
@@ -256,14 +265,15 @@ class Scene:
         self.last_zoom = max(0, int(np.ceil(np.log2(longest / (self.pixel * TILE)))))
 
     def _extent(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the lowest and highest view coordinates of the image."""
         layer = self.layers[0]
         geometry = layer.geometry
         ends = [(-0.5, geometry.shape[a] - 0.5) for a in layer.axes]
         corners = np.array(np.meshgrid(*ends)).reshape(len(ends), -1)
-        matrix, _ = layer._steps(geometry)
-        rows, _, _ = space_of(geometry)
+        matrix, _ = layer._index_to_world(geometry)
+        rows, _, _ = space_indices(geometry)
         world = matrix @ corners + geometry.origin[rows][:, None]
-        view = self.frame.axes.T @ (world - self.frame.base[:, None])
+        view = self.view.axes.T @ (world - self.view.base[:, None])
         return view.min(axis=1), view.max(axis=1)
 
     def tile(
@@ -283,11 +293,11 @@ class Scene:
         Parameters
         ----------
         layer, plane : int
-            Which image, and which of `planes`.
+            Number of the image (0, then the overlays), and of one of `planes`.
         zoom : int
-            Pixels have ``pixel * 2**zoom`` world units.
+            Pixels measure ``pixel * 2**zoom`` world units.
         row, column : int
-            Of the tile, from the low corner of the image.
+            Position of the tile, from the low corner of the image.
         depth : int, optional
             Where the plane lies, in pixels from the low corner.
         fixed : mapping of int to int, optional
@@ -302,40 +312,42 @@ class Scene:
         """
         size = self.pixel * 2.0**zoom
         across, down, through = self.planes[plane][1:]
-        view = np.empty((len(self.frame.names), TILE, TILE))
+        view = np.empty((len(self.view.names), TILE, TILE))
         steps = np.arange(TILE)
-        view[across] = self._at(across, column * TILE + steps, size)
-        view[down] = self._at(down, row * TILE + steps, size)[:, None]
+        view[across] = self._pixel_centers(across, column * TILE + steps, size)
+        view[down] = self._pixel_centers(down, row * TILE + steps, size)[:, None]
         if through is not None:
-            view[through] = self._at(through, depth, size)
+            view[through] = self._pixel_centers(through, depth, size)
         values = self.layers[layer].sample(
             view.reshape(len(view), -1), size, dict(fixed or {}), smooth
         )
         return values.reshape(TILE, TILE)
 
-    def _at(self, axis: int, pixel: Any, size: float) -> Any:
+    def _pixel_centers(self, axis: int, pixel: Any, size: float) -> Any:
         """Return the centres of pixels along a view coordinate.
 
-        An image that is thinner than half a pixel is hit in its middle, so that it stays in sight.
+        Of an image that is thinner than half a pixel the first is its middle, so that it is seen.
         """
         low, high = self.low[axis], self.high[axis]
         first = (low + high) / 2 if high - low < size / 2 else low + size / 2
         return np.where(np.equal(pixel, 0), first, low + (pixel + 0.5) * size)
 
     def limits(self, layer: int) -> tuple[float, float]:
-        """Return values to show as black and white, from the middle planes at the last zoom."""
+        """Return the values that are shown as black and white, from a tile of each middle plane."""
         if layer == 0 and self._limits is not None:
             return float(self._limits[0]), float(self._limits[1])
         fixed = {axis: self.layers[layer].geometry.shape[axis] // 2
                  for axis in self.layers[layer].sliders}  # fmt: skip
         if self.layers[layer].color is not None:
             return 0.0, 255.0
-        values = np.concatenate(self._middle(layer, self.last_zoom, fixed), axis=None)
+        values = np.concatenate(self._middle_tiles(layer, self.last_zoom, fixed), axis=None)
         low, high = pictures.contrast(values[np.isfinite(values)].astype(np.float64))
         return (low, high) if high > low else (low - 0.5, low + 0.5)
 
-    def _middle(self, layer: int, zoom: int, fixed: Mapping[int, int]) -> list[NDArray[np.float32]]:
-        """Return a tile from the middle of each plane."""
+    def _middle_tiles(
+        self, layer: int, zoom: int, fixed: Mapping[int, int]
+    ) -> list[NDArray[np.float32]]:
+        """Return the tile in the middle of each plane."""
         side, tiles = self.pixel * 2.0**zoom, []
         middle = ((self.high - self.low) / 2 / side).astype(int)
         for n, plane in enumerate(self.planes):
@@ -345,7 +357,7 @@ class Scene:
         return tiles
 
     def is_labels(self, layer: int) -> bool:
-        """Whether an image holds labels: its voxels in the middle of the planes tell."""
+        """Whether an image holds labels, by the voxels in the middle of each plane."""
         of = self.layers[layer]
         kind = backends.host_type(of.levels[0].image.dtype).kind
         if of.labels is not None or kind not in "biu" or of.color is not None:
@@ -355,7 +367,7 @@ class Scene:
         fixed = {axis: of.geometry.shape[axis] // 2 for axis in of.sliders}
         # Of an overlay the finest level tells, of what may be huge the one that is seen first.
         zoom = 0 if layer else self.last_zoom
-        tiles = [np.nan_to_num(tile) for tile in self._middle(layer, zoom, fixed)]
+        tiles = [np.nan_to_num(tile) for tile in self._middle_tiles(layer, zoom, fixed)]
         if any(np.abs(tile).max(initial=0) >= 2**24 for tile in tiles):
             return False  # beyond the integers that a float32 tells apart
         # An image that is shown by itself must look the more like labels.
@@ -363,7 +375,7 @@ class Scene:
         return judge([tile.astype(np.int64) for tile in tiles])
 
     def describe(self) -> dict[str, Any]:
-        """Return what the page needs to know, as plain numbers, strings, lists and dicts."""
+        """Return what the page needs of the scene, as JSON values."""
         units = dict(zip(self.world.axes, map(unit_symbol, self.world.units), strict=True))
         return {
             "tile": TILE,
@@ -372,11 +384,11 @@ class Scene:
             "low": self.low.tolist(),
             "high": self.high.tolist(),
             "frame": self.world.frame,
-            "world": [{"name": n, "unit": unit_symbol(units[n]) or ""} for n in self.frame.world],
-            "base": self.frame.base.tolist(),
-            "axes": self.frame.axes.tolist(),
-            "names": list(self.frame.names),
-            "letters": [list(pair) for pair in self.frame.letters],
+            "world": [{"name": n, "unit": unit_symbol(units[n]) or ""} for n in self.view.world],
+            "base": self.view.base.tolist(),
+            "axes": self.view.axes.tolist(),
+            "names": list(self.view.names),
+            "letters": [list(pair) for pair in self.view.letters],
             "planes": [plane._asdict() for plane in self.planes],
             "layers": [self._describe_layer(n) for n in range(len(self.layers))],
         }
@@ -385,7 +397,7 @@ class Scene:
         layer = self.layers[number]
         geometry = layer.geometry
         matrix, offset = layer.to_index()
-        steps = np.abs(self.frame.axes.T @ layer._steps(geometry)[0]).max(axis=1)
+        steps = np.abs(self.view.axes.T @ layer._index_to_world(geometry)[0]).max(axis=1)
         return {
             "name": layer.name,
             "facts": facts(geometry),
@@ -426,14 +438,14 @@ class Scene:
         return slider
 
 
-def _in_world(geometry: Geometry, like: Geometry) -> Geometry:
-    """Return the same place in the frame, order and units of another's world."""
+def _to_world_of(geometry: Geometry, like: Geometry) -> Geometry:
+    """Return a geometry in the frame, axis order and units of another's world."""
     frame, wanted_frame = geometry.world.frame, like.world.frame
     if frame != wanted_frame:
         if frame is None or wanted_frame is None:
             raise FrameError(
                 f"the image's frame is {wanted_frame!r} and the overlay's {frame!r}: whether they "
-                "lie in one world is not known. Say what it is with replace(frame=...)"
+                "lie in one world is not known. Set the missing one with replace(frame=...)"
             )
         geometry = geometry.to_frame(wanted_frame)
     units = dict(zip(like.world.axes, like.world.units, strict=True))

@@ -1,13 +1,13 @@
-"""A scene in the browser: a server on this machine's loopback that hands out one page and tiles.
+"""A scene in the browser: a server on this machine's loopback interface, of one page and its tiles.
 
 It serves nothing else. It listens on 127.0.0.1 alone, on a port that the system chooses; the path
 of every address begins with a random token, so that neither other users of the machine nor pages of
-other sites find it; requests by another host name are refused (DNS rebinding), but where a proxy
-brings them on. Names in a path are looked up in tables and never in a directory. The page loads
-nothing from elsewhere. In a notebook a server shows itself in a frame.
+other sites find it; requests with another host name are refused (DNS rebinding), unless a proxy
+forwards them. Names in a path are looked up in tables and never in a directory. The page loads
+nothing from other hosts. In a notebook the page is displayed in a frame.
 
 =================================================================  =================================
-path after the token                                               what it gives
+path after the token                                               what is returned
 =================================================================  =================================
 ``/``, ``/viewer.js``, ``/viewer.css``                             the page
 ``/scene.json``                                                    `Scene.describe`
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-_TYPES = {
+_CONTENT_TYPES = {
     "index.html": "text/html; charset=utf-8",
     "viewer.js": "text/javascript; charset=utf-8",
     "viewer.css": "text/css; charset=utf-8",
 }
-#: Of the frame in a notebook, in pixels.
-_HEIGHT = 560
-#: A tile number beyond this is a mistake; it keeps arithmetic on them exact.
-_MOST = 2**40
+#: Height of the frame in a notebook, in pixels.
+_FRAME_HEIGHT = 560
+#: Larger tile numbers are refused, so that arithmetic on them is exact.
+_MAX_TILE_NUMBER = 2**40
 _HEADERS = {
     "Cache-Control": "no-store",
     # Pages that may hold this one in a frame: notebooks on this machine, or behind its proxy.
@@ -67,16 +67,16 @@ class Server:
     Parameters
     ----------
     scene : Scene
-        What is shown.
+        The scene that is shown.
     proxy : str, optional
-        Path at which jupyter-server-proxy leads to ports of this machine, such as
+        Path at which jupyter-server-proxy forwards to ports of this machine, such as
         ``"/user/me/proxy/"``, for notebooks on another machine. By default that of JupyterHub,
         where this process runs under one.
 
     Attributes
     ----------
     url : str
-        What to open in a browser on this machine. It holds the token: keep it to yourself.
+        Address to open in a browser on this machine. It holds the token: do not share it.
 
     Examples
     --------
@@ -106,14 +106,15 @@ class Server:
         self.close()
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame, with an address that is right behind a proxy too."""
+        """Return the page in a frame, by an address that works behind a proxy too."""
         path = f"{self.port}/{self.token}/"
         url = f"{self.proxy.rstrip('/')}/{path}" if self.proxy else self.url
-        says = "through jupyter-server-proxy" if self.proxy else "from this machine"
+        source = "through jupyter-server-proxy" if self.proxy else "from this machine"
         return (
-            f'<iframe src="{escape(url)}" title="spatial_duck" width="100%" height="{_HEIGHT}" '
-            f'style="border:0" allow="fullscreen"></iframe><div style="font-size:85%">Served '
-            f'{says} until it is closed: <a href="{escape(url)}" target="_blank" '
+            f'<iframe src="{escape(url)}" title="spatial_duck" width="100%" '
+            f'height="{_FRAME_HEIGHT}" style="border:0" allow="fullscreen"></iframe>'
+            f'<div style="font-size:85%">Served '
+            f'{source} until it is closed: <a href="{escape(url)}" target="_blank" '
             'rel="noreferrer">open it in a window of its own</a></div>'
         )
 
@@ -121,7 +122,7 @@ class Server:
         """Serve until the process is interrupted."""
         if not self._thread.is_alive():
             self._thread.start()
-        # In steps: a join without end would keep Ctrl-C waiting on some systems.
+        # On some systems a join without a timeout cannot be interrupted by Ctrl-C.
         while self._thread.is_alive():
             self._thread.join(0.5)
 
@@ -133,25 +134,25 @@ class Server:
         self._http.server_close()
 
     def answer(self, path: str, query: str) -> tuple[bytes, str]:
-        """Return the body and type for a path after the token.
+        """Return the body and content type for the part of a path after the token.
 
         Raises
         ------
         LookupError
-            If there is no such thing.
+            If there is no such page, tile or index.
         """
         name = path or "index.html"
-        if name in _TYPES:
-            return _page(name), _TYPES[name]
+        if name in _CONTENT_TYPES:
+            return _page(name), _CONTENT_TYPES[name]
         if name == "scene.json":
-            return self._described, "application/json"
+            return self._scene_json, "application/json"
         kind, *numbers = path.split("/")
         if kind != "tile" or len(numbers) != 6:
             raise LookupError(path)
         return self._tile(numbers, parse_qs(query)), "application/octet-stream"
 
     @cached_property
-    def _described(self) -> bytes:
+    def _scene_json(self) -> bytes:
         return json.dumps(self.scene.describe(), allow_nan=False).encode()
 
     def _tile(self, numbers: list[str], query: dict[str, list[str]]) -> bytes:
@@ -167,7 +168,7 @@ class Server:
             0 <= layer < len(scene.layers)
             and 0 <= plane < len(scene.planes)
             and 0 <= zoom <= scene.last_zoom
-            and max(map(abs, (row, column, depth))) < _MOST
+            and max(map(abs, (row, column, depth))) < _MAX_TILE_NUMBER
         )
         if not known:
             raise LookupError("no such tile")
@@ -228,14 +229,14 @@ def _handler(server: Server) -> Callable[..., BaseHTTPRequestHandler]:
                 self.end_headers()
                 self.wfile.write(body)
             except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True  # the page no longer wants it
+                self.close_connection = True  # the browser has closed the connection
 
         def send_error(self, code: int, *_: Any) -> None:
-            """Answer what is no GET, or no request, with the headers of every answer."""
+            """Answer a request that is not a valid GET, with the same headers as all answers."""
             self.close_connection = True
             self._send(HTTPStatus(code), HTTPStatus(code).phrase.encode())
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing: the address holds the token."""
+            """Log nothing: the address holds the token."""
 
     return Handler

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck.pyramids import level_geometries
 from spatial_duck.viewer import Scene, open_levels
-from spatial_duck.viewer._gather import Cache
+from spatial_duck.viewer._level_reader import BlockCache
 from spatial_duck.viewer._scene import TILE
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ def positions(scene: Scene, plane: int, depth: int, zoom: int = 0) -> np.ndarray
     """Return the world positions of a first tile's pixels, from the words of the documentation."""
     size = scene.pixel * 2**zoom
     across, down, through = scene.planes[plane][1:]
-    view = np.zeros((TILE, TILE, len(scene.frame.names)))
+    view = np.zeros((TILE, TILE, len(scene.view.names)))
     view[..., across] = scene.low[across] + (np.arange(TILE) + 0.5) * size
     view[..., down] = (scene.low[down] + (np.arange(TILE) + 0.5) * size)[:, None]
     if through is not None:
         view[..., through] = scene.low[through] + (depth + 0.5) * size
-    return view @ scene.frame.axes.T + scene.frame.base
+    return view @ scene.view.axes.T + scene.view.base
 
 
 @pytest.mark.parametrize("direction", [np.eye(3), OBLIQUE, SHEARED, np.diag([1, -1, -1])])
@@ -57,7 +57,7 @@ def test_tiles_are_what_sample_gives(direction: Any, frame: str | None, smooth: 
         found = whole(scene, n, depth, smooth=smooth)
         where = positions(scene, n, depth)
         kind = "linear" if smooth else "nearest"
-        order = [scene.frame.world.index(a) for a in image.world.axes]
+        order = [scene.view.world.index(a) for a in image.world.axes]
         expected = sd.sample(image, where[..., order], interpolation=kind, fill=np.nan)
         seen = np.isfinite(found)
         assert seen.any()
@@ -71,21 +71,21 @@ def test_tiles_are_what_sample_gives(direction: Any, frame: str | None, smooth: 
 @pytest.mark.parametrize("frame", ["LPS", "RAS", "SAR", "AIL"])
 def test_the_patient_is_drawn_in_the_usual_way(frame: str) -> None:
     scene = Scene([volume(frame=frame)])
-    assert scene.frame.letters == (("R", "L"), ("A", "P"), ("S", "I"))
+    assert scene.view.letters == (("R", "L"), ("A", "P"), ("S", "I"))
     assert [p.name for p in scene.planes] == ["axial", "coronal", "sagittal"]
     # Each view axis runs along the world axis of that letter, by the frame's own definition.
-    for k, (_, to) in enumerate(scene.frame.letters):
-        row = next(i for i, letter in enumerate(frame) if letter in (to, scene.frame.letters[k][0]))
-        world = scene.frame.world.index("xyz"[row])
+    for k, (_, to) in enumerate(scene.view.letters):
+        row = next(i for i, letter in enumerate(frame) if letter in (to, scene.view.letters[k][0]))
+        world = scene.view.world.index("xyz"[row])
         sign = 1 if frame[row] == to else -1
-        np.testing.assert_array_equal(scene.frame.axes[:, k], sign * np.eye(3)[world])
+        np.testing.assert_array_equal(scene.view.axes[:, k], sign * np.eye(3)[world])
 
 
 def test_without_a_frame_axes_run_as_their_numbers() -> None:
     scene = Scene([volume(frame=None)])
-    assert scene.frame.names == ("x", "y", "z")
+    assert scene.view.names == ("x", "y", "z")
     assert [p.name for p in scene.planes] == ["xy", "xz", "yz"]
-    assert (scene.frame.axes >= 0).all()
+    assert (scene.view.axes >= 0).all()
 
 
 def test_a_slice_in_3d_is_seen_in_its_own_plane() -> None:
@@ -96,7 +96,7 @@ def test_a_slice_in_3d_is_seen_in_its_own_plane() -> None:
     seen = found[np.isfinite(found)]
     assert set(seen) == set(image.data.ravel())
     where = positions(scene, 0, 0)[np.isfinite(found)]
-    index = image.physical_to_index(where[:, [scene.frame.world.index(a) for a in "zyx"]])
+    index = image.physical_to_index(where[:, [scene.view.world.index(a) for a in "zyx"]])
     nearest = np.rint(index).astype(int)
     np.testing.assert_array_equal(seen, image.data[tuple(nearest.T)])
 
@@ -143,7 +143,7 @@ def test_an_overlay_lies_where_its_own_grid_says() -> None:
     scene = Scene([image], [elsewhere])
     depth = int((scene.high[2] - scene.low[2]) / scene.pixel) - 6  # low in z: both are there
     found = whole(scene, 0, depth, layer=1, smooth=True)
-    order = [scene.frame.world.index(a) for a in other.world.axes]
+    order = [scene.view.world.index(a) for a in other.world.axes]
     where = positions(scene, 0, depth)[..., order]
     expected = sd.sample(other, where, interpolation="linear", fill=np.nan)
     both = np.isfinite(found) & np.isfinite(expected)
@@ -293,7 +293,7 @@ def test_a_file_that_is_mapped_is_not_read_to_be_opened(tmp_path: Path) -> None:
 
 
 def test_the_cache_keeps_what_was_used_last() -> None:
-    cache, made = Cache(30), []
+    cache, made = BlockCache(30), []
 
     def block(name: str) -> Callable[[], np.ndarray]:
         def make() -> np.ndarray:
@@ -310,7 +310,7 @@ def test_the_cache_keeps_what_was_used_last() -> None:
 
 
 def test_a_block_that_two_want_is_read_once() -> None:
-    cache, made, ready = Cache(100), [], threading.Event()
+    cache, made, ready = BlockCache(100), [], threading.Event()
 
     def make() -> np.ndarray:
         made.append(1)
@@ -331,7 +331,7 @@ def test_a_block_that_two_want_is_read_once() -> None:
 
 
 def test_a_block_that_failed_is_tried_again() -> None:
-    cache = Cache(100)
+    cache = BlockCache(100)
     with pytest.raises(ZeroDivisionError):
         cache.get("a", lambda: 1 // 0)  # type: ignore[arg-type,return-value]
     assert cache.get("a", lambda: np.ones(1))[0] == 1

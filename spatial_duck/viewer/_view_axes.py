@@ -1,4 +1,4 @@
-"""View coordinates: which way an image is seen, and the planes that are shown of it."""
+"""View coordinates: the axes along which an image is shown, and the planes across them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.geometry._world import LETTER_AXES, OPPOSITE, PLANE_NAMES, SPACE_AXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,14 +16,10 @@ if TYPE_CHECKING:
 
     from spatial_duck.geometry import Geometry
 
-__all__ = ["Frame", "Plane", "frame_of", "planes_of", "space_of"]
-
-_LINES = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
-_OPPOSITE = dict(zip("LRPASI", "RLAPIS", strict=True))
-_NAMES = ("sagittal", "coronal", "axial")
+__all__ = ["ViewAxes", "ViewPlane", "space_indices", "view_axes", "view_planes"]
 
 
-class Frame(NamedTuple):
+class ViewAxes(NamedTuple):
     """View coordinates: ``world = base + axes @ view`` over the world's axes of space.
 
     Attributes
@@ -31,12 +27,13 @@ class Frame(NamedTuple):
     world : tuple of str
         The world's axes of space, in the order of its rows.
     names : tuple of str
-        Of the view coordinates.
+        Names of the view coordinates.
     base : ndarray, shape (n_world,)
+        World position of view coordinates 0.
     axes : ndarray, shape (n_world, n_view)
         Orthonormal columns.
     letters : tuple of (str, str)
-        Where each view coordinate comes from and runs to, or empty.
+        For each view coordinate the anatomical letters that it runs from and to, or empty strings.
     """
 
     world: tuple[str, ...]
@@ -46,8 +43,8 @@ class Frame(NamedTuple):
     letters: tuple[tuple[str, str], ...]
 
 
-class Plane(NamedTuple):
-    """A plane: which view coordinates run across, down and through it (None: it has no depth)."""
+class ViewPlane(NamedTuple):
+    """The view coordinates that run across, down and through a plane (None: it has no depth)."""
 
     name: str
     across: int
@@ -55,8 +52,8 @@ class Plane(NamedTuple):
     through: int | None
 
 
-def space_of(geometry: Geometry) -> tuple[list[int], list[int], list[int]]:
-    """Return world rows, sampled columns and array axes that are of space."""
+def space_indices(geometry: Geometry) -> tuple[list[int], list[int], list[int]]:
+    """Return the world axes, the columns of the direction and the array axes that are of space."""
     rows = [i for i, name in enumerate(geometry.world.axes) if name in SPACE_AXES]
     columns = [
         k for k in range(len(geometry.sampled_axes)) if rows and geometry.direction[rows, k].any()
@@ -65,17 +62,17 @@ def space_of(geometry: Geometry) -> tuple[list[int], list[int], list[int]]:
 
 
 def _letter(vector: NDArray[np.float64], names: Sequence[str], frame: str | None) -> str:
-    """Return the anatomical letter that a vector runs to most, or nothing."""
+    """Return the anatomical letter nearest to which a vector points, or an empty string."""
     k = int(np.argmax(np.abs(vector)))
     if frame is None or names[k] not in SPACE_AXES:
         return ""
     letter = frame[SPACE_AXES.index(names[k])]
-    return letter if vector[k] > 0 else _OPPOSITE[letter]
+    return letter if vector[k] > 0 else OPPOSITE[letter]
 
 
-def frame_of(geometry: Geometry) -> Frame:
+def view_axes(geometry: Geometry) -> ViewAxes:
     """Return the view coordinates of an image."""
-    rows, columns, axes = space_of(geometry)
+    rows, columns, axes = space_indices(geometry)
     names = tuple(geometry.world.axes[r] for r in rows)
     if len(columns) < 2 or len(columns) > len(rows):
         raise GeometryError(
@@ -98,12 +95,12 @@ def frame_of(geometry: Geometry) -> Frame:
     for name, vector in zip(labels, vectors, strict=True):
         letter = _letter(vector, names, geometry.world.frame)
         if letter and letter in "RAS":
-            vector, letter = -vector, _OPPOSITE[letter]
-        ends = (_OPPOSITE[letter], letter) if letter else ("", "")
+            vector, letter = -vector, OPPOSITE[letter]
+        ends = (OPPOSITE[letter], letter) if letter else ("", "")
         found.append((name, vector, ends))
     if len(columns) == len(rows):
-        found.sort(key=lambda row: (_LINES.get(row[2][1], 0), row[0]))
-    return Frame(
+        found.sort(key=lambda row: (LETTER_AXES.get(row[2][1], 0), row[0]))
+    return ViewAxes(
         names,
         tuple(name for name, _, _ in found),
         base,
@@ -112,13 +109,17 @@ def frame_of(geometry: Geometry) -> Frame:
     )
 
 
-def planes_of(frame: Frame) -> tuple[Plane, ...]:
+def view_planes(view: ViewAxes) -> tuple[ViewPlane, ...]:
     """Return the planes that are shown."""
 
     def name(across: int, down: int, through: int) -> str:
-        letter = frame.letters[through][1]
-        return _NAMES[_LINES[letter]] if letter else f"{frame.names[across]}{frame.names[down]}"
+        letter = view.letters[through][1]
+        return (
+            PLANE_NAMES[LETTER_AXES[letter]]
+            if letter
+            else f"{view.names[across]}{view.names[down]}"
+        )
 
-    if len(frame.names) == 2:
-        return (Plane("".join(frame.names), 0, 1, None),)
-    return tuple(Plane(name(h, v, n), h, v, n) for h, v, n in ((0, 1, 2), (0, 2, 1), (1, 2, 0)))
+    if len(view.names) == 2:
+        return (ViewPlane("".join(view.names), 0, 1, None),)
+    return tuple(ViewPlane(name(h, v, n), h, v, n) for h, v, n in ((0, 1, 2), (0, 2, 1), (1, 2, 0)))

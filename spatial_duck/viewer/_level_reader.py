@@ -1,7 +1,8 @@
-"""Values of a level at voxel indices, with nothing read but the chunks that hold them.
+"""Reading of the voxels of a level that are shown: only the chunks that hold them are read.
 
-A NumPy array (mapped files too) is indexed as it is. Of everything else whole chunks are read, each
-once, and kept in a `Cache` until it is full: the next plane through a chunk then reads nothing.
+A NumPy array (a memory-mapped file too) is indexed directly. Of all else whole chunks are read,
+each once, and kept in a `BlockCache` until it is full, so that the next plane through a chunk reads
+nothing.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ if TYPE_CHECKING:
 
     from spatial_duck.array import SpatialArray
 
-__all__ = ["Cache", "Level"]
+__all__ = ["BlockCache", "LevelReader"]
 
-#: Side of the blocks that are read of arrays which do not say what their chunks are.
+#: Side of the blocks that are read of arrays without chunks.
 _BLOCK = 64
 
 
-class Cache:
-    """Blocks by key, up to a number of bytes; those used last are kept.
+class BlockCache:
+    """Blocks by key, up to a number of bytes; the least recently used are dropped.
 
-    Two threads that ask for one block wait for one reading of it.
+    A block that several threads ask for at once is read once.
 
     Parameters
     ----------
     limit : int
-        Bytes that the blocks may take.
+        Most bytes that are kept.
 
     Examples
     --------
-    >>> cache = Cache(100)
+    >>> cache = BlockCache(100)
     >>> cache.get("a", lambda: np.zeros(10, np.uint8)).size
     10
     >>> cache.get("a", lambda: 1 / 0).size  # not made again
@@ -54,15 +55,15 @@ class Cache:
         self._making: dict[Hashable, threading.Lock] = {}
 
     def get(self, key: Hashable, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """Return the block of a key, made if it is not there."""
+        """Return the block of a key; `make` is called if it is not cached."""
         with self._lock:
-            found = self._known(key)
+            found = self._cached(key)
             if found is not None:
                 return found
-            turn = self._making.setdefault(key, threading.Lock())
-        with turn:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
             with self._lock:
-                found = self._known(key)
+                found = self._cached(key)
             if found is not None:
                 return found
             try:
@@ -77,15 +78,15 @@ class Cache:
                     self._bytes -= self._blocks.popitem(last=False)[1].nbytes
         return block
 
-    def _known(self, key: Hashable) -> NDArray[Any] | None:
+    def _cached(self, key: Hashable) -> NDArray[Any] | None:
         found = self._blocks.get(key)
         if found is not None:
             self._blocks.move_to_end(key)
         return found
 
 
-class Level:
-    """One resolution of an image.
+class LevelReader:
+    """Reads voxels of one resolution of an image.
 
     Parameters
     ----------
@@ -93,13 +94,13 @@ class Level:
         On any backend.
     axes : sequence of int
         Its array axes that run through space.
-    cache : Cache
+    cache : BlockCache
     name : hashable
-        Tells this level from others in the cache.
+        Key by which the cache distinguishes this level from others.
     """
 
     def __init__(
-        self, image: SpatialArray, axes: Sequence[int], cache: Cache, name: Hashable
+        self, image: SpatialArray, axes: Sequence[int], cache: BlockCache, name: Hashable
     ) -> None:
         self.image = image
         self.axes = tuple(axes)
@@ -115,8 +116,8 @@ class Level:
         Parameters
         ----------
         index : sequence of ndarray of int
-            For each axis of space, in array-axis order; all of one length (1 at least),
-            inside the image.
+            Indices of the voxels along each axis of space, in array-axis order, all of one length
+            (1 at least) and inside the image.
         fixed : mapping of int to int, optional
             Index along each other array axis; 0 where it is not given.
 
