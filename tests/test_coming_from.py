@@ -455,6 +455,7 @@ def assert_same_image(theirs: Any, ours: sd.SpatialArray) -> None:
     np.testing.assert_allclose(np.asarray(ours), values, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")
 @pytest.mark.parametrize("table, line", CASES)
 def test_both_spellings_give_the_same(

@@ -62,6 +62,7 @@ def _is_said(code: str, message: str, doc: str, path: str, value: Any) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_numpydoc_has_nothing_to_say() -> None:
     checked = [p for p in CALLABLES if not p.startswith(tuple(ELSEWHERE))]
     found = {p: said for p in checked if (said := _problems(p, CALLABLES[p]))}

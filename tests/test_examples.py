@@ -81,6 +81,7 @@ def test_example_runs(path: Path) -> None:
     assert line in output(path)
 
 
+@pytest.mark.slow
 def test_large_volumes_are_not_read_to_move_them() -> None:
     pytest.importorskip("zarr", reason="needs zarr")
     pytest.importorskip("dask", reason="needs dask")
@@ -94,6 +95,7 @@ def test_large_volumes_are_not_read_to_move_them() -> None:
     assert all(n < 30 for n in chunks.values())
 
 
+@pytest.mark.slow
 def test_registering_and_applying_take_less_memory_than_a_volume() -> None:
     for package in ("SimpleITK", "zarr", "dask", "numba"):
         pytest.importorskip(package, reason=f"needs {package}")

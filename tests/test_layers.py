@@ -128,15 +128,17 @@ def _imports(path: Path) -> list[Import]:
                         name if is_module else str(node.module), node.lineno, inside, typing_only
                     )
                 )
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name):
+            typing = typing_only or node.test.id == "TYPE_CHECKING"
             for child in node.body:
-                visit(child, inside, True)
+                visit(child, inside, typing)
             for child in node.orelse:
                 visit(child, inside, typing_only)
             return
         inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for child in ast.iter_child_nodes(node):
-            visit(child, inside, typing_only)
+            if not isinstance(child, ast.expr):  # holds no statement
+                visit(child, inside, typing_only)
 
     visit(ast.parse(path.read_text(encoding="utf-8")), False, False)
     return found

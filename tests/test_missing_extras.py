@@ -210,6 +210,7 @@ def _without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "meta_path", [_Blocked(package), *sys.meta_path])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "package, prepare", CASES, ids=[f"{n}-{package}" for n, (package, _) in enumerate(CASES)]
 )

@@ -101,6 +101,7 @@ def _private_names() -> set[tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_each_stands_in_one_module() -> None:
     found = {(name, place) for name, place in _private_names() if (name, place) not in OWN}
     wrong = {(n, p) for n, p in found if n not in KNOWN or KNOWN[n][0] != p}

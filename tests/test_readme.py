@@ -149,6 +149,7 @@ def _table(first: str) -> list[list[str]]:
     return [rows[0], *rows[2:]]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the other libraries'
 @pytest.mark.parametrize("name", PEERS.PEERS)
 def test_the_table_of_peers_is_what_they_do(name: str) -> None:

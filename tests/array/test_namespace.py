@@ -417,6 +417,7 @@ def test_no_library_function_gives_a_wrong_place(libraries: Any) -> None:
     assert len(libraries) > 20
 
 
+@pytest.mark.slow
 def test_the_readme_tells_which(libraries: Any) -> None:
     readme = (
         Path(__file__).resolve().parents[2] / "spatial_duck" / "array" / "README.md"

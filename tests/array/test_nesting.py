@@ -347,6 +347,7 @@ def test_threads() -> None:
             np.testing.assert_array_equal(out, expected[0])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "emscripten", reason="no processes there")
 def test_spawned_processes() -> None:
     a = image()[:, ::-1]

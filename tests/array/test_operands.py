@@ -146,6 +146,7 @@ def image() -> SpatialArray:
     return SpatialArray(VALUES.copy(), spacing=(2.0, 0.5), origin=(1.0, -3.0), unit="mm")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("back", [False, True], ids=["image first", "image second"])
 @pytest.mark.parametrize("name", OPERATORS)

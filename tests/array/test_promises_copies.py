@@ -36,6 +36,7 @@ def assert_same(again: Any, image: SpatialArray) -> None:
     np.testing.assert_array_equal(np.asarray(again), np.asarray(image))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", COPIES)
 @settings(max_examples=25)
 @given(image=images())

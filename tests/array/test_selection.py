@@ -169,6 +169,7 @@ def test_fields_of_structured_types_win() -> None:
     assert sd.SpatialArray(table)["spacing_zyx"].dtype == "i4"
 
 
+@pytest.mark.slow
 def test_methods_are_the_functions() -> None:
     image = sd.SpatialArray(np.arange(24.0).reshape(4, 6), spacing=2.0)
     assert image.resample(spacing=1.0).crop({"x": (0, 4)}).geometry == (

@@ -106,6 +106,7 @@ def test_the_steps_of_a_key_do_what_numpy_does(key: Any) -> None:
     np.testing.assert_array_equal(CUBE[open_key(CUBE.shape, key)], wanted)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(_PARTS, max_size=4).map(tuple))
 def test_keys_of_lazy_images_are_numpys_and_voxels_keep_their_place(key: Any) -> None:

@@ -23,6 +23,7 @@ def test_slices_that_run_backwards(n, step, start):
     np.testing.assert_array_equal(lazy, x[start::step])
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=3).map(tuple), st.data())
 def test_basic_keys(shape, data):
     x = np.arange(np.prod(shape)).reshape(shape)

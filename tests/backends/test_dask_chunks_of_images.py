@@ -84,6 +84,7 @@ _VALUES = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=3)
 @given(values=_VALUES, chunks=st.tuples(st.integers(1, 4), st.integers(1, 6)))
 @pytest.mark.parametrize("name", CALLS)

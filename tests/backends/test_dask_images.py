@@ -567,6 +567,7 @@ def test_data_are_right_with_an_array_of_expressions_on_the_left() -> None:
     assert len(on_the_left().splitlines()) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.xfail(
     strict=True,
     reason="Dask's expressions take + - * / // ** of what has to_dask_array() without asking it",

@@ -160,6 +160,7 @@ MOVES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("move", MOVES)
 def test_moves_are_views_and_read_nothing(move: Any) -> None:
     store, view = counted()

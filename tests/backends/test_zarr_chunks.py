@@ -174,6 +174,7 @@ BOMBS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.parametrize("shards", [None, (8, 8)], ids=["chunk", "shard"])
 def test_a_bomb_is_refused_before_it_takes_memory(name: str, shards: Any, tmp_path: Path) -> None:

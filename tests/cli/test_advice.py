@@ -38,6 +38,7 @@ def _messages() -> Iterator[tuple[str, str]]:
                     yield path.name, "".join(map(str, values))
 
 
+@pytest.mark.slow
 def test_every_advice_is_put_into_words_of_the_line() -> None:
     left = []
     for name, text in _messages():
@@ -167,6 +168,7 @@ NOT_RUN = {
 EXAMPLES = [line for command in COMMANDS for line in command.examples]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_examples_in_help_do_what_they_say(
     line: str, folder: Path, tmp_path: Path, monkeypatch: Any, capsys: Any

@@ -34,6 +34,7 @@ def test_nothing_is_read_before_voxels_are_needed(report: Any) -> None:
     assert sum(step.seconds for step in steps.values()) < 120
 
 
+@pytest.mark.slow
 def test_no_chunk_is_read_many_times(report: Any) -> None:
     steps = {step.what: step for step in report[0].steps}
     written = steps["write it as a chunked OME-Zarr"].written

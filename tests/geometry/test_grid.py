@@ -254,6 +254,7 @@ def test_pad(g, data):
     assert moved.pad([(-a, -b) for a, b in width]).shape == g.shape
 
 
+@pytest.mark.slow
 @given(NONEMPTY, st.data())
 def test_repeat_fills_the_same_extent(g, data):
     axis = data.draw(st.integers(0, g.ndim - 1))

@@ -66,6 +66,7 @@ TAKE: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("name", TAKE)
 def test_lengths_are_converted_to_the_unit_in_force(name, make):
@@ -204,6 +205,7 @@ def test_the_walk_meets_what_takes_lengths():
     } <= names  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, parameter", PUBLIC)
 def test_every_public_length_takes_a_unit(name: str, parameter: str) -> None:
     function = _public(name)

@@ -48,6 +48,7 @@ def test_plot() -> None:
     assert sd.to_xarray(image(np.eye(3))).spatial.plot() is not None
 
 
+@pytest.mark.slow
 def test_it_is_there_once_arrays_are_converted() -> None:
     code = """if True:
         import sys, spatial_duck as sd

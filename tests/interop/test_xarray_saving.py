@@ -106,6 +106,7 @@ def keys(n: int) -> st.SearchStrategy[Any]:
     )
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(sorted(DIRECTIONS)), keys(3), keys(4), keys(5), st.permutations(range(4)),
     st.booleans(),

@@ -51,6 +51,7 @@ def named(dims: tuple[str, ...]) -> sd.SpatialArray:
     return image(dims, world=sd.World(dims, ("s", "km", "km"), types={"time": "time"}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["0.5", "0.6"])
 @pytest.mark.parametrize("dims", list(NAMES), ids="-".join)
 def test_own_names_come_back(dims: tuple[str, ...], version: str, tmp_path: Path) -> None:

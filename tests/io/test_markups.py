@@ -102,6 +102,7 @@ def test_points_of_voxels_are_found_in_any_image(data: st.DataObject) -> None:
     assert np.allclose(g.physical_to_index(markup.points_in(g)), index, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_values_are_sampled_at_markups(tmp_path: Path) -> None:
     image = sd.SpatialArray(
         np.arange(24.0).reshape(2, 3, 4), spacing=(2, 1, 1), unit="mm", frame="RAS"

@@ -98,6 +98,7 @@ REFEREES: list[tuple[str, dict[str, Any], Callable[[Path], Any], tuple[str, ...]
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, options, referee, kind",
     [(n, o, r, k) for n, o, r, kinds in REFEREES for k in kinds],

@@ -228,6 +228,7 @@ def test_values_do_not_change(case: Case, dtype: str, tmp_path: Path) -> None:
     assert not kept or back.dtype.newbyteorder("=") == np.dtype(dtype).newbyteorder("=")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 @pytest.mark.parametrize("kind", ["dask", "zarr"])
 def test_lazy_images_are_written_and_read(case: Case, kind: str, tmp_path: Path) -> None:

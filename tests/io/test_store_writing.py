@@ -145,6 +145,7 @@ def test_an_interrupted_write_is_continued(place: Any, version: str) -> None:
     assert found == sorted(v for k, v in content(quiet).items() if "/c/" in k)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("versions", [("0.5", "0.5"), ("0.4", "0.5"), ("0.5", "0.4")])
 def test_an_image_is_replaced_in_one_step(place: Any, versions: tuple[str, str]) -> None:
     skip_formats_unknown_to(place, *versions)

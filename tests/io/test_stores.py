@@ -136,6 +136,7 @@ def served(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of aiohttp's sessions, which fsspec keeps
 def test_over_http_only_what_is_asked_for_is_read(served: str, tmp_path: Path) -> None:
     io.write(tmp_path / "a.ome.zarr", image(), chunks=4, levels=1)

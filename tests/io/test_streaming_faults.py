@@ -87,6 +87,7 @@ def test_a_stopped_writer_leaves_the_old_the_new_or_a_refusal(
     assert found["refused"] + found["old"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a tmpfs")
 @pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.long)])
 def test_a_full_disk_leaves_the_old_the_new_or_a_refusal(count: int, tmp_path: Path) -> None:

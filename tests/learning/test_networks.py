@@ -481,6 +481,7 @@ def test_elastic_transforms_are_bounded_smooth_and_repeatable():
             sd.random_elastic(GRID, 0, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lazy", [False, True])
 def test_images_and_labels_move_together_when_bent(lazy):
     points = GRID.index_to_physical(np.moveaxis(np.indices(GRID.shape), 0, -1))

@@ -106,6 +106,7 @@ def scipys(values: np.ndarray, shape: Any, order: int) -> np.ndarray:
     return np.clip(found, values.min(), values.max())
 
 
+@pytest.mark.slow
 @given(
     st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 12)] * 3),
     st.sampled_from([0, 1, 3, 5]),
@@ -136,6 +137,7 @@ def test_labels_are_those_of_the_largest_indicator(
     assert (mine >= top - 1e-6).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slab", [1, 200, 1 << 20])
 @pytest.mark.parametrize("order, order_z", [(1, 0), (1, 1), (0, 0), (3, 0), (1, 3)])
 @pytest.mark.parametrize("axis", [None, 0, 2])

@@ -93,6 +93,7 @@ def test_a_cover_leaves_nothing_out(n: int, size: int, overlap: float) -> None:
         assert max(np.diff(starts)) <= max(size * (1 - overlap), 1) + 1
 
 
+@pytest.mark.slow
 def test_patches_follow_from_the_seed_alone() -> None:
     options: Any = {"count": 6, "seed": 3, "augment": {"rotation": 10}}
     cut = sd.patches([CASE, CASE], 6, **options)

@@ -173,6 +173,7 @@ def test_frames_units_and_orders_of_axes_are_converted(axes: str, frame: str, un
     assert error_of(found, truth, fixed) < 0.2
 
 
+@pytest.mark.slow
 def test_a_slice_finds_its_place_in_a_volume() -> None:
     volume = phantom()
     piece = volume[14]
@@ -290,6 +291,7 @@ def test_chunks_on_disk_are_read_once_and_of_a_pyramid_those_of_one_level() -> N
     np.testing.assert_allclose(again.transform.matrix, found.transform.matrix, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_levels_by_memory_and_pyramids() -> None:
     fixed = phantom(48)
     moving = moved_image(fixed, rigid(fixed.center, fixed.world))
@@ -302,6 +304,7 @@ def test_levels_by_memory_and_pyramids() -> None:
     np.testing.assert_allclose(other(fixed.center), small(fixed.center), atol=0.2)
 
 
+@pytest.mark.slow
 def test_the_log_and_the_progress() -> None:
     fixed = phantom()
     moving = moved_image(fixed, rigid(fixed.center, fixed.world))
@@ -373,6 +376,7 @@ def test_nothing_to_align_is_an_error() -> None:
         sd.register(fixed, fixed, fixed_mask=fixed.replace(fixed.data < -1e6), at=4)
 
 
+@pytest.mark.slow
 def test_iterations_that_run_out_are_flagged() -> None:
     fixed = phantom()
     moving = moved_image(fixed, rigid(fixed.center, fixed.world))
@@ -381,6 +385,7 @@ def test_iterations_that_run_out_are_flagged() -> None:
     assert not found.converged
 
 
+@pytest.mark.slow
 def test_an_image_with_itself_stays() -> None:
     fixed = phantom()
     found = sd.register(fixed, fixed, metric="mean_squares", at=4)
@@ -438,6 +443,7 @@ def _turn(degrees: float, image: sd.SpatialArray, by: Any = (4.0, -3.0)) -> Affi
     return Affine(matrix, image.world)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [45, 90, 120, 175, 180, 270])
 def test_any_turn_in_the_plane_is_found(degrees: float) -> None:
     """The start is looked for all the way round, in the image's own values at another place."""
@@ -451,6 +457,7 @@ def test_any_turn_in_the_plane_is_found(degrees: float) -> None:
     assert np.linalg.norm(found(points) - truth(points), axis=1).max() < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_turn_by_60_degrees_in_space_is_found(seed: int) -> None:
     image = phantom()
@@ -471,6 +478,7 @@ def test_a_turn_by_60_degrees_in_space_is_found(seed: int) -> None:
     assert found.trusted, found.doubt
 
 
+@pytest.mark.slow
 def test_a_wrong_optimum_is_not_trusted(monkeypatch: Any) -> None:
     """Where the search does not begin at the best alignment that was tried, that one speaks up."""
     from spatial_duck.registration import _api

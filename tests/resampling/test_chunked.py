@@ -45,6 +45,7 @@ def _cases(draw):
     return source, target, (rng.normal(size=shape) * 50).astype(dtype), chunks
 
 
+@pytest.mark.slow
 @given(_cases(), st.sampled_from(("nearest", "linear")), st.sampled_from((0, "edge")))
 @settings(max_examples=100)
 def test_equals_in_memory_to_the_bit(case, interpolation, fill):

@@ -30,6 +30,7 @@ print(json.dumps([sum(found[0::2]), sum(found[1::2])]))
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     found = []

@@ -79,6 +79,7 @@ def emulated(compiled, monkeypatch):
     return ran
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("dtype, edge", [("float32", False), ("float32", True), ("int16", False)])
@@ -99,6 +100,7 @@ def test_kernels_give_what_the_cpu_gives(name, how, dtype, edge, emulated):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(data).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", "int64", "float64", "complex64"])
 @pytest.mark.parametrize("name", ["scaled", "oblique"])
 def test_types(dtype, name, emulated):
@@ -150,6 +152,7 @@ VARIANTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", VARIANTS, ids=" ".join)
 def test_compiles_for_a_gpu(options, tmp_path):
     nvcc = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")

@@ -109,6 +109,7 @@ EVERY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library, name, interpolation", EVERY, indirect=["library"])
 def test_every_plan(name, interpolation, library):
     data = np.rint(DATA / 20) if interpolation == "label" else DATA
@@ -139,6 +140,7 @@ def test_plain_axes_anywhere(dims, name, interpolation, library):
     _same(found, like, expected, exact=interpolation == "label")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "quintic", "lanczos", "label"])
 @pytest.mark.parametrize("options", [{"fill": "edge"}, {"antialias": True}])
 @pytest.mark.parametrize("name", ["scaled", "coarse", "coarse, oblique", "oblique"])
@@ -161,6 +163,7 @@ TRANSFORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
 @pytest.mark.parametrize("library", ["device", "strict", "torch"], indirect=True)
@@ -188,6 +191,7 @@ def test_field_on_the_device_and_on_the_grid(dtype, library):
     _same(found, like, expected, tolerance=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "bool", "complex64"])
 @pytest.mark.parametrize("name", ["scaled", "oblique"])
 @pytest.mark.parametrize("library", ["device", "strict", "torch"], indirect=True)
@@ -240,6 +244,7 @@ def test_mask(name, library):
     np.testing.assert_array_equal(found.to("numpy").data, expected.data)
 
 
+@pytest.mark.slow
 @given(strategies.geometries(min_side=1, max_side=5, plain=False), st.data())
 @settings(max_examples=30)
 def test_any_two_grids(source, data):
@@ -357,6 +362,7 @@ def _chunked(data, chunks):
     return da.from_array(data, chunks=chunks).map_blocks(DeviceArray, dtype=data.dtype, meta=meta)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shift", "scaled", "oblique", "turned", "far away"])
 @pytest.mark.parametrize(
     "interpolation, dtype",

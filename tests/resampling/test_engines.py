@@ -41,6 +41,7 @@ def _cases(draw):
     return source, target, data.astype(dtype)
 
 
+@pytest.mark.slow
 @given(_cases(), st.sampled_from(("nearest", "linear")), st.sampled_from((3, "edge")))
 @settings(max_examples=150)
 def test_numpy_equals_numba(case, interpolation, fill):

@@ -56,6 +56,7 @@ def _grids(draw):
     return (*grids, rng.normal(size=grids[0].shape))
 
 
+@pytest.mark.slow
 @given(_grids(), st.sampled_from(WIDE))
 @settings(max_examples=60)
 def test_agrees_with_simpleitk(case, interpolation):
@@ -80,6 +81,7 @@ def test_few_voxels_are_mirrored_as_in_scipy(n, interpolation, order):
     np.testing.assert_allclose(result.data, expected, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["axes", "turned", "in plane"])
 @pytest.mark.parametrize("interpolation", WIDE)
 @pytest.mark.parametrize("dtype, limit", [("float32", 2e-6), ("int16", 0.51), ("uint8", 0.51)])
@@ -99,6 +101,7 @@ def test_other_types(name, interpolation, dtype, limit):
     assert np.abs(result.data - expected).max() <= limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", WIDE)
 @pytest.mark.parametrize("dims", ["czyx", "zyxc", "zcyx"])
 @pytest.mark.parametrize("name", TARGETS)
@@ -195,6 +198,7 @@ def test_a_neighbour_without_weight_has_no_part(interpolation, shift):
     assert np.isfinite(resample(image, target, interpolation=interpolation).data).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", ["linear", *WIDE])
 @pytest.mark.parametrize("name", TARGETS)
 def test_edge_values_go_on(interpolation, name):
@@ -285,6 +289,7 @@ def test_smoothing_needs_new_values():
 # --- labels ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "bool", ">u2"])
 @pytest.mark.parametrize("name", TARGETS)
 def test_label_has_most_of_the_linear_weight(dtype, name):
@@ -332,6 +337,7 @@ BIG_TARGETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BIG_TARGETS)
 @pytest.mark.parametrize("interpolation", [*WIDE, "label"])
 @pytest.mark.parametrize("antialias", [False, True])

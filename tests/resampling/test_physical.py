@@ -38,6 +38,7 @@ volumes = strategies.geometries(ndim=3, min_side=1, plain=False, time=False, emb
 # --- reorient ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(volumes, st.sampled_from(CODES), st.sampled_from(CODES))
 def test_reorient(geometry, frame, code):
     geometry = geometry.replace(frame=frame)
@@ -118,6 +119,7 @@ def test_crop_of_infinite_bounds_on_an_oblique_grid():
     assert inside <= _places(part).keys()
 
 
+@pytest.mark.slow
 @given(volumes, st.integers(0, 2**32 - 1), st.sets(st.sampled_from("xyz")))
 def test_bounds_by_name_are_infinite_along_the_rest(geometry, seed, names):
     """For `crop` and `pad_to`, in worlds whose axes have any order."""
@@ -206,6 +208,7 @@ def test_crop_of_a_store_reads_nothing():
 # --- pad_to --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(volumes, st.integers(0, 2**32 - 1))
 def test_pad_to_covers(geometry, seed):
     rng = np.random.default_rng(seed)
@@ -247,6 +250,7 @@ def test_pad_to_refuses():
         pad_to(image, shape={"q": 3})
 
 
+@pytest.mark.slow
 @given(volumes)
 def test_crop_undoes_pad(geometry):
     assume((np.count_nonzero(geometry.direction, axis=0) == 1).all())
@@ -259,6 +263,7 @@ def test_crop_undoes_pad(geometry):
 # --- sample --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(strategies.geometries(min_side=1), st.integers(0, 2**32 - 1))
 def test_sample_at_centres_is_the_voxels(geometry, seed):
     assume(geometry.sampled_axes)
@@ -300,6 +305,7 @@ TYPES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, interpolation, fill, kind", TYPES)
 def test_sample_types(dtype, interpolation, fill, kind):
     """The type of the result depends on what is asked, not on where the points lie."""
@@ -309,6 +315,7 @@ def test_sample_types(dtype, interpolation, fill, kind):
         assert values.dtype == kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("dims", ["yx", "cyx"])
 @pytest.mark.parametrize("where", [(1.0, 2.0), (1.0, 99.0)])
@@ -378,6 +385,7 @@ def test_sample_at_a_grid_is_resample(interpolation, dims):
     np.testing.assert_allclose(values, expected, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["device", "array_api_strict", "torch", "jax"])
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic", "label"])
 def test_sample_where_the_data_are(library, interpolation):

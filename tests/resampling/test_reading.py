@@ -193,6 +193,7 @@ def test_views_of_a_store():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_graph_costs_little_for_each_chunk(stored):
     """Planned, not read: 27,000 chunks that hold nothing."""

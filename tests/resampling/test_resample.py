@@ -47,6 +47,7 @@ def _itk_grids(draw: st.DrawFn) -> tuple[Geometry, Geometry]:
 INTERPOLATIONS = st.sampled_from(("nearest", "linear"))
 
 
+@pytest.mark.slow
 @given(_itk_grids(), st.sampled_from(FLOATS + INTEGERS), INTERPOLATIONS, seeds)
 @settings(max_examples=150)
 def test_agrees_with_simpleitk(grids, dtype, interpolation, seed):
@@ -375,6 +376,7 @@ def test_edge_continues_the_outermost_values(angle):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [f"{sign}int{n}" for sign in ("", "u") for n in (8, 16, 32, 64)])
 @pytest.mark.parametrize("angle", [0.0, 0.3])
 def test_integers_saturate(dtype, angle):
@@ -401,6 +403,7 @@ OTHERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, interpolation", OTHERS)
 @pytest.mark.parametrize("name", ["scaled", "oblique", "turned in plane", "turned"])
 def test_other_types(dtype, interpolation, name):

@@ -32,6 +32,7 @@ def _can(dtype: np.dtype[Any], how: str | None) -> bool:
     return dtype.kind in (_PICKED if how == "label" else _WEIGHED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("how", [None, *INTERPOLATIONS])
 @pytest.mark.parametrize("kind", TYPES, ids=str)

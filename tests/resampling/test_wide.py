@@ -97,6 +97,7 @@ def engine(request, monkeypatch):
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("interpolation", ["cubic", "quintic", "lanczos"])
 def test_agrees_with_simpleitk(engine, name, interpolation):
@@ -109,6 +110,7 @@ def test_agrees_with_simpleitk(engine, name, interpolation):
     np.testing.assert_allclose(result.data, expected, rtol=0, atol=1e-6 * np.ptp(DATA))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("interpolation", ["cubic", "quintic", "lanczos", "label"])
 @pytest.mark.parametrize("dtype", ["float64", "int16", "uint8"])
@@ -140,6 +142,7 @@ def test_points_map_as_in_simpleitk(kind):
     np.testing.assert_allclose(ras(POINTS[:, ::-1] * signs), expected[:, ::-1] * signs, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
 @pytest.mark.parametrize("kind", BENT)
@@ -150,6 +153,7 @@ def test_bent_grids_agree_with_simpleitk(engine, kind, interpolation, name):
     np.testing.assert_allclose(result.data, expected, rtol=0, atol=1e-6 * np.ptp(DATA))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BENT)
 def test_bent_grids_in_chunks_equal_the_whole(kind):
     """With a lazy image, a lazy field and both: to the bit."""

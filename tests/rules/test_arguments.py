@@ -10,6 +10,7 @@ import pytest
 from spatial_duck import SpatialArray
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call",
     [

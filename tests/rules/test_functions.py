@@ -36,6 +36,7 @@ def call(recipe: Recipe, of: Any) -> tuple[Any, Any]:
         return find(recipe.name)(*args, **kwargs), (args, kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", KNOWN)
 def test_data_are_those_of_the_bare_call(recipe: Recipe) -> None:
     bare, bare_arguments = call(recipe, lambda im: im.data.copy())
@@ -50,6 +51,7 @@ def test_data_are_those_of_the_bare_call(recipe: Recipe) -> None:
     assert bytes_of(our_arguments) == bytes_of(bare_arguments), "written in place"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", KNOWN)
 def test_results_lie_where_the_recipe_says(recipe: Recipe) -> None:
     rule = find_rule(find(recipe.name))

@@ -146,6 +146,7 @@ def test_chains_of_functions(backend: Any) -> None:
     _run(backend.make, backend.to_numpy, SIZES[backend.kind][0], backend.kind == "numpy")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("doubles")
 @pytest.mark.parametrize("kind", list(MORE_SIZES))
 def test_chains_of_functions_on_other_data(kind: str) -> None:

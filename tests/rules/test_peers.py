@@ -9,6 +9,7 @@ import pytest
 from tests.rules.peers import SUITES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", SUITES)
 def test_nothing_that_peers_answer_fails(suite: str) -> None:
     needs, run = SUITES[suite]

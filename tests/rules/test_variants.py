@@ -196,6 +196,7 @@ def test_taking_and_deleting(data: st.DataObject, shape: tuple[int, ...]) -> Non
         assert_kept(image, result)
 
 
+@pytest.mark.slow
 @given(st.data(), SHAPES)
 def test_inserting_and_padding(data: st.DataObject, shape: tuple[int, ...]) -> None:
     image = numbered(shape)
@@ -227,6 +228,7 @@ def test_diagonals(data: st.DataObject, shape: tuple[int, ...]) -> None:
                                                          image.geometry)))  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.data(), SHAPES)
 def test_shapes(data: st.DataObject, shape: tuple[int, ...]) -> None:
     image = numbered(shape)
@@ -295,6 +297,7 @@ def test_einsum(data: st.DataObject) -> None:
                 assert axis == image.geometry._axes[first.index(letter)]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_products(data: st.DataObject) -> None:
     loops = data.draw(st.lists(st.sampled_from([1, 2]), max_size=2))

@@ -40,6 +40,7 @@ def lazily(data: np.ndarray, chunks: Any) -> Any:
     return da.from_array(data, chunks=chunks)
 
 
+@pytest.mark.slow
 @given(LABELS, st.integers(1, 3), st.sampled_from([None, (4, 5, 6), (3, 2, 4), (1, 5, 1)]))
 def test_the_largest_parts_of_each_label_stay(
     labels: np.ndarray, count: int, chunks: tuple[int, ...] | None
@@ -56,6 +57,7 @@ def test_the_largest_parts_of_each_label_stay(
     np.testing.assert_array_equal(np.asarray(found.compute()), expected)
 
 
+@pytest.mark.slow
 @given(LABELS, st.floats(0, 12), st.sampled_from([None, (3, 2, 4)]))
 def test_parts_of_less_volume_go(
     labels: np.ndarray, volume: float, chunks: tuple[int, ...] | None
@@ -108,6 +110,7 @@ def brute_force(labels: np.ndarray, steps: np.ndarray, distance: float) -> list[
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "direction", [np.eye(3), OBLIQUE, SHEARED], ids=["square", "turned", "lean"]
 )

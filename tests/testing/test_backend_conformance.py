@@ -42,6 +42,7 @@ REFUSED = {
 CHECKS = [name.removeprefix("test_") for name in dir(BackendConformance) if "test_" in name]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype")  # JAX without 64 bits
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", SUITES)
@@ -102,6 +103,7 @@ def test_the_recipe_is_short() -> None:
     assert len([line for line in lines if line.strip()]) <= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [False, True])
 def test_another_package_brings_a_backend(tmp_path: Path, broken: bool) -> None:
     module = "def nothing(): pass\n" if broken else _recipe().replace("register\n", "register\n", 1)

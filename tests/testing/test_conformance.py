@@ -36,6 +36,7 @@ class Ours(Conformance):
     max_examples = 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_our_own_class_is_right(name: str) -> None:
     if ROWS[name].level == "lazy" and name.startswith("Dask"):
@@ -78,6 +79,7 @@ DEFECTS: dict[str, dict[str, Callable[..., Any]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_planted_defect_is_found_and_its_example_shows_it(name: str) -> None:
     functions = DEFECTS[name]
@@ -96,6 +98,7 @@ def test_a_planted_defect_is_found_and_its_example_shows_it(name: str) -> None:
         Report("mine", (finding,)).raise_if_wrong()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["nan", "inf", "0"])
 def test_nonsense_that_is_taken_is_wrong(value: str) -> None:
     class Taker:
@@ -123,6 +126,7 @@ class OnlyAttributes:
         return np.array(self.values, dtype, copy=copy)
 
 
+@pytest.mark.slow
 def test_a_class_that_implements_a_part_has_nothing_wrong() -> None:
     report = check(OnlyAttributes, max_examples=5)
     assert report.ok, str(report)
@@ -162,6 +166,7 @@ def test_dask_data_that_are_computed_early_are_found() -> None:
     assert report["Dask, x[1:]"].status is Status.RIGHT
 
 
+@pytest.mark.slow
 def test_a_report_is_the_same_each_time() -> None:
     functions = DEFECTS["np.pad"]
     first, second = (
@@ -205,6 +210,7 @@ def _run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_plugin_makes_a_test_of_each_check(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(SUITE, encoding="utf-8")
     installed = {e.value for e in metadata.entry_points(group="pytest11")}
@@ -238,6 +244,7 @@ def test_the_entry_point_is_the_plugin() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_exits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

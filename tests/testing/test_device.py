@@ -34,6 +34,7 @@ def _on_device(value: Any, of: Any) -> Any:
     return SpatialArray(of(value.data.copy()), geometry_of(value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", KNOWN)
 def test_nothing_leaves_the_device(recipe: Recipe) -> None:
     with warnings.catch_warnings():

@@ -114,6 +114,7 @@ def test_the_recipe_is_short() -> None:
     assert len([line for line in lines if line.strip()]) <= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["whole", "broken", "no engine"])
 def test_another_package_brings_an_engine(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("scipy", reason="needs SciPy")

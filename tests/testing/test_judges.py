@@ -105,6 +105,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda p: f"{p.check}, {p.said or 'flat'}")
 def test_a_planted_defect_is_told(planted: Planted) -> None:
     factory = ours if planted.cls is None else _made_of(planted.cls)

@@ -42,18 +42,21 @@ def _status(title: str, name: str, max_examples: int = 20) -> Status:
         return run_check(ROWS[name], entry.subject(), max_examples).status
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the other libraries', on import
 @pytest.mark.parametrize("title, name", KNOWN)
 def test_a_known_defect_is_found(title: str, name: str) -> None:
     assert _status(title, name) is Status.WRONG
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("title, name", RIGHT)
 def test_what_is_right_is_called_right(title: str, name: str) -> None:
     assert _status(title, name) is Status.RIGHT
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("title", [e.title for e in scoreboard.ENTRIES if e.ours])
 def test_nothing_is_wrong_with_ours(title: str) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import spatial_duck as sd
 
 PACKAGE = Path(sd.__file__).resolve().parent
@@ -35,6 +37,7 @@ assert report.wrong and not report.ok
 """
 
 
+@pytest.mark.slow
 def test_they_need_numpy_and_hypothesis_alone(tmp_path: Path) -> None:
     target = tmp_path / "other" / "vendored"
     shutil.copytree(

@@ -139,6 +139,7 @@ def test_numeric_inverse_of_a_field_keeps_its_word(world):
         assert missed <= 1.3 * inverse.error
 
 
+@pytest.mark.slow
 def test_numeric_inverse_is_linear_between_its_voxels():
     """Away from the border, half the voxel makes a quarter of the error."""
     missed = []
@@ -171,6 +172,7 @@ def test_numeric_inverse_is_exact_at_voxels_and_that_of_itk():
     assert np.median(missed) < 0.05
 
 
+@pytest.mark.slow
 def test_a_field_that_folds_space_has_no_inverse():
     with pytest.raises(GeometryError, match="folds space"):
         _field(size=20.0)[0].inverse()

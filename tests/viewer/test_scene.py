@@ -46,6 +46,7 @@ def positions(scene: Scene, plane: int, depth: int, zoom: int = 0) -> np.ndarray
     return view @ scene.view.axes.T + scene.view.base
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", [np.eye(3), OBLIQUE, SHEARED, np.diag([1, -1, -1])])
 @pytest.mark.parametrize("frame", ["LPS", "RAS", "SAR", None])
 @pytest.mark.parametrize("smooth", [False, True])

@@ -38,6 +38,7 @@ def kinds_of_frames(draw: st.DrawFn) -> tuple[Stored, Scale, int]:
     return Stored(f"{'i' if signed else 'u'}{size}", low, high), scale, draw(st.integers(low, high))
 
 
+@pytest.mark.slow
 @given(st.lists(kinds_of_frames(), min_size=1, max_size=5))
 def test_type_of_the_whole_holds_each_value(frames: list[tuple[Stored, Scale, int]]) -> None:
     dtype = smallest_type((stored, scale) for stored, scale, _ in frames)
