@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks._memory import resident
 from benchmarks._rivals import THREADS
 from benchmarks._table import render
 
@@ -81,15 +82,11 @@ STORES: dict[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 
 
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
-
-
 class _Peak:
     """The highest resident size over that at the start, and the time since then."""
 
     def __enter__(self) -> _Peak:
-        self.most, self._idle, self._done = 0, _resident(), threading.Event()
+        self.most, self._idle, self._done = 0, resident(), threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
         self._begin = time.perf_counter(), time.process_time()
@@ -97,7 +94,7 @@ class _Peak:
 
     def _watch(self) -> None:
         while not self._done.wait(0.02):
-            self.most = max(self.most, _resident() - self._idle)
+            self.most = max(self.most, resident() - self._idle)
 
     def __exit__(self, *_: object) -> None:
         self.wall = time.perf_counter() - self._begin[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks._memory import peak
 from benchmarks._table import environment, render
 
 if TYPE_CHECKING:
@@ -72,12 +72,6 @@ def _given(what: str) -> tuple[np.ndarray, tuple[bool, int]]:
 
 
 WHO = {"spatial_duck": ours, "nnunetv2": nnunet}
-
-
-def peak() -> float:
-    """Return the most bytes that this process ever held."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(most * (1 if sys.platform == "darwin" else 1024))
 
 
 def measure(who: str, what: str, classes: int, side: int) -> None:

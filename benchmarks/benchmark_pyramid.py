@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks._memory import peak, resident
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -123,20 +125,13 @@ class PyramidSuite:
 # --- one contender, in a process of its own -----------------------------------------------
 
 
-def _resident(field: str) -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
 def run_one(name: str, source: str, target: str) -> dict[str, float]:
     call = CONTENDERS[name][1](source, target)
-    idle = _resident("VmRSS")
+    idle = resident()
     begin, cpu = time.perf_counter(), time.process_time()
     call()
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
-    return {"seconds": seconds, "cpu": cpu, "peak": _resident("VmHWM") - idle}
+    return {"seconds": seconds, "cpu": cpu, "peak": peak() - idle}
 
 
 def _levels(target: Path) -> list[tuple[Any, Any, Any]]:

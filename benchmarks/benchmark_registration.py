@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import spatial_duck as sd
+from benchmarks._memory import peak
 from benchmarks._table import environment, render
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,12 +105,6 @@ def directly(folder: Path) -> Any:
     method.SetInitialTransform(start, True)
     method.Execute(*images)
     return sd.from_simpleitk(start)
-
-
-def peak() -> float:
-    """Return the most bytes that this process ever held."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(most * (1 if sys.platform == "darwin" else 1024))
 
 
 def measure(who: str, folder: Path) -> None:

@@ -14,12 +14,11 @@ import functools
 import gzip
 import http.server
 import re
-import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import spatial_duck as sd
+from benchmarks._memory import peak
 from benchmarks._table import environment
 from spatial_duck.backends import adopt
 
@@ -179,12 +179,24 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.wfile.write(data)
 
 
-def _served(folder: Path) -> str:
-    """Serve a folder on loopback until the process ends."""
-    handler = functools.partial(_Handler, directory=str(folder))
+def _serve(folder: str) -> None:
+    """Serve a folder on loopback, and print the port."""
+    handler = functools.partial(_Handler, directory=folder)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_port}"
+    print(server.server_port, flush=True)
+    server.serve_forever()
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    """Serve a folder by another process: a reader may hold the interpreter while it waits."""
+    command = [sys.executable, "-m", "benchmarks.chunk_readers", "--serve", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        finally:
+            server.terminate()
 
 
 # --- what is measured -------------------------------------------------------------------------
@@ -262,14 +274,13 @@ def _swallow(reader: str, place: str) -> str:
         )  # fmt: skip
         small[...] = 1
         readers()[reader](folder)[:, :, :]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     try:
         found = readers()[reader](place)[:, :, :]
         said = "read as zeros" if not found.any() else "read"
     except Exception:
         said = "refused"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return f"{said}, {(peak - before) / 1024:.0f} MB"
+    return f"{said}, {(peak() - before) / (1 << 20):.0f} MB"
 
 
 def _printed(rows: Iterator[list[str]], title: str) -> None:
@@ -287,11 +298,11 @@ def main() -> None:
         folder = Path(name)
         places = {codec: str(path) for codec, path in written(folder, data).items()}
         _printed(_rows(places, data, PARTS, True), "a local folder")
-        url = _served(folder)
-        remote = {codec: f"{url}/{Path(places[codec]).name.replace(' ', '%20')}"
-                  for codec in ("zstd", "zstd in shards")}  # fmt: skip
-        some = {part: PARTS[part] for part in ("whole", "one plane")}
-        _printed(_rows(remote, data, some, True), "over HTTP")
+        with _served(folder) as url:
+            remote = {codec: f"{url}/{Path(places[codec]).name.replace(' ', '%20')}"
+                      for codec in ("zstd", "zstd in shards")}  # fmt: skip
+            some = {part: PARTS[part] for part in ("whole", "one plane")}
+            _printed(_rows(remote, data, some, True), "over HTTP")
         _printed(_swallowed(_bomb(folder)), "a chunk that becomes too long")
 
 
@@ -308,8 +319,11 @@ def _swallowed(bombs: dict[str, Path]) -> Iterator[list[str]]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--swallow", nargs=2)
-    given = parser.parse_args().swallow
-    if given:
-        print(_swallow(*given))
+    parser.add_argument("--serve")
+    given = parser.parse_args()
+    if given.serve:
+        _serve(given.serve)
+    elif given.swallow:
+        print(_swallow(*given.swallow))
     else:
         main()

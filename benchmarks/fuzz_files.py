@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import spatial_duck as sd
+from benchmarks._memory import peak
 from spatial_duck import io
 
 if TYPE_CHECKING:
@@ -248,14 +249,6 @@ def _read(path: Path, what: str) -> tuple[str, int]:
     return "read", image.nbytes
 
 
-def _peak() -> int:
-    """Return the largest memory since `_forget_peak`, in bytes."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) << 10
-    return 0
-
-
 def _forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
@@ -278,7 +271,7 @@ def _work(kind: str, folder: Path, first: int, last: int, out: int) -> None:
         os.write(out, f"{number} ".encode())
         path.write_bytes(mutated(raw, head, number, text=seed.text))
         _forget_peak()
-        before = _peak()
+        before = peak()
         signal.alarm(SECONDS)
         try:
             told, size = _read(target, seed.read)
@@ -287,7 +280,7 @@ def _work(kind: str, folder: Path, first: int, last: int, out: int) -> None:
             told = f"WRONG {type(error).__name__}: {str(error)[:200]} ({where.name})"
             size = 0
         signal.alarm(0)
-        taken = _peak() - before
+        taken = peak() - before
         if taken > SPARE + 4 * size and not told.startswith("WRONG"):
             told = f"WRONG {told}, {taken >> 20} MB for {size} bytes of voxels"
         os.write(out, told.replace("\n", " ").encode(errors="replace") + b"\n")

@@ -16,7 +16,6 @@ import json
 import math
 import multiprocessing
 import random
-import resource
 import struct
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import spatial_duck as sd
+from benchmarks._memory import peak
 from benchmarks._table import render
 from spatial_duck import io
 
@@ -242,9 +242,9 @@ BOMBS: dict[str, Callable[[Path], Path]] = {
 
 def _explode(path: str, answer: Any) -> None:
     load_first(path)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     found = outcome(Path(path))
-    answer.send((found, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10))
+    answer.send((found, peak() - before))
 
 
 def load_first(path: str) -> None:
