@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["LIBRARY", "from_itk", "through_itk", "to_itk"]
 
 _RULES = Rules("ITK", ("LPS",), unit=("mm",), time_unit=("s",), plain="last")
-_DTYPES = ("u1", "i2", "u2", "i4", "u4", "u8", "f4", "f8")
+_DTYPES = ("u1", "i2", "u2", "i4", "u4", "u8", "f4", "f8", "c8", "c16")
 _NAMES = ("x", "y", "z", "t")
 
 
@@ -56,7 +56,7 @@ def from_itk(image: Any) -> SpatialArray:
     Parameters
     ----------
     image : itk.Image or itk.VectorImage
-        Of 2 to 4 dimensions.
+        Of 2 to 4 dimensions. Complex voxels, whose memory ITK's Python does not show, are copied.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def from_itk(image: Any) -> SpatialArray:
     Raises
     ------
     FormatError
-        If it has another number of dimensions.
+        If it has another number of dimensions, or voxels that NumPy has no type for.
     """
     n = int(image.GetImageDimension())
     if n > len(_NAMES):
@@ -76,7 +76,7 @@ def from_itk(image: Any) -> SpatialArray:
     start = [int(v) for v in image.GetBufferedRegion().GetIndex()]
     # The buffer of a cropped image begins at its region, and the origin belongs to index 0.
     origin = list(image.TransformIndexToPhysicalPoint(start))
-    data = np.asarray(_Buffer(image))
+    data = _voxels(itk, image)
     dims = (*reversed(_NAMES[:n]), *(["c"] if data.ndim > n else []))
     world = World(_NAMES[:n], {a: None if a == "t" else "mm" for a in _NAMES[:n]}, "LPS")
     matrix = np.asarray(itk.array_from_matrix(image.GetDirection()), np.float64)
@@ -84,6 +84,39 @@ def from_itk(image: Any) -> SpatialArray:
     return SpatialArray(
         data, Geometry(data.shape, spacing[::-1], origin, matrix[:, ::-1], dims, world=world)
     )
+
+
+def _voxels(itk: Any, image: Any) -> Any:
+    """Return the voxels of an ITK image, in its memory where ITK's Python shows it."""
+    if itk.template(image)[1][0] in (itk.complex[itk.F], itk.complex[itk.D]):
+        parts = [
+            f.New(image) for f in (itk.ComplexToRealImageFilter, itk.ComplexToImaginaryImageFilter)
+        ]
+        for part in parts:
+            part.Update()
+        real, imag = [itk.array_view_from_image(part.GetOutput()) for part in parts]
+        out = np.empty(real.shape, np.result_type(real.dtype, np.complex64))
+        out.real, out.imag = real, imag
+        return out
+    try:
+        return np.asarray(_Buffer(image))
+    except RuntimeError as error:
+        raise FormatError(
+            f"ITK's Python does not show the voxels of an {type(image).__name__}: cast it to a "
+            "type that NumPy has, with itk.cast_image_filter(image, ttype=...), first"
+        ) from error
+
+
+def _complex_image(itk: Any, array: Any) -> Any:
+    """Return an ITK image of complex voxels, which ITK's Python makes of real ones alone."""
+    value = itk.F if array.dtype == np.complex64 else itk.D
+    real, complex_ = [itk.Image[v, array.ndim] for v in (value, itk.complex[value])]
+    parts = [itk.image_from_array(part.copy(), ttype=real) for part in (array.real, array.imag)]
+    both = itk.ComposeImageFilter[real, complex_].New(*parts)
+    both.Update()
+    out = both.GetOutput()
+    out.DisconnectPipeline()
+    return out
 
 
 def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
@@ -94,7 +127,7 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
     image : SpatialArray
         With 2 or 3 space axes, a time axis and one plain axis at most. A slice that lives in 3-D
         becomes a volume of one slice. What is not in memory in ITK's order is copied; bool becomes
-        uint8 and float16 float32.
+        uint8 and float16 float32. Complex voxels are copied.
     frame : str, optional
         What the frame is where the image does not say.
 
@@ -122,6 +155,8 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
             is_field = COMPONENT in image.coords and array.shape[-1] == n and dtype.kind == "f"
             ttype = (_field_type if is_field else _vector_type)(itk, dtype, n)
             out = itk.image_view_from_array(array, ttype=ttype)
+        elif dtype.kind == "c":
+            out = _complex_image(itk, array)
         else:
             out = itk.image_view_from_array(array)
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:

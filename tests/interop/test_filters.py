@@ -146,6 +146,43 @@ def test_maps_of_label_objects_stay_the_librarys() -> None:
     assert module("sitk").LabelMapMask(objects, made(), 1).geometry == made().geometry
 
 
+@pytest.mark.parametrize("shape", [(6, 7, 8), (7, 8), (2, 6, 7, 8)])
+@pytest.mark.parametrize("dtype", ["c8", "c16"])
+def test_complex_voxels_go_through_itk(shape: tuple[int, ...], dtype: str) -> None:
+    proxies, n = module("itk"), len(shape)
+    image = made(shape, dims=tuple("tzyx"[-n:]), spacing=(9, 2.5, 0.75, 0.5)[-n:],
+                 origin=(0, -10, 5, 3)[-n:], direction=None, frame=None if n < 3 else "LPS",
+                 unit=None)  # fmt: skip
+    image = (image + 1j * image[..., ::-1].data).astype(dtype)
+    back = sd.from_itk(sd.to_itk(image.replace(frame="LPS") if n < 3 else image))
+    assert back.dtype == dtype
+    assert np.array_equal(np.asarray(back), np.asarray(image))
+    assert np.array_equal(back.spacing, image.spacing)
+    found = proxies.complex_to_imaginary_image_filter(image)
+    assert found.geometry == image.geometry
+    assert np.array_equal(np.asarray(found), np.asarray(image).imag)
+
+
+def test_a_fourier_transform_of_itk_comes_back_complex() -> None:
+    image = made()[1:, 1:]  # ITK transforms sizes of small prime factors alone
+    found = module("itk").forward_fft_image_filter(image)
+    assert found.dtype == np.complex64
+    assert found.geometry == image.geometry
+    values = np.asarray(image, "f8")
+    assert np.allclose(np.asarray(found), np.fft.fftn(values), atol=1e-2)
+    again = module("itk").inverse_fft_image_filter(found)
+    assert np.allclose(np.asarray(again), values, atol=1e-3)
+
+
+def test_voxels_that_numpy_has_no_type_for_are_refused_in_words() -> None:
+    itk = pytest.importorskip("itk", reason="needs itk")
+    native = itk.Image[itk.Offset[2], 2].New()
+    native.SetRegions([2, 2])
+    native.Allocate()
+    with pytest.raises(FormatError, match="cast"):
+        sd.from_itk(native)
+
+
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_images_that_are_apart_are_refused_in_words(name: str) -> None:
     add = module(name).add_image_filter if name == "itk" else module(name).Add
