@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["peak", "resident"]
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["PeakMemory", "own", "peak", "resident"]
+
+_SECONDS = 0.002
 
 
 def _status(field: str) -> int:
@@ -20,6 +27,11 @@ def resident() -> int:
     return _status("VmRSS")
 
 
+def own() -> int:
+    """Return how much of that no file stands behind (Linux)."""
+    return _status("RssAnon")
+
+
 def peak() -> int:
     """Return the most that was in memory at any time.
 
@@ -31,3 +43,33 @@ def peak() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+class PeakMemory:
+    """A context that looks every two milliseconds at what the process has of its own (Linux).
+
+    Attributes
+    ----------
+    bytes : int
+        The most that it had above what it had at the beginning.
+    """
+
+    def __enter__(self) -> PeakMemory:
+        self.bytes = 0
+        self._before = own()
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._over.wait(_SECONDS):
+            self.bytes = max(self.bytes, own() - self._before)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._over.set()
+        self._watcher.join()
+        self.bytes = max(self.bytes, own() - self._before)

@@ -12,16 +12,18 @@ Arrays are (c, x, y, z) in any order of axes, as nnU-Net has them: bare, without
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import SpatialArray
-from spatial_duck.geometry import Geometry
-from spatial_duck.resampling import resample
+from spatial_duck.learning import _resizing as resizing
+from spatial_duck.learning._resizing import INTERPOLATIONS, Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -30,20 +32,6 @@ __all__ = [
     "resample_data_or_seg_to_spacing",
     "resample_logits_to_labels",
 ]
-
-_INTERPOLATIONS = {0: "nearest", 1: "linear", 3: "cubic", 5: "quintic"}
-#: Voxels of edge padding before spline interpolation, as in SciPy.
-_SPLINE_PADDING = 12
-#: Output voxels in a slab of logits.
-_SLAB_VOXELS = 1 << 20
-
-
-class _Steps(NamedTuple):
-    """How an array is resampled: orders of interpolation, and the axis resampled separately."""
-
-    order: int
-    order_apart: int
-    apart: int | None
 
 
 def resample_data_or_seg_to_shape(
@@ -103,11 +91,15 @@ def resample_data_or_seg_to_shape(
     if values.shape[1:] == shape:
         return values
     out = np.zeros((len(values), *shape), values.dtype)
+    old = values.shape[1:]
     for channel, result in zip(values, out, strict=True):
-        if is_seg:
-            result[...] = _resample_labels(channel, shape, steps)
-        else:
-            result[...] = _resample_channel(channel, shape, steps)
+        bounds = None if is_seg else resizing.limits(channel.__getitem__, old[0], old[0], steps)
+        for slab in resizing.cut_slabs(old, shape, steps):
+            part = channel[slab.source]
+            result[slab.rows] = (
+                resizing.labels(part, shape, steps, slab) if is_seg
+                else resizing.channel(part, shape, steps, slab, bounds)
+            )  # fmt: skip
     return out
 
 
@@ -164,8 +156,9 @@ def resample_logits_to_labels(
     Parameters
     ----------
     logits : array, shape (classes, x, y, z)
-        Any array that can be indexed: NumPy's, a memory map, Zarr's, Dask's, a tensor. Parts of
-        one class are read at a time.
+        Any array that can be indexed: NumPy's, a memory map, Zarr's, Dask's, a tensor; or an image
+        on one. Parts of one class are read at a time, and of a chunked array each chunk twice at
+        most where it reaches over as many rows as a slab.
     new_shape, current_spacing, new_spacing, order, order_z, force_separate_z
         As for `resample_data_or_seg_to_shape`.
     separate_z_anisotropy_threshold : float
@@ -176,6 +169,7 @@ def resample_logits_to_labels(
     ndarray of uint8, or uint16 for more than 256 classes, shape new_shape
         The first of several that are as large.
     """
+    logits = logits.data if isinstance(logits, SpatialArray) else logits
     shape = _check_shape(tuple(logits.shape), new_shape)
     steps = _steps(
         order, order_z, force_separate_z, current_spacing, new_spacing,
@@ -183,38 +177,33 @@ def resample_logits_to_labels(
     )  # fmt: skip
     count, *old = logits.shape
     labels = np.zeros(shape, np.uint8 if count <= 256 else np.uint16)
-    if order > 1 or (steps.apart is not None and order_z > 1):
-        # Splines depend on the whole of a class, which is read once.
-        best = np.full(shape, -np.inf, np.float32)
-        for number in range(count):
-            _keep_larger(
-                _resample_channel(np.asarray(logits[number]), shape, steps), number, best, labels
-            )
-        return labels
-    for out, source in _slabs(old, shape):
-        best = np.full((out.stop - out.start, *shape[1:]), -np.inf, np.float32)
-        for number in range(count):
-            values = np.asarray(logits[number, source])
-            found = _resample_channel(values, shape, steps, (old[0], source.start, out))
-            _keep_larger(found, number, best, labels[out])
+    chunk = _chunk_rows(logits)
+    reads = [partial(_read, logits, number) for number in range(count)]
+    bounds = [resizing.limits(read, old[0], max(chunk, 64), steps) for read in reads]
+    for slab in resizing.cut_slabs(old, shape, steps, chunk):
+        best = np.full((slab.rows.stop - slab.rows.start, *shape[1:]), -np.inf, np.float32)
+        for number, read in enumerate(reads):
+            found = resizing.channel(read(slab.source), shape, steps, slab, bounds[number])
+            _keep_larger(found, number, best, labels[slab.rows])
     return labels
 
 
+def _read(logits: Any, number: int, rows: slice) -> NDArray[Any]:
+    return np.asarray(logits[number, rows])
+
+
+def _chunk_rows(logits: Any) -> int:
+    """Return how many rows of a class lie in one chunk, which are read together."""
+    try:
+        found = backends.chunks(backends.adopt(logits))
+    except TypeError:  # an array of no library that is known, which can be indexed all the same
+        return 1
+    return 1 if found is None else max(found[1])
+
+
 def _keep_larger(found: Any, number: int, best: Any, labels: Any) -> None:
-    larger = found > best
-    labels[larger] = number
+    np.copyto(labels, number, where=found > best)
     np.maximum(best, found, out=best)
-
-
-def _slabs(old: Sequence[int], shape: Sequence[int]) -> Iterator[tuple[slice, slice]]:
-    """Yield ranges along the first axis: of the output, and of the source that it needs."""
-    rows = max(_SLAB_VOXELS // max(int(np.prod(shape[1:])), 1), 1)
-    ratio = old[0] / shape[0]
-    for start in range(0, shape[0], rows):
-        stop = min(start + rows, shape[0])
-        low = int(np.floor(ratio * (start + 0.5) - 0.5)) - 1
-        high = int(np.ceil(ratio * (stop - 0.5) - 0.5)) + 2
-        yield slice(start, stop), slice(max(low, 0), min(high, old[0]))
 
 
 # --- arguments ----------------------------------------------------------------------------
@@ -233,9 +222,9 @@ def _check_shape(old: tuple[int, ...], new_shape: Sequence[int]) -> tuple[int, .
 def _steps(
     order: int, order_z: int, force: bool | None, current: Sequence[float], new: Sequence[float],
     threshold: float,
-) -> _Steps:  # fmt: skip
+) -> Steps:  # fmt: skip
     for name, value in (("order", order), ("order_z", order_z)):
-        if value not in _INTERPOLATIONS:
+        if value not in INTERPOLATIONS:
             raise ValueError(f"{name} must be 0, 1, 3 or 5, got {value!r}")
     if force is not None:
         chosen = current if force else None
@@ -244,177 +233,4 @@ def _steps(
         chosen = coarse[0] if coarse else None
     longest = [] if chosen is None else [a for a, s in enumerate(chosen) if s == max(chosen)]
     # Where two axes share the largest spacing, no axis is resampled separately.
-    return _Steps(order, order_z, longest[0] if len(longest) == 1 else None)
-
-
-# --- numbers ------------------------------------------------------------------------------
-
-
-def _resample_channel(
-    values: NDArray[Any], shape: Sequence[int], steps: _Steps,
-    slab: tuple[int, int, slice] | None = None,
-) -> NDArray[Any]:  # fmt: skip
-    """Return one channel resampled to a shape, or a slab of it.
-
-    A slab is the whole's length along the first axis, the index that the values begin at, and the
-    range of the output that is wanted.
-    """
-    kind = np.float32 if values.dtype.kind == "f" and values.dtype.itemsize <= 4 else np.float64
-    values = values.astype(kind, copy=False)
-    if steps.apart is None:
-        return _resize(values, shape, steps.order, None, slab, clip=True)
-    if steps.order_apart == 0:
-        # Planes that no voxel of the output is nearest to are not needed.
-        taken = _nearest(values, shape, steps.apart, slab)
-        planes, back = np.unique(taken, return_inverse=True)
-        values, between = values.take(planes, steps.apart), back
-    plane = [n if a != steps.apart else values.shape[a] for a, n in enumerate(shape)]
-    flat = slab if steps.apart != 0 else None
-    values = _resize(values, plane, steps.order, steps.apart, flat, clip=True)
-    if steps.order_apart == 0:
-        return values.take(between, steps.apart)
-    along = [n if a == steps.apart else values.shape[a] for a, n in enumerate(shape)]
-    others = tuple([a for a in range(3) if a != steps.apart])
-    return _resize(values, along, steps.order_apart, others, slab if steps.apart == 0 else None)
-
-
-def _nearest(
-    values: Any, shape: Sequence[int], axis: int, slab: tuple[int, int, slice] | None
-) -> NDArray[np.intp]:
-    """Return the index of the nearest voxel along an axis, for each of the output."""
-    length, start, out = (values.shape[axis], 0, slice(0, shape[axis]))
-    if slab is not None and axis == 0:
-        length, start, out = slab
-    position = length / shape[axis] * (np.arange(out.start, out.stop) + 0.5) - 0.5
-    found: NDArray[np.intp] = np.floor(np.clip(position, 0, length - 1) + 0.5).astype(np.intp)
-    return found - start
-
-
-def _resize(
-    values: NDArray[Any], shape: Sequence[int], order: int, plain: int | tuple[int, ...] | None,
-    slab: tuple[int, int, slice] | None = None, *, clip: bool = False,
-) -> NDArray[Any]:  # fmt: skip
-    """Return values resampled to another number of voxels over the same extent."""
-    kept = () if plain is None else (plain,) if isinstance(plain, int) else plain
-    axes = [a for a in range(values.ndim) if a not in kept]
-    source, target = _grids(values.shape, shape, axes, slab)
-    low = high = None
-    if clip and order > 1:
-        low = values.min(tuple(axes), keepdims=True)
-        high = values.max(tuple(axes), keepdims=True)
-    if order > 1:
-        ends = [
-            (_SPLINE_PADDING, _SPLINE_PADDING) if a in axes else (0, 0) for a in range(values.ndim)
-        ]
-        values, source = np.pad(values, ends, "edge"), source.pad(ends)
-    found = np.asarray(
-        resample(SpatialArray(values, source), target, interpolation=_INTERPOLATIONS[order]).data
-    )
-    return found if low is None else np.clip(found, low, high, out=_output_buffer(found))
-
-
-def _output_buffer(found: NDArray[Any]) -> NDArray[Any] | None:
-    return found if found.flags.writeable and found.base is None else None
-
-
-def _grids(
-    old: Sequence[int], new: Sequence[int], axes: Sequence[int],
-    slab: tuple[int, int, slice] | None = None,
-) -> tuple[Geometry, Geometry]:  # fmt: skip
-    """Return the source's grid in voxels, and the target's over the same extent."""
-    sampled = ["xyz"[a] for a in axes]
-    dims = [name if a in axes else None for a, name in enumerate("xyz")]
-    source = Geometry(tuple(old), 1.0, dims=dims, world=sampled)
-    lengths, starts = list(old), [0] * len(old)
-    if slab is not None:
-        lengths[0], starts[0], _ = slab
-        source = source.replace(origin=[float(starts[a]) for a in axes])
-    steps = [lengths[a] / new[a] for a in axes]
-    target = Geometry(
-        [new[a] for a in axes], steps, [(s - 1) / 2 for s in steps], dims=sampled, world=sampled
-    )
-    return source, target if slab is None else target[slab[2]]
-
-
-# --- labels -------------------------------------------------------------------------------
-
-
-def _resample_labels(values: NDArray[Any], shape: Sequence[int], steps: _Steps) -> NDArray[Any]:
-    """Return one channel of labels resampled to a shape."""
-    if steps.apart is None:
-        return _vote(values, shape, steps.order, None)
-    axis = steps.apart
-    if steps.order_apart == 0:
-        planes, back = np.unique(_nearest(values, shape, axis, None), return_inverse=True)
-        values = values.take(planes, axis)
-    plane = [n if a != axis else values.shape[a] for a, n in enumerate(shape)]
-    values = _vote(values, plane, steps.order, axis)
-    if steps.order_apart == 0:
-        return values.take(back, axis)
-    if values.shape[axis] == shape[axis]:
-        return values
-    others = tuple([a for a in range(3) if a != axis])
-    out = np.zeros(tuple(shape), values.dtype)
-    for label in np.unique(values):  # later ones win, as there
-        score = _resize((values == label).astype(np.float64), shape, steps.order_apart, others)
-        out[np.round(score) > 0.5] = label
-    return out
-
-
-def _vote(
-    values: NDArray[Any], shape: Sequence[int], order: int, plain: int | None
-) -> NDArray[Any]:
-    nearest = _resize(values, shape, 0, plain)
-    if order == 0:
-        return nearest
-    labels = np.unique(values)
-    if len(labels) == 1:
-        return nearest
-    out = np.full(tuple(shape), labels[0], values.dtype)
-    best = np.zeros(tuple(shape))
-    for label in labels:
-        inside = values == label
-        for box, where in _label_boxes(inside, shape, order, plain):
-            score = _indicator_score(inside, shape, order, plain, box, where)
-            top, result = best[where], out[where]
-            wins = (score > top) | ((score == top) & (score > 0) & (nearest[where] == label))
-            result[wins] = label
-            np.maximum(top, score, out=top)
-    return out
-
-
-def _label_boxes(
-    inside: NDArray[np.bool_], shape: Sequence[int], order: int, plain: int | None
-) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """Yield the box of the source around a label, and the box of the output that it reaches."""
-    if order > 1:
-        yield tuple([slice(0, n) for n in inside.shape]), tuple([slice(0, n) for n in shape])
-        return
-    box, where = [], []
-    for axis, (n, m) in enumerate(zip(inside.shape, shape, strict=True)):
-        line = np.flatnonzero(inside.any(tuple([a for a in range(inside.ndim) if a != axis])))
-        first, last = int(line[0]), int(line[-1])
-        if axis == plain:
-            box.append(slice(first, last + 1))
-            where.append(slice(first, last + 1))
-            continue
-        position = n / m * (np.arange(m) + 0.5) - 0.5
-        near = np.flatnonzero((position > first - 1) & (position < last + 1))
-        if not len(near):
-            return
-        low, high = position[near[0]], position[near[-1]]
-        box.append(slice(max(int(np.floor(low)), 0), min(int(np.floor(high)) + 2, n)))
-        where.append(slice(int(near[0]), int(near[-1]) + 1))
-    yield tuple(box), tuple(where)
-
-
-def _indicator_score(
-    inside: NDArray[np.bool_], shape: Sequence[int], order: int, plain: int | None,
-    box: tuple[slice, ...], where: tuple[slice, ...],
-) -> NDArray[Any]:  # fmt: skip
-    if order > 1:
-        return _resize(inside.astype(np.float64), shape, order, plain, clip=True)
-    axes = [a for a in range(inside.ndim) if a != plain]
-    source, target = _grids(inside.shape, shape, axes)
-    part = SpatialArray(inside[box].astype(np.float64), source[box])
-    return np.asarray(resample(part, target[tuple([where[a] for a in axes])]).data)
+    return Steps(order, order_z, longest[0] if len(longest) == 1 else None)

@@ -144,7 +144,7 @@ def test_labels_are_those_of_the_largest_indicator(
 def test_the_largest_logit_is_that_of_the_whole(
     slab: int, order: int, order_z: int, axis: int | None, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("spatial_duck.learning._nnunet._SLAB_VOXELS", slab)
+    monkeypatch.setattr("spatial_duck.learning._resizing._SLAB_VOXELS", slab)
     logits = np.random.default_rng(2).normal(size=(5, 7, 6, 8)).astype(np.float32)
     spacing = [1.0, 1, 1]
     if axis is not None:
@@ -155,6 +155,46 @@ def test_the_largest_logit_is_that_of_the_whole(
     found = resample_logits_to_labels(logits, *given_, **wanted)
     assert found.dtype == np.uint8
     assert (found == whole.argmax(0)).mean() > 0.999
+
+
+@pytest.mark.parametrize("is_seg", [False, True])
+@pytest.mark.parametrize("order, order_z", [(0, 0), (1, 0), (1, 1), (3, 0), (3, 3)])
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("length", [9, 150])
+def test_slabs_give_the_whole(
+    length: int, axis: int | None, order: int, order_z: int, is_seg: bool, monkeypatch: Any
+) -> None:
+    shape = (90, 6, 5)
+    data = blobs(shape) if is_seg else np.random.default_rng(3).normal(size=(1, *shape))
+    spacing = [5.0 if a == axis else 1 for a in range(3)]
+    arguments = ((length, 9, 5), spacing, (1, 1, 1), is_seg, order, order_z, None)
+    whole = resample_data_or_seg_to_shape(data, *arguments)
+    monkeypatch.setattr("spatial_duck.learning._resizing._SLAB_VOXELS", 1)
+    found = resample_data_or_seg_to_shape(data, *arguments)
+    if order > 1:  # but for what lies farther away than a spline looks
+        np.testing.assert_allclose(found, whole, rtol=0, atol=1e-7)
+    else:
+        np.testing.assert_array_equal(found, whole)
+
+
+def test_chunks_of_logits_are_read_a_few_times() -> None:
+    zarr = pytest.importorskip("zarr", reason="needs zarr")
+    reads: list[str] = []
+
+    class Counted(zarr.storage.MemoryStore):  # type: ignore[misc, name-defined]
+        async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+            reads.append(key)
+            return await super().get(key, *args, **kwargs)
+
+    store = Counted()
+    logits = zarr.create_array(store, shape=(2, 64, 8, 8), chunks=(1, 16, 8, 8), dtype="f4")
+    logits[...] = np.random.default_rng(4).normal(size=(2, 64, 8, 8))
+    expected = np.asarray(logits[...])
+    reads.clear()
+    given_ = ((128, 400, 400), (1, 1, 1), (1, 1, 1))
+    found = resample_logits_to_labels(logits, *given_)
+    assert max(reads.count(key) for key in reads if "/c/" in f"/{key}") <= 2
+    assert (found == resample_logits_to_labels(expected, *given_)).all()
 
 
 def test_logits_are_read_in_parts(no_compute: Any) -> None:
@@ -169,7 +209,7 @@ def test_logits_are_read_in_parts(no_compute: Any) -> None:
             return found
 
     stored = Stored()
-    import spatial_duck.learning._nnunet as module
+    import spatial_duck.learning._resizing as module
 
     before, module._SLAB_VOXELS = module._SLAB_VOXELS, 1 << 12
     try:
