@@ -118,10 +118,10 @@ def limits(read: Callable[[slice], Any], length: int, rows: int, steps: Steps) -
     for start in range(0, length, rows):
         part = read(slice(start, min(start + rows, length)))
         found.append((part.min(axes, keepdims=True), part.max(axes, keepdims=True)))
-    low, high = zip(*found, strict=True)
+    low, high = [np.concatenate(side) for side in zip(*found, strict=True)]
     if steps.apart == 0:
-        return np.concatenate(low), np.concatenate(high)
-    return np.minimum.reduce(low), np.maximum.reduce(high)
+        return low, high
+    return low.min(0, keepdims=True), high.max(0, keepdims=True)
 
 
 # --- values -------------------------------------------------------------------------------
@@ -306,10 +306,10 @@ def _vote_between(
     points, share = tuple([p[unsure] for p in points]), share[unsure]
     corners, weights = [c[unsure] for c in corners], [w[unsure] for w in weights]
     shares = [_share(corners, weights, label) for label in corners]
-    most = np.maximum.reduce(shares) - _TIE
+    most = np.max(shares, axis=0) - _TIE
     last = high[points]
-    winner = np.minimum.reduce(
-        [np.where(s >= most, label, last) for s, label in zip(shares, corners, strict=True)]
+    winner = np.min(
+        [np.where(s >= most, label, last) for s, label in zip(shares, corners, strict=True)], axis=0
     )
     nearest[points] = np.where(share >= most, nearest[points], winner)
 
@@ -329,7 +329,7 @@ def _corners(
     corners, weights = [], []
     for corner in itertools.product(*sides):
         corners.append(values[tuple([where for where, _ in corner])])
-        weights.append(math.prod([weight for _, weight in corner]))
+        weights.append(np.prod([weight for _, weight in corner], axis=0))
     return corners, weights
 
 
