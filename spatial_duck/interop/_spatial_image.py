@@ -22,7 +22,7 @@ from spatial_duck.interop._xarray import to_xarray as _to_xarray
 from spatial_duck.io._axis_aligned import upright
 from spatial_duck.io._axis_facts import coords_by_axis
 from spatial_duck.io._layout import Rules, column_kinds, fit_layout
-from spatial_duck.io.ngff._describe import what_is_lost
+from spatial_duck.io.ngff._describe import describe_loss
 from spatial_duck.pyramids import Pyramid
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def to_spatial_image(
             "(image[None]) or index one away"
         ) from error
     out.attrs.update(image.attrs)
-    if oblique == "keep" and what_is_lost(g):
+    if oblique == "keep" and describe_loss(g):
         own = _to_xarray(fit, wrap=False)
         out.attrs.update({k: v for k, v in own.attrs.items() if k not in image.attrs})
         out = out.assign_coords(own.coords)

@@ -86,7 +86,7 @@ def _format_to_read(path: Any, format: str | None) -> Format:
     try:
         found = format_of(Path(path))
     except FileNotFoundError:
-        left = journal.unfinished(path)
+        left = journal.describe_unfinished(path)
         if left is None:
             raise missing(path) from None
         raise FormatError(left) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spatial_duck.errors import GeometryLossError
-from spatial_duck.io.ngff._describe import what_is_lost
+from spatial_duck.io.ngff._describe import describe_loss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def upright(
     """
     if oblique not in ("refuse", *options):
         raise ValueError(f"oblique must be one of {('refuse', *options)}, got {oblique!r}")
-    lost = ", ".join([*filter(None, [what_is_lost(geometry)]), *more])
+    lost = ", ".join([*filter(None, [describe_loss(geometry)]), *more])
     if lost and oblique == "refuse":
         raise GeometryLossError(
             f"{name} would lose {lost}. Bring the image onto a grid that it holds with "

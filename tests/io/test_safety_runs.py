@@ -19,7 +19,7 @@ from benchmarks import safety
 from spatial_duck import _locks, io
 from spatial_duck.backends.zarr import _write_lock as zarr_turns
 from spatial_duck.io import _safety as checks
-from spatial_duck.io.ngff import _checksum as seal
+from spatial_duck.io.ngff import _checksum as checksums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def test_stores_without_seals_are_read(tmp_path: Path) -> None:
     del group["0"].attrs["spatial_duck"]
     group.attrs["viewer"] = "red"
     assert sd.read(path).geometry == safety.image().geometry
-    assert len(seal.checksum({})) == 8
+    assert len(checksums.checksum({})) == 8
 
 
 @pytest.mark.slow

@@ -219,9 +219,9 @@ def test_a_store_that_others_replaced_is_told(place: Any) -> None:
         overwrite=True, attributes=attributes,
     )  # fmt: skip
     new[...] = values
-    opened.data.array.store_path.store.identity._due = 0.0
+    opened.data.array.store_path.store.identity._next_check = 0.0
     for part in (opened, opened[0], opened[[0, 3]], opened + 1):
-        opened.data.array.store_path.store.identity._due = 0.0
+        opened.data.array.store_path.store.identity._next_check = 0.0
         with pytest.raises(FormatError, match="replaced or changed"):
             np.asarray(part)
     # What is opened now is another image to Dask, which keeps what it computed.

@@ -62,13 +62,13 @@ CHUNKS = {"same": 16, "larger": 32, "smaller": 8, "planes": (1, 45, 40), "odd": 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", [streaming._BATCH, 10], ids=["one batch", "batches"])
+@pytest.mark.parametrize("batch", [streaming._BLOCKS_PER_GRAPH, 10], ids=["one batch", "batches"])
 @pytest.mark.parametrize("name", list(CHUNKS))
 @pytest.mark.parametrize("method", ["mean", "gaussian", "nearest", "mode"])
 def test_each_voxel_is_computed_once(
     method: str, name: str, batch: int, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(streaming, "_BATCH", batch)
+    monkeypatch.setattr(streaming, "_BLOCKS_PER_GRAPH", batch)
     monkeypatch.setattr(blockplan, "_BLOCK_BYTES", 1)  # blocks as small as they can be
     source, image = counted((33, 45, 40), CHUNKS[name])
     options = {"levels": 4, "factors": 2, "method": method}
@@ -105,7 +105,9 @@ def test_each_chunk_of_a_store_is_read_once(tmp_path: Path) -> None:
 def test_blocks_put_levels_together_as_in_memory(
     data: st.DataObject, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(streaming, "_BATCH", data.draw(st.sampled_from([3, 4096]), "batch"))
+    monkeypatch.setattr(
+        streaming, "_BLOCKS_PER_GRAPH", data.draw(st.sampled_from([3, 4096]), "batch")
+    )
     monkeypatch.setattr(
         blockplan, "_BLOCK_BYTES", data.draw(st.sampled_from([1, 1 << 9, 1 << 23]), "block")
     )

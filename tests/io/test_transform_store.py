@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck.errors import FormatError, GeometryLossError, UnsafeInputError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io.ngff._transforms import describe
+from spatial_duck.io.ngff._transforms import make_document
 from spatial_duck.transforms import Affine, BSpline, Composite, DisplacementField, Transform
 from spatial_duck.transforms._base import world_change
 
@@ -81,7 +81,7 @@ def test_matrices_come_back_exactly(name: str, suffix: str, tmp_path: Any) -> No
     transform.write(path)
     read = Transform.read(path)
     assert read == transform
-    (item,) = describe(transform)[0]["scene"]["coordinateTransformations"]
+    (item,) = make_document(transform)[0]["scene"]["coordinateTransformations"]
     assert [part["type"] for part in item.get("transformations", [item])] == kinds
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
@@ -129,12 +129,12 @@ def test_fields_come_back(kind: str, component: int, dtype: str, tmp_path: Any) 
 def test_a_composite_with_fields_in_another_world(tmp_path: Any) -> None:
     pytest.importorskip("zarr", reason="needs zarr")
     ras = World("zxy", "um", "RAS")
-    turn = _affine(TURN, (5, 6, 7))
-    both = Composite(_field("flipped"), turn, _field("oblique")).to_world(ras)
+    rotation = _affine(TURN, (5, 6, 7))
+    both = Composite(_field("flipped"), rotation, _field("oblique")).to_world(ras)
     both.write(tmp_path / "t.ome.zarr")
     read = Transform.read(tmp_path / "t.ome.zarr")
     assert read.world == ras
-    points = _points(turn) @ world_change(LPS, ras).T
+    points = _points(rotation) @ world_change(LPS, ras).T
     np.testing.assert_allclose(read(points), both(points), atol=1e-6)
 
 
@@ -183,7 +183,7 @@ def test_points_by_ome_zarr_models(name: str) -> None:
         "ome_zarr_models.v06.scene", reason="needs ome-zarr-models with 0.6"
     )
     transform, _ = LINEAR[name]
-    model = scene.BaseSceneAttrs.model_validate(describe(transform)[0])
+    model = scene.BaseSceneAttrs.model_validate(make_document(transform)[0])
     (theirs,) = model.scene.coordinateTransformations
     assert (theirs.input.name, theirs.output.name) == ("fixed", "moving")
     for system in model.scene.coordinateSystems:
@@ -197,9 +197,9 @@ def test_documents_satisfy_the_schema() -> None:
     ngff_zarr = _ngff_zarr()
     pytest.importorskip("jsonschema", reason="needs jsonschema")
     for transform, _ in LINEAR.values():
-        ngff_zarr.validate({"ome": describe(transform)[0]}, version="0.6", model="scene")
+        ngff_zarr.validate({"ome": make_document(transform)[0]}, version="0.6", model="scene")
     for kind in ("aligned", "oblique"):
-        document, _ = describe(Composite(_field(kind), LINEAR["affine"][0]))
+        document, _ = make_document(Composite(_field(kind), LINEAR["affine"][0]))
         ngff_zarr.validate({"ome": document}, version="0.6", model="scene")
 
 

@@ -1,7 +1,7 @@
 """OME-Zarr in one zip file: ``.ozx`` (RFC-9), and ``.zarr.zip`` as others make them.
 
 An ``.ozx`` holds the group at its root, uncompressed (chunks are compressed already) and as ZIP64;
-the metadata files come first, the group's own before all others, and a JSON comment says the
+the metadata files come first, the group's own before all others, and a JSON comment holds the
 version::
 
     {"ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": true}}}}
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["SUFFIXES", "looks_like_archive", "open_archive", "pack"]
+__all__ = ["SUFFIXES", "looks_like_archive", "open_archive", "pack_group"]
 
 SUFFIXES = (".ozx", ".ome.zarr.zip", ".zarr.zip")
 _METADATA = ("zarr.json", ".zgroup", ".zattrs")
 _ALL_METADATA = (*_METADATA, ".zarray", ".zmetadata")
-#: Metadata of more bytes, or that unpack to so many times their size, are no metadata.
-_LARGEST, _RATIO = 1 << 26, 1000
+#: Metadata files of more bytes, or a higher ratio of compression, are refused.
+_MAX_METADATA_BYTES, _MAX_RATIO = 1 << 26, 1000
 
 
 def looks_like_archive(path: Path, head: bytes) -> bool:
@@ -40,7 +40,7 @@ def looks_like_archive(path: Path, head: bytes) -> bool:
 
 
 def _root(names: Iterable[str]) -> str | None:
-    """Return the folder inside an archive that is a Zarr group: the root, or the only one there."""
+    """Return the folder inside an archive that is a Zarr group: the root, or its only folder."""
     roots = {n.rpartition("/")[0] for n in names if n.rpartition("/")[2] in _METADATA}
     if "" in roots:
         return ""
@@ -56,7 +56,7 @@ def open_archive(path: Path) -> Any:
     FormatError
         If it holds none.
     UnsafeInputError
-        If its metadata unpack to more than metadata are.
+        If its metadata unpack to too many bytes.
     """
     import zarr
 
@@ -64,7 +64,7 @@ def open_archive(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             root = _root(archive.namelist())
             for entry in archive.infolist():
-                _check(path, entry)
+                _check_entry(path, entry)
     except (zipfile.BadZipFile, NotImplementedError) as error:
         raise FormatError(f"{path}: it is not a valid zip file: {error}") from error
     if root is None:
@@ -72,18 +72,19 @@ def open_archive(path: Path) -> Any:
     return zarr.open_group(zarr.storage.ZipStore(path, mode="r"), path=root, mode="r")
 
 
-def _check(path: Path, entry: zipfile.ZipInfo) -> None:
+def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     name = entry.filename.rpartition("/")[2]
     if name in _ALL_METADATA and (
-        entry.file_size > _LARGEST or entry.file_size > _RATIO * max(entry.compress_size, 1)
+        entry.file_size > _MAX_METADATA_BYTES
+        or entry.file_size > _MAX_RATIO * max(entry.compress_size, 1)
     ):
         raise UnsafeInputError(
-            f"{path}: {entry.filename!r} would unpack to {entry.file_size:,} bytes, which are no "
-            "metadata"
+            f"{path}: {entry.filename!r} would unpack to {entry.file_size:,} bytes, too many for a "
+            "file of metadata"
         )
 
 
-def pack(folder: Path, target: Path, version: str) -> None:
+def pack_group(folder: Path, target: Path, version: str) -> None:
     """Write a folder with an OME-Zarr group as a zip file.
 
     Parameters
@@ -91,9 +92,9 @@ def pack(folder: Path, target: Path, version: str) -> None:
     folder : Path
         The group.
     target : Path
-        Is written anew.
+        The zip file, which is created.
     version : str
-        Of OME-Zarr.
+        Version of OME-Zarr.
     """
     files = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file()]
 
@@ -102,7 +103,7 @@ def pack(folder: Path, target: Path, version: str) -> None:
 
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for file in sorted(files, key=rank):
-            # Without the time at which it was written, so that the same image is the same file.
+            # No modification time, so that the same image gives the same bytes.
             entry = zipfile.ZipInfo(file.as_posix())
             with (
                 (folder / file).open("rb") as source,
@@ -110,5 +111,5 @@ def pack(folder: Path, target: Path, version: str) -> None:
             ):
                 while part := source.read(1 << 22):
                     out.write(part)
-        said = {"version": version, "zipFile": {"centralDirectory": {"jsonFirst": True}}}
-        archive.comment = json.dumps({"ome": said}).encode()
+        comment = {"version": version, "zipFile": {"centralDirectory": {"jsonFirst": True}}}
+        archive.comment = json.dumps({"ome": comment}).encode()

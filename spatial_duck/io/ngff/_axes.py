@@ -1,8 +1,9 @@
-"""Axes of OME-Zarr and the worlds that they are: names, types, units, anatomical orientations.
+"""Axes of OME-Zarr as worlds, and back: names, types, units, anatomical orientations.
 
 An axis is a JSON object, ``{"name": "x", "type": "space", "unit": "millimeter"}``. Axes of space
-may say which way they run (RFC-4, `orientation`), which is what a frame is. The standard's order is
-time, then channels, then space. This module knows axes alone, no arrays and no transformations.
+may have an anatomical orientation (RFC-4); those of x, y and z together are a frame. The standard's
+order is time, then channels, then space. This module handles axes alone, neither arrays nor
+transformations.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _ORIENTATIONS = {
 }  # fmt: skip
 _LETTERS = {value: letter for letter, value in _ORIENTATIONS.items()}
 
-#: Before 0.3 images had these axes, all five.
+#: The axes of all images before 0.3.
 _FIXED = ("t", "c", "z", "y", "x")
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
@@ -52,7 +53,7 @@ _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
 
 def axes_by_name(names: Any = _FIXED) -> tuple[dict[str, Any], ...]:
-    """Return axes whose types follow from their names, as up to 0.3.
+    """Return axes whose types follow from their names, as in versions up to 0.3.
 
     Examples
     --------
@@ -84,11 +85,11 @@ def world_of_axes(axes: Axes) -> World:
 
 
 def _frame(axes: Axes) -> str | None:
-    """Return the frame that the orientations of x, y and z say."""
-    said = {a.get("name"): a.get("orientation") for a in axes}
+    """Return the frame that the orientations of x, y and z make; None without all three."""
+    orientations = {a.get("name"): a.get("orientation") for a in axes}
     letters = ""
     for name in SPACE_AXES:
-        orientation = said.get(name)
+        orientation = orientations.get(name)
         value = orientation.get("value") if isinstance(orientation, Mapping) else None
         letters += _LETTERS.get(str(value), "")
     return letters if len(letters) == 3 else None
@@ -122,10 +123,10 @@ def array_axes(geometry: Geometry, *, in_world: bool) -> list[dict[str, Any]]:
     Parameters
     ----------
     geometry : Geometry
-        Of the array, its sampled axes named x, y, z and t.
+        Geometry of the array, its sampled axes named x, y, z and t.
     in_world : bool
-        Whether each sampled axis runs along the world axis of its name, so that what the world says
-        of that (unit and orientation) is true of the axis. Units are said in any case.
+        Whether each sampled axis runs along the world axis of its name, so that the orientation of
+        that world axis holds for it. Units are given in any case.
     """
     world = geometry.world
     known = {axis["name"]: axis for axis in axes_of_world(world)}

@@ -1,8 +1,9 @@
-"""How a pyramid is cut into blocks, so that it can be written in one pass and within memory.
+"""Division of a pyramid into blocks, so that it can be written in one pass and within memory.
 
-A block is made of whole chunks, so that it is written once; of whole bins, so that it can be binned
-by itself; and of whole blocks of the level below. A method that looks beyond a bin's edge binds no
-level to another. This knows shapes alone, no arrays.
+A block consists of whole chunks, so that each is written once; of whole bins, so that it can be
+binned by itself; and of whole blocks of the level below (the next finer one). With a method whose
+kernel extends beyond a bin, the blocks of a level are independent of those of others. This module
+handles shapes alone, no arrays.
 """
 
 from __future__ import annotations
@@ -21,30 +22,30 @@ if TYPE_CHECKING:
     Shape = tuple[int, ...]
     Box = tuple[slice, ...]
 
-__all__ = ["BlockPlan", "plan"]
+__all__ = ["BlockPlan", "make_block_plan"]
 
-#: Bytes of a block where the memory allows, at least one chunk.
+#: Bytes of a block if the memory allows; a block has at least one chunk.
 _BLOCK_BYTES = 1 << 23
-#: Memory that a block in flight takes, in blocks: as computed, as copied, binned, compressed.
-_IN_FLIGHT = 4
-#: The same where a method looks further: for each region that is read, as it was stored, as it is
-#: read, and smoothed a slab at a time.
-_REGION_IN_FLIGHT = 3
-#: Memory for the blocks that wait to be put together, in blocks.
-_WAITING = 2
+#: Memory to process a block, in blocks: as computed, copied, binned, compressed.
+_BLOCKS_IN_FLIGHT = 4
+#: The same for a kernel that extends beyond a bin, in regions that are read: as stored, as read,
+#: and smoothed a slab at a time.
+_REGIONS_IN_FLIGHT = 3
+#: Memory for binned blocks that are not yet joined to a block of the next level, in blocks.
+_BLOCKS_TO_JOIN = 2
 
 
 class BlockPlan(NamedTuple):
-    """How each level is cut into blocks.
+    """The blocks of each level of a pyramid.
 
     Attributes
     ----------
     shapes : tuple of shapes
-        Of the levels, the finest first.
+        Shapes of the levels, the finest first.
     bins : tuple of shapes
-        Bin length of each level against the one before.
+        For each level, lengths of its bins in voxels of the level below.
     blocks : tuple of shapes
-        Block of each level; the last ones along an axis may be shorter.
+        For each level, lengths of its blocks; the last ones along an axis may be shorter.
     """
 
     shapes: tuple[Shape, ...]
@@ -57,11 +58,11 @@ class BlockPlan(NamedTuple):
         return tuple([-(-n // b) for n, b in pairs])
 
     def indices(self, level: int) -> Iterator[Shape]:
-        """Yield the blocks of a level."""
+        """Yield the index of each block of a level."""
         return itertools.product(*[range(n) for n in self.counts(level)])
 
     def box(self, level: int, index: Shape) -> Box:
-        """Return where a block lies."""
+        """Return the box of a block in its level."""
         return tuple(
             [
                 slice(i * b, min((i + 1) * b, n))
@@ -70,7 +71,7 @@ class BlockPlan(NamedTuple):
         )
 
     def binned_box(self, level: int, index: Shape) -> Box:
-        """Return where a block's bins lie on the next level; may be empty."""
+        """Return the box of a block's bins in the next level; may be empty."""
         return tuple(
             [
                 slice(s.start // f, min(s.stop // f, n))
@@ -81,10 +82,10 @@ class BlockPlan(NamedTuple):
             ]
         )  # fmt: skip
 
-    def below(self, level: int, index: Shape) -> list[Shape]:
+    def blocks_below(self, level: int, index: Shape) -> list[Shape]:
         """Return the blocks of the level below that a block is made of.
 
-        The last ones along an axis come with those beyond them, whose voxels fill no bin.
+        Those of the last block along an axis include blocks whose voxels fill no bin.
         """
         ranges = []
         for i, b, f, there, here, count in zip(
@@ -96,21 +97,28 @@ class BlockPlan(NamedTuple):
         return list(itertools.product(*ranges))
 
     def count_bytes(self, level: int, index: Shape, dtype: np.dtype[Any]) -> int:
-        """Return the bytes of a block."""
+        """Return the number of bytes of a block."""
         sides = [s.stop - s.start for s in self.box(level, index)]
         return int(dtype.itemsize * math.prod(sides))
 
-    def region(self, level: int, box: Box, reach: int) -> tuple[Box, Box]:
-        """Return what a part of a level is made of on the level below, and where it lies in that.
+    def region_below(self, level: int, box: Box, reach: int) -> tuple[Box, Box]:
+        """Return the region of the level below that a box of a level is made of.
 
         Parameters
         ----------
         level : int
             1 or more.
         box : tuple of slice
-            The part.
+            A box of the level.
         reach : int
-            Bins beside it that are seen.
+            Number of bins beyond the box that the kernel covers.
+
+        Returns
+        -------
+        region : tuple of slice
+            In voxels of the level below.
+        inner : tuple of slice
+            Where the box lies in the region's bins.
         """
         there, here = [], []
         for s, f, n in zip(box, self.bins[level], self.shapes[level], strict=True):
@@ -120,27 +128,29 @@ class BlockPlan(NamedTuple):
             here.append(slice(s.start - low, s.stop - low))
         return tuple(there), tuple(here)
 
-    def in_flight(self, level: int, itemsize: int, reach: int) -> int:
-        """Return the bytes of memory that a block of a level takes while it is worked on."""
+    def memory_in_flight(self, level: int, itemsize: int, reach: int) -> int:
+        """Return the bytes of memory that it takes to process a block of a level."""
         block = itemsize * math.prod(self.blocks[level])
         if not reach or not level:
-            return _IN_FLIGHT * block
-        box, _ = self.region(level, self.box(level, (0,) * len(self.blocks[level])), reach)
+            return _BLOCKS_IN_FLIGHT * block
+        box, _ = self.region_below(level, self.box(level, (0,) * len(self.blocks[level])), reach)
         sides = [
             s.stop + (reach * f if s.stop < n * f else 0)
             for s, f, n in zip(box, self.bins[level], self.shapes[level], strict=True)
         ]
-        return int(_REGION_IN_FLIGHT * (itemsize * math.prod(sides) + block))
+        return int(_REGIONS_IN_FLIGHT * (itemsize * math.prod(sides) + block))
 
-    def workers(self, itemsize: int, reach: int, memory: int, threads: int) -> int:
-        """Return how many blocks may be in flight; 0 where there is no memory for one."""
+    def count_workers(self, itemsize: int, reach: int, memory: int, threads: int) -> int:
+        """Return how many blocks may be processed at once; 0 if there is no memory for one."""
         levels = range(len(self.shapes))
-        waiting = 0 if reach else _WAITING * max(itemsize * math.prod(b) for b in self.blocks)
-        most = max(self.in_flight(level, itemsize, reach) for level in levels)
+        waiting = (
+            0 if reach else _BLOCKS_TO_JOIN * max(itemsize * math.prod(b) for b in self.blocks)
+        )
+        most = max(self.memory_in_flight(level, itemsize, reach) for level in levels)
         return max(0, min(threads, (memory - waiting) // max(1, most)))
 
 
-def plan(
+def make_block_plan(
     shapes: Sequence[Shape],
     bins: Sequence[Shape],
     chunks: Sequence[Shape],
@@ -149,56 +159,55 @@ def plan(
     memory: int,
     threads: int,
 ) -> BlockPlan:
-    """Cut levels into blocks.
+    """Return the division of levels into blocks.
 
     Parameters
     ----------
     shapes, bins, chunks : sequences of shapes
-        Of each level. Chunks are what is written at once: shards where there are some.
+        Of each level. Chunks are the units of writing: shards if there are any.
     dtype : dtype
-        Of the voxels.
+        Type of the voxels.
     method : str
-        Row of `spatial_duck.pyramids._binning.METHODS`.
+        Name of a method in `spatial_duck.pyramids._binning.METHODS`.
     memory : int
-        Bytes that the blocks may take.
+        Most bytes that the blocks may take.
     threads : int
-        How many are wanted in flight.
+        Number of blocks to process at once if the memory allows.
 
     Raises
     ------
     ValueError
-        If the memory does not do for one block.
+        If there is not enough memory for one block.
     """
     size, reach = dtype.itemsize, find_method(method).reach
     whole = (tuple(shapes), tuple(bins))
     if reach:
-        # No level is put together from blocks of another.
+        # The blocks of a level are independent of those of others.
         blocks = tuple(
             tuple(map(min, c, map(_at_least_one, n))) for c, n in zip(chunks, shapes, strict=True)
         )
     else:
-        blocks = _stacked(*whole, chunks, _aligned(shapes, bins, chunks, 0, None))
+        blocks = _blocks_of_levels(*whole, chunks, _smallest_block(shapes, bins, chunks, 0, None))
     made = BlockPlan(*whole, blocks)
-    if not made.workers(size, reach, memory, 1):
-        need = made.in_flight(max(range(len(blocks)), key=lambda n: made.in_flight(n, size, reach)),
-                              size, reach)  # fmt: skip
-        need += 0 if reach else _WAITING * max(size * math.prod(b) for b in blocks)
+    if not made.count_workers(size, reach, memory, 1):
+        need = max(made.memory_in_flight(level, size, reach) for level in range(len(blocks)))
+        need += 0 if reach else _BLOCKS_TO_JOIN * max(size * math.prod(b) for b in blocks)
         raise ValueError(
             f"memory must be at least {need:,} bytes for blocks of {blocks[0]}, got {memory:,}; "
             "choose smaller chunks, multiples of the factors"
         )
-    # Larger blocks take fewer tasks, as long as as many of them fit in memory.
-    count = made.workers(size, reach, memory, threads)
+    # Larger blocks make fewer tasks; they grow while as many of them fit into memory.
+    count = made.count_workers(size, reach, memory, threads)
     while True:
-        larger = _doubled(made.blocks[0], shapes[0])
+        larger = _double_block(made.blocks[0], shapes[0])
         if size * math.prod(larger) > _BLOCK_BYTES or larger == made.blocks[0]:
             return made
         if reach:
             rest = zip(made.blocks[1:], shapes[1:], strict=True)
-            grown = BlockPlan(*whole, (larger, *[_doubled(b, n) for b, n in rest]))
+            grown = BlockPlan(*whole, (larger, *[_double_block(b, n) for b, n in rest]))
         else:
-            grown = BlockPlan(*whole, _stacked(*whole, chunks, larger))
-        if grown.workers(size, reach, memory, threads) < count:
+            grown = BlockPlan(*whole, _blocks_of_levels(*whole, chunks, larger))
+        if grown.count_workers(size, reach, memory, threads) < count:
             return made
         made = grown
 
@@ -207,8 +216,8 @@ def _at_least_one(n: int) -> int:
     return max(n, 1)
 
 
-def _doubled(block: Shape, shape: Shape) -> Shape:
-    """Double a block along the shortest axis along which there is more."""
+def _double_block(block: Shape, shape: Shape) -> Shape:
+    """Return a block doubled along its shortest axis that is not yet as long as the level."""
     longer = [axis for axis, n in enumerate(shape) if block[axis] < n]
     if not longer:
         return block
@@ -216,17 +225,17 @@ def _doubled(block: Shape, shape: Shape) -> Shape:
     return (*block[:axis], min(2 * block[axis], shape[axis]), *block[axis + 1 :])
 
 
-def _stacked(
+def _blocks_of_levels(
     shapes: Sequence[Shape], bins: Sequence[Shape], chunks: Sequence[Shape], first: Shape
 ) -> tuple[Shape, ...]:
-    """Return the blocks of all levels, given that of the finest."""
+    """Return the lengths of the blocks of all levels, given those of the finest."""
     blocks = [first]
     for level in range(1, len(shapes)):
-        blocks.append(_aligned(shapes, bins, chunks, level, blocks[-1]))
+        blocks.append(_smallest_block(shapes, bins, chunks, level, blocks[-1]))
     return tuple(blocks)
 
 
-def _aligned(
+def _smallest_block(
     shapes: Sequence[Shape],
     bins: Sequence[Shape],
     chunks: Sequence[Shape],

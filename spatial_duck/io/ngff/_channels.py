@@ -1,6 +1,6 @@
-"""Facts about an axis, to and from a group's attributes: ``omero.channels``, and what it lacks.
+"""Coordinates of an image to and from ``omero.channels`` in a group's attributes.
 
-The standard knows channels: a name, a color, a window, whether they are shown. These are the
+The standard describes channels: a name, a color, a window, whether they are shown. These are the
 coordinates
 
 ==================== =======================  ==================================================
@@ -16,10 +16,10 @@ channel_family       text                     ``family``
 channel_coefficient  numbers                  ``coefficient``
 ==================== =======================  ==================================================
 
-of the channel axis, or of the whole image where it has none. The standard wants a color and a
-window of every channel: where the image has none, they are made up, and
-``"spatial_duck": {"omero": [...]}`` says which coordinates were the image's own. All other
-coordinates stand beside the standard, under ``"spatial_duck": {"coords": {...}}``.
+of the channel axis, or of the whole image if it has none. The standard requires a color and a
+window of every channel: if the image has none, defaults are written, and
+``"spatial_duck": {"omero": [...]}`` lists the coordinates that are the image's own. All other
+coordinates are stored beside the standard, under ``"spatial_duck": {"coords": {...}}``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["from_omero", "to_omero"]
 
-#: Entries of a channel that are one value, by the coordinate that holds them, with their types.
+#: Entries of a channel with one value, and their types, by the coordinate that holds them.
 _ENTRIES: dict[str, tuple[str, type]] = {
     "channel": ("label", str),
     "channel_color": ("color", str),
@@ -49,9 +49,12 @@ _ENTRIES: dict[str, tuple[str, type]] = {
 }
 #: Pairs of entries of a channel's window.
 _WINDOWS = {"display_window": ("start", "end"), "display_range": ("min", "max")}
-#: A color as it may be given, and as it is stored.
-_COLOR, _EXACT = re.compile(r"#?([0-9A-Fa-f]{6})(?:[0-9A-Fa-f]{2})?"), re.compile("[0-9A-F]{6}")
-#: Colors of channels that have none: white alone, else these in turn.
+#: A color as users may give it, and as the standard stores it.
+_COLOR_GIVEN, _STORED_COLOR = (
+    re.compile(r"#?([0-9A-Fa-f]{6})(?:[0-9A-Fa-f]{2})?"),
+    re.compile("[0-9A-F]{6}"),
+)
+#: Colors of channels that have none, in this order and again from the start; one alone is white.
 _PALETTE = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
 
 
@@ -61,7 +64,7 @@ _PALETTE = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
 def to_omero(
     facts: Mapping[str, AxisFact], axis: int | None, count: int, dtype: Any
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return ``omero``, or None where an image says nothing of its channels.
+    """Return ``omero``, or None if an image has no coordinate of its channels.
 
     Parameters
     ----------
@@ -72,22 +75,25 @@ def to_omero(
     count : int
         Number of channels; 1 without a channel axis.
     dtype : dtype
-        Of the voxels.
+        Type of the voxels.
 
     Returns
     -------
     omero : dict or None
+        The entry.
     names : list of str
         The coordinates that it holds exactly.
     """
-    names = [n for n in (*_ENTRIES, *_WINDOWS) if n in facts and _fits(n, facts[n], axis, count)]
+    names = [
+        n for n in (*_ENTRIES, *_WINDOWS) if n in facts and _is_storable(n, facts[n], axis, count)
+    ]
     if not names:
         return None, []
     columns = {
         name: (facts[name].values if axis is not None else facts[name].values[None]).tolist()
         for name in names
     }
-    limits = _limits(np.dtype(dtype))
+    limits = _type_limits(np.dtype(dtype))
     channels = []
     for i in range(count):
         channel: dict[str, Any] = {"active": True, "window": {}}
@@ -96,38 +102,38 @@ def to_omero(
                 channel[key] = columns[name][i]
         for name in ("display_range", "display_window"):
             pair = columns[name][i] if name in columns else limits
-            # What can be chosen holds what is shown.
+            # Both pairs are required.
             channel["window"] |= dict(zip(_WINDOWS[name], pair, strict=True))
-        color = _COLOR.fullmatch(str(channel.get("color", "")))
+        color = _COLOR_GIVEN.fullmatch(str(channel.get("color", "")))
         white = "FFFFFF" if count == 1 else _PALETTE[i % len(_PALETTE)]
         channel["color"] = color[1].upper() if color else white
         channels.append(channel)
-    if not all(_EXACT.fullmatch(color) for color in columns.get("channel_color", ())):
+    if not all(_STORED_COLOR.fullmatch(color) for color in columns.get("channel_color", ())):
         names.remove("channel_color")
     return {"channels": channels}, names
 
 
-def _fits(name: str, fact: AxisFact, axis: int | None, count: int) -> bool:
-    """Whether a coordinate is one of the channels, and such as ``omero`` can hold exactly."""
+def _is_storable(name: str, fact: AxisFact, axis: int | None, count: int) -> bool:
+    """Whether a coordinate lies along the channel axis and ``omero`` can hold it exactly."""
     if fact.attrs or fact.axis != axis:
         return False
     values = fact.values if axis is not None else fact.values[None]
     if name in _WINDOWS:
-        return values.shape == (count, 2) and values.dtype.kind in "iuf" and _finite(values)
+        return values.shape == (count, 2) and values.dtype.kind in "iuf" and _is_finite(values)
     kind = {str: "U", bool: "b", float: "iuf"}[_ENTRIES[name][1]]
     if values.shape != (count,) or values.dtype.kind not in kind:
         return False
     if name == "channel_color":
-        return all(not v or _COLOR.fullmatch(v) for v in values.tolist())
-    return kind in "Ub" or _finite(values)
+        return all(not v or _COLOR_GIVEN.fullmatch(v) for v in values.tolist())
+    return kind in "Ub" or _is_finite(values)
 
 
-def _finite(values: NDArray[Any]) -> bool:
+def _is_finite(values: NDArray[Any]) -> bool:
     return bool(np.isfinite(values).all())
 
 
-def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Return the least and the greatest value of a type; of floats from 0 to 1."""
+def _type_limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return the least and the greatest value of an integer type; 0 and 1 for others."""
     if dtype.kind in "iu":
         return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     return 0, 1
@@ -141,8 +147,8 @@ def from_omero(
 ) -> dict[str, tuple[Any, ...]]:
     """Return the coordinates that ``omero`` holds, as `SpatialArray` takes them.
 
-    What not all channels have is missing in the others (NaN, an empty text) or, where there is no
-    such value, left out.
+    A value that some channels lack is NaN or an empty string there; a bool that some lack is left
+    out.
     """
     channels = omero.get("channels") if isinstance(omero, Mapping) else None
     if not isinstance(channels, list) or not channels:
@@ -159,20 +165,20 @@ def from_omero(
     where: Any = () if axis is None else axis
     for name, (key, kind) in _ENTRIES.items():
         values = [c.get(key) for c in channels]
-        told = [v for v in values if isinstance(v, (kind, int) if kind is float else kind)]
-        if not told or (kind is bool and len(told) < count):
+        known = [v for v in values if isinstance(v, (kind, int) if kind is float else kind)]
+        if not known or (kind is bool and len(known) < count):
             continue
         missing: Any = "" if kind is str else float("nan")
-        column = np.array([v if v in told else missing for v in values])
+        column = np.array([v if v in known else missing for v in values])
         found[name] = (where, column if axis is not None else column[0])
     windows = [w if isinstance(w := c.get("window"), Mapping) else {} for c in channels]
     for name, keys in _WINDOWS.items():
-        pairs = [[_number(w.get(k)) for k in keys] for w in windows]
+        pairs = [[_number_or_none(w.get(k)) for k in keys] for w in windows]
         if all(None not in pair for pair in pairs):
             column = np.array(pairs)
             found[name] = (where, column if axis is not None else column[0])
     return found
 
 
-def _number(value: Any) -> float | None:
+def _number_or_none(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None

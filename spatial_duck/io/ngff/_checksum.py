@@ -1,13 +1,13 @@
-"""A seal on the attributes of a Zarr group: what changes them afterwards is noticed.
+"""Checksums of the attributes of a Zarr group, by which later changes are detected.
 
-Chunks carry checksums; the words and numbers of a group's attributes carry none, and one flipped
-bit makes another origin of them. Each array of the group therefore notes the CRC-32 of all that the
-group's attributes say, in attributes of its own::
+Chunks have checksums; the attributes of a group have none, so that one flipped bit could change an
+origin unnoticed. Each array of the group therefore holds the CRC-32 of the group's attributes in
+attributes of its own::
 
     "spatial_duck": {"group": "8f1c2a30"}
 
-Other programs may change the attributes on purpose, so a seal that is broken is told by a warning
-and refuses nothing. A store without seals is not looked at.
+Other programs may change the attributes on purpose, so a checksum that differs raises a warning and
+no error. Arrays without one are not checked.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["check", "checksum", "seal"]
+__all__ = ["check_checksum", "checksum", "note_checksum"]
 
-#: The array's attribute that holds the seal.
+#: The array's attribute that holds the checksum.
 _NAME = "spatial_duck"
 
 
 def checksum(attributes: Mapping[str, Any]) -> str:
-    """Return the checksum of attributes, whatever the order of their keys.
+    """Return the checksum of attributes, independent of the order of their keys.
 
     Parameters
     ----------
     attributes : mapping
-        Of what JSON holds.
+        JSON values.
 
     Examples
     --------
@@ -41,31 +41,32 @@ def checksum(attributes: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(text.encode()):08x}"
 
 
-def seal(array: Any, attributes: Mapping[str, Any]) -> None:
-    """Note the checksum of a group's attributes in an array of the group.
+def note_checksum(array: Any, attributes: Mapping[str, Any]) -> None:
+    """Store the checksum of a group's attributes in an array of the group.
 
     Parameters
     ----------
     array : zarr.Array
         Open for writing.
     attributes : mapping
-        As they are given to the group.
+        Attributes of the group.
     """
-    # As they will be read back, with lists for tuples.
+    # As they will be read again, with lists in place of tuples.
     plain = json.loads(json.dumps(attributes))
     array.update_attributes({_NAME: {"group": checksum(plain)}})
 
 
-def check(path: object, array: Any, attributes: Mapping[str, Any]) -> None:
-    """Warn if a group's attributes are not those that an array of it was sealed with.
+def check_checksum(path: object, array: Any, attributes: Mapping[str, Any]) -> None:
+    """Warn if a group's attributes do not have the checksum that an array of it holds.
 
     Parameters
     ----------
     path : path or str
-        For the warning.
+        Named in the warning.
     array : zarr.Array
+        An array of the group.
     attributes : mapping
-        Of the group, as they are read.
+        Attributes of the group, as they are read.
 
     Warns
     -----
@@ -77,8 +78,8 @@ def check(path: object, array: Any, attributes: Mapping[str, Any]) -> None:
     if kept is not None and kept != checksum(attributes):
         warnings.warn(
             f"{path}: its attributes are not those that were written with it: another program "
-            "changed them, or they are damaged. Compare them with a copy; what another program "
-            "changed on purpose, write again to seal it",
+            "changed them, or they are damaged. Compare them with a copy; if they were changed on "
+            "purpose, write the image again for a new checksum",
             UserWarning,
             stacklevel=6,
         )

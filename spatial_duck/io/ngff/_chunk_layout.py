@@ -1,4 +1,4 @@
-"""Chunks, shards and codecs of the arrays in an OME-Zarr, by what the user gave or by default."""
+"""Chunks, shards and codecs of the arrays in an OME-Zarr, as given by the user or by default."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ if TYPE_CHECKING:
 
     from spatial_duck.geometry import Geometry
 
-__all__ = ["Layout"]
+__all__ = ["ChunkLayout"]
 
-#: Voxels of a chunk along space axes, by how many space axes there are.
+#: Length of chunks along each space axis, by the number of space axes.
 _CHUNK = {1: 1 << 20, 2: 1024, 3: 96}
-#: Chunks of fewer bytes, where there are more of them than this, go into shards of such bytes.
+#: More than `_MANY_CHUNKS` chunks of fewer bytes than `_SMALL_CHUNK` are stored in shards of about
+#: `_SHARD` bytes.
 _SMALL_CHUNK, _MANY_CHUNKS, _SHARD = 1 << 17, 1000, 1 << 23
 
 
-class Layout:
-    """How the array of a level lies in chunks and shards.
+class ChunkLayout:
+    """Chunks and shards of the array of a level.
 
     Parameters
     ----------
     g : Geometry
-        Of the level.
+        Geometry of the level.
     dtype : dtype
-        Of its voxels.
+        Type of its voxels.
     chunks, shards
         As the user gave them.
     version : str
-        Of OME-Zarr.
+        Version of OME-Zarr.
     source : tuple of tuple of int, or None
         Chunks of the image that is written.
     """
@@ -48,11 +49,11 @@ class Layout:
 
     @property
     def written(self) -> tuple[int, ...]:
-        """Lengths of what is written at once."""
+        """Lengths of the units of writing: shards, or chunks without shards."""
         return self.shards or self.chunks
 
     def count_files(self) -> int:
-        """Return the number of files that the array has when it is complete."""
+        """Return the number of chunk files of the complete array."""
         return math.prod(-(-n // c) for n, c in zip(self.geometry.shape, self.written, strict=True))
 
     def _shards(self, shards: Any) -> tuple[int, ...] | None:
@@ -92,7 +93,7 @@ class Layout:
             zarr.create_array(
                 place,
                 zarr_format=2,
-                # What every reader of format 2 knows, with a checksum (CRC-32).
+                # Every reader of format 2 supports gzip, which has a checksum (CRC-32).
                 compressors=numcodecs.GZip(level=1),
                 chunk_key_encoding={"name": "v2", "separator": "/"},
                 **common,
@@ -104,7 +105,7 @@ class Layout:
             place,
             zarr_format=3,
             shards=self.shards,
-            # On images and labels alike several times as fast as zstd, and no larger on images.
+            # Several times as fast as zstd on images and labels, and no larger on images.
             compressors=(BloscCodec(cname="lz4", shuffle="bitshuffle"), Crc32cCodec()),
             dimension_names=list(axis_names(self.geometry)),
             **common,
@@ -112,7 +113,7 @@ class Layout:
 
 
 def _lengths(g: Geometry, given: Any, what: str, default: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a length for each axis, from one for the space axes, by name or for each."""
+    """Return a length for each axis, given one for all space axes, by name, or for each axis."""
     space = [name in ("x", "y", "z") for name in g.dims]
     if isinstance(given, Sequence):
         wanted = list(given)
@@ -128,21 +129,21 @@ def _lengths(g: Geometry, given: Any, what: str, default: tuple[int, ...]) -> tu
 
 
 def _default_chunks(g: Geometry, source: Any) -> tuple[int, ...]:
-    """Return lengths of chunks that are near the usual ones, in step with those of the source."""
+    """Return lengths near the usual ones that are multiples or divisors of the source's chunks."""
     space = [name in ("x", "y", "z") for name in g.dims]
     usual = _CHUNK.get(sum(space), 96)
     return tuple(
-        _in_step(usual, source[axis] if source else ()) if is_space else 1
+        _near_usual(usual, source[axis] if source else ()) if is_space else 1
         for axis, is_space in enumerate(space)
     )
 
 
-def _in_step(usual: int, chunks: Sequence[int]) -> int:
+def _near_usual(usual: int, chunks: Sequence[int]) -> int:
     """Return a multiple or a divisor of the length of chunks, near the usual length.
 
     Examples
     --------
-    >>> [_in_step(96, (n, n, 7)) for n in (1, 10, 64, 128, 512, 97)]
+    >>> [_near_usual(96, (n, n, 7)) for n in (1, 10, 64, 128, 512, 97)]
     [96, 100, 128, 128, 128, 97]
     """
     first = chunks[0] if chunks else 0

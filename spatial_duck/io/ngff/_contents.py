@@ -1,4 +1,4 @@
-"""What is inside an OME-Zarr group: images, labels, wells and fields, series, scenes.
+"""Images inside an OME-Zarr group: labels, wells and fields of a plate, series, scenes.
 
 A group holds one image (or several, one for each entry of ``multiscales``), or is a collection of
 groups that do: ``labels``, a ``plate`` of ``wells`` of fields, the series of bioformats2raw, a
@@ -16,11 +16,11 @@ from spatial_duck.io.ngff._metadata import ome_of
 
 __all__ = ["describe_collection", "list_images", "only_image"]
 
-#: How many images an error names.
-_NAMED = 6
-#: Groups in groups are looked into so deep: a plate has rows, columns and fields.
-_DEPTH = 4
-#: What a collection is, by the key of its metadata.
+#: Most images that an error names.
+_MAX_NAMED = 6
+#: Depth to which groups in groups are searched: a plate has rows, columns and fields.
+_MAX_DEPTH = 4
+#: Kinds of collections, by the key of their metadata.
 _KINDS = {
     "plate": "a plate", "well": "a well of a plate", "labels": "a group of labels",
     "bioformats2raw.layout": "a group of series by bioformats2raw",
@@ -34,14 +34,14 @@ def list_images(group: Any) -> Iterator[str]:
     Parameters
     ----------
     group : zarr.Group
-        Any. Of a collection only the metadata are read, one group at a time as they are asked for.
+        An image or a collection. Only metadata are read, one group at a time when it is reached.
 
     Yields
     ------
     str
         ``"."`` for the group itself where it is an image.
     """
-    yield from dict.fromkeys(_images(group, "", _DEPTH))
+    yield from dict.fromkeys(_images(group, "", _MAX_DEPTH))
 
 
 def _images(group: Any, path: str, depth: int) -> Iterator[str]:
@@ -53,25 +53,25 @@ def _images(group: Any, path: str, depth: int) -> Iterator[str]:
     if depth == 0:
         return
     found = False
-    for name in _members(group, ome):
+    for name in _listed_groups(group, ome):
         inside = _group(group, name)
         if inside is not None:
-            for image in _images(inside, _joined(path, name), depth - 1):
+            for image in _images(inside, _join_path(path, name), depth - 1):
                 found = True
                 yield image
     if not found:
-        # What the metadata list need not be all, nor there.
+        # The groups that the metadata list may be missing, or not all.
         for name, inside in _child_groups(group):
-            yield from _images(inside, _joined(path, name), depth - 1)
+            yield from _images(inside, _join_path(path, name), depth - 1)
 
 
 def _labels(group: Any, path: str) -> Iterator[str]:
     inside = _group(group, "labels")
     if inside is not None:
-        yield from _images(inside, _joined(path, "labels"), 2)
+        yield from _images(inside, _join_path(path, "labels"), 2)
 
 
-def _members(group: Any, ome: Mapping[str, Any]) -> list[str]:
+def _listed_groups(group: Any, ome: Mapping[str, Any]) -> list[str]:
     """Return the paths of the groups that the metadata of a collection list."""
     try:
         if "plate" in ome:
@@ -85,13 +85,13 @@ def _members(group: Any, ome: Mapping[str, Any]) -> list[str]:
             series = ome_of(dict(inside.attrs)).get("series") if inside is not None else None
             return [str(name) for name in series or ()]
         if "scene" in ome:
-            return _of_scene(ome["scene"])
+            return _images_of_scene(ome["scene"])
     except (AttributeError, KeyError, TypeError):
-        pass  # metadata that are not valid: the groups that are there are looked into
+        pass  # invalid metadata: all groups are searched
     return []
 
 
-def _of_scene(scene: Mapping[str, Any]) -> list[str]:
+def _images_of_scene(scene: Mapping[str, Any]) -> list[str]:
     """Return the images that the transformations of a scene lead to and from."""
     ends = chain.from_iterable(
         (item.get("input"), item.get("output"))
@@ -108,7 +108,7 @@ def _group(group: Any, name: str) -> Any:
     try:
         inside = group[name]
         return inside if hasattr(inside, "group_keys") else None
-    except Exception:  # each store raises its own for what is not there or not valid
+    except Exception:  # stores raise exceptions of their own for missing or invalid groups
         return None
 
 
@@ -123,7 +123,7 @@ def _child_groups(group: Any) -> Iterator[tuple[str, Any]]:
             yield name, inside
 
 
-def _joined(path: str, name: str) -> str:
+def _join_path(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
 
@@ -131,7 +131,7 @@ def _joined(path: str, name: str) -> str:
 
 
 def only_image(group: Any) -> str | None:
-    """Return the one image of what bioformats2raw made of a file of one, or None."""
+    """Return the image of a bioformats2raw group that has only one, or None."""
     if "bioformats2raw.layout" not in ome_of(dict(group.attrs)):
         return None
     images = [name for name in islice(list_images(group), 3) if "labels" not in name.split("/")]
@@ -139,14 +139,14 @@ def only_image(group: Any) -> str | None:
 
 
 def describe_collection(group: Any) -> str | None:
-    """Say what a group is and which images are inside, or None where there are none."""
-    names = list(islice(list_images(group), _NAMED + 1))
+    """Return text on what a group is and which images are inside; None if it is no collection."""
+    names = list(islice(list_images(group), _MAX_NAMED + 1))
     ome = ome_of(dict(group.attrs))
-    what = next((said for key, said in _KINDS.items() if key in ome), None)
+    what = next((kind for key, kind in _KINDS.items() if key in ome), None)
     if not names:
         return f"it is {what}, not one image; none was found inside" if what else None
-    more = ", …" if len(names) > _NAMED else ""
-    listed = ", ".join(repr(name) for name in names[:_NAMED])
+    more = ", …" if len(names) > _MAX_NAMED else ""
+    listed = ", ".join(repr(name) for name in names[:_MAX_NAMED])
     return (
         f"it is {what or 'a group of images'}, not one image; open one of those inside with "
         f"image=: {listed}{more} (spatial_duck.io.list_images gives all)"

@@ -1,11 +1,11 @@
-"""An image's metadata as OME-Zarr 0.4, 0.5 and 0.6 say them, and what stands beside them.
+"""Metadata of an image for OME-Zarr 0.4, 0.5 and 0.6, with the library's own beside them.
 
-Up to 0.5 the standard has a scale and a translation along axes of their own names. 0.6 (RFC-5) has
-coordinate systems: where that is not enough for an image, its levels are mapped by a scale and a
-translation to a system "grid", which has the image's axes and the position of voxel 0 as its
-origin, and from there by a rotation or an affine map to the system "world".
+Up to 0.5 the standard has a scale and a translation along the world axes of the same names. 0.6
+(RFC-5) has coordinate systems: if a scale and a translation are not enough for an image, they map
+its levels to a system "grid", which has the image's axes and its origin at voxel 0, and a rotation
+or an affine map leads from there to the system "world".
 
-`spatial_duck.io.ngff._format` documents the attributes; this module knows no arrays and no stores.
+`spatial_duck.io.ngff._format` documents the attributes; this module uses no arrays and no stores.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ __all__ = [
     "VERSIONS",
     "WORLD",
     "affine_steps",
-    "as_one",
-    "attributes",
+    "as_single_step",
     "channel_axis",
+    "describe_loss",
     "in_ngff_order",
+    "make_attributes",
     "translation",
     "translation_in_grid",
-    "what_is_lost",
     "world_matrix",
 ]
 
 NAMESPACE, NAMESPACE_VERSION = "spatial_duck", 1
-#: What is written, and the Zarr format that it lies in.
+#: Versions that are written, with the Zarr format of each.
 VERSIONS = {"0.4": 2, "0.5": 3, "0.6": 3}
 #: Names of coordinate systems (0.6).
 GRID, WORLD = "grid", "world"
-#: A matrix is a rotation where it is one to rounding.
+#: Tolerance within which a matrix is a rotation.
 _ROUNDING = 1e-12
 
 _RULES = Rules(
@@ -65,9 +65,9 @@ _RULES = Rules(
 
 
 def in_ngff_order(image: Any, version: str) -> Fitted:
-    """Return an image as ``(t, c, z, y, x)``, in its own world.
+    """Return an image with its axes in the order ``(t, c, z, y, x)``, in its own world.
 
-    With 0.6 it gets an axis of length 1 for each world axis that it has none for.
+    With 0.6 it gets an axis of length 1 for each world axis along which it has no array axis.
 
     Raises
     ------
@@ -91,8 +91,8 @@ def in_ngff_order(image: Any, version: str) -> Fitted:
     return Fitted(out.data, g.to_world(order))
 
 
-def what_is_lost(geometry: Geometry) -> str:
-    """Say what a scale and a translation would lose of a geometry; empty where nothing is."""
+def describe_loss(geometry: Geometry) -> str:
+    """Return text on what a scale and a translation would lose of a geometry; empty if nothing."""
     lost = []
     names = [geometry.dims[i] for i in geometry.sampled_axes]
     for name, column in zip(names, geometry.direction.T, strict=True):
@@ -113,15 +113,15 @@ def _numbers(column: Any) -> str:
     return ", ".join(f"{v:.6g}" for v in column)
 
 
-# --- the place of a level -------------------------------------------------------------------
+# --- positions of levels --------------------------------------------------------------------
 
 
 def translation(geometry: Geometry, first: Geometry) -> list[float]:
-    """Return the translation of a level, given the finest, as 0.4 and 0.5 have it.
+    """Return the translation of a level for 0.4 and 0.5, given the finest level.
 
-    The origin along each axis's namesake. Where the axes are oblique, that of the finest level, and
-    from there the step that the level makes along each axis as if it were unrotated, so that other
-    readers see the levels on top of each other.
+    It is the origin along the world axis of each axis's name. If an axis is oblique it is that of
+    the finest level, plus the distance between both along that axis, so that other readers, which
+    see the image unrotated, see the levels on top of each other.
     """
     steps = first.physical_to_index(geometry.origin)
     out = []
@@ -154,10 +154,10 @@ def _in_array_order(geometry: Geometry, numbers: Any, plain: float) -> list[floa
 
 
 def world_axis_order(geometry: Geometry) -> list[int | None]:
-    """Return the world axis that stands in the place of each array axis; None at plain ones.
+    """Return the order of the world's axes in the standard: one for each sampled array axis.
 
-    The standard wants time first and space last: world axes stand where array axes of their type
-    do, those of space as z, y, x.
+    The standard requires time first and space last, so a world axis has the position of an array
+    axis of its type, and those of space are in the order z, y, x. Plain axes have None.
     """
     names = geometry.world.axes
     space = sorted((n for n in names if n in SPACE_AXES), key="zyx".index)
@@ -176,7 +176,7 @@ def world_matrix(geometry: Geometry) -> Floats:
     Parameters
     ----------
     geometry : Geometry
-        Of the finest level, with as many sampled axes as world axes.
+        Geometry of the finest level, with as many sampled axes as world axes.
     """
     n = geometry.ndim
     matrix = np.eye(n + 1)
@@ -192,7 +192,7 @@ def world_matrix(geometry: Geometry) -> Floats:
 
 
 def affine_steps(matrix: Floats) -> list[dict[str, Any]]:
-    """Return the least transformations (0.6) that hold a homogeneous matrix.
+    """Return the simplest transformations (0.6) that make a homogeneous matrix.
 
     Examples
     --------
@@ -212,8 +212,8 @@ def affine_steps(matrix: Floats) -> list[dict[str, Any]]:
     return [{"type": "affine", "affine": matrix[:-1].tolist()}]
 
 
-def as_one(steps: Sequence[Mapping[str, Any]], start: Any, end: Any) -> dict[str, Any]:
-    """Return transformations as one, from a coordinate system to another."""
+def as_single_step(steps: Sequence[Mapping[str, Any]], start: Any, end: Any) -> dict[str, Any]:
+    """Return transformations as a single one from a coordinate system to another."""
     whole = steps[0] if len(steps) == 1 else {"type": "sequence", "transformations": list(steps)}
     return {**whole, "input": start, "output": end}
 
@@ -221,7 +221,7 @@ def as_one(steps: Sequence[Mapping[str, Any]], start: Any, end: Any) -> dict[str
 # --- attributes -----------------------------------------------------------------------------
 
 
-def attributes(
+def make_attributes(
     image: Any, geometries: Sequence[Geometry], version: str, method: str, name: str
 ) -> dict[str, Any]:
     """Return a group's attributes.
@@ -229,30 +229,30 @@ def attributes(
     Parameters
     ----------
     image : SpatialArray
-        Its coordinates, attrs and type are said; its voxels are not touched.
+        Its coordinates, attrs and type are described; its voxels are not read.
     geometries : sequence of Geometry
-        Of each level, as `in_ngff_order` has them.
+        Geometry of each level, with axes as `in_ngff_order` returns them.
     version : str
-        Of OME-Zarr.
+        Version of OME-Zarr.
     method : str
-        How the levels were made.
+        Method by which the levels were made.
     name : str
-        Of the image, where its attrs do not say.
+        Name of the image if its attrs have none.
     """
     given = image.attrs.get("ome")
     kept = dict(given) if isinstance(given, Mapping) else {}
-    said = {key: kept[key] for key in ("name", "metadata") if key in kept}
-    entry = {"name": name, **said, "type": method}
+    fields = {key: kept[key] for key in ("name", "metadata") if key in kept}
+    entry = {"name": name, **fields, "type": method}
     entry |= (_with_systems if version == "0.6" else _with_axes)(geometries)
     ome: dict[str, Any] = {"multiscales": [entry]}
     labels = kept.get("image-label")
     if isinstance(labels, Mapping):
-        # Which image they are labels of is known by who writes them beside it.
+        # The caller adds the source if the labels are written beside their image.
         rest = {k: v for k, v in labels.items() if k not in ("source", "version")}
         ome["image-label"] = {**rest, "version": version}
     if version == "0.4":
         entry["version"] = version
-    own = _own(image.attrs, geometries)
+    own = _own_attributes(image.attrs, geometries)
     _add_coordinates(ome, own, image, geometries[0], kept)
     out = ome if version == "0.4" else {"ome": {"version": version, **ome}}
     return {**out, NAMESPACE: own}
@@ -261,7 +261,7 @@ def attributes(
 def _add_coordinates(
     ome: dict[str, Any], own: dict[str, Any], image: Any, first: Geometry, kept: Mapping[str, Any]
 ) -> None:
-    """Say what an image's axes carry: of channels as the standard has it, else beside it."""
+    """Add an image's coordinates: of channels as ``omero``, others to the library's attributes."""
     facts = coords_by_axis(image, first.dims)
     axis = channel_axis(first)
     count = 1 if axis is None else first.shape[axis]
@@ -272,11 +272,12 @@ def _add_coordinates(
     rest = {name: fact for name, fact in facts.items() if name not in names}
     if rest:
         own["coords"] = coords_to_json(rest)
-    told = kept.get("omero")
-    if isinstance(told, Mapping) and told.get("channels") and "channel" not in facts:
+    omero_attrs = kept.get("omero")
+    has_channels = isinstance(omero_attrs, Mapping) and omero_attrs.get("channels")
+    if has_channels and "channel" not in facts:
         warnings.warn(
             "attrs['ome']['omero']['channels'] is not written, as attrs do not follow the "
-            "channels: say names, colors and windows as coordinates of the channel axis, such as "
+            "channels: give names, colors and windows as coordinates of the channel axis, such as "
             "coords={'channel': ('c', ['DAPI', 'GFP'])}",
             UserWarning,
             stacklevel=6,
@@ -284,7 +285,7 @@ def _add_coordinates(
 
 
 def channel_axis(geometry: Geometry) -> int | None:
-    """Return the axis of channels of an image as it is stored: its plain one, if there is one."""
+    """Return the channel axis of an image in the standard's order: its plain axis, or None."""
     return next((i for i in range(geometry.ndim) if i not in geometry.sampled_axes), None)
 
 
@@ -299,14 +300,14 @@ def _with_axes(geometries: Sequence[Geometry]) -> dict[str, Any]:
              "translation": _in_array_order(g, translation(g, first), 0.0)},
         ]  # fmt: skip
         datasets.append({"path": str(n), "coordinateTransformations": steps})
-    axes = array_axes(first, in_world=not what_is_lost(first))
+    axes = array_axes(first, in_world=not describe_loss(first))
     return {"axes": axes, "datasets": datasets}
 
 
 def _with_systems(geometries: Sequence[Geometry]) -> dict[str, Any]:
     """Return coordinate systems, levels and further transformations of 0.6."""
     first = geometries[0]
-    aligned = not what_is_lost(first)
+    aligned = not describe_loss(first)
     name = WORLD if aligned else GRID
     datasets = []
     for n, g in enumerate(geometries):
@@ -317,7 +318,7 @@ def _with_systems(geometries: Sequence[Geometry]) -> dict[str, Any]:
         if any(moved):
             shift = _in_array_order(g, moved, 0.0)
             steps.append({"type": "translation", "translation": shift})
-        whole = as_one(steps, {"path": str(n)}, {"name": name})
+        whole = as_single_step(steps, {"path": str(n)}, {"name": name})
         datasets.append({"path": str(n), "coordinateTransformations": [whole]})
     systems = [{"name": name, "axes": array_axes(first, in_world=aligned)}]
     found: dict[str, Any] = {"coordinateSystems": systems, "datasets": datasets}
@@ -329,11 +330,13 @@ def _with_systems(geometries: Sequence[Geometry]) -> dict[str, Any]:
                 axes[place] = of_world[row]
         systems.append({"name": WORLD, "axes": axes})
         steps = affine_steps(world_matrix(first))
-        found["coordinateTransformations"] = [as_one(steps, {"name": GRID}, {"name": WORLD})]
+        found["coordinateTransformations"] = [
+            as_single_step(steps, {"name": GRID}, {"name": WORLD})
+        ]
     return found
 
 
-def _own(attrs: Mapping[str, Any], geometries: Sequence[Geometry]) -> dict[str, Any]:
+def _own_attributes(attrs: Mapping[str, Any], geometries: Sequence[Geometry]) -> dict[str, Any]:
     world = geometries[0].world
     return {
         "version": NAMESPACE_VERSION,

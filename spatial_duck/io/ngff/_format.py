@@ -1,10 +1,10 @@
-"""OME-Zarr 0.1 to 0.6: reading; the options of `read` and `write`; what stands in a group.
+"""OME-Zarr 0.1 to 0.6: reading; the options of `read` and `write`; the attributes of a group.
 
 A level is opened as a lazy view of its Zarr array; nothing is read. Arrays are ``(t, c, z, y, x)``.
 ``scale`` and ``translation`` give the position of voxel **centres**. Up to 0.5 the standard has no
-direction; no version has an order of world axes or keeps numbers apart that a scale is made of.
-These, and the exact numbers of every level, are kept beside it in the group's attributes under
-``"spatial_duck"``, which other readers skip::
+direction, and no version has an order of world axes. These, and the exact numbers of every level,
+are stored beside it in the group's attributes under ``"spatial_duck"``, which other readers
+ignore::
 
     "spatial_duck": {
       "version": 1,
@@ -16,25 +16,25 @@ These, and the exact numbers of every level, are kept beside it in the group's a
     }
 
 ``direction`` has a row for each world axis and a column for each sampled axis. It is used only as
-long as it agrees with the standard's own metadata. Axes of space and time that an image calls
-otherwise than z, y, x and t are written under these names, and ``"names"`` keeps the image's own:
-``{"dims": {"y": "lat", "x": "lon"}, "world": {"y": "lat", "x": "lon"}, "frame": null}``. What is
-called otherwise is not known to be anatomical: then the standard's axes have no orientation.
+long as it agrees with the standard's own metadata. Axes of space and time whose names are not z, y,
+x and t are written under these names, and ``"names"`` keeps the image's own:
+``{"dims": {"y": "lat", "x": "lon"}, "world": {"y": "lat", "x": "lon"}, "frame": null}``. Axes with
+such names are not known to be anatomical: then the standard's axes have no orientation.
 
-An axis that is oblique, sheared, flipped or runs along another world axis than its name's can be
-said in 0.6 alone (`_describe`): writing another version raises `GeometryLossError`.
+Only 0.6 can express an axis that is oblique, sheared, flipped or runs along another world axis than
+that of its name (`_describe`): writing another version raises `GeometryLossError`.
 ``oblique="keep"`` accepts that other readers see the image unrotated, at its spacing, while this
 library reads the exact geometry back.
 
-Every chunk carries a checksum (crc32c in format 3, gzip's in format 2) and is stored even where it
-holds fill values alone, and the group says so under ``"complete"``, with the number of chunk files
-of each level: reading a chunk that is missing is an error.
+Every chunk has a checksum (crc32c in format 3, gzip's in format 2) and is stored even if all its
+voxels have the fill value. The group notes that under ``"complete"``, with the number of chunk
+files of each level: reading a chunk that is missing is an error.
 
 The image is computed once, block by block in threads (or on the workers of ``dask.distributed``),
-and all levels are made on the way (`_streaming`). The group is written beside its
-target and takes its name when it is complete; what an interrupted write leaves can be continued
-(`spatial_duck.io.ngff._journal`). What others have put into a group that is replaced, such as
-labels and tables, is kept.
+and all levels are written in that pass (`_streaming`). The group is written beside its target and
+renamed to it when it is complete; an interrupted write can be resumed
+(`spatial_duck.io.ngff._journal`). Other entries of a group that is replaced, such as labels and
+tables, are kept.
 
 Options of `read`:
 
@@ -48,34 +48,33 @@ Options of `read`:
 ``missing``
     "fill": missing chunks hold fill values.
 ``system``
-    (0.6) Name of the coordinate system that positions are wanted in, where one other than the
-    datasets' own; any that is reached by linear transformations. ``attrs["ome"]["systems"]`` lists
-    them.
+    (0.6) Name of the coordinate system of the geometry, by default that of the datasets; any that
+    linear transformations lead to. ``attrs["ome"]["systems"]`` lists them.
 
 Options of `write`:
 
 ``version``
-    "0.6", "0.5" or "0.4"; "0.5" by default, or that of the image that labels are written beside.
+    "0.6", "0.5" or "0.4"; "0.5" by default, or that of the image to which labels are added.
 ``label``
-    The image holds labels of the image at the path, and is written into its group under this name.
+    Name under which an image of labels is added to the group of the image at the path.
 ``levels``, ``factors``, ``method``
     As for `spatial_duck.pyramid`.
 ``chunks``
     An int, by name, or one for each axis t, c, z, y, x; by default about 96 voxels along each of
-    three space axes, in step with the chunks of the image.
+    three space axes, a multiple or divisor of the chunks of the image.
 ``shards``
     The same for shards of whole chunks (0.5 and later), or False; by default small chunks of large
-    images are put together in shards of about 8 MB.
+    images are stored in shards of about 8 MB.
 ``oblique``
     "refuse" or "keep".
 ``memory``
-    Bytes that the blocks in flight may take, as an int or such as "512 MB" (the default); what the
-    graph of a Dask image needs comes beside.
+    Most bytes of the blocks that are processed at once, as an int or such as "512 MB" (the
+    default); memory that the graph of a Dask image needs is not included.
 ``threads``
-    Blocks at once; by default as many as there are CPUs.
+    Blocks that are processed at once; by default as many as there are CPUs.
 ``resume``
-    Continue an interrupted write of the same image with the same options; the result has the same
-    bytes. Two of the blocks that were written are computed anew and compared.
+    Resume an interrupted write of the same image with the same options; the result has the same
+    bytes. Two of the blocks that were written are computed again and compared.
 """
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
 from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._source import Source
-from spatial_duck.io.ngff import _checksum as seal
+from spatial_duck.io.ngff import _checksum as checksums
 from spatial_duck.io.ngff import _journal as journal
 from spatial_duck.io.ngff import _metadata as ngff
 from spatial_duck.io.ngff._archive import open_archive
@@ -112,35 +111,35 @@ __all__ = [
     "check_inside",
     "open_group",
     "open_source",
-    "small_array",
+    "read_matrix",
     "zarr_module",
 ]
 
-#: Numbers that the matrix of a transformation may have.
-_MATRIX = 1024
+#: Most numbers in the matrix of a transformation.
+_MAX_MATRIX_SIZE = 1024
 
 
 def zarr_module(what: str) -> Any:
-    """Return the package zarr, or say what it is needed for."""
+    """Return the package zarr; raise an ImportError that says what needs it if it is missing."""
     return require("zarr", what)
 
 
 def open_group(
     path: Any, storage_options: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, Any]]:
-    """Open a Zarr group, or one in a zip file, for reading; return its attributes too.
+    """Open a Zarr group, possibly in a zip file, for reading; return it and its attributes.
 
     Parameters
     ----------
     path : path, str or store
         As `spatial_duck.read` takes it.
     storage_options : mapping, optional
-        How to reach a URL, as fsspec takes it.
+        Options for a URL, as fsspec takes them.
 
     Raises
     ------
     FormatError
-        If it is none.
+        If there is no valid group.
     """
     zarr_module("Reading OME-Zarr")
     from spatial_duck.io.ngff import _store as stores
@@ -155,7 +154,7 @@ def open_group(
         raise
     except RecursionError as error:
         raise FormatError(f"{path}: its metadata are nested too deeply") from error
-    except Exception as error:  # each store raises its own
+    except Exception as error:  # stores raise exceptions of their own
         raise FormatError(f"{path}: it cannot be opened as a Zarr group: {error}") from error
 
 
@@ -171,32 +170,33 @@ def open_image_group(
     image : str or None
         Path of the image inside it.
     storage_options : mapping, optional
-        How to reach a URL.
+        Options for a URL, as fsspec takes them.
 
     Returns
     -------
     tuple of (str, zarr.Group, dict)
-        What to call it in messages, the group, and its attributes.
+        Name of the image for messages, the group, and its attributes.
 
     Raises
     ------
     FormatError
-        If it is no image; where images are inside, they are named.
+        If the group is not an image; the message names the images inside.
     """
     group, attributes = open_group(path, storage_options)
     if is_remote(path) and not attributes:
-        from spatial_duck.io.ngff._store_journal import unfinished_in
+        from spatial_duck.io.ngff._store_journal import describe_unfinished
 
-        left = unfinished_in(group.store_path)
-        if left is not None:
-            raise FormatError(left)
+        interrupted = describe_unfinished(group.store_path)
+        if interrupted is not None:
+            raise FormatError(interrupted)
     name = image
     if name is None and not ngff.ome_of(attributes).get("multiscales"):
         name = only_image(group)
     if name in (None, "."):
-        told = None if ngff.ome_of(attributes).get("multiscales") else describe_collection(group)
-        if told is not None:
-            raise FormatError(f"{path}: {told}")
+        is_image = bool(ngff.ome_of(attributes).get("multiscales"))
+        collection = None if is_image else describe_collection(group)
+        if collection is not None:
+            raise FormatError(f"{path}: {collection}")
         return str(path), group, attributes
     check_inside(path, name)
     try:
@@ -229,23 +229,24 @@ def open_source(
     if missing not in ("refuse", "fill"):
         raise ValueError(f"missing must be 'refuse' or 'fill', got {missing!r}")
     place = location(path)
-    left = None if is_remote(place) or place.exists() else journal.unfinished(place)
-    if left:
-        raise FormatError(left)
+    is_there = is_remote(place) or place.exists()
+    interrupted = None if is_there else journal.describe_unfinished(place)
+    if interrupted:
+        raise FormatError(interrupted)
     path, group, attributes = open_image_group(place, image, storage_options)
 
     def load_matrix(name: str) -> Any:
-        return small_array(group, name)
+        return read_matrix(group, name)
 
     scales = ngff.multiscales(path, attributes, system, load_matrix)
-    chosen = scales[_which(path, scales, multiscale)]
+    chosen = scales[_multiscale_number(path, scales, multiscale)]
     count = len(chosen.datasets)
     if not -count <= level < count:
         raise FormatError(f"{path}: it has {count} levels, level {level} was asked for")
     dataset = chosen.datasets[level]
     check_inside(place, dataset.path if image in (None, ".") else f"{image}/{dataset.path}")
     try:
-        array = _checked(group, dataset.path, level % count, attributes, missing)
+        array = _open_level(group, dataset.path, level % count, attributes, missing)
         shape = tuple(array.shape)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
@@ -255,10 +256,10 @@ def open_source(
         geometry = standard = ngff.standard_geometry(path, chosen, dataset, shape)
         if exact and chosen is scales[0] and system is None:
             own = attributes.get(NAMESPACE)
-            exact_one = ngff.exact_geometry(path, own, dataset.path, standard, chosen, load_matrix)
-            if exact_one is not standard:  # else a warning has been given
-                seal.check(path, array, attributes)
-            geometry = standard if exact_one is None else exact_one
+            stored = ngff.exact_geometry(path, own, dataset.path, standard, chosen, load_matrix)
+            if stored is not standard:  # otherwise `exact_geometry` has warned already
+                checksums.check_checksum(path, array, attributes)
+            geometry = standard if stored is None else stored
     except GeometryError as error:
         raise FormatError(f"{path}: its geometry is not valid: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -271,13 +272,13 @@ def open_source(
             return np.asarray(view)
         return view
 
-    attrs = ngff.kept_attrs(attributes, chosen)
-    coords = ngff.kept_coords(path, attributes, chosen, geometry)
+    attrs = ngff.read_attrs(attributes, chosen)
+    coords = ngff.read_coords(path, attributes, chosen, geometry)
     return Source("ome-zarr", geometry, np.dtype(array.dtype), attrs, load, count, coords)
 
 
-def _which(path: object, scales: Sequence[ngff.Multiscale], wanted: int | str) -> int:
-    """Return the number of one of several multiscales, given its number or name."""
+def _multiscale_number(path: object, scales: Sequence[ngff.Multiscale], wanted: int | str) -> int:
+    """Return the number of a multiscale that is given by number or name."""
     names = [str(scale.fields.get("name", "")) for scale in scales]
     if isinstance(wanted, str):
         if names.count(wanted) != 1:
@@ -294,14 +295,14 @@ def _which(path: object, scales: Sequence[ngff.Multiscale], wanted: int | str) -
 
 
 def check_inside(path: Any, name: str) -> None:
-    """Refuse a node that lies outside its group, by its name or a link, in a local store.
+    """Check that a node lies inside its group; in a local store links are followed.
 
     Raises
     ------
     UnsafeInputError
-        If it lies elsewhere.
+        If it lies outside.
     FormatError
-        If nothing can be called so.
+        If the name is not a valid path.
     """
     if "\0" in name:
         raise FormatError(f"{path}: its level {name!r} is not a valid path")
@@ -317,11 +318,11 @@ def check_inside(path: Any, name: str) -> None:
         )
 
 
-def small_array(group: Any, name: str) -> Any:
+def read_matrix(group: Any, name: str) -> Any:
     """Read the matrix of a transformation."""
     try:
         array = group[name]
-        if array.size > _MATRIX:
+        if array.size > _MAX_MATRIX_SIZE:
             raise FormatError(f"the matrix {name!r} has {array.size} numbers")
         return array[...]
     except FormatError:
@@ -330,10 +331,12 @@ def small_array(group: Any, name: str) -> Any:
         raise FormatError(f"the matrix {name!r} cannot be read: {error}") from error
 
 
-def _checked(group: Any, name: str, level: int, attributes: Mapping[str, Any], missing: str) -> Any:
-    """Return the array of a level, which is read as long as it is that which was opened.
+def _open_level(
+    group: Any, name: str, level: int, attributes: Mapping[str, Any], missing: str
+) -> Any:
+    """Return the array of a level; reading it raises if it was replaced since.
 
-    Chunks that are missing of a store that its writer noted to be complete are refused.
+    If its writer noted that all chunks are there, reading one that is missing raises too.
     """
     import zarr
 
@@ -344,16 +347,16 @@ def _checked(group: Any, name: str, level: int, attributes: Mapping[str, Any], m
     place = array.store_path
     identity = stamp_of(place.store, place.path, array.metadata.zarr_format)
     own = attributes.get(NAMESPACE)
-    said = own.get("complete") if isinstance(own, Mapping) else None
-    complete = isinstance(said, Mapping) and missing != "fill"
-    if isinstance(said, Mapping) and complete:
-        counts = said.get("chunks")
+    noted = own.get("complete") if isinstance(own, Mapping) else None
+    complete = isinstance(noted, Mapping) and missing != "fill"
+    if isinstance(noted, Mapping) and complete:
+        counts = noted.get("chunks")
         count = counts[level] if isinstance(counts, list) and level < len(counts) else None
         if count != _count_files(array):
             raise FormatError(
                 f"level {name!r} has {_count_files(array)} chunk files by its own metadata, and "
-                f"{count} by what its writer noted; one of them was changed. Accept that with "
-                "missing='fill'"
+                f"{count} by what its writer noted in the group: the metadata were changed. Read "
+                "it all the same with missing='fill'"
             )
     store = ImageStore(place.store, complete=complete, identity=identity)
     zarr_format = array.metadata.zarr_format
@@ -361,7 +364,7 @@ def _checked(group: Any, name: str, level: int, attributes: Mapping[str, Any], m
 
 
 def _count_files(array: Any) -> int:
-    """Return the number of files (chunks, or shards) of a Zarr array that holds all of them."""
+    """Return the number of files (chunks or shards) of a complete Zarr array."""
     return math.prod(
         -(-n // c) for n, c in zip(array.shape, array.shards or array.chunks, strict=True)
     )
@@ -377,21 +380,21 @@ class OmeZarr(Format):
     write = staticmethod(write_image)
 
     def write_store(self, place: Any, image: Any, **options: Any) -> None:
-        """Write into a store: block by block where what is there can be replaced."""
+        """Write into a store: block by block if keys of the store can be deleted."""
         zarr_module("Writing OME-Zarr")
-        from spatial_duck.io.ngff._store import takes_away, write_by_folder
+        from spatial_duck.io.ngff._store import can_replace, write_by_folder
 
-        if takes_away(place):
+        if can_replace(place):
             write_to_store(place, image, **options)
         else:
             write_by_folder(write_image, place, image, **options)
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
-        """Tell by a file's first bytes, or what is in a folder."""
+        """Whether a path is a folder that holds a Zarr group."""
         return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup"))
 
     def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
-        """Return all: what the standard lacks stands beside it."""
+        """Return all: those that the standard lacks are stored beside it."""
         return list(image.coords)
 
 

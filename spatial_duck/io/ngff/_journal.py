@@ -1,17 +1,17 @@
-"""What makes a long write safe: one writer, a journal of finished blocks, a target that is whole.
+"""Writing a folder safely: one writer, a journal of finished blocks, publication when complete.
 
 A directory ``name`` is written as ``.name.partial/name`` beside its target, together with::
 
-    .name.partial/lock      held by the writer while it lives, with its process and host
-    .name.partial/journal   JSON lines: what is written, then each finished block
+    .name.partial/lock      locked while the writer runs; contains its process and host
+    .name.partial/journal   JSON lines: a header, then each finished block
 
-and takes the target's name when it is complete, in one step: with ``renameat2(RENAME_EXCHANGE)``
-where a target is replaced. Where the file system cannot do that, two renames do it, and what a kill
-between them leaves is put right by the next writer. So at any moment the target is the old version,
-the new one, or is not there; `unfinished` then says how to go on.
+It is renamed to the target when it is complete, in one step: with ``renameat2(RENAME_EXCHANGE)`` if
+a target is replaced. If the file system does not support that there are two renames, and the next
+writer repairs what a process leaves that is killed between them. So at any moment the target is the
+old version, the new one, or missing; `describe_unfinished` then says how to resume.
 
-The journal is appended to after a block has been written. A line that was cut off is skipped, so
-that its block is written once more.
+A line is appended to the journal after its block has been written. A truncated line is skipped, so
+that its block is written again.
 """
 
 from __future__ import annotations
@@ -33,21 +33,27 @@ from spatial_duck.io._publishing import check_target, partial_prefix, publish
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Journal", "compare_fingerprints", "partial_path", "unfinished", "writing"]
+__all__ = [
+    "Journal",
+    "compare_fingerprints",
+    "describe_unfinished",
+    "journaled_write",
+    "partial_path",
+]
 
 _FORMAT = 1
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
-#: Threads that write their first line at one time open the file once.
+#: Held while the file is opened, so that several threads open it once.
 _opening = threading.Lock()
 
 
 def partial_path(target: Path) -> Path:
-    """Return the directory in which a target is written."""
+    """Return the directory in which a target is written until it is complete."""
     return target.with_name(partial_prefix(target))
 
 
-def unfinished(path: str | os.PathLike[str]) -> str | None:
-    """Say what an interrupted write of a target left and how to go on, or None."""
+def describe_unfinished(path: str | os.PathLike[str]) -> str | None:
+    """Return a message on an interrupted write of a target and how to resume it, or None."""
     target = Path(path)
     for place in (target, target.parent.parent / target.name):
         folder = partial_path(place)
@@ -62,21 +68,21 @@ def unfinished(path: str | os.PathLike[str]) -> str | None:
 
 
 class Journal:
-    """The finished blocks of a write; appends from any thread or process.
+    """The finished blocks of a write; any thread or process may add to it.
 
     Parameters
     ----------
     folder : Path
-        Where the target is written.
+        Directory in which the target is written.
     target : Path
-        What it will be.
+        The path that it is renamed to.
 
     Attributes
     ----------
     fresh : Path
-        What is being written.
+        The group while it is written.
     header : dict or None
-        What is written, by its writer; None where nothing has been.
+        Description of the image that is written; None for a new journal.
     done : set of tuple of int
         The finished blocks that were there when it was opened, and those that were added since.
     """
@@ -91,10 +97,10 @@ class Journal:
         self._offset = 0
         self.done = self.read_new()
         if self._offset < (self.path.stat().st_size if self.path.exists() else 0):
-            self._write(b"\n")  # ends a line that was cut off
+            self._write(b"\n")  # ends a truncated line
 
     def read_new(self) -> set[tuple[int, ...]]:
-        """Return the blocks that were noted, by whomever, since this was last called."""
+        """Return the blocks that any process has added since this was last called."""
         found = set()
         try:
             with self.path.open("rb") as file:
@@ -108,7 +114,7 @@ class Journal:
             try:
                 record = json.loads(line)
             except ValueError:
-                continue  # cut off by a kill or a full disk
+                continue  # truncated when the process was killed or the disk was full
             if isinstance(record, list):
                 found.add(tuple(record))
             elif isinstance(record, dict) and record.get("format") == _FORMAT:
@@ -127,45 +133,45 @@ class Journal:
         with _opening:
             if self._file is None:
                 self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        # One call, so that lines of several writers do not mix. A full disk may take a part of it.
+        # One call, so that lines of several writers do not mix. On a full disk it may be partial.
         if os.write(self._file, line) < len(line):
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {self.path}")
 
     def begin(self, header: Mapping[str, Any]) -> None:
-        """Note what is written, before the first block."""
+        """Write the header, before the first block."""
         self.header = {"format": _FORMAT, **header}
         self._append(self.header)
 
     def add(self, *block: int) -> None:
-        """Note a block that has been written."""
+        """Add a block that has been written."""
         self._append(block)
         self.done.add(block)
 
-    # --- the folder that is written, as `StoreJournal` has it for stores -------------------
+    # --- the group that is written; `StoreJournal` has the same methods for stores ---------
 
     def level(self, number: int) -> Path:
-        """Return where a level is written."""
+        """Return the path of a level."""
         return self.fresh / str(number)
 
     def chunk_files(self, number: int) -> set[str]:
-        """Return the names of a level's chunk files that are there."""
+        """Return the names of a level's chunk files."""
         folder = self.level(number)
         files = [p for p in folder.rglob("*") if p.name not in _METADATA and p.is_file()]
         return {p.relative_to(folder).as_posix() for p in files}
 
     def size_of(self, number: int, key: str) -> int:
-        """Return the bytes of a chunk of a level."""
+        """Return the number of bytes of a chunk of a level."""
         return (self.level(number) / key).stat().st_size
 
     def find_done(self, blocks: Any, arrays: Any) -> None:
-        """Find the blocks that are there: its lines say it."""
+        """Do nothing: the finished blocks are in the journal."""
 
-    def renamed(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        """Return attributes with the levels' names as they are in the folder."""
+    def with_level_names(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Return attributes with the names of the levels, which in a folder are their numbers."""
         return attributes
 
     def finish(self, attributes: dict[str, Any], zarr_format: int) -> None:
-        """Write the group's metadata, which make it an image, once every chunk is there."""
+        """Write the group's metadata, which make it an image, after all chunks."""
         import zarr
 
         for name in ("zarr.json", ".zgroup", ".zattrs"):
@@ -183,7 +189,7 @@ class Journal:
 
 
 def _lock(folder: Path) -> Lock:
-    """Make the folder and take its lock, which the system frees when this process ends."""
+    """Create the folder and take its lock, which the system releases when this process ends."""
     while True:
         folder.mkdir(exist_ok=True)
         path = folder / "lock"
@@ -206,26 +212,26 @@ def _lock(folder: Path) -> Lock:
             )
         with suppress(FileNotFoundError):
             if lock.file is not None and os.path.samestat(os.fstat(lock.file), path.stat()):
-                # The note is for messages alone; a full disk may have no place for it.
+                # The content is for messages alone; a full disk may have no room for it.
                 with suppress(OSError):
                     path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
                 return lock
-        lock.free()  # the lock of a folder that is gone
+        lock.free()  # the folder has been removed
 
 
-# --- complete or not there ----------------------------------------------------------------
+# --- publication --------------------------------------------------------------------------
 
 
 def _publish(journal: Journal, target: Path, overwrite: bool) -> None:
     fresh, old = journal.fresh, journal.path.with_name("old")
     stat = fresh.stat()
-    # Were this process killed right after the swap, the next one could not tell the two apart.
+    # If this process is killed right after the exchange, the next one knows by this which is which.
     journal._append({"publish": [stat.st_dev, stat.st_ino]})
     publish(fresh, target, old, overwrite=overwrite)
 
 
-def _repaired(folder: Path, target: Path) -> bool:
-    """Put right what a kill while publishing left; true where the target had been published."""
+def _finish_publishing(folder: Path, target: Path) -> bool:
+    """Repair the target if publication was interrupted; return whether it had been published."""
     if not target.exists() and (folder / "old").exists():
         (folder / "old").rename(target)
     journal = Journal(folder, target)
@@ -237,42 +243,41 @@ def _repaired(folder: Path, target: Path) -> bool:
 
 
 @contextmanager
-def writing(
+def journaled_write(
     path: str | os.PathLike[str],
     fingerprint: Mapping[str, Any],
     *,
     overwrite: bool = False,
     resume: bool = False,
 ) -> Iterator[Journal | None]:
-    """Give a journal whose ``fresh`` becomes the target when all went well.
+    """Open a journal and publish its ``fresh`` as the target when the block ends without an error.
 
-    On an error nothing is published; what was written stays for ``resume=True``, unless no block
-    was finished.
+    On an error nothing is published; the finished blocks, if any, are kept for ``resume=True``.
 
     Parameters
     ----------
     path : path
         The target, a directory.
     fingerprint : mapping
-        What is written, as JSON: an interrupted write is continued by the same only.
+        Description of the image and the options, as JSON; a write is resumed only with the same.
     overwrite : bool, optional
-        Replace a target that is there.
+        Replace an existing target.
     resume : bool, optional
-        Continue an interrupted write.
+        Resume an interrupted write.
 
     Yields
     ------
     Journal or None
-        None where an interrupted write had been published and nothing is left to do.
+        None if the interrupted write had been published already.
 
     Raises
     ------
     BlockingIOError
-        If another process writes it at this moment.
+        If another process is writing it.
     FileExistsError
-        If the target is there and `overwrite` is false.
+        If the target exists and `overwrite` is false.
     FormatError
-        If the interrupted write was of something else.
+        If the interrupted write has another fingerprint.
     """
     target = Path(os.path.realpath(path)) if overwrite else Path(path)
     folder = partial_path(target)
@@ -282,13 +287,13 @@ def writing(
     keep = resume or (folder / "journal").exists()
     journal = None
     try:
-        published = _repaired(folder, target)
+        published = _finish_publishing(folder, target)
         keep = keep and not published
         if published and resume:
             yield None
             return
         check_target(path, overwrite=overwrite, directory=True)
-        journal = _opened(folder, target, fingerprint, resume and not published)
+        journal = _open_journal(folder, target, fingerprint, resume and not published)
         keep = True
         yield journal
         _publish(journal, target, overwrite)
@@ -297,7 +302,7 @@ def writing(
         if journal is not None:
             keep = bool(journal.done)
         if keep and journal is not None:
-            error.add_note(str(unfinished(target)))
+            error.add_note(str(describe_unfinished(target)))
         raise
     finally:
         if journal is not None:
@@ -307,7 +312,9 @@ def writing(
         lock.free()
 
 
-def _opened(folder: Path, target: Path, fingerprint: Mapping[str, Any], resume: bool) -> Journal:
+def _open_journal(
+    folder: Path, target: Path, fingerprint: Mapping[str, Any], resume: bool
+) -> Journal:
     journal = Journal(folder, target)
     if resume and journal.header is not None:
         try:
@@ -317,7 +324,7 @@ def _opened(folder: Path, target: Path, fingerprint: Mapping[str, Any], resume: 
         except FormatError:
             journal.close()
             raise
-        # What was being written when the process was killed.
+        # Chunks that were being written when the process was killed.
         for rest in journal.fresh.rglob("*.partial"):
             rest.unlink()
         return journal
@@ -331,12 +338,12 @@ def _opened(folder: Path, target: Path, fingerprint: Mapping[str, Any], resume: 
 
 
 def compare_fingerprints(place: str, before: Any, fingerprint: Mapping[str, Any]) -> None:
-    """Refuse to continue the write of another image.
+    """Check that an interrupted write is resumed with the same image and options.
 
     Raises
     ------
     FormatError
-        If it was; what differs is said.
+        If it is not; the message names what differs.
     """
     now = json.loads(json.dumps(fingerprint))
     if before != now:
@@ -347,7 +354,7 @@ def compare_fingerprints(place: str, before: Any, fingerprint: Mapping[str, Any]
 
 
 def _differences(before: Any, now: Any, most: int = 3) -> str:
-    """Say where two JSON objects differ.
+    """Return text on where two JSON objects differ.
 
     Examples
     --------
@@ -356,12 +363,12 @@ def _differences(before: Any, now: Any, most: int = 3) -> str:
     """
     a, b = dict(_leaves(before)), dict(_leaves(now))
     which = [k for k in {**a, **b} if a.get(k) != b.get(k)]
-    said = [f"{k} was {a.get(k)!r} and is {b.get(k)!r} now" for k in which[:most]]
-    return "; ".join(said) + (f"; and {len(which) - most} more" if len(which) > most else "")
+    found = [f"{k} was {a.get(k)!r} and is {b.get(k)!r} now" for k in which[:most]]
+    return "; ".join(found) + (f"; and {len(which) - most} more" if len(which) > most else "")
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the numbers, texts and lists of numbers in a JSON object, with their paths."""
+    """Yield the path and value of each number, string and list of numbers in a JSON object."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _leaves(item, f"{path}.{key}" if path else key)

@@ -1,8 +1,8 @@
-"""Labels beside an image, and whatever else others have put into its group.
+"""Labels beside an image, and other entries of its group.
 
-``labels/`` in an image's group is a group of images whose values name objects; its attributes list
-them. Colours and properties of the values stand in each one's ``image-label``, which is kept in
-``attrs["ome"]["image-label"]``.
+``labels/`` in an image's group is a group of images whose values are numbers of objects; its
+attributes list them. Colours and properties of the values are in the ``image-label`` of each, which
+an image has in ``attrs["ome"]["image-label"]``.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from spatial_duck.io.ngff._metadata import ome_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_label", "keep_others", "list_label", "with_source"]
+__all__ = ["add_source", "check_label", "copy_other_entries", "register_label"]
 
 _METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 
 
 def check_label(name: str, dtype: Any) -> None:
-    """Refuse a name that is no single folder's, and voxels that are no labels."""
+    """Check that a name is that of a single folder, and that voxels are integers."""
     if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
         raise FormatError(f"label must be the name of one folder, got {name!r}")
     if np.dtype(dtype).kind not in "iu":
@@ -37,15 +37,15 @@ def check_label(name: str, dtype: Any) -> None:
         )
 
 
-def with_source(attributes: dict[str, Any], version: str) -> None:
-    """Let attributes say that their image holds labels of the image two groups above."""
+def add_source(attributes: dict[str, Any], version: str) -> None:
+    """Add to attributes that the image holds labels of the image two groups above."""
     ome = attributes if version == "0.4" else attributes["ome"]
-    said = ome.get("image-label") or {"version": version}
-    ome["image-label"] = {**said, "source": {"image": "../../"}}
+    entry = ome.get("image-label") or {"version": version}
+    ome["image-label"] = {**entry, "source": {"image": "../../"}}
 
 
-def list_label(folder: Any, name: str, version: str) -> None:
-    """Add a label image to those that the group ``labels`` lists, which is made where needed."""
+def register_label(folder: Any, name: str, version: str) -> None:
+    """Add a label image to the list of the group ``labels``, which is created if it is missing."""
     import zarr
 
     zarr_format = 2 if version == "0.4" else 3
@@ -61,24 +61,24 @@ def list_label(folder: Any, name: str, version: str) -> None:
         group.update_attributes({"ome": ome})
 
 
-def keep_others(target: Path, fresh: Path, version: str) -> None:
-    """Take over what lies in a group besides its image, such as labels and tables.
+def copy_other_entries(target: Path, fresh: Path, version: str) -> None:
+    """Copy the other entries of an image's group, such as labels and tables, to a new group.
 
     Parameters
     ----------
     target : Path
-        The group that is going to be replaced, if there is one.
+        The group that will be replaced, if it exists.
     fresh : Path
-        What replaces it, without what lies beside the image's levels.
+        The group that replaces it.
     version : str
-        Of OME-Zarr, that `fresh` is written in.
+        Version of OME-Zarr of `fresh`.
 
     Raises
     ------
     FormatError
-        If Zarr of two formats would lie in one group, or the target is a collection of images.
+        If the new group would mix two Zarr formats, or the target is a collection of images.
     """
-    others = _others(target)
+    others = _other_entries(target)
     zarrs = [p for p in others if any((p / name).is_file() for name in _METADATA)]
     found, wanted = (2 if (target / ".zgroup").is_file() else 3), (2 if version == "0.4" else 3)
     if zarrs and found != wanted:
@@ -96,28 +96,28 @@ def keep_others(target: Path, fresh: Path, version: str) -> None:
                 "image would lie; write it to another name, or move that away"
             )
         if entry.is_dir() and not entry.is_symlink():
-            shutil.copytree(entry, place, symlinks=True, copy_function=_link)
+            shutil.copytree(entry, place, symlinks=True, copy_function=_link_or_copy)
         else:
-            _link(str(entry), str(place))
+            _link_or_copy(str(entry), str(place))
 
 
-def _link(source: str, target: str) -> None:
-    """Give a file a second name, or copy it where the file system has no such names."""
+def _link_or_copy(source: str, target: str) -> None:
+    """Make a hard link to a file, or a copy if the file system has no hard links."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:
         shutil.copy2(source, target)
 
 
-def _others(target: Path) -> list[Path]:
-    """Return what lies in a group besides its metadata and the levels of its image."""
+def _other_entries(target: Path) -> list[Path]:
+    """Return the entries of a group other than its metadata and the levels of its image."""
     if not target.is_dir():
         return []
     import zarr
 
     try:
         group = zarr.open_group(target, mode="r")
-    except Exception:  # no Zarr group, or one that is not valid: it is replaced as it is
+    except Exception:  # no valid Zarr group: nothing of it is kept
         return []
     entries = ome_of(dict(group.attrs)).get("multiscales")
     if not isinstance(entries, list) or not entries:

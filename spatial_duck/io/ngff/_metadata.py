@@ -1,9 +1,10 @@
 """The metadata of an OME-Zarr image, 0.1 to 0.6, read as `Geometry`.
 
-`spatial_duck.io.ngff._format` documents the attributes; this module knows no arrays and no stores.
+`spatial_duck.io.ngff._format` documents the attributes; this module uses no arrays and no stores.
 
-Versions up to 0.3 have no transformations: their finest level is read in voxels, without a unit,
-and others have no place. Development versions ("0.5-dev", "0.6.dev4") are read as what they became.
+Versions up to 0.3 have no transformations: their finest level is read with a spacing of 1, without
+a unit, and other levels have no geometry. Development versions ("0.5-dev", "0.6.dev4") are read as
+the final ones.
 """
 
 from __future__ import annotations
@@ -27,32 +28,38 @@ from spatial_duck.io.ngff._describe import (
     NAMESPACE_VERSION,
     WORLD,
     channel_axis,
+    describe_loss,
     translation,
     translation_in_grid,
-    what_is_lost,
     world_matrix,
 )
-from spatial_duck.io.ngff._systems import Loader, Systems, by_axis, columns, read_systems
+from spatial_duck.io.ngff._systems import (
+    Loader,
+    Systems,
+    per_axis_matrix,
+    read_systems,
+    spacing_direction_origin,
+)
 
 __all__ = [
     "Dataset",
     "Multiscale",
     "exact_geometry",
-    "kept_attrs",
-    "kept_coords",
     "multiscales",
     "ome_of",
+    "read_attrs",
+    "read_coords",
     "standard_geometry",
 ]
 
 #: The newest version that is read, as (major, minor), and those without transformations.
-_NEWEST, _WITHOUT_PLACE = (0, 6), (0, 3)
+_NEWEST, _WITHOUT_TRANSFORMS = (0, 6), (0, 3)
 
 
 class Dataset(NamedTuple):
-    """One level: its path and the homogeneous matrix of its and the group's transformations.
+    """One level: its path, and the homogeneous matrix of its and the group's transformations.
 
-    The matrix is None where it has no transformations.
+    The matrix is None if there are no transformations.
     """
 
     path: str
@@ -65,13 +72,13 @@ class Multiscale(NamedTuple):
     Attributes
     ----------
     version : tuple of int
-        Of the standard, major and minor.
+        Version of the standard, major and minor.
     axes : tuple of mappings
-        Of the arrays.
+        Axes of the arrays.
     datasets : tuple of Dataset
         The levels, the finest first.
     fields : mapping
-        What it says besides geometry.
+        Its other metadata.
     world : tuple of mappings
         Axes of the coordinate system that the matrices lead to.
     systems : Systems or None
@@ -97,18 +104,18 @@ def multiscales(
     Parameters
     ----------
     path : object
-        For messages.
+        Named in messages.
     attributes : mapping
-        Of the group.
+        Attributes of the group.
     system : str or None
-        Coordinate system that positions are wanted in (0.6); None for that of the datasets.
+        Coordinate system of the geometry (0.6); None for that of the datasets.
     load : callable
-        Reads a matrix that lies in an array of its own.
+        Reads a matrix that is stored in an array of its own.
 
     Raises
     ------
     FormatError
-        If there are none, or they do not hold what the standard says.
+        If there are none, or they are not valid.
     """
     ome = ome_of(attributes)
     entries = ome.get("multiscales")
@@ -122,7 +129,7 @@ def multiscales(
 
 
 def ome_of(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a group's attributes say of OME-Zarr: since 0.5 under a key of its own."""
+    """Return the part of a group's attributes that is OME-Zarr's: since 0.5 that under "ome"."""
     ome = attributes.get("ome", attributes)
     return ome if isinstance(ome, Mapping) else {}
 
@@ -131,26 +138,26 @@ def _multiscale(
     path: object, entry: Any, version: str, system: str | None, load: Loader
 ) -> Multiscale:
     try:
-        said = str(entry.get("version", version))
-        numbers = _version(said)
+        text = str(entry.get("version", version))
+        numbers = _version(text)
         if "coordinateSystems" in entry:
             found = _with_systems(entry, numbers, system, load)
         elif system is not None:
-            raise FormatError(f"OME-Zarr {said} has no coordinate systems; leave system= out")
+            raise FormatError(f"OME-Zarr {text} has no coordinate systems; leave system= out")
         else:
             found = _with_axes(entry, numbers)
         if not all(isinstance(a, Mapping) for a in (*found.axes, *found.world)):
             raise FormatError(f"axes must be objects, got {found.axes!r}")
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-        told = error if isinstance(error, FormatError) else f"not valid: {error!r}"
-        raise FormatError(f"{path}: its 'multiscales': {told}") from error
+        reason = error if isinstance(error, FormatError) else f"not valid: {error!r}"
+        raise FormatError(f"{path}: its 'multiscales': {reason}") from error
     if not found.datasets:
         raise FormatError(f"{path}: its 'multiscales' list no datasets")
     return found
 
 
 def _version(text: str) -> tuple[int, int]:
-    """Return a version as (major, minor), whatever it says of its development.
+    """Return a version as (major, minor), without a suffix of development.
 
     Examples
     --------
@@ -175,7 +182,7 @@ def _with_axes(entry: Any, version: tuple[int, int]) -> Multiscale:
         if inner is not None and outer is not None:
             inner = outer @ inner
         datasets.append(Dataset(str(item["path"]), inner))
-    if datasets and datasets[0].matrix is None and version <= _WITHOUT_PLACE:
+    if datasets and datasets[0].matrix is None and version <= _WITHOUT_TRANSFORMS:
         datasets[0] = datasets[0]._replace(matrix=np.eye(n + 1))
     return Multiscale(version, axes, tuple(datasets), _fields(entry), axes)
 
@@ -209,14 +216,14 @@ def _fields(entry: Any) -> dict[str, Any]:
 
 
 def _transform(items: Any, n: int) -> Any:
-    """Return the homogeneous matrix of scales and translations; None where there are none."""
+    """Return the homogeneous matrix of scales and translations; None if there are none."""
     if not items:
         return None
     total = np.eye(n + 1)
     for item in items:
         if item["type"] not in ("identity", "scale", "translation"):
             raise FormatError(f"the transformation {item!r} is no scale or translation")
-        total = by_axis(item["type"], item, n) @ total
+        total = per_axis_matrix(item["type"], item, n) @ total
     return total
 
 
@@ -232,14 +239,14 @@ def standard_geometry(
     if dataset.matrix is None:
         raise FormatError(
             f"{path}: its level {dataset.path!r} has no coordinateTransformations, so that neither "
-            "its spacing nor its place is known; open the array with zarr and say them: "
+            "its spacing nor its origin is known; open the array with zarr and give them: "
             f"SpatialArray(zarr.open_array(...)[{dataset.path!r}], spacing=...)"
         )
-    if multiscale.version <= _WITHOUT_PLACE:
-        _warn_without_place(path, multiscale)
+    if multiscale.version <= _WITHOUT_TRANSFORMS:
+        _warn_without_spacing(path, multiscale)
     sampled = sampled_axes(axes)
     names = [str(a.get("name", "")) or None for a in axes]
-    # A plain axis may not have a name that would make it sampled.
+    # A plain axis must not have a name that would make it sampled.
     for i, name in enumerate(names):
         if i not in sampled and name in (*SPACE_AXES, "t"):
             names[i] = None
@@ -247,7 +254,7 @@ def standard_geometry(
     still = [i for i in range(len(axes)) if i not in sampled]
     if dataset.matrix[np.ix_(rows, still)].any():
         raise FormatError(f"{path}: a transformation moves channels through space")
-    spacing, direction, origin = columns(dataset.matrix, rows, sampled)
+    spacing, direction, origin = spacing_direction_origin(dataset.matrix, rows, sampled)
     return Geometry(
         shape,
         spacing.tolist(),
@@ -259,11 +266,11 @@ def standard_geometry(
     )
 
 
-def _warn_without_place(path: object, multiscale: Multiscale) -> None:
+def _warn_without_spacing(path: object, multiscale: Multiscale) -> None:
     version = ".".join(map(str, multiscale.version))
     warnings.warn(
-        f"{path}: OME-Zarr {version} does not say how large voxels are: spacing is 1, without a "
-        "unit. Say it with image.replace(spacing=..., unit=...)",
+        f"{path}: OME-Zarr {version} has no voxel size: spacing is 1, without a unit. Set it with "
+        "image.replace(spacing=..., unit=...)",
         UserWarning,
         stacklevel=5,
     )
@@ -272,9 +279,9 @@ def _warn_without_place(path: object, multiscale: Multiscale) -> None:
 def exact_geometry(
     path: object, own: Any, level: str, standard: Geometry, multiscale: Multiscale, load: Loader
 ) -> Geometry | None:
-    """Return the geometry that this library kept, where it still fits the standard's metadata.
+    """Return the geometry in the library's own attributes, if it agrees with the standard's.
 
-    Where it does not, the standard's, with a warning; None where nothing was kept for this level.
+    If it does not, return the standard's geometry, with a warning; None if none is stored.
     """
     if not isinstance(own, Mapping) or own.get("version") != NAMESPACE_VERSION:
         return None
@@ -282,13 +289,13 @@ def exact_geometry(
         entry = next((e for e in own["levels"] if e["path"] == level), None)
         if entry is None:
             return None
-        exact, first = (_own_geometry(own["world"], e) for e in (entry, own["levels"][0]))
+        exact, first = (_geometry_from_json(own["world"], e) for e in (entry, own["levels"][0]))
     except (AttributeError, GeometryError, KeyError, TypeError, ValueError) as error:
         raise FormatError(
             f"{path}: its {NAMESPACE!r} attributes are not valid: {error}; read the standard's "
             "metadata alone with exact=False"
         ) from error
-    if _is_said_by(exact, first, standard, multiscale, load):
+    if _agree(exact, first, standard, multiscale, load):
         return restore_names(path, exact, own.get("names"))
     warnings.warn(
         f"{path}: the exact geometry in its {NAMESPACE!r} attributes no longer fits the "
@@ -299,17 +306,17 @@ def exact_geometry(
     return standard
 
 
-def _is_said_by(
+def _agree(
     exact: Geometry, first: Geometry, standard: Geometry, multiscale: Multiscale, load: Loader
 ) -> bool:
-    """Whether an exact geometry is what the standard's metadata still say."""
+    """Whether an exact geometry agrees with the standard's metadata."""
     if exact.shape != standard.shape or exact.sampled_axes != standard.sampled_axes:
         return False
     if not np.allclose(exact.spacing, standard.spacing, 1e-9, 0):
         return False
     limit = 1e-9 * float(max(exact.spacing, default=1))
     systems = multiscale.systems
-    if systems is None or not what_is_lost(first):
+    if systems is None or not describe_loss(first):
         return np.allclose(translation(exact, first), standard.origin, 1e-9, limit)
     if not np.allclose(translation_in_grid(exact, first), standard.origin, 1e-9, limit):
         return False
@@ -320,7 +327,7 @@ def _is_said_by(
     return found.shape == wanted.shape and np.allclose(found, wanted, 1e-9, limit)
 
 
-def _own_geometry(world: Any, entry: Any) -> Geometry:
+def _geometry_from_json(world: Any, entry: Any) -> Geometry:
     return Geometry(
         entry["shape"], entry["spacing"], entry["origin"],
         np.array(entry["direction"], float).reshape(len(entry["origin"]), -1),
@@ -329,8 +336,8 @@ def _own_geometry(world: Any, entry: Any) -> Geometry:
     )  # fmt: skip
 
 
-def kept_attrs(attributes: Mapping[str, Any], multiscale: Multiscale) -> dict[str, Any]:
-    """Return what the group says besides geometry, as an image's attrs."""
+def read_attrs(attributes: Mapping[str, Any], multiscale: Multiscale) -> dict[str, Any]:
+    """Return a group's metadata besides geometry, as an image's attrs."""
     own = attributes.get(NAMESPACE)
     kept = own.get("attrs") if isinstance(own, Mapping) else None
     attrs: dict[str, Any] = dict(kept) if isinstance(kept, Mapping) else {}
@@ -343,10 +350,10 @@ def kept_attrs(attributes: Mapping[str, Any], multiscale: Multiscale) -> dict[st
     return attrs
 
 
-def kept_coords(
+def read_coords(
     path: object, attributes: Mapping[str, Any], multiscale: Multiscale, geometry: Geometry
 ) -> dict[str, Any]:
-    """Return what the group says of axes, as an image's coords, by numbers of axes."""
+    """Return a group's metadata of axes, as an image's coords, with axes by number."""
     types = [str(a.get("type", "")).lower() for a in multiscale.axes]
     axis = types.index("channel") if "channel" in types else channel_axis(geometry)
     count = 1 if axis is None else geometry.shape[axis]
@@ -355,7 +362,7 @@ def kept_coords(
     if not isinstance(own, Mapping):
         return found
     known = own.get("omero")
-    if isinstance(known, list):  # others are made up, as the standard wants them
+    if isinstance(known, list):  # others are defaults that the standard requires
         found = {name: value for name, value in found.items() if name in known}
     found |= coords_from_json(path, own.get("coords"), None)
     check_coords(path, found, geometry)

@@ -1,10 +1,10 @@
-"""Whether a node of a store is still the one that was opened.
+"""Detection of nodes of a store that were replaced after they were opened.
 
-A node of a folder, or of a zip file, is known by its files (`spatial_duck.io._deferred.Identity`).
-A node of another store is known by what the store says of the node's metadata document: its ETag,
-version or time on servers, the object that it is in memory, its bytes elsewhere. To ask costs a
-request, so that reads do it for no more than a tenth of the time; the first read always does, and
-so does one that misses a chunk. Needs zarr.
+A node in a folder or a zip file is identified by its files (`spatial_duck.io._deferred.Identity`),
+a node of another store by its metadata document: the ETag, version or time of it on servers, the
+object itself in memory, its bytes elsewhere. Each check costs a request, so that checks take at
+most a tenth of the time of reading; the first read always checks, and so does one that finds a
+chunk missing. Needs zarr.
 """
 
 from __future__ import annotations
@@ -23,40 +23,46 @@ from spatial_duck.io._deferred import Identity
 
 __all__ = ["NodeStamp", "stamp_of"]
 
-#: What file systems of fsspec say of a file that was replaced by another of its name.
-_TELLING = (
+#: Entries of fsspec's file information that differ when a file was replaced.
+_IDENTIFYING = (
     "ETag", "etag", "version_id", "VersionId", "generation", "md5Hash", "content_md5",
     "Content-MD5", "Digest", "LastModified", "Last-Modified", "last_modified", "updated", "mtime",
     "created", "ino", "size",
 )  # fmt: skip
-#: How much longer than a look took reads go on without another.
-_REST = 9
+#: Pause between two checks, in multiples of the time that the first one took.
+_PAUSE_FACTOR = 9
 
 
 class NodeStamp:
-    """What a store said of a document when it was opened.
+    """State of a metadata document when it was opened.
 
     Parameters
     ----------
     store : zarr.abc.store.Store
+        The store.
     key : str
-        Of the document.
-    seen : object
-        What it said; compared by ``==``.
+        Key of the document.
+    noted : object
+        Its state; compared by ``==``.
     """
 
-    def __init__(self, store: Any, key: str, seen: Any) -> None:
-        self.store, self.key, self.seen = store, key, seen
-        self._due = 0.0
+    def __init__(self, store: Any, key: str, noted: Any) -> None:
+        self.store, self.key, self.noted = store, key, noted
+        self._next_check = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_due": 0.0}
+        return {**self.__dict__, "_next_check": 0.0}
 
     def __repr__(self) -> str:
-        return f"<NodeStamp {self.key} {self.seen!r}>"
+        return f"<NodeStamp {self.key} {self.noted!r}>"
 
     def check(self, *, now: bool = False) -> None:
-        """Refuse a document that is not the one that was opened; at times, or now.
+        """Check that the document has not changed, unless the last check was a moment ago.
+
+        Parameters
+        ----------
+        now : bool, optional
+            Check in any case.
 
         Raises
         ------
@@ -64,20 +70,20 @@ class NodeStamp:
             If it was replaced or removed.
         """
         begin = time.monotonic()
-        if now or begin >= self._due:
+        if now or begin >= self._next_check:
             sync(self.recheck())
             end = time.monotonic()
-            self._due = end + _REST * (end - begin)
+            self._next_check = end + _PAUSE_FACTOR * (end - begin)
 
     async def recheck(self) -> None:
-        """Do what `check` does, now."""
+        """Check that the document has not changed."""
         try:
-            now = await _look(self.store, self.key)
+            now = await _read_stamp(self.store, self.key)
         except FileNotFoundError:
             now = None
-        except OSError:  # a look that a server refuses, or a line that fails, tells nothing
+        except OSError:  # a refused request or a failed connection shows nothing
             return
-        if now != self.seen:
+        if now != self.noted:
             raise FormatError(
                 f"{self.store}/{self.key} was replaced or changed since it was opened, and the "
                 "image that was opened cannot be read any more; open it again"
@@ -85,14 +91,16 @@ class NodeStamp:
 
 
 def stamp_of(store: Any, path: str, zarr_format: int) -> Identity | NodeStamp | None:
-    """Note which array there is at a path of a store; None where that cannot be known.
+    """Return what identifies the array at a path of a store; None if that is not available.
 
     Parameters
     ----------
     store : zarr.abc.store.Store
+        The store.
     path : str
-        Of the array.
+        Path of the array.
     zarr_format : int
+        2 or 3.
     """
     root = getattr(store, "root", None)
     if root is not None:
@@ -103,35 +111,37 @@ def stamp_of(store: Any, path: str, zarr_format: int) -> Identity | NodeStamp | 
         return Identity.of([Path(store.path)])
     key = "/".join(filter(None, [path, "zarr.json" if zarr_format == 3 else ".zarray"]))
     try:
-        seen = sync(_look(store, key))
+        noted = sync(_read_stamp(store, key))
     except OSError:
         return None
-    return None if seen is None else NodeStamp(store, key, seen)
+    return None if noted is None else NodeStamp(store, key, noted)
 
 
-async def _look(store: Any, key: str) -> Any:
-    """Return what tells a document from one that replaced it, at the least cost."""
+async def _read_stamp(store: Any, key: str) -> Any:
+    """Return the state of a document, which differs if it is replaced, at the least cost."""
     kind = type(store).__name__
     if kind == "FsspecStore":
         fs, options = store.fs, {}
-        if "refresh" in inspect.signature(fs._info).parameters:  # past a listing that is kept
+        if "refresh" in inspect.signature(fs._info).parameters:  # not from a cached listing
             options["refresh"] = True
         info = await fs._info("/".join(filter(None, [store.path.rstrip("/"), key])), **options)
-        return tuple([(name, str(info[name])) for name in _TELLING if info.get(name) is not None])
+        return tuple(
+            [(name, str(info[name])) for name in _IDENTIFYING if info.get(name) is not None]
+        )
     if kind == "ObjectStore":
         import obstore  # type: ignore[import-not-found, unused-ignore]
 
         meta = await obstore.head_async(store.store, key)
         return tuple([(k, str(meta.get(k))) for k in ("e_tag", "version", "last_modified", "size")])
     if kind == "MemoryStore":
-        held = getattr(store, "_store_dict", {})  # no public way tells one from a copy
+        held = getattr(store, "_store_dict", {})  # the public API returns copies
         return _SameObject.of(held.get(key))
     found = await store.get(key, default_buffer_prototype())
     return None if found is None else found.to_bytes()
 
 
 class _SameObject:
-    """An object in memory, equal to itself alone; where it is pickled, to any."""
+    """An object in memory, equal to itself alone; after pickling, equal to any."""
 
     def __init__(self, held: Any = None) -> None:
         self.held = held

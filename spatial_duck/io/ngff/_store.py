@@ -1,8 +1,8 @@
-"""Zarr stores of all kinds: opened as groups, read safely, and filled whole.
+"""Zarr stores of all kinds: opening groups, reading images, copying folders into stores.
 
-`ImageStore` is the store of an image that was opened: what is read of it is of that image, and all
-there. A store is a folder, a URL (through fsspec), a store or group of zarr, a store of obstore, a
-map of fsspec or a path of universal_pathlib. Needs zarr.
+`ImageStore` is the store of an image that was opened: reading it raises if the image was replaced,
+or if a chunk is missing. A store is a folder, a URL (through fsspec), a store or group of zarr, a
+store of obstore, a map of fsspec or a path of universal_pathlib. Needs zarr.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from typing import Self
 
-__all__ = ["ImageStore", "fill_store", "open_group", "store_path", "takes_away", "write_by_folder"]
+__all__ = ["ImageStore", "can_replace", "fill_store", "open_group", "store_path", "write_by_folder"]
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
 class ImageStore(_private.ForwardingStore):
-    """Wraps a store, and refuses what would be read wrongly.
+    """Wraps a store; reading a missing chunk, or another image than was opened, raises.
 
     Parameters
     ----------
     store : zarr.abc.store.Store
-        What is wrapped.
+        The store that is wrapped.
     complete : bool, optional
         Whether every chunk is there: reading one that is not raises `FormatError`.
     identity : Identity or NodeStamp, optional
-        What was opened: reading after it was replaced raises `FormatError`.
+        Identity of the image: reading after it was replaced raises `FormatError`.
 
     Examples
     --------
@@ -61,26 +61,26 @@ class ImageStore(_private.ForwardingStore):
         self.complete, self.identity = complete, identity
 
     def renewed(self, store: Any) -> Self:
-        """Return the same store around another one."""
+        """Return an image store with the same settings that wraps another store."""
         return type(self)(store, complete=self.complete, identity=self.identity)
 
     @property
     def root(self) -> Any:
-        """The directory of the store that is wrapped; None where it is no directory."""
+        """The directory of the wrapped store; None if it is not in a directory."""
         return getattr(self.wrapped, "root", None)
 
     def check(self, *, now: bool = False) -> None:
-        """Refuse a store that was replaced since it was opened; called after each read.
+        """Check that the image was not replaced since it was opened; called after each read.
 
         Parameters
         ----------
         now : bool, optional
-            Whether to ask even if the store was asked a moment ago.
+            Check even if the last check was a moment ago.
 
         Raises
         ------
         FormatError
-            If it was.
+            If it was replaced.
         """
         if isinstance(self.identity, NodeStamp):
             self.identity.check(now=now)
@@ -88,7 +88,7 @@ class ImageStore(_private.ForwardingStore):
             self._check_files()
 
     def _check_files(self) -> None:
-        """Do so within a read, where it costs no request."""
+        """Check within a read, if that costs no request."""
         if isinstance(self.identity, Identity):
             self.identity.check()
 
@@ -96,7 +96,7 @@ class ImageStore(_private.ForwardingStore):
         """Read one key."""
         try:
             value = await super().get(key, *args, **kwargs)
-        except Exception:  # some stores raise where a node is gone
+        except Exception:  # some stores raise if a node was removed
             if isinstance(self.identity, NodeStamp):
                 await self.identity.recheck()
             raise
@@ -105,8 +105,8 @@ class ImageStore(_private.ForwardingStore):
             if isinstance(self.identity, NodeStamp):
                 await self.identity.recheck()
             raise FormatError(
-                f"{self.wrapped}: the chunk {key!r} is missing, of a store that was complete when "
-                "it was written. Restore it from a copy, or accept fill values in its place with "
+                f"{self.wrapped}: the chunk {key!r} is missing, in a store that was complete when "
+                "it was written. Restore it from a copy, or read fill values in its place with "
                 "read(..., missing='fill')"
             )
         return value
@@ -127,13 +127,13 @@ class ImageStore(_private.ForwardingStore):
 # --- opening ------------------------------------------------------------------------------
 
 
-def _store_like(place: Any, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the arguments by which zarr opens a place."""
+def _open_arguments(place: Any, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the arguments with which zarr opens a place."""
     import zarr
 
     if type(place).__module__.partition(".")[0] == "obstore":
         return {"store": zarr.storage.ObjectStore(place)}
-    if isinstance(place, zarr.Group):  # what it knows of its attributes may be old
+    if isinstance(place, zarr.Group):  # its attributes may be out of date
         return {"store": place.store_path.store, "path": place.store_path.path}
     # A path of universal_pathlib, which need not be one of pathlib.
     kept = getattr(place, "storage_options", None)
@@ -145,54 +145,54 @@ def _store_like(place: Any, storage_options: Mapping[str, Any] | None) -> dict[s
 
 
 def open_group(place: Any, storage_options: Mapping[str, Any] | None = None) -> Any:
-    """Open a group of zarr for reading.
+    """Open a Zarr group for reading.
 
     Parameters
     ----------
     place : Path, str or store
         Where it is.
     storage_options : mapping, optional
-        How to reach a URL, as fsspec takes it.
+        Options for a URL, as fsspec takes them.
 
     Raises
     ------
     FormatError
-        If there is an array.
+        If it is an array.
     """
     import zarr
 
     if isinstance(place, zarr.Array):
-        raise _is_array(place.store_path)
-    given = _store_like(place, storage_options)
+        raise _array_error(place.store_path)
+    given = _open_arguments(place, storage_options)
     try:
         if is_remote(place):
-            # Each format that is looked for costs requests; most stores are of the newer one.
+            # To look for each format costs requests; most stores are in the newer one.
             with suppress(FileNotFoundError):
                 return zarr.open_group(**given, mode="r", zarr_format=3)
         return zarr.open_group(**given, mode="r")
     except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError) as error:
-        raise _is_array(place) from error
+        raise _array_error(place) from error
 
 
-def _is_array(place: Any) -> FormatError:
+def _array_error(place: Any) -> FormatError:
     return FormatError(
         f"{place}: it is a Zarr array, and an image is the group that holds it: open the folder "
-        "above, with level= where it has several, or wrap the array, SpatialArray(zarr.open_array("
+        "above, with level= if it has several, or wrap the array, SpatialArray(zarr.open_array("
         "...), spacing=...)"
     )
 
 
 def store_path(place: Any, storage_options: Mapping[str, Any] | None = None) -> Any:
-    """Return a place as a zarr.storage.StorePath that can be written to; nothing is made there.
+    """Return a place as a writable zarr.storage.StorePath; nothing is created.
 
     Raises
     ------
     FormatError
-        If the store takes nothing.
+        If the store is read-only.
     """
     from zarr.storage import FsspecStore, MemoryStore, StorePath
 
-    given = _store_like(place, storage_options)
+    given = _open_arguments(place, storage_options)
     store, path = given["store"], given.get("path", "")
     if isinstance(store, StorePath):
         store, path = store.store, store.path
@@ -203,7 +203,7 @@ def store_path(place: Any, storage_options: Mapping[str, Any] | None = None) -> 
     elif not hasattr(store, "supports_writes"):
         store = FsspecStore.from_mapper(store)
     if store.read_only or not store.supports_writes:
-        raise FormatError(f"{place}: it is open for reading only; open it to write")
+        raise FormatError(f"{place}: it is open for reading only; open it for writing")
     return StorePath(store, path)
 
 
@@ -219,29 +219,34 @@ def write_by_folder(
     storage_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> None:
-    """Write an image into a folder of this machine, and copy that into a store.
+    """Write an image into a temporary folder, and copy that into a store.
 
     Parameters
     ----------
     write : callable
-        Of a format.
+        Writes the format to a path.
     place : str or store
+        The target.
     image : SpatialArray
+        The image.
     overwrite : bool, optional
-        Whether what is there may be replaced.
+        Whether an image that is there may be replaced.
     storage_options : mapping, optional
-        How to reach a URL, as fsspec takes it.
+        Options for a URL, as fsspec takes them.
     **options
-        Of `write`.
+        Options of `write`.
 
     Raises
     ------
     FormatError
-        If an option needs a folder of this machine.
+        If an option needs a local folder.
     """
     refused = [name for name in ("resume", "label") if options.get(name)]
     if refused:
-        raise FormatError(f"{place}: {refused[0]}= cannot be done in this kind of store")
+        raise FormatError(
+            f"{place}: {refused[0]}= does not work in this kind of store; write to a folder, or "
+            "leave it out"
+        )
     name = str(place).rstrip("/").rpartition("/")[2] if isinstance(place, str) else "image"
     with tempfile.TemporaryDirectory(prefix="spatial_duck-") as folder:
         fresh = Path(folder) / name
@@ -252,24 +257,24 @@ def write_by_folder(
 def fill_store(
     folder: Path, place: Any, storage_options: Mapping[str, Any] | None, *, overwrite: bool
 ) -> None:
-    """Copy a group in a folder into a store, its own metadata last, which make it an image.
+    """Copy a group in a folder into a store; its own metadata, which make it an image, last.
 
     Parameters
     ----------
     folder : Path
-        What was written.
+        The group.
     place : str or store
         The target.
     storage_options : mapping, optional
-        How to reach a URL, as fsspec takes it.
+        Options for a URL, as fsspec takes them.
     overwrite : bool
-        Whether what is there may be replaced. It is taken away first: stores have no names that
-        could be changed in one step.
+        Whether an image that is there may be replaced. It is deleted first: stores cannot rename in
+        one step.
 
     Raises
     ------
     FileExistsError
-        If something is there, and `overwrite` is false.
+        If the target exists and `overwrite` is false.
     """
     import zarr
 
@@ -277,9 +282,9 @@ def fill_store(
     if _holds_node(target):
         if not overwrite:
             raise FileExistsError(f"{place} is there already; replace it with overwrite=True")
-        if not takes_away(place):
+        if not can_replace(place):
             raise FormatError(f"{place}: nothing in such a store can be replaced; write a new one")
-        zarr.open_group(target, mode="w")  # takes away what is there
+        zarr.open_group(target, mode="w")  # deletes the old image
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     last = [p for p in files if p.parent == folder]
     _private.run(_copy([p for p in files if p.parent != folder], folder, target))
@@ -287,26 +292,27 @@ def fill_store(
 
 
 def _holds_node(target: Any) -> bool:
+    """Whether there is an array, or a group that is not empty."""
     import zarr
 
     try:
-        # By its store, which zarr then opens where its user has not.
+        # By its store, which zarr then opens if it is not open yet.
         found = zarr.open(target.store, path=target.path, mode="r+")
     except FileNotFoundError:
         return False
-    # An empty group, such as a new store of icechunk has, is no image.
+    # A new store of icechunk has an empty group.
     return isinstance(found, zarr.Array) or bool(dict(found.attrs)) or any(True for _ in found)
 
 
-#: Files that are on their way at once.
-_AT_ONCE = 16
+#: Files that are copied at once.
+_MAX_COPIES = 16
 
 
 async def _copy(files: list[Path], folder: Path, target: Any) -> None:
-    turn = asyncio.Semaphore(_AT_ONCE)
+    slots = asyncio.Semaphore(_MAX_COPIES)
 
     async def copy(file: Path) -> None:
-        async with turn:
+        async with slots:
             key = "/".join([*filter(None, [target.path]), *file.relative_to(folder).parts])
             data = default_buffer_prototype().buffer.from_bytes(file.read_bytes())
             await target.store.set(key, data)
@@ -314,7 +320,7 @@ async def _copy(files: list[Path], folder: Path, target: Any) -> None:
     await asyncio.gather(*map(copy, files))
 
 
-def takes_away(place: Any) -> bool:
-    """Whether what lies in a store can be replaced: not in a zip file that is being written."""
+def can_replace(place: Any) -> bool:
+    """Whether keys of a store can be deleted: not in a zip file that is being written."""
     store = getattr(place, "store", place)
     return bool(getattr(store, "supports_deletes", True))

@@ -1,17 +1,16 @@
-"""What makes a write into a store safe: it is an image when it is whole, and can be continued.
+"""Writing into a store safely: published when it is complete, resumed when interrupted.
 
-Stores have no names that could be changed in one step, and no locks that end with a process. What
-they have is that one document is replaced at once. So the levels are written first, each chunk
-once, and the group's own metadata, which make it an image, last. Levels of an image that replaces
-another have names of their own, so that at any moment the old image is there, or the new one; what
-the old one alone consists of is removed afterwards.
+Stores cannot rename in one step, and have no locks that end with a process; but they replace a
+single document at once. So the levels are written first, each chunk once, and the group's own
+metadata, which make it an image, last. Levels of an image that replaces another have new names, so
+that at any moment the old image is there, or the new one; the old levels are removed afterwards.
 
-While it is being written, a group beside the levels says what is::
+While an image is written, a group beside its levels describes it::
 
-    NAME/spatial_duck-unfinished     attributes: token of the writer, what it writes, the levels
+    NAME/spatial_duck-unfinished     attributes: token of the writer, header, prefix of the levels
 
-A write is continued by what the store lists: a chunk that is there is whole. Of two writers the one
-that began last goes on, and the other is refused before it publishes. Needs zarr.
+A write is resumed by the list of keys in the store: a chunk that is there is complete. Of two
+writers the one that began last goes on, and the other raises before it publishes. Needs zarr.
 """
 
 from __future__ import annotations
@@ -37,36 +36,36 @@ if TYPE_CHECKING:
 
     from spatial_duck.io.ngff._block_plan import BlockPlan
 
-__all__ = ["StoreJournal", "unfinished_in", "writing"]
+__all__ = ["StoreJournal", "describe_unfinished", "journaled_write"]
 
 _MARKER = "spatial_duck-unfinished"
 _DOCUMENTS = {2: (".zattrs", ".zgroup"), 3: ("zarr.json",)}
 
 
 class StoreJournal:
-    """A write into a store that is going on; the counterpart of `Journal` for folders.
+    """The finished blocks of a write into a store; the counterpart of `Journal` for folders.
 
     Parameters
     ----------
     target : zarr.storage.StorePath
         The group.
     prefix : str
-        Of the names of its levels, before their numbers.
+        Text before the number in the names of the levels.
     token : str
-        Of this writer.
+        Identifies this writer.
     header : dict or None
-        Of the interrupted write that is continued.
+        Header of the interrupted write that is resumed.
     formats : tuple of int
-        Of Zarr: of the group that is there, and of what is written.
+        Zarr formats of the existing group and of the new image.
 
     Attributes
     ----------
     fresh : StorePath
-        Where levels are written.
+        The group in which levels are written.
     done : set of tuple of int
         The finished blocks.
     attributes : dict or None
-        Of the group, once all levels are there.
+        Attributes of the group, set when all levels are written.
     """
 
     def __init__(
@@ -86,46 +85,46 @@ class StoreJournal:
         return {**self.__dict__, "done": set()}
 
     def begin(self, header: Mapping[str, Any]) -> None:
-        """Note what is written, once its levels have been created."""
+        """Store the header, after the levels have been created."""
         self.header = json.loads(json.dumps(header))
         self.claim()
         if self.formats[0] != self.formats[1]:  # zarr made an empty group for the levels
             _delete(self.fresh, _DOCUMENTS[self.formats[1]])
 
     def claim(self) -> None:
-        """Note who writes."""
+        """Mark the group as being written by this writer."""
         import zarr
 
-        said = {"token": self.token, "prefix": self.prefix, "header": self.header}
+        entry = {"token": self.token, "prefix": self.prefix, "header": self.header}
         marker = self.fresh / _MARKER
         zarr.create_group(
-            marker, attributes={NAMESPACE: said}, overwrite=True, zarr_format=self.formats[0]
+            marker, attributes={NAMESPACE: entry}, overwrite=True, zarr_format=self.formats[0]
         )
 
     def add(self, *block: int) -> None:
-        """Note a block that has been written: the store itself knows."""
+        """Add a block that has been written."""
         self.done.add(block)
 
     def read_new(self) -> set[tuple[int, ...]]:
-        """Return blocks that others finished: those on other machines are known in the end."""
+        """Return no blocks: those that other machines finish are not known before the end."""
         return set()
 
     def level(self, number: int) -> Any:
-        """Return where a level is written."""
+        """Return the path of a level."""
         return self.fresh / f"{self.prefix}{number}"
 
     def chunk_files(self, number: int) -> set[str]:
-        """Return the keys of a level's chunks that are there."""
-        names = _listed(self.level(number))
+        """Return the keys of a level's chunks."""
+        names = _list_names(self.level(number))
         return {name for name in names if name not in ("zarr.json", ".zarray", ".zattrs")}
 
     def size_of(self, number: int, key: str) -> int:
-        """Return the bytes of a chunk of a level."""
+        """Return the number of bytes of a chunk of a level."""
         place = self.level(number) / key
         return int(sync(place.store.getsize(place.path)))
 
     def find_done(self, blocks: BlockPlan, arrays: Sequence[Any]) -> None:
-        """Find the blocks that are there, of a write that is continued."""
+        """Add the blocks whose chunks are all in the store, when a write is resumed."""
         for number, array in enumerate(arrays):
             there = self.chunk_files(number)
             unit = array.shards or array.chunks
@@ -138,8 +137,8 @@ class StoreJournal:
                 if all(array.metadata.encode_chunk_key(c) in there for c in product(*sides)):
                     self.done.add((number, *index))
 
-    def renamed(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        """Return attributes with the levels' names as they are in this store."""
+    def with_level_names(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return attributes with the names that the levels have in this store."""
         plain: dict[str, Any] = json.loads(json.dumps(attributes))
         levels = list(plain[NAMESPACE]["levels"])
         for entry in ome_of(plain)["multiscales"]:
@@ -152,15 +151,15 @@ class StoreJournal:
         return plain
 
     def finish(self, attributes: dict[str, Any], zarr_format: int) -> None:  # noqa: ARG002
-        """Take the group's attributes; it becomes an image when the caller is done."""
+        """Set the group's attributes, which are written when the journal is published."""
         self.attributes = attributes
 
 
-# --- what is there ------------------------------------------------------------------------
+# --- contents of the store ----------------------------------------------------------------
 
 
-def _listed(place: Any) -> set[str]:
-    """Return the names of all documents below a place, as a listing finds them now."""
+def _list_names(place: Any) -> set[str]:
+    """Return the names of all keys below a place, from a new listing."""
     forget = getattr(getattr(place.store, "fs", None), "invalidate_cache", None)
     if forget is not None:  # file systems of fsspec keep listings
         forget()
@@ -175,8 +174,8 @@ def _listed(place: Any) -> set[str]:
     return set()
 
 
-def _open_or_make(target: Any, zarr_format: int) -> Any:
-    """Return the group at a place, which is made, empty, where there is none."""
+def _open_or_create_group(target: Any, zarr_format: int) -> Any:
+    """Return the group at a place; an empty one is created if there is none."""
     import zarr
 
     try:
@@ -191,7 +190,7 @@ def _open_or_make(target: Any, zarr_format: int) -> Any:
         ) from error
 
 
-def _marker(target: Any) -> dict[str, Any] | None:
+def _read_marker(target: Any) -> dict[str, Any] | None:
     import zarr
 
     with suppress(FileNotFoundError):
@@ -201,15 +200,15 @@ def _marker(target: Any) -> dict[str, Any] | None:
     return None
 
 
-def unfinished_in(place: Any) -> str | None:
-    """Say that what lies at a place of a store was not written to its end, if so.
+def describe_unfinished(place: Any) -> str | None:
+    """Return a message on an interrupted write and how to resume it, or None.
 
     Parameters
     ----------
     place : zarr.storage.StorePath
-        A group that is no image.
+        A group that is not an image.
     """
-    if _marker(place) is None:
+    if _read_marker(place) is None:
         return None
     return (
         f"{place} is not complete: writing it was interrupted, or is still going on. Continue with "
@@ -217,8 +216,8 @@ def unfinished_in(place: Any) -> str | None:
     )
 
 
-def _levels(attributes: Mapping[str, Any]) -> set[str]:
-    """Return the names of what the levels of an image lie in."""
+def _level_names(attributes: Mapping[str, Any]) -> set[str]:
+    """Return the names of the arrays, or of the folders of arrays, of an image's levels."""
     found = set()
     for entry in ome_of(dict(attributes)).get("multiscales") or ():
         with suppress(KeyError, TypeError):
@@ -238,7 +237,7 @@ def _remove(target: Any, names: set[str]) -> None:
 
 
 @contextmanager
-def writing(
+def journaled_write(
     target: Any,
     fingerprint: Mapping[str, Any],
     zarr_format: int,
@@ -246,45 +245,47 @@ def writing(
     overwrite: bool = False,
     resume: bool = False,
 ) -> Iterator[StoreJournal | None]:
-    """Give a journal of a write into a store, which is published when all went well.
+    """Open a journal, and publish the image when the block ends without an error.
 
     Parameters
     ----------
     target : zarr.storage.StorePath
-        A group that is there: an image, or an empty one.
+        The group; created if it does not exist.
     fingerprint : mapping
-        What is written, as JSON.
+        Description of the image and the options, as JSON; a write is resumed only with the same.
     zarr_format : {2, 3}
-        Of what is written.
-    overwrite, resume : bool, optional
-        As for folders.
+        Zarr format of the new image.
+    overwrite : bool, optional
+        Replace an existing image.
+    resume : bool, optional
+        Resume an interrupted write.
 
     Yields
     ------
     StoreJournal or None
-        None where an interrupted write had been published and nothing is left to do.
+        None if the interrupted write had been published already.
 
     Raises
     ------
     FileExistsError
         If an image is there and `overwrite` is false.
     FormatError
-        If the interrupted write was of something else, another writer began meanwhile, or what is
-        there cannot be replaced.
+        If the interrupted write has another fingerprint, another writer began meanwhile, or the
+        existing group cannot be replaced.
     """
-    group = _open_or_make(target, zarr_format)
-    old, marker = dict(group.attrs), _marker(target)
-    began = _names_of(marker)
-    names = {key.split("/")[0] for key in _listed(target)} - set(sum(_DOCUMENTS.values(), ()))
+    group = _open_or_create_group(target, zarr_format)
+    old, marker = dict(group.attrs), _read_marker(target)
+    began = _begun_levels(marker)
+    names = {key.split("/")[0] for key in _list_names(target)} - set(sum(_DOCUMENTS.values(), ()))
     names -= {_MARKER, ".zmetadata"}
-    levels = _levels(old)
+    levels = _level_names(old)
     if marker is not None and resume and began and began <= levels:
         _remove(target, {_MARKER})
         yield None
         return
     if (old or names - began) and not overwrite:
         raise FileExistsError(f"{target} is there already; replace it with overwrite=True")
-    _check_replaced(target, group, levels, names - began, zarr_format)
+    _check_replaceable(target, group, levels, names - began, zarr_format)
     if resume and marker is not None and marker["header"] is not None:
         compare_fingerprints(str(target), marker["header"]["fingerprint"], fingerprint)
         prefix, header = marker["prefix"], marker["header"]
@@ -300,16 +301,16 @@ def writing(
         if not _is_ours(notes):
             raise _taken_over(target) from error
         if notes.done:
-            error.add_note(str(unfinished_in(target)))
+            error.add_note(str(describe_unfinished(target)))
         else:
-            _remove(target, _names_of(_marker(target)) | {_MARKER})
+            _remove(target, _begun_levels(_read_marker(target)) | {_MARKER})
             if not old and not names:
                 _delete(target, _DOCUMENTS[group.metadata.zarr_format])
         raise
     if not _is_ours(notes):
         raise _taken_over(target)
     _publish(target, notes.attributes or {}, zarr_format)
-    written = _names_of(_marker(target))
+    written = _begun_levels(_read_marker(target))
     _remove(target, ((levels or names) - written) | (began - written) | {_MARKER})
 
 
@@ -320,8 +321,8 @@ def _taken_over(target: Any) -> FormatError:
     )
 
 
-def _names_of(marker: Mapping[str, Any] | None) -> set[str]:
-    """Return the names of the levels that a writer began."""
+def _begun_levels(marker: Mapping[str, Any] | None) -> set[str]:
+    """Return the names of the levels that an interrupted write created."""
     header = marker and marker["header"]
     if not marker or not header:
         return set()
@@ -329,14 +330,14 @@ def _names_of(marker: Mapping[str, Any] | None) -> set[str]:
 
 
 def _is_ours(notes: StoreJournal) -> bool:
-    found = _marker(notes.fresh)
+    found = _read_marker(notes.fresh)
     return found is not None and found["token"] == notes.token
 
 
-def _check_replaced(
+def _check_replaceable(
     target: Any, group: Any, levels: set[str], names: set[str], zarr_format: int
 ) -> None:
-    """Refuse to replace what is no image, and what would leave others' work unreadable."""
+    """Check that the group is no collection, and that other entries of it stay readable."""
     if not levels:
         inside = describe_collection(group)
         if inside is not None:
@@ -353,7 +354,7 @@ def _check_replaced(
 
 
 def _publish(target: Any, attributes: Mapping[str, Any], zarr_format: int) -> None:
-    """Put the documents that make a group an image; of those of one format the last one does."""
+    """Write the documents that make a group an image; the last one is decisive."""
     if zarr_format == 3:
         whole = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         documents: dict[str, Any] = {"zarr.json": whole}

@@ -2,12 +2,11 @@
 
 A multiscale has named coordinate systems. Each dataset is mapped to one of them, the intrinsic one,
 by a scale and a translation; further transformations lead from there to others, such as an atlas
-or the patient. Those that are linear are read: identity, scale, translation, rotation, affine,
-mapAxis, byDimension, bijection and sequences of these, forwards and backwards. A point is a column
-vector in the order of a system's axes; array indices are those of voxel centres.
+or the patient. The linear ones are read: identity, scale, translation, rotation, affine, mapAxis,
+byDimension, bijection and sequences of these, in both directions. A point is a column vector in the
+order of a system's axes; array indices are those of voxel centres.
 
-This module knows no arrays but small ones, and no stores: `Loader` reads a matrix that lies in a
-Zarr array of its own.
+This module reads no stores: `Loader` returns a matrix that is stored in a Zarr array of its own.
 """
 
 from __future__ import annotations
@@ -24,13 +23,20 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Loader", "Systems", "by_axis", "columns", "matrix_of", "read_systems"]
+__all__ = [
+    "Loader",
+    "Systems",
+    "matrix_of",
+    "per_axis_matrix",
+    "read_systems",
+    "spacing_direction_origin",
+]
 
 #: Returns the numbers of a Zarr array inside the group, by its path.
 Loader = Callable[[str], Any]
 
-#: The most axes that are read; nested transformations end here too.
-_MOST = 16
+#: Most axes of a coordinate system, and greatest depth of nested transformations.
+_MAX_AXES = 16
 
 
 class Systems(NamedTuple):
@@ -45,7 +51,7 @@ class Systems(NamedTuple):
     datasets : tuple of (str, ndarray)
         Path of each level, and its homogeneous matrix to the intrinsic system.
     edges : tuple of (str, str, mapping)
-        Further transformations: from which system, to which, and what they are.
+        Further transformations: the system that each starts from, that it leads to, and its entry.
     """
 
     axes: Mapping[str, tuple[Mapping[str, Any], ...]]
@@ -59,7 +65,7 @@ class Systems(NamedTuple):
         Raises
         ------
         FormatError
-            If there is none of that name, or no linear way to it.
+            If there is none of that name, or no linear transformations lead to it.
         """
         if name not in self.axes:
             raise FormatError(
@@ -101,15 +107,15 @@ def read_systems(entry: Mapping[str, Any], load: Loader) -> Systems:
     Raises
     ------
     FormatError, KeyError, TypeError, ValueError
-        If it is not what the standard says.
+        If the entry is not valid.
     """
     axes = {str(s["name"]): tuple(s["axes"]) for s in entry["coordinateSystems"]}
-    if any(not 0 < len(a) <= _MOST for a in axes.values()):
-        raise FormatError(f"coordinate systems must have 1 to {_MOST} axes")
+    if any(not 0 < len(a) <= _MAX_AXES for a in axes.values()):
+        raise FormatError(f"coordinate systems must have 1 to {_MAX_AXES} axes")
     datasets, outputs = [], set()
     for item in entry["datasets"]:
         (only,) = item["coordinateTransformations"]
-        name = _name(only.get("output")) or next(iter(axes))
+        name = _system_name(only.get("output")) or next(iter(axes))
         if name not in axes:
             raise FormatError(f"the coordinate system {name!r} of a dataset is not there")
         outputs.add(name)
@@ -122,16 +128,16 @@ def read_systems(entry: Mapping[str, Any], load: Loader) -> Systems:
         raise FormatError(f"the datasets must share one coordinate system, got {sorted(outputs)}")
     edges = []
     for item in entry.get("coordinateTransformations") or ():
-        start, end = _name(item.get("input")), _name(item.get("output"))
+        start, end = _system_name(item.get("input")), _system_name(item.get("output"))
         if start in axes and end in axes:
             edges.append((str(start), str(end), item))
     return Systems(axes, outputs.pop(), tuple(datasets), tuple(edges))
 
 
-def _name(value: Any) -> str | None:
-    """Return the name of a coordinate system, as an object or (before 0.6 was final) a string."""
+def _system_name(value: Any) -> str | None:
+    """Return the name of a coordinate system, given as an object or (in drafts) a string."""
     if isinstance(value, Mapping):
-        # One of another image has a path besides.
+        # A system of another image has a path too.
         value = value.get("name") if value.get("path") in (None, "", ".") else None
     return None if value is None else str(value)
 
@@ -142,15 +148,15 @@ def matrix_of(item: Any, n: int, load: Loader, depth: int = 0) -> Floats:
     Raises
     ------
     FormatError, KeyError, TypeError, ValueError
-        If it is not linear, or not what the standard says.
+        If it is not linear, or not valid.
     """
     kind = str(item["type"])
-    if depth > _MOST:
-        raise FormatError(f"transformations are nested more than {_MOST} deep")
+    if depth > _MAX_AXES:
+        raise FormatError(f"transformations are nested more than {_MAX_AXES} deep")
     if kind in ("identity", "scale", "translation", "mapAxis"):
-        return by_axis(kind, item, n)
+        return per_axis_matrix(kind, item, n)
     if kind in ("rotation", "affine"):
-        return _given(kind, item, n, load)
+        return _matrix_of_numbers(kind, item, n, load)
     if kind == "sequence":
         total = np.eye(n + 1)
         for part in item["transformations"]:
@@ -161,14 +167,14 @@ def matrix_of(item: Any, n: int, load: Loader, depth: int = 0) -> Floats:
     if kind == "byDimension":
         return _by_dimension(item["transformations"], n, load, depth)
     raise FormatError(
-        f"the transformation {item.get('name') or kind!r} is of type {kind!r}, which no grid of "
-        "voxels can hold; identity, scale, translation, rotation, affine, mapAxis, byDimension, "
-        "bijection and sequence are read"
+        f"the transformation {item.get('name') or kind!r} is of type {kind!r}, which a grid of "
+        "voxels cannot express; identity, scale, translation, rotation, affine, mapAxis, "
+        "byDimension, bijection and sequence are read"
     )
 
 
-def by_axis(kind: str, item: Mapping[str, Any], n: int) -> Floats:
-    """Return the homogeneous matrix of a transformation that has a number for each axis."""
+def per_axis_matrix(kind: str, item: Mapping[str, Any], n: int) -> Floats:
+    """Return the homogeneous matrix of a transformation with at most a number for each axis."""
     if kind == "identity":
         return np.eye(n + 1)
     values = item[kind]
@@ -187,13 +193,13 @@ def by_axis(kind: str, item: Mapping[str, Any], n: int) -> Floats:
     return out
 
 
-def _given(kind: str, item: Mapping[str, Any], n: int, load: Loader) -> Floats:
+def _matrix_of_numbers(kind: str, item: Mapping[str, Any], n: int, load: Loader) -> Floats:
     values = item.get(kind)
     if values is None:
         values = load(str(item["path"]))
     matrix = np.asarray(values, np.float64)
     columns = n if kind == "rotation" else n + 1
-    if matrix.ndim != 2 or matrix.shape[1] != columns or not 0 < len(matrix) <= _MOST:
+    if matrix.ndim != 2 or matrix.shape[1] != columns or not 0 < len(matrix) <= _MAX_AXES:
         raise FormatError(f"{kind} must have {columns} columns, got shape {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise FormatError(f"{kind} must hold finite numbers")
@@ -209,10 +215,10 @@ def _given(kind: str, item: Mapping[str, Any], n: int, load: Loader) -> Floats:
 def _by_dimension(items: Any, n: int, load: Loader, depth: int) -> Floats:
     parts = []
     for item in items:
-        # Both spellings are written.
+        # Files have either spelling.
         ins = item["inputAxes"] if "inputAxes" in item else item["input_axes"]
         outs = item["outputAxes"] if "outputAxes" in item else item["output_axes"]
-        if not all(isinstance(i, int) and 0 <= i < _MOST for i in (*ins, *outs)):
+        if not all(isinstance(i, int) and 0 <= i < _MAX_AXES for i in (*ins, *outs)):
             raise FormatError(f"byDimension: axes are given by number, got {ins!r} to {outs!r}")
         parts.append((list(ins), list(outs), item["transformation"]))
     rows = sorted(i for _, outs, _ in parts for i in outs)
@@ -229,11 +235,13 @@ def _by_dimension(items: Any, n: int, load: Loader, depth: int) -> Floats:
     return out
 
 
-def columns(matrix: Floats, rows: Sequence[int], axes: Sequence[int]) -> tuple[Any, Any, Any]:
-    """Return spacing, direction and origin of a homogeneous matrix, of some rows and columns."""
+def spacing_direction_origin(
+    matrix: Floats, rows: Sequence[int], axes: Sequence[int]
+) -> tuple[Any, Any, Any]:
+    """Return spacing, direction and origin of some rows and columns of a homogeneous matrix."""
     part = matrix[np.ix_(rows, axes)]
     one = (part != 0).sum(axis=0) == 1
-    # The length of a column with one number is that number, exactly.
+    # The length of a column with one nonzero number is exactly its absolute value.
     length = np.where(one, abs(part).sum(axis=0), np.linalg.norm(part, axis=0))
     safe = np.where(length > 0, length, 1)
     return length, part / safe, matrix[list(rows), -1]

@@ -1,7 +1,7 @@
 """OME-Zarr 0.6 (RFC-5): transforms as transformations between two coordinate systems.
 
 A document is a ``scene`` without images: the systems "fixed" and "moving", with the axes of the
-transform's world, and one transformation that leads points of the first to points of the second::
+transform's world, and one transformation that maps points of the first to points of the second::
 
     {"version": "0.6",
      "scene": {"coordinateSystems": [{"name": "fixed", "axes": [...]}, {"name": "moving", ...}],
@@ -9,18 +9,18 @@ transform's world, and one transformation that leads points of the first to poin
                                               "input": {"name": "fixed"},
                                               "output": {"name": "moving"}}]}}
 
-A matrix is said by the least that holds it: identity, translation, scale, rotation, a scale or a
-rotation before a translation, or affine; the numbers are the matrix's own. The parts of a
-composite are a sequence, in the order in which points go through them.
+A matrix is written as the simplest transformation that makes it: identity, translation, scale,
+rotation, a scale or a rotation before a translation, or affine; the numbers are those of the
+matrix. The parts of a composite are a sequence, in the order in which they are applied to points.
 
-The systems' axes are t, z, y, x in that order, as the standard has those of images.
+The systems' axes are in the order t, z, y, x, as those of images.
 
-A displacement field is an image of its own. The standard places it by a scale and a translation
-along the axes of the system, so that the array is turned until its axes run along those of the
-world; a grid that is oblique is stored in coordinates of its own, between an affine map there and
-one back. Frames are the anatomical orientations of axes (RFC-4).
+A displacement field is an image of its own. The standard positions it by a scale and a translation
+along the axes of the system, so that the array is permuted and flipped until its axes run along
+those of the world; an oblique grid is stored in coordinates of its own, between an affine map to
+them and one back. Frames are the anatomical orientations of axes (RFC-4).
 
-This module knows no stores and no files: `spatial_duck.io.ngff._transform_store` has these.
+This module reads no stores and no files: `spatial_duck.io.ngff._transform_store` does.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ if TYPE_CHECKING:
     Axes = Sequence[Mapping[str, Any]]
     Item = Mapping[str, Any]
 
-__all__ = ["VERSION", "Field", "Place", "describe", "field_attributes", "understand"]
+__all__ = ["VERSION", "Field", "Surroundings", "field_attributes", "make_document", "read_document"]
 
 VERSION = "0.6"
-#: Where fields lie in a store, as the standard has it.
+#: Folder of the fields in a group, as in the standard.
 _FOLDER = "coordinateTransformations"
 _FIXED, _MOVING = "fixed", "moving"
-#: Transformations inside others end here.
-_DEPTH = 16
-#: Of axes. Those of other names come first.
-_ORDER = "tzyx"
+#: Greatest depth of nested transformations.
+_MAX_DEPTH = 16
+#: Order of the axes; those of other names come first.
+_AXIS_ORDER = "tzyx"
 
 
 class Field(NamedTuple):
@@ -68,9 +68,9 @@ class Field(NamedTuple):
     vectors : ndarray, shape (n, *lengths)
         One component for each axis, in their order.
     spacing, origin : sequence of float
-        Distance between vectors and place of the first, along each axis.
+        Distance between vectors, and position of the first, along each axis.
     axes : sequence of mapping
-        Of the coordinate system.
+        Axes of the coordinate system.
     """
 
     vectors: NDArray[Any]
@@ -79,8 +79,8 @@ class Field(NamedTuple):
     axes: Axes
 
 
-class Place(NamedTuple):
-    """What lies around a document, by its path there.
+class Surroundings(NamedTuple):
+    """Functions that read what a document refers to, by its path.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Place(NamedTuple):
 # --- writing ------------------------------------------------------------------------------
 
 
-def describe(
+def make_document(
     transform: Transform, frame: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Field]]:
     """Return the document of a transform, and the fields that it refers to, by their paths.
@@ -110,7 +110,7 @@ def describe(
     transform : Transform
         Over two or three axes of space, and perhaps time. Lazy fields are read into memory.
     frame : str, optional
-        What the frame is where the transform does not say.
+        The frame, if the transform's world has none.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def describe(
         raise GeometryLossError(
             f"OME-Zarr's coordinate systems have two or three axes of space, got {world.axes!r}"
         )
-    transform = transform.to_world(sub_world(world, sorted(world.axes, key=_ORDER.find)))
+    transform = transform.to_world(sub_world(world, sorted(world.axes, key=_AXIS_ORDER.find)))
     splines = isinstance(transform, BSpline)
     if not splines and isinstance(transform, Composite):
         splines = any(isinstance(part, BSpline) for part in transform.transforms)
@@ -142,10 +142,10 @@ def describe(
             items += affine_steps(part.matrix)
         elif isinstance(part, DisplacementField):
             path = f"{_FOLDER}/field{len(fields)}"
-            around, fields[path] = _field(part, axes)
+            to_world, fields[path] = _field(part, axes)
             item = {"type": "displacements", "path": path, "interpolation": "linear"}
-            items += [item] if around is None else [
-                *affine_steps(np.linalg.inv(around)), item, *affine_steps(around)
+            items += [item] if to_world is None else [
+                *affine_steps(np.linalg.inv(to_world)), item, *affine_steps(to_world)
             ]  # fmt: skip
     whole = items[0] if len(items) == 1 else {"type": "sequence", "transformations": items}
     ends = {"input": {"name": _FIXED}, "output": {"name": _MOVING}}
@@ -157,9 +157,9 @@ def describe(
 
 
 def _field(field: DisplacementField, axes: Axes) -> tuple[Floats | None, Field]:
-    """Return a field as it is stored, and the matrix from its coordinates to the world's.
+    """Return the matrix from a stored field's coordinates to the world's, and the stored field.
 
-    None where these are the same.
+    The matrix is None if the coordinates are the world's.
     """
     world = field.world
     if sorted(field.axes) != sorted(world.axes) or "t" in world.axes:
@@ -169,18 +169,18 @@ def _field(field: DisplacementField, axes: Axes) -> tuple[Floats | None, Field]:
             "with to_world(...)"
         )
     vectors = np.asarray(field.data)
-    turn = field.vectors[[field.axes.index(name) for name in world.axes]]
-    if not np.array_equal(turn, np.eye(len(turn))):
-        vectors = np.tensordot(turn, vectors, 1)
+    rotation = field.vectors[[field.axes.index(name) for name in world.axes]]
+    if not np.array_equal(rotation, np.eye(len(rotation))):
+        vectors = np.tensordot(rotation, vectors, 1)
     g = geometry_in_world(field.image.geometry, world)
     direction, spacing, origin = g.direction, g.spacing, np.array(g.origin)
     runs = direction != 0
     if not ((runs.sum(0) == 1).all() and (runs.sum(1) == 1).all()):
         back = np.linalg.inv(direction)
-        around = np.eye(len(turn) + 1)
-        around[:-1, :-1], around[:-1, -1] = direction, origin
-        still = [0.0] * len(turn)
-        return around, Field(np.tensordot(back, vectors, 1), spacing.tolist(), still, axes)
+        to_world = np.eye(len(rotation) + 1)
+        to_world[:-1, :-1], to_world[:-1, -1] = direction, origin
+        still = [0.0] * len(rotation)
+        return to_world, Field(np.tensordot(back, vectors, 1), spacing.tolist(), still, axes)
     order = np.argmax(runs, axis=1)
     vectors = vectors.transpose(0, *(1 + order))
     spacing = spacing[order]
@@ -218,7 +218,7 @@ def field_attributes(field: Field, name: str, array: str) -> dict[str, Any]:
 # --- reading ------------------------------------------------------------------------------
 
 
-def understand(ome: Any, place: Place, frame: str | None = None) -> Transform:
+def read_document(ome: Any, place: Surroundings, frame: str | None = None) -> Transform:
     """Return the transform of a document.
 
     Parameters
@@ -226,10 +226,10 @@ def understand(ome: Any, place: Place, frame: str | None = None) -> Transform:
     ome : mapping
         A scene, or its ``coordinateSystems`` and ``coordinateTransformations`` alone, as in the
         standard's examples.
-    place : Place
-        What lies around it.
+    place : Surroundings
+        Functions that read what it refers to.
     frame : str, optional
-        What the frame is where the axes do not say.
+        The frame, if the axes have no orientations.
 
     Returns
     -------
@@ -240,7 +240,7 @@ def understand(ome: Any, place: Place, frame: str | None = None) -> Transform:
     Raises
     ------
     FormatError, AttributeError, KeyError, TypeError, ValueError
-        If it is not what the standard says, or holds what is no transform here.
+        If it is not valid, or no transform of this package.
     """
     if "multiscales" in ome:
         raise FormatError("it is an image; sd.read opens it, with system= the system wanted")
@@ -251,13 +251,13 @@ def understand(ome: Any, place: Place, frame: str | None = None) -> Transform:
     item = items[0]
     own = {str(s["name"]): tuple(s["axes"]) for s in scene.get("coordinateSystems") or ()}
     start, end = [_axes(item.get(side), own, place) for side in ("input", "output")]
-    return _put_together(_steps(item, len(start), place), start, end, frame)
+    return _combine(_steps(item, len(start), place), start, end, frame)
 
 
-def _axes(reference: Any, own: Mapping[str, Axes], place: Place) -> Axes:
+def _axes(reference: Any, own: Mapping[str, Axes], place: Surroundings) -> Axes:
     """Return the axes of the coordinate system at an end of a transformation."""
-    told = reference if isinstance(reference, Mapping) else {"name": reference}
-    name, path = told.get("name"), told.get("path")
+    entry = reference if isinstance(reference, Mapping) else {"name": reference}
+    name, path = entry.get("name"), entry.get("path")
     known = own if path in (None, "", ".") else place.systems(str(path))
     if name not in known:
         raise FormatError(
@@ -266,19 +266,19 @@ def _axes(reference: Any, own: Mapping[str, Axes], place: Place) -> Axes:
     return known[str(name)]
 
 
-def _steps(item: Item, n: int, place: Place, depth: int = 0) -> list[Floats | SpatialArray]:
-    """Return the matrices and fields that points of `n` numbers go through."""
+def _steps(item: Item, n: int, place: Surroundings, depth: int = 0) -> list[Floats | SpatialArray]:
+    """Return the matrices and fields that are applied to points of `n` coordinates in turn."""
     kind = str(item["type"])
-    if depth > _DEPTH:
-        raise FormatError(f"transformations are nested more than {_DEPTH} deep")
+    if depth > _MAX_DEPTH:
+        raise FormatError(f"transformations are nested more than {_MAX_DEPTH} deep")
     if kind == "bijection":
         return _steps(item["forward"], n, place, depth + 1)
     if kind == "displacements":
         way = item.get("interpolation") or "linear"
         if way != "linear":
             warnings.warn(
-                f"the displacement field {item['path']!r} is meant to be interpolated by {way!r}; "
-                "between its vectors it is linear here",
+                f"the displacement field {item['path']!r} is to be interpolated by {way!r}; here "
+                "it is interpolated linearly",
                 UserWarning,
                 stacklevel=2,
             )
@@ -295,13 +295,13 @@ def _steps(item: Item, n: int, place: Place, depth: int = 0) -> list[Floats | Sp
         last = found[-1] if found else None
         steps = _steps(part, n, place, depth + 1)
         if part["type"] == "translation" and isinstance(last, np.ndarray) and not last[:n, n].any():
-            found[-1] = steps[0] @ last  # exact: what was one matrix is one again
+            found[-1] = steps[0] @ last  # exact: parts of one matrix become one again
         else:
             found += steps
     return found
 
 
-def _put_together(
+def _combine(
     steps: list[Floats | SpatialArray], start: Axes, end: Axes, frame: str | None
 ) -> Transform:
     kept, n = sampled_axes(start), len(start)
@@ -313,7 +313,7 @@ def _put_together(
     made: list[Transform] = []
     for step in steps:
         if isinstance(step, SpatialArray):
-            made.append(_placed(step, world, others))
+            made.append(_field_in_world(step, world, others))
             continue
         square = step[:n]
         if square[np.ix_(kept, others)].any() or not np.array_equal(
@@ -331,8 +331,8 @@ def _put_together(
     return made[0] if len(made) == 1 else Composite(*made)
 
 
-def _placed(image: SpatialArray, world: World, others: Sequence[int]) -> DisplacementField:
-    """Return a field in the world of the system that it lies in."""
+def _field_in_world(image: SpatialArray, world: World, others: Sequence[int]) -> DisplacementField:
+    """Return a field in the world of its coordinate system."""
     g = image.geometry
     if others or len(g.sampled_axes) != len(world.axes):
         raise FormatError(

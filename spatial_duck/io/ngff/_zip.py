@@ -1,7 +1,7 @@
-"""The format of OME-Zarr in one zip file; `spatial_duck.io.ngff._archive` says what it holds.
+"""The format of OME-Zarr in one zip file; `spatial_duck.io.ngff._archive` describes the files.
 
-Options of `read` and `write` are those of `spatial_duck.io.ngff._format`, but for ``label`` and
-``resume``: what is in a zip file is neither added to nor continued.
+Options of `read` and `write` are those of `spatial_duck.io.ngff._format`, except ``label`` and
+``resume``: nothing is added to a zip file, and writing one is not resumed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spatial_duck.errors import FormatError
 from spatial_duck.io._format import Format
-from spatial_duck.io.ngff._archive import SUFFIXES, looks_like_archive, pack
+from spatial_duck.io.ngff._archive import SUFFIXES, looks_like_archive, pack_group
 from spatial_duck.io.ngff._format import open_source
 from spatial_duck.io.ngff._write import write_image
 
@@ -53,7 +53,7 @@ def _write(
             levels=levels, factors=factors, method=method, oblique=oblique, memory=memory,
             threads=threads,
         )  # fmt: skip
-        pack(group, path, version)
+        pack_group(group, path, version)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -67,11 +67,11 @@ class ZippedOmeZarr(Format):
     write = staticmethod(_write)
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """Tell by a file's first bytes and by the names in the zip file."""
+        """Whether a file is a zip file with a Zarr group."""
         return looks_like_archive(path, head)
 
     def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
-        """Return all: what the standard lacks stands beside it."""
+        """Return all: those that the standard lacks are stored beside it."""
         return list(image.coords)
 
 

@@ -44,7 +44,7 @@ def test_versions_without_transformations(version: str, tmp_path: Path) -> None:
     more, dims, shape = OLD[version]
     entry = {"version": version, "datasets": [{"path": "0"}, {"path": "1"}], **more}
     path = stored(tmp_path / "a.zarr", entry, (shape, (*shape[:-2], 2, 3)))
-    with pytest.warns(UserWarning, match=rf"{version[:3]} does not say how large"):
+    with pytest.warns(UserWarning, match=rf"{version[:3]} has no voxel size"):
         image = io.read(path)
     assert image.dims == dims
     assert image.shape == shape
