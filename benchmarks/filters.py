@@ -3,8 +3,10 @@
     python -m benchmarks.filters [--list] [NAME ...]
 
 Each filter that takes one or two images is called natively, on images of its own library, and
-through ``spatial_duck.itk`` or ``spatial_duck.sitk``: voxels and place must be the same. Filters
-run in a process of their own, which is started again where one crashes or takes too long.
+through ``spatial_duck.itk`` or ``spatial_duck.sitk``: voxels and place must be the same. Those that
+are equal run again on a time axis, against each frame alone, and lazily in blocks, against the
+whole. Filters run in a process of their own, which is started again where one crashes or takes too
+long.
 ``--list`` prints each that is not equal, and why; names pick some, and write no table.
 """
 
@@ -25,12 +27,16 @@ from collections import Counter, defaultdict
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from benchmarks._filter_inputs import SKIPPED, inputs
+from benchmarks._filters_in_parts import HALO, in_blocks, in_frames
 from spatial_duck import interop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 README = Path(interop.__file__).with_name("README.md")
 MARKS = "<!-- filters -->\n", "<!-- end of filters -->"
@@ -41,20 +47,35 @@ KINDS = {
     "equal": "equal in voxels and place",
     "wrong": "**other voxels or another place**",
     "refused": "**refused by the proxy**",
-    "unconverted": "give no image of voxels",
+    "unconverted": "take or give no image of voxels",
     "skipped": "not comparable",
     "arguments": "want other arguments than one or two images",
-    "crash": "end the process, or take more than 90 s, natively or here",
+    "crash": "end the process, or take more than 90 s",
+}
+
+
+#: What became of a filter in frames and in blocks.
+PART_KINDS = {
+    ("frames", "equal"): "a time axis: each frame is as it is alone, in its place and time",
+    ("frames", "refused"): "a time axis: refused",
+    ("frames", "wrong"): "**a time axis: other voxels or another place**",
+    ("blocks", "equal"): f"lazily in blocks with `halo={HALO}`: equal to the whole, to the bit",
+    ("blocks", "close"): "in blocks: equal to 1e-4 of the largest value",
+    ("blocks", "other"): f"in blocks: other voxels, since they look farther than {HALO} voxels",
+    ("blocks", "refused"): "in blocks: refused",
+    ("blocks", "wrong"): "**in blocks: another place, or computed unasked**",
 }
 
 
 class Finding(NamedTuple):
-    """What became of one filter."""
+    """What became of one filter; parts are of those that are equal on images of space."""
 
     name: str
     kind: str
     reason: str = ""
     inputs: str = ""
+    frames: tuple[str, str] = ("", "")
+    blocks: tuple[str, str] = ("", "")
 
 
 # --- in the process of its own ------------------------------------------------------------------
@@ -91,8 +112,25 @@ def has_image(value: Any, library: Any) -> bool:
     return library.is_native(value)
 
 
-def examine(module: str, name: str) -> Finding:
-    """Call one filter natively and through its proxy."""
+def natively(library: Any, function: Any, images: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Call a library's function on its own images."""
+    import spatial_duck as sd
+
+    def there(value: Any) -> Any:
+        return library.to_native(value) if isinstance(value, sd.SpatialArray) else value
+
+    return function(*map(there, images), **{key: there(v) for key, v in kwargs.items()})
+
+
+def from_native(library: Any, value: Any) -> Any:
+    """Return a result with images of ours."""
+    if isinstance(value, tuple | list):
+        return [from_native(library, v) for v in value]
+    return library.from_native(value) if library.is_native(value) else value
+
+
+def examine(module: str, name: str, tell: Callable[[str], None]) -> Finding:
+    """Call one filter natively and through its proxy, and tell before which is called."""
     import importlib
 
     import spatial_duck as sd
@@ -104,20 +142,18 @@ def examine(module: str, name: str) -> Finding:
     )
     last, other = "", ""
     for label, images, kwargs in inputs(module, name):
+        tell("natively")
         try:
-            there = [
-                library.to_native(image) if isinstance(image, sd.SpatialArray) else image
-                for image in images
-            ]
-            wanted = native(*there, **kwargs)
+            wanted = natively(library, native, images, kwargs)
         except Exception as error:
             last = last or _brief(error)
             continue
-        if not has_image(wanted, library):
-            other = other or type(wanted).__name__
+        mine = [v for v in (*images, *kwargs.values()) if isinstance(v, sd.SpatialArray)]
+        if not has_image(wanted, library) or not mine:
+            other = other or (f"gives {_words(wanted)}" if mine else f"takes {_words(images[0])}")
             continue
-        mine = [image for image in images if isinstance(image, sd.SpatialArray)]
         before = [np.array(image) for image in mine]
+        tell("through the proxy")
         try:
             found = getattr(getattr(sd, module), name)(*images, **kwargs)
         except Exception as error:
@@ -125,13 +161,39 @@ def examine(module: str, name: str) -> Finding:
         if any(not np.array_equal(i, b) for i, b in zip(mine, before, strict=True)):
             return Finding(name, "wrong", "its input was written to", label)
         reason = compare(found, wanted, library)
-        if reason == "other voxels" and compare(library.from_native(native(*there, **kwargs)),
-                                                wanted, library):  # fmt: skip
+        if reason == "other voxels" and any(
+            compare(
+                from_native(library, natively(library, native, images, kwargs)), wanted, library
+            )
+            for _ in range(3)
+        ):
             return Finding(name, "skipped", "natively other values at each call")
-        return Finding(name, "wrong" if reason else "equal", reason, label)
+        if reason or "complex" in label or "3-D" not in label:
+            return Finding(name, "wrong" if reason else "equal", reason, label)
+        return Finding(name, "equal", "", label, *in_parts(module, name, label))
     if other:
         return Finding(name, "unconverted", other)
     return Finding(name, "arguments", last)
+
+
+def in_parts(module: str, name: str, label: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Run a filter of volumes frame by frame and block by block."""
+    import spatial_duck as sd
+
+    run = getattr(getattr(sd, module), name)
+    found = []
+    for how, shape in ((in_frames, (8, 12, 16)), (in_blocks, (12, 24, 24))):
+        given = next(rest for words, *rest in inputs(module, name, shape) if words == label)
+        try:
+            found.append(how(run, *given))
+        except Exception as error:  # of the whole: it wants another size
+            found.append(("", _brief(error)))
+    return found[0], found[1]
+
+
+def _words(value: Any) -> str:
+    """Return what something that is no image of voxels is called."""
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def _brief(error: Exception) -> str:
@@ -147,8 +209,12 @@ def serve(module: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1), os.dup2(nowhere, 2)
+
+    def answer(what: Any) -> None:
+        print(json.dumps(what), file=answers, flush=True)
+
     for line in sys.stdin:
-        print(json.dumps(examine(module, line.strip())), file=answers, flush=True)
+        answer(examine(module, line.strip(), answer))
 
 
 # --- the table ----------------------------------------------------------------------------------
@@ -159,7 +225,7 @@ class Worker:
 
     def __init__(self, module: str) -> None:
         self.module = module
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, name: str) -> Finding:
         """Examine one filter; the process that fails at it is replaced."""
@@ -176,23 +242,25 @@ class Worker:
                 self.module,
             ]
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
             )
         process = self.process
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(name + "\n")
-        process.stdin.flush()
+        process.stdin.write(f"{name}\n".encode())
+        where, end = "natively", time.monotonic() + seconds
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdout, selectors.EVENT_READ)
-            answered = ready.select(seconds)
-        line = process.stdout.readline() if answered else ""
-        if line:
-            return Finding(*json.loads(line))
+            while answered := ready.select(end - time.monotonic()):
+                answer = json.loads(process.stdout.readline() or b"null")
+                if not isinstance(answer, str):
+                    break
+                where = answer
+        if answered and answer:
+            return Finding(*answer)
         self.close()
-        return Finding(
-            name, "crash", "it takes too long" if not answered else "it ends the process"
-        )
+        verb = "ends the process" if answered else "takes too long"
+        return Finding(name, "crash", f"it {verb} {where}")
 
     def close(self) -> None:
         """End the process."""
@@ -262,19 +330,39 @@ def table(results: dict[str, list[Finding]]) -> str:
     ]
     total = [str(sum(c.values())) for c in counts]
     lines.append("| all | " + " | ".join(total) + " |")
+    lines += ["", "Of those that are equal, on volumes:", ""]
+    lines += ["| in parts | " + " | ".join(heads) + " |", "| --- " * (len(heads) + 1) + "|"]
+    for (part, outcome), words in PART_KINDS.items():
+        numbers = [sum(getattr(f, part)[0] == outcome for f in found) for found in results.values()]
+        lines.append(f"| {words} | " + " | ".join(map(str, numbers)) + " |")
     for title, found in results.items():
-        by_reason: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for f in found:
-            if f.kind in ("wrong", "refused", "unconverted", "skipped", "crash"):
-                by_reason[f.kind, f.reason].append(f.name)
-        if by_reason:
-            lines += ["", f"{title}, why not:", ""]
-        order = list(KINDS)
-        for (kind, reason), names in sorted(
-            by_reason.items(), key=lambda item: (order.index(item[0][0]), -len(item[1]))
-        ):
-            lines.append(f"- {KINDS[kind]} ({reason}): " + ", ".join(f"`{n}`" for n in names))
+        why = [
+            (KINDS[f.kind], f.reason, f.name)
+            for kind in ("wrong", "refused", "unconverted", "skipped", "crash")
+            for f in found
+            if f.kind == kind
+        ]
+        for (part, outcome), words in PART_KINDS.items():
+            if outcome != "equal":
+                why += [
+                    (words, getattr(f, part)[1], f.name)
+                    for f in found
+                    if getattr(f, part)[0] == outcome
+                ]
+        lines += ["", *_details(f"{title}, which and why", why)]
     return "\n".join(lines) + "\n"
+
+
+def _details(title: str, found: list[tuple[str, str, str]]) -> list[str]:
+    """Return a list that a reader opens: names by kind and reason."""
+    by_reason: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for kind, reason, name in found:
+        by_reason[kind, reason].append(name)
+    lines = [f"<details><summary>{title}</summary>", ""]
+    for (kind, reason), names in by_reason.items():
+        words = f"{kind} ({reason})" if reason else kind
+        lines.append(f"- {words}: " + ", ".join(f"`{n}`" for n in names))
+    return [*lines, "", "</details>"]
 
 
 def main() -> None:
