@@ -106,6 +106,18 @@ def _picture(name: str) -> Callable[[Path], tuple[Path, Path]]:
     return make
 
 
+def _geotiff(folder: Path) -> tuple[Path, Path]:
+    import rasterio
+
+    profile = {"driver": "GTiff", "count": 2, "height": 48, "width": 40, "dtype": "uint16",
+               "crs": "EPSG:32633", "transform": rasterio.Affine(10, 2, 5e5, 1, -10, 4.6e6),
+               "tiled": True, "blockxsize": 16, "blockysize": 16,
+               "compress": "deflate"}  # fmt: skip
+    with rasterio.open(folder / "g.tif", "w", **profile) as file:
+        file.write(np.arange(2 * 48 * 40, dtype="u2").reshape(2, 48, 40))
+    return folder / "g.tif", folder / "g.tif"
+
+
 def _transform(name: str) -> Callable[[Path], tuple[Path, Path]]:
     def make(folder: Path) -> tuple[Path, Path]:
         import SimpleITK as sitk
@@ -145,6 +157,7 @@ SEEDS = {
     "dicom-rle": Seed(False, _shipped("pydicom", "data/test_files/SC_rgb_rle.dcm"), 1500),
     "tiff": Seed(False, _written("a.tif", oblique="keep")),
     "tiff-tiles": Seed(False, _written("b.tif", oblique="keep", tile=16, compress=True), 600),
+    "geotiff": Seed(False, _geotiff, 600),
     "minc-1": Seed(False, _shipped("nibabel", "tests/data/tiny.mnc"), 3000),
     "minc-2": Seed(False, _shipped("nibabel", "tests/data/small.mnc"), 6000),
     "hdf5": Seed(False, _written("a.h5"), 3000),

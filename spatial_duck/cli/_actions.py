@@ -333,4 +333,5 @@ def _write(args: argparse.Namespace, image: Any) -> None:
         options["oblique"] = "keep"
     if getattr(args, "orientation", None) is not None:
         options["axis_order"] = args.orientation
+    args.verb = "write"  # what is advised from here on
     sd.write(args.output, image, overwrite=args.overwrite, **options)

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 def _one_line(error: BaseException, args: argparse.Namespace) -> str:
     text = printable(" ".join(str(error).split()))
     if hasattr(args, "option"):
-        text = put_into_words_of_line(text)
+        text = put_into_words_of_line(text, getattr(args, "verb", None))
     known = isinstance(error, SpatialDuckError | ImportError | FileExistsError | FileNotFoundError)
     if isinstance(error, OSError) and error.strerror and error.filename:
         return printable(f"{error.filename}: {error.strerror}")
@@ -62,7 +62,8 @@ def _one_line(error: BaseException, args: argparse.Namespace) -> str:
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    sys.stderr.write(f"spatial-duck: warning: {printable(' '.join(str(message).split()))}\n")
+    text = put_into_words_of_line(printable(" ".join(str(message).split())))
+    sys.stderr.write(f"spatial-duck: warning: {text}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -39,6 +39,7 @@ class _NamedOption(NamedTuple):
 #: Options of readers with names of their own; all others are given as --option KEY=VALUE.
 _NAMED_OPTIONS = (
     _NamedOption("level", "N", "resolution to open, 0 the finest"),
+    _NamedOption("format", "NAME", "read as this format, where content should not decide"),
     _NamedOption("series", "NAME", "for DICOM and TIFF: which series, by UID, name or number"),
     _NamedOption("tolerance", "MM", "for DICOM: by how much slices may lie beside an even grid"),
     _NamedOption(
@@ -47,6 +48,8 @@ _NAMED_OPTIONS = (
     _NamedOption("form", "NAME", "for NIfTI: which placement, sform or qform"),
     _NamedOption("multiscale", "NAME", "for OME-Zarr: which of several, by number or name"),
 )
+#: Words of annotations of options that are text.
+_TEXT = {"str", "None", "os", "PathLike"}
 #: Arguments of each command that reads an image, as the table of commands has them.
 READING: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     *[((f"--{row.name}",), {"metavar": row.metavar, "help": row.help}) for row in _NAMED_OPTIONS],
@@ -90,55 +93,78 @@ def read_options(args: argparse.Namespace, path: str, *more: str) -> dict[str, A
         If no format on the line has an option.
     """
     given = _given_options(args)
-    own = _known_options(path, "read")
-    taken = {k: v for k, v in given.items() if own is None or k in own}
-    others = [_known_options(other, verb) for other in more for verb in ("read", "write")]
-    rest = {k for k in given if k not in taken and not any(k in (o or ()) for o in others)}
-    return {**taken, **{k: given[k] for k in rest}}  # `read` says what its format has
+    own = _known_options(path, "read", args.format)
+    target = getattr(args, "output_format", None)
+    others = [_known_options(other, verb, {"write": target}.get(verb))
+              for other in more for verb in ("read", "write")]  # fmt: skip
+    # What no format on the line has is left for `read`, which says what its format has.
+    taken = {k for k in given if own is None or k in own or not any(k in (o or ()) for o in others)}
+    return {k: _typed(given[k], (own or {}).get(k)) for k in given if k in taken}
 
 
 def write_options(args: argparse.Namespace, path: str) -> dict[str, Any]:
-    """Return the keyword arguments of `spatial_duck.write` that ``--option`` asks for."""
-    own = _known_options(path, "write") or ()
-    return {k: v for k, v in _pairs("--option", args.option).items() if k in own}
+    """Return the keyword arguments of `spatial_duck.write` that the line asks for."""
+    target = getattr(args, "output_format", None)
+    own = _known_options(path, "write", target) or {}
+    given = _pairs("--option", args.option)
+    out = {k: _typed(v, own[k]) for k, v in given.items() if k in own}
+    return out if target is None else {"format": target, **out}
 
 
 def _given_options(args: argparse.Namespace) -> dict[str, Any]:
     named = {row.name: getattr(args, row.name) for row in _NAMED_OPTIONS}
-    options = {k: _value(v) for k, v in named.items() if v is not None}
-    if "level" in options and not isinstance(options["level"], int):
+    options = {k: v for k, v in named.items() if v is not None}
+    if "level" in options and not isinstance(_value(options["level"]), int):
         raise UsageError(f"--level takes a whole number, got {args.level!r}")
     options |= _pairs("--option", args.option)
     if args.where:
-        options["where"] = _pairs("--where", args.where)
+        options["where"] = {k: _value(v) for k, v in _pairs("--where", args.where).items()}
     return options
 
 
-def _known_options(path: str, verb: str) -> set[str] | None:
-    """Return the options of a file's format; None where it is not known, or nothing is there."""
+def _known_options(path: str, verb: str, format: str | None = None) -> dict[str, str] | None:
+    """Return the options of a file's format, and the types that they are said to be of.
+
+    None where the format is not known, or nothing is there.
+    """
     from spatial_duck.io._location import is_remote, location
     from spatial_duck.io._registry import find_format, format_of, format_to_write
 
     place = location(path)
     try:
-        if is_remote(place):
-            found: Any = find_format("ome-zarr")
+        if format is not None or is_remote(place):
+            found: Any = find_format(format or "ome-zarr")
         else:
             found = format_of(place) if verb == "read" else format_to_write(place)
     except (OSError, SpatialDuckError):
         return None
-    core = {"format", "level", "lazy", "dims"} if verb == "read" else {"format", "axis_order"}
-    return None if found is None else set(found.options(verb)) | core | {"storage_options"}
+    if found is None:
+        return None
+    own = {name: str(parameter.annotation) for name, parameter in found.options(verb).items()}
+    core = ("format", "level", "lazy", "dims") if verb == "read" else ("axis_order",)
+    return {**dict.fromkeys((*core, "storage_options"), "Any"), **own}
 
 
-def _pairs(name: str, given: list[str] | None) -> dict[str, Any]:
+def _pairs(name: str, given: list[str] | None) -> dict[str, str]:
     out = {}
     for text in given or ():
         key, equals, value = text.partition("=")
         if not (key and equals):
             raise UsageError(f"{name} takes KEY=VALUE, got {text!r}")
-        out[key] = _value(value)
+        if key == "format":
+            raise UsageError(
+                "--option takes no format: say --format of what is read, --output-format of OUT"
+            )
+        out[key] = value
     return out
+
+
+def _typed(given: Any, annotation: str | None) -> Any:
+    """Return what a text of the line stands for, where an option is of that type: 0.6 is a name."""
+    if not isinstance(given, str):
+        return given
+    is_text = annotation is not None and set(re.findall(r"\w+", annotation)) <= _TEXT
+    return given if is_text else _value(given)
 
 
 def _value(text: str) -> Any:
@@ -176,7 +202,7 @@ def put_into_words_of_line(text: str, verb: str | None = None) -> str:
     text : str
         Of an error or a warning, with advice in Python's words.
     verb : {"read", "write"}, optional
-        Take the options of readers or of writers alone, where a command has only those.
+        What was done, where both have an option of the name: ``format``.
 
     Examples
     --------
@@ -187,25 +213,24 @@ def put_into_words_of_line(text: str, verb: str | None = None) -> str:
     """
     from spatial_duck.io._registry import formats
 
-    verbs = ("read", "write") if verb is None else (verb,)
-    known = {name for row in formats() for v in verbs for name in row.options(v)}
-    known |= {"level", "format", "overwrite", "axis_order"}
+    known = {name for row in formats() for v in ("read", "write") for name in row.options(v)}
+    known |= {"level", "lazy", "format", "overwrite", "axis_order"}
     named = {row.name for row in _NAMED_OPTIONS}
+    terms = {**_COMMAND_LINE_TERMS, **({"format": "--output-format"} if verb == "write" else {})}
 
     def spelled(match: re.Match[str]) -> str:
         name, value = match.groups()
         if name not in known:
             return match[0]
-        for words in (match[0], name):
-            if words in _COMMAND_LINE_TERMS:
-                return _COMMAND_LINE_TERMS[words]
+        if match[0] in terms:
+            return terms[match[0]]
         if name == "where":
             tag = re.match(r"\{'(\w+)': ", value)
             return f"--where {tag[1] if tag else 'TAG'}=VALUE"
         plain = value.strip("'\"")
         plain = f"'{plain}'" if re.search(r"[^\w.+-]", plain) else plain
-        if name in named or name == "frame":
-            return f"--{name} {plain}".rstrip()
+        if name in terms or name in named or name == "frame":
+            return f"{terms.get(name, f'--{name}')} {plain}".rstrip()
         return f"--option {name}={plain}"
 
     text = _CALL.sub(lambda match: match[1], text)

@@ -64,6 +64,11 @@ _WRITING = (
         metavar="CODE",
         help="for NIfTI and MetaImage: which way x, y and z point in an image that does not say",
     ),
+    _argument(
+        "--output-format",
+        metavar="NAME",
+        help="write OUT in this format, where its suffix should not decide, such as dicom",
+    ),
     _KEEP_OBLIQUE,
 )
 

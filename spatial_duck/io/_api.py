@@ -10,7 +10,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck._progress import progress_bar
 from spatial_duck.array import SpatialArray, as_image, asarray
-from spatial_duck.errors import FormatError
+from spatial_duck.errors import FormatError, SpatialDuckError
 from spatial_duck.geometry._describe import printable
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES
@@ -355,7 +355,13 @@ def _write(
         place, overwrite=overwrite, directory=chosen.writes_folder(place), parts=chosen.parts
     ) as fresh:
         own = chosen.arguments_of_write(overwrite=overwrite, progress=progress)
-        chosen.write(fresh, image, **own, **options)
+        try:
+            chosen.write(fresh, image, **own, **options)
+        except SpatialDuckError as error:
+            said = str(error).replace(str(fresh), str(place))
+            if said == str(error):
+                raise
+            raise type(error)(said) from error
 
 
 def _format_to_write(path: Any, format: str | None) -> Format:

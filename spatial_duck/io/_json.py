@@ -130,7 +130,9 @@ def from_record(path: object, record: Mapping[str, Any], shape: tuple[int, ...])
         )
     try:
         geometry = _geometry(record)
-    except (AttributeError, GeometryError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except GeometryError as error:
+        raise FormatError(f"{path}: its geometry is not valid: {error}") from error
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: its geometry is not valid: {error!r}") from error
     if geometry.shape != shape:
         raise FormatError(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck._optional import require
+from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
@@ -121,12 +122,17 @@ def write_image(
             f"{path}: pictures that change values are not written; use .png, .tif or .npy"
         )
     # What no change of its place mends is said first.
-    if "z" in image.dims:
+    in_space = _is_plane_in_space(image.geometry)
+    if "z" in image.dims and not in_space:
         raise FormatError(
             f"PNG holds one 2-D picture, got shape {image.shape} with dims "
             f"{image.dims!r}; write one plane, such as image.isel(z=0), or the planes as "
             "drawn: image.plot().savefig(path)"
         )
+    more = []
+    if in_space:
+        image = _flat(image)
+        more.append("where the plane lies in space")
     fit = in_order(fit_layout(image, RULES, minimum=2), "zyxp")
     g = fit.geometry
     dtype = check_dtype(np.dtype(fit.data.dtype), ("u1", "u2"), "PNG")
@@ -134,7 +140,6 @@ def write_image(
         raise FormatError(
             f"PNG holds grey, or 3 or 4 uint8 colours, got shape {g.shape} of {dtype}"
         )
-    more = []
     if g.origin.any():
         more.append(f"that the image begins at {g.origin.tolist()}")
     if g.frame is not None:
@@ -155,6 +160,22 @@ def write_image(
     _imageio().imwrite(path, values, extension=".png", **options)
     if callable(progress):
         progress(values.nbytes, values.nbytes)
+
+
+def _is_plane_in_space(g: Geometry) -> bool:
+    names = {g.dims[axis] for axis in g.sampled_axes}
+    return "z" in g.world.axes and not g.lost_axes and len(names) == 2 and names <= set("xyz")
+
+
+def _flat(image: Any) -> Any:
+    """Return a plane of a volume as one by itself, along y and x: what its spacing alone says."""
+    g = image.geometry
+    dims = list(g.dims)
+    for axis, name in zip(g.sampled_axes, ("y", "x"), strict=True):
+        dims[axis] = name
+    world = World(("x", "y"), g.unit[g.world.axes.index("z")])
+    flat = Geometry(g.shape, g.spacing, dims=dims, sampled=("y", "x"), world=world)
+    return SpatialArray(image.data, flat)
 
 
 class Picture(Format):

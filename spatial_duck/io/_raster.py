@@ -11,11 +11,13 @@ stands for nothing and is that of all bands is ``attrs["nodata"]``.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck._optional import require
+from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._source import Source
 
@@ -80,13 +82,29 @@ def open_raster(path: Path, series: int = 0, level: int = 0) -> Source:
     level : int, optional
         Overview, 0 the pixels themselves.
     """
-    rasterio = require("rasterio", "Reading georeferenced rasters")
     options = {"overview_level": level - 1} if level else {}
-    with rasterio.open(path, **options) as file:
-        if series:
-            with rasterio.open(file.subdatasets[series - 1], **options) as part:
-                return raster_source(part, level)
-        return raster_source(file, level)
+    with _opened(path, **options) as file:
+        if not series:
+            return raster_source(file, level)
+        parts = file.subdatasets
+        if not 0 <= series <= len(parts):
+            raise FormatError(f"{path}: series must be 0 to {len(parts)}, got {series}")
+        with _opened(parts[series - 1], **options) as part:
+            return raster_source(part, level)
+
+
+@contextmanager
+def _opened(path: Path | str, **options: Any) -> Iterator[Any]:
+    """Open a dataset; what rasterio raises while it is open becomes a `FormatError`."""
+    rasterio = require("rasterio", "Reading georeferenced rasters")
+    try:
+        with rasterio.open(path, **options) as file:
+            yield file
+    except (MemoryError, RecursionError, FormatError):
+        raise
+    except Exception as error:  # GDAL's own errors are of no public class
+        said = error.__cause__ or error
+        raise FormatError(f"{path}: rasterio cannot read it: {said}") from error
 
 
 def raster_source(dataset: Any, level: int = 0) -> Source:
@@ -126,9 +144,8 @@ class _Reader:
         self.name, self.level, self.dtype = name, level, dtype
 
     def read(self, bands: list[int], window: Any = None) -> NDArray[Any]:
-        rasterio = require("rasterio", "Reading georeferenced rasters")
         options = {"overview_level": self.level - 1} if self.level else {}
-        with rasterio.open(self.name, **options) as file:
+        with _opened(self.name, **options) as file:
             return np.asarray(file.read(bands, window=window, out_dtype=self.dtype))
 
     def block(self, block_info: Any = None) -> NDArray[Any]:

@@ -450,3 +450,33 @@ def test_a_refusal_names_the_way_to_a_geotiff(attrs: dict[str, Any], tmp_path: P
         sd.write(tmp_path / "a.tif", raster)
     assert ("to_rasterio" in str(refused.value)) == bool(attrs)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("compress", ["deflate", "lzw", "none"])
+@pytest.mark.parametrize("lazy", [True, False])
+def test_a_damaged_geotiff_is_refused_in_our_errors(
+    compress: str, lazy: bool, tmp_path: Path
+) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="needs rasterio")
+    profile = {"driver": "GTiff", "count": 1, "height": 64, "width": 64, "dtype": "uint16",
+               "crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 5e5, 0, -10, 4.6e6),
+               "tiled": True, "blockxsize": 16, "blockysize": 16, "compress": compress}  # fmt: skip
+    values = np.random.default_rng(0).integers(0, 999, (1, 64, 64)).astype("u2")
+    with rasterio.open(tmp_path / "a.tif", "w", **profile) as file:
+        file.write(values)
+    raw = (tmp_path / "a.tif").read_bytes()
+    known = 0
+    for end in range(200, len(raw), 611):
+        (tmp_path / "b.tif").write_bytes(raw[:end])
+        try:
+            found = np.asarray(sd.read(tmp_path / "b.tif", lazy=lazy).data)
+        except sd.FormatError as error:
+            known += "b.tif" in str(error)
+        else:
+            np.testing.assert_array_equal(found, values)
+            known += 1
+    assert known == len(range(200, len(raw), 611))
+    with pytest.raises(sd.FormatError, match="series must be"):
+        sd.read(tmp_path / "a.tif", series=3)
+    with pytest.raises(sd.FormatError, match=r"a\.tif"):
+        sd.read(tmp_path / "a.tif", level=7)

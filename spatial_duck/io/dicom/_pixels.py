@@ -13,7 +13,7 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io.dicom._files import open_file, pydicom_module
+from spatial_duck.io.dicom._files import open_file, pydicom_module, read_header
 from spatial_duck.io.dicom._values import cast
 
 if TYPE_CHECKING:
@@ -156,9 +156,19 @@ def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray
         raise
     except Exception as error:  # each decoder raises its own
         raise FormatError(
-            f"{path}: its pixels cannot be read: {error}. Compressed ones may need a "
-            "decoder: pip install pylibjpeg[all] or pyjpegls"
+            f"{path}: its pixels{_syntax_of(path)} cannot be read: {str(error).rstrip('.')}. "
+            "Compressed ones may need a decoder: pip install pylibjpeg[all] or pyjpegls"
         ) from error
+
+
+def _syntax_of(path: Path) -> str:
+    """Return which transfer syntax a file names, for a message."""
+    try:
+        uid = read_header(path).dataset.file_meta.TransferSyntaxUID
+    except (AttributeError, FormatError):
+        return ""
+    name = "" if uid.name == uid else f" {uid.name}"
+    return f" (transfer syntax {uid}{name})"
 
 
 def _frames(source: Any, indices: list[int] | None, frame: Frame) -> list[NDArray[Any]]:

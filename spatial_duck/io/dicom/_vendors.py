@@ -1,4 +1,4 @@
-"""What makers of scanners say in private elements: diffusion weighting, and Siemens' mosaics.
+"""What makers of scanners say in private elements: diffusion weighting, and mosaics.
 
 Private elements are found by their creator's name, never by their number alone.
 """
@@ -22,6 +22,7 @@ _B_VALUES = (
     (0x0019, 0x0C, "SIEMENS MR HEADER"),
     (0x2001, 0x03, "Philips Imaging DD 001"),
     (0x0043, 0x39, "GEMS_PARM_01"),
+    (0x0065, 0x09, "Image Private Header"),
 )
 #: Gradient direction along the patient's axes: elements of one creator, joined.
 _DIRECTIONS = (
@@ -34,6 +35,8 @@ _VOLUMES = (
     ("ASLContext", 0x2005, 0x29, "Philips MR Imaging DD 005"),
     ("PhaseNumber", 0x2001, 0x08, "Philips Imaging DD 001"),
 )
+#: Where United Imaging says where the slices of a mosaic lie: group, element and creator.
+_VOLUME_FRAMES = (0x0065, 0x51, "Image Private Header")
 #: Fields that a CSA header may say it has; real ones have about a hundred.
 _MOST_FIELDS = 1024
 #: General Electric adds multiples of this to b-values as flags.
@@ -58,7 +61,7 @@ class Tile(NamedTuple):
 
 def _private_blocks(dataset: Any) -> dict[tuple[int, str], int]:
     """Return where the blocks of private elements begin, by group and creator."""
-    groups = {0x0029, 0x2005, *[row[0] for row in (*_B_VALUES, *_DIRECTIONS)]}
+    groups = {0x0029, 0x0065, 0x2005, *[row[0] for row in (*_B_VALUES, *_DIRECTIONS)]}
     out = {}
     for tag in dataset.keys():  # noqa: SIM118 (iterating a data set converts its elements)
         if tag.group in groups and 0x10 <= tag.element <= 0xFF:
@@ -95,7 +98,7 @@ def private_facts(dataset: Any) -> dict[str, Any]:
     These are DiffusionBValue and DiffusionGradientOrientation, and of Philips' series of arterial
     spin labelling ASLContext (``"LABEL"`` or ``"CONTROL"``) and PhaseNumber, which no standard
     element is. Directions are along the patient's axes, as the standard has them; those that
-    General Electric gives along the image's own are left out.
+    General Electric and United Imaging give along the image's own are left out.
     """
     out: dict[str, Any] = {}
     blocks = _private_blocks(dataset)
@@ -163,22 +166,24 @@ def _csa_fields(dataset: Any) -> dict[str, tuple[float, ...]]:
 def is_mosaic(dataset: Any) -> bool:
     """Whether a file holds the slices of a volume side by side in one plane."""
     kind = dataset.get("ImageType")
-    return kind is not None and "MOSAIC" in list(kind)
+    return kind is not None and bool({"MOSAIC", "VFRAME"} & set(kind))
 
 
 def mosaic_tiles(dataset: Any) -> tuple[tuple[int, int], list[Tile]]:
-    """Return the size of the slices of a Siemens mosaic, and the slices.
+    """Return the size of the slices of a mosaic, and the slices.
 
-    The header's position is that of the plane with all slices, had it been measured: the first
-    slice's lies half of the difference of both sizes further (nibabel, "Siemens mosaic format").
-    Slices follow each other along the normal of the private header, which may be the reverse of
-    the plane's.
+    United Imaging gives the position of each slice. Siemens gives that of the plane with all
+    slices, had it been measured: the first slice's lies half of the difference of both sizes
+    further (nibabel, "Siemens mosaic format"). Slices follow each other along the normal of the
+    private header, which may be the reverse of the plane's.
 
     Raises
     ------
     FormatError
         If the private header is not there.
     """
+    if "VFRAME" in list(dataset.ImageType):
+        return _listed_tiles(dataset)
     fields = _csa_fields(dataset)
     count = int(fields.get("NumberOfImagesInMosaic", (0.0,))[0])
     normal = fields.get("SliceNormalVector", ())
@@ -194,10 +199,8 @@ def mosaic_tiles(dataset: Any) -> tuple[tuple[int, int], list[Tile]]:
     if position is None or cosines is None or spacing is None or step is None:
         raise FormatError("a mosaic needs position, orientation, pixel spacing and slice spacing")
     across = math.ceil(math.sqrt(count))
+    size = _tile_size(dataset, count, across, across)
     rows, columns = int(dataset.Rows), int(dataset.Columns)
-    if rows % across or columns % across:
-        raise FormatError(f"a mosaic of {count} slices has {rows} rows and {columns} columns")
-    size = rows // across, columns // across
     right, down = np.array(cosines).reshape(2, 3)
     first = (
         np.array(position)
@@ -206,8 +209,35 @@ def mosaic_tiles(dataset: Any) -> tuple[tuple[int, int], list[Tile]]:
     )
     along = np.cross(right, down)
     along *= math.copysign(abs(step[0]), float(along @ np.asarray(normal)))
-    tiles = [
-        Tile(k // across * size[0], k % across * size[1], tuple((first + along * k).tolist()))
-        for k in range(count)
+    return size, _tiles(size, across, [tuple((first + along * k).tolist()) for k in range(count)])
+
+
+def _listed_tiles(dataset: Any) -> tuple[tuple[int, int], list[Tile]]:
+    """Return the slices of a mosaic whose positions stand in a private sequence."""
+    group, element, creator = _VOLUME_FRAMES
+    block = _private_blocks(dataset).get((group, creator))
+    items = [] if block is None else dataset.get((group, block + element))
+    positions = [numbers(item, "ImagePositionPatient", 3) for item in getattr(items, "value", [])]
+    found = [p for p in positions if p is not None]
+    if not found or len(found) != len(positions):
+        raise FormatError(
+            "it holds many slices in one plane (VFRAME), and the private sequence (0065,xx51) that "
+            "says where they lie is not there; convert it to NIfTI with dcm2niix"
+        )
+    across = math.ceil(math.sqrt(len(found)))
+    size = _tile_size(dataset, len(found), -(-len(found) // across), across)
+    return size, _tiles(size, across, found)
+
+
+def _tile_size(dataset: Any, count: int, down: int, across: int) -> tuple[int, int]:
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    if rows % down or columns % across:
+        raise FormatError(f"a mosaic of {count} slices has {rows} rows and {columns} columns")
+    return rows // down, columns // across
+
+
+def _tiles(size: tuple[int, int], across: int, positions: list[tuple[float, ...]]) -> list[Tile]:
+    return [
+        Tile(k // across * size[0], k % across * size[1], position)
+        for k, position in enumerate(positions)
     ]
-    return size, tiles

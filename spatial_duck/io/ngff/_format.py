@@ -260,6 +260,8 @@ def open_source(
             if stored is not standard:  # otherwise `exact_geometry` has warned already
                 checksums.check_checksum(path, array, attributes)
             geometry = standard if stored is None else stored
+    except FormatError:
+        raise
     except GeometryError as error:
         raise FormatError(f"{path}: its geometry is not valid: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -75,7 +75,9 @@ def read_transform(path: Path) -> Transform:
     except FormatError as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise type(error)(f"{path}: {reason}") from error
-    except (AttributeError, GeometryError, IndexError, KeyError, TypeError, ValueError) as error:
+    except GeometryError as error:
+        raise FormatError(f"{path}: it is not a valid transformation: {error}") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: it is not a valid transformation: {error!r}") from error
     except RecursionError:
         raise FormatError(f"{path}: its transformations are nested too deep") from None

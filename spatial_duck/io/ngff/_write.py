@@ -97,7 +97,8 @@ def write_image(
     """
     zarr = require("zarr", "Writing OME-Zarr")
     if version is not None and version not in VERSIONS:
-        raise FormatError(f"version must be one of {', '.join(VERSIONS)}, got {version!r}")
+        known = ", ".join(map(repr, VERSIONS))
+        raise FormatError(f"version must be one of {known}, got {version!r}")
     if oblique not in ("refuse", "keep"):
         raise ValueError(f"oblique must be 'refuse' or 'keep', got {oblique!r}")
     target, written = path, version or "0.5"

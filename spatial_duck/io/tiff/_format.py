@@ -192,7 +192,9 @@ def _is_raster(path: Path) -> bool:
     try:
         with tifffile_module().TiffFile(path) as file:
             return bool(file.is_geotiff and not file.is_ome)
-    except (OSError, ValueError):  # it is opened again, and then said to be damaged
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # tifffile raises many kinds; it is opened again, and then said to be damaged
         return False
 
 

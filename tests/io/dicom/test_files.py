@@ -172,3 +172,53 @@ def test_mosaics_are_nibabels(name: str, tmp_path: Path) -> None:
         assert np.array_equal(found, values[tuple(index.T)])
     b = image.attrs["dicom"]["DiffusionBValue"]
     assert b == int(name.split("_")[2].split(".")[0])
+
+
+def test_a_mosaic_with_a_listed_place_for_each_slice(
+    tmp_path: Path, write_slice: Callable[..., Any]
+) -> None:
+    """United Imaging's VFRAME: tiles by row, ceil(sqrt(n)) in each, at positions of their own."""
+    import pydicom
+
+    tiles = np.arange(5 * 4 * 6, dtype="u2").reshape(5, 4, 6)
+    plane = np.zeros((2 * 4, 3 * 6), "u2")
+    for k, tile in enumerate(tiles):
+        row, column = divmod(k, 3)
+        plane[row * 4 :, column * 6 :][:4, :6] = tile
+    positions = [[1.0, 2.0 + 0.1 * k, 5.0 * k] for k in range(5)]
+    d = write_slice(
+        tmp_path / "a.dcm", plane, ImagePositionPatient=None,
+        ImageType=["ORIGINAL", "PRIMARY", "M", "VFRAME"],
+    )  # fmt: skip
+    with pytest.raises(FormatError, match="VFRAME"):
+        sd.read(tmp_path / "a.dcm")
+    items = []
+    for position in positions:
+        items.append(pydicom.Dataset())
+        items[-1].ImagePositionPatient = position
+    block = d.private_block(0x0065, "Image Private Header", create=True)
+    block.add_new(0x51, "SQ", pydicom.Sequence(items))
+    block.add_new(0x09, "FD", 929.75)
+    d.save_as(tmp_path / "b.dcm", enforce_file_format=True)
+    image = sd.read(tmp_path / "b.dcm")
+    np.testing.assert_array_equal(image.data, tiles)
+    found = [image.index_to_physical((k, 0, 0)) for k in range(5)]
+    np.testing.assert_allclose(found, positions, atol=1e-9)
+    assert image.attrs["dicom"]["DiffusionBValue"] == 929.75
+
+
+def test_what_cannot_be_decoded_names_its_transfer_syntax(
+    tmp_path: Path, write_slice: Callable[..., Any], pixels: Any
+) -> None:
+    import pydicom
+
+    d = write_slice(tmp_path / "a.dcm", pixels)
+    d.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
+    d.PixelData = pydicom.encaps.encapsulate([bytes(d.PixelData)])
+    d.save_as(tmp_path / "a.dcm")
+    raw = (tmp_path / "a.dcm").read_bytes()
+    # Deflated frames, which came into the standard after pydicom's list of syntaxes.
+    raw = raw.replace(b"1.2.840.10008.1.2.4.90", b"1.2.840.10008.1.2.8.1\0")
+    (tmp_path / "b.dcm").write_bytes(raw)
+    with pytest.raises(FormatError, match=r"b\.dcm.*1\.2\.840\.10008\.1\.2\.8\.1"):
+        np.asarray(sd.read(tmp_path / "b.dcm"))
