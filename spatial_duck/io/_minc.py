@@ -64,8 +64,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     try:
         shape = tuple(int(n) for n in minc.get_data_shape())
         geometry = _geometry(image, minc, shape)
-    except FormatError:
-        raise
+    except FormatError as error:
+        raise FormatError(f"{file}: {error}") from error
     except GeometryError as error:
         raise FormatError(f"{file}: its geometry is not valid: {error}") from error
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
