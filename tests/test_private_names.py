@@ -49,7 +49,7 @@ KNOWN = {
 #: Names that the package has itself, too.
 OWN = {
     ("_meta", "array/_collection.py"), ("_meta", "blocks/_lazy.py"),
-    ("_cache", "viewer/_gather.py"),
+    ("_cache", "viewer/_level_reader.py"),
     ("_takes_images", "interop/_itk_hook.py"),
 }  # fmt: skip
 #: Named tuples' methods, which Python documents.

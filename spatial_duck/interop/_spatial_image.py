@@ -19,7 +19,7 @@ from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.interop._xarray import from_xarray
 from spatial_duck.interop._xarray import to_xarray as _to_xarray
-from spatial_duck.io._axis_aligned import upright
+from spatial_duck.io._axis_aligned import require_axis_aligned
 from spatial_duck.io._axis_facts import coords_by_axis
 from spatial_duck.io._layout import Rules, column_kinds, fit_layout
 from spatial_duck.io.ngff._describe import describe_loss
@@ -78,7 +78,7 @@ def aligned(
     rules = Rules(name, (), plain="last" if keeps else "after time", max_plain=1, plain_names=None,
                   unspecified=True, named=True)  # fmt: skip
     data, g = fit_layout(image, rules)
-    upright(g, name, oblique, options)
+    require_axis_aligned(g, name, oblique, options)
     names = [n or "c" for n in g.dims]
     plain = [i for i, kind in enumerate(column_kinds(g)) if kind == "plain"]
     for i in plain:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from spatial_duck.geometry import Geometry
 
-__all__ = ["upright"]
+__all__ = ["require_axis_aligned"]
 
 
-def upright(
+def require_axis_aligned(
     geometry: Geometry,
     name: str,
     oblique: str,
@@ -23,22 +23,22 @@ def upright(
     more: Sequence[str] = (),
     advice: str = "",
 ) -> bool:
-    """Refuse a geometry that is more than a start and spacing along axes of their own names.
+    """Check that an origin and a spacing along the world axes of the same names are all there is.
 
     Parameters
     ----------
     geometry : Geometry
-        Any.
+        The geometry of the image.
     name : str
-        The format or library.
+        Name of the format or library, for the message.
     oblique : str
-        ``"refuse"``, or one of `options`, which accept the loss.
+        ``"refuse"``, or one of `options`, with which the loss is accepted.
     options : sequence of str, optional
-        What the caller offers.
+        Values of `oblique` that the caller accepts.
     more : sequence of str, optional
-        What else would be lost.
+        What else would be lost, for the message.
     advice : str, optional
-        Another way out, as the end of the message.
+        Further advice at the end of the message.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def upright(
     Raises
     ------
     GeometryLossError
-        If something is, and that was not accepted.
+        If something would be lost and that is not accepted.
     """
     if oblique not in ("refuse", *options):
         raise ValueError(f"oblique must be one of {('refuse', *options)}, got {oblique!r}")

@@ -20,7 +20,7 @@ from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._axis_aligned import upright
+from spatial_duck.io._axis_aligned import require_axis_aligned
 from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, check_dtype, check_precision, fit_layout, in_order
 from spatial_duck.io._source import Source
@@ -146,7 +146,7 @@ def write_image(
         more.append(f"the frame {g.frame!r}")
     if not any(g.unit) and (g.spacing != 1).any():
         more.append(f"the spacing {g.spacing.tolist()}, which has no unit (its resolution has)")
-    upright(g, "PNG", oblique, ("drop",), more)
+    require_axis_aligned(g, "PNG", oblique, ("drop",), more)
     options: dict[str, Any] = {}
     if any(g.unit):
         # Whole dots per metre.

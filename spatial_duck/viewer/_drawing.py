@@ -121,14 +121,14 @@ def _draw_outlines(ax: Any, rendering: Rendering, n: int, rows: Ruler, columns: 
     x = columns.ends[0] + np.arange(columns.voxels + 1) * columns.step
     y = rows.ends[0] + np.arange(rows.voxels + 1) * rows.step
     lines, numbers = [], []
-    for one, other, upright in (
+    for one, other, is_vertical in (
         (labels[:-1, 1:-1], labels[1:, 1:-1], False),
         (labels[1:-1, :-1], labels[1:-1, 1:], True),
     ):
         r, c = np.nonzero(one != other)
         inside = np.maximum(one[r, c], other[r, c])
         # An edge lies before its pixel: between columns c - 1 and c, or rows r - 1 and r.
-        stop = (c, r + 1) if upright else (c + 1, r)
+        stop = (c, r + 1) if is_vertical else (c + 1, r)
         ends = [[x[c], y[r]], [x[stop[0]], y[stop[1]]]]
         lines.append(np.moveaxis(np.array(ends), -1, 0))
         numbers.append(inside)

@@ -123,7 +123,7 @@ def test_labels_are_segments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "values, word", [(np.zeros((3, 4, 5)), "whole numbers"), (np.full((3, 4, 5), -1), "negative")]
+    "values, word", [(np.zeros((3, 4, 5)), "integer labels"), (np.full((3, 4, 5), -1), "negative")]
 )
 def test_what_is_no_segmentation_is_refused(values: np.ndarray, word: str, tmp_path: Path) -> None:
     image = sd.SpatialArray(values, unit="mm", frame="LPS", world=("x", "y", "z"))

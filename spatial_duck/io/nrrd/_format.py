@@ -1,18 +1,18 @@
-"""NRRD: ``.nrrd`` and ``.nhdr``, through pynrrd's header.
+"""NRRD: ``.nrrd`` and ``.nhdr``; headers are parsed by pynrrd.
 
-Arrays are slowest first, ``(t, z, y, x)``, with plain axes where the file has them. ``space`` is
+The slowest axis is first, ``(t, z, y, x)``; plain axes are where the file has them. ``space`` is
 the frame (LPS, RAS, LAS; others are converted to LPS), ``space directions`` are the axis vectors,
 shear included, and ``none`` makes a plain axis. ``...-time`` spaces have a fourth, time coordinate.
-Without ``space`` the frame is unspecified. Where the frame is known and ``space units`` are not
-there, lengths are mm, as every program reads them. Names are those in ``labels`` where these are
-x, y and z, else x, y, z in the file's order. Positions are of voxel centres; ``axis mins`` of
-``cell`` centering are corners, and become centres.
+Without ``space`` the frame is unspecified. If the frame is known and there are no ``space units``,
+lengths are in mm, as for other programs. Axes have the names in ``labels`` if these are x, y and z,
+else x, y, z in the file's order. Positions are of voxel centres; ``axis mins`` of ``cell``
+centering, which are corners, are converted to centres.
 
-Raw voxels are mapped; gzip, bzip2, hex and text are read into memory, and so are voxels in several
-files (``data file: LIST`` or a pattern), with ``lazy=True`` a block a file.
+Raw voxels are memory-mapped; gzip, bzip2, hex and text are read into memory, and so are voxels in
+several files (``data file: LIST`` or a pattern), with ``lazy=True`` one block for each file.
 Options of `read`: ``data_anywhere=True`` allows ``data file`` outside the header's folder.
-Options of `write`: ``compress=True`` writes gzip. A key of our own, ``spatial_duck_frame``, holds
-the frame of worlds of fewer than three axes, for which NRRD has none.
+Options of `write`: ``compress=True`` writes gzip. The key ``spatial_duck_frame`` holds the frame of
+worlds of fewer than three axes, for which NRRD has none.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) ->
         geometry = header_geometry(file, fields, sizes)
     except (GeometryError, TypeError, ValueError) as error:
         raise FormatError(f"{file}: its geometry is not valid: {error}") from error
-    load = _loader(file, header, dtype, shape, data_anywhere)
-    kept = dict(header.kept)
-    coords = header_coords(fields, kept, geometry)
-    return Source("nrrd", geometry, dtype, {"nrrd": kept} if kept else {}, load, coords=coords)
+    load = _make_loader(file, header, dtype, shape, data_anywhere)
+    others = dict(header.others)
+    coords = header_coords(fields, others, geometry)
+    return Source("nrrd", geometry, dtype, {"nrrd": others} if others else {}, load, coords=coords)
 
 
 def _stored_type(path: Path, fields: dict[str, Any], code: str) -> np.dtype[Any]:
@@ -100,13 +100,13 @@ def _stored_type(path: Path, fields: dict[str, Any], code: str) -> np.dtype[Any]
     return np.dtype((">" if endian == "big" else "<") + code)
 
 
-def _loader(
-    path: Path, header: Header, dtype: np.dtype[Any], shape: tuple[int, ...], anywhere: bool
+def _make_loader(
+    path: Path, header: Header, dtype: np.dtype[Any], shape: tuple[int, ...], data_anywhere: bool
 ) -> Callable[[bool | None], Any]:
-    """Check where the voxels are, and return the function that reads them."""
+    """Return the function that reads the voxels, after checking where they are."""
     fields = header.fields
     names = _data_files(path, header)
-    found = [safety.confine_path(path, name, anywhere=anywhere) for name in names] or [path]
+    found = [safety.confine_path(path, name, anywhere=data_anywhere) for name in names] or [path]
     encoding = str(fields.get("encoding", "")).lower()
     if encoding not in _ENCODINGS and encoding not in _TEXT:
         raise FormatError(f"{path}: encoding {encoding[:80]!r} is not one of NRRD's")
@@ -115,14 +115,14 @@ def _loader(
     skip = int(fields.get("byte skip", fields.get("byteskip", 0)))
     if lines < 0 or skip < -1 or (skip == -1 and encoding in _TEXT):
         raise FormatError(f"{path}: line skip {lines} and byte skip {skip} are not valid")
-    offsets = [_after_lines(data, 0 if names else header.end, lines) for data in found]
+    offsets = [_skip_lines(data, 0 if names else header.end, lines) for data in found]
     if encoding in _TEXT:
         if len(found) > 1:
             raise FormatError(
                 f"{path}: voxels in {encoding} are read from one file, not from {len(found)}; "
                 "convert it with unu or pynrrd"
             )
-        return lambda _lazy: _in_text(found[0], offsets[0] + skip, encoding, dtype, shape)
+        return lambda _lazy: _read_text_voxels(found[0], offsets[0] + skip, encoding, dtype, shape)
     if compression is None:
         offsets = [-1 if skip == -1 else offset + skip for offset in offsets]
         skip = 0
@@ -130,13 +130,13 @@ def _loader(
 
 
 def _data_files(path: Path, header: Header) -> list[str]:
-    """Return the names of the files that hold the voxels; none where they follow the header."""
+    """Return the names of the files that hold the voxels; none if they follow the header."""
     text = str(header.fields.get("data file", header.fields.get("datafile", "")))
     words = text.split()
     if not words:
         return []
     if words[0] == "LIST":
-        names, dimension = header.listed, words[1] if words[1:] else None
+        names, dimension = header.file_names, words[1] if words[1:] else None
     elif "%" in text and len(words) > 1:
         names, numbered = names_of_pattern(path, words)
         dimension = None if numbered is None else str(numbered)
@@ -149,20 +149,21 @@ def _data_files(path: Path, header: Header) -> list[str]:
     return names
 
 
-def _after_lines(path: Path, offset: int, lines: int) -> int:
+def _skip_lines(path: Path, offset: int, lines: int) -> int:
+    """Return the position after some lines of a file."""
     with path.open("rb") as file:
         file.seek(offset)
         for _ in range(lines):
             if not file.readline():
-                raise FormatError(f"{path}: line skip {lines} is more than the file has lines")
+                raise FormatError(f"{path}: the file has fewer lines than its line skip {lines}")
         return file.tell()
 
 
-def _in_text(
+def _read_text_voxels(
     path: Path, offset: int, encoding: str, dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> NDArray[Any]:
     count = safety.count_bytes(shape, np.dtype("u1"))
-    # A number in text takes two characters at least, and two digits make a byte in hex.
+    # A number in text takes at least two characters, and a byte in hex is two digits.
     safety.check_size(path, 2 * count - 1, offset)
     with path.open("rb") as file:
         file.seek(offset)
@@ -201,18 +202,20 @@ def write_nrrd(
     *,
     frame: str | None,
     compress: bool,
-    moving: str = "space",
+    sampled_kind: str = "space",
 ) -> None:
-    """Write an NRRD file whose axes through space are of the kind `moving`."""
-    image = _with_components(image, frame)
-    # NRRD's fourth coordinate is time: with fewer space axes it would take the place of one.
+    """Write an NRRD file whose axes of space have the kind `sampled_kind`."""
+    image = _convert_components(image, frame)
+    # Time is NRRD's fourth coordinate, so that an image with time needs three space axes.
     data, g = fit_layout(image, RULES, frame=frame, minimum=3 if "t" in image.dims else 0)
     if 0 in g.shape or g.ndim == 0:
         raise FormatError(f"NRRD cannot hold an image without voxels or axes, got shape {g.shape}")
     dtype = check_dtype(np.dtype(data.dtype), tuple(WRITTEN), RULES.name)
     separate = path.suffix.lower() == ".nhdr"
     kinds = axis_kinds(g, image.coords)
-    fields = header_fields(g, dtype, kinds, moving) | {"encoding": "gzip" if compress else "raw"}
+    fields = header_fields(g, dtype, kinds, sampled_kind) | {
+        "encoding": "gzip" if compress else "raw"
+    }
     if separate:
         fields["data file"] = data_name(path, ".raw.gz" if compress else ".raw")
     keys = dict(image.attrs.get("nrrd") or {}) | gradient_fields(g, image.coords)
@@ -229,8 +232,8 @@ def write_nrrd(
             write_voxels(raw.write, data, dtype, progress)
 
 
-def _with_components(image: Any, frame: str | None) -> Any:
-    """Bring vectors into the space of the file."""
+def _convert_components(image: Any, frame: str | None) -> Any:
+    """Return an image with its vectors in the frame of the file."""
     wanted = image.frame or frame
     if wanted is None or "component" not in image.coords:
         return image
@@ -246,7 +249,7 @@ class Nrrd(Format):
     write = staticmethod(write_image)
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
-        """Tell by a file's first bytes, or what is in a folder."""
+        """Whether a file begins as an NRRD header."""
         return head.startswith(b"NRRD000")
 
     def held_coords(
@@ -256,18 +259,18 @@ class Nrrd(Format):
         frame: str | None = None,
         **options: Any,  # noqa: ARG002
     ) -> Collection[str]:
-        """Return what kinds of axes and keys of a diffusion series say."""
+        """Return the coordinates that kinds of axes and keys of a diffusion series can hold."""
         try:
-            turned = _with_components(image, frame)
+            converted = _convert_components(image, frame)
             g = fit_layout(
-                turned, RULES, frame=frame, minimum=3 if "t" in image.dims else 0
+                converted, RULES, frame=frame, minimum=3 if "t" in image.dims else 0
             ).geometry
-        except SpatialDuckError:  # which `write` will say
+        except SpatialDuckError:  # `write` raises it
             return list(image.coords)
-        return written_coords(g, turned.coords)
+        return written_coords(g, converted.coords)
 
     def parts(self, path: Path) -> list[Path]:
-        """Return the data file that a ``.nhdr`` names, where it is one."""
+        """Return the data file that a ``.nhdr`` names, if there is exactly one."""
         if path.suffix.lower() != ".nhdr":
             return []
         names = _data_files(path, parse_header(path))

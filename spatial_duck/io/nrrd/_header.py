@@ -1,4 +1,4 @@
-"""NRRD headers to geometries and back; no voxels."""
+"""Geometries from NRRD headers and back; this module reads no voxels."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ for _name, _code in _FRAMES.items():
     _SPACES |= {_name: (_code, 3), _code.lower(): (_code, 3)}
     _SPACES |= {_name + "-time": (_code, 4), _code.lower() + "t": (_code, 4)}
 
-#: Fields that the geometry, the dtype or the layout of the file stand for.
-_OWN = frozenset(
+#: Fields that are represented by the geometry, the data type or the layout of the file.
+_INTERPRETED_FIELDS = frozenset(
     [
         "type", "dimension", "sizes", "space", "space dimension", "space directions",
         "space origin", "space units", "spacings", "axis mins", "axis maxs", "axismins",
@@ -68,42 +68,42 @@ _OWN = frozenset(
         "blocksize", "thicknesses", "spatial_duck_frame",
     ]
 )  # fmt: skip
-#: Kinds of axes that do not move through the world.
-_DOMAIN = frozenset(["domain", "space", "time", "none", "???", ""])
+#: Kinds of axes that are sampled even without a spacing.
+_SAMPLED_KINDS = frozenset(["domain", "space", "time", "none", "???", ""])
 _FRAME_KEY = "spatial_duck_frame"
-_LONGEST_LINE = 1 << 20
-#: Fields whose vectors may have blanks inside.
+_MAX_LINE = 1 << 20
+#: Fields of vectors, which may contain blanks.
 _VECTORS = ("space directions", "space origin", "measurement frame")
 _VECTOR = re.compile(r"\(([^()]*)\)")
 _UNESCAPED = re.compile(r"\\[n\\]")
 
 
 class Header(NamedTuple):
-    """What an NRRD header says.
+    """A parsed NRRD header.
 
     Attributes
     ----------
     fields : dict
         The format's fields, as pynrrd parses them.
-    kept : dict
-        Fields that neither geometry nor layout stand for, and the file's own keys and values.
-    listed : list of str
+    others : dict
+        Fields that are not represented by geometry or layout, and the file's own keys and values.
+    file_names : list of str
         File names after ``data file: LIST``.
     end : int
-        Bytes of the header, with the empty line after it.
+        Length of the header in bytes, with the empty line after it.
     """
 
     fields: dict[str, Any]
-    kept: dict[str, Any]
-    listed: list[str]
+    others: dict[str, Any]
+    file_names: list[str]
     end: int
 
 
 def parse_header(path: Path) -> Header:
     """Read a header.
 
-    pynrrd parses the fields. Lines are split here, since it takes file names of a list, colons in
-    keys and blanks inside vectors, all of them valid, for errors.
+    pynrrd parses the fields. Lines are split here, because it raises errors for file names of a
+    list, colons in keys and blanks inside vectors, all of which are valid.
 
     Raises
     ------
@@ -113,10 +113,10 @@ def parse_header(path: Path) -> Header:
     nrrd = require("nrrd", "Reading NRRD")
     fields: list[str] = []
     keys: dict[str, str] = {}
-    listed: list[str] = []
+    file_names: list[str] = []
     with path.open("rb") as file:
-        fields.append(_line(path, file))
-        while text := _line(path, file):
+        fields.append(_read_line(path, file))
+        while text := _read_line(path, file):
             if text.startswith("#"):
                 continue
             key, is_key, value = text.partition(":=")
@@ -128,8 +128,8 @@ def parse_header(path: Path) -> Header:
                 value = _VECTOR.sub(lambda m: f" ({''.join(m[1].split())}) ", value)
             fields.append(f"{name}: {value.strip()}")
             if name in ("data file", "datafile") and value.split()[:1] == ["LIST"]:
-                while text := _line(path, file):
-                    listed.append(text)
+                while text := _read_line(path, file):
+                    file_names.append(text)
                 break
         end = file.tell()
     try:
@@ -140,18 +140,24 @@ def parse_header(path: Path) -> Header:
         raise FormatError(f"{path}: its NRRD header is not valid: {error}") from error
     if _FRAME_KEY in keys:
         parsed[_FRAME_KEY] = keys.pop(_FRAME_KEY)
-    return Header(parsed, {k: v for k, v in parsed.items() if k not in _OWN} | keys, listed, end)
+    return Header(
+        parsed,
+        {k: v for k, v in parsed.items() if k not in _INTERPRETED_FIELDS} | keys,
+        file_names,
+        end,
+    )
 
 
-def _line(path: Path, file: Any) -> str:
+def _read_line(path: Path, file: Any) -> str:
     """Return the next line of a header; empty at its end."""
-    raw: bytes = file.readline(_LONGEST_LINE)
-    if len(raw) == _LONGEST_LINE or file.tell() > 16 * _LONGEST_LINE:
-        raise FormatError(f"{path}: its NRRD header does not come to an end")
+    raw: bytes = file.readline(_MAX_LINE)
+    if len(raw) == _MAX_LINE or file.tell() > 16 * _MAX_LINE:
+        raise FormatError(f"{path}: its NRRD header has no end; a header ends with an empty line")
     return raw.decode("utf-8", "surrogateescape").rstrip("\r\n")
 
 
 def _per_axis(path: Path, header: dict[str, Any], field: str, n: int) -> list[Any] | None:
+    """Return the entries of a field that has one for each axis; None if it is missing."""
     value = header.get(field)
     if value is None:
         return None
@@ -162,21 +168,21 @@ def _per_axis(path: Path, header: dict[str, Any], field: str, n: int) -> list[An
 
 
 def header_geometry(path: Path, header: dict[str, Any], sizes: list[int]) -> Geometry:
-    """Return the geometry that fields state, slowest axis first.
+    """Return the geometry in a header's fields, slowest axis first.
 
     Parameters
     ----------
     path : Path
-        For messages.
+        Named in messages.
     header : dict
         NRRD's fields.
     sizes : list of int
-        Fastest axis first.
+        Lengths of the axes, fastest first.
     """
     n = len(sizes)
     space = header.get("space")
     if space is None and "space dimension" not in header:
-        return _plain_geometry(path, header, sizes)
+        return _geometry_without_space(path, header, sizes)
     if space is not None:
         if str(space).lower() not in _SPACES:
             raise FormatError(f"{path}: space {str(space)[:80]!r} is not one of {list(_SPACES)}")
@@ -196,24 +202,24 @@ def header_geometry(path: Path, header: dict[str, Any], sizes: list[int]) -> Geo
             if row is not None:
                 vectors[i] = np.asarray(row, np.float64)
     origin = np.asarray(header.get("space origin", np.zeros(count)), np.float64)
-    moving = [i for i in range(n) if not np.isnan(vectors[i]).all()]
-    timed = [i for i in moving if count == 4 and vectors[i, 3] and not vectors[i, :3].any()]
-    dims = _dims(header, n, [i for i in moving if i not in timed], timed)
-    steps = vectors[moving[::-1]].T
-    matrix = np.zeros((count + 1, len(moving) + 1))
+    sampled = [i for i in range(n) if not np.isnan(vectors[i]).all()]
+    temporal = [i for i in sampled if count == 4 and vectors[i, 3] and not vectors[i, :3].any()]
+    dims = _axis_names(header, n, [i for i in sampled if i not in temporal], temporal)
+    steps = vectors[sampled[::-1]].T
+    matrix = np.zeros((count + 1, len(sampled) + 1))
     matrix[:-1, :-1], matrix[:-1, -1], matrix[-1, -1] = steps, origin, 1
-    named = [_unit(u) for u in units]
+    named = [_unit_or_none(u) for u in units]
     if frame is not None and not any(named[:3]):
         named[:3] = ["mm"] * len(named[:3])
     world = World(world_axes, named, frame)
-    if not moving:
+    if not sampled:
         return Geometry(sizes[::-1], origin=origin.tolist(), dims=dims[::-1],
                         direction=np.zeros((count, 0)), world=world)  # fmt: skip
     return Geometry.from_affine(sizes[::-1], matrix, dims[::-1], world=world)
 
 
-def _plain_geometry(path: Path, header: dict[str, Any], sizes: list[int]) -> Geometry:
-    """Read the geometry of a file without a space: spacing and minimum of each axis."""
+def _geometry_without_space(path: Path, header: dict[str, Any], sizes: list[int]) -> Geometry:
+    """Return the geometry of a file without a space: spacing and minimum of each axis."""
     n = len(sizes)
     kinds = [str(k).lower() for k in _per_axis(path, header, "kinds", n) or [""] * n]
     steps = [float(v) for v in _per_axis(path, header, "spacings", n) or [np.nan] * n]
@@ -222,14 +228,14 @@ def _plain_geometry(path: Path, header: dict[str, Any], sizes: list[int]) -> Geo
         for end in ("mins", "maxs")
     )
     centers = [str(c).lower() for c in _per_axis(path, header, "centerings", n) or [""] * n]
-    units = [_unit(u) for u in _per_axis(path, header, "units", n) or [None] * n]
-    moving = [i for i in range(n) if kinds[i] in _DOMAIN or not np.isnan(steps[i])]
-    timed = [i for i in moving if kinds[i] == "time"][:1]
-    spatial = [i for i in moving if i not in timed][:3]
-    moving = sorted((*spatial, *timed))
-    dims = _dims(header, n, spatial, timed)
+    units = [_unit_or_none(u) for u in _per_axis(path, header, "units", n) or [None] * n]
+    sampled = [i for i in range(n) if kinds[i] in _SAMPLED_KINDS or not np.isnan(steps[i])]
+    temporal = [i for i in sampled if kinds[i] == "time"][:1]
+    spatial = [i for i in sampled if i not in temporal][:3]
+    sampled = sorted((*spatial, *temporal))
+    dims = _axis_names(header, n, spatial, temporal)
     origin, spacing = [0.0] * n, [1.0] * n
-    for i in moving:
+    for i in sampled:
         cell = centers[i] == "cell"
         if not np.isnan(steps[i]):
             spacing[i] = steps[i]
@@ -237,27 +243,29 @@ def _plain_geometry(path: Path, header: dict[str, Any], sizes: list[int]) -> Geo
             spacing[i] = (highs[i] - lows[i]) / max(sizes[i] if cell else sizes[i] - 1, 1)
         if not np.isnan(lows[i]):
             origin[i] = lows[i] + spacing[i] / 2 * cell
-    order = sorted(moving, key=lambda i: ("x", "y", "z", "t").index(dims[i] or "x"))
+    order = sorted(sampled, key=lambda i: ("x", "y", "z", "t").index(dims[i] or "x"))
     names = [dims[i] for i in order]
     frame = header.get(_FRAME_KEY)
     sign = [1.0 if spacing[i] > 0 else -1.0 for i in order]
     direction = np.array(
-        [[s if order[r] == i else 0.0 for i in reversed(moving)] for r, s in enumerate(sign)]
-    ).reshape(len(order), len(moving))
+        [[s if order[r] == i else 0.0 for i in reversed(sampled)] for r, s in enumerate(sign)]
+    ).reshape(len(order), len(sampled))
     return Geometry(
-        sizes[::-1], [abs(spacing[i]) for i in reversed(moving)], [origin[i] for i in order],
+        sizes[::-1], [abs(spacing[i]) for i in reversed(sampled)], [origin[i] for i in order],
         direction, dims[::-1],
         world=World([str(m) for m in names], [units[i] for i in order], frame),
     )  # fmt: skip
 
 
-def _unit(unit: Any) -> str | None:
+def _unit_or_none(unit: Any) -> str | None:
     text = str(unit or "").strip()
     return None if text in ("", "???", "none") else text
 
 
-def _dims(header: dict[str, Any], n: int, spatial: list[int], timed: list[int]) -> list[str | None]:
-    """Name the axes, in the file's order."""
+def _axis_names(
+    header: dict[str, Any], n: int, spatial: list[int], temporal: list[int]
+) -> list[str | None]:
+    """Return the names of the axes, in the file's order."""
     labels: list[str | None] = [None] * n
     given = header.get("labels")
     if given is not None and len(given) == n:
@@ -270,30 +278,30 @@ def _dims(header: dict[str, Any], n: int, spatial: list[int], timed: list[int]) 
         named = list(SPACE_AXES[: len(spatial)])
     for i, name in zip(spatial, named, strict=True):
         dims[i] = name
-    for i in timed[:1]:
+    for i in temporal[:1]:
         dims[i] = "t"
     for i in range(n):
-        if i not in spatial and i not in timed:
+        if i not in spatial and i not in temporal:
             name = labels[i] if given is not None else "c"
             dims[i] = None if name in dims or name in (*SPACE_AXES, "t") else name
     return dims
 
 
 def header_fields(
-    g: Geometry, dtype: np.dtype[Any], kinds: Mapping[int, str], moving: str = "space"
+    g: Geometry, dtype: np.dtype[Any], kinds: Mapping[int, str], sampled_kind: str = "space"
 ) -> dict[str, str]:
     """Return the fields of an image's header.
 
     Parameters
     ----------
     g : Geometry
-        Slowest axis first.
+        Geometry of the image, slowest axis first.
     dtype : dtype
-        Of the voxels as they are written.
+        Type of the voxels that are written.
     kinds : mapping of int to str
-        Kinds of plain axes that are more than a list.
-    moving : {"space", "domain"}, optional
-        Kind of axes that move through space.
+        Kinds of plain axes; others are lists.
+    sampled_kind : {"space", "domain"}, optional
+        Kind of axes of space.
     """
     axes = list(reversed(range(g.ndim)))
     vectors = dict(zip(g.sampled_axes, (g.direction * g.spacing).T, strict=True))
@@ -307,7 +315,7 @@ def header_fields(
     def kind(i: int) -> str:
         if i not in vectors:
             return kinds.get(i, "list")
-        return "time" if g.dims[i] == "t" else moving
+        return "time" if g.dims[i] == "t" else sampled_kind
 
     fields = {"type": WRITTEN[dtype.str[1:]], "dimension": str(g.ndim)}
     names = {code: name for name, code in _FRAMES.items()}
@@ -333,13 +341,13 @@ def header_fields(
     return fields
 
 
-def header_bytes(g: Geometry, fields: dict[str, str], kept: dict[str, Any]) -> bytes:
-    """Return a header with its fields and keys, up to the empty line behind it."""
+def header_bytes(g: Geometry, fields: dict[str, str], others: dict[str, Any]) -> bytes:
+    """Return a header with its fields and keys, and the empty line after it."""
     known = ("content", "old min", "old max", "sample units", "measurement frame", "min", "max")
     lines = ["NRRD0005", *[f"{k}: {v}" for k, v in fields.items()]]
     pairs = []
-    for key, value in kept.items():
-        if key in _OWN or "\n" in key:
+    for key, value in others.items():
+        if key in _INTERPRETED_FIELDS or "\n" in key:
             continue
         if key == "measurement frame":
             value = " ".join(
@@ -352,6 +360,6 @@ def header_bytes(g: Geometry, fields: dict[str, str], kept: dict[str, Any]) -> b
             pairs.append(f"{key}:={text}")
     if g.frame is not None and "space" not in fields:
         pairs.append(f"{_FRAME_KEY}:={g.frame}")
-    # Data follow an empty line; where they are elsewhere, data file comes last.
+    # Voxels follow the empty line; if they are in another file, its name is the last field.
     lines.sort(key=lambda line: line.startswith("data file:"))
     return ("\n".join([lines[0], *lines[1:], *pairs]) + "\n\n").encode("utf-8", "surrogateescape")

@@ -1,20 +1,20 @@
-"""Kinds of NRRD's axes, as coordinates of plain axes, and back.
+"""Coordinates of plain axes from NRRD's kinds of axes, and back.
 
 ============================  ==================================================================
 kind                          coordinate, with the kind as attribute ``kind``
 ============================  ==================================================================
-vector, 3-vector, normal, …   ``component`` x, y, z, where there is one for each axis of the space
-                              and no measurement frame turns them; else ``channel`` 0, 1, …
+vector, 3-vector, normal, …   ``component`` x, y, z, if there is one for each axis of the space and
+                              no measurement frame rotates them; else ``channel`` 0, 1, …
 3D-symmetric-matrix           ``component`` xx, xy, xz, yy, yz, zz; 2-D ones xx, xy, yy
 3D-masked-symmetric-matrix    ``channel`` confidence, xx, xy, xz, yy, yz, zz; 2-D ones likewise
 RGB-color, RGBA-color, …      ``channel`` red, green, blue (and alpha); hue, saturation, value; …
 complex                       ``channel`` real, imaginary
-others but list               ``channel`` 0, 1, …
+others except list            ``channel`` 0, 1, …
 ============================  ==================================================================
 
 A diffusion series of the NAMIC convention (keys ``DWMRI_b-value``, ``DWMRI_gradient_0000``, …) has
-coordinates ``b_value`` and ``gradient_direction`` along its list: the length of a gradient squared
-is the part of the b-value, and the measurement frame takes it to the space.
+coordinates ``b_value`` and ``gradient_direction`` along its list axis: a b-value is that of the key
+times the squared length of the gradient, and the measurement frame maps gradients to the space.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["axis_kinds", "gradient_fields", "header_coords", "written_coords"]
 
-_SYMMETRIC = {
+_TENSOR_COMPONENTS = {
     "2d-symmetric-matrix": ["xx", "xy", "yy"],
     "3d-symmetric-matrix": ["xx", "xy", "xz", "yy", "yz", "zz"],
 }
-_NAMED = {
+_CHANNEL_NAMES = {
     "2d-masked-symmetric-matrix": ["confidence", "xx", "xy", "yy"],
     "3d-masked-symmetric-matrix": ["confidence", "xx", "xy", "xz", "yy", "yz", "zz"],
     "rgb-color": ["red", "green", "blue"],
@@ -49,11 +49,11 @@ _NAMED = {
     "xyz-color": ["X", "Y", "Z"],
     "complex": ["real", "imaginary"],
 }
-_VECTORS = frozenset(
+_VECTOR_KINDS = frozenset(
     ["vector", "covariant-vector", "normal", "2-vector", "3-vector", "3-gradient", "3-normal"]
 )
-#: Kinds that say nothing more than that an axis does not move.
-_BARE = frozenset(["list", "domain", "space", "time", "none", "???", ""])
+#: Kinds of axes without a coordinate.
+_BARE_KINDS = frozenset(["list", "domain", "space", "time", "none", "???", ""])
 _GRADIENT = re.compile(r"DWMRI_gradient_(\d+)$")
 _B_VALUE = "DWMRI_b-value"
 
@@ -61,16 +61,16 @@ _B_VALUE = "DWMRI_b-value"
 def header_coords(
     fields: Mapping[str, Any], keys: dict[str, Any], geometry: Geometry
 ) -> dict[str, Any]:
-    """Return the coordinates of plain axes, and take out the keys that they stand for.
+    """Return the coordinates of plain axes, and remove the keys that they represent.
 
     Parameters
     ----------
     fields : mapping
-        NRRD's own.
+        NRRD's fields.
     keys : dict
-        The file's keys and what else is kept; those about an axis leave it.
+        The file's own keys and other fields; those that a coordinate represents are removed.
     geometry : Geometry
-        Of the image, slowest axis first.
+        Geometry of the image, slowest axis first.
     """
     coords: dict[str, Any] = {}
     kinds = [str(k) for k in fields.get("kinds") or ()][::-1]
@@ -79,15 +79,15 @@ def header_coords(
         kinds = [""] * geometry.ndim
     plain = [i for i in range(geometry.ndim) if i not in geometry.sampled_axes]
     for axis in plain:
-        name, value = _kind_coord(kinds[axis], axis, geometry, frame)
+        name, value = _coord_of_kind(kinds[axis], axis, geometry, frame)
         if name and name not in coords:
             coords[name] = value
-    listed = [i for i in plain if kinds[i].lower() in _BARE]
-    return coords | _gradients(keys, geometry, listed, frame)
+    list_axes = [i for i in plain if kinds[i].lower() in _BARE_KINDS]
+    return coords | _gradients(keys, geometry, list_axes, frame)
 
 
 def _measurement_frame(keys: Mapping[str, Any]) -> NDArray[np.float64] | None:
-    """Return the matrix from measured to world coordinates, None where it changes nothing."""
+    """Return the matrix from measured to world coordinates; None if it is the identity."""
     given = keys.get("measurement frame")
     if given is None:
         return None
@@ -98,33 +98,33 @@ def _measurement_frame(keys: Mapping[str, Any]) -> NDArray[np.float64] | None:
     return None if same else matrix
 
 
-def _kind_coord(
+def _coord_of_kind(
     kind: str, axis: int, geometry: Geometry, frame: NDArray[np.float64] | None
 ) -> tuple[str, Any]:
     lower, count = kind.lower(), geometry.shape[axis]
-    if lower in _BARE:
+    if lower in _BARE_KINDS:
         return "", None
     space = [n for n in geometry.world.axes if n in SPACE_AXES]
     facts: dict[str, Any] = {"kind": kind}
-    if lower in _VECTORS and count == len(space) and frame is None:
+    if lower in _VECTOR_KINDS and count == len(space) and frame is None:
         if geometry.frame is not None:
             facts["frame"] = geometry.frame
         return "component", (axis, space, facts)
-    if len(names := _SYMMETRIC.get(lower, [])) == count and frame is None:
+    if len(names := _TENSOR_COMPONENTS.get(lower, [])) == count and frame is None:
         return "component", (axis, names, facts)
-    names = _NAMED.get(lower) or _SYMMETRIC.get(lower) or []
+    names = _CHANNEL_NAMES.get(lower) or _TENSOR_COMPONENTS.get(lower) or []
     return "channel", (axis, names if len(names) == count else list(range(count)), facts)
 
 
 def _gradients(
     keys: dict[str, Any],
     geometry: Geometry,
-    listed: Sequence[int],
+    list_axes: Sequence[int],
     frame: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
-    """Return b-values and directions of a diffusion series."""
+    """Return the coordinates of a diffusion series: b-values and gradient directions."""
     found = {int(m[1]): str(v) for k, v in keys.items() if (m := _GRADIENT.match(k))}
-    axes = [i for i in listed if geometry.shape[i] == len(found)]
+    axes = [i for i in list_axes if geometry.shape[i] == len(found)]
     if not found or len(axes) != 1 or sorted(found) != list(range(len(found))):
         return {}
     try:
@@ -152,14 +152,14 @@ def _gradients(
 
 
 def axis_kinds(geometry: Geometry, coords: Mapping[str, Any]) -> dict[int, str]:
-    """Return the kinds of plain axes whose coordinates say one, by axis.
+    """Return the kind of each plain axis whose coordinate has one, by axis.
 
     Parameters
     ----------
     geometry : Geometry
-        As it is written.
+        Geometry of the image as it is written.
     coords : mapping of str to Coordinate
-        Of the image.
+        Coordinates of the image.
     """
     kinds: dict[int, str] = {}
     for name in ("component", "channel"):
@@ -168,53 +168,53 @@ def axis_kinds(geometry: Geometry, coords: Mapping[str, Any]) -> dict[int, str]:
             continue
         axis = geometry.dims.index(found.dims[0])
         labels = [str(v) for v in found.values.tolist()]
-        kind = _kind_of(name, labels, str(found.attrs.get("kind", "")), geometry)
+        kind = _written_kind(name, labels, str(found.attrs.get("kind", "")), geometry)
         if kind:
             kinds[axis] = kind
     return kinds
 
 
-def _kind_of(name: str, labels: list[str], kept: str, geometry: Geometry) -> str | None:
-    """Return the kind that labels are of; the one that was read, as long as it holds."""
+def _written_kind(name: str, labels: list[str], read_kind: str, geometry: Geometry) -> str | None:
+    """Return the kind for the labels of an axis: the one that was read if it still fits them."""
     space = [n for n in geometry.world.axes if n in SPACE_AXES]
-    lower = kept.lower()
-    wanted = _SYMMETRIC.get(lower) or _NAMED.get(lower)
+    lower = read_kind.lower()
+    wanted = _TENSOR_COMPONENTS.get(lower) or _CHANNEL_NAMES.get(lower)
     if name == "component":
         if labels == space:
-            return kept if lower in _VECTORS else "vector"
+            return read_kind if lower in _VECTOR_KINDS else "vector"
         for kind, names in (("3D-symmetric-matrix", "3d-symmetric-matrix"),
                             ("2D-symmetric-matrix", "2d-symmetric-matrix")):  # fmt: skip
-            if labels == _SYMMETRIC[names]:
+            if labels == _TENSOR_COMPONENTS[names]:
                 return kind
         return None
-    if kept and wanted:
-        return kept if labels == wanted else None
-    if labels in (_NAMED["rgb-color"], _NAMED["rgba-color"]):
+    if read_kind and wanted:
+        return read_kind if labels == wanted else None
+    if labels in (_CHANNEL_NAMES["rgb-color"], _CHANNEL_NAMES["rgba-color"]):
         return "RGB-color" if len(labels) == 3 else "RGBA-color"
-    # The kinds without names have as many entries as were read.
-    return kept if kept and labels == [str(n) for n in range(len(labels))] else None
+    # Other kinds fit if the labels are the numbers that reading gives them.
+    return read_kind if read_kind and labels == [str(n) for n in range(len(labels))] else None
 
 
 def written_coords(geometry: Geometry, coords: Mapping[str, Any]) -> list[str]:
-    """Return the names of the coordinates that kinds and keys say.
+    """Return the names of the coordinates that kinds and keys can hold.
 
     Parameters
     ----------
     geometry : Geometry
-        As it is written.
+        Geometry of the image as it is written.
     coords : mapping of str to Coordinate
-        Of the image.
+        Coordinates of the image.
     """
     names = []
     for axis, kind in axis_kinds(geometry, coords).items():
-        name, told = _kind_coord(kind, axis, geometry, None)
-        if name in coords and [str(v) for v in told[1]] == [str(v) for v in coords[name].values]:
+        name, again = _coord_of_kind(kind, axis, geometry, None)
+        if name in coords and [str(v) for v in again[1]] == [str(v) for v in coords[name].values]:
             names.append(name)
     return names + (["b_value", "gradient_direction"] if gradient_fields(geometry, coords) else [])
 
 
 def gradient_fields(geometry: Geometry, coords: Mapping[str, Any]) -> dict[str, str]:
-    """Return the keys of a diffusion series, none where an image is no such one."""
+    """Return the keys of a diffusion series; none if an image is not one."""
     values, found = coords.get("b_value"), coords.get("gradient_direction")
     if values is None or found is None or values.dims != found.dims or not values.dims:
         return {}

@@ -1,13 +1,13 @@
 """3D Slicer's segmentations, ``.seg.nrrd``: names and colors of segments, which may overlap.
 
-The file holds labels, in layers where segments overlap. They are read as one mask a segment, 0 or
-1 along the axis ``c`` before z, with coordinates ``segment_label`` (the name), ``segment_number``
-(the label), ``color`` (``RRGGBB``), ``segment_id`` and ``segment_tags`` (Slicer's text with status
-and terminology), as segmentations of DICOM are. ``labels=True`` reads what is stored, with the list
-of segments as ``attrs["segments"]``.
+The file holds labels, in several layers if segments overlap. They are read as one mask for each
+segment, 0 or 1 along the axis ``c`` before z, with coordinates ``segment_label`` (the name),
+``segment_number`` (the label), ``color`` (``RRGGBB``), ``segment_id`` and ``segment_tags``
+(Slicer's text with status and terminology), as segmentations of DICOM are. ``labels=True`` reads
+the labels, with the list of segments as ``attrs["segments"]``.
 
-An image is written with its plain axis as segments, or, of whole numbers without one, each number
-but 0 as a segment; ``segments={1: "liver"}`` names them. Masks that overlap go into layers.
+The segments that are written are the masks along an image's plain axis, or without one each integer
+except 0; ``segments={1: "liver"}`` names them. Masks that overlap are written to several layers.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT"]
 
-_KEY = re.compile(r"Segment(\d+)_(\w+)$")
+_SEGMENT_KEY = re.compile(r"Segment(\d+)_(\w+)$")
 #: Coordinates of segments by Slicer's keys.
 _COORDS = {"Name": "segment_label", "ID": "segment_id", "Tags": "segment_tags"}
-_TAGS = "Segmentation.Status:completed|"
+_DEFAULT_TAGS = "Segmentation.Status:completed|"
 
 
 def _segments(path: Path, keys: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the keys of each segment, by number, and take them out."""
+    """Return the keys of each segment, by number, and remove them from `keys`."""
     found: dict[int, dict[str, str]] = {}
     for key in list(keys):
-        if match := _KEY.match(key):
+        if match := _SEGMENT_KEY.match(key):
             found.setdefault(int(match[1]), {})[match[2]] = str(keys.pop(key))
     segments = [found[n] for n in sorted(found)]
     for number, segment in enumerate(segments):
@@ -67,7 +67,7 @@ def open_source(path: Path, *, labels: bool = False, data_anywhere: bool = False
     if labels or not segments:
         listed = [
             {"name": s.get("Name", ""), "label": int(s["LabelValue"]), "layer": int(s["Layer"]),
-             "color": _hex(s.get("Color", ""))}
+             "color": _to_hex(s.get("Color", ""))}
             for s in segments
         ]  # fmt: skip
         attrs |= {"segments": listed} if listed else {}
@@ -75,7 +75,7 @@ def open_source(path: Path, *, labels: bool = False, data_anywhere: bool = False
     plain = [i for i in range(stored.geometry.ndim) if i not in stored.geometry.sampled_axes]
     layers = stored.geometry.shape[plain[0]] if plain else 1
     if len(plain) > 1 or any(int(s["Layer"]) >= layers for s in segments):
-        raise FormatError(f"{path}: its segments name layers that its {layers} do not have")
+        raise FormatError(f"{path}: its segments refer to layers that are not among its {layers}")
     g = stored.geometry.transpose((*plain, *stored.geometry.sampled_axes))
     g = g[0] if plain else g
     geometry = Geometry(
@@ -85,7 +85,7 @@ def open_source(path: Path, *, labels: bool = False, data_anywhere: bool = False
 
     def load(lazy: bool | None) -> Any:
         if lazy:
-            return None  # the file is opened again when the voxels are wanted
+            return None  # deferred: the file is opened again when the voxels are read
         safety.check_memory(path, safety.count_bytes(geometry.shape, np.dtype("u1")))
         whole = np.asarray(stored.load(False))
         if plain:
@@ -109,13 +109,13 @@ def _segment_coords(segments: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     for key, name in _COORDS.items():
         if name not in coords and any(key in s for s in segments):
             coords[name] = (0, [s.get(key, "") for s in segments])
-    colors = [_hex(s.get("Color", "")) for s in segments]
+    colors = [_to_hex(s.get("Color", "")) for s in segments]
     if any(colors):
         coords["color"] = (0, colors)
     return coords
 
 
-def _hex(color: str) -> str:
+def _to_hex(color: str) -> str:
     """Return three numbers from 0 to 1 as ``RRGGBB``; empty for anything else."""
     try:
         values = [float(v) for v in color.split()]
@@ -142,7 +142,7 @@ def write_image(
     kind = np.dtype(image.dtype).kind
     if kind not in "biu":
         raise FormatError(
-            f"{path.name}: segments are masks or labels of whole numbers, got {image.dtype}; use "
+            f"{path.name}: segments are masks or integer labels, got {image.dtype}; use "
             "image > threshold, or image.astype(...)"
         )
     g = image.geometry
@@ -154,20 +154,20 @@ def write_image(
         )
     if plain:
         masks = image.transpose((plain[0], *g.sampled_axes))
-        grid, labels = _in_layers(masks)
+        grid, labels = _pack_layers(masks)
     else:
         grid, labels = image, [(int(v), 0) for v in np.unique(np.asarray(image.data)) if v]
     if min((label for label, _ in labels), default=1) < 0:
         raise FormatError(f"{path.name}: labels must be 0 or more; replace the negative ones first")
     keys = _header_keys(image, grid, labels, segments or {})
-    kept = {k: v for k, v in (image.attrs.get("nrrd") or {}).items() if not _KEY.match(k)}
+    kept = {k: v for k, v in (image.attrs.get("nrrd") or {}).items() if not _SEGMENT_KEY.match(k)}
     written = SpatialArray(grid.data, grid.geometry, attrs={"nrrd": kept | keys})
     # Slicer's own files say domain, and slicerio asks for it.
-    nrrd.write_nrrd(path, written, progress, frame=frame, compress=compress, moving="domain")
+    nrrd.write_nrrd(path, written, progress, frame=frame, compress=compress, sampled_kind="domain")
 
 
-def _in_layers(masks: Any) -> tuple[Any, list[tuple[int, int]]]:
-    """Put masks into as few layers as go, and return these with label and layer of each mask."""
+def _pack_layers(masks: Any) -> tuple[Any, list[tuple[int, int]]]:
+    """Return masks packed into as few layers as possible, with label and layer of each mask."""
     count = masks.shape[0]
     found = masks.coords.get("segment_number")
     numbers = [] if found is None or len(found) != count else [int(v) for v in found.values]
@@ -186,7 +186,7 @@ def _in_layers(masks: Any) -> tuple[Any, list[tuple[int, int]]]:
     g = masks.geometry[0]
     if len(layers) <= 1:
         return SpatialArray(layers[0] if layers else np.zeros(g.shape, dtype), g), placed
-    # Slicer has the layers fastest.
+    # Slicer stores the axis of layers as the fastest.
     dims = (*g.dims, "c")
     geometry = Geometry((*g.shape, len(layers)), g.spacing, g.origin, g.direction, dims,
                         sampled=[n for n in g.dims if n], world=g.world)  # fmt: skip
@@ -216,12 +216,12 @@ def _header_keys(
             f"{prefix}ID": text("segment_id", f"Segment_{n + 1}"),
             f"{prefix}Name": name,
             f"{prefix}NameAutoGenerated": "0",
-            f"{prefix}Color": _color(color, n),
+            f"{prefix}Color": _slicer_color(color, n),
             f"{prefix}ColorAutoGenerated": "0" if color else "1",
             f"{prefix}LabelValue": str(label),
             f"{prefix}Layer": str(layer),
             f"{prefix}Extent": _extent(mask),
-            f"{prefix}Tags": text("segment_tags", _TAGS),
+            f"{prefix}Tags": text("segment_tags", _DEFAULT_TAGS),
         }
     return keys | {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
@@ -230,8 +230,8 @@ def _header_keys(
     }
 
 
-def _color(text: str, number: int) -> str:
-    """Return a color as Slicer has it; those without one get hues far from each other."""
+def _slicer_color(text: str, number: int) -> str:
+    """Return a color as Slicer writes it; by default a hue that differs from its neighbours'."""
     if re.fullmatch("#?[0-9A-Fa-f]{6}", text):
         values = [v / 255 for v in bytes.fromhex(text.lstrip("#"))]
     else:
@@ -257,11 +257,11 @@ class SlicerSegmentation(Format):
     write = staticmethod(write_image)
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """Tell by the name and NRRD's magic."""
+        """Whether a file has the suffix of segmentations and begins as an NRRD header."""
         return path.name.lower().endswith(self.suffixes) and head.startswith(b"NRRD000")
 
     def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
-        """Return what Slicer's keys say of segments, one for each."""
+        """Return the coordinates of segments that Slicer's keys can hold."""
         return [
             name
             for name, found in image.coords.items()

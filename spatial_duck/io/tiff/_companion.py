@@ -1,8 +1,7 @@
-"""OME-TIFF whose OME-XML lies in another file: ``BinaryOnly``, with a companion or a master file.
+"""OME-TIFF whose OME-XML is in another file: ``BinaryOnly``, with a companion or a master file.
 
-The other file must lie in the folder of the one that is opened. tifffile then has the series of all
-files that the companion describes; one that lies in other files alone is refused, as who opens a
-file wants what is in it.
+The other file must be in the folder of the one that is opened. tifffile then lists the series of
+all files that the companion describes; a series that is in other files alone is refused.
 """
 
 from __future__ import annotations
@@ -12,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, SpatialDuckError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io.tiff._ome import MAX_XML, children, parsed_xml
+from spatial_duck.io.tiff._ome import MAX_XML, children, parse_xml
 
 if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree import ElementTree as ET
 
-__all__ = ["check_series_is_here", "open_tiff"]
+__all__ = ["check_series_in_file", "open_tiff"]
 
 
 def open_tiff(path: Path, plain: bool = False) -> Any:
-    """Open a TIFF file with tifffile, and with the OME-XML that it says lies elsewhere.
+    """Open a TIFF file with tifffile, with the OME-XML of its companion if it has one.
 
     Parameters
     ----------
     path : Path
         The file.
     plain : bool, optional
-        Leave out what lies elsewhere.
+        Ignore a companion.
 
     Returns
     -------
@@ -39,14 +38,14 @@ def open_tiff(path: Path, plain: bool = False) -> Any:
     Raises
     ------
     FormatError
-        If the other file is not there, not valid or of another UUID.
+        If the companion is missing, not valid or of another UUID.
     UnsafeInputError
-        If it lies in another folder.
+        If it is in another folder.
     """
     tifffile = require("tifffile", "Reading TIFF")
     file = tifffile.TiffFile(path)
     try:
-        text = None if plain or not file.is_ome else _text_elsewhere(path, file)
+        text = None if plain or not file.is_ome else _companion_xml(path, file)
     except BaseException:
         file.close()
         raise
@@ -56,17 +55,17 @@ def open_tiff(path: Path, plain: bool = False) -> Any:
     return tifffile.TiffFile(path, omexml=text)
 
 
-def _text_elsewhere(path: Path, file: Any) -> str | None:
+def _companion_xml(path: Path, file: Any) -> str | None:
     description = str(file.pages.first.description)
     if "BinaryOnly" not in description:
         return None
-    only = next(iter(children(parsed_xml(path, description), "BinaryOnly")), None)
+    only = next(iter(children(parse_xml(path, description), "BinaryOnly")), None)
     if only is None:
         return None
     name, uuid = str(only.get("MetadataFile")), only.get("UUID")
     try:
-        text = _read(safety.confine_path(path, name))
-        root = parsed_xml(path.with_name(name), text)
+        text = _read_xml(safety.confine_path(path, name))
+        root = parse_xml(path.with_name(name), text)
         if uuid and root.get("UUID") and uuid.lower() != root.get("UUID").lower():
             raise FormatError(f"its UUID is {root.get('UUID')}, and {uuid} was expected")
         if children(root, "BinaryOnly"):
@@ -74,13 +73,13 @@ def _text_elsewhere(path: Path, file: Any) -> str | None:
     except SpatialDuckError as error:
         raise type(error)(
             f"{path}: its OME-XML is in another file, {name!r}, which cannot be used: {error}; "
-            "read this one's pixels alone with plain=True"
+            "read the pixels of this file alone with plain=True"
         ) from error
     return text
 
 
-def _read(path: Path) -> str:
-    """Return the OME-XML of a companion, or of a TIFF file that holds that of others."""
+def _read_xml(path: Path) -> str:
+    """Return the OME-XML of a companion, or of a TIFF file that serves as one."""
     with path.open("rb") as stream:
         content = stream.read(MAX_XML + 1)
     if content[:2] in (b"II", b"MM"):
@@ -89,20 +88,25 @@ def _read(path: Path) -> str:
     try:
         return content.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
-        raise FormatError(f"it is no text in UTF-8: {error}") from error
+        raise FormatError(f"it is not text in UTF-8: {error}") from error
 
 
-def check_series_is_here(path: Path, root: ET.Element, series: int) -> None:
-    """Refuse a series that another file describes, and none of whose pixels are in this one.
+def check_series_in_file(path: Path, root: ET.Element, series: int) -> None:
+    """Check that some pixels of a series are in the file that was opened.
 
     Parameters
     ----------
     path : Path
         The file that was opened.
     root : Element
-        Of the XML of its companion.
+        Root of the XML of its companion.
     series : int
-        Which was asked for.
+        Number of the series.
+
+    Raises
+    ------
+    FormatError
+        If all of them are in other files.
     """
     files = []
     for image in children(root, "Image"):
@@ -113,6 +117,7 @@ def check_series_is_here(path: Path, root: ET.Element, series: int) -> None:
     if 0 <= series < len(files) and not files[series]:
         here = [n for n, found in enumerate(files) if found]
         raise FormatError(
-            f"{path}: series {series} of the files that it belongs to is not in this one; "
+            f"{path}: series {series} of the files that its companion describes is not in this "
+            "one; "
             + (f"it has series={', '.join(map(str, here))}" if here else "it has none of them")
         )

@@ -1,29 +1,29 @@
 """TIFF, OME-TIFF and ImageJ's TIFF, through tifffile.
 
-A series is opened lazily as a view of tifffile's Zarr store; nothing is read. Dims go by the file's
-axes, T, Z, Y, X as ``t, z, y, x``, C or S (samples) as ``c``, others without a name.
+A series is opened lazily as a view of tifffile's Zarr store; nothing is read. The file's axes T, Z,
+Y, X are ``t, z, y, x``, C or S (samples) is ``c``, others have no name.
 
 ===========  =====================================================================================
-OME-TIFF     ``PhysicalSizeX``, …, ``TimeIncrement`` with their units (µm and s where none is
-             given); positions and times of planes; channels as coordinates (`._ome`); of a
-             file that belongs to others by their companion (`._companion`)
+OME-TIFF     ``PhysicalSizeX``, …, ``TimeIncrement`` with their units (µm and s by default);
+             positions and times of planes; channels as coordinates (`._ome`); OME-XML in a
+             companion file (`._companion`)
 ImageJ       resolution tags, ``spacing``, ``finterval``, units of each axis, origins, labels,
              ranges and colors (`._dialects`)
 microscopes  LSM, SVS, FEI, Zeiss SEM, Olympus SIS, MetaMorph, Micro-Manager, FluoView: their own
-             sizes; others are refused by name (`._dialects`)
+             sizes; other known ones are refused (`._dialects`)
 GeoTIFF      through rasterio (`spatial_duck.io._raster`), or refused
-plain        resolution tags in inches, cm, mm or µm; one that only scales pixels against each
-             other is not used
+plain        resolution tags in inches, cm, mm or µm; a ratio of pixel sizes without a unit is
+             ignored
 ===========  =====================================================================================
 
-What has no such entry has spacing 1 and no unit. TIFF has no direction and no frame. The exact
-geometry is kept beside it (`spatial_duck.io._json`), in OME-TIFF as a MapAnnotation and in ImageJ's
-as a key, both ``spatial_duck``, and used as long as it fits shape, spacing and place. An image that
-is oblique, flipped or a slice in 3-D is refused, or with ``oblique="keep"`` written although other
+Axes without such an entry have spacing 1 and no unit. TIFF has no direction and no frame. The exact
+geometry is stored too (`spatial_duck.io._json`), in OME-TIFF as a MapAnnotation and in ImageJ's
+as a key, both ``spatial_duck``, and used if it agrees with shape, spacing and origin. An image that
+is oblique, flipped or a slice in 3-D is refused; with ``oblique="keep"`` it is written, and other
 software sees it unrotated.
 
 Options of `read`: ``series`` (number, 0), ``exact=False`` (the standard's metadata alone),
-``plain=True`` (pixels and the tags of TIFF itself alone), and ``level`` of a pyramid. Options of
+``plain=True`` (pixels and the standard tags of TIFF alone), and ``level`` of a pyramid. Options of
 `write`: ``kind`` ("ome", the default, or "imagej"), ``oblique``, ``compress=True`` (zlib), ``tile``
 (side of tiles in pixels).
 """
@@ -47,21 +47,21 @@ from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parse_record
 from spatial_duck.io._raster import open_raster
 from spatial_duck.io._source import Source
-from spatial_duck.io.tiff._companion import check_series_is_here, open_tiff
-from spatial_duck.io.tiff._described import (
-    Described,
-    converted,
-    coords_of,
-    standard_geometry,
-)
+from spatial_duck.io.tiff._companion import check_series_in_file, open_tiff
 from spatial_duck.io.tiff._dialects import (
     DIALECTS,
-    UNREAD,
+    UNREAD_DIALECTS,
     imagej_metadata,
     plain_metadata,
     refuse_unread,
 )
-from spatial_duck.io.tiff._ome import check_ome, ome_metadata, parsed_xml
+from spatial_duck.io.tiff._metadata import (
+    TiffMetadata,
+    convert_unit,
+    metadata_coords,
+    standard_geometry,
+)
+from spatial_duck.io.tiff._ome import check_ome, ome_metadata, parse_xml
 from spatial_duck.io.tiff._write import RULES, tifffile_module, write_image
 
 if TYPE_CHECKING:
@@ -86,33 +86,35 @@ def open_source(
     """Open a series of a TIFF file; see `spatial_duck.read`."""
     place = Path(path)
     tifffile_module()
-    if not plain and _is_raster(place):
-        return _raster(place, series, level)
+    if not plain and _is_geotiff(place):
+        return _open_geotiff(place, series, level)
     try:
-        with _complaints() as complaints, open_tiff(place, plain) as file:
-            _check_dialect(place, file, series, plain)
-            chosen, whole, count = _level(place, file, series, level)
+        with _logged_errors() as errors, open_tiff(place, plain) as file:
+            _check_ome_files(place, file, series, plain)
+            chosen, whole, count = _select_level(place, file, series, level)
             axes, shape = str(chosen.axes), tuple(int(n) for n in chosen.shape)
             dtype = np.dtype(chosen.dtype)
-            # Pages may be of another file, which is not mapped in this one.
+            # Pages in another file cannot be mapped in this one.
             contiguous = chosen.dataoffset
             if contiguous is not None and any(p.parent is not file for p in chosen.pages if p):
                 contiguous = None
             if contiguous is not None:
                 dtype = dtype.newbyteorder(file.byteorder)
-            found = _described(place, file, whole, series, plain)
-            geometry, attrs, coords = _facts(place, found, axes, shape, exact and level == 0)
+            found = _read_metadata(place, file, whole, series, plain)
+            geometry, attrs, coords = _geometry_and_coords(
+                place, found, axes, shape, exact and level == 0
+            )
             if level:
-                geometry = _coarser(geometry, tuple(int(n) for n in whole.shape), shape)
+                geometry = _level_geometry(geometry, tuple(int(n) for n in whole.shape), shape)
             offset = None if contiguous is None else int(contiguous)
             needed, pages = safety.count_bytes(shape, dtype), len(chosen.pages)
             page = chosen.keyframe
             listed, declared = len(page.dataoffsets), math.prod(page.chunked)
             if listed < declared:
                 raise FormatError(f"{place}: it lists {listed} tiles or strips of {declared}")
-        if complaints:
-            # Else a file that lost its metadata would be read without its geometry.
-            raise FormatError(f"{place}: it is not a valid TIFF file: {complaints[0]}")
+        if errors:
+            # Otherwise a file with damaged metadata would be read without its geometry.
+            raise FormatError(f"{place}: it is not a valid TIFF file: {errors[0]}")
     except (MemoryError, RecursionError):
         raise
     except GeometryError as error:
@@ -123,17 +125,17 @@ def open_source(
         raise FormatError(f"{place}: it is not a valid TIFF file: {error}") from error
     if dtype.kind not in "biufc":
         raise FormatError(f"{place}: voxels must be numbers, got {dtype}")
-    # Missing tiles are allowed, and read as 0: then what counts is whether memory can hold them.
+    # Missing tiles are valid, and read as 0, so that the size of the file limits raw voxels alone.
     safety.check_size(place, pages if offset is None else needed, offset or 0)
 
     def read() -> NDArray[Any]:
         safety.check_memory(place, needed)
         try:
             with open_tiff(place, plain) as file:
-                values = _level(place, file, series, level)[0].asarray()
+                values = _select_level(place, file, series, level)[0].asarray()
         except (MemoryError, RecursionError):
             raise
-        except Exception as error:  # as above, and each codec's own
+        except Exception as error:  # as above, and exceptions of codecs
             raise FormatError(f"{place}: its voxels cannot be read: {error}") from error
         if np.size(values) != math.prod(shape):
             raise FormatError(f"{place}: expected shape {shape}, got {np.shape(values)}")
@@ -161,13 +163,13 @@ def open_source(
             raise missing_extra("zarr", "Reading TIFF with lazy=True") from None
 
     def load(lazy: bool | None) -> Any:
-        return _expanded(loaded(lazy), geometry.shape)
+        return _restore_axes(loaded(lazy), geometry.shape)
 
     return Source("tiff", geometry, dtype, attrs, load, count, coords)
 
 
-def _raster(path: Path, series: int, level: int) -> Source:
-    """Open a GeoTIFF with rasterio, or say that it is one."""
+def _open_geotiff(path: Path, series: int, level: int) -> Source:
+    """Open a GeoTIFF with rasterio; raise a FormatError if rasterio is missing."""
     try:
         return open_raster(path, series, level)
     except ImportError as error:
@@ -177,38 +179,38 @@ def _raster(path: Path, series: int, level: int) -> Source:
         ) from error
 
 
-def _check_dialect(path: Path, file: Any, series: int, plain: bool) -> None:
-    """Refuse, before tifffile makes pages of it, what is not read as it is meant."""
+def _check_ome_files(path: Path, file: Any, series: int, plain: bool) -> None:
+    """Check OME-XML, and the files that it names, before tifffile makes pages of it."""
     if file.is_ome and file.ome_metadata:
-        root = parsed_xml(path, str(file.ome_metadata))
+        root = parse_xml(path, str(file.ome_metadata))
         if not plain:
             check_ome(path, root)
             if "BinaryOnly" in str(file.pages.first.description):
-                check_series_is_here(path, root, series)
+                check_series_in_file(path, root, series)
 
 
-def _is_raster(path: Path) -> bool:
-    """Whether a file is a GeoTIFF, of those that are no OME-TIFF."""
+def _is_geotiff(path: Path) -> bool:
+    """Whether a file is a GeoTIFF and not an OME-TIFF."""
     try:
         with tifffile_module().TiffFile(path) as file:
             return bool(file.is_geotiff and not file.is_ome)
     except (MemoryError, RecursionError):
         raise
-    except Exception:  # tifffile raises many kinds; it is opened again, and then said to be damaged
+    except Exception:  # tifffile raises many kinds; the caller opens it again and reports the error
         return False
 
 
 @contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """Gather what tifffile logs as errors, and goes on after."""
+def _logged_errors() -> Iterator[list[str]]:
+    """Collect the errors that tifffile logs without raising them."""
     found: list[str] = []
 
-    class Gathering(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             found.append(record.getMessage())
 
     logger = logging.getLogger("tifffile")
-    handler = Gathering(logging.ERROR)
+    handler = Collector(logging.ERROR)
     logger.addHandler(handler)
     try:
         yield found
@@ -216,7 +218,7 @@ def _complaints() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def _level(path: Path, file: Any, series: int, level: int) -> tuple[Any, Any, int]:
+def _select_level(path: Path, file: Any, series: int, level: int) -> tuple[Any, Any, int]:
     """Return a level of a series, its finest one, and the number of levels."""
     found = file.series
     if not 0 <= series < len(found):
@@ -227,20 +229,20 @@ def _level(path: Path, file: Any, series: int, level: int) -> tuple[Any, Any, in
     return found[series].levels[level], found[series], count
 
 
-def _described(path: Path, file: Any, chosen: Any, series: int, plain: bool) -> Described:
-    """Return what the metadata of a series say, by the dialect of the file."""
+def _read_metadata(path: Path, file: Any, chosen: Any, series: int, plain: bool) -> TiffMetadata:
+    """Return the metadata of a series, by the dialect of the file."""
     page, axes = chosen.keyframe, str(chosen.axes)
     shape = tuple(int(n) for n in chosen.shape)
     flags = set(file.flags)
     if plain:
         return plain_metadata(page)
     if chosen.kind == "ome":
-        root = parsed_xml(path, str(file.ome_metadata))
+        root = parse_xml(path, str(file.ome_metadata))
         return ome_metadata(path, root, series, shape, axes)
     for name, read in DIALECTS.items():
         if name in flags and not (file.is_imagej and name == "micromanager"):
             return read(file, page)
-    for name in UNREAD:
+    for name in UNREAD_DIALECTS:
         if name in flags:
             refuse_unread(path, name)
     if file.is_imagej and file.imagej_metadata:
@@ -248,54 +250,56 @@ def _described(path: Path, file: Any, chosen: Any, series: int, plain: bool) -> 
     return plain_metadata(page)
 
 
-def _facts(
-    path: Path, found: Described, axes: str, shape: tuple[int, ...], exact: bool
+def _geometry_and_coords(
+    path: Path, found: TiffMetadata, axes: str, shape: tuple[int, ...], exact: bool
 ) -> tuple[Geometry, dict[str, Any], dict[str, Any]]:
-    """Return geometry, attrs and coordinates of a series, exactly where they were kept.
+    """Return geometry, attrs and coordinates of a series; those of its record if it has one.
 
-    A coordinate that the metadata state otherwise than it was kept has been changed since.
+    If the metadata and the record differ in a coordinate, the metadata were changed later.
     """
     geometry = standard = standard_geometry(axes, shape, found)
-    kept: dict[str, Any] = {}
-    carried: dict[str, Any] = {}
+    attrs: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
     if found.record and exact:
         record = parse_record(path, str(found.record))
-        geometry = _fitting(path, record, standard, found.origin)
-        kept = dict(record.get("attrs") or {})
+        geometry = _exact_geometry(path, record, standard, found.origin)
+        attrs = dict(record.get("attrs") or {})
         if geometry is not standard:
-            carried = coords_from_json(path, record.get("coords"), geometry)
-    stated = dict(coords_of(found, geometry.dims))
-    for name in set(stated) & set(carried):
-        if _agree(stated[name], carried[name]):
+            coords = coords_from_json(path, record.get("coords"), geometry)
+    if found.attrs:
+        attrs[found.name] = found.attrs
+    stated = dict(metadata_coords(found, geometry.dims))
+    for name in set(stated) & set(coords):
+        if _agree(stated[name], coords[name]):
             del stated[name]
-    return geometry, kept | ({found.name: found.attrs} if found.attrs else {}), carried | stated
+    return geometry, attrs, coords | stated
 
 
-def _agree(stated: Any, kept: Any) -> bool:
-    """Whether metadata state a coordinate that was kept, as far as they can: (axis, values, …)."""
-    a, b = (np.asarray(each[1]) for each in (stated, kept))
-    units = [dict(each[2]).get("unit") if each[2:] else None for each in (stated, kept)]
+def _agree(stated: Any, recorded: Any) -> bool:
+    """Whether a coordinate of the metadata, (axis, values, …), agrees with that of the record."""
+    a, b = (np.asarray(each[1]) for each in (stated, recorded))
+    units = [dict(each[2]).get("unit") if each[2:] else None for each in (stated, recorded)]
     if a.shape != b.shape:
         return False
     if a.dtype.kind in "iufb" and b.dtype.kind in "iufb":
-        scale = converted(1.0, units[1], units[0]) if None not in units else 1.0
+        scale = convert_unit(1.0, units[1], units[0]) if None not in units else 1.0
         return scale is not None and np.allclose(a, b * scale, 1e-6, 0, equal_nan=True)
     return [str(v).upper() for v in a.ravel()] == [str(v).upper() for v in b.ravel()]
 
 
-def _fitting(
+def _exact_geometry(
     path: Path, record: Mapping[str, Any], standard: Geometry, origin: Mapping[str, float]
 ) -> Geometry:
-    """Return the exact geometry that was kept, where it fits the sizes and places stated."""
-    kept = tuple(int(n) for n in record.get("shape") or ())
-    exact = from_record(path, record, kept)
+    """Return the geometry of the record if it agrees with the metadata, else the standard's."""
+    shape = tuple(int(n) for n in record.get("shape") or ())
+    exact = from_record(path, record, shape)
     units = dict(zip(standard.world.axes, standard.unit, strict=True))
     steps = dict(zip(standard.world.axes, standard.spacing, strict=True))
-    same = _squeezed(exact.shape) == _squeezed(standard.shape)
+    same = _squeezed_shape(exact.shape) == _squeezed_shape(standard.shape)
     for i, s, column in zip(exact.sampled_axes, exact.spacing, exact.direction.T, strict=True):
         name = exact.dims[i]
         along = {exact.unit[int(r)] for r in np.flatnonzero(column)}
-        # What has no unit could not be said, or was said in pixels.
+        # Sizes without a unit are not in the metadata, or in pixels.
         if name in steps and units[name] is not None and units[name] in along:
             same &= bool(abs(steps[name] - s) <= 1e-4 * s)
     places = dict(zip(exact.world.axes, exact.origin, strict=True))
@@ -305,7 +309,7 @@ def _fitting(
             same &= bool(abs(origin[name] - places[name]) <= near)
     if not same:
         warnings.warn(
-            f"{path}: the exact geometry that is kept in it no longer fits the spacing or place "
+            f"{path}: the exact geometry that is stored in it no longer fits the spacing or origin "
             "of its metadata, which are used",
             UserWarning,
             stacklevel=6,
@@ -314,12 +318,12 @@ def _fitting(
     return exact
 
 
-def _squeezed(shape: tuple[int, ...]) -> list[int]:
+def _squeezed_shape(shape: tuple[int, ...]) -> list[int]:
     return [n for n in shape if n != 1]
 
 
-def _expanded(data: Any, wanted: tuple[int, ...]) -> Any:
-    """Add the axes of length 1 that tifffile leaves out, as views."""
+def _restore_axes(data: Any, wanted: tuple[int, ...]) -> Any:
+    """Return data with the axes of length 1 that tifffile leaves out, as a view."""
     shape = tuple(int(n) for n in data.shape)
     if wanted == shape:
         return data
@@ -327,8 +331,8 @@ def _expanded(data: Any, wanted: tuple[int, ...]) -> Any:
     return bare[tuple(None if n == 1 else slice(None) for n in wanted)]
 
 
-def _coarser(g: Geometry, whole: tuple[int, ...], shape: tuple[int, ...]) -> Geometry:
-    """Return the geometry of a level of a pyramid, whose voxels cover what the finest ones do."""
+def _level_geometry(g: Geometry, whole: tuple[int, ...], shape: tuple[int, ...]) -> Geometry:
+    """Return the geometry of a level of a pyramid, which covers the same extent as the finest."""
     factors = [n / m if m else 1.0 for n, m in zip(whole, shape, strict=True)]
     steps = [float(s) * factors[i] for i, s in zip(g.sampled_axes, g.spacing, strict=True)]
     shift = np.array([(factors[i] - 1) / 2 for i in g.sampled_axes])
@@ -345,11 +349,11 @@ class Tiff(Format):
     write = staticmethod(write_image)
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
-        """Tell by a file's first bytes, or what is in a folder."""
+        """Whether a file begins as a TIFF or BigTIFF."""
         return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
     def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
-        """Return all: the record holds any."""
+        """Return all: the record can hold any."""
         return list(image.coords)
 
 

@@ -1,10 +1,9 @@
 """OME-XML: the Image element of a series, its sizes, positions, times and channels.
 
-Image elements belong to series by the pixels that they have in the file, not by their number. The
-position of a plane is that of its first pixel's centre; one without a unit of its own is in that of
-the pixel size. Times are those of the planes (``DeltaT``) where these are there: those that are
-even within a twentieth of their step make an axis ``t``; others leave it plain, and are its
-coordinate.
+The Image element of a series is found by its pixels in the file, not by its number. The position of
+a plane is that of its first pixel's centre; without a unit it is in that of the pixel size. Times
+are those of the planes (``DeltaT``) if they are given: if they are even within a twentieth of their
+step, the axis ``t`` is sampled; otherwise it is plain, and the times are its coordinate.
 """
 
 from __future__ import annotations
@@ -20,7 +19,12 @@ from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._json import KEY
-from spatial_duck.io.tiff._described import Described, converted
+from spatial_duck.io.tiff._metadata import (
+    TiffMetadata,
+    convert_unit,
+    finite_number,
+    positive_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +32,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MAX_XML", "check_ome", "children", "color_text", "ome_metadata", "parsed_xml"]
+__all__ = ["MAX_XML", "check_ome", "children", "color_text", "ome_metadata", "parse_xml"]
 
-#: Characters of XML that are read.
+#: Most characters of XML that are read.
 MAX_XML = 1 << 26
-#: Bytes that a page takes in a file at least.
-_PAGE = 8
-#: Part of a step by which planes may be off an even axis of time: cameras are never exact.
-_UNEVEN = 0.05
+#: Least bytes that a page takes in a file.
+_MIN_PAGE_BYTES = 8
+#: Part of a step by which times may deviate from an even axis, since cameras are not exact.
+_TIME_TOLERANCE = 0.05
 #: Attributes of Channel that are coordinates, with their names, types and units.
 _CHANNEL = {
     "Name": ("channel", str, None),
@@ -46,7 +50,7 @@ _CHANNEL = {
 }
 
 
-def parsed_xml(path: Path, text: str) -> Any:
+def parse_xml(path: Path, text: str) -> Any:
     """Return the root of OME-XML.
 
     Raises
@@ -63,14 +67,14 @@ def parsed_xml(path: Path, text: str) -> Any:
 
 
 def check_ome(path: Path, root: Any) -> None:
-    """Refuse what tifffile would take for granted, before it makes pages of it.
+    """Check the sizes and the files that OME-XML declares, before tifffile makes pages of them.
 
     Raises
     ------
     FormatError
-        If files that it names are not there.
+        If a file is missing.
     UnsafeInputError
-        If files lie elsewhere, or sizes ask for more pages than the files can hold.
+        If a file is in another folder, or there are more pages than the files can hold.
     """
     names = {uuid.get("FileName") for uuid in children(root, "UUID") if uuid.get("FileName")} - {
         path.name
@@ -79,42 +83,44 @@ def check_ome(path: Path, root: Any) -> None:
         safety.confine_path(path, name).stat().st_size for name in sorted(names)
     )
     for pixels in children(root, "Pixels"):
-        planes = math.prod(_count(path, pixels, f"Size{letter}") for letter in "ZCT")
-        if planes > there // _PAGE:
+        planes = math.prod(_positive_int(path, pixels, f"Size{letter}") for letter in "ZCT")
+        if planes > there // _MIN_PAGE_BYTES:
             raise UnsafeInputError(
                 f"{path}: its OME-XML declares {planes:,} planes, more than {there:,} bytes of "
                 "files can hold; its sizes are wrong"
             )
 
 
-def _count(path: Path, element: Any, name: str) -> int:
+def _positive_int(path: Path, element: Any, name: str) -> int:
     text = str(element.get(name, "1"))
     if not (text.isascii() and text.isdecimal() and int(text)):
         raise FormatError(f"{path}: {name} in OME-XML must be a positive int, got {text[:80]!r}")
     return int(text)
 
 
-def ome_metadata(path: Path, root: Any, series: int, shape: Sequence[int], axes: str) -> Described:
-    """Return what OME-XML says of a series.
+def ome_metadata(
+    path: Path, root: Any, series: int, shape: Sequence[int], axes: str
+) -> TiffMetadata:
+    """Return the metadata of a series in OME-XML.
 
     Parameters
     ----------
     path : Path
-        For messages.
+        Named in messages.
     root : Element
-        Of the XML.
+        Root of the XML.
     series : int
         Number of the series in the file.
     shape, axes : sequence of int, str
-        Of the series.
+        Shape of the series, and letters of its axes.
 
     Raises
     ------
     FormatError
-        If no Image element is that of the series.
+        If no Image element can be assigned to the series.
     """
-    image, pixels = _image_of(path, root, series, dict(zip(axes, shape, strict=True)))
-    steps = _sizes(pixels)
+    image, pixels = _find_image(path, root, series, dict(zip(axes, shape, strict=True)))
+    steps = _pixel_sizes(pixels)
     planes = _planes(pixels)
     origin = _positions(path, planes, steps)
     counts = {letter: int(pixels.get(f"Size{letter}", 1)) for letter in "ZCT"}
@@ -124,32 +130,32 @@ def ome_metadata(path: Path, root: Any, series: int, shape: Sequence[int], axes:
         steps["t"] = times.step
         origin["t"] = times.start
     attrs = {"Name": image.get("Name")} if image.get("Name") else {}
-    return Described("ome", steps, origin, coords, attrs, _annotation(root))
+    return TiffMetadata("ome", steps, origin, coords, attrs, _stored_record(root))
 
 
 def children(element: Any, name: str) -> list[Any]:
-    """Return all elements of a name inside another, whatever their namespace."""
+    """Return all descendants of a name, in any namespace."""
     return [
         e for e in element.iter() if isinstance(e.tag, str) and e.tag.rpartition("}")[2] == name
     ]
 
 
-def _image_of(path: Path, root: Any, series: int, sizes: dict[str, int]) -> tuple[Any, Any]:
+def _find_image(path: Path, root: Any, series: int, sizes: dict[str, int]) -> tuple[Any, Any]:
     """Return the Image element of a series, and its Pixels."""
     pairs = [(e, p) for e in children(root, "Image") for p in children(e, "Pixels")[:1]]
     stored = [(e, p) for e, p in pairs if children(p, "TiffData")]
-    if len(stored) > series and _fits(stored[series][1], sizes):
+    if len(stored) > series and _has_sizes(stored[series][1], sizes):
         return stored[series]
-    alike = [(e, p) for e, p in stored if _fits(p, sizes)]
+    alike = [(e, p) for e, p in stored if _has_sizes(p, sizes)]
     if len(alike) == 1:
         return alike[0]
     raise FormatError(
-        f"{path}: none of its {len(pairs)} OME images is clearly that of series {series}; read its "
+        f"{path}: none of its {len(pairs)} OME images can be assigned to series {series}; read its "
         "pixels alone with plain=True"
     )
 
 
-def _fits(pixels: Any, sizes: dict[str, int]) -> bool:
+def _has_sizes(pixels: Any, sizes: dict[str, int]) -> bool:
     """Whether Pixels have the sizes of a series; axes of length 1 may be left out."""
     return all(
         int(pixels.get(f"Size{letter}", 1)) == sizes.get(letter, 1)
@@ -158,34 +164,21 @@ def _fits(pixels: Any, sizes: dict[str, int]) -> bool:
     )
 
 
-# --- sizes and places ---------------------------------------------------------------------
+# --- sizes and positions ------------------------------------------------------------------
 
 
-def _sizes(pixels: Any) -> dict[str, tuple[float, str | None]]:
+def _pixel_sizes(pixels: Any) -> dict[str, tuple[float, str | None]]:
     steps: dict[str, tuple[float, str | None]] = {}
     for name in SPACE_AXES:
-        value = _positive(pixels.get(f"PhysicalSize{name.upper()}"))
+        value = positive_number(pixels.get(f"PhysicalSize{name.upper()}"))
         if value is not None:
             unit = pixels.get(f"PhysicalSize{name.upper()}Unit", "um")
-            # Pixels and a "reference frame" are no lengths.
+            # "pixel" and "reference frame" are not lengths.
             steps[name] = (value, None if unit in ("pixel", "reference frame") else unit)
-    value = _positive(pixels.get("TimeIncrement"))
+    value = positive_number(pixels.get("TimeIncrement"))
     if value is not None:
         steps["t"] = (value, pixels.get("TimeIncrementUnit", "s"))
     return steps
-
-
-def _positive(text: Any) -> float | None:
-    value = _number(text)
-    return value if value is not None and value > 0 else None
-
-
-def _number(text: Any) -> float | None:
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _planes(pixels: Any) -> list[dict[str, Any]]:
@@ -201,47 +194,49 @@ def _planes(pixels: Any) -> list[dict[str, Any]]:
 def _positions(
     path: Path, planes: list[dict[str, Any]], steps: dict[str, tuple[float, str | None]]
 ) -> dict[str, float]:
-    """Return the position of the first voxel, and set the step in z where planes tell it."""
+    """Return the position of the first voxel, and set the step in z if planes have positions."""
     origin: dict[str, float] = {}
     for name in SPACE_AXES:
         field = f"Position{name.upper()}"
         values: dict[int, float] = {}
-        told = set()
+        problems = set()
         for plane in planes:
-            value = _number(plane.get(field))
+            value = finite_number(plane.get(field))
             if value is None:
                 continue
-            place = _place(value, plane.get(field + "Unit"), steps.get(name))
+            place = _position_in_unit(value, plane.get(field + "Unit"), steps.get(name))
             if place is None:
                 unit = plane.get(field + "Unit")
-                told.add(f"in {unit!r}, which its pixel size is not in, and is not read")
+                problems.add(f"in {unit!r}, unlike its pixel size, and is not read")
                 continue
             where = plane["Z"] if name == "z" else 0
             if not math.isclose(values.setdefault(where, place), place, abs_tol=1e-9):
-                told.add("not the same; that of the first is used")
-        for text in sorted(told):
+                problems.add("not the same; that of the first is used")
+        for text in sorted(problems):
             warnings.warn(f"{path}: the {field} of its planes is {text}", stacklevel=8)
         if 0 in values:
             origin[name] = values[0]
         if name == "z" and len(set(values.values())) > 1:
-            _set_depth(path, values, steps)
+            _check_depth(path, values, steps)
     return origin
 
 
-def _place(value: float, own: str | None, step: tuple[float, str | None] | None) -> float | None:
-    """Return a position in the unit of the pixel size, or None where that cannot be."""
+def _position_in_unit(
+    value: float, own: str | None, step: tuple[float, str | None] | None
+) -> float | None:
+    """Return a position in the unit of the pixel size, or None if it cannot be converted."""
     size, unit = step or (1.0, None)
     if own == "pixel":
         return value if unit is None else value * size
     if own is None or (step is None and not value):
         return value
-    return converted(value, own, unit)
+    return convert_unit(value, own, unit)
 
 
-def _set_depth(
+def _check_depth(
     path: Path, values: dict[int, float], steps: dict[str, tuple[float, str | None]]
 ) -> None:
-    """Compare the z of planes with the size in z, and take its sign, or all of it."""
+    """Compare the z of planes with the size in z, and set its sign, or the size if it has none."""
     numbers, places = np.array(list(values)), np.array(list(values.values()))
     size, unit = steps.get("z", (None, None))
     found = float((places[-1] - places[0]) / (numbers[-1] - numbers[0]))
@@ -277,15 +272,15 @@ def _times(
     steps: dict[str, tuple[float, str | None]],
     count: int,
 ) -> _Times:
-    """Return times by those of the planes, the first of each time point."""
+    """Return step and start of time, from the earliest plane of each time point."""
     step = steps.get("t")
     unit = step[1] if step else next(
         (p["DeltaTUnit"] for p in planes if "DeltaTUnit" in p), "s"
     )  # fmt: skip
     first: dict[int, float] = {}
     for plane in planes:
-        value = _number(plane.get("DeltaT"))
-        time = None if value is None else converted(value, plane.get("DeltaTUnit", "s"), unit)
+        value = finite_number(plane.get("DeltaT"))
+        time = None if value is None else convert_unit(value, plane.get("DeltaTUnit", "s"), unit)
         if time is not None:
             first[plane["T"]] = min(first.get(plane["T"], math.inf), time)
     if sorted(first) != list(range(count)) or (count == 1 and step is None and not first.get(0)):
@@ -294,20 +289,23 @@ def _times(
     if count == 1:
         return _Times(step or (1.0, unit), float(times[0]), {})
     mean = float(times[-1] - times[0]) / (count - 1)
-    even = mean > 0 and np.abs(times - times[0] - np.arange(count) * mean).max() <= _UNEVEN * mean
-    if even and step is not None and abs(step[0] - mean) <= _UNEVEN * mean:
-        return _Times(step, float(times[0]), _exact(times, step[0], unit))
+    even = (
+        mean > 0
+        and np.abs(times - times[0] - np.arange(count) * mean).max() <= _TIME_TOLERANCE * mean
+    )
+    if even and step is not None and abs(step[0] - mean) <= _TIME_TOLERANCE * mean:
+        return _Times(step, float(times[0]), _uneven_times(times, step[0], unit))
     if even:
         if step is not None:
             _warn_times(path, f"in steps of {mean:g}, not of its TimeIncrement {step[0]:g}; the "
                         "planes' are used")  # fmt: skip
-        return _Times((mean, unit), float(times[0]), _exact(times, mean, unit))
+        return _Times((mean, unit), float(times[0]), _uneven_times(times, mean, unit))
     _warn_times(path, "not evenly spaced: axis t is plain, and they are coords['t']")
     return _Times(None, 0.0, {"t": ("t", times, {"unit": unit})})
 
 
-def _exact(times: NDArray[np.float64], step: float, unit: str | None) -> dict[str, Any]:
-    """Return the planes' own times as a coordinate, where they are not quite even."""
+def _uneven_times(times: NDArray[np.float64], step: float, unit: str | None) -> dict[str, Any]:
+    """Return the planes' own times as a coordinate, if they are not exactly even."""
     off = np.abs(times - times[0] - np.arange(len(times)) * step).max()
     return {"delta_t": ("t", times, {"unit": unit})} if off > 1e-6 * step else {}
 
@@ -320,7 +318,7 @@ def _warn_times(path: Path, what: str) -> None:
 
 
 def _channels(pixels: Any) -> dict[str, Any]:
-    """Return what all channels say, one value for each index of the axis c."""
+    """Return the coordinates of channels, with one value for each index along c."""
     channels = children(pixels, "Channel")
     samples = [int(str(c.get("SamplesPerPixel", 1))) for c in channels]
     if not channels or sum(samples) != int(pixels.get("SizeC", 0)) or set(samples) != {1}:
@@ -331,9 +329,11 @@ def _channels(pixels: Any) -> dict[str, Any]:
         if not any(given):
             continue
         if kind is float:
-            told = next((c.get(field + "Unit") for c in channels if c.get(field + "Unit")), unit)
-            values: list[Any] = [v if (v := _number(g)) is not None else math.nan for g in given]
-            coords[name] = ("c", values, {"unit": told})
+            own = next((c.get(field + "Unit") for c in channels if c.get(field + "Unit")), unit)
+            values: list[Any] = [
+                v if (v := finite_number(g)) is not None else math.nan for g in given
+            ]
+            coords[name] = ("c", values, {"unit": own})
         elif kind is int:
             coords[name] = ("c", [color_text(g) for g in given])
         else:
@@ -355,7 +355,8 @@ def color_text(value: Any) -> str:
         return ""
 
 
-def _annotation(root: Any) -> str | None:
+def _stored_record(root: Any) -> str | None:
+    """Return the exact geometry in the library's annotation, if there is one."""
     for note in children(root, "MapAnnotation"):
         if note.get("Namespace") == KEY:
             for entry in children(note, "M"):

@@ -1,4 +1,4 @@
-"""A level of a series as a Zarr store that other processes and machines can open again."""
+"""A level of a series as a Zarr store that can be pickled."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["TiffStore", "open_store"]
 
 
 class TiffStore(WrapperStore[Any]):  # type: ignore[misc]
-    """tifffile's store of a level; pickled as the place that it is read from.
+    """tifffile's store of a level; pickled as the arguments of `open_store`.
 
     Parameters
     ----------
     store : tifffile.zarr.ZarrTiffStore
-        Open.
+        The open store.
     place : tuple
-        What `open_store` opened it from.
+        The arguments of `open_store`.
     """
 
     def __init__(self, store: Any, place: tuple[str, int, int, bool]) -> None:
@@ -50,14 +50,14 @@ def open_store(path: str, series: int, level: int, plain: bool = False) -> TiffS
     Parameters
     ----------
     path : str
-        The file, absolute.
+        Absolute path of the file.
     series, level : int
-        Which.
+        Number of the series, and of its level.
     plain : bool, optional
-        Leave out OME-XML that lies in another file.
+        Ignore OME-XML in another file.
     """
     file = open_tiff(Path(path), plain)
     inner = file.series[series].aszarr(level=level)
-    # The file stays open as long as its store is used.
+    # The file is closed when its store is no longer used.
     weakref.finalize(inner, file.close)
     return TiffStore(inner, (path, series, level, plain))

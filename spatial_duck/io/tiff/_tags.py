@@ -1,4 +1,4 @@
-"""Geometry and coordinates of an image as the metadata of OME-TIFF and of ImageJ's TIFF."""
+"""Metadata of OME-TIFF and ImageJ's TIFF from the geometry and coordinates of an image."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ import numpy as np
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry._world import LENGTHS, SPACE_AXES
 from spatial_duck.io._json import KEY
-from spatial_duck.io.tiff._described import converted
 from spatial_duck.io.tiff._dialects import IMAGEJ_OWN
+from spatial_duck.io.tiff._metadata import convert_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spatial_duck.geometry import Geometry
 
-__all__ = ["AxisFacts", "imagej_tags", "ome_tags"]
+__all__ = ["WrittenAxes", "imagej_tags", "ome_tags"]
 
-#: How OME-XML and ImageJ spell units.
+#: Units as OME-XML spells them.
 _OME_UNITS = {"um": "µm", "angstrom": "Å", "us": "µs", "in": "in"}
-#: What tifffile gets for `TiffWriter.write`: metadata, and options.
+#: Arguments of tifffile's `TiffWriter.write`: metadata, and options.
 Tags = tuple[dict[str, Any], dict[str, Any]]
 
 
-class AxisFacts(NamedTuple):
-    """What is known of an image's axes.
+class WrittenAxes(NamedTuple):
+    """Axes of an image as they are written, with its coordinates.
 
     Attributes
     ----------
     geometry : Geometry
-        As it is written, y and x last.
+        Geometry in the order of the file, y and x last.
     letters : str
-        Of its axes.
+        TIFF's letters of the axes.
     coords : mapping of str to Coordinate
-        Of the image.
-    kept : mapping
-        Attrs of the dialect.
+        Coordinates of the image.
+    attrs : mapping
+        Attrs of the image for the dialect.
     """
 
     geometry: Geometry
     letters: str
     coords: Mapping[str, Any]
-    kept: Mapping[str, Any]
+    attrs: Mapping[str, Any]
 
-    def along(self, name: str, letter: str) -> Any:
-        """Return the values of a coordinate along an axis, or None."""
+    def coordinate_along(self, name: str, letter: str) -> Any:
+        """Return a coordinate that lies along an axis, or None."""
         found = self.coords.get(name)
         axis = self.letters.find(letter)
         if found is None or axis < 0 or not found.dims:
@@ -60,14 +60,14 @@ class AxisFacts(NamedTuple):
         """Number of planes."""
         return math.prod(self.geometry.shape[:-2])
 
-    def by_plane(self, letter: str, values: Any) -> list[Any]:
-        """Return for each plane its value of those along an axis."""
+    def value_by_plane(self, letter: str, values: Any) -> list[Any]:
+        """Return for each plane one of the values along an axis."""
         shape = self.geometry.shape[:-2]
         axis = self.letters.index(letter)
         return [values[index[axis]] for index in np.ndindex(shape)]
 
 
-def _sizes(g: Geometry) -> dict[str, tuple[float, str | None]]:
+def _axis_sizes(g: Geometry) -> dict[str, tuple[float, str | None]]:
     """Return spacing and unit of each sampled axis."""
     out = {}
     for i, s, column in zip(g.sampled_axes, g.spacing, g.direction.T, strict=True):
@@ -77,9 +77,9 @@ def _sizes(g: Geometry) -> dict[str, tuple[float, str | None]]:
 
 
 def _origins(g: Geometry) -> dict[str, tuple[float, str | None]]:
-    """Return position and unit of the first voxel along each axis of space, where one is not 0.
+    """Return position and unit of the first voxel along each axis of space; empty if all are 0.
 
-    None for an oblique image, which other software sees unrotated.
+    Empty for an oblique image too, which other software sees unrotated.
     """
     for axis, column in zip(g.sampled_axes, g.direction.T, strict=True):
         if [g.world.axes[int(r)] for r in np.flatnonzero(column)] != [g.dims[axis]]:
@@ -91,13 +91,13 @@ def _origins(g: Geometry) -> dict[str, tuple[float, str | None]]:
     return found if any(o for o, _ in found.values()) else {}
 
 
-def _resolution(sizes: Mapping[str, tuple[float, str | None]]) -> dict[str, Any]:
-    """Return pixel sizes as resolution tags in centimetres, which ImageJ and others know."""
+def _resolution_tags(sizes: Mapping[str, tuple[float, str | None]]) -> dict[str, Any]:
+    """Return pixel sizes as resolution tags in centimetres, which ImageJ and others read."""
     lengths = [sizes[n] for n in ("x", "y") if n in sizes and sizes[n][1] in LENGTHS]
     if len(lengths) != 2:
         return {}
     per = [LENGTHS["cm"] / (s * LENGTHS[str(u)]) for s, u in lengths]
-    # A tag holds a fraction of two numbers of 32 bits.
+    # A tag holds a fraction of two 32-bit integers.
     if not all(1e-6 < value < 2**31 for value in per):
         return {}
     return {"resolution": tuple(per), "resolutionunit": "CENTIMETER"}
@@ -111,11 +111,11 @@ _CHANNEL = {
 }  # fmt: skip
 
 
-def ome_tags(facts: AxisFacts, record: str) -> Tags:
-    """Return metadata and options that make tifffile write OME-XML."""
+def ome_tags(facts: WrittenAxes, record: str) -> Tags:
+    """Return metadata and options with which tifffile writes OME-XML."""
     g, letters = facts.geometry, facts.letters
     metadata: dict[str, Any] = {"axes": letters}
-    sizes = _sizes(g)
+    sizes = _axis_sizes(g)
     for name, (size, unit) in sizes.items():
         field = "TimeIncrement" if name == "t" else f"PhysicalSize{name.upper()}"
         metadata[field] = size
@@ -125,18 +125,18 @@ def ome_tags(facts: AxisFacts, record: str) -> Tags:
         )
         if name == "t" and unit is None:
             del metadata[field], metadata[field + "Unit"]
-    if facts.kept.get("Name"):
-        metadata["Name"] = str(facts.kept["Name"])
+    if facts.attrs.get("Name"):
+        metadata["Name"] = str(facts.attrs["Name"])
     if plane := _ome_planes(facts, sizes):
         metadata["Plane"] = plane
     if channel := _ome_channels(facts):
         metadata["Channel"] = channel
     metadata["MapAnnotation"] = {"Namespace": KEY, "geometry": record}
-    return metadata, _resolution(sizes)
+    return metadata, _resolution_tags(sizes)
 
 
 def _ome_planes(
-    facts: AxisFacts, sizes: Mapping[str, tuple[float, str | None]]
+    facts: WrittenAxes, sizes: Mapping[str, tuple[float, str | None]]
 ) -> dict[str, list[Any]]:
     """Return positions and times of planes."""
     g, count = facts.geometry, facts.n_planes
@@ -147,20 +147,20 @@ def _ome_planes(
             steps = (g.direction * g.spacing)[g.world.axes.index("z")]
             step = float(steps[g.sampled_axes.index(facts.letters.index("Z"))])
             count_z = g.shape[facts.letters.index("Z")]
-            places = facts.by_plane("Z", [start + step * k for k in range(count_z)])
+            places = facts.value_by_plane("Z", [start + step * k for k in range(count_z)])
         plane[field] = places
         plane[field + "Unit"] = [_OME_UNITS.get(unit, unit) if unit else "pixel"] * count
     times, unit = _times(facts)
     if times is not None:
-        plane["DeltaT"] = facts.by_plane("T", times)
+        plane["DeltaT"] = facts.value_by_plane("T", times)
         plane["DeltaTUnit"] = [_OME_UNITS.get(unit, unit) or "s"] * count
     return plane
 
 
-def _times(facts: AxisFacts) -> tuple[Any, str]:
-    """Return the times of the time points and their unit, where an increment does not say them."""
+def _times(facts: WrittenAxes) -> tuple[Any, str]:
+    """Return the times of the time points and their unit, if a step alone does not give them."""
     for name in ("t", "delta_t"):
-        found = facts.along(name, "T")
+        found = facts.coordinate_along(name, "T")
         if found is not None and found.values.dtype.kind in "iuf":
             return [float(v) for v in found.values], str(found.unit or "s")
     g = facts.geometry
@@ -173,22 +173,22 @@ def _times(facts: AxisFacts) -> tuple[Any, str]:
     return None, "s"
 
 
-def _ome_channels(facts: AxisFacts) -> dict[str, list[Any]]:
+def _ome_channels(facts: WrittenAxes) -> dict[str, list[Any]]:
     fields: dict[str, list[Any]] = {}
     for name, field in _CHANNEL.items():
-        found = facts.along(name, "C")
+        found = facts.coordinate_along(name, "C")
         if found is None or found.ndim != 1:
             continue
         values = found.values.tolist()
         if field.endswith("Wavelength"):
-            values = [converted(float(v), found.unit or "nm", "nm") for v in values]
+            values = [convert_unit(float(v), found.unit or "nm", "nm") for v in values]
             if any(v is None or not v > 0 for v in values):
                 continue
             fields[field + "Unit"] = ["nm"] * len(values)
         fields[field] = values if field.endswith("Wavelength") else [str(v) for v in values]
-    colors = facts.along("channel_color", "C")
+    colors = facts.coordinate_along("channel_color", "C")
     if colors is not None and all(_is_color(v) for v in colors):
-        fields["Color"] = [_signed(int(v, 16) << 8 | 0xFF) for v in colors]
+        fields["Color"] = [_as_signed(int(v, 16) << 8 | 0xFF) for v in colors]
     return fields
 
 
@@ -200,17 +200,17 @@ def _is_color(value: Any) -> bool:
     )
 
 
-def _signed(value: int) -> int:
+def _as_signed(value: int) -> int:
     return value - (1 << 32) if value >> 31 else value
 
 
 # --- ImageJ -------------------------------------------------------------------------------
 
 
-def imagej_tags(facts: AxisFacts, record: str) -> Tags:
-    """Return metadata and options that make tifffile write what ImageJ reads."""
+def imagej_tags(facts: WrittenAxes, record: str) -> Tags:
+    """Return metadata and options with which tifffile writes ImageJ's TIFF."""
     g, letters = facts.geometry, facts.letters
-    sizes = _sizes(g)
+    sizes = _axis_sizes(g)
     metadata: dict[str, Any] = {"axes": letters, KEY: record}
     units = {unit for name, (_, unit) in sizes.items() if name != "t"}
     if len(units) > 1:
@@ -221,31 +221,33 @@ def imagej_tags(facts: AxisFacts, record: str) -> Tags:
         metadata["spacing"] = sizes["z"][0]
     if "t" in sizes and sizes["t"][1] is not None:
         factor = g.to_unit({"t": "s"}) if sizes["t"][1] != "s" else g
-        metadata["finterval"] = _sizes(factor)["t"][0]
+        metadata["finterval"] = _axis_sizes(factor)["t"][0]
     for name, (start, own) in _origins(g).items():
         if name in sizes and own == sizes[name][1]:
             metadata[f"{name}origin"] = -start / sizes[name][0]
     metadata |= _imagej_coords(facts)
     metadata |= {
-        k: v for k, v in facts.kept.items()
+        k: v for k, v in facts.attrs.items()
         if k not in IMAGEJ_OWN and isinstance(v, str | int | float) and k not in metadata
     }  # fmt: skip
     resolution = (1 / sizes["x"][0], 1 / sizes["y"][0])
     return metadata, {"resolution": resolution, "resolutionunit": "NONE"}
 
 
-def _imagej_coords(facts: AxisFacts) -> dict[str, Any]:
+def _imagej_coords(facts: WrittenAxes) -> dict[str, Any]:
     """Return labels of planes, and ranges and colors of channels."""
     metadata: dict[str, Any] = {}
     for name, letters in (("channel", "C"), ("label", "TZ")):
         for letter in letters:
-            found = facts.along(name, letter)
+            found = facts.coordinate_along(name, letter)
             if found is not None and found.ndim == 1 and "Labels" not in metadata:
-                metadata["Labels"] = facts.by_plane(letter, [str(v) for v in found.values.tolist()])
-    window = facts.along("display_window", "C")
+                metadata["Labels"] = facts.value_by_plane(
+                    letter, [str(v) for v in found.values.tolist()]
+                )
+    window = facts.coordinate_along("display_window", "C")
     if window is not None and window.shape[1:] == (2,):
         metadata["Ranges"] = tuple(float(v) for v in window.values.ravel())
-    colors = facts.along("channel_color", "C")
+    colors = facts.coordinate_along("channel_color", "C")
     if colors is not None and all(_is_color(v) for v in colors):
         ramp = np.arange(256)
         tops = [[int(v[k : k + 2], 16) for k in (0, 2, 4)] for v in colors]

@@ -1,4 +1,4 @@
-"""Write OME-TIFF and ImageJ TIFF, page by page or tile by tile; see `_format`."""
+"""Writing OME-TIFF and ImageJ's TIFF, page by page or tile by tile; see `_format`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._axis_aligned import upright
+from spatial_duck.io._axis_aligned import require_axis_aligned
 from spatial_duck.io._axis_facts import coords_by_axis, coords_to_json
 from spatial_duck.io._json import to_record
 from spatial_duck.io._layout import Fitted, Rules, fit_layout, in_order
 from spatial_duck.io._source import reporter, slabs
-from spatial_duck.io.tiff._tags import AxisFacts, imagej_tags, ome_tags
+from spatial_duck.io.tiff._tags import WrittenAxes, imagej_tags, ome_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ __all__ = ["RULES", "tifffile_module", "write_image"]
 RULES = Rules(
     "TIFF", (), plain="first", plain_names=None, unspecified=True, named=True, moment=True
 )
-#: Types that tifffile writes in each kind.
+#: Data types of each kind of TIFF.
 _DTYPES = {
     "ome": ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8", "c8", "c16"),
     "imagej": ("u1", "u2", "f4"),
@@ -37,7 +37,7 @@ _DTYPES = {
 
 
 def tifffile_module() -> Any:
-    """Import tifffile, or say which extra brings it."""
+    """Return tifffile; raise an ImportError that names the extra if it is missing."""
     return require("tifffile", "Reading and writing TIFF")
 
 
@@ -62,10 +62,10 @@ def write_image(
         if "crs" in image.attrs
         else ""
     )
-    upright(g, "TIFF", oblique, advice=advice)
+    require_axis_aligned(g, "TIFF", oblique, advice=advice)
     if g.dims[-2:] != ("y", "x"):
         raise GeometryLossError(
-            f"TIFF's planes lie in y and x, and the image has dims {image.dims!r}; "
+            f"TIFF's planes run along y and x, and the image has dims {image.dims!r}; "
             "rename them with image.replace(dims=...)"
         )
     own = image.world.axes
@@ -81,10 +81,10 @@ def write_image(
         )
     dtype = np.dtype(code)
     letters = "".join(_letter(name) for name in g.dims)
-    carried = coords_to_json(coords_by_axis(image, g.dims))
-    record = json.dumps(to_record(g, image.attrs, carried))
+    coords = coords_to_json(coords_by_axis(image, g.dims))
+    record = json.dumps(to_record(g, image.attrs, coords))
     make = ome_tags if kind == "ome" else imagej_tags
-    facts = AxisFacts(g, letters, image.coords, image.attrs.get(kind) or {})
+    facts = WrittenAxes(g, letters, image.coords, image.attrs.get(kind) or {})
     metadata, options = make(facts, record)
     if compress:
         options |= {"compression": "zlib", "rowsperstrip": g.shape[-2]}
@@ -118,25 +118,25 @@ def _letter(name: str | None) -> str:
 
 
 def _planes(fit: Fitted, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    """Yield the planes of an image one by one, put together from slabs of any size."""
+    """Yield the planes of an image one by one, joined from slabs of any size."""
     rows, columns = fit.geometry.shape[-2:]
-    waiting: list[NDArray[Any]] = []
+    parts: list[NDArray[Any]] = []
     count, size = 0, rows * columns
     for slab in slabs(fit.data, dtype):
         flat = slab.reshape(-1)
         while flat.size:
             part = flat[: size - count]
             flat = flat[part.size :]
-            waiting.append(part)
+            parts.append(part)
             count += part.size
             if count == size:
-                whole = waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+                whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
                 yield whole.reshape(rows, columns)
-                waiting, count = [], 0
+                parts, count = [], 0
 
 
 def _tiles(plane: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
-    """Yield the tiles of a plane, filled up with 0 at its ends."""
+    """Yield the tiles of a plane, padded with 0 at its ends."""
     for row in range(0, plane.shape[0], size):
         for column in range(0, plane.shape[1], size):
             part = plane[row : row + size, column : column + size]

@@ -1,7 +1,8 @@
-"""What the metadata of a TIFF say of its axes, and the geometry that follows."""
+"""Metadata of a TIFF series in common terms, and the geometry that follows from them."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,29 +13,36 @@ from spatial_duck.geometry._world import LENGTHS, SPACE_AXES, TIMES, World, cano
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Described", "converted", "coords_of", "standard_geometry"]
+__all__ = [
+    "TiffMetadata",
+    "convert_unit",
+    "finite_number",
+    "metadata_coords",
+    "positive_number",
+    "standard_geometry",
+]
 
 _LETTERS = {"T": "t", "Z": "z", "Y": "y", "X": "x", "C": "c", "S": "c"}
 
 
-class Described(NamedTuple):
-    """What metadata say of a series.
+class TiffMetadata(NamedTuple):
+    """Metadata of a series, whatever the dialect of the file.
 
     Attributes
     ----------
     name : str
-        Of the dialect: ``"ome"``, ``"imagej"``, ``"tiff"``, ….
+        Name of the dialect: ``"ome"``, ``"imagej"``, ``"tiff"``, ….
     steps : dict of str to (float, str or None)
-        Spacing and unit by the name of an axis; negative where positions go down.
+        Spacing and unit by the name of an axis; negative if positions decrease.
     origin : dict of str to float
         Position of the first voxel, in the unit of the step.
     coords : dict of str to tuple
-        Facts about indices: (axis name, values[, facts]). One named like its axis says where the
-        indices lie that are not evenly spaced.
+        Coordinates: (axis name, values[, attributes]). One named like its axis holds the positions
+        along an axis that is not evenly spaced.
     attrs : dict
-        What else there is.
+        Other metadata.
     record : str or None
-        The geometry that was kept by us.
+        The exact geometry as this library stores it.
     """
 
     name: str
@@ -45,8 +53,23 @@ class Described(NamedTuple):
     record: str | None = None
 
 
-def converted(value: float, unit: str | None, wanted: str | None) -> float | None:
-    """Return a length or time in another unit, or None where it has none of a kind."""
+def finite_number(value: Any) -> float | None:
+    """Return a value as a float, or None if it is not a finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def positive_number(value: Any) -> float | None:
+    """Return a value as a float, or None if it is not a finite number above 0."""
+    number = finite_number(value)
+    return number if number is not None and number > 0 else None
+
+
+def convert_unit(value: float, unit: str | None, wanted: str | None) -> float | None:
+    """Return a length or time in another unit, or None if the units are not of one kind."""
     source, target = (canonical_unit(u) if u else None for u in (unit, wanted))
     if source == target:
         return value
@@ -58,23 +81,23 @@ def converted(value: float, unit: str | None, wanted: str | None) -> float | Non
     return None
 
 
-def standard_geometry(axes: str, shape: tuple[int, ...], found: Described) -> Geometry:
-    """Return the geometry that metadata state.
+def standard_geometry(axes: str, shape: tuple[int, ...], found: TiffMetadata) -> Geometry:
+    """Return the geometry in the metadata of a series.
 
     Parameters
     ----------
     axes : str
-        Letters of the axes, as tifffile has them.
+        Letters of the axes, as tifffile returns them.
     shape : tuple of int
         Lengths of the axes.
-    found : Described
-        What the metadata say.
+    found : TiffMetadata
+        The metadata.
     """
     dims: list[str | None] = []
     for letter in axes:
         name = _LETTERS.get(letter)
         dims.append(None if name in dims else name)
-    # An axis whose coordinate says where it lies is made plain by the image that gets it.
+    # An axis with a coordinate of its own name becomes plain when the image is made.
     sampled = [n for n in dims if n in (*SPACE_AXES, "t")]
     size = [found.steps.get(n, (1.0, None)) for n in sampled]
     return Geometry(
@@ -88,8 +111,8 @@ def standard_geometry(axes: str, shape: tuple[int, ...], found: Described) -> Ge
     )
 
 
-def coords_of(found: Described, dims: tuple[str | None, ...]) -> Mapping[str, Any]:
-    """Return the coordinates whose axis the image has, and the place along axes that it has not."""
+def metadata_coords(found: TiffMetadata, dims: tuple[str | None, ...]) -> Mapping[str, Any]:
+    """Return the coordinates along the image's axes, and positions along axes that it lacks."""
     coords = {name: value for name, value in found.coords.items() if value[0] in dims}
     for name, place in found.origin.items():
         if name not in dims and name in SPACE_AXES:
