@@ -51,15 +51,15 @@ def from_nibabel(image: Any) -> SpatialArray:
         geometry = nifti.header_geometry(header)
     else:
         geometry = nifti.header_geometry(header, affine=np.asarray(given, np.float64))
-    geometry, axis = nifti.without_filler(header, geometry)
+    geometry, axis = nifti.drop_filler_axis(header, geometry)
     if axis is not None:
         data = data.squeeze(axis)
     colors = len(data.dtype.names or ())
     if colors:
-        geometry = nifti.with_channels(geometry, colors)
+        geometry = nifti.add_channel_axis(geometry, colors)
         data = np.ascontiguousarray(data)[..., None].view(data.dtype[0])
     coords = header_coords(header, geometry, axis, data.dtype, colors)
-    attrs = nifti.kept_attrs(header)
+    attrs = nifti.header_attrs(header)
     return SpatialArray(data, geometry, attrs={"nifti": attrs} if attrs else {}, coords=coords)
 
 

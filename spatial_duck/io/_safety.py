@@ -38,6 +38,7 @@ __all__ = [
     "map_raw",
     "open_stream",
     "read_stream",
+    "read_up_to",
     "zstd_module",
 ]
 
@@ -213,6 +214,14 @@ def open_stream(path: Path, offset: int, compression: str | None) -> Iterator[An
             yield zstd_module().ZstdFile(file, "rb")
         else:
             yield ZlibFile(file) if compression == "zlib" else file
+
+
+def read_up_to(stream: Any, size: int) -> bytes:
+    """Return that many bytes of a stream, or all that there are."""
+    out = b""
+    while len(out) < size and (piece := stream.read(size - len(out))):
+        out += piece
+    return out
 
 
 def read_stream(

@@ -1,10 +1,10 @@
-"""What a NIfTI header says of its axes, as coordinates, and back.
+"""Coordinates from a NIfTI header, and back.
 
 =====================  ==========================================================================
 header                 coordinate
 =====================  ==========================================================================
-intent 1007 (vector)   ``component`` x, y, z in LPS, as ITK and ANTs write it, where there are two
-                       or three that may be negative and ``intent_name`` is not "channels"
+intent 1007 (vector)   ``component`` x, y, z in LPS, as ITK and ANTs write it, if there are two or
+                       three of a signed type and ``intent_name`` is not "channels"
 intent 1006            ``component`` x, y, z in RAS
 intent 1005            ``component`` xx, xy, yy, xz, yz, zz: the lower triangle, row by row
 2003, 2004, RGB types  ``channel`` red, green, blue (and alpha)
@@ -45,12 +45,12 @@ __all__ = [
 
 MATRIX, SYMMETRIC, DISPLACEMENT, VECTOR = 1004, 1005, 1006, 1007
 RGB, RGBA = 2003, 2004
-#: Intents that say what the indices of an axis are; the others are about the values.
+#: Intents that describe the indices of an axis; the others describe the values.
 AXIS_INTENTS = frozenset([MATRIX, SYMMETRIC, DISPLACEMENT, VECTOR, 1008, 1009, 1010, RGB, RGBA])
-#: What ``intent_name`` says of vectors that are no directions.
-_NO_DIRECTIONS = "channels"
+#: Value of ``intent_name`` for vectors that are not directions.
+_CHANNELS_NAME = "channels"
 _TIME_UNITS = {8: "s", 16: "ms", 24: "us"}
-_ENCODINGS = ("frequency_encoding", "phase_encoding", "slice_encoding")
+_ENCODING_COORDS = ("frequency_encoding", "phase_encoding", "slice_encoding")
 
 
 def color_names(count: int) -> list[str]:
@@ -58,8 +58,8 @@ def color_names(count: int) -> list[str]:
     return ["red", "green", "blue", "alpha"][:count]
 
 
-def _triangle(count: int) -> list[str] | None:
-    """Return the names of the entries of a symmetric matrix, or None for a count that has none."""
+def _tensor_components(count: int) -> list[str] | None:
+    """Return the names of the components of a symmetric matrix; None for other counts."""
     n = {3: 2, 6: 3}.get(count, 0)
     return [SPACE_AXES[j] + SPACE_AXES[i] for i in range(n) for j in range(i + 1)] or None
 
@@ -68,20 +68,20 @@ def _triangle(count: int) -> list[str] | None:
 
 
 def header_coords(
-    header: Any, geometry: Geometry, left_out: int | None, dtype: np.dtype[Any], colors: int = 0
+    header: Any, geometry: Geometry, removed_axis: int | None, dtype: np.dtype[Any], colors: int = 0
 ) -> dict[str, Any]:
-    """Return the coordinates that a header states.
+    """Return the coordinates in a header.
 
     Parameters
     ----------
     header : nibabel.Nifti1Header or Nifti2Header
         The header.
     geometry : Geometry
-        Of the image as it is given.
-    left_out : int or None
-        Axis of the file that the image has not.
+        Geometry of the image.
+    removed_axis : int or None
+        Axis of the file that the image does not have.
     dtype : dtype
-        Of the voxels as they are stored.
+        Type of the voxels in the file.
     colors : int, optional
         Number of channels of RGB voxels, the image's last axis.
     """
@@ -90,7 +90,7 @@ def header_coords(
         coords["channel"] = (geometry.ndim - 1, color_names(colors))
     elif int(header["intent_code"]) in AXIS_INTENTS:
         count = len(header.get_data_shape())
-        axis = min(4, count - 1) - (left_out is not None)
+        axis = min(4, count - 1) - (removed_axis is not None)
         if count >= 4:
             coords |= _intent_coords(header, geometry, axis, dtype)
     return coords | _encoding_coords(header, geometry)
@@ -103,12 +103,12 @@ def _intent_coords(
     unit = next((u for u in geometry.unit if u), None)
     named = {DISPLACEMENT: "RAS", VECTOR: "LPS"}
     directions = dtype.kind in "if" and count in (2, 3) and count <= len(geometry.world.axes)
-    if code == VECTOR and header["intent_name"].item() == _NO_DIRECTIONS.encode():
+    if code == VECTOR and header["intent_name"].item() == _CHANNELS_NAME.encode():
         return {}
     if code in named and directions and geometry.frame is not None:
         facts = {"frame": named[code], "intent_code": code} | ({"unit": unit} if unit else {})
         return {"component": (axis, list(SPACE_AXES[:count]), facts)}
-    names = _triangle(count)
+    names = _tensor_components(count)
     if code == SYMMETRIC and names and dtype.kind in "if":
         return {"component": (axis, names, {"intent_code": code})}
     if code in (RGB, RGBA) and count == code - 2000:
@@ -118,7 +118,7 @@ def _intent_coords(
 
 def _encoding_coords(header: Any, geometry: Geometry) -> dict[str, Any]:
     coords: dict[str, Any] = {}
-    kinds = dict(zip(_ENCODINGS, header.get_dim_info(), strict=True))
+    kinds = dict(zip(_ENCODING_COORDS, header.get_dim_info(), strict=True))
     shape = [n for n, name in zip(geometry.shape, geometry.dims, strict=True) if name in SPACE_AXES]
     for name, axis in kinds.items():
         if axis is not None and axis < len(shape):
@@ -134,10 +134,10 @@ def _encoding_coords(header: Any, geometry: Geometry) -> dict[str, Any]:
 
 
 def _slice_times(header: Any, count: int, duration: float) -> NDArray[np.float64] | None:
-    """Return the time of each slice, NaN where it has none, or None where none is told."""
+    """Return the time of each slice, NaN for slices without one; None if there are no times."""
     first, last = int(header["slice_start"]), int(header["slice_end"])
     last = last or count - 1
-    order = _acquired(int(header["slice_code"]), last - first + 1)
+    order = _acquisition_order(int(header["slice_code"]), last - first + 1)
     if order is None or not 0 <= first <= last < count:
         return None
     times = np.full(count, np.nan)
@@ -145,11 +145,11 @@ def _slice_times(header: Any, count: int, duration: float) -> NDArray[np.float64
     return times
 
 
-def _acquired(code: int, n: int) -> NDArray[np.intp] | None:
-    """Return the numbers of n slices in the order in which they were acquired.
+def _acquisition_order(code: int, n: int) -> NDArray[np.intp] | None:
+    """Return the indices of n slices in the order in which they were acquired.
 
-    The codes of the standard: 1, 2 sequential up and down; 3, 4 alternating up and down; 5, 6
-    alternating from the second one.
+    The standard's codes are 1, 2 for sequential up and down; 3, 4 for alternating up and down; 5, 6
+    for alternating from the second slice.
     """
     up = np.arange(max(n, 0))
     orders = {
@@ -167,18 +167,18 @@ def _acquired(code: int, n: int) -> NDArray[np.intp] | None:
 
 
 class VectorAxis(NamedTuple):
-    """The axis of an image that NIfTI has as its fifth, or in the voxels.
+    """The axis of an image that is the fifth of NIfTI, or inside its voxels.
 
     Attributes
     ----------
     axis : int
-        Of the image.
+        The array axis.
     intent : int
-        Code that says what it holds.
+        Intent code of what it holds.
     name : str
         ``intent_name``.
     order : tuple of int or None
-        In which NIfTI has the components, where that is another one.
+        NIfTI's order of the components, if it differs.
     colors : bool
         Whether the voxels are of an RGB type.
     """
@@ -191,10 +191,10 @@ class VectorAxis(NamedTuple):
 
 
 def vector_axis(image: Any) -> VectorAxis | None:
-    """Return the axis of an image whose indices are no series of volumes.
+    """Return the axis of an image that holds vectors rather than a series of volumes.
 
-    That is an axis with components or colors; one with an axis intent; and a plain axis behind x
-    in an array that has x last, the samples of a pixel.
+    That is an axis with components or colors; one with an axis intent; or a plain axis after x, the
+    last axis of space, which holds the samples of a pixel.
     """
     coords, dims = image.coords, image.dims
     for name in ("component", "channel"):
@@ -205,9 +205,9 @@ def vector_axis(image: Any) -> VectorAxis | None:
         labels = [str(v) for v in found.values.tolist()] if found.ndim == 1 else []
         intent = int(found.attrs.get("intent_code", 0))
         if name == "component":
-            spelled = _spelled(labels, intent)
-            if spelled is not None:
-                return spelled._replace(axis=axis)
+            found_axis = _component_axis(labels, intent)
+            if found_axis is not None:
+                return found_axis._replace(axis=axis)
         elif labels in (color_names(3), color_names(4)):
             is_rgb = np.dtype(image.dtype) == np.uint8
             return VectorAxis(axis, 0 if is_rgb else 2000 + len(labels), colors=is_rgb)
@@ -216,17 +216,17 @@ def vector_axis(image: Any) -> VectorAxis | None:
     space = [i for i, name in enumerate(dims) if name in SPACE_AXES]
     plain = set(range(image.ndim)) - set(image.geometry.sampled_axes)
     if space and dims[max(space)] == "x" and max(space) + 1 in plain:
-        return VectorAxis(max(space) + 1, VECTOR, _NO_DIRECTIONS)
+        return VectorAxis(max(space) + 1, VECTOR, _CHANNELS_NAME)
     return None
 
 
-def _spelled(labels: list[str], intent: int) -> VectorAxis | None:
-    """Return how NIfTI says what components are; None where it cannot."""
+def _component_axis(labels: list[str], intent: int) -> VectorAxis | None:
+    """Return the intent and the order of components in NIfTI; None if it has none for them."""
     for names, code in (
         (list(SPACE_AXES), intent if intent == DISPLACEMENT else VECTOR),
         (list(SPACE_AXES[:2]), intent if intent == DISPLACEMENT else VECTOR),
-        (_triangle(6) or [], SYMMETRIC),
-        (_triangle(3) or [], SYMMETRIC),
+        (_tensor_components(6) or [], SYMMETRIC),
+        (_tensor_components(3) or [], SYMMETRIC),
     ):
         if sorted(labels) == sorted(names):
             order = tuple(labels.index(n) for n in names)
@@ -235,38 +235,38 @@ def _spelled(labels: list[str], intent: int) -> VectorAxis | None:
 
 
 def set_axis_fields(header: Any, dims: tuple[str | None, ...], coords: Mapping[str, Any]) -> None:
-    """Write slice times and encodings into a header, as far as it can say them.
+    """Set slice times and encodings in a header, as far as it can hold them.
 
     Parameters
     ----------
     header : nibabel.Nifti1Header or Nifti2Header
         With its shape and units.
     dims : tuple
-        Of the file's axes.
+        Names of the file's axes.
     coords : mapping of str to Coordinate
-        Of the image.
+        Coordinates of the image.
     """
     along = {
         name: dims.index(coords[name].dims[0])
-        for name in (*_ENCODINGS, "slice_time")
+        for name in (*_ENCODING_COORDS, "slice_time")
         if name in coords and coords[name].dims and coords[name].dims[0] in dims[:3]
     }
     times = coords["slice_time"] if "slice_time" in along else None
     if times is not None and times.unit == _TIME_UNITS.get(int(header["xyzt_units"]) & 56):
         if _set_slice_times(header, np.asarray(times.values, np.float64)):
             along["slice_encoding"] = along["slice_time"]
-    header.set_dim_info(*[along.get(name) for name in _ENCODINGS])
+    header.set_dim_info(*[along.get(name) for name in _ENCODING_COORDS])
 
 
 def _set_slice_times(header: Any, times: NDArray[np.float64]) -> bool:
-    """Write times that follow one of the standard's orders; whether they do."""
+    """Set times that follow one of the standard's orders; return whether they do."""
     known = np.flatnonzero(np.isfinite(times))
     if len(known) < 2 or known[-1] - known[0] + 1 != len(known):
         return False
     part = times[known]
     duration = float(np.sort(part)[1] - np.sort(part)[0])
     for code in range(1, 7):
-        order = _acquired(code, len(part))
+        order = _acquisition_order(code, len(part))
         expected = np.empty(len(part))
         expected[order] = np.arange(len(part)) * duration
         if np.allclose(part, expected, rtol=0, atol=1e-5 * duration):

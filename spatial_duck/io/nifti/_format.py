@@ -3,32 +3,32 @@
 Positions are RAS, of voxel centres. Arrays are indexed ``(x, y, z, t, c)`` as nibabel's are.
 
 Which affine
-    The sform where its code is not 0, else the qform where its code is not 0, as in nibabel; a
-    warning is given where both are set and disagree by more than 1e-3 voxel. ``form="sform"`` or
-    ``"qform"`` chooses, without a warning. With both codes 0 the standard's method 1 holds:
-    spacing alone, and the frame is unspecified.
+    The sform if its code is not 0, else the qform if its code is not 0, as in nibabel; with a
+    warning if both are set and disagree by more than 1e-2 voxel. ``form="sform"`` or ``"qform"``
+    chooses one, without a warning. With both codes 0 it is the standard's method 1: spacing alone,
+    and the frame is unspecified.
 Units
-    ``xyzt_units``; an unknown unit of space is mm where the frame is known (every program reads it
-    so), an unknown unit of time stays unspecified.
+    ``xyzt_units``; an unknown unit of space is mm if the frame is known, as for other programs; an
+    unknown unit of time stays unspecified.
 Time
-    The fourth axis is ``t`` with spacing ``pixdim[4]`` and origin ``toffset``, or ``f`` where its
-    unit is Hz, ppm or rad/s. Where ``pixdim[4]`` is 0 it is the plain axis ``c``.
+    The fourth axis is ``t`` with spacing ``pixdim[4]`` and origin ``toffset``, or ``f`` if its unit
+    is Hz, ppm or rad/s. If ``pixdim[4]`` is 0 it is the plain axis ``c``.
 Vectors
-    The fifth axis is the plain axis ``c``; a fourth of length 1 before it is left out where its
-    ``pixdim`` is 0, or where the intent is 1007 (vector) and time has no unit. RGB voxels become a
+    The fifth axis is the plain axis ``c``; a fourth of length 1 before it is removed if its
+    ``pixdim`` is 0, or if the intent is 1007 (vector) and time has no unit. RGB voxels become a
     last axis ``c``.
 Scale
-    Slope and intercept belong to the data: integers with a slope are read as float64 with it
-    applied, as nibabel does. ``scaled=False`` reads what is stored and keeps slope and intercept
-    in ``attrs["nifti"]``, from where writing takes them again.
+    Slope and intercept are applied, as in nibabel: integers with a slope are read as float64.
+    ``scaled=False`` reads the stored integers, with slope and intercept in ``attrs["nifti"]``,
+    which writing uses again.
 Dimensions
-    ``dim[0] = 2`` with a trivial third row of the affine is a 2-D world. A slice that lives in 3-D
-    is written with the axes that it lacks, of length 1.
+    ``dim[0] = 2`` with a trivial third row of the affine is a 2-D world. A slice in 3-D is written
+    with the axes that it lacks, of length 1.
 Writing
-    The sform holds the geometry, shear included; the qform too where it can. NIfTI-1 holds 32-bit
+    The sform holds the geometry, shear included; the qform too if it can. NIfTI-1 holds 32-bit
     floats; a geometry that they would displace by more than the tolerance raises
-    `GeometryLossError`, and ``version=2`` holds 64 bits. bool becomes uint8 and float16 float32,
-    which change no value. ``frame`` says what an unspecified frame is.
+    `GeometryLossError`, and ``version=2`` holds 64 bits. bool is written as uint8 and float16 as
+    float32, which change no value. ``frame`` gives the frame of an image that has none.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ from spatial_duck.io.nifti._coordinates import header_coords
 from spatial_duck.io.nifti._gradients import gradient_coords, gradient_texts, sidecars
 from spatial_duck.io.nifti._header import (
     RULES,
+    add_channel_axis,
+    drop_filler_axis,
+    header_attrs,
     header_geometry,
-    kept_attrs,
     make_header,
     nibabel_module,
-    with_channels,
-    without_filler,
 )
 
 if TYPE_CHECKING:
@@ -77,29 +77,29 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT",
     "RULES",
+    "add_channel_axis",
+    "drop_filler_axis",
+    "header_attrs",
     "header_geometry",
-    "kept_attrs",
     "make_header",
-    "with_channels",
-    "without_filler",
 ]
 
 
-#: How files are compressed, by their first bytes.
-_PACKED = {MAGIC: "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd"}
-#: Bytes of extensions that are read at most.
+#: Compressions, by the first bytes of a file.
+_COMPRESSIONS = {MAGIC: "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd"}
+#: Most bytes of a header with its extensions.
 _MAX_EXTENSIONS = 1 << 26
 
 
 class _Files(NamedTuple):
-    """The file of the header and that of the voxels; the same one but for a pair."""
+    """The file of the header and that of the voxels; they differ for a pair."""
 
     header: Path
     voxels: Path
 
 
-def _files(path: Path) -> _Files:
-    """Return the files of an image: of a pair, both are found by either."""
+def _header_and_voxels(path: Path) -> _Files:
+    """Return the files of an image, given its file or either of a pair."""
     name, suffix = path.name.lower(), path.suffix
     packed = suffix if suffix.lower() in (".gz", ".bz2", ".zst") else ""
     bare = path.with_suffix("") if packed else path
@@ -118,7 +118,7 @@ def _files(path: Path) -> _Files:
 def _compression(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(4)
-    return next((kind for magic, kind in _PACKED.items() if head.startswith(magic)), None)
+    return next((kind for magic, kind in _COMPRESSIONS.items() if head.startswith(magic)), None)
 
 
 def _read_header(path: Path) -> Any:
@@ -126,48 +126,40 @@ def _read_header(path: Path) -> Any:
     nib = nibabel_module()
     try:
         with safety.open_stream(path, 0, _compression(path)) as stream:
-            head = _up_to(stream, 544)
+            head = safety.read_up_to(stream, 544)
             is_second = 540 in struct.unpack("<i", head[:4]) + struct.unpack(">i", head[:4])
             kind = nib.Nifti2Header if is_second else nib.Nifti1Header
             probe = kind(head[: kind.template_dtype.itemsize], check=False)
             offset = float(probe["vox_offset"])
             if np.isfinite(offset) and len(head) < offset < _MAX_EXTENSIONS:
-                head += _up_to(stream, int(offset) - len(head))
+                head += safety.read_up_to(stream, int(offset) - len(head))
         return kind.from_fileobj(io.BytesIO(head), check=True)
     except (MemoryError, RecursionError):
         raise
-    except Exception as error:  # nibabel raises a dozen kinds for a header that is not valid
+    except Exception as error:  # nibabel raises many kinds for a header that is not valid
         if isinstance(error, ImportError):
             raise
         raise FormatError(f"{path}: its NIfTI header is not valid: {error}") from error
 
 
-def _up_to(stream: Any, size: int) -> bytes:
-    """Read that many bytes, or all that there are."""
-    out = b""
-    while len(out) < size and (piece := stream.read(size - len(out))):
-        out += piece
-    return out
-
-
 def _refuse_cifti(header: Any, path: Path) -> None:
-    """Refuse a matrix over brain models, which is no image of a volume."""
+    """Raise an error for a CIFTI-2 file, a matrix over brain models."""
     if 3000 <= int(header["intent_code"]) <= 3099:
         raise FormatError(
             f"{path}: it is a CIFTI-2 file (intent {int(header['intent_code'])}), a matrix over "
-            "vertices and voxels that its XML names, and no image of a volume; open it with "
+            "vertices and voxels that its XML names, and not an image of a volume; open it with "
             "nibabel.load"
         )
 
 
-def _header_facts(header: Any, geometry: Geometry) -> tuple[dict[str, Any], Geometry, int | None]:
-    """Return what a header says of axes, the geometry of the image, and the axis that it lacks."""
+def _header_coords(header: Any, geometry: Geometry) -> tuple[dict[str, Any], Geometry, int | None]:
+    """Return a header's coordinates, the geometry of the image, and the axis that is removed."""
     stored = np.dtype(header.get_data_dtype())
-    geometry, left_out = without_filler(header, geometry)
+    geometry, removed_axis = drop_filler_axis(header, geometry)
     colors = len(stored.names or ())
     if colors:
-        geometry = with_channels(geometry, colors)
-    return header_coords(header, geometry, left_out, stored, colors), geometry, left_out
+        geometry = add_channel_axis(geometry, colors)
+    return header_coords(header, geometry, removed_axis, stored, colors), geometry, removed_axis
 
 
 def open_source(
@@ -177,7 +169,7 @@ def open_source(
     scaled: bool = True,
 ) -> Source:
     """Open a NIfTI file; see `spatial_duck.read`."""
-    files = _files(Path(path))
+    files = _header_and_voxels(Path(path))
     if not files.header.is_file():
         raise FormatError(f"{path}: a NIfTI pair needs its header, {files.header}")
     header = _read_header(files.header)
@@ -208,21 +200,21 @@ def open_source(
     part = np.dtype(stored[0].str) if rgb else stored
     is_scaled = scaled and not rgb and (slope, inter) != (1.0, 0.0)
     dtype = np.dtype(np.complex128 if stored.kind == "c" else np.float64) if is_scaled else part
-    attrs = kept_attrs(header)
+    attrs = header_attrs(header)
     if not scaled:
         attrs |= _stored_scaling(header)
 
-    coords, geometry, left_out = _header_facts(header, geometry)
+    coords, geometry, removed_axis = _header_coords(header, geometry)
     coords |= gradient_coords(files.header, geometry)
 
-    def finish(raw: Any) -> Any:
-        """Turn voxels in file order, slowest axis first, into the array that is given."""
+    def to_image_order(raw: Any) -> Any:
+        """Return voxels in file order, slowest axis first, as the array of the image."""
         array = raw.transpose(tuple(reversed(range(raw.ndim))))
-        if left_out is not None:
-            array = array.squeeze(left_out)
+        if removed_axis is not None:
+            array = array.squeeze(removed_axis)
         if rgb:
             array = array[..., None].view(part) if isinstance(array, np.ndarray) else array
-        # The formula of the standard, in double precision as nibabel computes it.
+        # The standard's formula, in double precision as in nibabel.
         return array * slope + inter if is_scaled else array
 
     file_shape = tuple(int(n) for n in header.get_data_shape())[::-1]
@@ -230,16 +222,16 @@ def open_source(
     def read_whole() -> NDArray[Any]:
         with safety.open_stream(file, 0, compression) as stream:
             raw = safety.read_stream(stream, file, stored, file_shape, offset)
-        out: NDArray[Any] = finish(raw)
+        out: NDArray[Any] = to_image_order(raw)
         return out
 
     def load(lazy: bool | None) -> Any:
         if compression is None and lazy is not False:
             raw = safety.map_raw(file, stored, file_shape, offset)
             if not is_scaled:
-                return finish(raw)
+                return to_image_order(raw)
             if lazy:
-                return _chunked(raw, finish)
+                return _lazy_array(raw, to_image_order)
         if lazy:
             return None
         if is_scaled:
@@ -249,13 +241,13 @@ def open_source(
     return Source("nifti", geometry, dtype, {"nifti": attrs} if attrs else {}, load, coords=coords)
 
 
-def _chunked(raw: NDArray[Any], finish: Any) -> Any:
+def _lazy_array(raw: NDArray[Any], to_image_order: Any) -> Any:
     da = require("dask.array", "Reading with lazy=True")
-    return finish(da.from_array(raw))
+    return to_image_order(da.from_array(raw))
 
 
 def _stored_scaling(header: Any) -> dict[str, float]:
-    """Return slope and intercept as writing takes them again; none where they say nothing."""
+    """Return slope and intercept as attrs, which writing uses again; empty if they are trivial."""
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if not np.isfinite(slope) or slope == 0 or (slope, inter) == (1.0, 0.0):
         return {}
@@ -281,7 +273,7 @@ def write_image(
     """Write a NIfTI file; see `spatial_duck.write`."""
     header, data, _, geometry = make_header(image, version=version, frame=frame)
     dtype = np.dtype(data.dtype if header.get_data_dtype().names else header.get_data_dtype())
-    with path.open("wb") as raw, _packing(path, raw) as file:
+    with path.open("wb") as raw, _compressor(path, raw) as file:
         header.write_to(file)
         file.write(b"\0" * (int(header["vox_offset"]) - file.tell()))
         write_voxels(file.write, data, dtype, progress)
@@ -290,8 +282,8 @@ def write_image(
             file.write_text(text, encoding="ascii")
 
 
-def _packing(path: Path, raw: Any) -> Any:
-    """Return what compresses into a file, as its name says."""
+def _compressor(path: Path, raw: Any) -> Any:
+    """Return a stream that compresses into a file, by the suffix of its name."""
     name = path.name.lower()
     if name.endswith(".gz"):
         return gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0)
@@ -309,16 +301,16 @@ class Nifti(Format):
     write = staticmethod(write_image)
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """Tell by the header's magic, which in a pair is in the other file."""
+        """Whether a header has NIfTI's magic; of a pair, that of the other file is read."""
         name = path.name.lower()
         if name.endswith((".nii.bz2", ".nii.zst")):
             return bool(head)
         if name.endswith((".img", ".img.gz")):
-            header = _files(path).header
+            header = _header_and_voxels(path).header
             if not header.is_file():
                 return False
             with safety.open_stream(header, 0, _compression(header)) as stream:
-                head = _up_to(stream, 544)
+                head = safety.read_up_to(stream, 544)
         return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:12] in (
             b"n+2\0\r\n\x1a\n",
             b"ni2\0\r\n\x1a\n",
@@ -332,21 +324,21 @@ class Nifti(Format):
         frame: str | None = None,
         **options: Any,  # noqa: ARG002
     ) -> Collection[str]:
-        """Return what the header, ``.bval`` and ``.bvec`` would give back."""
+        """Return the coordinates that the header, ``.bval`` and ``.bvec`` can hold."""
         try:
-            made = make_header(image, version=version, frame=frame)
-        except SpatialDuckError:  # which `write` will say
+            parts = make_header(image, version=version, frame=frame)
+        except SpatialDuckError:  # `write` raises it
             return list(image.coords)
-        texts = gradient_texts(made.geometry, image.coords)
+        texts = gradient_texts(parts.geometry, image.coords)
         beside = zip(("b_value", "gradient_direction"), texts, strict=True)
-        coords, g, _ = _header_facts(made.header, header_geometry(made.header))
+        coords, g, _ = _header_coords(parts.header, header_geometry(parts.header))
         back = SpatialArray(np.broadcast_to(np.uint8(0), g.shape), g, coords=coords).coords
         labels = [sorted(map(str, each.get("component", ()))) for each in (image.coords, back)]
         axes = ("frequency_encoding", "phase_encoding", "slice_encoding")
         return [
             *[name for name, text in beside if text is not None],
             *same_coords(image, back, set(image.coords) & set(back)),
-            # Which axis it is, whatever its indices; and components, in whatever order.
+            # Encodings are held whatever their indices, and components in any order.
             *[name for name in axes if name in back],
             *(["component"] if labels[0] and labels[0] == labels[1] else []),
         ]

@@ -1,4 +1,4 @@
-"""NIfTI headers to geometries and back, by the rules of `_format`; no voxels."""
+"""Geometries from NIfTI headers and back, by the rules of `_format`; this reads no voxels."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RULES",
+    "add_channel_axis",
+    "drop_filler_axis",
+    "header_attrs",
     "header_geometry",
-    "kept_attrs",
     "make_header",
     "nibabel_module",
-    "with_channels",
-    "without_filler",
 ]
 
 RULES = Rules(
@@ -60,15 +60,15 @@ _LENGTH_UNITS = {1: "m", 2: "mm", 3: "um"}
 _TIME_UNITS = {8: "s", 16: "ms", 24: "us"}
 _OTHER_UNITS = {32: "hz", 40: "ppm", 48: "rad/s"}
 
-#: Header fields that survive reading and writing; the rest follows from geometry, axes and data.
-KEPT = (
+#: Header fields that are kept in attrs; the others follow from geometry, axes and data.
+_ATTR_FIELDS = (
     "descrip", "intent_code", "intent_name", "intent_p1", "intent_p2", "intent_p3", "aux_file",
     "cal_max", "cal_min", "qform_code", "sform_code",
 )  # fmt: skip
 
 
 def nibabel_module() -> Any:
-    """Import nibabel, or say which extra brings it."""
+    """Return nibabel; raise an ImportError that names the extra if it is missing."""
     return require("nibabel", "Reading and writing NIfTI")
 
 
@@ -78,7 +78,7 @@ def header_geometry(
     where: object = "header",
     affine: NDArray[Any] | None = None,
 ) -> Geometry:
-    """Return the geometry that a NIfTI header holds.
+    """Return the geometry in a NIfTI header.
 
     Parameters
     ----------
@@ -87,9 +87,9 @@ def header_geometry(
     form : {"sform", "qform"}, optional
         Which affine; by default the rule of this module.
     where : object, optional
-        For messages.
+        Named in messages.
     affine : ndarray of shape (4, 4), optional
-        The RAS affine, where it is not the header's.
+        The RAS affine, if it differs from the header's.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def header_geometry(
     Raises
     ------
     FormatError
-        If the header's numbers are no geometry.
+        If the header's numbers are not a valid geometry.
     """
     try:
         placed = _affine(header, form, where) if affine is None else ("RAS", affine)
@@ -192,7 +192,7 @@ def _has_directions(affine: NDArray[Any]) -> bool:
 
 
 def _disagree(a: NDArray[Any], b: NDArray[Any], shape: tuple[int, ...], tolerance: float) -> bool:
-    """Tell whether two affines put a corner of the grid more than `tolerance` voxels apart."""
+    """Whether two affines place a corner of the grid more than `tolerance` voxels apart."""
     sizes = [*shape[:3], 1, 1, 1][:3]
     corners = np.array(np.meshgrid(*[(0, max(n - 1, 0)) for n in sizes])).reshape(3, -1)
     gap = (a[:3, :3] - b[:3, :3]) @ corners + (a[:3, 3] - b[:3, 3])[:, None]
@@ -200,15 +200,15 @@ def _disagree(a: NDArray[Any], b: NDArray[Any], shape: tuple[int, ...], toleranc
     return bool(not np.linalg.norm(gap, axis=0).max() <= tolerance * step)
 
 
-def without_filler(header: Any, geometry: Geometry) -> tuple[Geometry, int | None]:
-    """Take out an axis of length 1 that is there only because vectors are the fifth.
+def drop_filler_axis(header: Any, geometry: Geometry) -> tuple[Geometry, int | None]:
+    """Remove a fourth axis of length 1 that is there only because vectors are the fifth.
 
     Returns
     -------
     geometry : Geometry
-        Without it.
+        The geometry without it.
     axis : int or None
-        Where it was.
+        The axis that was removed.
     """
     if geometry.ndim < 5 or geometry.shape[3] != 1:
         return geometry, None
@@ -230,8 +230,8 @@ def without_filler(header: Any, geometry: Geometry) -> tuple[Geometry, int | Non
     ), 3
 
 
-def with_channels(geometry: Geometry, n: int) -> Geometry:
-    """Return a geometry with one more axis, of colours."""
+def add_channel_axis(geometry: Geometry, n: int) -> Geometry:
+    """Return a geometry with an axis of `n` color channels added at the end."""
     name = None if "c" in geometry.dims else "c"
     return Geometry(
         (*geometry.shape, n), geometry.spacing, geometry.origin, geometry.direction,
@@ -240,11 +240,11 @@ def with_channels(geometry: Geometry, n: int) -> Geometry:
     )  # fmt: skip
 
 
-def kept_attrs(header: Any) -> dict[str, Any]:
+def header_attrs(header: Any) -> dict[str, Any]:
     """Return the header's fields that are not at their defaults."""
     out: dict[str, Any] = {}
     of_axis = int(header["intent_code"]) in AXIS_INTENTS
-    for name in KEPT:
+    for name in _ATTR_FIELDS:
         if of_axis and "intent" in name:
             continue
         value = header[name].item()
@@ -258,19 +258,19 @@ def kept_attrs(header: Any) -> dict[str, Any]:
     return out
 
 
-class Made(NamedTuple):
-    """What is written for an image.
+class FileParts(NamedTuple):
+    """Header and data of an image as they are written.
 
     Attributes
     ----------
     header : nibabel.Nifti1Header or Nifti2Header
-        With all but the voxels.
+        The complete header.
     data : array
-        Slowest axis first, of the backend; RGB channels last.
+        Voxels on their backend, slowest axis first, RGB channels last.
     affine : ndarray of shape (4, 4) or None
-        In 64 bits; None where the frame is unspecified.
+        The affine in 64 bits; None if the frame is unspecified.
     geometry : Geometry
-        Of the file's axes, fastest first.
+        Geometry in the order of the file, fastest axis first.
     """
 
     header: Any
@@ -279,7 +279,7 @@ class Made(NamedTuple):
     geometry: Geometry
 
 
-def make_header(image: Any, *, version: int = 1, frame: str | None = None) -> Made:
+def make_header(image: Any, *, version: int = 1, frame: str | None = None) -> FileParts:
     """Return the header of an image, and its data and geometry in the file's order.
 
     Raises
@@ -292,38 +292,38 @@ def make_header(image: Any, *, version: int = 1, frame: str | None = None) -> Ma
         raise FormatError(f"version must be 1 or 2, got {version!r}")
     vector = vector_axis(image)
     if vector is not None:
-        image, vector = _spelled_components(image, vector, frame)
-    fit = fit_layout(_plain_first(image, vector), RULES, frame=frame, minimum_with_more=3)
+        image, vector = _convert_components(image, vector, frame)
+    fit = fit_layout(_move_plain_axes_first(image, vector), RULES, frame=frame, minimum_with_more=3)
     data, g = fit
     if 0 in g.shape:
         raise FormatError(f"NIfTI cannot hold an image without voxels, got shape {g.shape}")
     dtype = check_dtype(np.dtype(data.dtype), _DTYPES, RULES.name)
     if vector is not None and vector.colors:
-        # The channels of a voxel are one number for the header.
+        # The channels of a voxel are one element of the header's data type.
         data = SpatialArray(data, g).transpose((*range(1, g.ndim), 0)).data
         dtype = np.dtype([(n[0].upper(), "u1") for n in color_names(g.shape[0])])
         g = g[0]
     file_g = g.transpose(tuple(reversed(range(g.ndim))))
     header = (nib.Nifti2Header if version == 2 else nib.Nifti1Header)(endianness="<")
-    kept = dict(image.attrs.get("nifti") or {})
+    attrs = dict(image.attrs.get("nifti") or {})
     header.set_data_dtype(dtype)
-    shape = _file_shape(file_g, vector is not None and not vector.colors)
+    shape = _shape_in_file(file_g, vector is not None and not vector.colors)
     try:
         header.set_data_shape(shape)
     except Exception as error:  # HeaderDataError: a length over 32767
         raise FormatError(
             f"NIfTI-{version} cannot hold shape {shape} ({error}); use version=2"
         ) from error
-    _restore(nib, header, kept)
+    _restore_fields(nib, header, attrs)
     if vector is not None:
         header["intent_code"], header["intent_name"] = vector.intent, vector.name.encode()
         if vector.intent == SYMMETRIC:
             header["intent_p1"] = 2 if g.shape[0] == 3 else 3
     _set_units(header, file_g, image.coords)
     set_axis_fields(header, file_g.dims, image.coords)
-    affine = _set_forms(header, file_g, kept)
+    affine = _set_forms(header, file_g, attrs)
     back = header_geometry(header)
-    back, _ = without_filler(header, back)
+    back, _ = drop_filler_axis(header, back)
     if back.ndim != file_g.ndim:
         raise GeometryLossError(
             "NIfTI vectors drop a time axis of length 1 without a unit; give time its unit with "
@@ -332,18 +332,18 @@ def make_header(image: Any, *, version: int = 1, frame: str | None = None) -> Ma
     unit = dict(zip(file_g.world.axes, file_g.unit, strict=True))
     back = back.replace(world=World(back.world.axes, unit, file_g.frame), dims=file_g.dims)
     check_precision(file_g, back, f"NIfTI-{version}", "use version=2, which holds 64 bits")
-    _set_scaling(header, kept)
+    _set_scaling(header, attrs)
     size = int(header.single_vox_offset)
     extra = sum(e.get_sizeondisk() for e in header.extensions)
     header["vox_offset"] = -(-(size + extra) // 16) * 16
     header["magic"] = header.single_magic
-    return Made(header, data, affine, file_g)
+    return FileParts(header, data, affine, file_g)
 
 
-def _spelled_components(
+def _convert_components(
     image: Any, vector: VectorAxis, frame: str | None
 ) -> tuple[Any, VectorAxis]:
-    """Bring components into the order and frame that the header is to state."""
+    """Return an image with its components in the order and frame of the header's intent."""
     if vector.order is not None:
         keys: list[Any] = [slice(None)] * image.ndim
         keys[vector.axis] = list(vector.order)
@@ -354,18 +354,18 @@ def _spelled_components(
         image = image.replace(frame=frame)
     if image.frame is None:
         raise FrameError(
-            "NIfTI holds vectors in LPS or RAS, and the image's frame is unspecified: say what it "
-            "is with frame='RAS' (or another code), or image.replace(frame=...)"
+            "NIfTI holds vectors in LPS or RAS, and the image's frame is unspecified: give it "
+            "with frame='RAS' (or another code), or image.replace(frame=...)"
         )
     wanted = "RAS" if vector.intent == DISPLACEMENT else "LPS"
     return components_in_frame(image, wanted), vector
 
 
-def _plain_first(image: Any, vector: VectorAxis | None) -> Any:
-    """Move plain axes to the front, slowest first, in the order that the file is to have.
+def _move_plain_axes_first(image: Any, vector: VectorAxis | None) -> Any:
+    """Return an image with its plain axes at the front, in the order of the file, slowest first.
 
-    An image in the file's order, fastest axis first, has its slowest axis at the end. Components
-    are the file's fifth axis; RGB channels go to the front of all.
+    Plain axes after those of space come before the others, in reverse order. Components are the
+    file's fifth axis; RGB channels are first of all.
     """
     g = image.geometry
     plain = [i for i in range(g.ndim) if i not in g.sampled_axes]
@@ -381,8 +381,8 @@ def _plain_first(image: Any, vector: VectorAxis | None) -> Any:
     return image if order == tuple(range(g.ndim)) else image.transpose(order)
 
 
-def _file_shape(g: Geometry, is_vector: bool) -> tuple[int, ...]:
-    """Return the lengths; without time, the components of a vector alone are the fifth axis."""
+def _shape_in_file(g: Geometry, is_vector: bool) -> tuple[int, ...]:
+    """Return the file's shape; the components of a vector are the fifth axis without time too."""
     n_space = sum(name in ("x", "y", "z") for name in g.dims)
     alone = is_vector and "t" not in g.dims and g.ndim == n_space + 1
     return (*g.shape[:3], 1, *g.shape[3:]) if alone else g.shape
@@ -399,8 +399,8 @@ def _set_units(header: Any, g: Geometry, coords: Mapping[str, Any]) -> None:
     )
 
 
-def _set_forms(header: Any, g: Geometry, kept: Mapping[str, Any]) -> NDArray[Any] | None:
-    """Write the place of the image into a header, and return the affine."""
+def _set_forms(header: Any, g: Geometry, attrs: Mapping[str, Any]) -> NDArray[Any] | None:
+    """Set the geometry of an image in a header, and return the affine."""
     space = [i for i, name in enumerate(g.dims) if name in ("x", "y", "z")]
     rows = [i for i, name in enumerate(g.world.axes) if name != "t"]
     affine = np.eye(4)
@@ -419,33 +419,33 @@ def _set_forms(header: Any, g: Geometry, kept: Mapping[str, Any]) -> NDArray[Any
     if g.frame is None:
         if not np.array_equal(affine, np.diag([*spacing, 1, 1, 1][:3] + [1])):
             raise FrameError(
-                "NIfTI holds RAS coordinates, and the image's frame is unspecified: say what it "
-                "is with frame='RAS' (or another code), or image.replace(frame=...)"
+                "NIfTI holds RAS coordinates, and the image's frame is unspecified: give it "
+                "with frame='RAS' (or another code), or image.replace(frame=...)"
             )
         header["sform_code"] = header["qform_code"] = 0
         return None
-    header.set_sform(affine, int(kept.get("sform_code", 0)) or 1)
-    header.set_qform(affine, int(kept.get("qform_code", 0)) or 1, strip_shears=True)
+    header.set_sform(affine, int(attrs.get("sform_code", 0)) or 1)
+    header.set_qform(affine, int(attrs.get("qform_code", 0)) or 1, strip_shears=True)
     header["pixdim"][1 : len(spacing) + 1] = spacing
     if _disagree(affine, header.get_qform(), g.shape[: len(space)], 1e-3):
         header["qform_code"] = 0
     return affine
 
 
-def _set_scaling(header: Any, kept: Mapping[str, Any]) -> None:
-    slope, inter = kept.get("scl_slope"), kept.get("scl_inter")
+def _set_scaling(header: Any, attrs: Mapping[str, Any]) -> None:
+    slope, inter = attrs.get("scl_slope"), attrs.get("scl_inter")
     if slope is not None and np.dtype(header.get_data_dtype()).kind in "iu":
         header.set_slope_inter(slope, inter or 0.0)
     else:
         header.set_slope_inter(1.0, 0.0)
 
 
-def _restore(nib: Any, header: Any, kept: Mapping[str, Any]) -> None:
-    of_axis = kept.get("intent_code") in AXIS_INTENTS
-    for name in KEPT:
-        if name not in kept or name.endswith("form_code") or (of_axis and "intent" in name):
+def _restore_fields(nib: Any, header: Any, attrs: Mapping[str, Any]) -> None:
+    of_axis = attrs.get("intent_code") in AXIS_INTENTS
+    for name in _ATTR_FIELDS:
+        if name not in attrs or name.endswith("form_code") or (of_axis and "intent" in name):
             continue
-        value = kept[name]
+        value = attrs[name]
         header[name] = value.encode("latin-1", "replace") if isinstance(value, str) else value
-    for code, content in kept.get("extensions", ()):
+    for code, content in attrs.get("extensions", ()):
         header.extensions.append(nib.nifti1.Nifti1Extension(code, content))

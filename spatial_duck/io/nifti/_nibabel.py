@@ -1,7 +1,7 @@
-"""Images that nibabel reads and that are no single NIfTI file: MGH, Analyze, PAR/REC, AFNI, ….
+"""Formats other than NIfTI that nibabel reads: MGH, Analyze, PAR/REC, AFNI, ….
 
-FreeSurfer's ``.mgh`` is mapped, and ``.mgz`` verified as it is unpacked; the voxels of others are
-read by nibabel. Arrays are indexed ``(x, y, z, t, c)``, positions are RAS.
+FreeSurfer's ``.mgh`` is memory-mapped, and ``.mgz`` verified while it is decompressed; the voxels
+of others are read by nibabel. Arrays are indexed ``(x, y, z, t, c)``, positions are RAS.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def affine_geometry(shape: tuple[int, ...], affine: NDArray[Any], header: Any = 
     Parameters
     ----------
     shape : tuple of int
-        Of the image.
+        Shape of the image.
     affine : ndarray of shape (4, 4)
-        To RAS, mm.
+        Matrix from indices to RAS in mm.
     header : object, optional
-        Its own; an MGH header's repetition time makes the fourth axis one of time.
+        Header of the image; with an MGH header's repetition time the fourth axis is time.
     """
     keys = header.keys() if hasattr(header, "keys") else ()
     step = float(header["tr"]) if "tr" in keys else 0.0
@@ -78,25 +78,27 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     if stored.kind not in "biufc":
         raise FormatError(f"{place}: voxels must be numbers, got {stored}")
     load = (
-        _mgh(place, header, shape, stored) if image is None else _any(place, image, shape, stored)
+        _mgh_loader(place, header, shape, stored)
+        if image is None
+        else _nibabel_loader(place, image, shape, stored)
     )
     attrs = {"nibabel": {"descrip": text}} if (text := _description(header)) else {}
     return Source("nibabel", geometry, load.dtype, attrs, load)
 
 
-def _packed(path: Path) -> str | None:
+def _compression(path: Path) -> str | None:
     with path.open("rb") as file:
         return "gzip" if file.read(2) == MAGIC else None
 
 
 def _mgh_header(path: Path) -> Any:
-    """Return the header of an MGH file; repetition and echo times stand behind the voxels."""
+    """Return the header of an MGH file; repetition and echo times follow the voxels."""
     MGHHeader = require("nibabel", "Reading MGH").freesurfer.mghformat.MGHHeader
     whole = MGHHeader.template_dtype
-    first = whole.fields["tr"][1]  # where the fields begin that stand behind the voxels
-    packed = _packed(path)
+    first = whole.fields["tr"][1]  # the fields from here on follow the voxels
+    packed = _compression(path)
     with safety.open_stream(path, 0, packed) as stream:
-        head = _up_to(stream, _MGH_OFFSET)
+        head = safety.read_up_to(stream, _MGH_OFFSET)
         found = MGHHeader(head[:first])
         needed = safety.count_bytes(found.get_data_shape(), np.dtype(found.get_data_dtype()))
         safety.check_size(path, needed, 0 if packed else _MGH_OFFSET, packed)
@@ -106,15 +108,7 @@ def _mgh_header(path: Path) -> Any:
             stream.seek(needed, 1)
         while packed and needed > 0 and (piece := stream.read(min(needed, 1 << 20))):
             needed -= len(piece)
-        return MGHHeader(head[:first] + _up_to(stream, whole.itemsize - first))
-
-
-def _up_to(stream: Any, size: int) -> bytes:
-    """Read that many bytes, or all that there are."""
-    out = b""
-    while len(out) < size and (piece := stream.read(size - len(out))):
-        out += piece
-    return out
+        return MGHHeader(head[:first] + safety.read_up_to(stream, whole.itemsize - first))
 
 
 def _description(header: Any) -> str:
@@ -122,8 +116,8 @@ def _description(header: Any) -> str:
     return bytes(header["descrip"]).rstrip(b"\0").decode("latin-1") if "descrip" in keys else ""
 
 
-class _Load:
-    """Reads voxels; knows the type that they will have."""
+class _VoxelLoader:
+    """Reads or maps voxels, whose data type is known before."""
 
     def __init__(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], read: Callable[[], Any],
@@ -137,10 +131,12 @@ class _Load:
         return None if lazy else self._read()
 
 
-def _mgh(path: Path, header: Any, shape: tuple[int, ...], stored: np.dtype[Any]) -> _Load:
-    """Return what reads an MGH file, whose voxels are big-endian, x fastest."""
+def _mgh_loader(
+    path: Path, header: Any, shape: tuple[int, ...], stored: np.dtype[Any]
+) -> _VoxelLoader:
+    """Return the loader of an MGH file, whose voxels are big-endian, x fastest."""
     big = stored.newbyteorder(">")
-    packed = _packed(path)
+    packed = _compression(path)
     needed = safety.count_bytes(shape, big)
     safety.check_size(path, needed, 0 if packed else _MGH_OFFSET, packed)
     file_shape = tuple(header["dims"].tolist())[::-1]
@@ -155,11 +151,13 @@ def _mgh(path: Path, header: Any, shape: tuple[int, ...], stored: np.dtype[Any])
     def mapped() -> NDArray[Any]:
         return in_order(safety.map_raw(path, big, file_shape, _MGH_OFFSET))
 
-    return _Load(shape, big, read, None if packed else mapped)
+    return _VoxelLoader(shape, big, read, None if packed else mapped)
 
 
-def _any(path: Path, image: Any, shape: tuple[int, ...], stored: np.dtype[Any]) -> _Load:
-    """Return what reads any file of nibabel's; a scaled one becomes float64."""
+def _nibabel_loader(
+    path: Path, image: Any, shape: tuple[int, ...], stored: np.dtype[Any]
+) -> _VoxelLoader:
+    """Return the loader of any other file; scaled voxels are float64."""
     one = tuple(slice(0, 1) for _ in shape)
     try:
         dtype = np.asanyarray(image.dataobj[one]).dtype
@@ -179,7 +177,7 @@ def _any(path: Path, image: Any, shape: tuple[int, ...], stored: np.dtype[Any]) 
         except Exception as error:  # as above
             raise FormatError(f"{path}: its voxels cannot be read: {error}") from error
 
-    return _Load(shape, dtype, read)
+    return _VoxelLoader(shape, dtype, read)
 
 
 class Nibabel(Format):
@@ -190,7 +188,7 @@ class Nibabel(Format):
     open = staticmethod(open_source)
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """Tell by a file's name, as nibabel does."""
+        """Whether a file has a suffix of these formats."""
         return bool(head) and path.name.lower().endswith(_SUFFIXES)
 
 
