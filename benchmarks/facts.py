@@ -79,7 +79,7 @@ def _cell(found: list[Shown]) -> str:
     both = "both ways" in given or {"read", "written"} <= given
     direction = "both ways" if both else " and ".join(d for d in DIRECTIONS if d in given)
     says = ", ".join(dict.fromkeys(s.says for s in found if s.says))
-    referees = ", ".join(dict.fromkeys(s.referee for s in found))
+    referees = ", ".join(dict.fromkeys(r for s in found for r in s.referee.split(", ")))
     return f"{says + ', ' if says else ''}{direction} ({referees})"
 
 

@@ -169,22 +169,28 @@ def _one_series(folder: Path, uid: str, theirs: dict[str, list[Any]]) -> tuple[s
 
 
 def _against_volumes(image: sd.SpatialArray, theirs: list[tuple[np.ndarray, np.ndarray]]) -> str:
-    """Return how a series differs from the volumes that dcm2niix made of it, or nothing."""
-    said, left = [], None
+    """Return how a series differs from the volumes that dcm2niix made of it, or nothing.
+
+    Some volumes are in several of its files: those that a scanner derived are left out of one.
+    """
+    said: list[str] = []
+    covered: set[int] = set()
+    ours = np.empty((0, 0))
     for affine, values in theirs:
         ours, others, distance, inside = volumes_of(image, affine, values)
         if distance > 0.01 or not inside:
             said.append(f"points by {distance:.3g} voxels")
             continue
-        left = list(range(len(ours))) if left is None else left
+        left = list(range(len(ours)))
         for other in others:
             same = [k for k in left if np.allclose(ours[k], other, rtol=1e-5, atol=1e-5)]
             if same:
                 left.remove(same[0])
+                covered.add(same[0])
             else:
                 said.append("values of a volume")
-    if left:
-        said.append(f"{len(left)} volumes of ours are not theirs")
+    if len(covered) < len(ours):
+        said.append(f"{len(ours) - len(covered)} volumes of ours are not theirs")
     return ", ".join(f"{what} ({n})" for what, n in Counter(said).items())
 
 

@@ -132,8 +132,15 @@ def read_attrs(array: Any) -> dict[Any, Any]:
     return attrs
 
 
-def from_coordinates(array: Any) -> SpatialArray:
+def from_coordinates(array: Any, more: Sequence[str] = ()) -> SpatialArray:
     """Return a DataArray whose coordinates and attributes say where it lies, as an image.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+        Any.
+    more : sequence of str, optional
+        Axes that are sampled besides those of the usual names.
 
     Raises
     ------
@@ -149,7 +156,8 @@ def from_coordinates(array: Any) -> SpatialArray:
         given = {k: json.loads(v) if k in _AS_JSON else v for k, v in own.items() if k in _FIELDS}
     _refuse_distances(array, given)
     names = [str(name) for name in array.dims]
-    sampled = [n for n in names if n in SAMPLED_NAMES or n in (given.get("sampled") or ())]
+    known = {*SAMPLED_NAMES, *(given.get("sampled") or ()), *more}
+    sampled = [n for n in names if n in known]
     dims = [None if n.startswith("dim_") and n not in sampled else n for n in names]
     if "direction" in given:
         sampled = [n for n in sampled if n in given["sampled"]]

@@ -18,7 +18,7 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io._axis_facts import coords_by_axis
+from spatial_duck.io._axis_facts import coords_by_axis, warn_of_lost_coords
 from spatial_duck.io._layout import Rules, fit_layout
 from spatial_duck.io.dicom._elements import coordinate_name, keyword_of
 from spatial_duck.io.dicom._segments import segment_coords
@@ -125,6 +125,11 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     ------
     GeometryLossError
         If the axes are not orthogonal, or there is a time axis.
+
+    Warns
+    -----
+    UserWarning
+        If the image has coordinates besides that of the channels, which are left out.
     """
     image = as_image(image, "to_highdicom")
     highdicom = require("highdicom", "Converting highdicom's Volume")
@@ -139,9 +144,11 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
             "orthogonal grid first"
         )
     kept = dict(image.attrs.get("highdicom") or image.attrs.get("dicom") or {})
-    channels = None
+    channels, held = None, ""
     if g.ndim > 3:
-        channels = _channels(highdicom, coords_by_axis(image, g.dims), g.shape[3])
+        channels, held = _channels(highdicom, coords_by_axis(image, g.dims), g.shape[3])
+    if image.coords:
+        warn_of_lost_coords(None, "highdicom's Volume", image, [held])
     uid = kept.get("frame_of_reference_uid", kept.get("FrameOfReferenceUID"))
     return highdicom.Volume(
         np.asarray(data), g.affine.copy(), coordinate_system="PATIENT",
@@ -149,8 +156,10 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     )  # fmt: skip
 
 
-def _channels(highdicom: Any, facts: Mapping[str, AxisFact], count: int) -> dict[Any, list[Any]]:
-    """Return the one descriptor of a channel axis, and its values."""
+def _channels(
+    highdicom: Any, facts: Mapping[str, AxisFact], count: int
+) -> tuple[dict[Any, list[Any]], str]:
+    """Return the one descriptor of a channel axis with its values, and the coordinate it is."""
     here = {
         name: fact.values.tolist()
         for name, fact in facts.items()
@@ -159,7 +168,7 @@ def _channels(highdicom: Any, facts: Mapping[str, AxisFact], count: int) -> dict
     if here.get("channel") == list(_COLORS.values()):
         from highdicom.volume import RGB_COLOR_CHANNEL_DESCRIPTOR
 
-        return {RGB_COLOR_CHANNEL_DESCRIPTOR: list(_COLORS)}
+        return {RGB_COLOR_CHANNEL_DESCRIPTOR: list(_COLORS)}, "channel"
     for name in (*_PREFERRED, *[n for n in here if n not in _PREFERRED]):
         values = here.get(name)
         # highdicom looks channels up by their values.
@@ -174,6 +183,6 @@ def _channels(highdicom: Any, facts: Mapping[str, AxisFact], count: int) -> dict
             continue
         kind = descriptor.value_type
         if kind in (int, float, str) and all(kind(v) == v for v in values):
-            return {descriptor: [kind(v) for v in values]}
+            return {descriptor: [kind(v) for v in values]}, name
     own = highdicom.ChannelDescriptor(_UNKNOWN, is_custom=True, value_type=int)
-    return {own: list(range(1, count + 1))}
+    return {own: list(range(1, count + 1))}, ""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
+from spatial_duck.errors import GeometryError
 from spatial_duck.interop import _rasterio as rasterio
 from spatial_duck.interop._data_arrays import (
     PLACE,
@@ -84,7 +85,7 @@ def to_xarray(
 
 
 @from_library("an xarray.DataArray", "variable")
-def from_xarray(array: Any) -> SpatialArray:
+def from_xarray(array: Any, *, sampled: Sequence[str] | None = None) -> SpatialArray:
     """Return a DataArray as a `SpatialArray`, without copying.
 
     Parameters
@@ -92,13 +93,15 @@ def from_xarray(array: Any) -> SpatialArray:
     array : xarray.DataArray
         With an image inside, with this package's index or coordinates, as it is or as it was saved
         and opened again, or with evenly spaced coordinates.
+    sampled : sequence of str, optional
+        Axes under other names that are sampled too, by their coordinates: ``("lat", "lon")``.
 
     Returns
     -------
     SpatialArray
         Axes named x, y, z or t are sampled, by their coordinates where they have them; so are
         those that the coordinate ``spatial_geometry`` names. Others, such as ``lat`` and ``lon``,
-        stay plain: rename them first. The unit is the coordinate's
+        stay plain unless `sampled` names them. The unit is the coordinate's
         ``units``. A ``t`` of dates or of uneven steps stays a coordinate, and its axis is plain. So
         do other coordinates of one axis, or of none, that hold numbers, times or strings.
 
@@ -107,10 +110,13 @@ def from_xarray(array: Any) -> SpatialArray:
     GeometryLossError
         If the coordinates say but half of where it lies.
     GeometryError
-        If the coordinates of a sampled axis are not evenly spaced.
+        If the coordinates of a sampled axis are not evenly spaced, or `sampled` names an axis that
+        is not there, or of an array that says itself which are.
     """
     _xarray()
     inside = array.variable._data
+    if sampled is not None:
+        _check_sampled(array, inside, sampled)
     if isinstance(inside, SpatialArray):
         own = [name if name and not str(name).startswith("dim_") else None for name in array.dims]
         image = inside if inside.dims == tuple(own) else inside.replace(dims=own)
@@ -125,7 +131,20 @@ def from_xarray(array: Any) -> SpatialArray:
             coords = coords_of(array, index.dims, tuple(index.left))
             geometry = index.geometry_of(dims, array.shape)
             return SpatialArray(array.data, geometry, coords=coords, attrs=read_attrs(array))
-    return from_coordinates(array)
+    return from_coordinates(array, sampled or ())
+
+
+def _check_sampled(array: Any, inside: Any, sampled: Sequence[str]) -> None:
+    missing = [name for name in sampled if name not in array.dims]
+    if isinstance(sampled, str) or missing:
+        raise GeometryError(
+            f"sampled must hold names of {tuple(map(str, array.dims))}, got {sampled!r}"
+        )
+    if isinstance(inside, SpatialArray) or PLACE in array.coords or rasterio.is_rioxarray(array):
+        raise GeometryError(
+            "the array says itself where it lies, and which of its axes are sampled; leave "
+            "sampled= out"
+        )
 
 
 def _carried(image: SpatialArray, dims: Sequence[str]) -> dict[str, Any]:

@@ -189,9 +189,9 @@ def warn_of_lost_coords(path: object, name: str, image: Any, held: Collection[st
     Parameters
     ----------
     path : object
-        Where it is written.
+        Where it is written; None where it is converted to a library's image.
     name : str
-        Of the format.
+        Of the format or the library's class.
     image : SpatialArray
         To be written.
     held : collection of str
@@ -199,10 +199,11 @@ def warn_of_lost_coords(path: object, name: str, image: Any, held: Collection[st
     """
     lost = sorted(set(image.coords) - set(held) - _OF_FILES)
     if lost:
+        others = "" if path is None else ".ome.zarr, .h5, .npy, .tif and .vti hold all, and "
         warnings.warn(
-            f"{path}: {name} has no place for the coordinates {', '.join(map(repr, lost))}, which "
-            "are left out; .ome.zarr, .h5, .npy, .tif and .vti hold all, and "
-            "image.replace(coords={}) writes without them",
+            f"{'' if path is None else f'{path}: '}{name} has no place for the coordinates "
+            f"{', '.join(map(repr, lost))}, which are left out; {others}"
+            f"image.replace(coords={{}}) {'converts' if path is None else 'writes'} without them",
             UserWarning,
             stacklevel=3,
         )

@@ -13,6 +13,7 @@ attribute       type                        meaning
 ``direction``   floats (world, sampled)     unit vectors of the sampled axes, as columns
 ``world_axes``  strings                     names of the world axes
 ``world_units`` strings                     their units, empty for unspecified
+``world_types`` strings                     space, time or other; absent where names say that
 ``frame``       string                      such as LPS; empty for unspecified
 ``lost``        string                      JSON: array axis to the function that lost its positions
 ``attrs``       string                      JSON: free metadata
@@ -169,6 +170,7 @@ def _record(path: Path, dataset: Any) -> dict[str, Any]:
             "units": words("world_units", len(axes)) if "world_units" in held
             else [None] * len(axes),
             "frame": words("frame", 1)[0] if "frame" in held else None,
+            "types": words("world_types", len(axes)) if "world_types" in held else None,
         },
         **{n: parse_record(path, _text(held[n])) if n in held else {} for n in _TEXTS},
     }  # fmt: skip
@@ -222,6 +224,8 @@ def _set_attributes(target: Any, record: dict[str, Any]) -> None:
     target.attrs["direction"] = direction.reshape(len(world["axes"]), len(record["sampled"]))
     target.attrs["world_axes"] = _words(world["axes"])
     target.attrs["world_units"] = _words(world["units"])
+    if "types" in world:
+        target.attrs["world_types"] = _words(world["types"])
     target.attrs["frame"] = np.bytes_(world["frame"] or "")
     for name in _TEXTS:
         if record[name]:

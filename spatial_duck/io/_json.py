@@ -19,7 +19,8 @@
 ``sampled`` are array axes, ``spacing`` and the columns of ``direction`` go by them, ``origin`` and
 the rows of ``direction`` by the world's axes: world = origin + direction @ (spacing * index), the
 centre of a voxel. ``lost`` maps array axes to the functions that lost their positions, and
-``coords`` are as `spatial_duck.io._axis_facts` says.
+``coords`` are as `spatial_duck.io._axis_facts` says. ``"types"`` of the world is there where they
+do not follow from its axes' names.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ def to_record(
         Coordinates, as `spatial_duck.io._axis_facts.coords_to_json` makes them.
     """
     g = geometry
+    world = {"axes": list(g.world.axes), "units": list(g.unit), "frame": g.frame}
+    if g.world.types != World(g.world.axes).types:
+        world["types"] = list(g.world.types)
     return {
         "version": _VERSION,
         "shape": list(g.shape),
@@ -69,7 +73,7 @@ def to_record(
         "spacing": g.spacing.tolist(),
         "origin": g.origin.tolist(),
         "direction": g.direction.tolist(),
-        "world": {"axes": list(g.world.axes), "units": list(g.unit), "frame": g.frame},
+        "world": world,
         "lost": {str(axis): function for axis, function in g.lost.items()},
         "attrs": json_attrs(attrs or {}),
         "coords": dict(coords or {}),
@@ -144,7 +148,7 @@ def from_record(path: object, record: Mapping[str, Any], shape: tuple[int, ...])
 def _geometry(record: Mapping[str, Any]) -> Geometry:
     """Return what the numbers of a record make."""
     given = record["world"]
-    world = World(given["axes"], given["units"], given["frame"])
+    world = World(given["axes"], given["units"], given["frame"], given.get("types"))
     dims = [None if n is None else str(n) for n in record["dims"]]
     sampled = [int(i) for i in record["sampled"]]
     spacing = dict(zip(sampled, map(float, record["spacing"]), strict=True))
@@ -167,6 +171,7 @@ def _geometry(record: Mapping[str, Any]) -> Geometry:
             (*world.axes, *[f"along axis {i}" for i in bare]),
             (*[world.units[n] for n in range(len(world.axes))], *[None] * len(bare)),
             world.frame,
+            (*world.types, *["space"] * len(bare)),
         ) if bare else world,
         lost={int(k): str(v) for k, v in (record.get("lost") or {}).items()},
     )  # fmt: skip

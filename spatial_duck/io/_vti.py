@@ -4,8 +4,9 @@ Own parser; no library is needed. Arrays are ``(z, y, x)``, and ``c`` for severa
 origin is point 0, voxels are the points; cell data lie half a voxel on. VTK has no frame and no
 units: they are kept in the field data ``spatial_duck_frame`` and ``spatial_duck_unit``, which other
 software skips, and are unspecified where these are absent; coordinates are JSON in
-``spatial_duck_coords``. ``Direction`` holds obliqueness and
-shear; VTK before 9.3 does not read it. Legacy ``.vtk`` files have no direction and are not read.
+``spatial_duck_coords``, and axes' names that are not x, y, z and c in ``spatial_duck_names``.
+``Direction`` holds obliqueness and shear; VTK before 9.3 does not read it. Legacy ``.vtk`` files
+have no direction and are not read.
 
 Raw appended voxels are mapped; text, base64 and zlib are read into memory.
 Options of `read`: ``name`` of one of several arrays. Options of `write`: ``name``,
@@ -30,6 +31,7 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_facts import coords_by_axis, coords_from_json, coords_to_json
+from spatial_duck.io._axis_names import restore_names, standard_names
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import parse_record
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
@@ -53,8 +55,8 @@ _NAMES = {code: name for name, code in _TYPES.items()}
 _FIELDS = ("spatial_duck_frame", "spatial_duck_unit")
 #: Says of one component that it is an axis of length 1.
 _PLAIN = "spatial_duck_components"
-#: What axes carry, in JSON.
-_COORDS = "spatial_duck_coords"
+#: What axes carry, and what they are called, in JSON.
+_COORDS, _AXES = "spatial_duck_coords", "spatial_duck_names"
 _MAX_HEADER = 1 << 24
 _APPENDED = re.compile(rb"<AppendedData[^>]*>")
 
@@ -125,7 +127,7 @@ def open_source(path: str | os.PathLike[str], *, name: str | None = None) -> Sou
     words = {
         str(a.get("Name")): _string(file, layout, a)
         for a in (*root.iter("DataArray"), *root.iter("Array"))
-        if a.get("type") == "String" and a.get("Name") in (*_FIELDS, _PLAIN, _COORDS)
+        if a.get("type") == "String" and a.get("Name") in (*_FIELDS, _PLAIN, _COORDS, _AXES)
     }
     plain = components > 1 or words.get(_PLAIN) == "1"
     shape = tuple(int(n) for n in counts[::-1]) + ((components,) if plain else ())
@@ -134,8 +136,9 @@ def open_source(path: str | os.PathLike[str], *, name: str | None = None) -> Sou
     except GeometryError as error:
         raise FormatError(f"{file}: its geometry is not valid: {error}") from error
     load = _loader(file, layout, array, dtype, shape)
-    text = words.get(_COORDS)
-    coords = coords_from_json(file, parse_record(file, text) if text else None, geometry)
+    kept = {n: parse_record(file, t) if (t := words.get(n)) else None for n in (_COORDS, _AXES)}
+    coords = coords_from_json(file, kept[_COORDS], geometry)
+    geometry = restore_names(file, geometry, kept[_AXES])
     return Source("vti", geometry, dtype, {}, load, coords=coords)
 
 
@@ -342,6 +345,7 @@ def write_image(
     compress: bool = False,
 ) -> None:
     """Write a ``.vti`` file; see `spatial_duck.write`."""
+    image, names = _with_file_names(image)
     data, g = fit_layout(image, RULES, minimum=3)
     if 0 in g.shape:
         raise FormatError(f"VTI cannot hold an image without voxels, got shape {g.shape}")
@@ -353,6 +357,7 @@ def write_image(
     words = {_FIELDS[0]: g.frame, _FIELDS[1]: units[0] if units else None}
     words |= {_PLAIN: "1" if g.ndim > 3 and g.shape[3] == 1 else None}
     words |= {_COORDS: json.dumps(facts) if facts else None}
+    words |= {_AXES: json.dumps(names) if names else None}
     head = _head(g, dtype, name, compress, words)
     with path.open("wb") as file:
         file.write(head)
@@ -362,6 +367,17 @@ def write_image(
             file.write(struct.pack("<Q", safety.count_bytes(g.shape, dtype)))
             write_voxels(file.write, data, dtype, progress)
         file.write(b"\n  </AppendedData>\n</VTKFile>\n")
+
+
+def _with_file_names(image: Any) -> tuple[Any, dict[str, Any]]:
+    """Return an image with axes named x, y, z and c, and what it calls them."""
+    g, names = standard_names(image.geometry)
+    plain = [i for i in range(g.ndim) if i not in g.sampled_axes]
+    if len(plain) == 1 and not g.lost_axes and "c" not in g.dims and g.dims[plain[0]] is not None:
+        names = names or {"dims": {}, "world": {}, "frame": g.frame}
+        names["dims"]["c"] = g.dims[plain[0]]
+        g = g.replace(dims=[*g.dims[: plain[0]], "c", *g.dims[plain[0] + 1 :]])
+    return image.replace(geometry=g), names
 
 
 def _head(

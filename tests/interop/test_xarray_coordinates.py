@@ -73,3 +73,37 @@ def test_coordinates_given_in_xarray_come_along() -> None:
 def test_changes_made_in_xarray_win() -> None:
     array = sd.to_xarray(_image()).assign_coords(channel=("c", ["one", "two"]))
     assert list(sd.from_xarray(array).coords["channel"]) == ["one", "two"]
+
+
+def test_axes_under_other_names_are_sampled_where_they_are_named() -> None:
+    array = xr.DataArray(
+        np.arange(24.0).reshape(2, 3, 4), dims=("band", "lat", "lon"),
+        coords={"lat": ("lat", [50.0, 49.5, 49], {"units": "degree"}), "lon": [1.0, 3, 5, 7],
+                "band": ["red", "green"]},
+    )  # fmt: skip
+    plain = sd.from_xarray(array)
+    assert plain.geometry.sampled_axes == ()
+    image = sd.from_xarray(array, sampled=("lat", "lon"))
+    assert image.world.axes == ("lat", "lon")
+    assert image.unit == ("degree", None)
+    for k, lat in enumerate([50.0, 49.5, 49]):
+        assert image.index_to_physical((0, k, 2)).tolist() == [lat, 5]
+    assert list(image.coords["band"]) == ["red", "green"]
+    renamed = sd.from_xarray(array.rename(lat="y", lon="x"))
+    assert np.array_equal(renamed.spacing, image.spacing)
+    with pytest.raises(sd.GeometryError, match="even"):
+        sd.from_xarray(array.isel(lat=[0, 1, 1]), sampled=("lat",))
+
+
+@pytest.mark.parametrize("sampled", [("lat", "q"), "lat"])
+def test_sampled_names_axes(sampled: Any) -> None:
+    array = xr.DataArray(np.zeros((3, 4)), dims=("lat", "lon"))
+    with pytest.raises(sd.GeometryError, match=r"sampled must hold names of \('lat', 'lon'\)"):
+        sd.from_xarray(array, sampled=sampled)
+
+
+@pytest.mark.parametrize("how", [{}, {"wrap": False}, {"index": True}])
+def test_an_array_that_says_where_it_lies_is_not_told(how: dict[str, bool]) -> None:
+    array = sd.to_xarray(_image(), **how)
+    with pytest.raises(sd.GeometryError, match="leave sampled= out"):
+        sd.from_xarray(array, sampled=("y",))

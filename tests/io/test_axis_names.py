@@ -65,6 +65,62 @@ def test_own_names_come_back(dims: tuple[str, ...], version: str, tmp_path: Path
     assert standard.dims == tuple(sorted(NAMES[dims], key="tczyx".index))
 
 
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.vti", "a.h5", "a.npy"])
+@pytest.mark.parametrize("dims", list(NAMES), ids="-".join)
+def test_own_names_come_back_from_files(dims: tuple[str, ...], name: str, tmp_path: Path) -> None:
+    pytest.importorskip("tifffile", reason="needs tifffile")
+    pytest.importorskip("h5py", reason="needs h5py")
+    given = named(dims)
+    if name == "a.vti" and NAMES[dims][0] == "t":
+        with pytest.raises(GeometryLossError, match="no time axis"):
+            io.write(tmp_path / name, given)
+        given = given[1].replace(geometry=given[1].geometry.to_world(given.world.axes[1:]))
+        dims = dims[1:]
+    io.write(tmp_path / name, given)
+    back = io.read(tmp_path / name)
+    if back.ndim > len(dims):  # VTI has three axes of space
+        back = back[0].replace(geometry=back[0].geometry.to_world(given.world.axes))
+    back = back.transpose([back.dims.index(n) for n in dims])
+    assert back.geometry.to_world(given.world.axes) == given.geometry
+    assert back.geometry.to_world(given.world.axes).world.types == given.world.types
+    assert np.array_equal(np.asarray(back), given.data)
+
+
+def test_others_read_files_with_own_names_by_their_letters(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
+    pyvista = pytest.importorskip("pyvista", reason="needs pyvista")
+    given = image(("slice", "row", "col"), unit="um")
+    io.write(tmp_path / "a.ome.tif", given)
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        assert file.series[0].axes == "ZYX"
+        assert 'PhysicalSizeZ="2.0"' in file.ome_metadata
+        assert np.array_equal(file.asarray(), given.data)
+    assert io.read(tmp_path / "a.ome.tif", exact=False).dims == ("z", "y", "x")
+    io.write(tmp_path / "a.vti", given)
+    grid = pyvista.read(tmp_path / "a.vti")
+    assert grid.spacing == (4, 3, 2)
+    assert grid.origin == (5, 6, 7)
+
+
+def test_a_plain_axis_of_vti_keeps_its_name(tmp_path: Path) -> None:
+    given = sd.SpatialArray(np.arange(120.0).reshape(3, 4, 5, 2), dims=("z", "y", "x", "gene"),
+                            coords={"gene": ("gene", ["a", "b"])})  # fmt: skip
+    io.write(tmp_path / "a.vti", given)
+    back = io.read(tmp_path / "a.vti")
+    assert back.dims == given.dims
+    assert back.coords["gene"].dims == ("gene",)
+    assert list(back.coords["gene"]) == ["a", "b"]
+
+
+def test_names_that_are_no_names_are_refused(tmp_path: Path) -> None:
+    io.write(tmp_path / "a.vti", image(("slice", "row", "col")))
+    raw = (tmp_path / "a.vti").read_bytes()
+    words = [" ".join(str(code) for code in text).encode() for text in (b"world", b"whirl")]
+    (tmp_path / "a.vti").write_bytes(raw.replace(*words, 1))
+    with pytest.raises(sd.FormatError, match="names of axes"):
+        io.read(tmp_path / "a.vti")
+
+
 @pytest.mark.parametrize("dims", [d for d in NAMES if "c" not in d], ids="-".join)
 def test_the_call_that_an_error_names_is_right(dims: tuple[str, ...], tmp_path: Path) -> None:
     """Another format says what to call; that is written then, with every voxel in its place."""

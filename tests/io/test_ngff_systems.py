@@ -212,6 +212,7 @@ def test_older_versions_have_no_systems_and_scenes_are_no_image(tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.fact("units", "OME-Zarr", "read", "ngff-zarr")
 @pytest.mark.filterwarnings("ignore")
 def test_what_ngff_zarr_writes(tmp_path: Path) -> None:
     ngff_zarr = pytest.importorskip("ngff_zarr", reason="needs ngff-zarr")

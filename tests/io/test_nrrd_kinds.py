@@ -29,6 +29,19 @@ def save(path: Path, kind: str, count: int, **more: Any) -> Any:
     return values
 
 
+@pytest.mark.fact("units", "NRRD", "both ways", "pynrrd", says="`space units`")
+def test_units_are_pynrrds(tmp_path: Path) -> None:
+    header = {"space dimension": 3, "space directions": np.diag([1.0, 2, 3]),
+              "space origin": [1.0, 2, 3], "space units": ["um", "um", "um"]}  # fmt: skip
+    nrrd.write(str(tmp_path / "a.nrrd"), np.zeros((4, 5, 6), "u1"), header)
+    image = sd.read(tmp_path / "a.nrrd")
+    assert image.unit == ("um", "um", "um")
+    sd.write(tmp_path / "b.nrrd", image.to_unit("mm"))
+    back = nrrd.read_header(str(tmp_path / "b.nrrd"))
+    assert back["space units"] == ["mm", "mm", "mm"]
+    assert np.allclose(np.diag(back["space directions"]), [1e-3, 2e-3, 3e-3])
+
+
 KINDS = [
     ("3D-masked-symmetric-matrix", 7, "channel", "confidence"), ("vector", 3, "component", "x"),
     ("covariant-vector", 3, "component", "x"), ("3D-symmetric-matrix", 6, "component", "xx"),

@@ -293,6 +293,7 @@ def test_aperio(tmp_path: Path) -> None:
 @pytest.mark.fact("names of channels", "GeoTIFF", "read", "rasterio", says="`description`")
 @pytest.mark.fact("scales and offsets", "GeoTIFF", "read", "rasterio")
 @pytest.mark.fact("no data", "GeoTIFF", "read", "rasterio")
+@pytest.mark.fact("units", "GeoTIFF", "read", "rasterio", says="of the CRS")
 def test_geotiff_lies_where_rasterio_says(tmp_path: Path) -> None:
     rasterio = pytest.importorskip("rasterio", reason="needs rasterio")
     profile = {"driver": "GTiff", "width": 30, "height": 20, "count": 2, "dtype": "int16",
@@ -309,6 +310,7 @@ def test_geotiff_lies_where_rasterio_says(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(image), values)
         place = dict(zip(image.world.axes, image.index_to_physical((0, 0, 0)), strict=True))
         assert (place["x"], place["y"]) == (500005, 4599995)
+        assert image.unit == ("m", "m")
         assert list(image.coords["description"]) == ["red edge", "near infrared"]
         assert list(image.coords["scale_factor"]) == [0.5, 0.1]
         assert image.attrs["nodata"] == -9999
@@ -318,6 +320,31 @@ def test_geotiff_lies_where_rasterio_says(tmp_path: Path) -> None:
     assert np.allclose(np.asarray(masked)[1], values[1] * 0.1 - 1)
     assert "nodata" not in masked.attrs
     assert sd.read(tmp_path / "a.tif", plain=True).size == values.size
+
+
+@pytest.mark.fact("units", "ImageJ TIFF", "both ways", "tifffile", says="`unit`")
+@pytest.mark.fact("units", "OME-TIFF", "read", "tifffile")
+def test_units_are_tifffiles(tmp_path: Path) -> None:
+    import tifffile
+
+    values = np.arange(60, dtype="u2").reshape(3, 4, 5)
+    written = {
+        "i.tif": {"imagej": True, "resolution": (4, 2),
+                  "metadata": {"axes": "ZYX", "unit": "um", "spacing": 3.0}},
+        "o.ome.tif": {"metadata": {
+            "axes": "ZYX", "PhysicalSizeX": 250.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.5,
+            "PhysicalSizeYUnit": "µm", "PhysicalSizeZ": 0.003, "PhysicalSizeZUnit": "mm",
+        }},
+    }  # fmt: skip
+    for name, options in written.items():
+        tifffile.imwrite(tmp_path / name, values, **options)
+        image = sd.read(tmp_path / name).to_unit("um")
+        assert image.dims == ("z", "y", "x")
+        assert np.allclose(image.spacing, (3, 0.5, 0.25))
+        sd.write(tmp_path / f"again {name}", image, kind="imagej" if name == "i.tif" else "ome")
+    with tifffile.TiffFile(tmp_path / "again i.tif") as file:
+        assert file.imagej_metadata["unit"] == "micron"
+        assert file.imagej_metadata["spacing"] == 3
 
 
 # --- microscopes, by tags as they write them ---------------------------------------------------

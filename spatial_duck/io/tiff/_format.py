@@ -43,6 +43,7 @@ from spatial_duck._optional import missing_extra
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_facts import coords_from_json
+from spatial_duck.io._axis_names import restore_names
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parse_record
 from spatial_duck.io._raster import open_raster
@@ -272,6 +273,10 @@ def _geometry_and_coords(
     for name in set(stated) & set(coords):
         if _agree(stated[name], coords[name]):
             del stated[name]
+    if geometry is not standard:
+        stated = {n: (geometry.dims.index(s[0]) if isinstance(s[0], str) else s[0], *s[1:])
+                  for n, s in stated.items()}  # fmt: skip
+        geometry = restore_names(path, geometry, record.get("names"))
     return geometry, attrs, coords | stated
 
 

@@ -12,6 +12,7 @@ from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import require_axis_aligned
 from spatial_duck.io._axis_facts import coords_by_axis, coords_to_json
+from spatial_duck.io._axis_names import standard_names
 from spatial_duck.io._json import to_record
 from spatial_duck.io._layout import Fitted, Rules, fit_layout, in_order
 from spatial_duck.io._source import reporter, slabs
@@ -55,6 +56,8 @@ def write_image(
     tifffile = tifffile_module()
     if kind not in _DTYPES:
         raise ValueError(f"kind must be 'ome' or 'imagej', got {kind!r}")
+    renamed, names = standard_names(image.geometry)
+    image = image.replace(geometry=renamed)
     fit = in_order(fit_layout(image, RULES, minimum=2), "tzpyx" if kind == "imagej" else "tpzyx")
     g = fit.geometry
     advice = (
@@ -82,10 +85,10 @@ def write_image(
     dtype = np.dtype(code)
     letters = "".join(_letter(name) for name in g.dims)
     coords = coords_to_json(coords_by_axis(image, g.dims))
-    record = json.dumps(to_record(g, image.attrs, coords))
+    record = {**to_record(g, image.attrs, coords), **({"names": names} if names else {})}
     make = ome_tags if kind == "ome" else imagej_tags
     facts = WrittenAxes(g, letters, image.coords, image.attrs.get(kind) or {})
-    metadata, options = make(facts, record)
+    metadata, options = make(facts, json.dumps(record))
     if compress:
         options |= {"compression": "zlib", "rowsperstrip": g.shape[-2]}
     if tile:

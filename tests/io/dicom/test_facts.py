@@ -122,6 +122,24 @@ def test_slices_keep_their_facts_through_turns_and_files(
     assert np.asarray(back)[:, 0, 0].tolist() == [1, 2, 3]
 
 
+@pytest.mark.fact("b-values and gradients", "DICOM", "written", "pydicom")
+def test_a_volume_is_written_with_what_was_the_same_for_all_its_slices(tmp_path: Path) -> None:
+    import pydicom
+
+    coords = {"b_value": ("c", [0.0, 500]), "gradient_direction": ("c", [[0, 0, 0], [0, 0.6, 0.8]]),
+              "echo_time": ("c", [0.09, 0.08], {"unit": "s"})}  # fmt: skip
+    both = sd.SpatialArray(
+        np.ones((2, 3, 4, 5), "u2"), dims=("c", "z", "y", "x"), frame="LPS", unit="mm",
+        coords=coords,
+    )  # fmt: skip
+    sd.write(tmp_path / "out", both[1], format="dicom")
+    for path in (tmp_path / "out").iterdir():
+        d = pydicom.dcmread(path)
+        assert d.DiffusionBValue == 500
+        assert list(d.DiffusionGradientOrientation) == [0, 0.6, 0.8]
+        assert float(d.EchoTime) == 80
+
+
 def test_mixed_slices_have_no_facts_of_their_own(
     tmp_path: Path, write_slice: Callable[..., Any], pixels: Any
 ) -> None:
