@@ -631,13 +631,13 @@ def test_highdicom_channels_are_coordinates(name: str, last: bool) -> None:
 @pytest.mark.library
 def test_highdicom_segments_are_named_and_colored() -> None:
     hd = library("highdicom")
-    from spatial_duck.io.dicom._segments import lab_of
+    from spatial_duck.io.dicom._segments import hex_to_lab
 
     items = []
     for number, (label, color) in enumerate([("liver", "FF8000"), ("spleen", "0080FF")], 1):
         item = library("pydicom").Dataset()
         item.SegmentNumber, item.SegmentLabel = number, label
-        item.RecommendedDisplayCIELabValue = lab_of(color)
+        item.RecommendedDisplayCIELabValue = hex_to_lab(color)
         items.append(item)
     volume = hd.Volume(
         np.zeros((3, 4, 5, 2), "u1"), np.eye(4), coordinate_system="PATIENT",

@@ -1,14 +1,14 @@
-"""What tells apart the frames that lie in one place: the axes before z.
+"""The axes before z: elements by which the frames at one position differ.
 
-Rules are tried in this order, and the first that fits all places is used:
+Rules are tried in this order, and the first that fits all positions is used:
 
-1. tags with the same values in every place, one or several of which there is each combination;
+1. tags that have the same values at every position, with each combination if there are several;
 2. DimensionIndexValues of enhanced files;
-3. b-value and gradient direction, repeats counted in the order in which they were made;
-4. ranks of times within each place, where the times differ from slice to slice;
-5. ranks of InstanceNumber, where volumes (or places) follow each other without overlap.
+3. b-value and gradient direction, repeats counted in the order of their creation;
+4. ranks of times at each position, if the times differ from slice to slice;
+5. ranks of InstanceNumber, if volumes (or positions) follow each other without overlap.
 
-Each axis is named by the element that it goes by, and says so.
+Each axis has the name of the element that its frames are sorted by.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from spatial_duck.io.dicom._frames import Frame
 
-__all__ = ["TAGS", "Axis", "tell_apart"]
+__all__ = ["TAGS", "Axis", "find_axes"]
 
-#: Tags by which frames in one place may differ, the likeliest first, and the unit of those that
+#: Tags by which frames at one position may differ, the likeliest first, and the unit of those that
 #: are times.
 TAGS: dict[str, str | None] = {
     "TemporalPositionTimeOffset": "s",
@@ -54,12 +54,12 @@ TAGS: dict[str, str | None] = {
     "ASLContext": None,
     "PhaseNumber": None,
 }
-#: Times whose ranks tell frames apart; the last may be those of a later computation.
+#: Times by whose ranks frames are sorted; the last may be those of a later computation.
 _TIMES = ("TriggerTime", "FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime",
           "ContentTime")  # fmt: skip
-#: Times that start again at each heartbeat, so that those of places do not follow each other.
+#: Times that start again at each heartbeat, so that those of volumes overlap.
 _RELATIVE = ("TriggerTime",)
-_MOST_AXES = 3
+_MAX_AXES = 3
 
 Places = list[list[int]]
 
@@ -70,62 +70,62 @@ class Axis(NamedTuple):
     Attributes
     ----------
     keyword : str
-        The element that it goes by.
+        The element that its frames are sorted by.
     values : tuple
-        Of that element, in order.
+        Values of that element, in order.
     unit : str or None
-        Of values that are times since one moment.
-    how : str
-        How the frames were told apart, for the reader.
+        Unit, if the values are times since one moment.
+    rule : str
+        Description of the rule by which the frames were sorted.
     """
 
     keyword: str
     values: tuple[Any, ...]
     unit: str | None
-    how: str
+    rule: str
 
 
-class Told(NamedTuple):
-    """Axes, and the frames of each place in their order.
+class SortedFrames(NamedTuple):
+    """Axes, and the frames at each position in the order of the axes.
 
     Attributes
     ----------
     axes : tuple of Axis
-        Slowest first.
+        The axes, slowest first.
     places : list of list of int
-        Numbers of the frames, place by place.
+        For each position, the numbers of its frames.
     """
 
     axes: tuple[Axis, ...]
     places: Places
 
 
-def tell_apart(frames: Sequence[Frame], places: Places) -> Told | None:
-    """Find the axes by which the frames of each place differ, and sort them.
+def find_axes(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
+    """Return the axes by which the frames at each position differ, with the frames sorted.
 
     Parameters
     ----------
     frames : sequence of Frame
-        All of them.
+        All frames.
     places : list of list of int
-        Numbers of the frames that lie in one place, equally many in each.
+        For each position, the numbers of its frames, equally many at each.
 
     Returns
     -------
-    Told or None
-        None where no rule fits.
+    SortedFrames or None
+        None if no rule fits.
     """
     for rule in (_by_tags, _by_dimensions, _by_diffusion, _by_times, _by_instance):
-        told = rule(frames, places)
-        if told is not None:
-            return told
+        found_axes = rule(frames, places)
+        if found_axes is not None:
+            return found_axes
     return None
 
 
 def _complete(
     places: Places, values: Sequence[Callable[[int], Any]]
 ) -> list[tuple[Any, ...]] | None:
-    """Return the sorted values of each key where all places have each combination of them."""
+    """Return the sorted values of each key if every position has each combination; else None."""
     found = []
     for value in values:
         kinds = {value(i) for place in places for i in place}
@@ -143,32 +143,36 @@ def _complete(
     return None
 
 
-def _sorted(places: Places, rank: Callable[[int], Any]) -> Places:
+def _sort_places(places: Places, rank: Callable[[int], Any]) -> Places:
     return [sorted(place, key=rank) for place in places]
 
 
-def _fact(frames: Sequence[Frame], keyword: str) -> Callable[[int], Any]:
+def _fact_getter(frames: Sequence[Frame], keyword: str) -> Callable[[int], Any]:
     return lambda i: frames[i].facts.get(keyword)
 
 
-def _by_tags(frames: Sequence[Frame], places: Places) -> Told | None:
+def _tuple_of(facts: Sequence[Callable[[int], Any]]) -> Callable[[int], Any]:
+    return lambda i: tuple(fact(i) for fact in facts)
+
+
+def _by_tags(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
     count = len(places[0])
     differ = []
     for keyword in TAGS:
         kinds = {frames[i].facts.get(keyword) for i in places[0]}
         if None not in kinds and 1 < len(kinds) <= count:
             differ.append(keyword)
-    for size in range(1, _MOST_AXES + 1):
+    for size in range(1, _MAX_AXES + 1):
         for names in itertools.combinations(differ, size):
-            facts = [_fact(frames, name) for name in names]
+            facts = [_fact_getter(frames, name) for name in names]
             found = _complete(places, facts)
             if found is None:
                 continue
             axes = tuple(
-                Axis(name, values, TAGS[name], f"values of {name}, the same in each place")
+                Axis(name, values, TAGS[name], f"values of {name}, the same at each position")
                 for name, values in zip(names, found, strict=True)
             )
-            return Told(axes, _sorted(places, lambda i, f=facts: tuple(v(i) for v in f)))  # type: ignore[misc]
+            return SortedFrames(axes, _sort_places(places, _tuple_of(facts)))
     return None
 
 
@@ -176,8 +180,8 @@ def _size(value: Any) -> int:
     return len(value) if is_many(value) else 0
 
 
-def _by_dimensions(frames: Sequence[Frame], places: Places) -> Told | None:
-    """Go by the indices of enhanced files, in the order of the file's own dimensions."""
+def _by_dimensions(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
+    """Sort by the indices of enhanced files, in the order of the file's dimensions."""
     sizes = {_size(f.facts.get("DimensionIndexValues")) for f in frames}
     count = sizes.pop()
     if sizes or not count:
@@ -194,28 +198,30 @@ def _by_dimensions(frames: Sequence[Frame], places: Places) -> Told | None:
     def name(k: int) -> str:
         return pointers[k] if k < len(pointers) else "DimensionIndexValues"
 
-    how = "DimensionIndexValues"
+    rule = "DimensionIndexValues"
     found = _complete(places, [index(k) for k in differ])
-    if found is not None and len(differ) <= _MOST_AXES:
+    if found is not None and len(differ) <= _MAX_AXES:
         axes = tuple(
-            Axis(name(k), values, None, f"{how} of {name(k)}")
+            Axis(name(k), values, None, f"{rule} of {name(k)}")
             for k, values in zip(differ, found, strict=True)
         )
-        return Told(axes, _sorted(places, lambda i: tuple(index(k)(i) for k in differ)))
+        return SortedFrames(
+            axes, _sort_places(places, lambda i: tuple(index(k)(i) for k in differ))
+        )
     joined = _complete(places, [lambda i: tuple(index(k)(i) for k in differ)])
     if joined is None:
         return None
-    axis = Axis("DimensionIndexValues", joined[0], None, f"{how} of {[name(k) for k in differ]}")
-    return Told((axis,), _sorted(places, lambda i: tuple(index(k)(i) for k in differ)))
+    axis = Axis("DimensionIndexValues", joined[0], None, f"{rule} of {[name(k) for k in differ]}")
+    return SortedFrames((axis,), _sort_places(places, lambda i: tuple(index(k)(i) for k in differ)))
 
 
-def _made(frames: Sequence[Frame], i: int) -> tuple[Any, ...]:
-    """Return what sorts frames in the order in which they were made."""
+def _creation_order(frames: Sequence[Frame], i: int) -> tuple[Any, ...]:
+    """Return a key that sorts frames in the order of their creation."""
     frame = frames[i]
     return (frame.facts.get("InstanceNumber") or 0, frame.number or 0, frame.path.name)
 
 
-def _by_diffusion(frames: Sequence[Frame], places: Places) -> Told | None:
+def _by_diffusion(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
     def weighting(i: int) -> tuple[Any, ...] | None:
         facts = frames[i].facts
         b = facts.get("DiffusionBValue")
@@ -226,7 +232,7 @@ def _by_diffusion(frames: Sequence[Frame], places: Places) -> Told | None:
     keys: dict[int, tuple[Any, ...]] = {}
     for place in places:
         seen: dict[Any, int] = {}
-        for i in sorted(place, key=lambda i: _made(frames, i)):
+        for i in sorted(place, key=lambda i: _creation_order(frames, i)):
             key = weighting(i)
             if key is None:
                 return None
@@ -235,50 +241,54 @@ def _by_diffusion(frames: Sequence[Frame], places: Places) -> Told | None:
     wanted = {keys[i] for i in places[0]}
     if len({key for key, _ in wanted}) < 2 or any({keys[i] for i in p} != wanted for p in places):
         return None
-    first = min(places, key=lambda p: min(_made(frames, i) for i in p))
-    order = {keys[i]: k for k, i in enumerate(sorted(first, key=lambda i: _made(frames, i)))}
-    sorted_places = _sorted(places, lambda i: order[keys[i]])
+    first = min(places, key=lambda p: min(_creation_order(frames, i) for i in p))
+    order = {
+        keys[i]: k for k, i in enumerate(sorted(first, key=lambda i: _creation_order(frames, i)))
+    }
+    sorted_places = _sort_places(places, lambda i: order[keys[i]])
     values = tuple(frames[i].facts["DiffusionBValue"] for i in sorted_places[0])
-    how = "b-value and gradient direction, in the order in which they were made"
-    return Told((Axis("DiffusionBValue", values, None, how),), sorted_places)
+    rule = "b-value and gradient direction, in the order of their creation"
+    return SortedFrames((Axis("DiffusionBValue", values, None, rule),), sorted_places)
 
 
-def _by_times(frames: Sequence[Frame], places: Places) -> Told | None:
+def _by_times(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
     for keyword in _TIMES:
-        told = _by_rank(frames, places, keyword, separate=keyword not in _RELATIVE)
-        if told is not None:
-            return told
+        found_axes = _by_rank(frames, places, keyword, separate=keyword not in _RELATIVE)
+        if found_axes is not None:
+            return found_axes
     return None
 
 
-def _by_instance(frames: Sequence[Frame], places: Places) -> Told | None:
+def _by_instance(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
     return _by_rank(frames, places, "InstanceNumber", separate=True)
 
 
 def _by_rank(
     frames: Sequence[Frame], places: Places, keyword: str, *, separate: bool
-) -> Told | None:
-    """Go by the rank of an element within each place."""
-    value = _fact(frames, keyword)
+) -> SortedFrames | None:
+    """Sort by the rank of an element at each position."""
+    value = _fact_getter(frames, keyword)
     kinds = {type(value(i)) for place in places for i in place}
     if type(None) in kinds or tuple in kinds or (str in kinds and len(kinds) > 1):
         return None
     if any(len({value(i) for i in place}) != len(place) for place in places):
         return None
-    ranked = _sorted(places, value)
+    ranked = _sort_places(places, value)
     volumes = list(zip(*ranked, strict=True))
-    if separate and not (_follow(value, volumes) or _follow(value, _sorted_by(value, ranked))):
+    if separate and not (
+        _are_consecutive(value, volumes) or _are_consecutive(value, _sort_by_first(value, ranked))
+    ):
         return None
     values = tuple(value(i) for i in ranked[0])
-    how = f"rank of {keyword} within each place; values of the first slice"
-    return Told((Axis(keyword, values, None, how),), ranked)
+    rule = f"rank of {keyword} at each position; values of the first slice"
+    return SortedFrames((Axis(keyword, values, None, rule),), ranked)
 
 
-def _sorted_by(value: Callable[[int], Any], places: Places) -> list[list[int]]:
+def _sort_by_first(value: Callable[[int], Any], places: Places) -> list[list[int]]:
     return sorted(places, key=lambda place: value(place[0]))
 
 
-def _follow(value: Callable[[int], Any], groups: Sequence[Iterable[int]]) -> bool:
-    """Whether each group begins after the one before it has ended."""
+def _are_consecutive(value: Callable[[int], Any], groups: Sequence[Iterable[int]]) -> bool:
+    """Whether the values of each group are greater than those of the one before."""
     ends = [(min(map(value, g)), max(map(value, g))) for g in map(list, groups)]
     return all(a[1] < b[0] for a, b in itertools.pairwise(ends))

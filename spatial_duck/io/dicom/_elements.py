@@ -1,7 +1,6 @@
-"""Elements of DICOM headers as Python's own values, looked up where each kind of image has them.
+"""Elements of DICOM headers as Python values, from wherever each kind of image has them.
 
-An element that cannot be converted is left out of its data set and named when the reader needs it:
-a header with a flaw in an element that nobody needs is still a header.
+An element that cannot be converted is left out; an error names it only if the reader needs it.
 """
 
 from __future__ import annotations
@@ -15,17 +14,26 @@ import numpy as np
 from spatial_duck.errors import FormatError
 
 __all__ = [
-    "Elements", "coordinate_name", "coordinate_unit", "dimension_pointers", "integer", "is_many",
-    "keyword_of", "numbers", "plain", "shared_facts", "tag_name",
+    "Elements",
+    "coordinate_name",
+    "coordinate_unit",
+    "dimension_pointers",
+    "integer",
+    "is_many",
+    "keyword_of",
+    "numbers",
+    "shared_facts",
+    "tag_name",
+    "to_python",
 ]  # fmt: skip
 
-#: Value representations that hold no short facts.
+#: Value representations that are not read as facts.
 _BULK = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN", "SQ", "AT"])
-#: Longest value, as text, that counts as a fact.
-_LONGEST = 1 << 14
-#: Coordinates that have a term of the field.
+#: Longest text of a value that is read as a fact.
+_MAX_LENGTH = 1 << 14
+#: Names of coordinates that have a term in the field.
 _TERMS = {"DiffusionBValue": "b_value", "DiffusionGradientOrientation": "gradient_direction"}
-#: Units of coordinates, where the standard fixes one.
+#: Units of coordinates for which the standard defines one.
 _UNITS = {
     "ActualFrameDuration": "ms",
     "DiffusionBValue": "s/mm^2",
@@ -46,7 +54,7 @@ _UNITS = {
     "TemporalResolution": "ms",
     "TriggerTime": "ms",
 }
-#: Sequences inside those of functional groups whose elements are facts of the frame too.
+#: Sequences inside functional groups whose elements are facts of the frame too.
 _NESTED = ("DiffusionGradientDirectionSequence", "MRVelocityEncodingSequence")
 
 
@@ -55,16 +63,16 @@ def is_many(value: Any) -> bool:
     return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str | bytes)
 
 
-def plain(value: Any) -> Any:
-    """Return a value of pydicom's as Python's own; several are a tuple.
+def to_python(value: Any) -> Any:
+    """Return a value of pydicom as a Python value; several as a tuple.
 
     Examples
     --------
-    >>> plain([1, 2.5, "MR"])
+    >>> to_python([1, 2.5, "MR"])
     (1, 2.5, 'MR')
     """
     if is_many(value):
-        return tuple(plain(v) for v in value)
+        return tuple(to_python(v) for v in value)
     if isinstance(value, bool | int):
         return int(value)
     if isinstance(value, float) or type(value).__name__.startswith("DS"):
@@ -73,7 +81,7 @@ def plain(value: Any) -> Any:
 
 
 def tag_name(tag: Any) -> str:
-    """Return how messages call an element: its keyword and its number."""
+    """Return the name of an element for messages: its keyword and its tag."""
     from pydicom.datadict import keyword_for_tag
 
     number = f"({tag.group:04X},{tag.element:04X})"
@@ -95,12 +103,12 @@ def coordinate_name(keyword: str) -> str:
 
 
 def coordinate_unit(keyword: str) -> str | None:
-    """Return the unit that the standard fixes for a keyword."""
+    """Return the unit that the standard defines for a keyword, or None."""
     return _UNITS.get(keyword)
 
 
 def keyword_of(name: str) -> str | None:
-    """Return the keyword that a coordinate's name stands for, or None."""
+    """Return the keyword of a coordinate's name, or None."""
     from pydicom.datadict import DicomDictionary
 
     if not _KEYWORDS:
@@ -112,7 +120,7 @@ _KEYWORDS: dict[str, str] = {}
 
 
 def _element_values(dataset: Any) -> Iterator[tuple[str, Any]]:
-    """Yield keyword and value of each element that is a short fact; flawed ones are left out."""
+    """Yield keyword and value of each element that is a fact; invalid ones are left out."""
     for tag in dataset.keys():  # noqa: SIM118 (iterating a data set converts its elements)
         if tag.is_private:
             continue
@@ -123,12 +131,12 @@ def _element_values(dataset: Any) -> Iterator[tuple[str, Any]]:
         if not element.keyword or element.VR in _BULK:
             continue
         value = element.value
-        if value is not None and value != "" and len(str(value)) <= _LONGEST:
-            yield element.keyword, plain(value)
+        if value is not None and value != "" and len(str(value)) <= _MAX_LENGTH:
+            yield element.keyword, to_python(value)
 
 
 class Elements:
-    """The elements of one frame: of its functional groups, the shared ones, and the file's own.
+    """Facts of one frame: of its functional groups, the shared ones, and the file.
 
     Parameters
     ----------
@@ -137,7 +145,7 @@ class Elements:
     shared : mapping
         Facts of the file and its shared groups, by keyword; see `shared_facts`.
     index : int or None
-        Number of the frame, where there are several.
+        Number of the frame, if there are several.
     """
 
     def __init__(self, dataset: Any, shared: Mapping[str, Any], index: int | None) -> None:
@@ -147,12 +155,12 @@ class Elements:
             self.facts.update(_group_facts(per[index]))
 
     def get(self, keyword: str) -> Any:
-        """Return a value as Python's own, or None."""
+        """Return a value as a Python value, or None."""
         return self.facts.get(keyword)
 
 
 def shared_facts(dataset: Any) -> dict[str, Any]:
-    """Return the facts of a file and of the groups that its frames share, by keyword."""
+    """Return the facts of a file and of its shared functional groups, by keyword."""
     out = dict(_element_values(dataset))
     shared = dataset.get("SharedFunctionalGroupsSequence")
     if shared:
@@ -163,8 +171,8 @@ def shared_facts(dataset: Any) -> dict[str, Any]:
 def _group_facts(groups: Any) -> dict[str, Any]:
     """Return the facts in the functional groups of a frame, by keyword.
 
-    Of coded entries and of sequences with several items nothing is taken: their keywords mean
-    something within their item alone.
+    Coded entries and sequences with several items are left out: their keywords have a meaning only
+    within their item.
     """
     out: dict[str, Any] = {}
     for element in groups:
@@ -182,12 +190,12 @@ def _group_facts(groups: Any) -> dict[str, Any]:
 
 
 def numbers(elements: Any, keyword: str, count: int) -> tuple[float, ...] | None:
-    """Return the finite numbers of an element, or None where there is none.
+    """Return the finite numbers of an element, or None if it is missing.
 
     Raises
     ------
     FormatError
-        If they are no numbers, or not so many.
+        If they are not `count` finite numbers.
     """
     value = elements.get(keyword)
     if value is None or value == "":
@@ -202,18 +210,18 @@ def numbers(elements: Any, keyword: str, count: int) -> tuple[float, ...] | None
 
 
 def integer(elements: Any, keyword: str, default: int) -> int:
-    """Return the whole number of an element."""
+    """Return the integer of an element, or a default if it is missing."""
     value = elements.get(keyword)
     if value is None or value == "":
         return default
     try:
         return int(value)
     except (TypeError, ValueError) as error:
-        raise FormatError(f"{keyword} must hold a whole number, got {value!r}") from error
+        raise FormatError(f"{keyword} must hold an integer, got {value!r}") from error
 
 
 def dimension_pointers(dataset: Any) -> tuple[str, ...]:
-    """Return the elements that DimensionIndexValues number, by keyword or number."""
+    """Return the elements that DimensionIndexValues refer to, by keyword or tag."""
     from pydicom.tag import Tag
 
     out = []

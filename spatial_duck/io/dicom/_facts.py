@@ -1,8 +1,8 @@
-"""What headers say besides pixels and places: coordinates of axes, and attrs of the whole.
+"""Other facts of headers: coordinates of axes, and attrs of the whole image.
 
-An element on which all frames agree is an entry of ``attrs["dicom"]``, by its keyword. One that
-varies along one axis alone is a coordinate of that axis, by its name in snake_case (or the field's
-term, such as ``b_value``). One that varies along several axes at once has no place and is left out.
+An element that all frames have in common is an entry of ``attrs["dicom"]``, by its keyword. One
+that varies along a single axis is a coordinate of that axis, by its name in snake_case (or the
+field's term, such as ``b_value``). One that varies along several axes is left out.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from spatial_duck.io.dicom._axes import Axis
     from spatial_duck.io.dicom._frames import Frame
 
-__all__ = ["IDENTITY", "OWN", "collect_facts", "values_of"]
+__all__ = ["IDENTIFIERS", "REPRESENTED", "collect_facts", "to_array"]
 
-#: Elements that geometry, array or file stand for.
-OWN = frozenset(
+#: Elements that are represented by the geometry, the array or the file.
+REPRESENTED = frozenset(
     """ImagePositionPatient ImageOrientationPatient PixelSpacing SliceLocation Rows Columns
     NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation SamplesPerPixel
     PlanarConfiguration SmallestImagePixelValue LargestImagePixelValue SpacingBetweenSlices
@@ -33,10 +33,8 @@ OWN = frozenset(
     FrameTimeVector TimeSlotVector TimeSliceVector PhaseVector RRIntervalVector EnergyWindowVector
     DetectorVector RotationVector AngularViewVector""".split()
 )
-#: Elements that tell one frame from all others, and are coordinates even of a single one.
-IDENTITY = frozenset(["SOPInstanceUID", "InstanceNumber"])
-#: Elements of the header that attrs would hold twice.
-_UNSHARED = frozenset(["SOPInstanceUID", "InstanceNumber"])
+#: Elements that identify a frame, and are coordinates even of a single one.
+IDENTIFIERS = frozenset(["SOPInstanceUID", "InstanceNumber"])
 _LONGEST_VECTOR = 16
 
 Coords = dict[str, tuple[int, "NDArray[Any]", dict[str, Any]]]
@@ -53,60 +51,60 @@ def collect_facts(
     Parameters
     ----------
     frames : sequence of (Frame or None)
-        Along the axes before rows and columns, the last the fastest; None where nothing is stored.
+        Frames along the axes before rows and columns, the last the fastest; None if none is stored.
     shape : tuple of int
         Lengths of those axes.
     axes : sequence of Axis, optional
-        What the first of them go by.
+        The first of those axes.
     without : set of str, optional
-        Keywords that no longer hold, such as those of values that were applied.
+        Keywords that are no longer true, such as that of a slope that has been applied.
 
     Returns
     -------
     attrs : dict
-        By keyword.
+        Facts of the whole image, by keyword.
     coords : dict
-        By name: number of the axis, values, and attrs (with the unit).
+        Coordinates by name: number of the axis, values, and attrs (with the unit).
     """
     there = [f for f in frames if f is not None]
     keywords = dict.fromkeys(k for f in there for k in f.facts)
     attrs: dict[str, Any] = {}
     coords: Coords = {}
     for keyword in keywords:
-        if keyword in OWN or keyword in without:
+        if keyword in REPRESENTED or keyword in without:
             continue
         values = [None if f is None else f.facts.get(keyword) for f in frames]
-        if keyword not in IDENTITY and _agree([f.facts.get(keyword) for f in there]):
-            attrs[keyword] = _listed(there[0].facts[keyword])
+        if keyword not in IDENTIFIERS and _are_equal([f.facts.get(keyword) for f in there]):
+            attrs[keyword] = _as_list(there[0].facts[keyword])
             continue
-        found = _along(values, [f is not None for f in frames], shape, keyword in IDENTITY)
-        array = None if found is None else values_of(found[1])
+        found = _vary_along(values, [f is not None for f in frames], shape, keyword in IDENTIFIERS)
+        array = None if found is None else to_array(found[1])
         if found is not None and array is not None:
             coords[coordinate_name(keyword)] = (found[0], array, _unit(keyword))
     for number, axis in enumerate(axes):
-        array = values_of(axis.values)
+        array = to_array(axis.values)
         if array is not None:
-            about = _unit(axis.keyword) | {"sorted_by": axis.how}
+            about = _unit(axis.keyword) | {"sorted_by": axis.rule}
             coords[coordinate_name(axis.keyword)] = (number, array, about)
     return attrs, coords
 
 
 def _unit(keyword: str) -> dict[str, Any]:
-    """Return the unit of a keyword's values, and the frame of directions."""
+    """Return attrs of a coordinate: the unit of its values, and the frame of directions."""
     unit = coordinate_unit(keyword)
     frame = {"frame": "LPS"} if keyword == "DiffusionGradientOrientation" else {}
     return frame if unit is None else frame | {"unit": unit}
 
 
-def _agree(values: Sequence[Any]) -> bool:
+def _are_equal(values: Sequence[Any]) -> bool:
     first = values[0]
     return first is not None and all(v is first or v == first for v in values[1:])
 
 
-def _along(
+def _vary_along(
     values: Sequence[Any], there: Sequence[bool], shape: tuple[int, ...], single: bool
 ) -> tuple[int, list[Any]] | None:
-    """Return the axis along which alone values vary, and the values along it."""
+    """Return the only axis along which values vary, and the values along it; None if several."""
     ids: dict[Any, int] = {}
     numbered = np.array([ids.setdefault(v, len(ids)) for v in values]).reshape(shape)
     known = np.array(there).reshape(shape)
@@ -124,24 +122,24 @@ def _along(
     return None
 
 
-def values_of(values: Sequence[Any]) -> NDArray[Any] | None:
-    r"""Return values as an array of numbers, vectors or strings; None where they are no such ones.
+def to_array(values: Sequence[Any]) -> NDArray[Any] | None:
+    r"""Return values as an array of numbers, vectors or strings; None for other values.
 
-    What is missing is NaN, or an empty string.
+    Missing values are NaN, or an empty string.
 
     Examples
     --------
-    >>> values_of([None, (0.0, 1.0)])
+    >>> to_array([None, (0.0, 1.0)])
     array([[nan, nan],
            [ 0.,  1.]])
-    >>> print(*values_of([("ORIGINAL", "PRIMARY")]))
+    >>> print(*to_array([("ORIGINAL", "PRIMARY")]))
     ORIGINAL\PRIMARY
     """
     there = [v for v in values if v is not None]
     if not there:
         return None
     if any(isinstance(p, str) for v in there for p in (v if isinstance(v, tuple) else (v,))):
-        return np.array(["" if v is None else _joined(v) for v in values], dtype=str)
+        return np.array(["" if v is None else _join_text(v) for v in values], dtype=str)
     sizes = {len(v) if isinstance(v, tuple) else 0 for v in there}
     if len(sizes) != 1 or max(sizes) > _LONGEST_VECTOR:
         return None
@@ -151,9 +149,9 @@ def values_of(values: Sequence[Any]) -> NDArray[Any] | None:
     return array if array.dtype.kind in "if" else None
 
 
-def _joined(value: Any) -> str:
+def _join_text(value: Any) -> str:
     return "\\".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value

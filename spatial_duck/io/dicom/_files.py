@@ -1,8 +1,8 @@
-"""DICOM files and the series that they belong to: headers, without pixels.
+"""DICOM files and their series: headers, without pixels.
 
-Files are told by their content. What a header declares is not trusted: no more is read than there
-is, and whatever pydicom raises for it becomes a `FormatError`. A file of a folder that looks as if
-it belonged to the series, and cannot be read as DICOM, is named by a warning.
+Files are recognised by their content. A header is not trusted: no more is read than the file holds,
+and any exception of pydicom becomes a `FormatError`. A warning names files of a folder that look
+like a part of the series and are not DICOM.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io.dicom._elements import plain, tag_name
+from spatial_duck.io.dicom._elements import tag_name, to_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ __all__ = [
     "read_header", "series_of",
 ]  # fmt: skip
 
-#: Bytes before the prefix of a file that follows part 10 of the standard, and with it.
+#: Length of the preamble of a file that follows part 10 of the standard, and with the prefix.
 _PREAMBLE, _HEAD = 128, 132
 _VRS = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN "
@@ -37,8 +37,8 @@ _VRS = frozenset(
 _GZIP = b"\x1f\x8b"
 #: Elements that hold pixels: integers, single and double floats.
 _PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
-#: Elements that decide what voxels are and where: a flaw in one is not passed over.
-_NEEDED = frozenset(
+#: Elements that values and geometry depend on: an invalid one is an error.
+_REQUIRED = frozenset(
     """NumberOfFrames Rows Columns SamplesPerPixel BitsAllocated BitsStored HighBit
     PixelRepresentation PhotometricInterpretation PlanarConfiguration ImagePositionPatient
     ImageOrientationPatient PixelSpacing SpacingBetweenSlices RescaleSlope RescaleIntercept
@@ -56,9 +56,9 @@ class Series(NamedTuple):
     Attributes
     ----------
     uid, description, number, modality : str
-        SeriesInstanceUID and others; empty where they are not there.
+        SeriesInstanceUID, SeriesDescription, SeriesNumber and Modality; empty if missing.
     files : int
-        How many belong to it.
+        Number of its files.
     """
 
     uid: str
@@ -76,11 +76,11 @@ class Header(NamedTuple):
     path : Path
         The file.
     dataset : pydicom.Dataset
-        All elements before the pixels. Those that voxels and geometry need have been converted.
+        All elements before the pixels. Those that values and geometry depend on are valid.
     pixels : int or None
         Tag of the element that holds the pixels.
     size : int
-        Bytes from the first pixel to the end of the file, unpacked.
+        Bytes from the first pixel to the end of the file, decompressed.
     """
 
     path: Path
@@ -90,7 +90,7 @@ class Header(NamedTuple):
 
 
 def pydicom_module() -> Any:
-    """Import pydicom, or say which extra brings it."""
+    """Return pydicom; raise an ImportError that names the extra if it is missing."""
     return require("pydicom", "Reading DICOM")
 
 
@@ -119,7 +119,7 @@ def _is_head(head: bytes) -> bool:
         group, element = (int.from_bytes(head[i : i + 2], order) for i in (0, 2))
         if group in (2, 8) and element < 0x3000:
             length = int.from_bytes(head[4:8], order)
-            # Without its VR spelled out, the length of the first element follows at once.
+            # In implicit VR the length of the first element follows its tag.
             return head[4:6] in _VRS or (order == "little" and length % 2 == 0 and length < 1 << 10)
     return False
 
@@ -146,7 +146,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _dicom_files(folder: Path) -> list[Path]:
-    """Return the DICOM files of a folder, and name those that only look like some."""
+    """Return the DICOM files of a folder; warn about files that only look like some."""
     found: list[Path] = []
     others: list[Path] = []
     for path in _files(folder):
@@ -176,7 +176,7 @@ def _dicom_files(folder: Path) -> list[Path]:
 
 
 def _is_numbered(path: Path, found: Sequence[Path]) -> bool:
-    """Whether a file is called like the others, up to a number: ``IM.0007`` beside ``IM.0001``."""
+    """Whether a file is named as others except for a number: ``IM.0007`` beside ``IM.0001``."""
     shape = path.name.rstrip("0123456789")
     return shape != path.name and any(p.name.rstrip("0123456789") == shape for p in found)
 
@@ -185,7 +185,7 @@ def _is_numbered(path: Path, found: Sequence[Path]) -> bool:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a file for reading; a gzip file is unpacked into memory first."""
+    """Open a file for reading; a gzip file is decompressed into memory first."""
     file = safety.BoundedFile(path)
     if file.peek(2)[:2] != _GZIP:
         return file
@@ -208,12 +208,12 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_header(path: Path) -> Header:
-    """Read all that stands before the pixels of a file.
+    """Read all elements before the pixels of a file.
 
     Raises
     ------
     FormatError
-        If it is not valid, or an element that voxels or geometry need cannot be converted.
+        If the header, or an element that values or geometry depend on, is not valid.
     """
     filereader = require("pydicom.filereader", "Reading DICOM")
     ends: list[int] = []
@@ -226,7 +226,7 @@ def read_header(path: Path) -> Header:
     try:
         with open_file(path) as file:
             dataset = filereader.read_partial(file, stop_when, force=True)
-            # What stands before the pixels themselves is their tag, type and length.
+            # Before the pixels themselves there are their tag, VR and length.
             begin = file.tell() + (8 if dataset.original_encoding[0] else 12)
             end = file.seek(0, os.SEEK_END)
             size = end - begin if begin <= end else end  # a deflated file was read to its end
@@ -234,7 +234,7 @@ def read_header(path: Path) -> Header:
         raise
     except Exception as error:  # pydicom raises many kinds for a file that is not valid
         raise FormatError(f"{path}: its DICOM header is not valid: {error}") from error
-    for keyword in _NEEDED:
+    for keyword in _REQUIRED:
         try:
             dataset.get(keyword)
         except (MemoryError, RecursionError):
@@ -263,7 +263,7 @@ def _headers(path: Path) -> list[Header]:
 
 def _text(dataset: Any, keyword: str) -> str:
     value = dataset.get(keyword)
-    return "" if value is None else str(plain(value)).strip()
+    return "" if value is None else str(to_python(value)).strip()
 
 
 def series_of(path: str | os.PathLike[str]) -> list[Series]:
@@ -290,7 +290,7 @@ def _by_series(headers: list[Header]) -> list[tuple[Series, list[Header]]]:
 
 
 def choose_series(path: Path, series: str | int | None) -> list[Header]:
-    """Return the headers of the one series, or of the one that is asked for."""
+    """Return the headers of the only series, or of the one that `series` names."""
     listed = _by_series(_headers(path))
     if not listed:
         raise FormatError(f"{path}: there are no DICOM images")

@@ -1,36 +1,36 @@
 """DICOM: a file, or a folder with a series, through pydicom.
 
-A folder is searched with those below it; files are told by their content, gzip ones included. Where
-it holds several series, ``series`` chooses one by SeriesInstanceUID, SeriesDescription or
+A folder is searched with its subfolders; files are recognised by their content, gzip ones included.
+If it holds several series, ``series`` chooses one by SeriesInstanceUID, SeriesDescription or
 SeriesNumber; the error without it lists them, and so does `series_of`. A path to a file opens that
-file alone: one slice, a Siemens mosaic, the frames of a multi-frame image, a dose, a segmentation.
+file alone: one slice, a mosaic, the frames of a multi-frame image, a dose, a segmentation.
 
-Arrays are slowest first, ``(t or c, z, y, x, c)``; the world is x, y, z in LPS and mm. Slices are
-sorted by position along the normal (`_stack`). Leading axes are there where several frames share
-each place (`_axes` has the rules): ``t`` where a tag gives even times, else a plain axis. Colours
-are the last axis ``c``. A frame without ImagePositionPatient (X-ray, ultrasound, secondary capture)
-has an unspecified frame and origin 0.
+The slowest axis is first, ``(t or c, z, y, x, c)``; the world is x, y, z in LPS and mm. Slices are
+sorted by position along the normal (`_stack`). There are leading axes if several frames share each
+position (`_axes` has the rules): ``t`` if a tag gives even times, else a plain axis. Colours are
+the last axis ``c``. A frame without ImagePositionPatient (X-ray, ultrasound, secondary capture) has
+an unspecified frame and origin 0.
 
-A segmentation has its segments along ``c``, before z: each a mask, with 0 where no frame is stored
-(`_segments`). Fractional ones are parts of 1.
+A segmentation has its segments along ``c``, before z: each is a mask, 0 where no frame is stored
+(`_segments`). Fractional ones have values from 0 to 1.
 
-Values are what the header says that pixels stand for (`_values`): rescaled, after the modality's
+Pixels are converted to the values that the header defines (`_values`): rescaled, by the modality's
 table, as the colours of a palette, as floats. The type is the smallest that holds the values of all
-frames. ``scaled=False`` reads what is stored.
+frames. ``scaled=False`` reads the stored numbers.
 
 Elements that vary along one axis are its coordinates, also those of functional groups and vendors'
-b-values; those on which all frames agree are in ``attrs["dicom"]``, without bulk data and what
-geometry and array stand for (`_facts`).
+b-values; those that all frames have in common are in ``attrs["dicom"]``, without bulk data and
+elements that geometry and array represent (`_facts`).
 
 Options of `read`: ``series``; ``where={"EchoNumbers": 1, ...}`` takes the frames whose elements
 have these values; ``tolerance`` (mm, 0.01), ``irregular="resample"`` with ``step``, and
 ``duplicates="first"`` as for `_stack.stack_frames`; ``scaled``.
-Options of `write`: ``frame`` says what an unspecified frame is. With ``format="dicom"`` a folder of
-one file a slice is written, with new instance and series UIDs; patient, study and frame of
-reference are taken from ``attrs["dicom"]``. With ``kind="seg"`` (or ``"labelmap"``) a segmentation
-of one file ``.dcm`` (`_write_segments`), of masks along a plain axis or of labels, which refers to
-the series that ``source`` names, or that the image's own coordinates do; ``segments={1: "liver"}``
-names segments, and ``omit_empty=True`` leaves frames without voxels out.
+Options of `write`: ``frame`` gives the frame of an image that has none. With ``format="dicom"`` a
+folder with one file for each slice is written, with new instance and series UIDs; patient, study
+and frame of reference are those of ``attrs["dicom"]``. With ``kind="seg"`` (or ``"labelmap"``) a
+segmentation of one file ``.dcm`` is written (`_write_segments`), of masks along a plain axis or of
+labels; it refers to the series at the path ``source``, or to that of the image's coordinates.
+``segments={1: "liver"}`` names segments, and ``omit_empty=True`` leaves empty frames out.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Series", "looks_like_dicom", "series_of"]
 
-#: Elements that say how stored pixels become values, and hold no longer once that is done.
+#: Elements of the conversion of stored pixels to values, no longer true after it.
 _SCALING = frozenset(
     """RescaleSlope RescaleIntercept DoseGridScaling MaximumFractionalValue RealWorldValueSlope
     RealWorldValueIntercept RealWorldValueFirstValueMapped RealWorldValueLastValueMapped
@@ -121,7 +121,7 @@ def open_source(
         attrs, more = _segment_facts(first, attrs, geometry)
         coords |= more
     if len(frames[0].shape) > 2:
-        attrs["PhotometricInterpretation"] = "RGB"  # pixels are decoded to colours
+        attrs["PhotometricInterpretation"] = "RGB"  # pixels are decoded to RGB
     load = slice_loader(place, stack.slices, geometry.shape, dtype)
     return Source("dicom", geometry, dtype, {"dicom": attrs}, load, coords=coords)
 
@@ -152,7 +152,7 @@ def _stack_masks(
 def _segment_facts(
     dataset: Any, attrs: dict[str, Any], geometry: Geometry
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Add what SegmentSequence says: coordinates of the axis, or attrs beside a map of labels."""
+    """Return attrs and coordinates with those of SegmentSequence; in attrs for a map of labels."""
     items = segments_of(dataset)
     if geometry.ndim > 3:
         return attrs, segment_coords(items)
@@ -167,7 +167,7 @@ def _facts(stack: Stack, *, scaled: bool, is_masks: bool) -> tuple[dict[str, Any
         without |= _PER_SEGMENT
     shape = stack.geometry.shape[:-2]
     if any(s.other for s in stack.slices):
-        # What lies between two frames has no facts of its own: z has no coordinates.
+        # Slices between two frames have no facts of their own: z has no coordinates.
         firsts = [s.frame for s in stack.slices[:: shape[-1]]]
         return collect_facts(firsts, shape[:-1], stack.axes, without)
     return collect_facts([s.frame for s in stack.slices], shape, stack.axes, without)
@@ -202,7 +202,7 @@ def write_image(
     if kind == "image":
         for name, value in (("source", source), ("segments", segments)):
             if value is not None:
-                raise TypeError(f"{name}= belongs to a segmentation; write it with kind='seg'")
+                raise TypeError(f"{name}= is for segmentations; write one with kind='seg'")
         from spatial_duck.io.dicom._write import write_series
 
         write_series(path, image, progress=progress, frame=frame)
@@ -224,13 +224,13 @@ class Dicom(Format):
     write = staticmethod(write_image)
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """Tell by a file's first bytes, or what is in a folder."""
+        """Whether a file begins as DICOM, or a folder holds such files."""
         return looks_like_dicom(path, head)
 
     def held_coords(self, image: Any, *, kind: str = "image", **options: Any) -> Collection[str]:  # noqa: ARG002
-        """Return what elements of slices, or the descriptions of segments, say."""
+        """Return the coordinates that elements of slices, or of segments, can hold."""
         if kind != "image":
-            # Slices and the whole are told by the series that a segmentation refers to.
+            # Coordinates of slices and of the whole are in the series that it refers to.
             return [n for n, c in image.coords.items()
                     if n in SEGMENT_COORDS or not set(c.dims) - set(image.world.axes)]  # fmt: skip
         from spatial_duck.io.dicom._write import slice_elements

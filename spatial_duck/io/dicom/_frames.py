@@ -1,6 +1,6 @@
-"""DICOM headers to frames: one image plane each, from the file's own elements or functional groups.
+"""Frames of DICOM files: one image plane each, from the file's elements or functional groups.
 
-Only headers are handled here; what belongs together is found by `spatial_duck.io.dicom._stack`.
+Only headers are read here; `spatial_duck.io.dicom._stack` sorts the frames into an image.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from spatial_duck.io.dicom._elements import (
     integer,
     is_many,
     numbers,
-    plain,
     shared_facts,
     tag_name,
+    to_python,
 )
 from spatial_duck.io.dicom._files import Header, pydicom_module
-from spatial_duck.io.dicom._values import STORED, Scale, Stored, scale_of, stored_of
+from spatial_duck.io.dicom._values import UNSCALED, PixelFormat, Scale, frame_scale, pixel_format
 from spatial_duck.io.dicom._vendors import is_mosaic, mosaic_tiles, private_facts
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Frame", "frames_of"]
 
-#: Vectors of nuclear medicine: the elements that FrameIncrementPointer may name, one entry a frame.
+#: Vectors of nuclear medicine that FrameIncrementPointer may name, with one entry for each frame.
 _VECTORS = frozenset(
     """EnergyWindowVector DetectorVector PhaseVector RotationVector RRIntervalVector
     TimeSlotVector SliceVector AngularViewVector TimeSliceVector""".split()
@@ -48,17 +48,17 @@ class Frame(NamedTuple):
     number : int or None
         Number of the frame in a multi-frame file, from 0.
     tile : tuple of int or None
-        Row and column at which it begins in the plane, where that holds several slices.
+        Row and column at which it begins in the plane, if that holds several slices.
     shape : tuple of int
-        Rows, columns, and samples where there are several.
+        Rows, columns, and samples if there are several.
     position, orientation, spacing : tuple of float, or None
         ImagePositionPatient, ImageOrientationPatient, PixelSpacing.
     thickness : float or None
-        Between slices, or of one.
-    stored : Stored
+        Distance between slices, or else thickness of one.
+    stored : PixelFormat
         How the file stores pixels.
     scale : Scale
-        How those become values.
+        Conversion of stored numbers to values.
     facts : mapping
         Elements of the file and of the frame, by keyword.
     """
@@ -71,23 +71,23 @@ class Frame(NamedTuple):
     orientation: tuple[float, ...] | None
     spacing: tuple[float, ...] | None
     thickness: float | None
-    stored: Stored
+    stored: PixelFormat
     scale: Scale
     facts: Mapping[str, Any]
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the frame for messages."""
         return self.path.name + ("" if self.number is None else f" (frame {self.number + 1})")
 
     @property
     def is_placed(self) -> bool:
-        """Whether its header says where it lies."""
+        """Whether its header has position, orientation and spacing."""
         return bool(self.position and self.orientation and self.spacing)
 
 
 def frames_of(header: Header, where: Mapping[str, Any], *, scaled: bool) -> list[Frame]:
-    """Return the frames of a file that `where` takes.
+    """Return the frames of a file that `where` selects.
 
     Raises
     ------
@@ -113,11 +113,11 @@ def _frames(header: Header, where: Mapping[str, Any], scaled: bool) -> list[Fram
     many = count > 1 or per is not None
     if count < 1 or (per is not None and len(per) != count):
         raise FormatError(f"NumberOfFrames is {count}, and {len(per or ())} are described")
-    stored = stored_of(header, scaled=scaled)
+    stored = pixel_format(header, scaled=scaled)
     size = integer(dataset, "Rows", 0), integer(dataset, "Columns", 0)
     if min(*size, stored.samples) < 1:
         raise FormatError(f"Rows, Columns and SamplesPerPixel must be positive, got {size}")
-    _check_there(header, count)
+    _check_size(header, count)
     facts = shared_facts(dataset)
     if "DimensionIndexSequence" in dataset:
         facts["DimensionPointers"] = dimension_pointers(dataset)
@@ -125,16 +125,16 @@ def _frames(header: Header, where: Mapping[str, Any], scaled: bool) -> list[Fram
         facts.setdefault(keyword, value)
     if is_mosaic(dataset) and not many:
         return _mosaic_frames(header, facts, where, stored, scaled)
-    positions = None if per is not None or not many else _positions(dataset, facts, count)
+    positions = None if per is not None or not many else _frame_positions(dataset, facts, count)
     shape = (*size, *([stored.samples] if stored.samples > 1 else []))
-    vectors = _vectors(dataset, count) if per is None and many else {}
+    vectors = _frame_vectors(dataset, count) if per is None and many else {}
     out = []
     for index in range(count):
         elements = Elements(dataset, facts, index if many else None)
         elements.facts.update({k: values[index] for k, values in vectors.items()})
         if positions is not None:
             elements.facts["ImagePositionPatient"] = positions[index]
-        if _matches(elements, where):
+        if _is_selected(elements, where):
             out.append(_frame(header, elements, index if many else None, shape, stored, scaled))
     return out
 
@@ -149,7 +149,7 @@ def _check_kind(dataset: Any) -> None:
 
 def _frame(
     header: Header, elements: Elements, number: int | None, shape: tuple[int, ...],
-    stored: Stored, scaled: bool,
+    stored: PixelFormat, scaled: bool,
 ) -> Frame:  # fmt: skip
     thickness = numbers(elements, "SpacingBetweenSlices", 1)
     if not (thickness and thickness[0]):
@@ -159,15 +159,19 @@ def _frame(
         header.path, number, None, shape, position, orientation,
         _pixel_spacing(elements, placed=position is not None),
         abs(thickness[0]) if thickness and thickness[0] else None,
-        stored, scale_of(header.dataset, elements) if scaled else STORED, elements.facts,
+        stored, frame_scale(header.dataset, elements) if scaled else UNSCALED, elements.facts,
     )  # fmt: skip
 
 
 def _mosaic_frames(
-    header: Header, facts: dict[str, Any], where: Mapping[str, Any], stored: Stored, scaled: bool
+    header: Header,
+    facts: dict[str, Any],
+    where: Mapping[str, Any],
+    stored: PixelFormat,
+    scaled: bool,
 ) -> list[Frame]:
     elements = Elements(header.dataset, facts, None)
-    if not _matches(elements, where):
+    if not _is_selected(elements, where):
         return []
     whole = _frame(header, elements, None, (0, 0), stored, scaled)
     size, tiles = mosaic_tiles(header.dataset)
@@ -177,10 +181,10 @@ def _mosaic_frames(
     ]
 
 
-def _matches(elements: Elements, where: Mapping[str, Any]) -> bool:
+def _is_selected(elements: Elements, where: Mapping[str, Any]) -> bool:
     for keyword, wanted in where.items():
         found = elements.get(keyword)
-        want = plain(wanted)
+        want = to_python(wanted)
         try:
             same = np.allclose(np.float64(found), np.float64(want), 1e-6, 1e-6)
         except (TypeError, ValueError):
@@ -190,13 +194,13 @@ def _matches(elements: Elements, where: Mapping[str, Any]) -> bool:
     return True
 
 
-# --- places -------------------------------------------------------------------------------
+# --- positions ----------------------------------------------------------------------------
 
 
 def _plane(
     dataset: Any, elements: Elements
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Return position and orientation of a frame; of reconstructed slices, also the detector's."""
+    """Return position and orientation of a frame; of reconstructed slices those of the detector."""
     found = [numbers(elements, "ImagePositionPatient", 3),
              numbers(elements, "ImageOrientationPatient", 6)]  # fmt: skip
     if None in found and (detector := _detector(dataset)) is not None:
@@ -206,14 +210,16 @@ def _plane(
 
 
 def _detector(dataset: Any) -> Any:
-    """Return what stands for the detector of slices that were reconstructed (PS3.3 C.8.4.15)."""
+    """Return the detector's item for slices that were reconstructed (PS3.3 C.8.4.15), or None."""
     detectors = dataset.get("DetectorInformationSequence")
-    kind = str(plain(dataset.get("ImageType") or ()))
+    kind = str(to_python(dataset.get("ImageType") or ()))
     return detectors[0] if detectors and len(detectors) == 1 and "RECON" in kind else None
 
 
-def _positions(dataset: Any, facts: dict[str, Any], count: int) -> list[tuple[float, ...]] | None:
-    """Return the positions of frames that share one: by offsets, or by a step with its sign."""
+def _frame_positions(
+    dataset: Any, facts: dict[str, Any], count: int
+) -> list[tuple[float, ...]] | None:
+    """Return the positions of the frames of a file with one position, by offsets from it."""
     position, orientation = _plane(dataset, Elements(dataset, facts, None))
     if position is None or orientation is None:
         return None
@@ -225,22 +231,22 @@ def _positions(dataset: Any, facts: dict[str, Any], count: int) -> list[tuple[fl
 
 
 def _offsets(dataset: Any, normal: Any, count: int) -> list[float] | None:
-    """Return how far each frame lies from the first, along the normal."""
+    """Return the distance of each frame from the first along the normal."""
     given = dataset.get("GridFrameOffsetVector")
     if given is not None:
         offsets = numbers(dataset, "GridFrameOffsetVector", count) or (0.0,) * count
         if not offsets[0]:
             return list(offsets)
-        # Then they are coordinates along z, of an axial dose (PS3.3 C.8.8.3.2).
+        # If the first is not 0, they are coordinates along z of an axial dose (PS3.3 C.8.8.3.2).
         if abs(normal[2]) < 1 - 1e-6:
             raise FormatError(
                 "GridFrameOffsetVector holds coordinates along z, and the planes are not axial"
             )
         return [(v - offsets[0]) * float(normal[2]) for v in offsets]
-    slices = _vectors(dataset, count).get("SliceVector")
+    slices = _frame_vectors(dataset, count).get("SliceVector")
     pointed = _increments(dataset)
     if slices is None and pointed and "SliceVector" not in pointed:
-        return [0.0] * count  # frames of a film: one place at several times
+        return [0.0] * count  # frames of a film: one position at several times
     step = numbers(dataset, "SpacingBetweenSlices", 1)
     if step is None or not step[0]:
         return [0.0] * count
@@ -249,20 +255,20 @@ def _offsets(dataset: Any, normal: Any, count: int) -> list[float] | None:
 
 
 def _increments(dataset: Any) -> list[str]:
-    """Return the keywords of the elements along which the frames of a file go."""
+    """Return the keywords of the elements that vary from frame to frame of a file."""
     pointer = dataset.get("FrameIncrementPointer")
     if pointer is None:
         return []
     return [tag_name(tag).split()[0] for tag in (pointer if is_many(pointer) else [pointer])]
 
 
-def _vectors(dataset: Any, count: int) -> dict[str, Sequence[Any]]:
-    """Return what the frames' own vectors say, by keyword: one entry a frame."""
+def _frame_vectors(dataset: Any, count: int) -> dict[str, Sequence[Any]]:
+    """Return the values of elements with one entry for each frame, by keyword."""
     out: dict[str, Sequence[Any]] = {}
     for keyword in _increments(dataset):
         value = dataset.get(keyword)
         if keyword in _VECTORS and is_many(value) and len(value) == count:
-            out[keyword] = [plain(v) for v in value]
+            out[keyword] = [to_python(v) for v in value]
         elif keyword == "FrameTime" and (step := numbers(dataset, keyword, 1)):
             out[keyword] = [step[0] * k for k in range(count)]
         elif keyword == "FrameTimeVector" and is_many(value) and len(value) == count:
@@ -275,15 +281,15 @@ def _pixel_spacing(elements: Elements, *, placed: bool) -> tuple[float, ...] | N
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
         spacing = numbers(elements, keyword, 2)
         if spacing is None or (spacing == (0.0, 0.0) and not placed):
-            continue  # zeros of a radiograph stand for unknown
+            continue  # zeros of a radiograph mean unknown
         if min(spacing) <= 0:
             raise FormatError(f"{keyword} must be positive, got {spacing}")
         return spacing
     return None
 
 
-def _check_there(header: Header, count: int) -> None:
-    """Refuse a file that is too short for the pixels that its header declares."""
+def _check_size(header: Header, count: int) -> None:
+    """Check that a file is long enough for the pixels that its header declares."""
     dataset, path = header.dataset, header.path
     if header.pixels is None:
         raise FormatError("it ends before its pixels: there is no PixelData")
@@ -297,7 +303,7 @@ def _check_there(header: Header, count: int) -> None:
     )  # fmt: skip
     half = "422" in str(dataset.get("PhotometricInterpretation"))
     if packed:
-        needed_here = count  # each frame has a byte at least
+        needed_here = count  # at least one byte for each frame
         safety.check_memory(path, needed)
     else:
         needed_here = needed * 2 // 3 if half else needed

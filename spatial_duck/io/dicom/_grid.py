@@ -1,8 +1,8 @@
-"""The grid that planes lie on: their order along the normal, the line of their positions, its step.
+"""The grid of image planes: their order along the normal, the line of their positions, its step.
 
-Only numbers are handled here. A regular shift between slices (gantry tilt) is a shear of the grid
-and kept as one. What lies on no grid is refused, naming the frames: missing slices, uneven steps,
-shifts. Where positions were only rounded, the message names the tolerance that takes them.
+This module reads no files. A regular shift between slices (gantry tilt) is kept as a shear of the
+grid. Planes that lie on no grid raise an error that names the frames: missing slices, uneven steps,
+shifts. If positions were only rounded, the message gives the tolerance that accepts them.
 
 Formula: DICOM PS3.3 C.7.6.2.1.1, in LPS and mm: the centre of the pixel in row r and column c is
 ``position + orientation[:3] * spacing[1] * c + orientation[3:] * spacing[0] * r``.
@@ -28,35 +28,35 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "NAMES",
+    "MAX_NAMES",
     "Line",
-    "check_alike",
+    "check_same_plane",
     "find_lattice",
     "find_line",
-    "listed",
+    "group_by_plane",
+    "name_frames",
     "plane_geometry",
     "plane_vectors",
-    "planes_of",
 ]  # fmt: skip
 
-#: Pixels by which frames of one grid may be turned against each other, at a corner.
-_TURN = 0.1
-#: Frames that a message names.
-NAMES = 4
-#: Part of a step by which rounded positions may miss it.
-_ROUNDED = 0.1
+#: Pixels by which frames of one grid may be rotated against each other, at a corner.
+_MAX_ROTATION = 0.1
+#: Most frames that a message names.
+MAX_NAMES = 4
+#: Part of a step by which rounded positions may deviate from it.
+_ROUNDING = 0.1
 
 
 class Line(NamedTuple):
-    """Even places along a line.
+    """Even positions along a line.
 
     Attributes
     ----------
     origin, step : ndarray, shape (3,)
-        Of the first slice, and to the next.
+        Position of the first slice, and vector to the next.
     numbers : ndarray, shape (n,)
-        Of each slice of the image, which frame it is: fractional where two are mixed, and NaN where
-        there is none.
+        For each slice of the image the number of its frame: fractional between two frames, and NaN
+        if there is none.
     """
 
     origin: Floats
@@ -64,9 +64,9 @@ class Line(NamedTuple):
     numbers: Floats
 
 
-def listed(frames: Sequence[Frame]) -> str:
+def name_frames(frames: Sequence[Frame]) -> str:
     """Return the names of the first few frames."""
-    names = [f.name for f in frames[:NAMES]]
+    names = [f.name for f in frames[:MAX_NAMES]]
     rest = len(frames) - len(names)
     return ", ".join(names) + (f" and {rest} more" if rest > 0 else "")
 
@@ -83,13 +83,13 @@ def plane_vectors(where: object, frame: Frame) -> tuple[Floats, Floats]:
     return cosines[0], cosines[1]
 
 
-def check_alike(where: object, frames: Sequence[Frame], tolerance: float) -> None:
-    """Refuse frames of several sizes, pixel spacings or orientations."""
+def check_same_plane(where: object, frames: Sequence[Frame], tolerance: float) -> None:
+    """Check that frames have one size, pixel spacing and orientation."""
     first = frames[0]
     plane_vectors(where, first)
     assert first.spacing is not None
     reach = max(first.shape[0] * first.spacing[0], first.shape[1] * first.spacing[1])
-    limit = max(tolerance, _TURN * min(first.spacing)) / max(reach, 1e-9)
+    limit = max(tolerance, _MAX_ROTATION * min(first.spacing)) / max(reach, 1e-9)
     for field, same in (
         ("shape", lambda f: f.shape == first.shape),
         ("spacing", lambda f: np.allclose(f.spacing, first.spacing, limit, 0)),
@@ -105,20 +105,20 @@ def check_alike(where: object, frames: Sequence[Frame], tolerance: float) -> Non
         }[field]
         what = "mixed orientations" if field == "orientation" else f"frames of several {tag}"
         alike = [f for f in frames if same(f)]
-        # Tags are compared one by one, and a size is two tags.
+        # `where` takes single tags, and a size is two of them.
         advice = "Rows" if field == "shape" else tag
         raise FormatError(
             f"{where}: {what} in one series: {len(alike)} have {list(getattr(first, field))} "
-            f"({listed(alike)}), {len(others)} have others, such as "
-            f"{list(getattr(others[0], field))} ({listed(others)}); take some with "
+            f"({name_frames(alike)}), {len(others)} have others, such as "
+            f"{list(getattr(others[0], field))} ({name_frames(others)}); choose some with "
             f"where={{{advice!r}: ...}}"
         )
 
 
-def planes_of(frames: Sequence[Frame], normal: Floats, tolerance: float) -> list[list[int]]:
-    """Gather the numbers of the frames that lie in one plane, along the normal.
+def group_by_plane(frames: Sequence[Frame], normal: Floats, tolerance: float) -> list[list[int]]:
+    """Return the numbers of the frames in each plane, in order along the normal.
 
-    Slices that are said to be thinner than the tolerance lie nearer to each other than it.
+    For thin slices and small pixels the tolerance is reduced.
     """
     sizes = [size for f in frames for size in (f.thickness, *(f.spacing or ())) if size]
     tolerance = min(tolerance, 0.25 * min(sizes, default=np.inf))
@@ -141,12 +141,12 @@ def find_line(
     irregular: Literal["refuse", "resample"],
     step: float | None,
 ) -> Line:
-    """Return the even places of slices, one frame in each place and in their order.
+    """Return the even positions of slices, given one frame for each in their order.
 
     Raises
     ------
     FormatError
-        If they lie on no line, or their steps are uneven and `irregular` is "refuse".
+        If they do not lie on a line, or their steps are uneven and `irregular` is "refuse".
     """
     if irregular not in ("refuse", "resample"):
         raise ValueError(f"irregular must be 'refuse' or 'resample', got {irregular!r}")
@@ -155,32 +155,35 @@ def find_line(
     if n == 1:
         return Line(places[0], normal * (frames[0].thickness or 1.0), np.zeros(1))
     numbers = np.arange(n, dtype=np.float64)
-    fits = [(o, v, _farthest(o + numbers[:, None] * v - places)) for o, v in _fits(places)]
+    fits = [
+        (o, v, _largest_norm(o + numbers[:, None] * v - places))
+        for o, v in _candidate_lines(places)
+    ]
     if irregular == "refuse" or step is None:
         for origin, vector, off in fits:
             if off <= tolerance:
                 return Line(origin, vector, numbers)
     if irregular == "refuse":
-        raise FormatError(_reason(where, frames, places, normal, tolerance, fits))
-    return _resampled(where, frames, places, tolerance, step)
+        raise FormatError(_describe_irregularity(where, frames, places, normal, tolerance, fits))
+    return _even_line(where, frames, places, tolerance, step)
 
 
 def find_lattice(
     where: object, frames: Sequence[Frame], normal: Floats, step: float | None, tolerance: float
 ) -> Line:
-    """Return the even places that frames lie on where some places may be empty.
+    """Return even positions that include those of the frames; some may have no frame.
 
     Parameters
     ----------
     where, frames, normal, tolerance
         As for `find_line`.
     step : float or None
-        Distance of neighbouring places, where the header says it.
+        Distance of neighbouring positions in the header, if there is one.
 
     Raises
     ------
     FormatError
-        If they lie on none.
+        If there are none.
     """
     places = np.array([f.position for f in frames])
     if len(places) == 1:
@@ -194,19 +197,19 @@ def find_lattice(
         if (np.diff(counts) < 1).any():
             continue
         vector = (places[-1] - places[0]) / counts[-1]
-        if _farthest(places[0] + counts[:, None] * vector - places) <= tolerance:
+        if _largest_norm(places[0] + counts[:, None] * vector - places) <= tolerance:
             numbers = np.full(int(counts[-1]) + 1, np.nan)
             numbers[counts.astype(int)] = np.arange(len(places))
             return Line(places[0], vector, numbers)
     raise FormatError(
-        f"{where}: the frames of its segments lie on no even steps: "
-        f"{', '.join(f'{g:.6g}' for g in gaps[:NAMES])} mm{' …' if len(gaps) > NAMES else ''} "
-        f"between {listed(frames)}; masks are not interpolated. Accept uneven ones with a larger "
-        "tolerance= in mm"
+        f"{where}: the frames of its segments are not at even steps: "
+        f"{', '.join(f'{g:.6g}' for g in gaps[:MAX_NAMES])} mm"
+        f"{' …' if len(gaps) > MAX_NAMES else ''} between {name_frames(frames)}; masks are not "
+        "interpolated. Accept uneven ones with a larger tolerance= in mm"
     )
 
 
-def _resampled(
+def _even_line(
     where: object, frames: Sequence[Frame], places: Floats, tolerance: float, step: float | None
 ) -> Line:
     chord = places[-1] - places[0]
@@ -218,7 +221,7 @@ def _resampled(
         raise FormatError(
             f"{where}: the slices do not lie on one line: {frames[worst].name} is "
             f"{off[worst]:.4g} mm beside it, more than the tolerance of {tolerance} mm; they cannot"
-            " be mixed to even steps. Accept that with a larger tolerance= in mm"
+            " be resampled to even steps. Accept that with a larger tolerance= in mm"
         )
     size = float(np.median(np.diff(along))) if step is None else float(step)
     if not size > 0:
@@ -228,12 +231,12 @@ def _resampled(
     return Line(places[0], chord / length * size, numbers)
 
 
-def _farthest(vectors: Floats) -> float:
+def _largest_norm(vectors: Floats) -> float:
     return float(np.max(np.linalg.norm(vectors, axis=1)))
 
 
-def _fits(places: Floats) -> list[tuple[Floats, Floats]]:
-    """Return origins and steps to try: from the first to the last, and the best of all."""
+def _candidate_lines(places: Floats) -> list[tuple[Floats, Floats]]:
+    """Return origins and steps to try: from the first slice to the last, and by least squares."""
     n = len(places)
     numbers = np.arange(n) - (n - 1) / 2
     slope = numbers @ places / (numbers @ numbers)
@@ -243,7 +246,7 @@ def _fits(places: Floats) -> list[tuple[Floats, Floats]]:
     ]
 
 
-def _reason(
+def _describe_irregularity(
     where: object,
     frames: Sequence[Frame],
     places: Floats,
@@ -251,7 +254,7 @@ def _reason(
     tolerance: float,
     fits: Sequence[tuple[Floats, Floats, float]],
 ) -> str:
-    """Say why slices lie on no grid."""
+    """Return a message on why slices lie on no grid."""
     steps = np.diff(places, axis=0)
     gaps: Floats = np.asarray(steps @ normal)
     usual = float(np.median(gaps))
@@ -259,15 +262,15 @@ def _reason(
     times = gaps / smallest
     whole = np.round(times)
     end = (
-        "; mix neighbouring slices to even steps with irregular='resample', or take some with "
+        "; interpolate to even steps with irregular='resample', or choose some with "
         "where={tag: value}"
     )
     off = min(fit[2] for fit in fits)
-    if off <= _ROUNDED * abs(usual):
+    if off <= _ROUNDING * abs(usual):
         size = min(fits, key=lambda fit: fit[2])[1]
         end = (
             f". They are at most {off:.3g} mm from even steps of {np.linalg.norm(size):.6g} mm, as "
-            f"rounded positions are: take them so with tolerance={_rounded_up(off)}{end}"
+            f"rounded positions are: accept them with tolerance={_rounded_up(off)}{end}"
         )
     uneven = [i for i in range(len(gaps)) if abs(gaps[i] - usual) > tolerance]
     if float(np.max(whole)) > 1 and (abs(times - whole) * smallest <= 2 * tolerance).all():
@@ -275,32 +278,32 @@ def _reason(
         missing = int(whole.sum() - len(gaps))
         lines = ", ".join(
             f"{int(whole[i]) - 1} between {frames[i].name} and {frames[i + 1].name}"
-            for i in holes[:NAMES]
+            for i in holes[:MAX_NAMES]
         )
         return (
             f"{where}: missing slices at {smallest:.6g} mm steps: {missing}, {lines}"
-            f"{', …' if len(holes) > NAMES else ''}{end}"
+            f"{', …' if len(holes) > MAX_NAMES else ''}{end}"
         )
     if uneven:
         lines = ", ".join(
             f"{gaps[i]:.6g} mm between {frames[i].name} and {frames[i + 1].name}"
-            for i in uneven[:NAMES]
+            for i in uneven[:MAX_NAMES]
         )
         return (
             f"{where}: gaps between slices are uneven: usually {usual:.6g} mm, but {lines}"
-            f"{', …' if len(uneven) > NAMES else ''}{end}"
+            f"{', …' if len(uneven) > MAX_NAMES else ''}{end}"
         )
     aside = steps - gaps[:, None] * normal
     beside = np.linalg.norm(aside - np.median(aside, axis=0), axis=1)
     worst = int(np.argmax(beside))
     return (
         f"{where}: slices are shifted unevenly: {frames[worst + 1].name} is {beside[worst]:.4g} mm "
-        f"beside where the others lead, more than the tolerance of {tolerance} mm{end}"
+        f"beside the line of the others, more than the tolerance of {tolerance} mm{end}"
     )
 
 
 def _rounded_up(value: float) -> str:
-    """Return a number with two digits that is a little larger.
+    """Return a number rounded up to two digits, as text.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Pixels of DICOM files: decoded by pydicom, turned into values, put in their place.
+"""Pixels of DICOM files: decoded by pydicom and converted to values of an image.
 
-A file of many frames is read in one pass where all of them are wanted; a lazy image has a block for
+A file of many frames is read in one pass if all of them are needed; a lazy image has a block for
 each slice.
 """
 
@@ -31,24 +31,24 @@ __all__ = ["slice_loader"]
 def slice_loader(
     place: Path, slices: Sequence[Slice], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Callable[[bool | None], Any]:
-    """Return what loads an image.
+    """Return the function that loads an image.
 
     Parameters
     ----------
     place : Path
-        For messages.
+        Named in messages.
     slices : sequence of Slice
-        Along the axes before rows and columns, the last the fastest.
+        Slices along the axes before rows and columns, the last the fastest.
     shape : tuple of int
-        Of the image.
+        Shape of the image.
     dtype : dtype
-        Of the image.
+        Data type of the image.
     """
     plane = next(s.frame.shape for s in slices if s.frame is not None)
 
     def load(lazy: bool | None) -> Any:
         if lazy:
-            return _blocks(slices, plane, shape, dtype)
+            return _lazy_slices(slices, plane, shape, dtype)
         return _read(place, slices, plane, shape, dtype)
 
     return load
@@ -73,16 +73,16 @@ def _read(
         elif frames[0].number is None:
             whole = _decode(path, None, frames[0])[0]
             for k, frame in zip(numbers, frames, strict=True):
-                flat[k] = _finish(whole, frame, dtype)
+                flat[k] = _frame_values(whole, frame, dtype)
         else:
             order = sorted(range(len(numbers)), key=lambda i: frames[i].number or 0)
             planes = _decode(path, [frames[i].number or 0 for i in order], frames[0])
             for i, pixels in zip(order, planes, strict=True):
-                flat[numbers[i]] = _finish(pixels, frames[i], dtype)
+                flat[numbers[i]] = _frame_values(pixels, frames[i], dtype)
     return out
 
 
-def _blocks(
+def _lazy_slices(
     slices: Sequence[Slice], plane: tuple[int, ...], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Any:
     """Return a Dask array with a block for each slice."""
@@ -99,7 +99,7 @@ def _blocks(
 
 
 def _without_facts(item: Slice) -> Slice:
-    """Return a slice without what its frames say besides pixels, which no task needs."""
+    """Return a slice without the facts of its frames, which no task needs."""
     return item._replace(
         frame=item.frame and item.frame._replace(facts={}),
         other=item.other and item.other._replace(facts={}),
@@ -118,10 +118,10 @@ def _slice(item: Slice, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def _plane(frame: Frame, dtype: np.dtype[Any]) -> NDArray[Any]:
     indices = None if frame.number is None else [frame.number]
-    return _finish(_decode(frame.path, indices, frame)[0], frame, dtype)
+    return _frame_values(_decode(frame.path, indices, frame)[0], frame, dtype)
 
 
-def _finish(pixels: NDArray[Any], frame: Frame, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _frame_values(pixels: NDArray[Any], frame: Frame, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return the values of a frame, from decoded pixels."""
     if frame.tile is not None:
         row, column = frame.tile
@@ -134,7 +134,7 @@ def _finish(pixels: NDArray[Any], frame: Frame, dtype: np.dtype[Any]) -> NDArray
 
 
 def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray[Any]]:
-    """Return frames of a file, those listed or its only one, after the table of its header."""
+    """Return frames of a file, those listed or its only one, with the header's table applied."""
     from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 
     tables = {"palette": apply_color_lut, "modality": apply_modality_lut}
@@ -142,19 +142,19 @@ def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray
     try:
         with open_file(path) as file:
             if indices is not None and frame.stored.is_packed:
-                # pydicom finds no frame that begins inside a byte.
+                # pydicom does not find frames that begin inside a byte.
                 whole = pixel_array(file).reshape(-1, *frame.shape)
                 return [whole[i] for i in indices]
             if indices is not None and table is None and frame.stored.has_syntax:
                 return _frames(file, indices, frame)
             dataset = pydicom_module().dcmread(file, force=True)
         if not frame.stored.has_syntax:
-            _name_syntax(dataset)
+            _set_transfer_syntax(dataset)
         planes = _frames(dataset, indices, frame)
         return planes if table is None else [table(p, dataset) for p in planes]
     except (MemoryError, RecursionError, FormatError):
         raise
-    except Exception as error:  # each decoder raises its own
+    except Exception as error:  # decoders raise exceptions of their own
         raise FormatError(
             f"{path}: its pixels{_syntax_of(path)} cannot be read: {str(error).rstrip('.')}. "
             "Compressed ones may need a decoder: pip install pylibjpeg[all] or pyjpegls"
@@ -162,7 +162,7 @@ def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray
 
 
 def _syntax_of(path: Path) -> str:
-    """Return which transfer syntax a file names, for a message."""
+    """Return the transfer syntax of a file, for a message."""
     try:
         uid = read_header(path).dataset.file_meta.TransferSyntaxUID
     except (AttributeError, FormatError):
@@ -172,18 +172,18 @@ def _syntax_of(path: Path) -> str:
 
 
 def _frames(source: Any, indices: list[int] | None, frame: Frame) -> list[NDArray[Any]]:
-    """Return frames as they are stored, of a dataset or an open file."""
+    """Return the stored frames of a dataset or an open file."""
     from pydicom.pixels import iter_pixels, pixel_array
 
     if frame.stored.is_jpeg2000:
-        # Where the stream contradicts the header about signs, `iter_pixels` corrects arrays that
-        # some decoders do not allow to be written; `pixel_array` has copied them.
+        # If stream and header disagree about signs, `iter_pixels` corrects arrays in place, which
+        # are read-only with some decoders; `pixel_array` copies them first.
         return [pixel_array(source, index=i) for i in indices or [0]]
     return list(iter_pixels(source, indices=indices))
 
 
-def _name_syntax(dataset: Any) -> None:
-    """Say which transfer syntax a file without one has, by how its elements were found to be."""
+def _set_transfer_syntax(dataset: Any) -> None:
+    """Set the transfer syntax of a file that has none, by the encoding of its elements."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     dataset.ensure_file_meta()

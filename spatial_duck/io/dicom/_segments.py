@@ -1,8 +1,9 @@
-"""Segmentations as they are read: one mask a segment, with names and colours.
+"""Segments of segmentations: numbers, names and colours.
 
-Frames of a DICOM segmentation are pairs of a segment and a place, and pairs that are not there are
-0: writers leave empty frames out. So a segmentation is an axis of segments before z; nothing is
-merged, and nothing is interpolated. A map of labels (LABELMAP) is one volume of segment numbers.
+Each frame of a DICOM segmentation is for one segment at one position, and frames that are missing
+are 0, since writers leave empty ones out. So a segmentation has an axis of segments before z;
+nothing is merged, and nothing is interpolated. A map of labels (LABELMAP) is one volume of segment
+numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import FormatError
-from spatial_duck.io.dicom._elements import integer, is_many, plain
+from spatial_duck.io.dicom._elements import integer, is_many, to_python
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SEGMENT_COORDS",
-    "colour_of",
     "describe_segment",
+    "hex_to_lab",
     "is_segmentation",
-    "lab_of",
+    "lab_to_hex",
     "segment_coords",
     "segments_of",
 ]
@@ -51,7 +52,7 @@ def segments_of(dataset: Any) -> list[Any]:
     Raises
     ------
     FormatError
-        If there are none, or two of one number.
+        If there are none, or two with one number.
     """
     items = list(dataset.get("SegmentSequence") or ())
     numbers = [integer(item, "SegmentNumber", 0) for item in items]
@@ -61,7 +62,7 @@ def segments_of(dataset: Any) -> list[Any]:
 
 
 def describe_segment(item: Any) -> dict[str, Any]:
-    """Return what a segment's item says, by keyword; coded entries as (value, scheme, meaning)."""
+    """Return the elements of a segment's item; coded entries as (value, scheme, meaning)."""
     out: dict[str, Any] = {}
     for element in item:
         if not element.keyword or element.keyword == "RecommendedDisplayCIELabValue":
@@ -72,10 +73,10 @@ def describe_segment(item: Any) -> dict[str, Any]:
                 keys = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
                 out[element.keyword] = [str(code.get(k, "")) for k in keys]
         elif element.value not in (None, ""):
-            out[element.keyword] = plain(element.value)
+            out[element.keyword] = to_python(element.value)
     colour = item.get("RecommendedDisplayCIELabValue")
     if is_many(colour) and len(colour) == 3:
-        out["color"] = colour_of([int(v) for v in colour])
+        out["color"] = lab_to_hex([int(v) for v in colour])
     return out
 
 
@@ -103,15 +104,15 @@ def segment_coords(items: Sequence[Any]) -> dict[str, tuple[int, NDArray[Any], d
 # --- colours ------------------------------------------------------------------------------
 
 
-def colour_of(lab: Sequence[int]) -> str:
-    """Return the six hexadecimal digits of RecommendedDisplayCIELabValue.
+def lab_to_hex(lab: Sequence[int]) -> str:
+    """Return RecommendedDisplayCIELabValue as six hexadecimal digits of sRGB.
 
-    Its numbers are 16-bit parts of L* 0 to 100 and of a*, b* -128 to 127 (PS3.3 C.10.7.1.1);
-    sRGB by IEC 61966-2-1, white D65.
+    Its numbers are 16-bit fractions of L* from 0 to 100 and of a*, b* from -128 to 127 (PS3.3
+    C.10.7.1.1); sRGB by IEC 61966-2-1, white D65.
 
     Examples
     --------
-    >>> colour_of(lab_of("FF8000"))
+    >>> lab_to_hex(hex_to_lab("FF8000"))
     'FF8000'
     """
     lightness, a, b = np.array(lab) / 65535 * (100, 255, 255) - (0, 128, 128)
@@ -123,8 +124,8 @@ def colour_of(lab: Sequence[int]) -> str:
     return "".join(f"{round(255 * float(v)):02X}" for v in np.clip(rgb, 0, 1))
 
 
-def lab_of(colour: str) -> list[int]:
-    """Return RecommendedDisplayCIELabValue of six hexadecimal digits; see `colour_of`."""
+def hex_to_lab(colour: str) -> list[int]:
+    """Return RecommendedDisplayCIELabValue for six hexadecimal digits; see `lab_to_hex`."""
     values = np.array(list(bytes.fromhex(colour.lstrip("#"))), np.float64) / 255
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     xyz = _TO_XYZ @ linear / _WHITE

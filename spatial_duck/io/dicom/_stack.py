@@ -1,9 +1,9 @@
-"""Put the frames of a DICOM series in order: which lies where, and which comes when.
+"""Sort the frames of a DICOM series into the slices of an image.
 
-Only numbers are handled here; no file is opened. Frames are sorted by their position along the
-normal of the image plane, never by their number (`_grid`); those that lie in one place are told
-apart by their elements (`_axes`). What lies on no grid is refused, naming the files: frames in
-several orientations or sizes, two in one place, missing slices, uneven steps.
+This module opens no files. Frames are sorted by their position along the normal of the image plane,
+never by their number (`_grid`); those at one position are sorted by their elements (`_axes`).
+Frames that do not lie on a grid raise an error that names the files: several orientations or sizes,
+two frames at one position, missing slices, uneven steps.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io.dicom._axes import TAGS, Axis, Told, tell_apart
+from spatial_duck.io.dicom._axes import TAGS, Axis, SortedFrames, find_axes
 from spatial_duck.io.dicom._grid import (
-    NAMES,
-    check_alike,
+    MAX_NAMES,
+    check_same_plane,
     find_lattice,
     find_line,
+    group_by_plane,
     plane_geometry,
     plane_vectors,
-    planes_of,
 )
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ __all__ = ["Slice", "Stack", "stack_frames", "stack_segments", "stack_unplaced"]
 
 
 class Slice(NamedTuple):
-    """One slice of the result: a frame, a mixture of two, or nothing.
+    """One slice of the image: a frame, interpolated between two, or empty.
 
     Attributes
     ----------
     frame : Frame or None
-        The frame, or the one before; None where nothing is stored, which is 0.
+        The frame, or the one before; None for an empty slice, whose values are 0.
     other : Frame or None
-        The one after, where two are mixed.
+        The frame after, if the slice is interpolated.
     weight : float
-        Of `other`.
+        Weight of `other`.
     """
 
     frame: Frame | None
@@ -54,16 +54,16 @@ class Slice(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """Frames in order, and their grid.
+    """Slices in order, and their grid.
 
     Attributes
     ----------
     slices : tuple of Slice
-        Along the axes before rows and columns, the last the fastest.
+        Slices along the axes before rows and columns, the last the fastest.
     geometry : Geometry
-        Samples of colour images are not among its axes.
+        The grid, without an axis for the samples of colour images.
     axes : tuple of Axis
-        What the axes before z go by.
+        The axes before z.
     """
 
     slices: tuple[Slice, ...]
@@ -85,54 +85,54 @@ def stack_frames(
     Parameters
     ----------
     where : object
-        The folder or file, for messages.
+        The folder or file, named in messages.
     frames : sequence of Frame
-        All with position, orientation and spacing.
+        Frames with position, orientation and spacing.
     tolerance : float, optional
-        Largest distance in mm of a slice's position from where the grid has it.
+        Largest distance in mm of a slice from its position on the grid.
     irregular : {"refuse", "resample"}, optional
-        What to do with uneven steps: refuse them, or mix neighbouring slices linearly to even ones.
+        What to do with uneven steps: raise an error, or interpolate linearly to even ones.
     step : float, optional
-        Distance of the slices then; by default the median of what is there.
+        Distance of interpolated slices; by default the median of the distances.
     duplicates : {"refuse", "first"}, optional
-        What to do with frames in one place that nothing tells apart.
+        What to do with frames at one position that do not differ in any element.
 
     Raises
     ------
     FormatError
         If they lie on no grid; the message names the frames.
     """
-    check_alike(where, frames, tolerance)
+    check_same_plane(where, frames, tolerance)
     across, down = plane_vectors(where, frames[0])
     normal = np.cross(across, down)
-    places = planes_of(frames, normal, tolerance)
-    told = _tell_apart(where, frames, places, duplicates)
+    places = group_by_plane(frames, normal, tolerance)
+    found = _sort_within_places(where, frames, places, duplicates)
     line = find_line(
-        where, [frames[place[0]] for place in told.places], normal,
+        where, [frames[place[0]] for place in found.places], normal,
         tolerance=tolerance, irregular=irregular, step=step,
     )  # fmt: skip
     geometry = plane_geometry(frames[0], line, (across, down))
-    for axis in reversed(told.axes):
-        geometry = _with_leading(geometry, axis)
+    for axis in reversed(found.axes):
+        geometry = _add_leading_axis(geometry, axis)
     slices = [
         part
-        for k in range(len(told.places[0]))
-        for part in _mixed([frames[place[k]] for place in told.places], line.numbers)
+        for k in range(len(found.places[0]))
+        for part in _even_slices([frames[place[k]] for place in found.places], line.numbers)
     ]
-    return Stack(tuple(slices), geometry, told.axes)
+    return Stack(tuple(slices), geometry, found.axes)
 
 
 def stack_segments(
     where: object, frames: Sequence[Frame], segments: Sequence[int], tolerance: float = 0.01
 ) -> Stack:
-    """Sort the frames of a segmentation: one mask a segment, and 0 where none is stored.
+    """Sort the frames of a segmentation: one mask for each segment, with missing frames as 0.
 
     Parameters
     ----------
     where : object
-        The file, for messages.
+        The file, named in messages.
     frames : sequence of Frame
-        Each with ReferencedSegmentNumber, unless there are no `segments`.
+        Frames with ReferencedSegmentNumber, unless there are no `segments`.
     segments : sequence of int
         Numbers of the segments, in order; empty for a map of labels, which is one volume.
     tolerance : float, optional
@@ -141,12 +141,12 @@ def stack_segments(
     Raises
     ------
     FormatError
-        If a segment has two frames in one place, or the places are not even.
+        If a segment has two frames at one position, or the positions are not even.
     """
-    check_alike(where, frames, tolerance)
+    check_same_plane(where, frames, tolerance)
     across, down = plane_vectors(where, frames[0])
     normal = np.cross(across, down)
-    places = planes_of(frames, normal, tolerance)
+    places = group_by_plane(frames, normal, tolerance)
     line = find_lattice(
         where, [frames[place[0]] for place in places], normal, frames[0].thickness, tolerance
     )
@@ -166,23 +166,23 @@ def stack_segments(
             row = grid[order[number] if segments else 0]  # type: ignore[index]
             if row[rows[p]].frame is not None:
                 raise FormatError(
-                    f"{where}: segment {number} has two frames in one place: "
+                    f"{where}: segment {number} has two frames at one position: "
                     f"{row[rows[p]].frame.name} and {frames[i].name}"  # type: ignore[union-attr]
                 )
             row[rows[p]] = Slice(frames[i])
     geometry = plane_geometry(frames[0], line, (across, down))
     if segments:
-        geometry = _plain_leading(geometry, len(segments), "c")
+        geometry = _add_plain_axis(geometry, len(segments), "c")
     return Stack(tuple(s for row in grid for s in row), geometry)
 
 
 def stack_unplaced(where: object, frames: Sequence[Frame]) -> Stack:
-    """Return frames that do not say where they lie: dims y, x after an axis for several of a file.
+    """Return frames without positions in the order of their file, with dims y, x.
 
     Raises
     ------
     FormatError
-        If they are of several files, whose order nothing says.
+        If they are in several files, whose order is unknown.
     """
     first = frames[0]
     if len({f.path for f in frames}) > 1:
@@ -190,7 +190,7 @@ def stack_unplaced(where: object, frames: Sequence[Frame]) -> Stack:
         raise FormatError(
             f"{where}: {len(lost)} of {len(frames)} frames have no position, orientation or pixel "
             f"spacing ({lost[0].name}, …), so that they cannot be put in order; open one file, or "
-            "take some with where={tag: value}"
+            "choose some with where={tag: value}"
         )
     world = World(("y", "x"), "mm" if first.spacing else None)
     geometry = Geometry(first.shape[:2], first.spacing or (1.0, 1.0), dims=("y", "x"), world=world)
@@ -200,57 +200,57 @@ def stack_unplaced(where: object, frames: Sequence[Frame]) -> Stack:
     times = [f.facts.get("FrameTime") for f in frames]
     if None not in times:
         axis = Axis("FrameTime", tuple(times), "ms", "FrameTime of the film")
-        return Stack(slices, _with_leading(geometry, axis), (axis,))
-    return Stack(slices, _plain_leading(geometry, len(frames), None))
+        return Stack(slices, _add_leading_axis(geometry, axis), (axis,))
+    return Stack(slices, _add_plain_axis(geometry, len(frames), None))
 
 
-def _tell_apart(
+def _sort_within_places(
     where: object, frames: Sequence[Frame], places: list[list[int]], duplicates: str
-) -> Told:
-    """Find what tells frames in one place apart, or name those that nothing does."""
+) -> SortedFrames:
+    """Return the axes and the sorted frames of each position; raise for duplicates."""
     if duplicates not in ("refuse", "first"):
         raise ValueError(f"duplicates must be 'refuse' or 'first', got {duplicates!r}")
     counts = {len(place) for place in places}
     if counts == {1}:
-        return Told((), places)
-    told = tell_apart(frames, places) if len(counts) == 1 else None
-    if told is not None:
-        return told
+        return SortedFrames((), places)
+    found = find_axes(frames, places) if len(counts) == 1 else None
+    if found is not None:
+        return found
     if duplicates == "first":
-        return Told((), [place[:1] for place in places])
+        return SortedFrames((), [place[:1] for place in places])
     twice = [place for place in places if len(place) > 1]
-    pairs = "; ".join(" and ".join(frames[i].name for i in p[:3]) for p in twice[:NAMES])
+    pairs = "; ".join(" and ".join(frames[i].name for i in p[:3]) for p in twice[:MAX_NAMES])
     tags = [k for k in TAGS if any(len({frames[i].facts.get(k) for i in p}) > 1 for p in twice)]
-    differ = f"they differ in {', '.join(sorted(tags))}" if tags else "no tag tells them apart"
+    differ = f"they differ in {', '.join(sorted(tags))}" if tags else "they differ in no tag"
     if len(counts) > 1:
         some = min(places, key=len)
         differ += (
-            f", and not all places have equally many ({len(some)} at {frames[some[0]].name}, up to "
-            f"{max(counts)} elsewhere)"
+            f", and not all positions have equally many ({len(some)} at {frames[some[0]].name}, "
+            f"up to {max(counts)} elsewhere)"
         )
     raise FormatError(
-        f"{where}: {len(twice)} duplicates, slices that lie in one place: {pairs}"
-        f"{'; …' if len(twice) > NAMES else ''}; {differ}. Take some with where={{tag: value}}, "
-        "or the first of each with duplicates='first'"
+        f"{where}: {len(twice)} duplicates, slices at the same position: {pairs}"
+        f"{'; …' if len(twice) > MAX_NAMES else ''}; {differ}. Choose some with "
+        "where={tag: value}, or the first of each with duplicates='first'"
     )
 
 
-def _plain_leading(g: Geometry, count: int, name: str | None) -> Geometry:
+def _add_plain_axis(g: Geometry, count: int, name: str | None) -> Geometry:
     return Geometry(
         (count, *g.shape), g.spacing.tolist(), g.origin, g.direction, (name, *g.dims), world=g.world
     )
 
 
-def _with_leading(geometry: Geometry, axis: Axis) -> Geometry:
-    """Add a leading axis: time where its values are even, else a plain one."""
+def _add_leading_axis(geometry: Geometry, axis: Axis) -> Geometry:
+    """Return a geometry with a leading axis: time if its values are even, else a plain one."""
     g = geometry
     values = axis.values
     steps = np.diff(np.array(values, np.float64)) if axis.unit else np.zeros(1)
     even = bool((abs(steps - steps[0]) <= 1e-3 * steps[0]).all()) and steps[0] > 0
     if axis.unit is None or not even or "t" in g.dims:
-        # Numbers of time points without times: the axis is time, and its places are not known.
+        # Numbers of time points without times: the axis is time, at unknown positions.
         unnamed = axis.keyword.startswith("Temporal") or "c" in g.dims
-        return _plain_leading(g, len(values), None if unnamed else "c")
+        return _add_plain_axis(g, len(values), None if unnamed else "c")
     n_world, n_sampled = g.direction.shape
     direction = np.zeros((n_world + 1, n_sampled + 1))
     direction[:n_world, 1:], direction[n_world, 0] = g.direction, 1
@@ -264,7 +264,7 @@ def _with_leading(geometry: Geometry, axis: Axis) -> Geometry:
     )
 
 
-def _mixed(frames: Sequence[Frame], numbers: NDArray[Any]) -> list[Slice]:
+def _even_slices(frames: Sequence[Frame], numbers: NDArray[Any]) -> list[Slice]:
     out = []
     for p in numbers:
         before = min(int(np.floor(p + 1e-9)), len(frames) - 1)

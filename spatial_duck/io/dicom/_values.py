@@ -1,9 +1,9 @@
-"""What values the pixels of a file stand for, and the smallest type that holds all of a series.
+"""Conversion of stored pixels to values, and the smallest type that holds those of a series.
 
-Each file says how its pixels are stored (PixelData, FloatPixelData or DoubleFloatPixelData; bits
-and sign), and how they become values: by slope and intercept, by a table of the modality, by a
-palette of colours, as parts of a largest value. Nothing is guessed from the first file: the type of
-an image is found from all of its frames, and each value is checked against it when it is cast.
+Each file defines how its pixels are stored (PixelData, FloatPixelData or DoubleFloatPixelData; bits
+and sign) and converted to values: by slope and intercept, by a table of the modality, by a palette
+of colours, as fractions of a largest value. The type of an image is derived from all of its frames,
+not from the first alone, and each value is checked against it when it is cast.
 """
 
 from __future__ import annotations
@@ -23,36 +23,44 @@ if TYPE_CHECKING:
     from spatial_duck.io.dicom._elements import Elements
     from spatial_duck.io.dicom._files import Header
 
-__all__ = ["STORED", "Scale", "Stored", "cast", "scale_of", "smallest_type", "stored_of"]
+__all__ = [
+    "UNSCALED",
+    "PixelFormat",
+    "Scale",
+    "cast",
+    "frame_scale",
+    "pixel_format",
+    "smallest_type",
+]
 
 _FLOATS = {0x7FE00008: "f4", 0x7FE00009: "f8"}
 _PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _INTEGERS = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
-#: Whole numbers up to this one are doubles too.
-_EXACT = 1 << 53
+#: Largest integer up to which float64 holds all integers exactly.
+_MAX_EXACT = 1 << 53
 
 
-class Stored(NamedTuple):
+class PixelFormat(NamedTuple):
     """How a file stores its pixels.
 
     Attributes
     ----------
     dtype : str
-        Type of the pixels as they are decoded.
+        Type of the decoded pixels.
     low, high : int
         Range of integers, by BitsStored.
     table : {"", "palette", "modality"}
-        Table of the header that turns them into colours or values.
+        Table of the header that converts them to colours or values.
     values : str
         Type of the table's entries.
     samples : int
-        Of a pixel, after the table.
+        Samples of a pixel, after the table.
     has_syntax : bool
-        Whether the file names its transfer syntax, as those that follow part 10 do.
+        Whether the file has a transfer syntax, as those that follow part 10 do.
     is_packed : bool
         Whether pixels are single bits, so that frames may begin inside a byte.
     is_jpeg2000 : bool
-        Whether pixels are compressed so.
+        Whether pixels are compressed with JPEG 2000.
     """
 
     dtype: str
@@ -67,14 +75,14 @@ class Stored(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """How stored numbers become values: ``stored * slope + intercept``, then divided by `parts`.
+    """Conversion of stored numbers to values: ``stored * slope + intercept``, or by `parts`.
 
     Attributes
     ----------
     slope, intercept : float
-        Of a frame.
+        RescaleSlope and RescaleIntercept of a frame, or what corresponds to them.
     parts : int
-        MaximumFractionalValue of a segmentation; 0 where there is none.
+        MaximumFractionalValue of a segmentation, by which values are divided; 0 if there is none.
     """
 
     slope: float = 1.0
@@ -82,17 +90,17 @@ class Scale(NamedTuple):
     parts: int = 0
 
 
-#: Values as they are stored.
-STORED = Scale()
+#: The scale of values that are the stored numbers.
+UNSCALED = Scale()
 
 
-def stored_of(header: Header, *, scaled: bool) -> Stored:
+def pixel_format(header: Header, *, scaled: bool) -> PixelFormat:
     """Return how a file stores its pixels.
 
     Raises
     ------
     FormatError
-        If it says so in a way that is not read.
+        If the header is not valid.
     """
     from pydicom.uid import JPEG2000TransferSyntaxes
 
@@ -101,7 +109,7 @@ def stored_of(header: Header, *, scaled: bool) -> Stored:
     syntax = getattr(d, "file_meta", {}).get("TransferSyntaxUID")
     has_syntax = syntax is not None
     if header.pixels in _FLOATS:
-        return Stored(_FLOATS[header.pixels], 0, 0, samples=samples, has_syntax=has_syntax)
+        return PixelFormat(_FLOATS[header.pixels], 0, 0, samples=samples, has_syntax=has_syntax)
     allocated = integer(d, "BitsAllocated", 16)
     if allocated not in (1, 8, 16, 32, 64):
         raise FormatError(f"BitsAllocated must be 1, 8, 16, 32 or 64, got {allocated}")
@@ -111,7 +119,7 @@ def stored_of(header: Header, *, scaled: bool) -> Stored:
     signed = bool(integer(d, "PixelRepresentation", 0))
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     dtype = f"{'i' if signed else 'u'}{max(allocated // 8, 1)}"
-    stored = Stored(
+    stored = PixelFormat(
         dtype, low, high, samples=samples, has_syntax=has_syntax, is_packed=allocated == 1,
         is_jpeg2000=syntax in JPEG2000TransferSyntaxes,
     )  # fmt: skip
@@ -125,12 +133,12 @@ def stored_of(header: Header, *, scaled: bool) -> Stored:
     return stored
 
 
-def _with_palette(dataset: Any, stored: Stored) -> Stored:
+def _with_palette(dataset: Any, stored: PixelFormat) -> PixelFormat:
     descriptor = dataset.get("RedPaletteColorLookupTableDescriptor")
     if descriptor is None:
         raise FormatError(
             "PALETTE COLOR needs a palette, and there is no RedPaletteColorLookupTableDescriptor; "
-            "read the bare indices with scaled=False"
+            "read the indices with scaled=False"
         )
     alpha = "AlphaPaletteColorLookupTableDescriptor" in dataset
     values = _entry_type(descriptor, "RedPaletteColorLookupTableDescriptor")
@@ -148,19 +156,19 @@ def _entry_type(descriptor: Any, keyword: str) -> str:
         bits = 0
     if not 1 <= bits <= 16:
         raise FormatError(
-            f"{keyword} must hold three numbers, the last 8 or 16, got {descriptor!r}; read what "
-            "is stored with scaled=False"
+            f"{keyword} must hold three numbers, the last 8 or 16, got {descriptor!r}; read the "
+            "stored numbers with scaled=False"
         )
     return "u1" if bits <= 8 else "u2"
 
 
-def scale_of(dataset: Any, elements: Elements) -> Scale:
-    """Return how the stored numbers of a frame become values.
+def frame_scale(dataset: Any, elements: Elements) -> Scale:
+    """Return the conversion of a frame's stored numbers to values.
 
     Raises
     ------
     FormatError
-        If that is not by one line.
+        If it is not one linear function.
     """
     if dataset.get("SegmentationType") == "FRACTIONAL":
         parts = integer(dataset, "MaximumFractionalValue", 0)
@@ -176,11 +184,11 @@ def scale_of(dataset: Any, elements: Elements) -> Scale:
             intercept = numbers(elements, "RealWorldValueIntercept", 1)
         elif "LUTLabel" not in elements.facts and _has_mapping(dataset):
             raise FormatError(
-                "RealWorldValueMappingSequence holds several mappings or a table, and one line is "
-                "wanted; read what is stored with scaled=False"
+                "RealWorldValueMappingSequence holds several mappings or a table, and one linear "
+                "mapping is needed; read the stored numbers with scaled=False"
             )
     if slope is not None and slope[0] == 0:
-        raise FormatError("RescaleSlope must not be 0; read what is stored with scaled=False")
+        raise FormatError("RescaleSlope must not be 0; read the stored numbers with scaled=False")
     return Scale(slope[0] if slope else 1.0, intercept[0] if intercept else 0.0)
 
 
@@ -193,13 +201,13 @@ def _has_mapping(dataset: Any) -> bool:
 # --- types --------------------------------------------------------------------------------
 
 
-def smallest_type(parts: Iterable[tuple[Stored, Scale]]) -> np.dtype[Any]:
+def smallest_type(parts: Iterable[tuple[PixelFormat, Scale]]) -> np.dtype[Any]:
     """Return the smallest type that holds the values of all frames.
 
     Parameters
     ----------
-    parts : iterable of (Stored, Scale)
-        Of each frame.
+    parts : iterable of (PixelFormat, Scale)
+        Pixel format and scale of each frame.
 
     Raises
     ------
@@ -208,15 +216,15 @@ def smallest_type(parts: Iterable[tuple[Stored, Scale]]) -> np.dtype[Any]:
 
     Examples
     --------
-    >>> signed, unsigned = Stored("i2", -2048, 2047), Stored("u2", 0, 65535)
-    >>> smallest_type([(signed, STORED)])
+    >>> signed, unsigned = PixelFormat("i2", -2048, 2047), PixelFormat("u2", 0, 65535)
+    >>> smallest_type([(signed, UNSCALED)])
     dtype('int16')
-    >>> smallest_type([(signed, STORED), (unsigned, STORED)])
+    >>> smallest_type([(signed, UNSCALED), (unsigned, UNSCALED)])
     dtype('int32')
     >>> smallest_type([(signed, Scale(1.0, -1024.0))])
     dtype('int16')
     """
-    kinds = {_with_type(stored, scale) for stored, scale in set(parts)}
+    kinds = {_value_type(stored, scale) for stored, scale in set(parts)}
     if len(kinds) == 1 and not isinstance(only := next(iter(kinds)), tuple):
         return np.dtype(only)
     ranges = [k if isinstance(k, tuple) else _range(k) for k in kinds]
@@ -225,18 +233,18 @@ def smallest_type(parts: Iterable[tuple[Stored, Scale]]) -> np.dtype[Any]:
         for code in _INTEGERS:
             if np.iinfo(code).min <= low and high <= np.iinfo(code).max:
                 return np.dtype(code)
-    elif not any(r and max(-r[0], r[1]) > _EXACT for r in ranges):
+    elif not any(r and max(-r[0], r[1]) > _MAX_EXACT for r in ranges):
         return np.dtype(np.float64)
     raise FormatError("no type holds the 64-bit integers of all frames; read some with where=")
 
 
-def _with_type(stored: Stored, scale: Scale) -> str | tuple[int, int]:
-    """Return the type of a frame's values, or their range where they are shifted integers."""
+def _value_type(stored: PixelFormat, scale: Scale) -> str | tuple[int, int]:
+    """Return the type of a frame's values, or their range if they are scaled integers."""
     if stored.table:
         return stored.values
     if scale.parts:
         return "f4"
-    if scale == STORED:
+    if scale == UNSCALED:
         return stored.dtype
     slope, intercept = scale.slope, scale.intercept
     if stored.dtype[0] == "f" or slope != int(slope) or intercept != int(intercept):
@@ -253,21 +261,21 @@ def _range(code: str) -> tuple[int, int] | None:
 
 
 def cast(
-    values: NDArray[Any], dtype: np.dtype[Any], scale: Scale, name: str, stored: Stored
+    values: NDArray[Any], dtype: np.dtype[Any], scale: Scale, name: str, stored: PixelFormat
 ) -> NDArray[Any]:
-    """Return stored numbers as values of the image's type, none of them changed.
+    """Return stored numbers as values of the image's type.
 
     Parameters
     ----------
     values : ndarray
-        Of one frame, as they are stored or after its table.
+        Stored numbers of one frame, or the values from its table.
     dtype : dtype
-        Of the image.
+        Data type of the image.
     scale : Scale
-        Of the frame.
+        Scale of the frame.
     name : str
-        The frame, for messages.
-    stored : Stored
+        Name of the frame for messages.
+    stored : PixelFormat
         How its file stores pixels.
 
     Raises
@@ -275,8 +283,8 @@ def cast(
     FormatError
         If a value does not fit.
     """
-    if scale == STORED or stored.table:
-        return _checked(values, dtype, name)
+    if scale == UNSCALED or stored.table:
+        return _cast_exactly(values, dtype, name)
     out: NDArray[Any]
     if scale.parts:
         out = values.astype(dtype) / dtype.type(scale.parts)
@@ -287,19 +295,19 @@ def cast(
     if values.size and (int(values.min()) < stored.low or int(values.max()) > stored.high):
         raise FormatError(
             f"{name}: BitsStored says {stored.low} to {stored.high}, and there are values from "
-            f"{values.min()} to {values.max()}; read what is stored with scaled=False"
+            f"{values.min()} to {values.max()}; read the stored numbers with scaled=False"
         )
     out = values.astype(np.int64) * int(scale.slope) + int(scale.intercept)
     return out.astype(dtype)
 
 
-def _checked(values: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+def _cast_exactly(values: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
     if not np.can_cast(values.dtype, dtype, "safe"):
         cast_values = values.astype(dtype)
         if not np.array_equal(cast_values, values):
             raise FormatError(
                 f"{name}: its pixels are decoded as {values.dtype}, with values that {dtype} does "
-                "not hold; its header does not describe them"
+                "not hold; its header does not fit them"
             )
         return cast_values
     return values.astype(dtype, copy=False)

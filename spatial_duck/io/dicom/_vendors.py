@@ -1,6 +1,6 @@
-"""What makers of scanners say in private elements: diffusion weighting, and mosaics.
+"""Private elements of scanner vendors: diffusion weighting, and mosaics.
 
-Private elements are found by their creator's name, never by their number alone.
+Private elements are found by the name of their creator, never by their tag alone.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spatial_duck.errors import FormatError
-from spatial_duck.io.dicom._elements import numbers, plain
+from spatial_duck.io.dicom._elements import numbers, to_python
 
 __all__ = ["Tile", "is_mosaic", "mosaic_tiles", "private_facts"]
 
-#: b-value: group, element and creator of each maker.
+#: Group, element and creator of each vendor's b-value.
 _B_VALUES = (
     (0x0019, 0x0C, "SIEMENS MR HEADER"),
     (0x2001, 0x03, "Philips Imaging DD 001"),
@@ -29,17 +29,17 @@ _DIRECTIONS = (
     (0x0019, (0x0E,), "SIEMENS MR HEADER"),
     (0x2005, (0xB0, 0xB1, 0xB2), "Philips MR Imaging DD 001"),
 )
-#: What Philips tells volumes of one place apart by: the keyword that it becomes, and the element.
-#: Labels and controls of arterial spin labelling have a keyword in enhanced files alone.
+#: Philips' elements by which volumes at one position differ, with the keyword for each. Labels and
+#: controls of arterial spin labelling have a standard keyword only in enhanced files.
 _VOLUMES = (
     ("ASLContext", 0x2005, 0x29, "Philips MR Imaging DD 005"),
     ("PhaseNumber", 0x2001, 0x08, "Philips Imaging DD 001"),
 )
-#: Where United Imaging says where the slices of a mosaic lie: group, element and creator.
+#: Group, element and creator of United Imaging's sequence of the slices of a mosaic.
 _VOLUME_FRAMES = (0x0065, 0x51, "Image Private Header")
-#: Fields that a CSA header may say it has; real ones have about a hundred.
-_MOST_FIELDS = 1024
-#: General Electric adds multiples of this to b-values as flags.
+#: Most fields of a CSA header that are read; real ones have about a hundred.
+_MAX_FIELDS = 1024
+#: General Electric adds multiples of this to b-values.
 _GE_FLAG = 100_000
 
 
@@ -49,9 +49,9 @@ class Tile(NamedTuple):
     Attributes
     ----------
     row, column : int
-        Where it begins in the plane.
+        Position of its first pixel in the plane.
     position : tuple of float
-        Centre of its first pixel, in LPS and mm.
+        Position of the centre of its first pixel, in LPS and mm.
     """
 
     row: int
@@ -60,7 +60,7 @@ class Tile(NamedTuple):
 
 
 def _private_blocks(dataset: Any) -> dict[tuple[int, str], int]:
-    """Return where the blocks of private elements begin, by group and creator."""
+    """Return the first element of each block of private elements, by group and creator."""
     groups = {0x0029, 0x0065, 0x2005, *[row[0] for row in (*_B_VALUES, *_DIRECTIONS)]}
     out = {}
     for tag in dataset.keys():  # noqa: SIM118 (iterating a data set converts its elements)
@@ -70,20 +70,20 @@ def _private_blocks(dataset: Any) -> dict[tuple[int, str], int]:
     return out
 
 
-def _private(
+def _private_value(
     dataset: Any, blocks: dict[tuple[int, str], int], group: int, element: int, creator: str
 ) -> Any:
-    """Return a private element's value as Python's own, or None."""
+    """Return the value of a private element as a Python value, or None."""
     block = blocks.get((group, creator))
     if block is None:
         return None
     try:
-        return plain(dataset[group, block + element].value)
-    except Exception:  # not there, or not valid: pydicom raises many kinds
+        return to_python(dataset[group, block + element].value)
+    except Exception:  # missing or invalid: pydicom raises many kinds
         return None
 
 
-def _floats(value: Any) -> tuple[float, ...]:
+def _finite_floats(value: Any) -> tuple[float, ...]:
     values = value if isinstance(value, tuple) else (value,)
     try:
         out = tuple(float(v) for v in values)
@@ -93,7 +93,7 @@ def _floats(value: Any) -> tuple[float, ...]:
 
 
 def private_facts(dataset: Any) -> dict[str, Any]:
-    """Return what private elements say of a frame, by keyword.
+    """Return the facts of a frame in private elements, by keyword.
 
     These are DiffusionBValue and DiffusionGradientOrientation, and of Philips' series of arterial
     spin labelling ASLContext (``"LABEL"`` or ``"CONTROL"``) and PhaseNumber, which no standard
@@ -103,33 +103,35 @@ def private_facts(dataset: Any) -> dict[str, Any]:
     out: dict[str, Any] = {}
     blocks = _private_blocks(dataset)
     for group, element, creator in _B_VALUES:
-        found = _floats(_private(dataset, blocks, group, element, creator))
+        found = _finite_floats(_private_value(dataset, blocks, group, element, creator))
         if found:
             value = found[0] % _GE_FLAG if creator.startswith("GEMS") else found[0]
             out["DiffusionBValue"] = value
             break
     for group, elements, creator in _DIRECTIONS:
-        parts = [_floats(_private(dataset, blocks, group, e, creator)) for e in elements]
+        parts = [
+            _finite_floats(_private_value(dataset, blocks, group, e, creator)) for e in elements
+        ]
         joined = tuple(v for part in parts for v in part)
         if len(joined) == 3:
             out["DiffusionGradientOrientation"] = joined
             break
     context, *others = [
-        _private(dataset, blocks, group, element, creator)
+        _private_value(dataset, blocks, group, element, creator)
         for _, group, element, creator in _VOLUMES
     ]
     if context in ("LABEL", "CONTROL"):
         names = [name for name, *_ in _VOLUMES]
-        told = zip(names, (context, *others), strict=True)
-        out |= {name: value for name, value in told if value is not None}
+        pairs = zip(names, (context, *others), strict=True)
+        out |= {name: value for name, value in pairs if value is not None}
     return out
 
 
 def _csa_fields(dataset: Any) -> dict[str, tuple[float, ...]]:
     """Return the numbers of Siemens' CSA image header, by name.
 
-    It is a list of named tags, each a list of texts, in two forms that differ in how long a text
-    is said to be (nibabel, "Siemens format DICOM with CSA header").
+    It is a list of named tags, each a list of texts, in two versions that differ in how the length
+    of a text is given (nibabel, "Siemens format DICOM with CSA header").
     """
     block = _private_blocks(dataset).get((0x0029, "SIEMENS CSA HEADER"))
     raw = None if block is None else dataset.get((0x0029, block + 0x10))
@@ -141,7 +143,7 @@ def _csa_fields(dataset: Any) -> dict[str, tuple[float, ...]]:
         (count,) = struct.unpack_from("<I", data, at)
         at += 8
         first = None
-        for _ in range(min(count, _MOST_FIELDS)):
+        for _ in range(min(count, _MAX_FIELDS)):
             name, items = struct.unpack_from("<64s12xi4x", data, at)
             at += 84
             first = items if first is None else first
@@ -154,7 +156,7 @@ def _csa_fields(dataset: Any) -> dict[str, tuple[float, ...]]:
                     return out
                 texts.append(data[at : at + length])
                 at += -(-length // 4) * 4
-            values = _floats(
+            values = _finite_floats(
                 tuple(t.split(b"\0")[0].decode("latin-1") for t in texts if t.strip(b"\0 "))
             )
             out[name.split(b"\0")[0].decode("latin-1")] = values
@@ -172,15 +174,14 @@ def is_mosaic(dataset: Any) -> bool:
 def mosaic_tiles(dataset: Any) -> tuple[tuple[int, int], list[Tile]]:
     """Return the size of the slices of a mosaic, and the slices.
 
-    United Imaging gives the position of each slice. Siemens gives that of the plane with all
-    slices, had it been measured: the first slice's lies half of the difference of both sizes
-    further (nibabel, "Siemens mosaic format"). Slices follow each other along the normal of the
-    private header, which may be the reverse of the plane's.
+    United Imaging gives the position of each slice. Siemens gives that of a plane of the mosaic's
+    size with the first slice at its centre (nibabel, "Siemens mosaic format"). Slices are ordered
+    along the normal of the private header, which may be opposite to the plane's.
 
     Raises
     ------
     FormatError
-        If the private header is not there.
+        If the private header is missing.
     """
     if "VFRAME" in list(dataset.ImageType):
         return _listed_tiles(dataset)
@@ -190,7 +191,7 @@ def mosaic_tiles(dataset: Any) -> tuple[tuple[int, int], list[Tile]]:
     if count < 1 or len(normal) != 3:
         raise FormatError(
             "a Siemens mosaic holds many slices in one plane, and the private header (0029,xx10) "
-            "that says where they lie is not there; convert it to NIfTI with dcm2niix"
+            "of their positions is missing; convert it to NIfTI with dcm2niix"
         )
     position = numbers(dataset, "ImagePositionPatient", 3)
     cosines = numbers(dataset, "ImageOrientationPatient", 6)
@@ -213,7 +214,7 @@ def mosaic_tiles(dataset: Any) -> tuple[tuple[int, int], list[Tile]]:
 
 
 def _listed_tiles(dataset: Any) -> tuple[tuple[int, int], list[Tile]]:
-    """Return the slices of a mosaic whose positions stand in a private sequence."""
+    """Return the slices of a mosaic whose positions are in a private sequence."""
     group, element, creator = _VOLUME_FRAMES
     block = _private_blocks(dataset).get((group, creator))
     items = [] if block is None else dataset.get((group, block + element))
@@ -221,8 +222,8 @@ def _listed_tiles(dataset: Any) -> tuple[tuple[int, int], list[Tile]]:
     found = [p for p in positions if p is not None]
     if not found or len(found) != len(positions):
         raise FormatError(
-            "it holds many slices in one plane (VFRAME), and the private sequence (0065,xx51) that "
-            "says where they lie is not there; convert it to NIfTI with dcm2niix"
+            "it holds many slices in one plane (VFRAME), and the private sequence (0065,xx51) of "
+            "their positions is missing; convert it to NIfTI with dcm2niix"
         )
     across = math.ceil(math.sqrt(len(found)))
     size = _tile_size(dataset, len(found), -(-len(found) // across), across)

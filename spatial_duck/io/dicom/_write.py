@@ -1,8 +1,8 @@
 """Write an image as a DICOM series: a folder with one file for each slice.
 
 The files hold patient, study and frame of reference of ``attrs["dicom"]``, new UIDs for series and
-instances as the standard wants of derived images, and each slice's own ImagePositionPatient, so
-that a shear between slices is kept. Rows and columns must be orthogonal, as DICOM has no other.
+instances, as the standard requires of derived images, and an ImagePositionPatient for each slice,
+so that a shear between slices is kept. Rows and columns must be orthogonal, as always in DICOM.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _CLASSES = {
     "PT": "1.2.840.10008.5.1.4.1.1.128",
 }
 _SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
-#: Elements that are the new series' own, or say what no longer holds.
-_NEW = frozenset(
+#: Elements that the new series has of its own, or that are no longer true.
+_NOT_COPIED = frozenset(
     """SOPClassUID SOPInstanceUID SeriesInstanceUID ImageType RescaleSlope RescaleIntercept
     RescaleType WindowCenter WindowWidth PixelPaddingValue PhotometricInterpretation
     SpecificCharacterSet ImagePositionPatient ImageOrientationPatient PixelSpacing
@@ -47,8 +47,8 @@ _NEW = frozenset(
     PixelRepresentation SamplesPerPixel PlanarConfiguration SmallestImagePixelValue
     LargestImagePixelValue SpacingBetweenSlices DoseGridScaling PresentationLUTShape""".split()
 )
-#: Elements that every image must have, empty where they are not known.
-_EMPTY = (
+#: Elements that every image must have, empty if they are not known.
+_REQUIRED = (
     "PatientName", "PatientID", "StudyDate", "StudyTime", "StudyID", "PatientBirthDate",
     "PatientSex", "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator",
 )  # fmt: skip
@@ -65,8 +65,8 @@ def write_series(path: Path, image: Any, *, progress: Any, frame: str | None) ->
     pydicom = require("pydicom", "Writing DICOM")
     if path.suffix.lower() == ".dcm":
         raise FormatError(
-            f"{path}: a series is written as a folder of one file a slice; name a folder, with "
-            "format='dicom'"
+            f"{path}: a series is written as a folder with one file for each slice; name a folder, "
+            "with format='dicom'"
         )
     data, g = fit_layout(image, RULES, frame=frame, minimum=3)
     if 0 in g.shape:
@@ -82,8 +82,8 @@ def write_series(path: Path, image: Any, *, progress: Any, frame: str | None) ->
     texts = [_decimal(pydicom, value) for value in g.spacing]
     cosines = [_decimal(pydicom, v) for v in (*g.direction[:, 2], *g.direction[:, 1])]
     report, done = reporter(progress), 0
-    kept = dict(image.attrs.get("dicom") or {})
-    common = _common(pydicom, kept, dtype, samples)
+    attrs = dict(image.attrs.get("dicom") or {})
+    common = _series_dataset(pydicom, attrs, dtype, samples)
     common.Rows, common.Columns = g.shape[1], g.shape[2]
     common.PixelSpacing, common.SpacingBetweenSlices = texts[1:], texts[0]
     if "SliceThickness" not in common:
@@ -105,7 +105,7 @@ def write_series(path: Path, image: Any, *, progress: Any, frame: str | None) ->
 
 
 def check_plane(g: Geometry) -> None:
-    """Refuse a geometry whose rows and columns, its last two sampled axes, are not orthogonal."""
+    """Check that rows and columns, the last two sampled axes, are orthogonal."""
     down, across = g.direction[:, 1], g.direction[:, 2]
     if abs(down @ across) > 1e-4:
         raise GeometryLossError(
@@ -115,7 +115,7 @@ def check_plane(g: Geometry) -> None:
 
 
 def _decimal(pydicom: Any, value: float) -> Any:
-    """Return a decimal string of the 16 characters that DICOM has."""
+    """Return a decimal string of at most 16 characters, as DICOM requires."""
     return pydicom.valuerep.DSfloat(float(value), auto_format=True)
 
 
@@ -138,33 +138,33 @@ def _check_digits(
     check_precision(g, stored, "DICOM", "bring it into another unit or nearer to 0")
 
 
-def common_elements(pydicom: Any, kept: dict[str, Any]) -> Any:
-    """Return a dataset of patient, study and what else holds of images made from a series.
+def common_elements(pydicom: Any, attrs: dict[str, Any]) -> Any:
+    """Return a dataset of patient, study and other elements of an image made from a series.
 
     Parameters
     ----------
     pydicom : module
-        Which makes it.
-    kept : dict
-        Elements by keyword, of ``attrs["dicom"]``.
+        The package.
+    attrs : dict
+        ``attrs["dicom"]`` of the image: elements by keyword.
     """
     dataset = pydicom.Dataset()
-    for keyword, value in kept.items():
+    for keyword, value in attrs.items():
         _set_element(pydicom, dataset, keyword, value)
     dataset.SpecificCharacterSet = "ISO_IR 192"
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if keyword not in dataset:
             setattr(dataset, keyword, pydicom.uid.generate_uid())
-    for keyword in _EMPTY:
+    for keyword in _REQUIRED:
         if keyword not in dataset:
             setattr(dataset, keyword, "")
-    dataset.Modality = kept.get("Modality") or "OT"
+    dataset.Modality = attrs.get("Modality") or "OT"
     return dataset
 
 
 def _set_element(pydicom: Any, dataset: Any, keyword: str | None, value: Any) -> None:
-    """Set an element unless it is the new series' own, or a value that it cannot hold."""
-    if keyword is None or keyword in _NEW or not pydicom.datadict.tag_for_keyword(keyword):
+    """Set an element, unless the new series has its own or it cannot hold the value."""
+    if keyword is None or keyword in _NOT_COPIED or not pydicom.datadict.tag_for_keyword(keyword):
         return
     try:
         setattr(dataset, keyword, value)
@@ -172,57 +172,62 @@ def _set_element(pydicom: Any, dataset: Any, keyword: str | None, value: Any) ->
         return
 
 
-def _common(pydicom: Any, kept: dict[str, Any], dtype: np.dtype[Any], samples: int) -> Any:
-    """Return a dataset with all that the slices share."""
-    dataset = common_elements(pydicom, kept)
-    dataset.SOPClassUID = _CLASSES.get(kept.get("Modality", ""), _SECONDARY)
+def _series_dataset(pydicom: Any, attrs: dict[str, Any], dtype: np.dtype[Any], samples: int) -> Any:
+    """Return a dataset with the elements that all slices have in common."""
+    dataset = common_elements(pydicom, attrs)
+    dataset.SOPClassUID = _CLASSES.get(attrs.get("Modality", ""), _SECONDARY)
     dataset.SeriesInstanceUID = pydicom.uid.generate_uid()
     if dataset.SOPClassUID == _SECONDARY:
         dataset.ConversionType = "WSD"
-    dataset.ImageType = ["DERIVED", "SECONDARY", *list(kept.get("ImageType") or [])[2:]]
+    dataset.ImageType = ["DERIVED", "SECONDARY", *list(attrs.get("ImageType") or [])[2:]]
     dataset.SamplesPerPixel = samples
     if samples > 1:
         dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "RGB", 0
     else:
-        _set_grey(dataset, kept)
+        _set_grey(dataset, attrs)
     bits = 8 * dtype.itemsize
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = bits, bits, bits - 1
     dataset.PixelRepresentation = int(dtype.kind == "i")
     if samples == 1:
         dataset.RescaleIntercept, dataset.RescaleSlope = 0, 1
         if dataset.SOPClassUID == _CLASSES["CT"]:
-            dataset.RescaleType = kept.get("RescaleType", "HU")
+            dataset.RescaleType = attrs.get("RescaleType", "HU")
     return dataset
 
 
-def _set_grey(dataset: Any, kept: dict[str, Any]) -> None:
-    """Say which end of the values is black, as the series that the image was read from does."""
-    is_negative = kept.get("PhotometricInterpretation") == "MONOCHROME1"
+def _set_grey(dataset: Any, attrs: dict[str, Any]) -> None:
+    """Set which end of the values is black, as in the series that the image was read from."""
+    is_negative = attrs.get("PhotometricInterpretation") == "MONOCHROME1"
     dataset.PhotometricInterpretation = "MONOCHROME1" if is_negative else "MONOCHROME2"
     if is_negative:
         dataset.PresentationLUTShape = "INVERSE"
 
 
 def slice_elements(image: Any, count: int) -> dict[str, tuple[str, list[Any]]]:
-    """Return the elements of slices that an image's coordinates say.
+    """Return the elements of slices that an image's coordinates are written to.
 
     Parameters
     ----------
     image : SpatialArray
-        Its coordinates along ``z``, or of the whole image.
+        Its coordinates along ``z`` and of the whole image are written.
     count : int
         Number of slices.
 
     Returns
     -------
     dict
-        By the coordinate's name: keyword, and the value of each slice; None where it has none.
+        By the coordinate's name: keyword, and the value of each slice; None if it has none.
     """
     out: dict[str, tuple[str, list[Any]]] = {}
     for name, found in image.coords.items():
         keyword = keyword_of(name)
         values = None if keyword is None else _in_standard_units(keyword, found)
-        if keyword is None or keyword in _NEW or values is None or found.dims not in ((), ("z",)):
+        if (
+            keyword is None
+            or keyword in _NOT_COPIED
+            or values is None
+            or found.dims not in ((), ("z",))
+        ):
             continue
         column = values.tolist() if found.dims else [values.tolist()] * count
         if len(column) == count:
@@ -231,7 +236,7 @@ def slice_elements(image: Any, count: int) -> dict[str, tuple[str, list[Any]]]:
 
 
 def _in_standard_units(keyword: str, found: Any) -> NDArray[Any] | None:
-    """Return values in the unit and frame that the standard fixes, None where they have others."""
+    """Return values in the standard's unit and frame; None if they cannot be converted."""
     unit = coordinate_unit(keyword)
     values: NDArray[Any] = found.values
     if values.dtype.kind not in "iufU" or found.attrs.get("frame", "LPS") != "LPS":

@@ -1,8 +1,8 @@
 """Write masks or labels as a DICOM segmentation that refers to the series it was made from.
 
-highdicom makes the file. Every frame has its own position, so that a shear between slices is kept,
-and refers to the instance of the series that lies in the same place. Booleans and whole numbers are
-a BINARY segmentation (or a LABELMAP); fractions of 255, such as read from one, a FRACTIONAL one.
+The file is written by highdicom. Every frame has its own position, so that a shear between slices
+is kept, and refers to the instance of the series at the same position. Booleans and integers are a
+BINARY segmentation (or a LABELMAP); multiples of 1/255, such as read from one, a FRACTIONAL one.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = ["write_segmentation"]
 RULES = Rules(
     "a DICOM segmentation", ("LPS",), unit=("mm",), plain="first", plain_names=None, time=False
 )
-_PARTS = 255
+_MAX_FRACTION = 255
 _TISSUE = ("85756007", "SCT", "Tissue")
-#: Segment numbers are 16 bits; BINARY ones are counted from 1 without gaps.
-_MOST_BINARY, _MOST_LABELS = 1024, 65535
+#: Largest numbers of segments: they have 16 bits, and those of BINARY ones have no gaps.
+_MAX_BINARY, _MAX_LABEL = 1024, 65535
 
 
 def write_segmentation(
@@ -54,27 +54,27 @@ def write_segmentation(
     Raises
     ------
     FormatError
-        If the values are no segmentation, or nothing says which series it belongs to.
+        If the values are not a segmentation, or the series that it refers to is not known.
     GeometryLossError
         If rows and columns are not orthogonal.
     """
     hd = require("highdicom", "Writing DICOM segmentations")
     if path.suffix.lower() != ".dcm":
-        raise FormatError(f"{path.name}: a segmentation is one file; call it {path.name}.dcm")
+        raise FormatError(f"{path.name}: a segmentation is one file; name it {path.name}.dcm")
     data, g = fit_layout(image, RULES, frame=frame, minimum=3)
     if 0 in g.shape:
         raise FormatError(f"DICOM cannot hold an image without voxels, got shape {g.shape}")
     check_plane(g)
     pixels, kind, numbers = _pixels(np.asarray(data), labelmap)
     plane = g if g.ndim == 3 else g[0]
-    sources = _of_series(source) if source is not None else _of_image(image, plane)
-    described = _descriptions(hd, image, numbers, segments, has_axis=g.ndim > 3)
+    sources = _series_headers(source) if source is not None else _image_headers(image, plane)
+    described = _segment_descriptions(hd, image, numbers, segments, has_axis=g.ndim > 3)
     positions = plane.index_to_physical([(k, 0, 0) for k in range(plane.shape[0])])
     report = reporter(progress)
     uid = hd.UID
     made = hd.seg.Segmentation(
         sources, pixels, kind, described, uid(), 1, uid(), 1, "spatial_duck", "spatial_duck", "0",
-        "0", max_fractional_value=_PARTS, omit_empty_frames=omit_empty,
+        "0", max_fractional_value=_MAX_FRACTION, omit_empty_frames=omit_empty,
         pixel_measures=hd.PixelMeasuresSequence(
             plane.spacing[1:].tolist(), float(plane.spacing[0]), float(plane.spacing[0])
         ),
@@ -90,7 +90,7 @@ def write_segmentation(
 def _pixels(values: NDArray[Any], labelmap: bool) -> tuple[NDArray[Any], str, list[int]]:
     """Return pixels as highdicom takes them, the kind of segmentation, and the segments' numbers.
 
-    Masks of several segments have them along the last axis there.
+    The segments of several masks are along the last axis.
     """
     has_axis = values.ndim > 3
     if has_axis:
@@ -98,27 +98,27 @@ def _pixels(values: NDArray[Any], labelmap: bool) -> tuple[NDArray[Any], str, li
     numbers = list(range(1, values.shape[3] + 1)) if has_axis else [1]
     if values.dtype.kind == "f":
         low, high = float(np.min(values)), float(np.max(values))
-        parts = values.astype(np.float64) * _PARTS
+        parts = values.astype(np.float64) * _MAX_FRACTION
         if low < 0 or high > 1 or not np.allclose(parts, np.round(parts), 0, 1e-3):
             raise FormatError(
-                f"a FRACTIONAL segmentation holds parts of {_PARTS} from 0 to 1, and these values "
-                f"({low:g} to {high:g}) are others; make a mask of them (image > 0.5), or round: "
-                f"np.round(image * {_PARTS}) / {_PARTS}"
+                f"a FRACTIONAL segmentation holds multiples of 1/{_MAX_FRACTION} from 0 to 1, and "
+                f"these values ({low:g} to {high:g}) are not; make a mask (image > 0.5), or round: "
+                f"np.round(image * {_MAX_FRACTION}) / {_MAX_FRACTION}"
             )
-        return np.round(parts) / _PARTS, "FRACTIONAL", numbers
+        return np.round(parts) / _MAX_FRACTION, "FRACTIONAL", numbers
     if values.dtype.kind not in "biu":
         raise FormatError(f"a segmentation holds booleans, labels or fractions, got {values.dtype}")
     least, most = int(values.min()), int(values.max())
     if least < 0 or (has_axis and most > 1):
         raise FormatError(
-            "masks of several segments hold 0 and 1, and labels whole numbers from 0 on; got "
+            "masks of several segments hold 0 and 1, and labels are integers from 0 on; got "
             f"{least} to {most}"
         )
     if has_axis:
         if labelmap:
             raise FormatError("a map of labels has no axis of segments; write kind='seg'")
         return values.astype(np.uint8), "BINARY", numbers
-    limit = _MOST_LABELS if labelmap else _MOST_BINARY
+    limit = _MAX_LABEL if labelmap else _MAX_BINARY
     if most > limit:
         raise FormatError(
             f"a segmentation numbers its segments from 1 to {limit}, and there is a label {most}"
@@ -133,40 +133,39 @@ def _pixels(values: NDArray[Any], labelmap: bool) -> tuple[NDArray[Any], str, li
 # --- segments -----------------------------------------------------------------------------
 
 
-def _descriptions(
+def _segment_descriptions(
     hd: Any, image: Any, numbers: Sequence[int], names: Mapping[int, str] | None, *, has_axis: bool
 ) -> list[Any]:
-    """Return what is known of each segment: by `names`, the image's coordinates, or its attrs."""
-    from spatial_duck.io.dicom._segments import lab_of
+    """Return a description of each segment, from `names`, the image's coordinates, or its attrs."""
+    from spatial_duck.io.dicom._segments import hex_to_lab
 
     coords = getattr(image, "coords", {})
     facts: dict[str, Sequence[Any]] = {}
     if has_axis:
         facts = {k: list(coords[k]) for k in coords if len(coords[k].values.shape) == 1}
-    kept = (image.attrs.get("dicom") or {}).get("SegmentSequence") or ()
-    by_number = {int(d["SegmentNumber"]): d for d in kept}
+    attrs = (image.attrs.get("dicom") or {}).get("SegmentSequence") or ()
+    by_number = {int(d["SegmentNumber"]): d for d in attrs}
     out = []
     for k, number in enumerate(numbers):
         known = by_number.get(number, {}) if not has_axis else {}
-        label = (names or {}).get(number) or _at(facts, ("segment_label", "channel"), k)
-        colour = _at(facts, ("color",), k) or known.get("color")
+        label = (names or {}).get(number) or _first_value(facts, ("segment_label", "channel"), k)
+        colour = _first_value(facts, ("color",), k) or known.get("color")
         out.append(
             hd.seg.SegmentDescription(
                 number,
                 str(label or known.get("SegmentLabel") or f"segment {number}"),
-                _code(hd, _at(facts, ("segment_category",), k)
+                _code(hd, _first_value(facts, ("segment_category",), k)
                       or known.get("SegmentedPropertyCategoryCodeSequence")),
-                _code(hd, _at(facts, ("segment_type",), k)
+                _code(hd, _first_value(facts, ("segment_type",), k)
                       or known.get("SegmentedPropertyTypeCodeSequence")),
-                known.get("SegmentAlgorithmType", "SEMIAUTOMATIC")
-                if known.get("SegmentAlgorithmType") == "MANUAL" else "MANUAL",
-                display_color=None if not colour else hd.color.CIELabColor(*_lab(lab_of(colour))),
+                "MANUAL",
+                display_color=hd.color.CIELabColor(*_lab(hex_to_lab(colour))) if colour else None,
             )
         )  # fmt: skip
     return out
 
 
-def _at(facts: Mapping[str, Sequence[Any]], names: Sequence[str], k: int) -> Any:
+def _first_value(facts: Mapping[str, Sequence[Any]], names: Sequence[str], k: int) -> Any:
     return next((facts[n][k] for n in names if n in facts and k < len(facts[n])), None)
 
 
@@ -185,7 +184,7 @@ def _code(hd: Any, code: Any) -> Any:
 # --- the series that it refers to ---------------------------------------------------------
 
 
-def _of_series(source: str | PathLike[str]) -> list[Any]:
+def _series_headers(source: str | PathLike[str]) -> list[Any]:
     datasets = [header.dataset for header in choose_series(Path(source), None)]
     for dataset in datasets:
         if "FrameOfReferenceUID" not in dataset:
@@ -199,22 +198,22 @@ def _of_series(source: str | PathLike[str]) -> list[Any]:
     return datasets
 
 
-def _of_image(image: Any, plane: Geometry) -> list[Any]:
-    """Return headers of the slices that an image says it was read from."""
+def _image_headers(image: Any, plane: Geometry) -> list[Any]:
+    """Return headers of the slices that an image was read from, by its coordinates and attrs."""
     coords = getattr(image, "coords", {})
-    kept = dict(image.attrs.get("dicom") or {})
+    attrs = dict(image.attrs.get("dicom") or {})
     found = coords.get("sop_instance_uid")
     uids = [] if found is None else np.atleast_1d(found.values).tolist()
-    wanted = [k for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID") if k not in kept]
-    if len(set(uids)) != plane.shape[0] or wanted or "SegmentSequence" in kept:
+    wanted = [k for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID") if k not in attrs]
+    if len(set(uids)) != plane.shape[0] or wanted or "SegmentSequence" in attrs:
         raise FormatError(
             "a segmentation refers to the series that it was made from, and this image does not "
-            "say which instances those are; name its folder or file with source="
+            "have the instances of one; name its folder or file with source="
         )
     pydicom = require("pydicom", "Writing DICOM")
-    common = common_elements(pydicom, kept)
+    common = common_elements(pydicom, attrs)
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"):
-        setattr(common, keyword, kept[keyword])
+        setattr(common, keyword, attrs[keyword])
     common.ImageOrientationPatient = [
         *plane.direction[:, 2].tolist(),
         *plane.direction[:, 1].tolist(),

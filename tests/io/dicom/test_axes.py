@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck.errors import FormatError
-from spatial_duck.io.dicom._axes import tell_apart
+from spatial_duck.io.dicom._axes import find_axes
 from spatial_duck.io.dicom._frames import Frame
-from spatial_duck.io.dicom._values import Scale, Stored
+from spatial_duck.io.dicom._values import PixelFormat, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def make_frame(volume: int, place: int, facts: dict[str, Any]) -> Frame:
     """Return a frame whose name says where it belongs."""
     return Frame(
         Path(f"{volume}_{place}.dcm"), None, None, (4, 4), (0.0, 0.0, 3.0 * place),
-        (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (1.0, 1.0), 3.0, Stored("i2", 0, 1), Scale(), facts,
+        (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (1.0, 1.0), 3.0, PixelFormat("i2", 0, 1), Scale(), facts,
     )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_each_rule_finds_the_volumes(rule: str, count: int, places: int, random:
     random.shuffle(pairs)
     frames = [make_frame(t, k, facts_by(rule, t, k, count, places)) for t, k in pairs]
     piles = [[i for i, (_, k) in enumerate(pairs) if k == place] for place in range(places)]
-    told = tell_apart(frames, piles)
+    told = find_axes(frames, piles)
     assert told is not None
     (axis,) = told.axes
     assert axis.keyword == NAMES.get(rule, "InstanceNumber")
@@ -94,7 +94,7 @@ def test_each_combination_of_several_elements(
             facts = {"DimensionIndexValues": (k + 1, *index), "DimensionPointers": ("P", *names)}
         frames.append(make_frame(0, k, facts))
     piles = [[i for i, row in enumerate(all_of) if row[-1] == place] for place in range(places)]
-    told = tell_apart(frames, piles)
+    told = find_axes(frames, piles)
     assert told is not None
     assert [len(axis.values) for axis in told.axes] == sizes
     for pile in told.places:
@@ -110,7 +110,7 @@ def test_numbers_in_no_order_are_no_axis(count: int, places: int, data: st.DataO
         make_frame(t, k, {"InstanceNumber": n}) for (t, k), n in zip(pairs, numbers, strict=True)
     ]
     piles = [[i for i, (_, k) in enumerate(pairs) if k == place] for place in range(places)]
-    told = tell_apart(frames, piles)
+    told = find_axes(frames, piles)
     by_volume = sorted(range(len(pairs)), key=lambda i: numbers[i])
     blocks = [
         [pairs[i][1] for i in by_volume[j : j + places]] for j in range(0, len(pairs), places)
@@ -175,7 +175,7 @@ def test_places_with_fewer_frames_are_named(
     for t, k in itertools.product(range(3), range(3)):
         if (t, k) != (2, 1):
             write_slice(tmp_path / f"{t}{k}.dcm", pixels, 3.0 * k, InstanceNumber=3 * t + k + 1)
-    with pytest.raises(FormatError, match=r"not all places have equally many \(2 at 01.dcm"):
+    with pytest.raises(FormatError, match=r"not all positions have equally many \(2 at 01.dcm"):
         sd.read(tmp_path)
 
 
@@ -189,7 +189,7 @@ def test_the_rule_that_was_used_is_said(tmp_path: Path, write_slice: Callable[..
         )
     times = sd.read(tmp_path).coords["trigger_time"]
     assert (list(times), times.unit) == ([0, 40, 80, 120], "ms")
-    assert times.attrs["sorted_by"].startswith("rank of TriggerTime within each place")
+    assert times.attrs["sorted_by"].startswith("rank of TriggerTime at each position")
 
 
 @pytest.mark.parametrize("even", [True, False])

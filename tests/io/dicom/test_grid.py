@@ -15,7 +15,7 @@ import spatial_duck as sd
 from spatial_duck.errors import FormatError
 from spatial_duck.io.dicom._frames import Frame
 from spatial_duck.io.dicom._stack import stack_frames, stack_segments
-from spatial_duck.io.dicom._values import Scale, Stored
+from spatial_duck.io.dicom._values import PixelFormat, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ PLANES = [(1.0, 0.0, 0.0, 0.0, 1.0, 0.0), tuple(TURN[:2].ravel().tolist())]
 def make_frame(position: Any, plane: tuple[float, ...], **facts: Any) -> Frame:
     name = Path("_".join(f"{v:.3f}" for v in position))
     place = tuple(float(v) for v in position)
-    stored = Stored("i2", 0, 1)
+    stored = PixelFormat("i2", 0, 1)
     return Frame(name, None, None, (4, 4), place, plane, (1.0, 1.0), None, stored, Scale(), facts)
 
 
@@ -96,7 +96,7 @@ def test_segments_are_not_interpolated_over_uneven_places() -> None:
         stack_segments("a.dcm", frames, [1])
     assert "irregular" not in str(caught.value)
     twice = [frames[0], frames[0]]
-    with pytest.raises(FormatError, match="segment 1 has two frames in one place"):
+    with pytest.raises(FormatError, match="segment 1 has two frames at one position"):
         stack_segments("a.dcm", twice, [1])
 
 

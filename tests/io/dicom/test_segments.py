@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck.errors import FormatError, GeometryLossError
-from spatial_duck.io.dicom._segments import colour_of, lab_of
+from spatial_duck.io.dicom._segments import hex_to_lab, lab_to_hex
 from spatial_duck.testing import assert_geometry_equal
 
 if TYPE_CHECKING:
@@ -158,8 +158,8 @@ def test_what_is_no_segmentation_is_refused(folder: Path, tmp_path: Path) -> Non
     skewed[:, 2] = [0, 0.6, 0.8]
     cases: list[tuple[type[Exception], str, Any, dict[str, Any]]] = [
         (FormatError, "source=", bare, {}),
-        (FormatError, r"parts of 255", image.astype("f4") / 7, {}),
-        (FormatError, "whole numbers from 0", image.astype("i2") - 60, {}),
+        (FormatError, r"multiples of 1/255", image.astype("f4") / 7, {}),
+        (FormatError, "integers from 0", image.astype("i2") - 60, {}),
         (FormatError, "kind='labelmap'", image.astype("i4") * 1000, {}),
         (GeometryLossError, "orthogonal", mask.replace(direction=skewed), {}),
         (TypeError, "kind='seg'", image, {"kind": "image", "source": folder}),
@@ -176,4 +176,4 @@ def test_what_is_no_segmentation_is_refused(folder: Path, tmp_path: Path) -> Non
 @given(st.tuples(*[st.integers(0, 255)] * 3))
 def test_colours_survive_cielab(rgb: tuple[int, int, int]) -> None:
     digits = "".join(f"{v:02X}" for v in rgb)
-    assert colour_of(lab_of(digits)) == digits
+    assert lab_to_hex(hex_to_lab(digits)) == digits

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck.errors import FormatError
-from spatial_duck.io.dicom._values import Scale, Stored, cast, smallest_type
+from spatial_duck.io.dicom._values import PixelFormat, Scale, cast, smallest_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @st.composite
-def kinds_of_frames(draw: st.DrawFn) -> tuple[Stored, Scale, int]:
+def kinds_of_frames(draw: st.DrawFn) -> tuple[PixelFormat, Scale, int]:
     """Return how a frame is stored, its scale, and one stored number."""
     size, signed = draw(st.sampled_from([1, 2, 4])), draw(st.booleans())
     bits = draw(st.integers(1, 8 * size))
@@ -35,12 +35,16 @@ def kinds_of_frames(draw: st.DrawFn) -> tuple[Stored, Scale, int]:
             st.builds(Scale, st.sampled_from([0.5, 0.1]), st.floats(-10, 10), st.just(0)),
         )
     )
-    return Stored(f"{'i' if signed else 'u'}{size}", low, high), scale, draw(st.integers(low, high))
+    return (
+        PixelFormat(f"{'i' if signed else 'u'}{size}", low, high),
+        scale,
+        draw(st.integers(low, high)),
+    )
 
 
 @pytest.mark.slow
 @given(st.lists(kinds_of_frames(), min_size=1, max_size=5))
-def test_type_of_the_whole_holds_each_value(frames: list[tuple[Stored, Scale, int]]) -> None:
+def test_type_of_the_whole_holds_each_value(frames: list[tuple[PixelFormat, Scale, int]]) -> None:
     dtype = smallest_type((stored, scale) for stored, scale, _ in frames)
     for stored, scale, number in frames:
         found = cast(np.array([number], stored.dtype), dtype, scale, "frame", stored)
@@ -53,7 +57,7 @@ def test_type_of_the_whole_holds_each_value(frames: list[tuple[Stored, Scale, in
 
 @pytest.mark.slow
 @given(st.lists(kinds_of_frames(), min_size=1, max_size=5))
-def test_no_smaller_integer_type_would_do(frames: list[tuple[Stored, Scale, int]]) -> None:
+def test_no_smaller_integer_type_would_do(frames: list[tuple[PixelFormat, Scale, int]]) -> None:
     dtype = smallest_type((stored, scale) for stored, scale, _ in frames)
     if dtype.kind == "f" or dtype.itemsize == 1:
         return
@@ -68,15 +72,18 @@ def test_no_smaller_integer_type_would_do(frames: list[tuple[Stored, Scale, int]
 
 
 def test_64_bit_integers_that_no_type_holds_are_refused() -> None:
-    signed, unsigned = Stored("i8", -(1 << 63), (1 << 63) - 1), Stored("u8", 0, (1 << 64) - 1)
+    signed, unsigned = (
+        PixelFormat("i8", -(1 << 63), (1 << 63) - 1),
+        PixelFormat("u8", 0, (1 << 64) - 1),
+    )
     with pytest.raises(FormatError, match="64-bit"):
         smallest_type([(signed, Scale()), (unsigned, Scale())])
     with pytest.raises(FormatError, match="64-bit"):
-        smallest_type([(signed, Scale()), (Stored("u1", 0, 255), Scale(0.5))])
+        smallest_type([(signed, Scale()), (PixelFormat("u1", 0, 255), Scale(0.5))])
 
 
 def test_values_beyond_bits_stored_are_refused_not_wrapped() -> None:
-    stored, scale = Stored("u2", 0, 4095), Scale(1.0, -1024.0)
+    stored, scale = PixelFormat("u2", 0, 4095), Scale(1.0, -1024.0)
     dtype = smallest_type([(stored, scale)])
     with pytest.raises(FormatError, match=r"BitsStored says 0 to 4095.*65535"):
         cast(np.array([65535], "u2"), dtype, scale, "a.dcm", stored)
