@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck._config import current
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._points import space_axes
@@ -24,8 +25,11 @@ from spatial_duck.geometry._quantity import has_unit
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io import read
 from spatial_duck.learning._augmentation import random_affine, random_elastic
+from spatial_duck.learning._drawing import DrawnVoxels
 from spatial_duck.resampling import resample, target_grid
-from spatial_duck.resampling._api import per_axis
+from spatial_duck.resampling._api import per_axis, resample_stored
+from spatial_duck.resampling._chunk_reader import ChunkReader
+from spatial_duck.resampling._chunked import edges_of
 from spatial_duck.resampling._physical import reorient
 from spatial_duck.transforms import Composite
 from spatial_duck.transforms._base import world_change
@@ -38,10 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Patches", "patches"]
 
-#: Voxels of a label image or a map that are looked at together.
-_SLAB = 1 << 22
 #: Cells of this many patches along each axis: those in one cell follow each other.
 _CELL = 2
+#: How much larger than a patch its box in a stored image may be, for it to be kept: it is turned,
+#: and begins and ends within chunks.
+_SLACK = 3.0
 
 
 def patches(
@@ -180,6 +185,14 @@ class _Case(NamedTuple):
     starts: list[list[int]]
 
     @property
+    def stored(self) -> dict[Any, SpatialArray]:
+        """Those of the images that lie in stores."""
+        return {
+            name: image for name, image in self.images.items()
+            if backends.is_stored(image.data) and backends.chunks(image.data) is not None
+        }  # fmt: skip
+
+    @property
     def covers(self) -> int:
         """How many patches cover the case."""
         return math.prod([len(line) for line in self.starts])
@@ -200,8 +213,9 @@ class Patches(Sequence[Any]):
     augmented.
 
     By index, patches come in the order of the cases. Iteration goes through the cases at random,
-    and in a case from neighbour to neighbour, so that chunks that were read are used again; in the
-    workers of a PyTorch DataLoader each takes every so many.
+    and through a case from one end to the other, so that chunks that were read are used again; in
+    the workers of a PyTorch DataLoader each takes every so many. Chunks of the case that was last
+    asked for are kept, ``config(max_kept_bytes=...)`` of them.
     """
 
     def __init__(self, cases: list[Any], options: _Options, epoch: int = 0) -> None:
@@ -209,7 +223,9 @@ class Patches(Sequence[Any]):
         self._options = options
         self.epoch = epoch
         self._opened: dict[int, _Case] = {}
-        self._drawn: dict[int, _Drawn] = {}
+        self._drawn: dict[int, DrawnVoxels] = {}
+        self._starts: dict[int, list[list[int]]] = {}
+        self._readers: tuple[int, dict[Any, ChunkReader]] = (-1, {})
         self._ends: list[int] | None = None
 
     def at_epoch(self, epoch: int) -> Patches:
@@ -264,45 +280,77 @@ class Patches(Sequence[Any]):
                 number += 1
 
     def _by_place(self, k: int, total: int) -> list[int]:
-        """Return the numbers of a case's patches so that those that lie together follow."""
-        starts = np.array([self._start(k, i)[0] for i in range(total)])
-        cells = starts // (np.array(self._case(k).size) * _CELL)
-        return np.lexsort([*starts.T[::-1], *cells.T[::-1]]).tolist()  # type: ignore[no-any-return]
+        """Return the numbers of a case's patches in the order in which little is read twice.
+
+        Columns of the case are gone through along its longest axis, each so narrow that what
+        patches of one place along that axis need may be kept.
+        """
+        case = self._case(k)
+        starts = np.array([self._start(k, i) for i in range(total)])
+        long = int(np.argmax(case.grid.shape))
+        columns = starts // _column(case, long)
+        columns[:, long] = 0
+        steps = starts // (_CELL * np.array(case.size))
+        order = [long, *[a for a in range(len(case.size)) if a != long]]
+        keys = [*columns.T, *[steps[:, a] for a in order], *[starts[:, a] for a in order]]
+        return np.lexsort(keys[::-1]).tolist()  # type: ignore[no-any-return]
 
     def _case(self, k: int) -> _Case:
         if k not in self._opened:
             self._opened[k] = _opened(self._cases[k], self._options)
         return self._opened[k]
 
-    def _start(self, k: int, i: int) -> tuple[list[int], np.random.Generator]:
-        """Return where patch i of a case begins on the case's grid, and what is drawn next."""
-        case = self._case(k)
-        rng = np.random.default_rng([self._options.seed, self.epoch, k, i])
+    def _start(self, k: int, i: int) -> list[int]:
+        """Return where patch i of a case begins on the case's grid."""
+        case, options = self._case(k), self._options
         if case.starts:
-            shape = [len(line) for line in case.starts]
-            place = np.unravel_index(i, shape)
-            return [line[int(p)] for line, p in zip(case.starts, place, strict=True)], rng
+            place = np.unravel_index(i, [len(line) for line in case.starts])
+            return [line[int(p)] for line, p in zip(case.starts, place, strict=True)]
+        if k not in self._starts:
+            draws = [np.random.default_rng([options.seed, self.epoch, k, j])
+                     for j in range(options.count)]  # fmt: skip
+            self._starts[k] = self._draw_starts(k, draws)
+        return self._starts[k][i]
+
+    def _draw_starts(self, k: int, draws: list[np.random.Generator]) -> list[list[int]]:
+        case, options = self._case(k), self._options
         room = [n - s for n, s in zip(case.grid.shape, case.size, strict=True)]
-        name = self._options.balance if self._options.weights is None else self._options.weights
+        name = options.balance if options.weights is None else options.weights
         if name is None:
-            return [_anywhere(r, rng) for r in room], rng
+            return [[_anywhere(r, rng) for r in room] for rng in draws]
         if k not in self._drawn:
             source = _named(case.images, name)
-            self._drawn[k] = _Drawn(source, by_value=self._options.weights is None)
-        point = self._drawn[k].point(rng)
-        there = _space(self._drawn[k].geometry).world
-        point = world_change(there, case.grid.world) @ point
-        center = np.rint(case.grid.physical_to_index(point))
-        wanted = [int(c) - s // 2 for c, s in zip(center, case.size, strict=True)]
+            self._drawn[k] = DrawnVoxels(source, by_value=options.weights is None)
+        there = _space(self._drawn[k].geometry)
+        points = there.index_to_physical(self._drawn[k].indices(draws))
+        points = points @ world_change(there.world, case.grid.world).T
+        wanted = np.rint(case.grid.physical_to_index(points)).astype(int) - np.array(case.size) // 2
         return [
-            min(max(w, 0), r) if r > 0 else r // 2 for w, r in zip(wanted, room, strict=True)
-        ], rng
+            [min(max(w, 0), r) if r > 0 else r // 2 for w, r in zip(row, room, strict=True)]
+            for row in wanted.tolist()
+        ]
+
+    def _reader(self, k: int, name: Any) -> ChunkReader | None:
+        """Return what reads an image of a case, and keeps chunks while the case is asked for."""
+        if self._readers[0] != k:
+            stored = self._case(k).stored
+            kept = current().max_kept_bytes / max(len(stored), 1)
+            self._readers = (
+                k,
+                {
+                    name: ChunkReader(image.data, edges_of(backends.chunks(image.data) or ()), kept)
+                    for name, image in stored.items()
+                },
+            )
+        return self._readers[1].get(name)
 
     def _patch(self, k: int, i: int) -> Any:
         case, options = self._case(k), self._options
-        start, rng = self._start(k, i)
-        grid = _window(case.grid, start, case.size)
-        transform = None if options.augment is None else _transform(grid, options.augment, rng)
+        grid = _window(case.grid, self._start(k, i), case.size)
+        transform = None
+        if options.augment is not None:
+            rng = np.random.default_rng([options.seed, self.epoch, k, i, 1])
+            transform = _transform(grid, options.augment, rng)
         found = {}
         for number, (name, image) in enumerate(case.images.items()):
             is_label = image.dtype.kind == "b" or (
@@ -310,10 +358,15 @@ class Patches(Sequence[Any]):
                 else number > 0 and isinstance(self._cases[k], tuple | list)
             )  # fmt: skip
             kind = "nearest" if image.dtype.kind == "b" else "label"
-            cut = resample(
-                image, grid, transform=transform, fill=0 if is_label else options.fill,
-                interpolation=kind if is_label else options.interpolation,
-            ).compute()  # fmt: skip
+            how: dict[str, Any] = {
+                "transform": transform, "fill": 0 if is_label else options.fill,
+                "interpolation": kind if is_label else options.interpolation,
+            }  # fmt: skip
+            reader = self._reader(k, name)
+            cut = (
+                resample(image, grid, **how).compute() if reader is None
+                else resample_stored(image, grid, reader.box, **how)
+            )  # fmt: skip
             found[name] = cut.replace(
                 attrs={**image.attrs, "case": k}
                 | ({} if transform is None else {"transform": transform})
@@ -322,6 +375,24 @@ class Patches(Sequence[Any]):
         if isinstance(given, Mapping):
             return found
         return tuple(found.values()) if isinstance(given, tuple | list) else found[0]
+
+
+def _column(case: _Case, long: int) -> NDArray[np.intp]:
+    """Return how wide columns along an axis may be in which chunks are kept, in voxels."""
+    size = np.array(case.size)
+    room = np.maximum(np.array(case.grid.shape) - size, 0) + 1
+    stored = sum([image.nbytes for image in case.stored.values()])
+    each = stored / max(math.prod(case.grid.shape), 1)
+    window = current().max_kept_bytes / max(each * _SLACK * size[long], 1e-9)
+    counts = np.ones(len(size), int)
+    while True:
+        width = -(-room // counts)
+        others = [a for a in range(len(size)) if a != long]
+        if math.prod((width + size)[others]) <= window or (width[others] <= size[others]).all():
+            break
+        counts[max(others, key=lambda a: width[a])] += 1
+    found: NDArray[np.intp] = width
+    return found
 
 
 def _worker() -> tuple[int, int]:
@@ -424,65 +495,3 @@ def _transform(grid: Geometry, augment: Mapping[str, Any], rng: np.random.Genera
     elastic = options.pop("elastic", None)
     found: Transform = random_affine(grid, rng, **options)
     return found if elastic is None else Composite(random_elastic(grid, rng, **elastic), found)
-
-
-# --- where patches are drawn --------------------------------------------------------------
-
-
-class _Drawn:
-    """Draws voxels of an image, by their values or by weight, and reads little of it at a time.
-
-    The image is read once, slab by slab, to count; to draw, the slab is read again that the voxel
-    lies in.
-    """
-
-    def __init__(self, image: SpatialArray, *, by_value: bool) -> None:
-        if image.ndim != len(image.geometry.sampled_axes):
-            raise GeometryError(
-                "balance and weights need an image without other axes than those of space, got "
-                f"dims {image.dims!r}; index one of them"
-            )
-        self._image = image
-        self._by_value = by_value
-        row = max(math.prod(image.shape[1:]), 1)
-        self._step = max(_SLAB // row, 1)
-        self._starts = range(0, image.shape[0], self._step)
-        slabs = [self._slab(start) for start in self._starts]
-        if by_value:
-            counted = [np.unique(slab, return_counts=True) for slab in slabs]
-            self._values = np.unique(np.concatenate([values for values, _ in counted]))
-            self._counts = np.zeros((len(self._values), len(slabs)))
-            for column, (values, counts) in enumerate(counted):
-                self._counts[np.searchsorted(self._values, values), column] = counts
-        else:
-            if any((slab < 0).any() for slab in slabs):
-                raise ValueError("weights must be 0 or more, got negative ones")
-            self._counts = np.array([[float(slab.sum()) for slab in slabs]])
-        if not self._counts.sum() > 0:
-            raise ValueError("weights must not all be 0")
-
-    def _slab(self, start: int) -> Any:
-        part = self._image[start : start + self._step].compute()
-        return backends.to(part.data, "numpy")
-
-    @property
-    def geometry(self) -> Geometry:
-        """Where the voxels lie."""
-        return self._image.geometry
-
-    def point(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Return a voxel's place in the world."""
-        row = int(rng.integers(len(self._counts)))
-        ends = np.cumsum(self._counts[row])
-        at = rng.random() * ends[-1]
-        column = min(int(np.searchsorted(ends, at, side="right")), len(ends) - 1)
-        slab = self._slab(self._starts[column])
-        if self._by_value:
-            flat = np.flatnonzero(slab.ravel() == self._values[row])
-            found = int(flat[int(rng.integers(len(flat)))])
-        else:
-            inside = np.cumsum(slab.ravel(), dtype=np.float64)
-            found = int(np.searchsorted(inside, rng.random() * inside[-1], side="right"))
-        index = list(np.unravel_index(min(found, slab.size - 1), slab.shape))
-        index[0] += self._starts[column]
-        return _space(self.geometry).index_to_physical([float(i) for i in index])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -29,12 +29,13 @@ from spatial_duck.resampling._explain import describe
 from spatial_duck.resampling._planning import make_plan
 
 if TYPE_CHECKING:
+    from spatial_duck.resampling._coupled import Box
     from spatial_duck.resampling._plan import Plan
     from spatial_duck.transforms import Transform
 
     PerAxis = float | Sequence[float | None] | Mapping[str, float]
 
-__all__ = ["geometry_of", "per_axis", "resample", "target_grid"]
+__all__ = ["geometry_of", "per_axis", "resample", "resample_stored", "target_grid"]
 
 
 @overload
@@ -209,6 +210,34 @@ def _execute(plan: Plan, data: Any, fill: Any) -> Any:
         return device.execute(plan, data, fill)
     backend = backends.backend_of(data)
     return backend.take(memory.execute(plan, backends.host_form(data, "resample"), fill))
+
+
+def resample_stored(
+    image: SpatialArray,
+    target: Geometry,
+    read: Callable[[Box], Any],
+    *,
+    transform: Transform | None = None,
+    interpolation: str | None = None,
+    fill: Any = 0,
+) -> SpatialArray:
+    """Resample a stored image at once, through a function that returns boxes of its data.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        Whose data are not read.
+    target : Geometry
+        The grid wanted.
+    read : callable
+        Takes the first index and the one after the last along each axis.
+    transform, interpolation, fill
+        As for `resample`.
+    """
+    dtype = backends.host_type(image.dtype)
+    value = check_fill(fill, dtype)
+    plan = make_plan(image.geometry, target, transform, choose(interpolation, dtype))
+    return on_grid(image, memory.execute_boxes(plan, read, dtype, value), plan.geometry)
 
 
 def _all_true(data: Any) -> Any:

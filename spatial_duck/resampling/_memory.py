@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +16,14 @@ from spatial_duck.resampling._blocks import block
 from spatial_duck.resampling._prefilter import prepare, wider
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from spatial_duck.resampling._coupled import Box
     from spatial_duck.resampling._plan import Plan
 
-__all__ = ["cut", "execute", "slices", "workers"]
+__all__ = ["cut", "execute", "execute_boxes", "slices", "workers"]
 
 #: Output voxels below which a thread is not worth starting.
 _SMALL = 1 << 15
@@ -124,19 +125,47 @@ def execute(plan: Plan, data: NDArray[Any], fill: Any, threads: int | None = Non
     found: NDArray[Any] | None = view(plan, data)
     if found is not None:
         return found
-    out: NDArray[Any] = np.empty(plan.shape, data.dtype.newbyteorder("="))
+    return execute_boxes(plan, partial(_cut_out, data), data.dtype, fill, threads)
+
+
+def _cut_out(data: NDArray[Any], box: Box) -> NDArray[Any]:
+    return data[tuple([slice(*bounds) for bounds in box])]
+
+
+def execute_boxes(
+    plan: Plan,
+    read: Callable[[Box], NDArray[Any]],
+    dtype: np.dtype[Any],
+    fill: Any,
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """Resample an array of which one box alone is asked for: that which the result needs.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do.
+    read : callable
+        Returns a box of the source.
+    dtype : dtype
+        Type of its values.
+    fill : scalar
+        Value of voxels outside it.
+    threads : int, optional
+        As for `execute`.
+    """
+    out: NDArray[Any] = np.empty(plan.shape, dtype.newbyteorder("="))
     if out.size == 0:
         return out
-    box: Box = tuple([(0, n) for n in data.shape])
+    box = plan.input_box(tuple([(0, n) for n in plan.shape]))
+    if box is None:
+        out[...] = fill
+        return out
+    box = wider(plan, box) if plan.filters else box
+    part = read(box)
     if plan.filters:
-        needed = plan.input_box(tuple([(0, n) for n in plan.shape]))
-        if needed is None:
-            out[...] = fill
-            return out
-        box = wider(plan, needed)
-        part = data[tuple([slice(*bounds) for bounds in box])]
-        data = prepare(plan, part, workers() if threads is None else threads)
-    fill_in(plan, data, box, out, fill, threads)
+        part = prepare(plan, part, workers() if threads is None else threads)
+    fill_in(plan, part, box, out, fill, threads)
     return out
 
 

@@ -120,7 +120,7 @@ def test_neighbours_follow_each_other() -> None:
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_each_value_is_drawn_as_often(lazy: bool, monkeypatch: Any) -> None:
-    monkeypatch.setattr("spatial_duck.learning._patches._SLAB", 700)
+    monkeypatch.setattr("spatial_duck.learning._drawing._SLAB", 700)
     values = np.zeros((20, 24, 28), np.uint8)
     values[2, 3, 4], values[-1, -1, -1] = 3, 9
     labels = CASE[0].replace(data=values)
