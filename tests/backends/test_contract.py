@@ -179,6 +179,28 @@ def test_two_stores_that_print_the_same_are_two() -> None:
     assert tokenize(backends.identity(again)) == tokenize(backends.identity(a.data))
 
 
+def test_one_path_in_two_file_systems_is_two(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr", reason="needs zarr")
+    dirfs = pytest.importorskip("fsspec.implementations.dirfs", reason="needs fsspec")
+    wrapper = pytest.importorskip("fsspec.implementations.asyn_wrapper", reason="needs fsspec")
+    local = pytest.importorskip("fsspec.implementations.local", reason="needs fsspec")
+    tokenize = pytest.importorskip("dask.base", reason="needs dask").tokenize
+
+    def made(root: str, value: float) -> sd.SpatialArray:
+        system = dirfs.DirFileSystem(str(tmp_path / root), local.LocalFileSystem(auto_mkdir=True))
+        store = zarr.storage.FsspecStore(
+            wrapper.AsyncFileSystemWrapper(system, asynchronous=True), path="a.zarr"
+        )
+        array = zarr.create_array(store, shape=(4, 6), chunks=(2, 3), dtype="f8")
+        array[...] = value
+        return sd.SpatialArray(array, spacing=1.0)
+
+    a, b = made("one", 1.0), made("other", 2.0)
+    assert str(a.data.array.store) == str(b.data.array.store)
+    assert tokenize(a) != tokenize(b)
+    np.testing.assert_array_equal(np.asarray(b - a), np.ones((4, 6)))
+
+
 def test_a_folder_is_one_by_whatever_path(tmp_path: Path, monkeypatch: Any) -> None:
     zarr = pytest.importorskip("zarr", reason="needs zarr")
     tokenize = pytest.importorskip("dask.base", reason="needs dask").tokenize
