@@ -105,10 +105,10 @@ def _particular(
         yield "a label map and an image", [objects, float_.astype("i2")], {}
         yield "a label map and an image", [objects, float_], {}
         yield "a label map", [objects], {}
-    if module == "sitk":
-        return
     if "noise" in lower:
         yield "1 × float 3-D, seed", [float_], {"seed": 1}
+    if module == "sitk":
+        return
     if "registration" in lower:
         few = {"number_of_iterations": 2}
         yield (
@@ -118,8 +118,8 @@ def _particular(
         )
     if re.search("level_set|iteration|anti_alias", lower):
         zero = float_ - float(np.mean(float_))
-        yield "2 × float 3-D, number_of_iterations", [zero, float_], {"number_of_iterations": 2}
-        yield "1 × float 3-D, number_of_iterations", [zero], {"number_of_iterations": 2}
+        yield "2 × float 3-D, number_of_iterations", [zero, float_], {"number_of_iterations": 1}
+        yield "1 × float 3-D, number_of_iterations", [zero], {"number_of_iterations": 1}
     if "scalar_image_to_" in lower:
         import itk
 

@@ -61,7 +61,8 @@ PART_KINDS = {
     ("frames", "wrong"): "**a time axis: other voxels or another place**",
     ("blocks", "equal"): f"lazily in blocks with `halo={HALO}`: equal to the whole, to the bit",
     ("blocks", "close"): "in blocks: equal to 1e-4 of the largest value",
-    ("blocks", "other"): f"in blocks: other voxels, since they look farther than {HALO} voxels",
+    ("blocks", "other"): f"in blocks: other voxels, since they look farther than {HALO} voxels, "
+    "or at positions",
     ("blocks", "refused"): "in blocks: refused",
     ("blocks", "wrong"): "**in blocks: another place, or computed unasked**",
 }
@@ -149,8 +150,10 @@ def examine(module: str, name: str, tell: Callable[[str], None]) -> Finding:
             last = last or _brief(error)
             continue
         mine = [v for v in (*images, *kwargs.values()) if isinstance(v, sd.SpatialArray)]
-        if not has_image(wanted, library) or not mine:
-            other = other or (f"gives {_words(wanted)}" if mine else f"takes {_words(images[0])}")
+        if mine and not has_image(wanted, library):
+            return Finding(name, "unconverted", f"gives {_words(wanted)}")
+        if not mine:
+            other = other or f"takes {_words(images[0])}"
             continue
         before = [np.array(image) for image in mine]
         tell("through the proxy")
@@ -193,7 +196,12 @@ def in_parts(module: str, name: str, label: str) -> tuple[tuple[str, str], tuple
 
 def _words(value: Any) -> str:
     """Return what something that is no image of voxels is called."""
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    if isinstance(value, tuple | list):
+        return ", ".join(sorted({_words(v) for v in value}))
+    kind = type(value).__name__
+    if "LabelMap" in kind or kind == "Image":
+        return "a map of label objects"
+    return "nothing" if value is None else kind
 
 
 def _brief(error: Exception) -> str:
@@ -337,10 +345,10 @@ def table(results: dict[str, list[Finding]]) -> str:
         lines.append(f"| {words} | " + " | ".join(map(str, numbers)) + " |")
     for title, found in results.items():
         why = [
-            (KINDS[f.kind], f.reason, f.name)
-            for kind in ("wrong", "refused", "unconverted", "skipped", "crash")
+            (KINDS[f.kind], f.reason if f.kind != "arguments" else "", f.name)
+            for kind in KINDS
             for f in found
-            if f.kind == kind
+            if f.kind == kind != "equal"
         ]
         for (part, outcome), words in PART_KINDS.items():
             if outcome != "equal":

@@ -165,18 +165,26 @@ def _call(
                 f"another's. They lie on:\n{grids}"
             ) from error
         raise
-    return _convert_back(library, found, first)
+    return _convert_back(library, found, first, [library.from_native(one).data for one in native])
 
 
 def _is_same_grid(image: SpatialArray, first: SpatialArray) -> bool:
     return image.dims == first.dims and image.geometry.isclose(first.geometry)
 
 
-def _convert_back(library: FilterLibrary, found: Any, model: SpatialArray) -> Any:
+def _convert_back(
+    library: FilterLibrary, found: Any, model: SpatialArray, given: Sequence[Any]
+) -> Any:
     if isinstance(found, tuple | list):
-        parts = [_convert_back(library, part, model) for part in found]
+        parts = [_convert_back(library, part, model, given) for part in found]
         return type(found)(parts) if type(found) in (tuple, list) else tuple(parts)
-    return in_world_of(library.from_native(found), model) if library.is_native(found) else found
+    if not library.is_native(found):
+        return found
+    image = library.from_native(found)
+    # Filters that hand on what they were given hand on its memory, and keep it not alive.
+    if any(np.may_share_memory(image.data, data) for data in given):
+        image = image.replace(data=image.data.copy())
+    return in_world_of(image, model)
 
 
 def in_world_of(image: SpatialArray, model: SpatialArray) -> SpatialArray:
@@ -253,7 +261,7 @@ def _by_frames(
             raise
         other.remove(channels[0])
         try:
-            return _by_vectors(images, call, name, other)
+            return _by_vectors(images, call, name, channels[0], other)
         except Exception:  # of one channel and of all: the first says more
             raise error from None
 
@@ -281,19 +289,23 @@ def _by_vectors(
     images: Sequence[SpatialArray],
     call: Callable[[Sequence[SpatialArray]], Any],
     name: str,
-    other: list[int],
+    channel: int,
+    times: list[int],
 ) -> Any:
     """Run a call that takes vectors: with the channels together, and one time point at a time."""
-    if any(images[0].shape[i] != 1 for i in other):
-        raise GeometryLossError(f"{name} takes vectors at one time: run it on each time point")
     model = images[0]
-    frames = []
-    for image in images:
-        times = tuple(
-            [0 if i in other and image is model else slice(None) for i in range(image.ndim)]
-        )
-        frames.append(_along_xyz(image[times]))
-    return _like_vectors(call(frames), model)
+    found = []
+    for numbers in product(*[range(model.shape[i]) for i in times]):
+        at = {model.dims[i] or f"#{i}": k for i, k in zip(times, numbers, strict=True)}
+        parts = [_spatial_part(image, at, name, vectors=True) for image in images]
+        found.append(_like_vectors(call([_along_xyz(part) for part in parts]), parts[0]))
+    if not times:
+        return found[0]
+    kept = [i for i in range(model.ndim) if i not in times]
+    if isinstance(found[0], SpatialArray) and found[0].ndim < len(kept):  # one number for each
+        model = model[(*[slice(None)] * channel, 0)]
+        kept, times = [[i - (i > channel) for i in axes if i != channel] for axes in (kept, times)]
+    return _join_frames(found, model, kept, times)
 
 
 def _along_xyz(image: SpatialArray) -> SpatialArray:
@@ -324,9 +336,13 @@ def _like_vectors(found: Any, model: SpatialArray) -> Any:
     return _sorted_components(turned, [str(label) for label in model.coords[COMPONENT]])
 
 
-def _spatial_part(image: SpatialArray, at: dict[str, int], name: str) -> SpatialArray:
-    """Return the part of an image in space, at one index of each other axis."""
+def _spatial_part(
+    image: SpatialArray, at: dict[str, int], name: str, *, vectors: bool = False
+) -> SpatialArray:
+    """Return the part of an image in space, at one index of each other axis, or of each of time."""
     space = _space_axes(image)
+    if vectors:
+        space += [i for i in range(image.ndim) if i not in image.geometry.sampled_axes]
     key: list[Any] = [slice(None)] * image.ndim
     for i, dim in enumerate(image.dims):
         if i in space:
@@ -360,7 +376,7 @@ def _join_frames(found: list[Any], model: SpatialArray, space: list[int], other:
         )
     lengths = tuple(model.shape[i] for i in other)
     data = np.stack([np.asarray(f.data) for f in found]).reshape(*lengths, *one.shape)
-    if one.ndim == len(space):
+    if one.ndim >= len(space):
         data = np.moveaxis(data, range(len(other)), other)
     g = _frames_geometry(one.geometry, model.geometry, space, data.shape)
     return on_grid(model, data, g)
@@ -370,20 +386,23 @@ def _frames_geometry(
     frame: Geometry, g: Geometry, space: list[int], shape: tuple[int, ...]
 ) -> Geometry:
     """Return the geometry of frames that a filter moved, along the axes that it did not see."""
+    dims = g.dims
+    if frame.ndim == len(space) + 1 and frame.ndim - 1 not in frame.sampled_axes:
+        added = frame.dims[-1]  # a filter that makes vectors, or colours, of numbers
+        dims, frame = (*dims, None if added in dims else added), frame[..., 0]
     if frame.ndim != len(space):
         raise GeometryLossError(
-            f"the filter takes axes away from {g.dims!r}: run it on each image of space"
+            f"the filter gives the axes {frame.dims!r} for those of space in {g.dims!r}: run it on "
+            "each image of space"
         )
     if shape == g.shape and frame == _frame_of(g, space):
         return g
-    columns = [g.sampled_axes.index(i) for i in space]
+    columns = [g.sampled_axes.index(i) for i in space if i in g.sampled_axes]
     rows = [g.world.axes.index(name) for name in frame.world.axes]
     spacing, origin, direction = g.spacing.copy(), g.origin.copy(), g.direction.copy()
     spacing[columns], origin[rows] = frame.spacing, frame.origin
     direction[np.ix_(rows, columns)] = frame.direction
-    return Geometry(
-        shape, spacing, origin, direction, g.dims, sampled=g.sampled_axes, world=g.world
-    )
+    return Geometry(shape, spacing, origin, direction, dims, sampled=g.sampled_axes, world=g.world)
 
 
 def _frame_of(g: Geometry, space: list[int]) -> Geometry:
@@ -417,17 +436,22 @@ def _by_blocks(
 
 
 def _result_type(on_block: Callable[..., Any], images: Sequence[SpatialArray]) -> Any:
-    """Return the type that a filter gives, by running it on a few voxels of zero."""
+    """Return the type that a filter gives, by running it on a few voxels."""
     if not any(backends.is_lazy(image.data) for image in images):
         return None
     few = [
         SpatialArray(
-            np.zeros([min(n, _PROBE) for n in image.shape], image.dtype),
+            _ramp([min(n, _PROBE) for n in image.shape], image.dtype),
             image.geometry[tuple([slice(_PROBE)] * image.ndim)],
         )
         for image in images
     ]
     try:
         return on_block(*few).dtype
-    except Exception:  # a filter may refuse zeros, or so few of them
+    except Exception:  # a filter may refuse so few voxels
         return images[0].dtype
+
+
+def _ramp(shape: Sequence[int], dtype: Any) -> Any:
+    """Return voxels of many values, in which a filter finds a threshold."""
+    return (np.arange(np.prod(shape, dtype=int)) % 100).reshape(shape).astype(dtype)

@@ -146,6 +146,49 @@ def test_maps_of_label_objects_stay_the_librarys() -> None:
     assert module("sitk").LabelMapMask(objects, made(), 1).geometry == made().geometry
 
 
+def test_filters_that_hand_on_what_they_get_give_memory_of_their_own() -> None:
+    image = made()
+    for name in ("hausdorff_distance_image_filter", "similarity_index_image_filter"):
+        found = getattr(module("itk"), name)(image, image[:, ::-1].replace(geometry=image.geometry))
+        assert np.array_equal(np.asarray(found), np.asarray(image))
+        assert not np.may_share_memory(np.asarray(found), np.asarray(image))
+
+
+@pytest.mark.parametrize("axis", range(4))
+def test_filters_that_make_vectors_run_frame_by_frame(axis: int) -> None:
+    image = series(axis)
+    found = module("itk").gradient_image_filter(image)
+    assert found.dims == (*image.dims, "c")
+    assert found.shape == (*image.shape, 3)
+    assert found[..., 0].geometry == image.geometry
+    for k in range(2):
+        alone = module("itk").gradient_image_filter(_in_space(image.isel(t=k)))
+        assert np.array_equal(np.asarray(found.isel(t=k)), np.asarray(alone))
+
+
+@pytest.mark.parametrize("dims", ["tzyxc", "ctzyx", "zyxtc"])
+def test_filters_of_vectors_run_at_each_time(dims: str) -> None:
+    field = np.stack(
+        [series(), series() + 1, series()[..., ::-1].replace(geometry=series().geometry)]
+    )
+    field = sd.SpatialArray(
+        np.moveaxis(np.asarray(field), 0, -1), dims=tuple("tzyxc"), spacing=series().spacing,
+        origin=series().origin, direction=series().direction, frame="LPS",
+        unit={"t": "s", **dict.fromkeys("zyx", "mm")},
+        coords={"component": ("c", list("xyz"))},
+    ).transpose(*dims)  # fmt: skip
+    size = module("sitk").VectorMagnitude(field)
+    assert set(size.dims) == set("tzyx")
+    assert size.geometry == field.isel(c=0).geometry
+    expected = np.linalg.norm(np.asarray(field), axis=dims.index("c"))
+    assert np.allclose(np.asarray(size), expected, rtol=1e-5)
+    turned = module("sitk").InvertDisplacementField(field)
+    assert turned.geometry == field.geometry
+    assert list(turned.coords["component"]) == list("xyz")
+    alone = module("sitk").InvertDisplacementField(field.isel(t=1))
+    assert np.allclose(np.asarray(turned.isel(t=1)), np.asarray(alone), atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(6, 7, 8), (7, 8), (2, 6, 7, 8)])
 @pytest.mark.parametrize("dtype", ["c8", "c16"])
 def test_complex_voxels_go_through_itk(shape: tuple[int, ...], dtype: str) -> None:
@@ -202,6 +245,18 @@ def test_lazy_images_stay_lazy_with_a_halo(name: str) -> None:
     assert hasattr(found.data, "dask")
     assert found.geometry == image.geometry
     assert np.array_equal(np.asarray(found.compute()), expected_median(np.asarray(image)))
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_the_type_of_a_lazy_result_is_the_filters(name: str) -> None:
+    pytest.importorskip("dask", reason="needs dask")
+    function = getattr(
+        module(name), {"itk": "otsu_threshold_image_filter", "sitk": "OtsuThreshold"}[name]
+    )
+    image = made((9, 8, 7))
+    lazy = function(image.chunk(4), halo=9, halo_unit="voxel")
+    assert lazy.dtype == function(image).dtype != image.dtype
+    assert np.array_equal(np.asarray(lazy.compute()), np.asarray(function(image)))
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
