@@ -16,10 +16,10 @@ from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._axis_facts import warn_of_lost_coords
 from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks, is_mapped
-from spatial_duck.io._estimate import say_what_comes
+from spatial_duck.io._estimate import announce_large_write
 from spatial_duck.io._libraries import library_for
 from spatial_duck.io._location import is_remote, location
-from spatial_duck.io._many import is_stream, join, missing, paths_of, spool
+from spatial_duck.io._many import is_stream, join_images, missing_error, paths_of, temporary_copy
 from spatial_duck.io._publishing import publish_atomically
 from spatial_duck.io._registry import find_format, format_of, format_to_write, names
 from spatial_duck.io._source import Source
@@ -38,16 +38,16 @@ __all__ = ["Info", "info", "read", "sniff", "write"]
 
 
 class Info(NamedTuple):
-    """What a file says about its image, without its voxels.
+    """Metadata of an image in a file.
 
     Attributes
     ----------
     format : str
         Name of the format.
     geometry : Geometry
-        Of the image at the level asked for.
+        Geometry of the image at the level asked for.
     dtype : dtype
-        Of the voxels as `read` gives them.
+        Data type of the voxels when they are read.
     attrs : dict
         Header fields that have no place in the geometry.
     levels : int
@@ -86,10 +86,10 @@ def _format_to_read(path: Any, format: str | None) -> Format:
     try:
         found = format_of(Path(path))
     except FileNotFoundError:
-        left = journal.describe_unfinished(path)
-        if left is None:
-            raise missing(path) from None
-        raise FormatError(left) from None
+        interrupted = journal.describe_unfinished(path)
+        if interrupted is None:
+            raise missing_error(path) from None
+        raise FormatError(interrupted) from None
     if found is None:
         advice = library_for(Path(path)) or "name one with format= if you know better"
         raise FormatError(
@@ -108,7 +108,7 @@ class _Opened(NamedTuple):
     source: Source
 
     def load(self, lazy: bool | None, identity: Identity | None) -> Any:
-        """Return the voxels; lazy ones are of the file that was opened, or refused."""
+        """Return the voxels; lazy ones raise if the file has changed when they are read."""
         source = self.source
         data = source.load(lazy)
         if identity is None:
@@ -139,20 +139,20 @@ def _open(path: Any, format: str | None, level: int | None, options: dict[str, A
             chosen.name, image.geometry, np.dtype(image.dtype), dict(image.attrs),
             lambda _: image.data, coords=image.coords,
         )  # fmt: skip
-    _check_words(path, opened.geometry)
+    _check_names(path, opened.geometry)
     return _Opened(chosen, place, options, opened)
 
 
-def _check_words(path: Any, geometry: Geometry) -> None:
-    """Refuse names and units that would do more to a terminal than be read."""
+def _check_names(path: Any, geometry: Geometry) -> None:
+    """Check that names and units have no control characters, which could change a terminal."""
     world = geometry.world
     for word in filter(None, (*geometry.dims, *world.axes, *world.units, world.frame)):
         if not word.isprintable():
-            raise FormatError(f"{path}: {word!r} is no name of an axis, a unit or a frame")
+            raise FormatError(f"{path}: {word!r} is not a valid name of an axis, a unit or a frame")
 
 
-def _identity(opened: Format, place: Any) -> Identity | None:
-    """Note which files are opened; stores look after that themselves."""
+def _file_identity(opened: Format, place: Any) -> Identity | None:
+    """Return the identity of the files that are opened; stores have their own."""
     if is_remote(place) or opened.opens_stores:
         return None
     try:
@@ -177,59 +177,60 @@ def read(
     ----------
     path : path, str, list, bytes or file
         A file, or the directory (or URL) of a Zarr group. Of several files (a list, or a pattern
-        such as ``"slices/*.dcm"``) slices that lie behind one another become a volume, and images
-        of one grid are stacked along a new axis ``file``. The content of a file, or one that is
-        open for bytes, is read into memory.
+        such as ``"slices/*.dcm"``) slices at even steps become a volume, and images on one grid
+        are stacked along a new axis ``file``. The content of a file as bytes, or a file that is
+        open for reading bytes, is read into memory.
     format : str, optional
-        Name of the format, where the content should not decide.
+        Name of the format; by default it is recognised by the content.
     level : int, optional
         Resolution to open, 0 the finest.
     dims : sequence of str, optional
-        Axis order wanted, by names; a view. By default the order of the format's own library.
+        Names of the axes in the order wanted; a view. By default the order of the format's usual
+        library.
     lazy : bool, optional
-        True: a Dask array or view that reads nothing before it is asked. False: in memory. By
-        default lazy where that costs nothing (raw files are mapped, Zarr is viewed).
+        True: a Dask array or view that reads nothing before it is computed. False: in memory. By
+        default lazy if that costs nothing (raw files are mapped, Zarr arrays are views).
     **options
-        The format's own, documented at its module: ``form`` and ``scaled`` (nifti), ``multiscale``
-        and ``system`` (ome-zarr), ``data_anywhere`` (nrrd, metaimage), ``series``, ``where``,
-        ``irregular``, … (dicom), ``series`` (tiff), ``dataset`` (hdf5), ``name`` (vti).
+        Options of the format, documented in its module: ``form`` and ``scaled`` (nifti),
+        ``multiscale`` and ``system`` (ome-zarr), ``data_anywhere`` (nrrd, metaimage), ``series``,
+        ``where``, ``irregular``, … (dicom), ``series`` (tiff), ``dataset`` (hdf5), ``name`` (vti).
 
     Returns
     -------
     SpatialArray
-        Its ``attrs`` hold header fields under the format's name, and give them back on writing.
+        Its ``attrs`` hold header fields under the format's name, which are written again.
 
     Raises
     ------
     FormatError
-        If the file does not hold what its format says.
+        If the file is not valid.
     UnsafeInputError
-        If it declares more than there is, or data elsewhere.
+        If it declares more data than it holds, or data in another folder.
     """
     own: dict[str, Any] = {"format": format, "level": level, **options}
     several = paths_of(path)
     if several is not None:
         each = [read(one, lazy=lazy, **own) for one in several]
-        image = join(each, [str(one)[:200] for one in several])
-        return image if dims is None else _in_order(image, dims)
+        image = join_images(each, [str(one)[:200] for one in several])
+        return image if dims is None else _order_axes(image, dims)
     if is_stream(path):
         if lazy:
             raise FormatError("bytes and open files are read into memory: lazy=True needs a path")
-        with spool(path) as place:
+        with temporary_copy(path) as place:
             try:
                 return read(place, dims=dims, lazy=False, **own)
             except FormatError as error:
-                said = str(error).replace(str(place), f"the content of {type(path).__name__}")
-                raise FormatError(said) from error
+                message = str(error).replace(str(place), f"the content of {type(path).__name__}")
+                raise FormatError(message) from error
     opened = _open(path, format, level, options)
-    # Noted before a voxel is read: what is read then is compared with it.
-    identity = _identity(opened.format, opened.place)
+    # Noted before voxels are read, so that later changes are found.
+    identity = _file_identity(opened.format, opened.place)
     data, source = opened.load(lazy, identity), opened.source
     image = SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
-    return image if dims is None else _in_order(image, dims)
+    return image if dims is None else _order_axes(image, dims)
 
 
-def _in_order(image: SpatialArray, dims: Sequence[str | None]) -> SpatialArray:
+def _order_axes(image: SpatialArray, dims: Sequence[str | None]) -> SpatialArray:
     if sorted(map(str, dims)) != sorted(map(str, image.dims)):
         raise FormatError(f"dims: the image has {image.dims!r}, and {tuple(dims)!r} were asked for")
     moved: SpatialArray = image.transpose([image.dims.index(name) for name in dims])
@@ -243,7 +244,7 @@ def info(
     level: int | None = None,
     **options: Any,
 ) -> Info:
-    """Return what a file says about its image, without reading voxels.
+    """Return the metadata of an image in a file, without reading voxels.
 
     Parameters
     ----------
@@ -273,24 +274,24 @@ def write(
     Parameters
     ----------
     path : path
-        The target; its suffix tells the format.
+        The target; its suffix decides the format.
     image : SpatialArray
-        The image, in memory, Dask or Zarr; what is not in memory is written some at a time.
+        The image, in memory, Dask or Zarr; data that are not in memory are written in parts.
     format : str, optional
-        Name of the format, where the suffix should not decide.
+        Name of the format; by default it follows from the suffix.
     overwrite : bool, optional
-        Replace a target that is there, once the new one is complete.
+        Replace an existing target, when the new one is complete.
     progress : bool or callable, optional
         True shows a bar, False none; a callable gets (bytes done, bytes in all). By default
         terminals and notebooks show one after two seconds, see `config`; before more than 10 GB
-        are written they say how much room there is and how long it takes at least.
+        are written they show the free space and the least time that it takes.
     axis_order : str, optional
-        Where the space axes of the file are to run to, in the file's own order, as nibabel's
-        ``aff2axcodes`` says it: ``"RAS"`` makes the fastest run to the right. By default the axes
-        named x, y and z are the file's first, second and third.
+        Anatomical directions of the file's space axes, in the file's order, as nibabel's
+        ``aff2axcodes`` returns them: with ``"RAS"`` the fastest runs to the right. By default the
+        axes named x, y and z are the file's first, second and third.
     **options
-        The format's own, documented at its module: ``frame`` says what an unspecified frame is
-        (nifti, metaimage); ``version`` (nifti, ome-zarr); ``compress`` (nrrd, metaimage);
+        Options of the format, documented in its module: ``frame`` gives the frame of an image that
+        has none (nifti, metaimage); ``version`` (nifti, ome-zarr); ``compress`` (nrrd, metaimage);
         ``chunks``, ``levels``, ``method``, ``oblique``, ``memory`` and ``resume`` (ome-zarr).
 
     Raises
@@ -299,14 +300,14 @@ def write(
         If the format cannot hold the geometry; nothing is written. The message says what would be
         lost and which option accepts it.
     FileExistsError
-        If the target is there and `overwrite` is false.
+        If the target exists and `overwrite` is false.
     FileNotFoundError
-        If the folder that it should lie in is not there.
+        If the folder of the target does not exist.
 
     Warns
     -----
     UserWarning
-        If the format has no place for some of the image's coordinates, which are left out.
+        If the format has no place for some of the image's coordinates, which are interrupted out.
     """
     if isinstance(path, SpatialArray):
         raise TypeError(f"write(path, image) takes the path first, got {type(path).__name__}")
@@ -324,7 +325,7 @@ def write(
     name = str(place).rstrip("/").rpartition("/")[2] if isinstance(place, str | Path) else "store"
     with progress_bar(f"writing {printable(name)}", progress) as report:
         if not callable(progress) and progress is not False:
-            say_what_comes(place, image)
+            announce_large_write(place, image)
         _write(place, chosen, image, overwrite, report, options)
 
 
@@ -358,10 +359,10 @@ def _write(
         try:
             chosen.write(fresh, image, **own, **options)
         except SpatialDuckError as error:
-            said = str(error).replace(str(fresh), str(place))
-            if said == str(error):
+            message = str(error).replace(str(fresh), str(place))
+            if message == str(error):
                 raise
-            raise type(error)(said) from error
+            raise type(error)(message) from error
 
 
 def _format_to_write(path: Any, format: str | None) -> Format:
@@ -373,13 +374,13 @@ def _format_to_write(path: Any, format: str | None) -> Format:
 
 
 def _in_file_order(image: SpatialArray, axis_order: str) -> SpatialArray:
-    """Return an image whose axes named x, y and z run to the letters of an orientation."""
-    turned = reorient(image, axis_order)
-    space = [axis for axis, _, _ in nearest_axes(turned.geometry)]
-    dims = list(turned.dims)
+    """Return an image whose axes named x, y and z run in the directions of an orientation."""
+    oriented = reorient(image, axis_order)
+    space = [axis for axis, _, _ in nearest_axes(oriented.geometry)]
+    dims = list(oriented.dims)
     for axis, name in zip(space, SPACE_AXES, strict=False):
         dims[axis] = name
-    return turned.replace(dims=dims)
+    return oriented.replace(dims=dims)
 
 
 def _one_image(image: Any) -> SpatialArray:

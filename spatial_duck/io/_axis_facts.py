@@ -1,10 +1,10 @@
 """Coordinates of an image in files: as JSON, and warnings for those that a format cannot hold.
 
-Formats that keep a record of ours (`spatial_duck.io._json`) hold every coordinate in it, as
+Formats that store the library's record (`spatial_duck.io._json`) hold every coordinate in it, as
 ``{"name": {"axis": 0, "values": [...], "type": "f8", "attrs": {"unit": "ms"}}}``; ``axis`` is None
-for a fact of the whole image, times are counts of their type's unit, and complex numbers pairs.
-Other formats hold those that their standard knows: `spatial_duck.io.Format.held_coords` says which,
-and `warn_of_lost_coords` names the others before anything is written.
+for a coordinate of the whole image, times are counts of their type's unit, and complex numbers are
+pairs. Other formats hold those that their standard has: `spatial_duck.io.Format.held_coords`
+returns them, and `warn_of_lost_coords` names the others before anything is written.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
     "warn_of_lost_coords",
 ]
 
-#: Coordinates that tell the files of a DICOM series apart: no other file is one of those.
+#: Coordinates that identify the files of a DICOM series, which do not apply to other files.
 _OF_FILES = frozenset(["sop_instance_uid", "instance_number"])
 
 
@@ -46,11 +46,11 @@ class AxisFact(NamedTuple):
     Attributes
     ----------
     axis : int or None
-        Axis of the array as it is stored; None for the whole image.
+        Axis of the stored array; None for the whole image.
     values : ndarray
-        One for each index.
+        One value for each index.
     attrs : mapping
-        Its unit among them.
+        Attributes, the unit among them.
     """
 
     axis: int | None
@@ -59,14 +59,14 @@ class AxisFact(NamedTuple):
 
 
 def coords_by_axis(image: Any, dims: Sequence[str | None]) -> dict[str, AxisFact]:
-    """Return the coordinates of an image, by the axes that it is stored with.
+    """Return the coordinates of an image, with the numbers of its axes when it is stored.
 
     Parameters
     ----------
     image : SpatialArray
-        With the names of `dims`, in any order.
+        An image with the axes `dims`, in any order.
     dims : sequence of (str or None)
-        Names of the axes as they are stored.
+        Names of the axes in the order of the stored array.
     """
     found = {}
     same = tuple(image.dims) == tuple(dims)
@@ -80,7 +80,7 @@ def coords_by_axis(image: Any, dims: Sequence[str | None]) -> dict[str, AxisFact
 
 
 def coords_to_json(facts: Mapping[str, AxisFact]) -> dict[str, Any]:
-    """Return coordinates as JSON; facts about one as a whole that JSON lacks are left out."""
+    """Return coordinates as JSON; attributes that JSON cannot hold are left out."""
     return {
         name: {
             "axis": fact.axis,
@@ -111,11 +111,11 @@ def coords_from_json(path: object, given: Any, geometry: Geometry | None) -> dic
     Parameters
     ----------
     path : object
-        For messages.
+        Named in messages.
     given : mapping or None
-        What `coords_to_json` made.
+        The result of `coords_to_json`.
     geometry : Geometry or None
-        Of the image, which they must fit; None where the caller looks after that.
+        Geometry of the image, which they must fit; None if the caller checks that.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def coords_from_json(path: object, given: Any, geometry: Geometry | None) -> dic
 
 
 def check_coords(path: object, coords: Mapping[str, Any], geometry: Geometry) -> None:
-    """Refuse coordinates that do not fit a geometry."""
+    """Check that coordinates fit a geometry."""
     try:
         SpatialArray(np.broadcast_to(np.uint8(0), geometry.shape), geometry, coords=coords)
     except GeometryError as error:
@@ -147,30 +147,30 @@ def _array(kind: np.dtype[Any], values: Any) -> NDArray[Any]:
     if kind.kind == "c":
         pairs = np.array(values, np.float64)
         array = np.empty(pairs.shape[:-1], kind)
-        # Not by 1j *, which makes NaN of what is infinite.
+        # Not by multiplication with 1j, which makes NaN of infinite parts.
         array.real, array.imag = pairs[..., 0], pairs[..., 1]
         return array
     if kind.kind in "mM":
         return np.array(values, "i8").astype(kind)
     if kind.kind in "biufU":
         return np.array(values, kind)
-    raise FormatError(f"the type {kind} is none of a coordinate")
+    raise FormatError(f"a coordinate cannot have the type {kind}")
 
 
-# --- what a format has no place for -------------------------------------------------------
+# --- coordinates that a format cannot hold ------------------------------------------------
 
 
 def same_coords(image: Any, back: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Return those of some coordinates that a header gives back, whose axes keep their names.
+    """Return the names of the coordinates that a header holds unchanged.
 
     Parameters
     ----------
     image : SpatialArray
-        As it is to be written.
+        The image that is written.
     back : mapping of str to Coordinate
-        As they are read again; rounding in a header is no change.
+        Its coordinates as they are read again; they may differ by rounding.
     names : iterable of str
-        Which are looked at.
+        Names of the coordinates to compare.
     """
     return [n for n in names if n in back and _is_same(image.coords[n], back[n])]
 
@@ -184,18 +184,18 @@ def _is_same(before: Any, after: Any) -> bool:
 
 
 def warn_of_lost_coords(path: object, name: str, image: Any, held: Collection[str]) -> None:
-    """Name the coordinates of an image that a format will not hold.
+    """Warn about the coordinates of an image that a format cannot hold.
 
     Parameters
     ----------
     path : object
-        Where it is written; None where it is converted to a library's image.
+        The target; None if the image is converted to that of a library.
     name : str
-        Of the format or the library's class.
+        Name of the format or the library's class.
     image : SpatialArray
-        To be written.
+        The image.
     held : collection of str
-        What the format holds of its coordinates.
+        Names of the coordinates that the format holds.
     """
     lost = sorted(set(image.coords) - set(held) - _OF_FILES)
     if lost:

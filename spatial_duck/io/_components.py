@@ -1,4 +1,4 @@
-"""Components of vectors and tensors in the frame that a format has them in."""
+"""Conversion of the components of vectors and tensors to the frame of a format."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ __all__ = ["components_in_frame"]
 
 
 def components_in_frame(image: Any, frame: str) -> Any:
-    """Return an image whose components are those in another frame; its geometry stays.
+    """Return an image with its components converted to another frame; its geometry is unchanged.
 
     Parameters
     ----------
     image : SpatialArray
-        Its coordinate ``component`` names world axes, or pairs of them, of the frame that is among
-        its attrs or else of the image's own.
+        Its coordinate ``component`` names world axes, or pairs of them, of the frame in its attrs,
+        by default the image's.
     frame : str
-        Wanted.
+        The new frame.
 
     Returns
     -------
     SpatialArray
-        Lazy where the image is. Signs are one multiplication in the data's type; components that
-        change places are picked in the new order.
+        Lazy if the image is. Signs are changed by one multiplication in the data's type; components
+        that are exchanged are indexed in the new order.
 
     Raises
     ------
     FormatError
-        If a sign changes and the type has none, or a component that is needed is not there.
+        If a sign changes and the type is unsigned, or a component that is needed is missing.
     """
     found = image.coords["component"]
     own = found.attrs.get("frame", image.frame)
@@ -43,13 +43,13 @@ def components_in_frame(image: Any, frame: str) -> Any:
     order, signs = [], []
     for label in labels:
         sources = [SPACE_AXES[change[letter][0]] for letter in label]
-        spelled = [s for s in ("".join(sources), "".join(sources[::-1])) if s in labels]
-        if not spelled:
+        known = [s for s in ("".join(sources), "".join(sources[::-1])) if s in labels]
+        if not known:
             raise FormatError(
-                f"components {labels} in {own} cannot be brought to {frame}, which needs "
+                f"components {labels} in {own} cannot be converted to {frame}, which needs "
                 f"{''.join(sources)!r} too"
             )
-        order.append(labels.index(spelled[0]))
+        order.append(labels.index(known[0]))
         signs.append(int(np.prod([change[letter][1] for letter in label])))
     axis = image.dims.index(found.dims[0])
     if order != list(range(len(order))):
@@ -57,8 +57,8 @@ def components_in_frame(image: Any, frame: str) -> Any:
     if -1 in signs:
         if image.dtype.kind not in "ifc":
             raise FormatError(
-                f"components of type {image.dtype} cannot be brought from {own} to {frame}, where "
-                "signs change; use image.astype(...) first"
+                f"components of type {image.dtype} cannot be converted from {own} to {frame}, "
+                "where signs change; use image.astype(...) with a signed type first"
             )
         shape = [len(signs) if i == axis else 1 for i in range(image.ndim)]
         image = image * np.array(signs, image.dtype).reshape(shape)

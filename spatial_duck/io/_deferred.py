@@ -1,8 +1,8 @@
-"""Lazy images of files, which raise where the file has changed since it was opened.
+"""Lazy images of files, which raise if the file has changed since it was opened.
 
-A file is known by its device, inode, size and time, which are noted when it is opened and compared
-whenever something of it is read; a file that was replaced or changed meanwhile is told. Voxels that
-are mapped need no such look: a mapping keeps the file that it was made of.
+A file is identified by its device, inode, size and time, which are noted when it is opened and
+compared whenever something is read; a file that was replaced or changed raises an error. Voxels
+that are memory-mapped need no check: a mapping keeps the file that it was made of.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def _stat(path: Path) -> Stat | None:
 
 
 class Identity(NamedTuple):
-    """Which files were opened.
+    """Files that were opened, and their state then.
 
     Attributes
     ----------
     paths : tuple of Path
         The files; or a folder, which changes with the names in it.
     stats : tuple of (tuple of int) or None
-        Device, inode, size and time of each.
+        Device, inode, size and time of each; None for one that is missing.
     """
 
     paths: tuple[Path, ...]
@@ -52,11 +52,11 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Identity:
-        """Note which files there are."""
+        """Return the present identity of files."""
         return cls(tuple(paths), tuple(_stat(p) for p in paths))
 
     def check(self) -> None:
-        """Refuse files that are not those that were opened.
+        """Check that the files are those that were opened.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class Identity(NamedTuple):
                 )
 
 
-class _Reopened(NamedTuple):
+class _ReadAgain(NamedTuple):
     """Opens a file again and reads its voxels; can be pickled."""
 
     format: str
@@ -98,15 +98,15 @@ def deferred_array(
     shape: tuple[int, ...],
     dtype: DTypeLike,
 ) -> Any:
-    """Return a Dask array of one block, for which a file is opened again when it is computed."""
+    """Return a Dask array of one block, which opens the file again when it is computed."""
     dask = require("dask", "Reading with lazy=True")
     require("dask.array", "Reading with lazy=True")
-    reopened = _Reopened(format.name, path, dict(options), identity)
-    return dask.array.from_delayed(dask.delayed(reopened)(), shape, dtype)
+    read_again = _ReadAgain(format.name, path, dict(options), identity)
+    return dask.array.from_delayed(dask.delayed(read_again)(), shape, dtype)
 
 
 def is_mapped(data: Any) -> bool:
-    """Whether an array is a view of a file."""
+    """Whether an array is a view of a memory-mapped file."""
     while data is not None:
         if isinstance(data, np.memmap):
             return True
@@ -114,8 +114,8 @@ def is_mapped(data: Any) -> bool:
     return False
 
 
-class _Guard(NamedTuple):
-    """Hands a block on if the files are still those that were opened; can be pickled."""
+class _CheckedBlock(NamedTuple):
+    """Returns a block if the files are still those that were opened; can be pickled."""
 
     identity: Identity
 
@@ -125,5 +125,7 @@ class _Guard(NamedTuple):
 
 
 def guarded_blocks(data: Any, identity: Identity) -> Any:
-    """Return a Dask array whose blocks are refused once the files are others."""
-    return data.map_blocks(_Guard(identity), dtype=data.dtype, meta=backends.empty_block(data))
+    """Return a Dask array whose blocks raise if the files have changed."""
+    return data.map_blocks(
+        _CheckedBlock(identity), dtype=data.dtype, meta=backends.empty_block(data)
+    )

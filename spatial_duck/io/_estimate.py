@@ -18,14 +18,14 @@ from spatial_duck.geometry._describe import size
 if TYPE_CHECKING:
     from spatial_duck.array import SpatialArray
 
-__all__ = ["estimate", "say_what_comes"]
+__all__ = ["announce_large_write", "estimate"]
 
-#: Writes of more bytes than this are announced; bytes that are written to see how fast the disk is.
+#: Writes of more bytes are announced; bytes that are written to measure the speed of the disk.
 _LARGE, _SAMPLE = 10e9, 32_000_000
 
 
-def say_what_comes(place: Any, image: SpatialArray) -> None:
-    """Say on stderr what a write of more than 10 GB takes, where somebody looks."""
+def announce_large_write(place: Any, image: SpatialArray) -> None:
+    """Print the size and time of a write of more than 10 GB, in a terminal or notebook."""
     count = image.size * backends.host_type(image.dtype).itemsize
     if count > _LARGE and is_watched():
         folder = place.parent if isinstance(place, Path) else None
@@ -34,32 +34,32 @@ def say_what_comes(place: Any, image: SpatialArray) -> None:
 
 
 def estimate(count: float, folder: Path | None) -> str:
-    """Return words for the size and time of a write.
+    """Return text on the size and time of a write.
 
     Parameters
     ----------
     count : float
         Bytes of the voxels.
     folder : Path or None
-        Where they are written to; None for a store elsewhere, whose speed and room are not known.
+        Folder of the target; None for a store, whose speed and free space are not known.
 
     Examples
     --------
     >>> estimate(25e9, None)
     'spatial_duck: writing 25 GB of voxels, before compression'
     """
-    words = f"spatial_duck: writing {size(count)} of voxels, before compression"
+    text = f"spatial_duck: writing {size(count)} of voxels, before compression"
     if folder is None:
-        return words
+        return text
     with contextlib.suppress(OSError):
-        words += f"; {size(shutil.disk_usage(folder).free)} are free"
+        text += f"; {size(shutil.disk_usage(folder).free)} are free"
         seconds = count / _speed(folder)
-        words += f"; at least {_duration(seconds)} at the speed of this disk"
-    return words
+        text += f"; at least {_duration(seconds)} at the speed of this disk"
+    return text
 
 
 def _speed(folder: Path) -> float:
-    """Return bytes that the disk takes in a second, by a file that is gone again."""
+    """Return the bytes that the disk writes in a second, measured with a temporary file."""
     block = os.urandom(_SAMPLE // 16)
     began = time.monotonic()
     with tempfile.TemporaryFile(dir=folder) as file:

@@ -1,7 +1,7 @@
-"""What a file format is to `read` and `write`: a class with three methods.
+"""The abstract class of file formats, which `read` and `write` use.
 
-A package adds a format by deriving from `Format` and naming one object of its class as an entry
-point; ``spatial_duck.testing.FormatConformance`` tells what is wrong with it::
+A package adds a format by deriving from `Format` and naming an instance as an entry point;
+``spatial_duck.testing.FormatConformance`` tests it::
 
     [project.entry-points."spatial_duck.formats"]
     foo = "foo_duck:FORMAT"
@@ -29,27 +29,27 @@ __all__ = ["Format"]
 class Format(ABC):
     """A file format.
 
-    A class gives `name`, `suffixes`, `matches` and `open`, and `write` unless it only reads;
-    `held_coords` where it stores coordinates.
-    Keyword-only parameters of `open` and `write` are the format's options: `read` and `write` take
-    them, and refuse others. A format that has a ``level`` option has levels.
+    A class defines `name`, `suffixes`, `matches` and `open`, and `write` unless it only reads;
+    `held_coords` if it stores coordinates. Keyword-only parameters of `open` and `write` are the
+    format's options: `read` and `write` accept them, and raise for others. A format with an option
+    ``level`` has levels.
 
     Attributes
     ----------
     name : str
-        What `read` and `write` call it.
+        Name of the format for ``format=`` of `read` and `write`.
     suffixes : tuple of str
-        Ends of file names; the longest that fits any format decides when writing.
+        Ends of file names; when writing, the longest that fits decides between formats.
     folder : bool
         Whether it writes a folder.
     opens_stores : bool
         Whether `open` takes URLs and stores too, not only paths.
     publishes : bool
-        Whether `write` gets the target itself, with the caller's ``overwrite``, and sees to it
-        that it is there whole or not at all: for formats that continue interrupted writes.
+        Whether `write` gets the target itself, with the caller's ``overwrite``, and makes sure
+        that it is complete or not there at all: for formats that resume interrupted writes.
     write_store : callable or None
-        Writes into a store, where `opens_stores`: as `write`, with the URL or store for the path
-        and ``storage_options``. None: what `write` makes in a folder is copied.
+        Writes into a store, if `opens_stores`: as `write`, with the URL or store for the path, and
+        ``storage_options``. None: the folder that `write` makes is copied.
 
     Examples
     --------
@@ -77,14 +77,14 @@ class Format(ABC):
 
     @abstractmethod
     def matches(self, path: Path, head: bytes) -> bool:
-        """Tell whether a file is of this format.
+        """Whether a file is of this format.
 
         Parameters
         ----------
         path : Path
             A file or a folder.
         head : bytes
-            The file's first 4 KiB, of what it holds where it is compressed with gzip; empty for a
+            The first 4 KiB of the file, decompressed if it is compressed with gzip; empty for a
             folder.
         """
 
@@ -101,21 +101,21 @@ class Format(ABC):
             Parameters
             ----------
             path : Path
-                A file or a folder; where `opens_stores`, also a URL, as a str, or a store.
+                A file or a folder; if `opens_stores`, also a URL, as a str, or a store.
             **options
-                The format's own.
+                Options of the format.
 
             Returns
             -------
             SpatialArray or Source
-                The image; or, to be lazy, what a header says and how to load the voxels.
+                The image; or a `Source`, which loads the voxels later.
 
             Raises
             ------
             FormatError
-                If the file does not hold what its format says.
+                If the file is not valid.
             UnsafeInputError
-                If it declares more than there is, or data elsewhere.
+                If it declares more data than it holds, or data in another folder.
             """
 
         def write(self, path, image, *, overwrite=False, progress=None, **options):  # noqa: ARG002
@@ -124,17 +124,17 @@ class Format(ABC):
             Parameters
             ----------
             path : Path
-                A fresh path, of the target's name, in a folder of its own: `write` alone sees it.
-                What lies in that folder when this returns is published, this path last; on an
-                error nothing is. A header finds a name for its data file by ``data_name``.
+                A new path with the target's name, in a temporary folder of its own. All files in
+                that folder are published when this returns, this path last; on an error nothing is.
+                ``data_name`` gives the name of a header's data file.
             image : SpatialArray
                 In memory, Dask or Zarr.
             overwrite : bool
-                Whether the caller allows to replace the target, which is done for the format.
+                Whether the caller allows the target to be replaced; the caller replaces it.
             progress : bool or callable or None
                 As for `spatial_duck.write`; `spatial_duck.io.reporter` makes a function of it.
             **options
-                The format's own.
+                Options of the format.
 
             Raises
             ------
@@ -148,7 +148,7 @@ class Format(ABC):
     def held_coords(self, image: SpatialArray, **options: Any) -> Collection[str]:  # noqa: ARG002
         """Return the names of an image's coordinates that `write` would store; none by default.
 
-        `spatial_duck.write` warns of the others. Nothing is computed or written.
+        `spatial_duck.write` warns about the others. Nothing is computed or written.
 
         Parameters
         ----------
@@ -160,9 +160,9 @@ class Format(ABC):
         return ()
 
     def parts(self, path: Path) -> Sequence[Path]:  # noqa: ARG002
-        """Return the other files that the one at a path consists of, or would; none by default.
+        """Return the other files that an image at a path has or would have; none by default.
 
-        They are removed when it is replaced by a file that does not consist of them.
+        They are removed when the image is replaced by one that does not have them.
         """
         return ()
 
@@ -186,12 +186,12 @@ class Format(ABC):
         }
 
     def check_options(self, verb: str, given: Mapping[str, Any]) -> None:
-        """Refuse options that the format does not have, and say which it has.
+        """Check that the format has the options that are given.
 
         Raises
         ------
         TypeError
-            If there is one.
+            If it lacks one; the message lists those that it has.
         """
         function = self.open if verb == "read" else self.write
         if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
@@ -205,7 +205,7 @@ class Format(ABC):
                 raise TypeError(f"{verb}: {self.name} has no option {name}={guess} It has {listed}")
 
     def arguments_of_write(self, **given: Any) -> dict[str, Any]:
-        """Return those of some arguments that `write` takes: it need not take all."""
+        """Return the arguments that `write` accepts, of those given."""
         parameters = inspect.signature(self.write).parameters.values()
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
             return given

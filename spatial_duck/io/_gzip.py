@@ -1,4 +1,4 @@
-"""gzip files with several members, and with other bytes behind them."""
+"""gzip files with several members, and with other bytes after them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
 __all__ = ["MAGIC", "GzipMembers", "head_of_content"]
 
-#: What each gzip member begins with.
+#: The first bytes of each gzip member.
 MAGIC = b"\x1f\x8b"
 #: zlib's number for "a gzip header, and its trailer verified".
 _GZIP = 31
 
 
 class GzipMembers:
-    """A readable stream of what the gzip members of a file hold.
+    """A readable stream of the decompressed gzip members of a file.
 
-    The checksum and length of each member are verified. Bytes behind the last member are no part of
-    it: zeros are padding, and others are told by a warning, as gzip itself does.
+    The checksum and length of each member are verified. Bytes after the last member are ignored:
+    zeros are padding, and others raise a warning, as gzip itself does.
 
     Parameters
     ----------
     file : binary file
-        Standing where the first member begins.
+        At the position of the first member.
     name : object
-        For the warning; None for none.
+        Named in the warning; None for no warning.
     """
 
     def __init__(self, file: BinaryIO, name: object) -> None:
@@ -69,7 +69,7 @@ class GzipMembers:
             raise zlib.error(f"its CRC does not fit, or it is no gzip: {error}") from error
 
     def _next_member(self) -> None:
-        """Go on with the next member, if there is one."""
+        """Begin the next member, if there is one."""
         rest = self._inflate.unused_data
         while not rest.strip(b"\0") and (more := self._file.read(1 << 16)):
             rest = more
@@ -90,14 +90,14 @@ class GzipMembers:
 
 
 def head_of_content(packed: bytes, size: int) -> bytes:
-    """Return the first bytes of what a gzip file holds, from the first bytes of the file.
+    """Return the first decompressed bytes of a gzip file, given its first bytes.
 
     Parameters
     ----------
     packed : bytes
-        The file's beginning.
+        First bytes of the file.
     size : int
-        Bytes wanted, at most.
+        Most bytes to return.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A geometry as plain data, for formats that have a place for text or attributes beside the voxels.
+"""A geometry as JSON, for formats that hold text or attributes beside the voxels.
 
 ::
 
@@ -16,11 +16,11 @@
       "coords": {}
     }
 
-``sampled`` are array axes, ``spacing`` and the columns of ``direction`` go by them, ``origin`` and
-the rows of ``direction`` by the world's axes: world = origin + direction @ (spacing * index), the
-centre of a voxel. ``lost`` maps array axes to the functions that lost their positions, and
-``coords`` are as `spatial_duck.io._axis_facts` says. ``"types"`` of the world is there where they
-do not follow from its axes' names.
+``sampled`` are array axes; ``spacing`` and the columns of ``direction`` are in their order,
+``origin`` and the rows of ``direction`` in that of the world's axes: world = origin + direction @
+(spacing * index), the centre of a voxel. ``lost`` maps array axes to the functions that lost their
+positions, and `spatial_duck.io._axis_facts` describes ``coords``. The world has ``"types"`` if they
+do not follow from the names of its axes.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from spatial_duck.geometry._world import SPACE_AXES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KEY", "from_record", "json_attrs", "parse_record", "to_record"]
+__all__ = ["KEY", "from_record", "is_json", "json_attrs", "parse_record", "to_record"]
 
-#: Under which a record is kept where there are other things.
+#: Key of a record among other attributes.
 KEY = "spatial_duck"
 _VERSION = 1
-_LONGEST = 1 << 24
+_MAX_BYTES = 1 << 24
 
 
 def to_record(
@@ -50,7 +50,7 @@ def to_record(
     attrs: Mapping[Any, Any] | None = None,
     coords: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a geometry as data that JSON holds exactly.
+    """Return a geometry as JSON values, which hold it exactly.
 
     Parameters
     ----------
@@ -81,11 +81,12 @@ def to_record(
 
 
 def json_attrs(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return the entries that come back from JSON as they are."""
-    return {k: v for k, v in attrs.items() if isinstance(k, str) and _is_json(v)}
+    """Return the entries that come back from JSON unchanged."""
+    return {k: v for k, v in attrs.items() if isinstance(k, str) and is_json(v)}
 
 
-def _is_json(value: Any) -> bool:
+def is_json(value: Any) -> bool:
+    """Whether a value comes back from JSON unchanged."""
     try:
         return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
     except (RecursionError, TypeError, ValueError):
@@ -98,10 +99,12 @@ def parse_record(path: object, text: str | bytes) -> dict[str, Any]:
     Raises
     ------
     FormatError
-        If it is none.
+        If it is not a JSON object.
     """
-    if len(text) > _LONGEST:
-        raise FormatError(f"{path}: its geometry takes {len(text):,} bytes, more than {_LONGEST:,}")
+    if len(text) > _MAX_BYTES:
+        raise FormatError(
+            f"{path}: its geometry takes {len(text):,} bytes, more than {_MAX_BYTES:,}"
+        )
     try:
         record = json.loads(text)
     except (RecursionError, ValueError) as error:
@@ -117,11 +120,11 @@ def from_record(path: object, record: Mapping[str, Any], shape: tuple[int, ...])
     Parameters
     ----------
     path : object
-        For messages.
+        Named in messages.
     record : mapping
         What `to_record` made.
     shape : tuple of int
-        Of the voxels; the record must agree.
+        Shape of the voxels; the record must agree.
 
     Raises
     ------
@@ -146,7 +149,7 @@ def from_record(path: object, record: Mapping[str, Any], shape: tuple[int, ...])
 
 
 def _geometry(record: Mapping[str, Any]) -> Geometry:
-    """Return what the numbers of a record make."""
+    """Return the geometry of a valid record."""
     given = record["world"]
     world = World(given["axes"], given["units"], given["frame"], given.get("types"))
     dims = [None if n is None else str(n) for n in record["dims"]]
@@ -154,7 +157,7 @@ def _geometry(record: Mapping[str, Any]) -> Geometry:
     spacing = dict(zip(sampled, map(float, record["spacing"]), strict=True))
     origin = [float(v) for v in record["origin"]]
     columns = np.array(record["direction"], np.float64).reshape(len(origin), len(sampled))
-    # Axes of these names are sampled, unless a coordinate says where they lie.
+    # Axes of these names are sampled, unless a coordinate holds their positions.
     bare = [i for i, n in enumerate(dims) if n in (*SPACE_AXES, "t") and i not in sampled]
     every = sorted([*sampled, *bare])
     direction = np.zeros((len(origin) + len(bare), len(every)))

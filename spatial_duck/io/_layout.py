@@ -1,8 +1,8 @@
-"""Bring an image into the axis order, world and number of dimensions that a format or library has.
+"""Conversion of an image to the axis order, world and number of dimensions of a format or library.
 
-Formats of the field do not name axes: the first three are x, y, z. `fit_layout` therefore moves the
-axes of an image by their names, adds axes of length 1 that a slice lacks in its world, and one of
-time to an image at one time, converts frame and unit, and raises where information would be lost.
+Most formats do not name axes: the first three are x, y, z. `fit_layout` therefore permutes the axes
+of an image by their names, adds axes of length 1 for those that a slice lacks in its world, and one
+of time to an image at one time, converts frame and unit, and raises if information would be lost.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ __all__ = [
     "xyz_world",
 ]
 
-#: Where an axis stands in the order slowest first.
+#: Rank of an axis in the order slowest first.
 _SLOW_FIRST = {"t": 1, "z": 2, "y": 3, "x": 4}
 
 
 class Rules(NamedTuple):
-    """What a format or library can hold.
+    """Capabilities of a format or library.
 
     Attributes
     ----------
     name : str
-        For messages.
+        Name in messages.
     frames : tuple of str
         Frames that it has; an image in another one is converted to the first.
     unit : tuple of str
@@ -56,14 +56,14 @@ class Rules(NamedTuple):
     time_unit : tuple of str
         Units of time that it has, likewise.
     plain : {"first", "after time", "last", "keep"}
-        Where plain axes go in the order slowest first: before all others, between time and space,
-        after all others, or first or last by the side of the space axes on which they are.
+        Position of plain axes in the order slowest first: before all others, between time and
+        space, after all others, or first or last by the side of the space axes that they are on.
     max_plain : int
-        Number of plain axes at most.
+        Most plain axes.
     plain_names : tuple of (str or None), optional
         Names that plain axes may have; None for any.
     unspecified : bool
-        Whether it can say that the frame is unspecified.
+        Whether it can hold an image whose frame is unspecified.
     named : bool
         Whether it names its world axes; otherwise one that has y has x too, and z has both.
     time : bool
@@ -86,12 +86,12 @@ class Rules(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """An image as a format has it: ``np.transpose(np.expand_dims(data, added), order)``.
+    """An image in the layout of a format: ``np.transpose(np.expand_dims(data, added), order)``.
 
     Attributes
     ----------
     data : array
-        Of the backend; nothing was computed.
+        Data on their backend; nothing was computed.
     geometry : Geometry
         Its geometry: dims slowest first, world x, y, z and then t.
     """
@@ -101,7 +101,7 @@ class Fitted(NamedTuple):
 
 
 def column_kinds(geometry: Geometry) -> list[Literal["space", "time", "other", "plain"]]:
-    """Return what each array axis moves through."""
+    """Return the kind of world axes that each array axis runs along."""
     kinds: list[Literal["space", "time", "other", "plain"]] = ["plain"] * geometry.ndim
     names = geometry.world.axes
     for axis, column in zip(geometry.sampled_axes, geometry.direction.T, strict=True):
@@ -114,14 +114,14 @@ def column_kinds(geometry: Geometry) -> list[Literal["space", "time", "other", "
 
 
 def add_space_axes(geometry: Geometry, minimum: int = 0) -> Geometry:
-    """Add the space axes that an image lacks in its world, as trailing axes of length 1.
+    """Return a geometry with axes of length 1 added for space axes of the world that it lacks.
 
     Parameters
     ----------
     geometry : Geometry
         Its space axes are named x, y and z.
     minimum : int, optional
-        Number of space axes to reach at least; the world gets axes where it has fewer.
+        Least number of space axes; the world gets axes if it has fewer.
 
     Returns
     -------
@@ -171,13 +171,13 @@ def add_space_axes(geometry: Geometry, minimum: int = 0) -> Geometry:
 
 
 def add_time_axis(geometry: Geometry) -> Geometry:
-    """Add an axis of time of length 1, at the end, to an image that lies at one time."""
+    """Return the geometry of an image at one time with an axis of time of length 1 at the end."""
     column = np.array([[1.0 if name == "t" else 0.0] for name in geometry.world.axes])
     return _with_axes(geometry, ["t"], column)
 
 
 def _with_axes(g: Geometry, names: Sequence[str], columns: Floats) -> Geometry:
-    """Add trailing axes of length 1 and spacing 1."""
+    """Return a geometry with trailing axes of length 1 and spacing 1 added."""
     sampled = [g.dims[i] for i in g.sampled_axes]
     return Geometry(
         (*g.shape, *[1] * len(names)),
@@ -206,21 +206,21 @@ def _complement(basis: Sequence[Floats], preferred: int, size: int) -> Floats:
 
 
 def xyz_world(geometry: Geometry, rules: Rules, frame: str | None = None) -> Geometry:
-    """Bring a geometry into world axes x, y, z, t and a frame and units that `rules` allow.
+    """Return a geometry with world axes x, y, z, t and a frame and units that `rules` allow.
 
     Parameters
     ----------
     geometry : Geometry
-        Any.
+        The geometry.
     rules : Rules
-        The format's.
+        Capabilities of the format.
     frame : str, optional
-        What the frame is where the geometry does not say; the caller's word.
+        The frame, if the geometry has none.
 
     Raises
     ------
     FrameError
-        If the frame is unspecified and the format cannot say so.
+        If the frame is unspecified and the format cannot hold that.
     GeometryLossError
         If there are other world axes than x, y, z and t.
     """
@@ -242,7 +242,7 @@ def xyz_world(geometry: Geometry, rules: Rules, frame: str | None = None) -> Geo
     if g.frame is None and not rules.unspecified:
         raise FrameError(
             f"{rules.name} holds {rules.frames[0]} coordinates, and the image's frame is "
-            f"unspecified: say what it is with frame={rules.frames[0]!r} (or another code), or "
+            f"unspecified: give it with frame={rules.frames[0]!r} (or another code), or "
             "image.replace(frame=...)"
         )
     if g.frame is not None and rules.frames and g.frame not in rules.frames:
@@ -265,7 +265,7 @@ def xyz_world(geometry: Geometry, rules: Rules, frame: str | None = None) -> Geo
 
 
 def _order_world(g: Geometry) -> Geometry:
-    """Bring the world axes into the order x, y, z, t."""
+    """Return a geometry with its world axes in the order x, y, z, t."""
     return g.to_world([n for n in (*SPACE_AXES, "t") if n in g.world.axes])
 
 
@@ -282,23 +282,23 @@ def fit_layout(
     Parameters
     ----------
     image : SpatialArray
-        Any.
+        The image.
     rules : Rules
-        The format's.
+        Capabilities of the format.
     frame : str, optional
-        What the frame is where the image does not say.
+        The frame, if the image has none.
     minimum, minimum_with_more : int, optional
-        Space axes to reach at least, always and where there is a time or plain axis too.
+        Least number of space axes, in any case and if there is a time or plain axis too.
 
     Returns
     -------
     Fitted
-        Dims slowest first: t, z, y, x with the plain axes where the rules want them.
+        Dims slowest first: t, z, y, x with the plain axes in the position of the rules.
 
     Raises
     ------
     GeometryLossError
-        If an axis's positions were lost, its name has no place, or there are too many axes.
+        If an axis lost its positions, its name is not allowed, or there are too many axes.
     """
     g: Geometry = image.geometry
     for axis, function in g.lost_axes.items():

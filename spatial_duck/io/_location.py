@@ -17,17 +17,17 @@ __all__ = ["is_remote", "location"]
 
 
 def location(path: Any) -> Any:
-    """Return a local place as a `Path`, and another as it is.
+    """Return a local path as a `Path`, and a URL or store unchanged.
 
     Parameters
     ----------
     path : str, path or store
-        What the caller gave.
+        Argument of the caller.
 
     Raises
     ------
     FormatError
-        If a path cannot be one: it holds NUL, or is a URL that was made a path of.
+        If a path is not valid: it contains NUL, or is a URL that was converted to a path.
     TypeError
         If it is neither a path nor a store.
 
@@ -81,7 +81,7 @@ def _check_location(text: Any) -> Path:
 
 def _lost_slash_message(name: str) -> str:
     return (
-        f"{name}: a URL that was made a Path of has lost a slash; give it as a str, such as "
+        f"{name}: a URL that was converted to a Path has lost a slash; give it as a str, such as "
         f"{name.replace(':/', '://', 1)!r}"
     )
 

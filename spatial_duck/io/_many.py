@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
     from spatial_duck.array import SpatialArray
 
-__all__ = ["is_stream", "join", "missing", "paths_of", "spool"]
+__all__ = ["is_stream", "join_images", "missing_error", "paths_of", "temporary_copy"]
 
 #: Steps between images that differ by more than this part of a step are not equal.
 _TOLERANCE = 1e-3
 
 
 def paths_of(path: Any) -> list[Any] | None:
-    """Return the paths of a list or a pattern such as ``"*.dcm"``; None for what is one place.
+    """Return the paths of a list or a pattern such as ``"*.dcm"``; None for a single path.
 
     Raises
     ------
     FileNotFoundError
-        If a pattern meets no file, or a list is empty.
+        If no file matches a pattern, or a list is empty.
     """
     if isinstance(path, list | tuple):
         if not path:
@@ -46,7 +46,7 @@ def paths_of(path: Any) -> list[Any] | None:
     if not isinstance(text, str) or "://" in text or not glob.has_magic(text):
         return None
     if Path(text).exists():
-        return None  # a name that holds brackets
+        return None  # a name that contains brackets
     found = sorted(glob.iglob(str(Path(text).expanduser()), recursive=True))  # noqa: PTH207
     if not found:
         raise FileNotFoundError(f"read: no file matches {text!r} in {str(Path.cwd())!r}")
@@ -54,7 +54,7 @@ def paths_of(path: Any) -> list[Any] | None:
 
 
 def is_stream(path: Any) -> bool:
-    """Whether something holds a file's content: bytes, or a file that is open for reading them."""
+    """Whether an argument is a file's content: bytes, or a file that is open for reading bytes."""
     return isinstance(path, bytes | bytearray | memoryview) or (
         callable(getattr(path, "read", None)) and not isinstance(path, os.PathLike)
         and hasattr(path, "readable")
@@ -62,13 +62,13 @@ def is_stream(path: Any) -> bool:
 
 
 @contextmanager
-def spool(stream: Any) -> Iterator[Path]:
-    """Yield a file of the content of bytes or an open file, which is there for the block.
+def temporary_copy(stream: Any) -> Iterator[Path]:
+    """Yield the path of a temporary file with the content of bytes or an open file.
 
     Raises
     ------
     TypeError
-        If the file gives text.
+        If the file is open for reading text.
     """
     content = stream if isinstance(stream, bytes | bytearray | memoryview) else stream.read()
     if isinstance(content, str):
@@ -81,8 +81,8 @@ def spool(stream: Any) -> Iterator[Path]:
         yield path
 
 
-def missing(path: Any) -> FileNotFoundError:
-    """Return the error for a path where nothing is, with names that are near."""
+def missing_error(path: Any) -> FileNotFoundError:
+    """Return the error for a path that does not exist, with a similar name that does."""
     place = Path(path)
     words = os.strerror(errno.ENOENT)
     folder = place.parent
@@ -100,25 +100,26 @@ def missing(path: Any) -> FileNotFoundError:
 # --- several images -----------------------------------------------------------------------
 
 
-def join(images: Sequence[SpatialArray], names: Sequence[str]) -> SpatialArray:
-    """Return one image of several: slices by their place, others along a new axis ``file``.
+def join_images(images: Sequence[SpatialArray], names: Sequence[str]) -> SpatialArray:
+    """Return one image of several: slices by their position, others along a new axis ``file``.
 
     Parameters
     ----------
     images : sequence of SpatialArray
+        The images.
     names : sequence of str
-        Of their files.
+        Names of their files.
 
     Raises
     ------
     FormatError
-        If they do not belong together: other shapes, axes or worlds, or unequal gaps.
+        If they differ in shape, axes or world, or the distances of slices are unequal.
     """
     if len(images) == 1:
         return images[0]
     thin = _thin_axis(images[0])
     towards = None if thin is None else thin[1]
-    images = [_thin_axis_out(image) for image in images]
+    images = [_drop_thin_axis(image) for image in images]
     first = images[0]
     for image, name in zip(images, names, strict=True):
         for what in ("shape", "dims", "world"):
@@ -144,7 +145,7 @@ def join(images: Sequence[SpatialArray], names: Sequence[str]) -> SpatialArray:
             coords["file"] = ("file", np.array([str(n) for n in names]))
         whole_image: SpatialArray = stacked.replace(geometry=geometry, coords=coords)
         return whole_image
-    return _by_place(images, names, places, float(whole), towards)
+    return _stack_slices(images, names, places, float(whole), towards)
 
 
 def _thin_axis(image: SpatialArray) -> tuple[int, NDArray[Any]] | None:
@@ -156,19 +157,19 @@ def _thin_axis(image: SpatialArray) -> tuple[int, NDArray[Any]] | None:
     return axes[thin[0]], image.direction[:, thin[0]]
 
 
-def _thin_axis_out(image: SpatialArray) -> SpatialArray:
+def _drop_thin_axis(image: SpatialArray) -> SpatialArray:
     thin = _thin_axis(image)
     return image if thin is None else image[(slice(None),) * thin[0] + (0,)]
 
 
-def _by_place(
+def _stack_slices(
     images: Sequence[SpatialArray],
     names: Sequence[str],
     places: NDArray[Any],
     whole: float,
     towards: NDArray[Any] | None,
 ) -> SpatialArray:
-    """Return slices that lie behind one another as a volume, which runs as they are thick."""
+    """Return slices at even steps along a line as a volume, in the direction of their thickness."""
     g = images[0].geometry
     end = places[np.argmax(np.linalg.norm(places - places[0], axis=1))]
     line = (end - places[0]) / np.linalg.norm(end - places[0])
@@ -187,10 +188,11 @@ def _by_place(
     name = next((n for n in ("z", "y", "x") if n not in g.dims and n in SPACE_AXES), None)
     if name is None or len(g.sampled_axes) >= len(g.world.axes):
         raise FormatError(
-            f"{names[0]} and {len(names) - 1} more lie side by side and are no slices of a volume: "
-            "read them one by one, and use numpy.concatenate where one begins where another ends"
+            f"{names[0]} and {len(names) - 1} more lie side by side and are not slices of a "
+            "volume: read them one by one, and use numpy.concatenate if one begins where another "
+            "ends"
         )
-    # At one place, where stacking takes them; the volume's own follows.
+    # numpy.stack needs one geometry for all; that of the volume is set afterwards.
     there = [images[k].replace(geometry=g) for k in order.tolist()]
     stacked: Any = np.stack(there)
     try:

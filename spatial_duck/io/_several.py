@@ -35,8 +35,8 @@ def read_pyramid(
     Returns
     -------
     Pyramid
-        The finest first, each with the geometry that the file gives it. Of one level where the
-        file has one.
+        The finest level first, each with its geometry in the file; one level if the file has no
+        others.
 
     Raises
     ------
@@ -75,8 +75,8 @@ def list_images(path: str | os.PathLike[str]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Paths inside the group; ``"."`` for the group itself where it is an image, and for a file
-        that holds one image.
+        Paths inside the group; ``"."`` for the group itself if it is an image, and for a file that
+        holds one image.
 
     Raises
     ------

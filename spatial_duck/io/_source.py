@@ -1,4 +1,4 @@
-"""What a reader makes of a file before it reads voxels, and how writers stream voxels out."""
+"""`Source`, an opened file whose voxels are not read yet; and writing of voxels in slabs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "Source", "reporter", "slab_keys", "slabs", "write_voxels"]
 
-#: Bytes of voxels that a writer holds at once, at least one row of them.
+#: Most bytes of voxels in a slab, which has at least one row.
 SLAB_BYTES = 1 << 26
 
 
 class Progress(Protocol):
-    """What long work calls as it goes on."""
+    """A function that reports the progress of long work."""
 
     def __call__(self, done: int, total: int, /) -> Any:
-        """Take the bytes that are done and the bytes in all."""
+        """Report the bytes that are done, of all bytes."""
 
 
 class Source(NamedTuple):
@@ -37,20 +37,20 @@ class Source(NamedTuple):
     format : str
         Name of the format.
     geometry : Geometry
-        Of the image.
+        Geometry of the image.
     dtype : dtype
-        Of the voxels as they will be read.
+        Data type of the voxels when they are read.
     attrs : dict
         Header fields that have no place in the geometry, under the format's name.
     load : callable
-        ``load(lazy)`` returns the voxels. `lazy` None: mapped or chunked where that costs nothing,
-        else in memory; True: never read before asked; False: in memory. For True it may return
-        None, where there is nothing lazier than all of it: the file is then opened again, and
-        loaded in memory, when the voxels are wanted.
+        ``load(lazy)`` returns the voxels. `lazy` None: mapped or chunked if that costs nothing,
+        else in memory; True: not read before they are computed; False: in memory. For True it may
+        return None, if voxels can only be read all at once: the file is then opened again and
+        loaded into memory when they are computed.
     levels : int
         Number of resolutions in the file.
     coords : mapping, optional
-        Facts about the indices of axes, as `SpatialArray` takes them.
+        Coordinates of the image, as `SpatialArray` takes them.
     """
 
     format: str
@@ -81,7 +81,7 @@ def slab_keys(
     axis, row = 0, dtype.itemsize
     for n in shape[1:]:
         row *= n
-    # Axes before `axis` are walked one by one, so that a slab never exceeds the budget by much.
+    # Axes before `axis` are indexed one by one, so that a slab never exceeds the limit by much.
     while row > SLAB_BYTES and axis < len(shape) - 1:
         axis += 1
         row //= shape[axis]
@@ -99,9 +99,9 @@ def slabs(data: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
     Parameters
     ----------
     data : array
-        Of any backend whose data are, or come, in the host's memory.
+        Of any backend whose data are, or can be read into, the host's memory.
     dtype : dtype
-        Of the slabs.
+        Data type of the slabs.
     """
     for key in slab_keys(tuple(data.shape), dtype, backends.chunks(data)):
         part = backends.to(backends.index(data, key), "numpy")
@@ -111,7 +111,7 @@ def slabs(data: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
 def write_voxels(
     write: Callable[[Any], Any], data: Any, dtype: np.dtype[Any], progress: Any = None
 ) -> None:
-    """Write all voxels through `write`, slowest axis first, telling `progress`."""
+    """Write all voxels with `write`, slowest axis first, and report the progress."""
     total = dtype.itemsize * int(np.prod(data.shape, dtype=object))
     report, done = reporter(progress), 0
     for slab in slabs(data, dtype):
@@ -121,7 +121,7 @@ def write_voxels(
 
 
 def reporter(progress: bool | Progress | None) -> Progress:
-    """Return what to call with (done, total): the caller's, a line on stderr, or nothing."""
+    """Return a function of (done, total): the caller's, one that prints a line, or none."""
     if callable(progress):
         return progress
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck.errors import FormatError
-from spatial_duck.io._many import join
+from spatial_duck.io._many import join_images
 from spatial_duck.testing import _strategies as ours
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_slices_of_any_volume_are_joined(directions: Any, order: list[int]) -> N
     """Oblique, sheared and flipped ones, but for which end is first."""
     data = np.arange(4 * 3 * 2.0).reshape(4, 3, 2)
     image = sd.SpatialArray(data, spacing=(2, 1, 0.5), direction=directions)
-    found = join([image[k] for k in order], [str(k) for k in order])
+    found = join_images([image[k] for k in order], [str(k) for k in order])
     if not found.geometry.isclose(image.geometry):
         found = found[::-1]
     assert found.geometry.isclose(image.geometry)
@@ -63,13 +63,13 @@ def test_images_of_one_grid_are_stacked(tmp_path: Path) -> None:
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     image = volume()
     with pytest.raises(FormatError, match=r"b: files .* must have the same shape"):
-        join([image[0], image[0, :3]], ["a", "b"])
+        join_images([image[0], image[0, :3]], ["a", "b"])
     with pytest.raises(FormatError, match="the same world"):
-        join([image[0], image.to_unit("um")[0]], ["a", "b"])
+        join_images([image[0], image.to_unit("um")[0]], ["a", "b"])
     with pytest.raises(FormatError, match=r"equal steps along a line: the steps are from 2.5 to 5"):
-        join([image[0], image[1], image[3]], ["a", "b", "c"])
+        join_images([image[0], image[1], image[3]], ["a", "b", "c"])
     with pytest.raises(FormatError, match="one begins where another ends"):
-        join([image, image.replace(origin=(0, 20, 3))], ["a", "b"])
+        join_images([image, image.replace(origin=(0, 20, 3))], ["a", "b"])
     with pytest.raises(FileNotFoundError, match="list of files is empty"):
         sd.read([])
     with pytest.raises(FileNotFoundError, match="no file matches"):

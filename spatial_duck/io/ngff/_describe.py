@@ -10,7 +10,6 @@ or an affine map leads from there to the system "world".
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import numpy as np
 from spatial_duck.errors import GeometryLossError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._axis_facts import coords_by_axis, coords_to_json
+from spatial_duck.io._json import is_json
 from spatial_duck.io._layout import Fitted, Rules, fit_layout
 from spatial_duck.io.ngff._axes import array_axes, axes_of_world
 from spatial_duck.io.ngff._channels import to_omero
@@ -353,12 +353,5 @@ def _own_attributes(attrs: Mapping[str, Any], geometries: Sequence[Geometry]) ->
             }
             for n, g in enumerate(geometries)
         ],
-        "attrs": {k: v for k, v in attrs.items() if k != "ome" and _is_json(v)},
+        "attrs": {k: v for k, v in attrs.items() if k != "ome" and is_json(v)},
     }
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
-    except (TypeError, ValueError):
-        return False
