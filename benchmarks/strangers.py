@@ -45,6 +45,13 @@ EXPLAINED = {
     ("icometrix/dicom2nifti", "tests/data/generic/anatomical/002_non_isotropic"): (
         "each slice has a RescaleSlope of its own; dcm2niix applies the first's (pydicom: equal)"
     ),
+    **{
+        ("neurolabusc/dcm_qa_polar", f"In/{number}"): (
+            "volumes of reversed polarity are stored with their rows reversed, which no standard "
+            "element says; dcm2niix turns them by private ones, and the stored rows are equal"
+        )
+        for number in (6, 7, 8)
+    },
 }
 #: Names of files in messages, so that reasons can be counted.
 _SPOKEN = re.compile(r"…/[^\s:']+")

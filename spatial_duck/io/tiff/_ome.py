@@ -122,10 +122,13 @@ def ome_metadata(
     image, pixels = _find_image(path, root, series, dict(zip(axes, shape, strict=True)))
     steps = _pixel_sizes(pixels)
     planes = _planes(pixels)
-    origin = _positions(path, planes, steps)
+    origin, heights = _positions(path, planes, steps)
     counts = {letter: int(pixels.get(f"Size{letter}", 1)) for letter in "ZCT"}
     times = _times(path, planes, steps, counts["T"])
     coords = _channels(pixels) | times.coords
+    if sorted(heights) == list(range(counts["Z"])):
+        unit = steps["z"][1] if "z" in steps else None
+        coords["position_z"] = ("z", [heights[n] for n in sorted(heights)], {"unit": unit})
     if times.step is not None:
         steps["t"] = times.step
         origin["t"] = times.start
@@ -193,9 +196,13 @@ def _planes(pixels: Any) -> list[dict[str, Any]]:
 
 def _positions(
     path: Path, planes: list[dict[str, Any]], steps: dict[str, tuple[float, str | None]]
-) -> dict[str, float]:
-    """Return the position of the first voxel, and set the step in z if planes have positions."""
+) -> tuple[dict[str, float], dict[int, float]]:
+    """Return the position of the first voxel and the z of planes that are not even.
+
+    The step in z is set if they are.
+    """
     origin: dict[str, float] = {}
+    uneven: dict[int, float] = {}
     for name in SPACE_AXES:
         field = f"Position{name.upper()}"
         values: dict[int, float] = {}
@@ -216,9 +223,17 @@ def _positions(
             warnings.warn(f"{path}: the {field} of its planes is {text}", stacklevel=8)
         if 0 in values:
             origin[name] = values[0]
-        if name == "z" and len(set(values.values())) > 1:
-            _check_depth(path, values, steps)
-    return origin
+        if name == "z" and len(set(values.values())) > 1 and not _set_depth(values, steps):
+            uneven = values
+            size = steps["z"][0] if "z" in steps else "none"
+            warnings.warn(
+                f"{path}: the PositionZ of its planes are not in steps of its PhysicalSizeZ "
+                f"({size}); the latter is used, from the first plane, and they are "
+                "coords['position_z']",
+                UserWarning,
+                stacklevel=8,
+            )
+    return origin, uneven
 
 
 def _position_in_unit(
@@ -233,10 +248,11 @@ def _position_in_unit(
     return convert_unit(value, own, unit)
 
 
-def _check_depth(
-    path: Path, values: dict[int, float], steps: dict[str, tuple[float, str | None]]
-) -> None:
-    """Compare the z of planes with the size in z, and set its sign, or the size if it has none."""
+def _set_depth(values: dict[int, float], steps: dict[str, tuple[float, str | None]]) -> bool:
+    """Set the sign of the size in z by the z of planes, or the size if it has none.
+
+    Returns whether they agree.
+    """
     numbers, places = np.array(list(values)), np.array(list(values.values()))
     size, unit = steps.get("z", (None, None))
     found = float((places[-1] - places[0]) / (numbers[-1] - numbers[0]))
@@ -246,13 +262,7 @@ def _check_depth(
     agrees = size is None or abs(abs(found) - size) <= 1e-2 * size
     if even and agrees:
         steps["z"] = (found if size is None else math.copysign(size, found), unit)
-    else:
-        warnings.warn(
-            f"{path}: the PositionZ of its planes are not in steps of its PhysicalSizeZ "
-            f"({size if size is not None else 'none'}); the latter is used, from the first plane",
-            UserWarning,
-            stacklevel=9,
-        )
+    return bool(even and agrees)
 
 
 # --- times --------------------------------------------------------------------------------
