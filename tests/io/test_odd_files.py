@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+#: pynrrd's writer asks for the time in a way that Python is about to drop.
+pytestmark = pytest.mark.filterwarnings("ignore:datetime:DeprecationWarning")
+
 FILES: dict[str, Callable[[Path], Path]] = {}
 SHAPE = (3, 4, 5)
 TURN = np.linalg.qr(np.vander([1.0, 2.0, 3.5]))[0]
