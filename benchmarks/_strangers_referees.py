@@ -404,7 +404,7 @@ REFEREES: dict[str, Callable[[Path, sd.SpatialArray], Told]] = {
 
 
 def by_dcm2niix(folder: Path) -> dict[str, list[Any]]:
-    """Return what dcm2niix makes of a folder: nibabel's images by SeriesInstanceUID."""
+    """Return what dcm2niix makes of a folder, by SeriesInstanceUID, and by ``#`` SeriesNumber."""
     import nibabel
 
     found: dict[str, list[Any]] = {}
@@ -422,7 +422,9 @@ def by_dcm2niix(folder: Path) -> dict[str, list[Any]]:
             values = np.asanyarray(image.dataobj)
             if values.dtype.fields:
                 values = np.stack([values[name] for name in values.dtype.names], axis=-1)
-            found.setdefault(uid or path.name.split("_")[0], []).append((image.affine, values))
+            number = f"#{document.get('SeriesNumber')}"
+            for key in {uid or path.name.split("_")[0], number}:
+                found.setdefault(key, []).append((image.affine, values))
     return found
 
 

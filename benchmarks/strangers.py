@@ -14,6 +14,7 @@ program dcm2niix.
 
 from __future__ import annotations
 
+import gzip
 import re
 import sys
 import tempfile
@@ -138,40 +139,51 @@ def look(path: Path, name: str) -> Seen | None:
 def _series(name: str, files: list[Path]) -> Iterator[Seen]:
     """Yield what became of each series of a folder's own files, beside dcm2niix."""
     with tempfile.TemporaryDirectory() as alone:
+        ours, unpacked = Path(alone, "ours"), Path(alone, "unpacked")
         for path in files:
-            folder = Path(alone) / (_uid(path) or "none")
-            folder.mkdir(exist_ok=True)
-            (folder / path.name).symlink_to(path)
-        theirs = by_dcm2niix(Path(alone))
-        for folder in sorted(Path(alone).iterdir()):
-            for series in dicom.series_of(folder):
-                title = f"{name}: {series.number} {series.description}"
-                yield Seen(title, *_one_series(folder, series.uid, theirs))
+            uid = _uid(path) or "none"
+            for place in (ours, unpacked):
+                (place / uid).mkdir(exist_ok=True, parents=True)
+            (ours / uid / path.name).symlink_to(path)
+            if path.suffix == ".gz":  # dcm2niix looks for none
+                (unpacked / uid / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+            else:
+                (unpacked / uid / path.name).symlink_to(path)
+        theirs = by_dcm2niix(unpacked)
+        every = [(f, s) for f in sorted(ours.iterdir()) for s in dicom.series_of(f)]
+        numbers = Counter(s.number for _, s in every)
+        for folder, series in every:
+            # Where dcm2niix names no series, its number tells, if it is that of one.
+            lone = theirs.get(f"#{series.number}") if numbers[series.number] == 1 else None
+            images = theirs.get(series.uid) or lone or []
+            title = f"{name}: {series.number} {series.description}"
+            yield Seen(title, *_one_series(folder, series.uid, images))
 
 
 def _uid(path: Path) -> str:
     import pydicom
 
-    found = pydicom.dcmread(
-        path, force=True, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"]
-    )
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        found = pydicom.dcmread(
+            file, force=True, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"]
+        )
     return str(found.get("SeriesInstanceUID", ""))
 
 
-def _one_series(folder: Path, uid: str, theirs: dict[str, list[Any]]) -> tuple[str, str, str]:
+def _one_series(folder: Path, uid: str, theirs: list[Any]) -> tuple[str, str, str]:
     try:
         image = sd.read(folder, format="dicom", series=uid, lazy=False)
     except (sd.SpatialDuckError, ImportError) as error:
         return "refused", "dicom", str(error).replace(str(folder), "…")
     except Exception as error:  # every other error is a fault
         return "wrong", "dicom", f"{type(error).__name__}: {error}"
-    if uid not in theirs:
+    if not theirs:
         return "not compared", "dicom", "dcm2niix names no file by its series"
     if "segment_label" in image.coords:
         return "not compared", "dicom", "a segmentation: highdicom compares its file"
     if image.frame is None or "z" not in image.dims:
         return "not compared", "dicom", "no volume in a patient"
-    different = _against_volumes(image, theirs[uid])
+    different = _against_volumes(image, theirs)
     return "wrong" if different else "right", "dcm2niix", different
 
 
@@ -189,8 +201,9 @@ def _against_volumes(image: sd.SpatialArray, theirs: list[tuple[np.ndarray, np.n
             said.append(f"points by {distance:.3g} voxels")
             continue
         left = list(range(len(ours)))
+        near = 1e-6 * float(np.abs(values).max())  # a header's scale has 32 bits
         for other in others:
-            same = [k for k in left if np.allclose(ours[k], other, rtol=1e-5, atol=1e-5)]
+            same = [k for k in left if np.allclose(ours[k], other, rtol=1e-5, atol=near)]
             if same:
                 left.remove(same[0])
                 covered.add(same[0])
