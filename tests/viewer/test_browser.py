@@ -5,7 +5,16 @@ Screenshots are left in the folder that ``$SPATIAL_DUCK_SCREENSHOTS`` names, if 
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -398,13 +407,109 @@ def test_the_page_fits_windows_of_every_size(
     assert dark == scheme
 
 
+def test_numbers_fit_their_fields(
+    browser: webdriver.Browser, shown: Callable[[Scene], Server]
+) -> None:
+    shown(layered())
+    browser.resize(1280, 720)
+    fields = browser.run(
+        "return [...document.querySelectorAll('input[type=number]')].filter((f) => f.offsetWidth)"
+        ".map((f) => [f.scrollWidth, f.clientWidth, f.value])"
+    )
+    assert fields
+    assert all(needed <= given for needed, given, _ in fields), fields
+
+
+class Proxied(http.server.BaseHTTPRequestHandler):
+    """A hub on another name, which forwards what comes under ``/user/me/proxy/PORT/``."""
+
+    page = b""
+
+    def do_GET(self) -> None:
+        body, headers, status = self.page, {"Content-Type": "text/html; charset=utf-8"}, 200
+        if self.path.startswith("/user/me/proxy/"):
+            address = self.path.removeprefix("/user/me/proxy/")
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{address}") as answer:
+                    body, headers, status = answer.read(), dict(answer.headers), answer.status
+            except urllib.error.HTTPError as error:
+                with error:
+                    body, headers, status = error.read(), {}, error.code
+        self.send_response(status)
+        for name, value in headers.items():
+            if name not in ("Server", "Date", "Connection"):
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def prefixed_hub(page: bytes) -> Iterator[str]:
+    handler = type("Handler", (Proxied,), {"page": page})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        yield f"http://localhost:{hub.server_address[1]}/user/me/lab"
+        hub.shutdown()
+
+
+@contextlib.contextmanager
+def jupyter_server(page: bytes) -> Iterator[str]:
+    """Run jupyter-server with jupyter-server-proxy under a prefix, as JupyterHub does."""
+    pytest.importorskip("jupyter_server_proxy", reason="needs jupyter-server-proxy")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "jupyter_server", f"--ServerApp.port={port}",
+        "--ServerApp.base_url=/user/me/", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1",
+        "--ServerApp.open_browser=False", "--ServerApp.allow_root=True",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://localhost:{port}/user/me/"
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(url + "api/status").close()
+                break
+            time.sleep(0.2)
+        yield url + "no-such-page"  # a page of its own, with its own headers
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hub", [prefixed_hub, jupyter_server], ids=lambda h: h.__name__)
+def test_a_hub_shows_the_page_in_a_frame(
+    browser: webdriver.Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Any
+) -> None:
+    """Through its proxy alone: the address of the frame holds no other host."""
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")
+    with Server(Scene([ball()])) as server:
+        html = server._repr_html_()
+        assert "127.0.0.1" not in html
+        with hub(f"<!DOCTYPE html><body>{html}".encode()) as url:
+            browser._ask("POST", "/url", {"url": url})
+            browser.run("document.body.innerHTML = arguments[0]", html)
+            frame = browser._ask("POST", "/element", {"using": "css selector", "value": "iframe"})
+            browser._ask("POST", "/frame", {"id": frame})
+            browser.settle()
+            assert browser.run("return panes.length") == 3
+            assert browser.run("return location.pathname").startswith("/user/me/proxy/")
+            browser._ask("POST", "/frame", {"id": None})
+            folder = Path(os.environ.get("SPATIAL_DUCK_SCREENSHOTS", tmp_path))
+            browser.picture(folder / f"{hub.__name__}.png")
+            browser._ask("POST", "/url", {"url": "about:blank"})
+    browser.complaints()  # those of the hub's own page are the hub's
+
+
 def test_a_notebook_shows_the_page_in_a_frame(
     browser: webdriver.Browser, shown: Callable[[Scene], Server], tmp_path: Path
 ) -> None:
     """As a page of another server on this machine holds it."""
-    import http.server
-    import threading
-
     with Server(Scene([ball()])) as server:
         page = f"<!DOCTYPE html><body>{server._repr_html_()}".encode()
 

@@ -514,8 +514,10 @@ function saveScreenshot() {
 function setWindow(layer, low, high) {
   if (!(high > low)) return;
   Object.assign(layer.look, { low, high, version: layer.look.version + 1 });
-  layer.node.low.value = short(low);
-  layer.node.high.value = short(high);
+  // To about a thousandth of what lies between them, so that they fit their fields.
+  const step = 10 ** Math.round(Math.log10((high - low) / 1000));
+  layer.node.low.value = short(Math.round(low / step) * step, 8);
+  layer.node.high.value = short(Math.round(high / step) * step, 8);
   redraw();
 }
 
