@@ -1,13 +1,16 @@
 """Mutated files: each is refused with an error of ours, or read; none crashes or hangs.
 
     python -m benchmarks.fuzz_files [--text 20000] [--binary 5000] [--format nrrd ...]
+    python -m benchmarks.fuzz_files --structured 20000
 
 A small image is written in each format. Copies of it are changed: bytes set at random, parts cut
 out, doubled or swapped, words in text replaced by others of the file or by odd numbers. Of text
-formats the header alone is changed, of binary ones half of the changes hit the header. Forked
-processes with a limit of 2 GiB of address space read them, with 5 s for each file. Whatever is not
-an error of ours or an image within its declared size is printed with its number, by which
-``--only`` repeats it. Memory counts: reading may take 64 MB beside four times the declared voxels.
+formats the header alone is changed, of binary ones half of the changes hit the header. With
+``--structured`` fields, lists, links and nesting are changed instead (`benchmarks._structures`),
+also by what other valid files of the format have there. Forked processes with a limit of 2 GiB of
+address space read them, every second one lazily, with 5 s for each file. Whatever is not an error
+of ours or an image within its declared size is printed with its number, by which ``--only`` repeats
+it. Memory counts: reading may take 64 MB beside four times the declared voxels.
 """
 
 from __future__ import annotations
@@ -31,11 +34,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import spatial_duck as sd
+from benchmarks import _structures as change
 from benchmarks._memory import peak
 from spatial_duck import io
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from benchmarks._structures import Mutator
+
+    Make = Callable[[Path, int], tuple[Path, Path]]
 
 LIMIT = 2 << 30
 SECONDS = 5
@@ -51,38 +59,41 @@ class Seed(NamedTuple):
     """How a file that is mutated is made, and read."""
 
     text: bool
-    make: Callable[[Path], tuple[Path, Path]]  # folder -> (the file that is changed, what is read)
+    make: Make  # folder, which image -> (the file that is changed, what is read)
     head: int | bytes = 400  # bytes of its header, or where it ends
     read: str = "image"
+    mutate: Mutator | None = None  # by its structure
 
 
-def _image(flat: bool = False) -> sd.SpatialArray:
+def _image(flat: bool = False, which: int = 0) -> sd.SpatialArray:
+    """Return the image that is written, or one of two others whose fields are mixed into it."""
     turn = np.linalg.qr(np.vander([1.0, 2.0, 3.5]))[0]
-    values = np.arange(5 * 24 * 20, dtype="u2").reshape((120, 20) if flat else (5, 24, 20))
     if flat:
-        return sd.SpatialArray(values, spacing=(0.5, 0.25), unit="mm")
-    return sd.SpatialArray(values, spacing=(3, 2, 1), direction=turn, unit="mm", frame="LPS")
+        values = np.arange(120 * 20, dtype=("u2", "u1", "u2")[which]).reshape(120, 20)
+        return sd.SpatialArray(values, spacing=(0.5, 0.25 + which), unit="mm")
+    values = np.arange(5 * 24 * 20, dtype=("u2", "f4", "i2")[which]).reshape(5, 24, 20)
+    image = sd.SpatialArray(values, spacing=(3, 2, 1), direction=turn, unit="mm", frame="LPS")
+    return [image, image[::-1, 3:9, ::2], image.to_unit("um")[:4, :7]][which]
 
 
-def _written(
-    name: str, changed: str | None = None, *, flat: bool = False, **options: Any
-) -> Callable[[Path], tuple[Path, Path]]:
-    def make(folder: Path) -> tuple[Path, Path]:
-        io.write(folder / name, _image(flat), **options)
+def _written(name: str, changed: str | None = None, *, flat: bool = False, **options: Any) -> Make:
+    def make(folder: Path, which: int) -> tuple[Path, Path]:
+        io.write(folder / name, _image(flat, which), **options)
         return folder / (changed or name), folder / name
 
     return make
 
 
-def _dicom(folder: Path) -> tuple[Path, Path]:
-    io.write(folder / "a.d", _image()[:3], format="dicom")
+def _dicom(folder: Path, which: int) -> tuple[Path, Path]:
+    io.write(folder / "a.d", _image()[:3] + np.uint16(which), format="dicom")
     return sorted((folder / "a.d").iterdir())[1], folder / "a.d"
 
 
-def _shipped(package: str, place: str) -> Callable[[Path], tuple[Path, Path]]:
-    """Take a small file of a package's own."""
+def _shipped(package: str, *places: str) -> Make:
+    """Take small files of a package's own."""
 
-    def make(folder: Path) -> tuple[Path, Path]:
+    def make(folder: Path, which: int) -> tuple[Path, Path]:
+        place = places[which % len(places)]
         from importlib.util import find_spec
 
         found = find_spec(package)
@@ -95,8 +106,8 @@ def _shipped(package: str, place: str) -> Callable[[Path], tuple[Path, Path]]:
     return make
 
 
-def _picture(name: str) -> Callable[[Path], tuple[Path, Path]]:
-    def make(folder: Path) -> tuple[Path, Path]:
+def _picture(name: str) -> Make:
+    def make(folder: Path, which: int) -> tuple[Path, Path]:
         import imageio.v3 as iio
 
         values = np.arange(64 * 48 * 3, dtype="u1").reshape(64, 48, 3)
@@ -106,11 +117,11 @@ def _picture(name: str) -> Callable[[Path], tuple[Path, Path]]:
     return make
 
 
-def _geotiff(folder: Path) -> tuple[Path, Path]:
+def _geotiff(folder: Path, which: int) -> tuple[Path, Path]:
     import rasterio
 
     profile = {"driver": "GTiff", "count": 2, "height": 48, "width": 40, "dtype": "uint16",
-               "crs": "EPSG:32633", "transform": rasterio.Affine(10, 2, 5e5, 1, -10, 4.6e6),
+               "crs": "EPSG:32633", "transform": rasterio.Affine(10 + which, 2, 5e5, 1, -10, 4.6e6),
                "tiled": True, "blockxsize": 16, "blockysize": 16,
                "compress": "deflate"}  # fmt: skip
     with rasterio.open(folder / "g.tif", "w", **profile) as file:
@@ -118,51 +129,92 @@ def _geotiff(folder: Path) -> tuple[Path, Path]:
     return folder / "g.tif", folder / "g.tif"
 
 
-def _transform(name: str) -> Callable[[Path], tuple[Path, Path]]:
-    def make(folder: Path) -> tuple[Path, Path]:
+def _transform(name: str) -> Make:
+    def make(folder: Path, which: int) -> tuple[Path, Path]:
         import SimpleITK as sitk
 
         field = sitk.Image([4, 3, 2], sitk.sitkVectorFloat64, 3)
         turn = sitk.Euler3DTransform((1, 2, 3), 0.1, 0.2, 0.3, (4, 5, 6))
         spline = sitk.BSplineTransformInitializer(sitk.Image([4, 3, 2], sitk.sitkUInt8), [2, 2, 2])
         parts = [turn, sitk.DisplacementFieldTransform(field), spline]
-        sitk.WriteTransform(sitk.CompositeTransform(parts), str(folder / name))
+        sitk.WriteTransform(sitk.CompositeTransform(parts[: 3 - which]), str(folder / name))
         return folder / name, folder / name
 
     return make
 
 
+_DICOM = "data/test_files"
 SEEDS = {
-    "nrrd": Seed(True, _written("a.nrrd"), b"\n\n"),
-    "nhdr": Seed(True, _written("a.nhdr"), 4000),
-    "metaimage": Seed(True, _written("a.mha"), b"LOCAL\n"),
-    "mhd": Seed(True, _written("a.mhd"), 4000),
-    "npy-side-car": Seed(True, _written("a.npy", "a.npy.json"), 4000),
-    "vti": Seed(True, _written("a.vti"), b"<AppendedData"),
-    "ome-zarr-0.5": Seed(True, _written("a.zarr", "a.zarr/zarr.json", oblique="keep"), 9000),
+    "nrrd": Seed(True, _written("a.nrrd"), b"\n\n", mutate=change.mutate_lines),
+    "nhdr": Seed(True, _written("a.nhdr"), 4000, mutate=change.mutate_lines),
+    "metaimage": Seed(True, _written("a.mha"), b"LOCAL\n", mutate=change.mutate_lines),
+    "mhd": Seed(True, _written("a.mhd"), 4000, mutate=change.mutate_lines),
+    "npy-side-car": Seed(True, _written("a.npy", "a.npy.json"), 4000, mutate=change.mutate_json),
+    "vti": Seed(True, _written("a.vti"), b"<AppendedData", mutate=change.mutate_xml),
+    "ome-zarr-0.5": Seed(
+        True,
+        _written("a.zarr", "a.zarr/zarr.json", oblique="keep"),
+        9000,
+        mutate=change.mutate_json,
+    ),
     "ome-zarr-0.4": Seed(
-        True, _written("a.zarr", "a.zarr/.zattrs", oblique="keep", version="0.4"), 9000
+        True,
+        _written("a.zarr", "a.zarr/.zattrs", oblique="keep", version="0.4"),
+        9000,
+        mutate=change.mutate_json,
     ),
-    "zarr-array": Seed(True, _written("a.zarr", "a.zarr/0/zarr.json", oblique="keep"), 4000),
+    "ome-zarr-0.6": Seed(
+        True,
+        _written("a.zarr", "a.zarr/zarr.json", version="0.6"),
+        9000,
+        mutate=change.mutate_json,
+    ),
+    "zarr-array": Seed(
+        True,
+        _written("a.zarr", "a.zarr/0/zarr.json", oblique="keep"),
+        4000,
+        mutate=change.mutate_json,
+    ),
     "zarray": Seed(
-        True, _written("a.zarr", "a.zarr/0/.zarray", oblique="keep", version="0.4"), 4000
+        True,
+        _written("a.zarr", "a.zarr/0/.zarray", oblique="keep", version="0.4"),
+        4000,
+        mutate=change.mutate_json,
     ),
-    "tfm": Seed(True, _transform("a.tfm"), 4000, "transform"),
-    "nifti": Seed(False, _written("a.nii"), 352),
+    "ozx": Seed(False, _written("a.ozx", oblique="keep"), mutate=change.mutate_zip),
+    "tfm": Seed(True, _transform("a.tfm"), 4000, "transform", change.mutate_lines),
+    "nifti": Seed(False, _written("a.nii"), 352, mutate=change.mutate_nifti),
     "nifti-gz": Seed(False, _written("a.nii.gz")),
     "nrrd-gz": Seed(False, _written("a.nrrd", compress=True), b"\n\n"),
     "metaimage-zlib": Seed(False, _written("a.mha", compress=True), b"LOCAL\n"),
-    "dicom": Seed(False, _dicom, 1800),
-    "dicom-multiframe": Seed(False, _shipped("pydicom", "data/test_files/rtdose_1frame.dcm"), 2000),
-    "dicom-rle": Seed(False, _shipped("pydicom", "data/test_files/SC_rgb_rle.dcm"), 1500),
-    "tiff": Seed(False, _written("a.tif", oblique="keep")),
-    "tiff-tiles": Seed(False, _written("b.tif", oblique="keep", tile=16, compress=True), 600),
-    "geotiff": Seed(False, _geotiff, 600),
+    "dicom": Seed(False, _dicom, 1800, mutate=change.mutate_dicom),
+    "dicom-multiframe": Seed(
+        False,
+        _shipped("pydicom", f"{_DICOM}/rtdose_1frame.dcm", f"{_DICOM}/liver_1frame.dcm"),
+        2000,
+        mutate=change.mutate_dicom,
+    ),
+    "dicom-rle": Seed(
+        False,
+        _shipped("pydicom", f"{_DICOM}/SC_rgb_rle.dcm", f"{_DICOM}/SC_rgb_small_odd.dcm"),
+        1500,
+        mutate=change.mutate_dicom,
+    ),
+    "tiff": Seed(False, _written("a.tif", oblique="keep"), mutate=change.mutate_tiff),
+    "tiff-tiles": Seed(
+        False,
+        _written("b.tif", oblique="keep", tile=16, compress=True),
+        600,
+        mutate=change.mutate_tiff,
+    ),
+    "geotiff": Seed(False, _geotiff, 600, mutate=change.mutate_tiff),
     "minc-1": Seed(False, _shipped("nibabel", "tests/data/tiny.mnc"), 3000),
-    "minc-2": Seed(False, _shipped("nibabel", "tests/data/small.mnc"), 6000),
-    "hdf5": Seed(False, _written("a.h5"), 3000),
-    "hdf5-chunks": Seed(False, _written("a.h5", compress=True), 6000),
-    "npy": Seed(False, _written("a.npy"), 128),
+    "minc-2": Seed(
+        False, _shipped("nibabel", "tests/data/small.mnc"), 6000, mutate=change.mutate_hdf5
+    ),
+    "hdf5": Seed(False, _written("a.h5"), 3000, mutate=change.mutate_hdf5),
+    "hdf5-chunks": Seed(False, _written("a.h5", compress=True), 6000, mutate=change.mutate_hdf5),
+    "npy": Seed(False, _written("a.npy"), 128, mutate=change.mutate_npy),
     "vti-zlib": Seed(False, _written("a.vti", compress=True), 1000),
     "zarr-chunk": Seed(
         False, _written("a.zarr", "a.zarr/0/c/0/0/0", oblique="keep", shards=False), 64
@@ -171,6 +223,7 @@ SEEDS = {
         False,
         _written("a.zarr", "a.zarr/0/c/0/0/0", oblique="keep", chunks=8, shards=24, levels=1),
         64,
+        mutate=change.mutate_shard,
     ),
     "zarr-2-chunk": Seed(
         False, _written("a.zarr", "a.zarr/0/0/0/0", oblique="keep", version="0.4"), 64
@@ -179,7 +232,7 @@ SEEDS = {
     "jpeg": Seed(False, _picture("a.jpg"), 700),
     "gif": Seed(False, _picture("a.gif"), 900),
     "bmp": Seed(False, _picture("a.bmp"), 60),
-    "transform-h5": Seed(False, _transform("a.h5"), 4000, "transform"),
+    "transform-h5": Seed(False, _transform("a.h5"), 4000, "transform", change.mutate_hdf5),
 }
 
 _NUMBERS = [b"0", b"-1", b"nan", b"inf", b"1e308", b"4294967296", b"99999999999999999999", b"",
@@ -243,7 +296,7 @@ def _reworded(data: bytearray, end: int, rng: np.random.Generator) -> None:
         data[start : stop if way == 4 else start] = b"" if way == 4 else data[start:stop]
 
 
-def _read(path: Path, what: str) -> tuple[str, int]:
+def _read(path: Path, what: str, *, lazy: bool = False) -> tuple[str, int]:
     """Read a file as a user would; say what came of it and how many bytes its voxels are."""
     try:
         if what == "transform":
@@ -251,7 +304,7 @@ def _read(path: Path, what: str) -> tuple[str, int]:
             sd.Transform.read(path)(point)
             return "read", 0
         found = io.info(path)
-        image = io.read(path, lazy=False)
+        image = io.read(path, lazy=lazy)
         np.asarray(image)
         image.geometry.index_to_physical(np.zeros(image.ndim))
     except sd.SpatialDuckError:
@@ -266,7 +319,7 @@ def _forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def _work(kind: str, folder: Path, first: int, last: int, out: int) -> None:
+def _work(kind: str, folder: Path, first: int, last: int, out: int, *, structured: bool) -> None:
     """Read mutations in this process, writing the number of each and then what came of it."""
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
 
@@ -276,18 +329,28 @@ def _work(kind: str, folder: Path, first: int, last: int, out: int) -> None:
     signal.signal(signal.SIGALRM, late)
     warnings.simplefilter("ignore")
     seed = SEEDS[kind]
-    path, target = seed.make(folder)
+    donors = []
+    for which in 1, 2:
+        other = folder / str(which)
+        other.mkdir()
+        donors.append(seed.make(other, which)[0].read_bytes())
+    path, target = seed.make(folder, 0)
     raw = path.read_bytes()
     head = seed.head if isinstance(seed.head, int) else raw.index(seed.head) + len(seed.head)
     _read(target, seed.read)  # what it imports is no memory of a mutation's
     for number in range(first, last):
         os.write(out, f"{number} ".encode())
-        path.write_bytes(mutated(raw, head, number, text=seed.text))
+        if structured:
+            assert seed.mutate is not None
+            changed = seed.mutate(raw, donors, np.random.default_rng(number))
+        else:
+            changed = mutated(raw, head, number, text=seed.text)
+        path.write_bytes(changed)
         _forget_peak()
         before = peak()
         signal.alarm(SECONDS)
         try:
-            told, size = _read(target, seed.read)
+            told, size = _read(target, seed.read, lazy=number % 2 == 1)
         except BaseException as error:  # all of them are what is looked for
             where = traceback.extract_tb(error.__traceback__)[-1]
             told = f"WRONG {type(error).__name__}: {str(error)[:200]} ({where.name})"
@@ -299,7 +362,7 @@ def _work(kind: str, folder: Path, first: int, last: int, out: int) -> None:
         os.write(out, told.replace("\n", " ").encode(errors="replace") + b"\n")
 
 
-def _forked(kind: str, first: int, last: int) -> tuple[list[str], int]:
+def _forked(kind: str, first: int, last: int, structured: bool) -> tuple[list[str], int]:
     """Read mutations in a forked process; return its lines and its exit status."""
     reading, writing = os.pipe()
     with tempfile.TemporaryDirectory() as name:
@@ -310,7 +373,7 @@ def _forked(kind: str, first: int, last: int) -> tuple[list[str], int]:
                 os.close(reading)
                 with contextlib.redirect_stderr(None), Path(os.devnull).open("wb") as nothing:
                     os.dup2(nothing.fileno(), 2)
-                    _work(kind, Path(name), first, last, writing)
+                    _work(kind, Path(name), first, last, writing, structured=structured)
                 status = 0
             finally:
                 os._exit(status)
@@ -327,12 +390,14 @@ def _forked(kind: str, first: int, last: int) -> tuple[list[str], int]:
         return told.decode(errors="replace").splitlines(), os.waitpid(child, 0)[1]
 
 
-def run(kind: str, first: int, last: int) -> tuple[dict[str, int], list[str]]:
+def run(
+    kind: str, first: int, last: int, *, structured: bool = False
+) -> tuple[dict[str, int], list[str]]:
     """Read mutations in processes of their own; one that ends early is followed by another."""
     counts = {"read": 0, "refused": 0}
     wrong = []
     while first < last:
-        lines, status = _forked(kind, first, min(last, first + BATCH))
+        lines, status = _forked(kind, first, min(last, first + BATCH), structured)
         if not lines:
             raise SystemExit(f"{kind}: nothing was read; the unchanged file must be readable")
         at = first - 1
@@ -357,18 +422,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", type=int, default=1000, help="mutations of each text format")
     parser.add_argument("--binary", type=int, default=1000, help="of each binary format")
+    parser.add_argument(
+        "--structured", type=int, default=0, help="changes by structure of each format that has one"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--format", nargs="*", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--only", type=int, help="one number")
     given = parser.parse_args()
+    if given.structured:
+        given.format = [kind for kind in given.format if SEEDS[kind].mutate is not None]
     failed = False
     print(f"{'format':18}{'files':>8}{'read':>8}{'refused':>10}{'wrong':>8}{'seconds':>9}")
     for kind in given.format:
         begun = time.monotonic()
         first = given.seed if given.only is None else given.only
-        count = given.text if SEEDS[kind].text else given.binary
+        count = given.structured or (given.text if SEEDS[kind].text else given.binary)
         count = count if given.only is None else 1
-        counts, wrong = run(kind, first, first + count)
+        counts, wrong = run(kind, first, first + count, structured=bool(given.structured))
         print(f"{kind:18}{count:8}{counts['read']:8}{counts['refused']:10}{len(wrong):8}"
               f"{time.monotonic() - begun:9.0f}", flush=True)  # fmt: skip
         for line in wrong[:20]:

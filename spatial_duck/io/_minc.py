@@ -20,7 +20,7 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
-from spatial_duck.io._hdf5_guard import check_readable
+from spatial_duck.io._hdf5_guard import check_readable, open_guarded
 from spatial_duck.io._source import Source
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def _open_file(path: Path) -> Any:
         start = file.read(4)
     if start == _HDF5[:4]:
         check_readable(path, "Reading MINC 2")
+        _check_ranges(path)
     try:
         if start[:3] == b"CDF":
             # netCDF's reader asks for as many bytes as a header declares.
@@ -52,6 +53,19 @@ def _open_file(path: Path) -> Any:
         raise missing_extra("h5py", "Reading MINC 2") from error
     except Exception as error:  # nibabel, netCDF and HDF5 raise many kinds
         raise FormatError(f"{path}: it is not a valid MINC file: {error}") from error
+
+
+def _check_ranges(path: Path) -> None:
+    """Refuse more minima and maxima than there are voxels: nibabel reads all of them at once."""
+    with open_guarded(path, "Reading MINC 2") as file:
+        group = file.get("minc-2.0/image/0", {})
+        found = {name: group.get(name) for name in ("image", "image-min", "image-max")}
+        sizes = {name: getattr(item, "size", None) or 1 for name, item in found.items()}
+    for name in "image-min", "image-max":
+        if sizes[name] > sizes["image"]:
+            raise FormatError(
+                f"{path}: {name} declares {sizes[name]:,} numbers for {sizes['image']:,} voxels"
+            )
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CODEC_ERRORS", "broken", "broken_chunk", "check_opened"]
 
-#: What codecs raise for bytes that are not valid: a wrong checksum, an end too early.
-CODEC_ERRORS = (ValueError, RuntimeError, EOFError, zlib.error, gzip.BadGzipFile)
+#: What codecs and archives raise for bytes that are not valid: a wrong checksum, an early end.
+CODEC_ERRORS = (
+    ValueError, RuntimeError, EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile
+)  # fmt: skip
 
 
 def broken(array: Any, ask: Sequence[Any], error: Exception) -> FormatError:
