@@ -305,7 +305,8 @@ def _read(path: Path, what: str, *, lazy: bool = False) -> tuple[str, int]:
             return "read", 0
         found = io.info(path)
         image = io.read(path, lazy=lazy)
-        np.asarray(image)
+        # A lazy image may declare more than anybody holds: one voxel of it must be had.
+        np.asarray(image if image.nbytes < LIMIT else image[(0,) * image.ndim])
         image.geometry.index_to_physical(np.zeros(image.ndim))
     except sd.SpatialDuckError:
         return "refused", 0
@@ -337,7 +338,8 @@ def _work(kind: str, folder: Path, first: int, last: int, out: int, *, structure
     path, target = seed.make(folder, 0)
     raw = path.read_bytes()
     head = seed.head if isinstance(seed.head, int) else raw.index(seed.head) + len(seed.head)
-    _read(target, seed.read)  # what it imports is no memory of a mutation's
+    for lazy in False, True:
+        _read(target, seed.read, lazy=lazy)  # what it imports is no memory of a mutation's
     for number in range(first, last):
         os.write(out, f"{number} ".encode())
         if structured:

@@ -18,6 +18,7 @@ from spatial_duck.array import SpatialArray
 from spatial_duck.array._coordinates import is_equal
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io._json import json_attrs
+from spatial_duck.io._safety import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -128,7 +129,7 @@ def coords_from_json(path: object, given: Any, geometry: Geometry | None) -> dic
             axis = entry["axis"]
             values = _array(np.dtype(str(entry["type"])), entry["values"])
             found[str(name)] = (() if axis is None else int(axis), values, dict(entry["attrs"]))
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise FormatError(f"{path}: its coordinates are not valid: {error!r}") from error
     if geometry is not None:
         check_coords(path, found, geometry)

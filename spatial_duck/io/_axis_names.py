@@ -14,6 +14,7 @@ import numpy as np
 
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry._world import SPACE_AXES, World
+from spatial_duck.io._safety import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -164,7 +165,7 @@ def restore_names(path: object, geometry: Geometry, names: Any) -> Geometry:
             [axes.get(n, n) for n in geometry.world.axes],
             names["frame"],
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise FormatError(f"{path}: its names of axes are not valid: {error}") from error
 
 

@@ -83,7 +83,7 @@ def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> 
             offset, chunks, name = found.id.get_offset(), found.chunks, str(found.name)
             stored = int(found.id.get_storage_size())
             packed = bool(found.compression or chunks)
-    except (IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (*safety.MALFORMED, OSError, RuntimeError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{place}: it is not a valid HDF5 file: {error}") from error
@@ -98,6 +98,7 @@ def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> 
         array = FileArray(place, name, shape, dtype)
         if lazy:
             da = require("dask.array", "Reading with lazy=True")
+            safety.check_chunk_count(place, shape, chunks or shape)
             return da.from_array(array, chunks=chunks or "auto", meta=np.empty(0, dtype))
         safety.check_memory(place, needed)
         return np.asarray(array[()])

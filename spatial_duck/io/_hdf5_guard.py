@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError
+from spatial_duck.io._safety import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,5 +132,5 @@ def check_readable(path: Path, what: str) -> None:
 
             dict(file.attrs)
             file.visititems(visit)
-    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (*MALFORMED, OSError, RuntimeError) as error:
         raise FormatError(f"{path}: it is not a valid HDF5 file: {error}") from error

@@ -33,6 +33,7 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.io._safety import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,7 +140,7 @@ def from_record(path: object, record: Mapping[str, Any], shape: tuple[int, ...])
         geometry = _geometry(record)
     except GeometryError as error:
         raise FormatError(f"{path}: its geometry is not valid: {error}") from error
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise FormatError(f"{path}: its geometry is not valid: {error!r}") from error
     if geometry.shape != shape:
         raise FormatError(

@@ -58,8 +58,10 @@ def _open_file(path: Path) -> Any:
 def _check_ranges(path: Path) -> None:
     """Refuse more minima and maxima than there are voxels: nibabel reads all of them at once."""
     with open_guarded(path, "Reading MINC 2") as file:
-        group = file.get("minc-2.0/image/0", {})
-        found = {name: group.get(name) for name in ("image", "image-min", "image-max")}
+        found = {
+            name: file.get(f"minc-2.0/image/0/{name}")
+            for name in ("image", "image-min", "image-max")
+        }
         sizes = {name: getattr(item, "size", None) or 1 for name, item in found.items()}
     for name in "image-min", "image-max":
         if sizes[name] > sizes["image"]:
@@ -82,7 +84,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         raise FormatError(f"{file}: {error}") from error
     except GeometryError as error:
         raise FormatError(f"{file}: its geometry is not valid: {error}") from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except safety.MALFORMED as error:
         raise FormatError(f"{file}: its header is not valid: {error!r}") from error
     dtype = np.dtype(np.float64)
     safety.check_size(file, int(np.prod(shape, dtype=object)), compression="gzip")

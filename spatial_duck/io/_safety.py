@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import math
 import sys
 import zlib
 from contextlib import contextmanager
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "MALFORMED",
     "BoundedFile",
     "ZlibFile",
     "available_memory",
+    "check_chunk_count",
     "check_memory",
     "check_size",
     "confine_path",
@@ -41,6 +44,13 @@ __all__ = [
     "read_up_to",
     "zstd_module",
 ]
+
+#: What using a parsed header or document raises where a value is not of the kind, or of the size,
+#: that it should be: texts for numbers, numbers beyond float64, lists too short, keys missing.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+#: So many chunks a Dask array may have: its graph takes about a kilobyte for each.
+_MOST_CHUNKS = 10**8
 
 #: The highest ratio that each compressor can reach: more was declared than can be there.
 _HIGHEST_RATIO = {"gzip": 1032, "zlib": 1032, "bzip2": 50_000_000, "zstd": 50_000_000}
@@ -57,6 +67,23 @@ def count_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
             raise FormatError(f"shape must hold lengths of 0 or more, got {tuple(shape)}")
         total *= int(n)
     return total
+
+
+def check_chunk_count(path: object, shape: Sequence[int], chunks: Sequence[int]) -> None:
+    """Refuse more chunks than a Dask array can have, before their lengths are listed.
+
+    Raises
+    ------
+    UnsafeInputError
+        If there are more.
+    """
+    count = math.prod([-(-n // max(c, 1)) for n, c in zip(shape, chunks, strict=True)])
+    if count > _MOST_CHUNKS:
+        raise UnsafeInputError(
+            f"{path}: shape {tuple(shape)} in chunks of {tuple(chunks)} makes {count:,} chunks, "
+            f"more than a lazy image can have ({_MOST_CHUNKS:,}); the header is wrong or the "
+            "chunks are too small"
+        )
 
 
 def check_memory(path: object, needed: int) -> None:

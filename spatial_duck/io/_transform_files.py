@@ -24,7 +24,7 @@ from spatial_duck.io import _other_transforms as others
 from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
 from spatial_duck.io._hdf5_guard import check_length, h5py_module, open_guarded
 from spatial_duck.io._publishing import publish_atomically
-from spatial_duck.io._safety import check_memory, check_size
+from spatial_duck.io._safety import MALFORMED, check_memory, check_size
 from spatial_duck.io.ngff import _transform_store as transform_store
 from spatial_duck.transforms import Composite
 
@@ -263,7 +263,7 @@ def _check_hdf5(path: Path) -> dict[str, tuple[str, dict[str, NDArray[Any]]]]:
                     read[name] = held[()]
                 _check_declared(path, kind, read)
                 parts[number] = kind, read
-    except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (*MALFORMED, OSError, RuntimeError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{path}: HDF5 cannot read it: {error}") from error

@@ -329,7 +329,7 @@ def _unpack(path: Path, data: bytes, layout: _Layout, needed: int | None) -> byt
         if needed is not None and len(out) != needed:
             raise ValueError(f"expected {needed} bytes, got {len(out)}")
         return out
-    except (IndexError, OverflowError, ValueError, zlib.error) as error:
+    except (*safety.MALFORMED, zlib.error) as error:
         raise FormatError(f"{path}: its voxels are not valid: {error}") from error
 
 

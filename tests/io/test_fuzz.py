@@ -39,6 +39,18 @@ def test_some_mutations_of_common_formats() -> None:
         assert refused > 0
 
 
+@pytest.mark.slow
+def test_some_changes_of_structure() -> None:
+    names = ("nrrd", "mhd", "vti", "ome-zarr-0.6", "ozx", "nifti", "tiff", "hdf5", "zarr-shard")
+    told = fuzzed("--structured", "30", "--format", *names, timeout=500)
+    rows = [line.split() for line in told.splitlines()[1:]]
+    assert [row[0] for row in rows] == list(names)
+    for row in rows:
+        count, read, refused, wrong = map(int, row[1:5])
+        assert (read + refused, wrong) == (count, 0)
+        assert refused > 0
+
+
 def test_what_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that raises what is not ours, or takes memory, is found."""
     sys.path.insert(0, str(ROOT))
@@ -62,3 +74,4 @@ def test_what_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.long
 def test_many_mutations_of_all_formats() -> None:
     fuzzed("--text", "2000", "--binary", "1000", timeout=7200)
+    fuzzed("--structured", "1000", timeout=7200)

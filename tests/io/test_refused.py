@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ import pytest
 import spatial_duck as sd
 from spatial_duck.io import _publishing as publishing
 from spatial_duck.io._publishing import publish_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VALUES = np.arange(60, dtype="u2").reshape(3, 4, 5)
 IMAGE = sd.SpatialArray(VALUES, spacing=(3, 2, 1), origin=(1, 2, 3), frame="LPS", unit="mm")
@@ -220,6 +224,70 @@ def test_spoilt_transforms_are_refused(old: str, new: str, tmp_path: Path) -> No
 
 
 # --- what is there already ----------------------------------------------------------------
+
+
+def _flip_chunk(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"0/c/0/0/0") + 60] ^= 255
+    path.write_bytes(raw)
+
+
+def _declare_many_chunks(path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="needs h5py")
+    with h5py.File(path, "r+") as file:
+        name = next(name for name, item in file.items() if isinstance(item, h5py.Dataset))
+        kept = dict(file[name].attrs)
+        del file[name]
+        file.create_dataset(name, (2**40, 2**20, 4), "f4", chunks=(64, 64, 4)).attrs.update(kept)
+
+
+def _number_beyond_float(path: Path) -> None:
+    text = (path / "zarr.json").read_text()
+    assert '"spacing"' in text
+    changed = re.sub(r'("spacing":\s*\[\s*)[\d.]+', r"\g<1>1" + "0" * 400, text)
+    (path / "zarr.json").write_text(changed)
+
+
+def _long_strips(path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages.first.tags["StripByteCounts"]
+    raw = bytearray(path.read_bytes())
+    raw[tag.valueoffset : tag.valueoffset + 4] = b"\xff\xff\xff\x7f"
+    path.write_bytes(raw)
+
+
+def _wide_planes(path: Path) -> None:
+    raw = path.read_bytes()
+    assert b'SizeX="5"' in raw
+    at = raw.index(b'SizeX="5"')
+    text = raw[at:].replace(b'SizeX="5" SizeY="4"', b'SizeX="999999999"  ', 1)
+    path.write_bytes(raw[:at] + text)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(
+    "name, damage",
+    [
+        ("a.ozx", _flip_chunk),
+        ("a.h5", _declare_many_chunks),
+        ("a.ome.zarr", _number_beyond_float),
+        ("a.tif", _long_strips),
+        ("a.ome.tif", _wide_planes),
+    ],
+)
+def test_damage_behind_a_valid_header_is_refused(
+    name: str, damage: Callable[[Path], None], lazy: bool, tmp_path: Path
+) -> None:
+    """What archives, other libraries and Python's own numbers raise is an error of ours."""
+    for package in "zarr", "h5py", "tifffile":
+        pytest.importorskip(package, reason=f"needs {package}")
+    path = tmp_path / name
+    compress = {"compress": True} if name.endswith("tif") else {}
+    sd.write(path, IMAGE, **compress)
+    damage(path)
+    with pytest.raises(sd.SpatialDuckError, match=re.escape(name)):
+        np.asarray(sd.read(path, lazy=lazy))
 
 
 def test_a_folder_is_replaced_whole_or_stays(

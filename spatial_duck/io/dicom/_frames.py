@@ -98,7 +98,7 @@ def frames_of(header: Header, where: Mapping[str, Any], *, scaled: bool) -> list
         return _frames(header, where, scaled)
     except FormatError as error:
         raise FormatError(f"{header.path}: {error}") from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except safety.MALFORMED as error:
         raise FormatError(f"{header.path}: its DICOM header is not valid: {error!r}") from error
 
 

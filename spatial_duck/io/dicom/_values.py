@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from spatial_duck.errors import FormatError
+from spatial_duck.io._safety import MALFORMED
 from spatial_duck.io.dicom._elements import integer, numbers
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _with_palette(dataset: Any, stored: PixelFormat) -> PixelFormat:
 def _entry_type(descriptor: Any, keyword: str) -> str:
     try:
         bits = int(descriptor[2])
-    except (IndexError, TypeError, ValueError):
+    except MALFORMED:
         bits = 0
     if not 1 <= bits <= 16:
         raise FormatError(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
+from spatial_duck.io._safety import MALFORMED
 from spatial_duck.io.ngff._metadata import ome_of
 
 __all__ = ["describe_collection", "list_images", "only_image"]
@@ -86,7 +87,7 @@ def _listed_groups(group: Any, ome: Mapping[str, Any]) -> list[str]:
             return [str(name) for name in series or ()]
         if "scene" in ome:
             return _images_of_scene(ome["scene"])
-    except (AttributeError, KeyError, TypeError):
+    except MALFORMED:
         pass  # invalid metadata: all groups are searched
     return []
 

@@ -264,7 +264,7 @@ def open_source(
         raise
     except GeometryError as error:
         raise FormatError(f"{path}: its geometry is not valid: {error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except safety.MALFORMED as error:
         raise FormatError(f"{path}: its metadata are not valid: {error!r}") from error
 
     def load(lazy: bool | None) -> Any:

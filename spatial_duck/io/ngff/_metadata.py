@@ -21,6 +21,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 from spatial_duck.io._axis_facts import check_coords, coords_from_json
 from spatial_duck.io._axis_names import restore_names
+from spatial_duck.io._safety import MALFORMED
 from spatial_duck.io.ngff._axes import Axes, axes_by_name, sampled_axes, world_of_axes
 from spatial_duck.io.ngff._channels import from_omero
 from spatial_duck.io.ngff._describe import (
@@ -148,7 +149,7 @@ def _multiscale(
             found = _with_axes(entry, numbers)
         if not all(isinstance(a, Mapping) for a in (*found.axes, *found.world)):
             raise FormatError(f"axes must be objects, got {found.axes!r}")
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         reason = error if isinstance(error, FormatError) else f"not valid: {error!r}"
         raise FormatError(f"{path}: its 'multiscales': {reason}") from error
     if not found.datasets:
@@ -290,7 +291,7 @@ def exact_geometry(
         if entry is None:
             return None
         exact, first = (_geometry_from_json(own["world"], e) for e in (entry, own["levels"][0]))
-    except (AttributeError, GeometryError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise FormatError(
             f"{path}: its {NAMESPACE!r} attributes are not valid: {error}; read the standard's "
             "metadata alone with exact=False"

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.io._publishing import publish_atomically
+from spatial_duck.io._safety import MALFORMED
 from spatial_duck.io.ngff import _checksum as checksums
 from spatial_duck.io.ngff import _format as omezarr
 from spatial_duck.io.ngff import _transforms as ngff_transforms
@@ -77,7 +78,7 @@ def read_transform(path: Path) -> Transform:
         raise type(error)(f"{path}: {reason}") from error
     except GeometryError as error:
         raise FormatError(f"{path}: it is not a valid transformation: {error}") from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise FormatError(f"{path}: it is not a valid transformation: {error!r}") from error
     except RecursionError:
         raise FormatError(f"{path}: its transformations are nested too deep") from None

@@ -133,7 +133,9 @@ def open_source(
         safety.check_memory(place, needed)
         try:
             with open_tiff(place, plain) as file:
-                values = _select_level(place, file, series, level)[0].asarray()
+                chosen = _select_level(place, file, series, level)[0]
+                _check_segments(place, chosen)
+                values = chosen.asarray()
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # as above, and exceptions of codecs
@@ -149,7 +151,10 @@ def open_source(
         from spatial_duck.io.tiff._store import open_store
 
         store = open_store(str(place.absolute()), series, level, plain)
-        return ZarrView(zarr.open_array(store, mode="r"))
+        array = zarr.open_array(store, mode="r")
+        if array.size != math.prod(shape):
+            raise FormatError(f"{place}: expected shape {shape}, got {array.shape}")
+        return ZarrView(array)
 
     def loaded(lazy: bool | None) -> Any:
         if lazy is False or 0 in shape:
@@ -180,12 +185,31 @@ def _open_geotiff(path: Path, series: int, level: int) -> Source:
         ) from error
 
 
+def _check_segments(path: Path, series: Any) -> None:
+    """Refuse tiles and strips that declare more bytes than there are, before room is made."""
+    for page in filter(None, series.pages):
+        there = page.parent.filehandle.size
+        if max(page.databytecounts, default=0) > there:
+            raise FormatError(
+                f"{path}: page {page.index} declares a tile or strip of "
+                f"{max(page.databytecounts):,} bytes in a file of {there:,}"
+            )
+
+
 def _check_ome_files(path: Path, file: Any, series: int, plain: bool) -> None:
     """Check OME-XML, and the files that it names, before tifffile makes pages of it."""
     if file.is_ome and file.ome_metadata:
         root = parse_xml(path, str(file.ome_metadata))
         if not plain:
-            check_ome(path, root)
+
+            def page_size(number: int) -> int:
+                try:
+                    page = file.pages[number]
+                except IndexError:
+                    page = file.pages.first
+                return int(page.imagewidth * page.imagelength)
+
+            check_ome(path, root, page_size)
             if "BinaryOnly" in str(file.pages.first.description):
                 check_series_in_file(path, root, series)
 

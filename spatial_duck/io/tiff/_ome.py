@@ -27,7 +27,7 @@ from spatial_duck.io.tiff._metadata import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -66,8 +66,17 @@ def parse_xml(path: Path, text: str) -> Any:
         raise FormatError(f"{path}: its OME-XML is not valid: {error}") from error
 
 
-def check_ome(path: Path, root: Any) -> None:
+def check_ome(path: Path, root: Any, page_size: Callable[[int], int]) -> None:
     """Check the sizes and the files that OME-XML declares, before tifffile makes pages of them.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    root : element
+        Of the OME-XML.
+    page_size : callable
+        Given the number of a page, returns how many samples it holds.
 
     Raises
     ------
@@ -84,6 +93,14 @@ def check_ome(path: Path, root: Any) -> None:
     )
     for pixels in children(root, "Pixels"):
         planes = math.prod(_positive_int(path, pixels, f"Size{letter}") for letter in "ZCT")
+        plane = math.prod(_positive_int(path, pixels, f"Size{letter}") for letter in "YX")
+        stored = children(pixels, "TiffData")
+        first = next((_positive_int(path, s, "IFD") for s in stored if s.get("IFD")), 0)
+        # tifffile makes a list of as many pages as these say, whether they are there or not.
+        declared = [planes, planes * plane // max(page_size(first), 1)]
+        for name in "IFD", "PlaneCount", "NumPlanes", "FirstZ", "FirstC", "FirstT":
+            declared += [_positive_int(path, s, name) for s in stored if s.get(name)]
+        planes = max(declared)
         if planes > there // _MIN_PAGE_BYTES:
             raise UnsafeInputError(
                 f"{path}: its OME-XML declares {planes:,} planes, more than {there:,} bytes of "

@@ -8,6 +8,7 @@ from typing import Any
 
 from zarr.storage import WrapperStore
 
+from spatial_duck.errors import FormatError
 from spatial_duck.io.tiff._companion import open_tiff
 
 __all__ = ["TiffStore", "open_store"]
@@ -42,6 +43,17 @@ class TiffStore(WrapperStore[Any]):  # type: ignore[misc]
         return isinstance(other, TiffStore) and self._place == other._place
 
     __hash__ = None  # type: ignore[assignment]
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        """Read one key; whatever tifffile raises for a damaged file is a `FormatError`."""
+        try:
+            return await super().get(key, *args, **kwargs)
+        except (FormatError, RecursionError):
+            raise
+        except Exception as error:  # lengths beyond memory too: nothing was read at open
+            raise FormatError(
+                f"{self._place[0]}: its voxels cannot be read, it is damaged: {error!r}"
+            ) from error
 
 
 def open_store(path: str, series: int, level: int, plain: bool = False) -> TiffStore:
