@@ -67,7 +67,7 @@ from spatial_duck.io.tiff._write import RULES, tifffile_module, write_image
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -110,6 +110,7 @@ def open_source(
             offset = None if contiguous is None else int(contiguous)
             needed, pages = safety.count_bytes(shape, dtype), len(chosen.pages)
             page = chosen.keyframe
+            _check_segments(place, [page])
             listed, declared = len(page.dataoffsets), math.prod(page.chunked)
             if listed < declared:
                 raise FormatError(f"{place}: it lists {listed} tiles or strips of {declared}")
@@ -134,7 +135,7 @@ def open_source(
         try:
             with open_tiff(place, plain) as file:
                 chosen = _select_level(place, file, series, level)[0]
-                _check_segments(place, chosen)
+                _check_segments(place, chosen.pages)
                 values = chosen.asarray()
         except (MemoryError, RecursionError):
             raise
@@ -185,9 +186,9 @@ def _open_geotiff(path: Path, series: int, level: int) -> Source:
         ) from error
 
 
-def _check_segments(path: Path, series: Any) -> None:
+def _check_segments(path: Path, pages: Iterable[Any]) -> None:
     """Refuse tiles and strips that declare more bytes than there are, before room is made."""
-    for page in filter(None, series.pages):
+    for page in filter(None, pages):
         there = page.parent.filehandle.size
         if max(page.databytecounts, default=0) > there:
             raise FormatError(

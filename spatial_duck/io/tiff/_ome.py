@@ -92,14 +92,14 @@ def check_ome(path: Path, root: Any, page_size: Callable[[int], int]) -> None:
         safety.confine_path(path, name).stat().st_size for name in sorted(names)
     )
     for pixels in children(root, "Pixels"):
-        planes = math.prod(_positive_int(path, pixels, f"Size{letter}") for letter in "ZCT")
-        plane = math.prod(_positive_int(path, pixels, f"Size{letter}") for letter in "YX")
+        planes = math.prod(_whole_number(path, pixels, f"Size{letter}") for letter in "ZCT")
+        plane = math.prod(_whole_number(path, pixels, f"Size{letter}") for letter in "YX")
         stored = children(pixels, "TiffData")
-        first = next((_positive_int(path, s, "IFD") for s in stored if s.get("IFD")), 0)
+        first = next((_whole_number(path, s, "IFD", 0) for s in stored if s.get("IFD")), 0)
         # tifffile makes a list of as many pages as these say, whether they are there or not.
         declared = [planes, planes * plane // max(page_size(first), 1)]
         for name in "IFD", "PlaneCount", "NumPlanes", "FirstZ", "FirstC", "FirstT":
-            declared += [_positive_int(path, s, name) for s in stored if s.get(name)]
+            declared += [_whole_number(path, s, name, 0) for s in stored if s.get(name)]
         planes = max(declared)
         if planes > there // _MIN_PAGE_BYTES:
             raise UnsafeInputError(
@@ -108,11 +108,13 @@ def check_ome(path: Path, root: Any, page_size: Callable[[int], int]) -> None:
             )
 
 
-def _positive_int(path: Path, element: Any, name: str) -> int:
-    text = str(element.get(name, "1"))
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise FormatError(f"{path}: {name} in OME-XML must be a positive int, got {text[:80]!r}")
-    return int(text)
+def _whole_number(path: Path, element: Any, name: str, least: int = 1) -> int:
+    text = str(element.get(name, least))
+    if not (text.isascii() and text.isdecimal() and int(text[:20]) >= least):
+        raise FormatError(
+            f"{path}: {name} in OME-XML must be an int of {least} or more, got {text[:80]!r}"
+        )
+    return int(text[:20])
 
 
 def ome_metadata(
