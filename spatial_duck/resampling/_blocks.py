@@ -166,10 +166,11 @@ def _interpolate(
               if line.source in rest]  # fmt: skip
     # Where voxels become fewer first, so that the passes after have less to do.
     passes.sort(key=lambda one: -abs(plan.separable[one[0]].scale))
+    total = math.prod(plan.shape)
     if plan.interpolation in ("nearest", "label"):
-        view = _take(view, passes, None if coupled is None else view.dtype, target)
+        view = _take(view, passes, None if coupled is None else view.dtype, target, total)
     else:
-        view = _weigh(view, passes, coupled is None, target)
+        view = _weigh(view, passes, coupled is None, target, total)
     if coupled is not None:
         _mix(plan, coupled, view, box, out_box, target, fill)
 
@@ -184,8 +185,9 @@ def _mix(
         view = view.astype(np.float32)
     direct = target.dtype.char != "e" or view.dtype.char == "e"
     result = target if direct else np.empty(target.shape, np.float32)
-    engine = engines.engine_for(view, result)
     how, edge = plan.interpolation, plan.edge
+    work = how if how in ("nearest", "linear") else ""
+    engine = engines.engine_for(view, result, work=work, total=math.prod(plan.shape))
     if coupled.nonlinear is None and ranges and how != "label":
         engine.affine(view, firsts, coupled.lengths, coupled.rows(ranges), coupled.slope,
                       ranges[-1][0], result, fill, how, edge)  # fmt: skip
@@ -220,7 +222,7 @@ def _mix_points(
 
 def _take(
     view: NDArray[Any], passes: Sequence[tuple[int, Table, int]], between: Any,
-    target: NDArray[Any],
+    target: NDArray[Any], total: int,
 ) -> NDArray[Any]:  # fmt: skip
     """Take the nearest voxels; return the view, or write to the target if nothing follows."""
     indices = [np.arange(n) for n in view.shape]
@@ -231,7 +233,8 @@ def _take(
             return view
         target = np.empty([len(i) for i in indices], view.dtype.newbyteorder("="))
     if passes:
-        engines.engine_for(view).gather(view, indices, target)
+        engine = engines.engine_for(view, target, work="gather", total=total)
+        engine.gather(view, indices, target)
     else:
         target[...] = view
     return target
@@ -239,7 +242,7 @@ def _take(
 
 def _weigh(
     view: NDArray[Any], passes: Sequence[tuple[int, Table, int]], final: bool,
-    target: NDArray[Any],
+    target: NDArray[Any], total: int,
 ) -> NDArray[Any]:  # fmt: skip
     """Interpolate along one axis after the other; the last pass writes to the target."""
     work = work_type(view.dtype)
@@ -250,10 +253,11 @@ def _weigh(
         last = final and number == len(passes) - 1 and target.dtype.char != "e"
         shape = [*view.shape[:axis], len(table.low), *view.shape[axis + 1 :]]
         result = target if last else np.empty(shape, work)
-        engine = engines.engine_for(view, result)
         if table.taps is not None and table.weights is not None:
+            engine = engines.engine_for(view, result)
             engine.taps(view, axis, table.taps - first, table.weights.astype(real), result)
         else:
+            engine = engines.engine_for(view, result, work="lerp", total=total)
             fraction = np.zeros(len(table.low)) if table.fraction is None else table.fraction
             engine.lerp(
                 view, axis, table.low - first, table.high - first, fraction.astype(real), result

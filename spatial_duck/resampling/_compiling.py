@@ -24,7 +24,7 @@ from spatial_duck.resampling._numba_cache import keep
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["kept", "kept_exact", "lift", "part", "part_exact", "put"]
+__all__ = ["kept", "lift", "part", "part_exact", "put"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -50,12 +50,6 @@ def part_exact(function: F) -> F:
 
 
 def kept(function: F) -> F:
-    """Compile a kernel like `part`, and keep it on disk."""
-    compiled: F = keep(part(function), function, _STAMPS)
-    return compiled
-
-
-def kept_exact(function: F) -> F:
     """Compile a kernel like `part_exact`, and keep it on disk."""
     compiled: F = keep(part_exact(function), function, _STAMPS)
     return compiled

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spatial_duck.resampling._compiling import kept_exact, put
+from spatial_duck.resampling._compiling import kept, put
 
 __all__ = ["gather", "lerp_inner", "lerp_outer", "prefilter", "taps_inner", "taps_outer"]
 
@@ -19,7 +19,7 @@ __all__ = ["gather", "lerp_inner", "lerp_outer", "prefilter", "taps_inner", "tap
 _LINES = 16
 
 
-@kept_exact
+@kept
 def lerp_outer(src, so, dst, do, P, p, D, Q, q, E, ns, X, x, xd, low, high, frac, nd):
     """Along an axis that is not the inner one: P × axis × Q × X, strides p, ns, q, x."""
     one = frac.dtype.type(1)
@@ -50,7 +50,7 @@ def lerp_outer(src, so, dst, do, P, p, D, Q, q, E, ns, X, x, xd, low, high, frac
                         put(dst, d0 + i * xd, v + f * (src[b0 + i * x] * one - v))
 
 
-@kept_exact
+@kept
 def lerp_inner(src, so, dst, do, P, p, D, Q, q, E, ns, low, high, frac, nd):
     """Along the inner axis: P × Q × axis."""
     one = frac.dtype.type(1)
@@ -68,7 +68,7 @@ def lerp_inner(src, so, dst, do, P, p, D, Q, q, E, ns, low, high, frac, nd):
                 put(dst, d0 + m * nd, w)
 
 
-@kept_exact
+@kept
 def gather(src, so, dst, do, i0, i1, i2, d0, d1, d2, X, x, xd):
     """Three tables of source offsets, and X neighbours that are taken together."""
     for a in range(len(i0)):
@@ -84,7 +84,7 @@ def gather(src, so, dst, do, i0, i1, i2, d0, d1, d2, X, x, xd):
                         dst[d + c * d2 + i * xd] = src[s + i2[c] + i * x]
 
 
-@kept_exact
+@kept
 def taps_outer(src, so, dst, do, P, p, D, Q, q, E, ns, X, x, xd, index, weight, nd, acc):
     """Along an axis that is not the inner one: P × axis × Q × X; `acc` is a tile of sums."""
     M, W = weight.shape
@@ -119,7 +119,7 @@ def taps_outer(src, so, dst, do, P, p, D, Q, q, E, ns, X, x, xd, index, weight, 
                             put(dst, d0 + i * xd, acc[i])
 
 
-@kept_exact
+@kept
 def taps_inner(src, so, dst, do, P, p, D, Q, q, E, ns, index, weight, nd):
     """Along the inner axis: P × Q × axis."""
     M, W = weight.shape
@@ -136,7 +136,7 @@ def taps_inner(src, so, dst, do, P, p, D, Q, q, E, ns, index, weight, nd):
                 put(dst, d0 + m * nd, v)
 
 
-@kept_exact
+@kept
 def prefilter(src, so, dst, do, P, p, D, X, x, xd, n, ns, nd, poles, starts):
     """B-spline coefficients along an axis of length n: P × axis × X; see `_numpy_engine`."""
     c = np.empty((n, _LINES), np.float64)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from spatial_duck.resampling._compiling import kept, lift, part, put
+from spatial_duck.resampling._compiling import kept, lift, part_exact, put
 
 __all__ = ["KINDS", "TILE", "Linear", "Nearest", "Plane", "points", "rows"]
 
@@ -53,7 +53,7 @@ class Plane(NamedTuple):
 #: By type of `kind`: a function that makes buffers, and the tile.
 KINDS: dict[type, tuple[Any, Any]] = {}
 
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
 def buffers(kind, src):
@@ -77,7 +77,7 @@ def _tile_overload(kind, src, grid, dst, d, dx, p, n, scratch):
 # --- drivers ----------------------------------------------------------------------------------
 
 
-@part
+@part_exact
 def inside(base, slope, low, high, start, stop):
     """Return the part of start..stop where low <= base + slope * i < high."""
     if slope == 0.0:
@@ -97,7 +97,7 @@ def inside(base, slope, low, high, start, stop):
     return i, j
 
 
-@part
+@part_exact
 def meet(first, second):
     """Return where two ranges overlap; an empty range at the first one's start if nowhere."""
     low, high = max(first[0], second[0]), min(first[1], second[1])
@@ -179,7 +179,7 @@ def points(kind, src, grid, dst, at, dx, where, steps, count, fill, far):
                 a = b + 1
 
 
-@part
+@part_exact
 def clamp(p, n, n0, n1, n2):
     """Put positions outside onto the outermost voxels."""
     for e in range(n):
@@ -214,7 +214,7 @@ def _places_and_fractions(kind, src):
     return np.empty(TILE, np.uint64), np.empty(3 * TILE, real)
 
 
-@part
+@part_exact
 def _clamped(x, n):
     """Return lower and higher neighbour and fraction of a position, clamped to 0..n-1."""
     if x <= 0.0:
@@ -226,7 +226,7 @@ def _clamped(x, n):
     return low, low + (1 if f > 0 else 0), f
 
 
-@part
+@part_exact
 def _linear_at(src, grid, y0, y1, y2, one):
     """Return the value at one point, near the ends too; neighbours without weight have no part."""
     so, t0, t1, t2, n0, n1, n2 = grid

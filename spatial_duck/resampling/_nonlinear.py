@@ -203,7 +203,7 @@ def _points(
     data, box = field.part(index)
     out = np.empty((data.shape[0], *shape), data.dtype.newbyteorder("="))
     how, lengths = field.interpolation, field.data.shape[1:]
-    engines.engine_for(data).points(
+    engines.engine_for(data, out, work=how if how == "linear" else "").points(
         data, [a for a, _ in box], lengths, index, out, 0, how, False, ()
     )
     if field.margin:

@@ -2,13 +2,14 @@
 
 An engine is a module with the functions of this one. Each writes into `out`, which may be any
 strided view; where `out` holds integers the values are rounded to the nearest, halves to even, and
-stop at the ends of the type. Values agree between the engines of the CPU but
-for the last bit of a sum of products. A neighbour whose weight is 0 has no part in a value, not
-even where it is NaN.
+stop at the ends of the type. Nearest and linear values are the same to the bit in the engines of
+the CPU; others agree but for the last bit of a sum of products. A neighbour whose weight is 0 has
+no part in a value, not even where it is NaN.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from spatial_duck.resampling._interpolations import kinds, lookup, weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,6 +28,8 @@ __all__ = ["affine", "gather", "lerp", "points", "prefilter", "supports", "taps"
 
 #: Points that are worked on together, so that their coordinates fit in a cache.
 _BATCH = 1 << 16
+#: Values that are worked on together.
+_SLAB = 1 << 18
 
 
 def supports(dtype: np.dtype[Any]) -> bool:
@@ -70,10 +73,23 @@ def lerp(
     shape = [-1 if i == axis else 1 for i in range(source.ndim)]
     f = fraction.reshape(shape)
     one = fraction.dtype.type(1)
-    a = np.take(source, low, axis=axis) * one
-    b = np.take(source, high, axis=axis) * one
-    with np.errstate(invalid="ignore"):
-        store(out, np.where(f == 0, a, a + f * (b - a)))
+    for part in _slabs(out.shape, axis):
+        a = np.take(source[part], low, axis=axis) * one
+        b = np.take(source[part], high, axis=axis) * one
+        with np.errstate(invalid="ignore"):
+            store(out[part], np.where(f == 0, a, a + f * (b - a)))
+
+
+def _slabs(shape: Sequence[int], axis: int) -> Iterator[tuple[slice, ...]]:
+    """Cut a shape along its longest axis, other than one, so that little is in memory at once."""
+    size = math.prod(shape)
+    longest = max(range(len(shape)), key=lambda i: -1 if i == axis else shape[i])
+    if longest == axis or size <= _SLAB:
+        yield (slice(None),) * len(shape)
+        return
+    each = max(_SLAB * shape[longest] // size, 1)
+    for i in range(0, shape[longest], each):
+        yield (*[slice(None)] * longest, slice(i, i + each))
 
 
 def gather(source: NDArray[Any], indices: Sequence[Ints], out: NDArray[Any]) -> None:

@@ -108,7 +108,8 @@ def _values(part: Any, index: Any, how: str, firsts: Sequence[int], lengths: Seq
     source = filtered(part, filters, how, k - 1) if filters else part
     source = source.transpose(order)
     out = np.empty((index.shape[1], *part.shape[k:]), _type(part.dtype, how))
-    engines.engine_for(source).points(
+    work = how if how in ("nearest", "linear") else ""
+    engines.engine_for(source, out, work=work).points(
         source, firsts, lengths, index, np.moveaxis(out, 0, -1), 0, how, False, [1.0] * k
     )
     return out

@@ -93,7 +93,7 @@ def resampled(target, data=DATA, **options):
 def engine(request, monkeypatch):
     """Both engines in memory."""
     if request.param == "numpy":
-        monkeypatch.setattr(engines, "engine_for", lambda *arrays: numpy_engine)
+        monkeypatch.setattr(engines, "engine_for", lambda *arrays, **options: numpy_engine)
     return request.param
 
 
