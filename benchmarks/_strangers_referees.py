@@ -343,6 +343,25 @@ def by_rasterio(path: Path, image: sd.SpatialArray) -> Told:
     return Told("rasterio", values.reshape(image.shape), index, points, has_frame=False)
 
 
+def by_vtk(path: Path, image: sd.SpatialArray) -> Told:
+    """Read VTK's image data through VTK: points, or cells in their centres."""
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkIOXML import vtkXMLImageDataReader
+
+    reader = vtkXMLImageDataReader()
+    reader.SetFileName(str(path))
+    reader.Update()
+    theirs = reader.GetOutput()
+    points, cells = theirs.GetPointData().GetScalars(), theirs.GetCellData().GetScalars()
+    values = vtk_to_numpy(points or cells).reshape(image.shape)
+    index = corners(values.shape)
+    first = np.array(theirs.GetExtent()[::2], float) + (0 if points else 0.5)
+    found = np.empty((len(index), 3))
+    for place, row in zip(found, index, strict=True):
+        theirs.TransformContinuousIndexToPhysicalPoint(*(first + row[2::-1]), place)
+    return Told("VTK", values, index, found, has_frame=False)
+
+
 def by_pillow(path: Path, image: sd.SpatialArray) -> Told:
     """Read a picture through Pillow: the first frame, colours where there is a palette."""
     from PIL import Image
@@ -396,7 +415,7 @@ def by_zarr(path: Path, image: sd.SpatialArray) -> Told:
 REFEREES: dict[str, Callable[[Path, sd.SpatialArray], Told]] = {
     "nifti": by_nibabel, "nibabel": by_nibabel, "minc": by_nibabel, "nrrd": by_pynrrd,
     "seg.nrrd": by_slicerio, "metaimage": by_simpleitk, "dicom": by_pydicom, "tiff": by_tifffile,
-    "picture": by_pillow, "ome-zarr": by_zarr,
+    "picture": by_pillow, "ome-zarr": by_zarr, "vti": by_vtk,
 }  # fmt: skip
 
 

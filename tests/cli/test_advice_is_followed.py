@@ -22,6 +22,7 @@ from spatial_duck.cli import COMMANDS, main
 from spatial_duck.cli._api import _parser, _warn
 from spatial_duck.cli._reading import read_options, write_options
 from spatial_duck.io._registry import formats
+from tests.cli import provocations_of_dicom  # noqa: F401 (it fills the table)
 from tests.cli.provocations import PROVOCATIONS
 
 if TYPE_CHECKING:

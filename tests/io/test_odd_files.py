@@ -370,6 +370,59 @@ def dicom_turned_with_signed_12_bits(folder: Path) -> Path:
     return folder / "a.dcm"
 
 
+# --- VTK ----------------------------------------------------------------------------------
+
+
+def _vti(folder: Path, *, cells: bool = False, big: bool = False, mode: str = "Appended",
+         components: int = 1, packed: bool = True) -> Path:  # fmt: skip
+    pytest.importorskip("vtkmodules", reason="needs VTK")
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+    from vtkmodules.vtkCommonDataModel import vtkImageData
+    from vtkmodules.vtkIOXML import vtkXMLImageDataWriter
+
+    image, extent = vtkImageData(), (2, 6, -1, 2, 5, 7)
+    image.SetExtent(*extent)
+    image.SetSpacing(0.5, 2, 3)
+    image.SetOrigin(1, 2, 3)
+    image.SetDirectionMatrix(0, -1, 0, 1, 0, 0, 0, 0, 1)
+    count = np.prod([max(b - a + (not cells), 1) for a, b in zip(extent[::2], extent[1::2],
+                                                                 strict=True)])  # fmt: skip
+    array = numpy_to_vtk(values("f4", (count, components)), deep=True)
+    array.SetName("voxels")
+    (image.GetCellData() if cells else image.GetPointData()).SetScalars(array)
+    writer = vtkXMLImageDataWriter()
+    writer.SetFileName(str(folder / "a.vti"))
+    writer.SetInputData(image)
+    getattr(writer, f"SetDataModeTo{mode}")()
+    writer.EncodeAppendedDataOff()
+    if big:
+        writer.SetByteOrderToBigEndian()
+    if not packed:
+        writer.SetCompressorTypeToNone()
+    writer.Write()
+    return folder / "a.vti"
+
+
+@odd
+def vti_from_an_odd_corner_of_its_extent(folder: Path) -> Path:
+    return _vti(folder)
+
+
+@odd
+def vti_of_cells_big_endian(folder: Path) -> Path:
+    return _vti(folder, cells=True, big=True, mode="Binary")
+
+
+@odd
+def vti_of_three_components_unpacked(folder: Path) -> Path:
+    return _vti(folder, components=3, packed=False, big=True)
+
+
+@odd
+def vti_in_text(folder: Path) -> Path:
+    return _vti(folder, mode="Ascii")
+
+
 # --- pictures and others ------------------------------------------------------------------
 
 
