@@ -71,7 +71,7 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
         With 2 or 3 space axes, a time axis and one plain axis at most. Integers of up to 16 bits
         and float16 become float32, which changes no value.
     frame : str, optional
-        What the frame is where the image does not say.
+        The frame, if the image has none.
 
     Returns
     -------

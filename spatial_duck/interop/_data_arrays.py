@@ -38,7 +38,7 @@ __all__ = [
     "read_attrs",
 ]
 
-#: The scalar coordinate that says where the axes run.
+#: The scalar coordinate whose attributes hold the geometry.
 PLACE = "spatial_geometry"
 _FIELDS = (
     "spacing", "origin", "direction", "world_axes", "world_units", "world_types", "frame", "sampled"
@@ -57,7 +57,7 @@ def axis_of(column: NDArray[Any]) -> int | None:
 
 
 def place_attrs(g: Geometry, dims: Sequence[str]) -> dict[str, Any]:
-    """Return what says where the axes of a geometry run, as NetCDF can hold it."""
+    """Return a geometry as attributes of types that NetCDF can hold."""
     found = {
         "spacing": g.spacing.tolist(),
         "origin": g.origin.tolist(),
@@ -73,7 +73,7 @@ def place_attrs(g: Geometry, dims: Sequence[str]) -> dict[str, Any]:
 def place_coords(
     g: Geometry, dims: Sequence[str], encoded: Sequence[str] = ()
 ) -> dict[str, tuple[Any, Any, dict[str, Any]]]:
-    """Return the coordinates that say where a geometry lies, as xarray takes them.
+    """Return the coordinates of a geometry, as xarray takes them.
 
     Parameters
     ----------
@@ -133,19 +133,19 @@ def read_attrs(array: Any) -> dict[Any, Any]:
 
 
 def from_coordinates(array: Any, more: Sequence[str] = ()) -> SpatialArray:
-    """Return a DataArray whose coordinates and attributes say where it lies, as an image.
+    """Return a DataArray as an image, with the geometry of its coordinates and attributes.
 
     Parameters
     ----------
     array : xarray.DataArray
-        Any.
+        The array.
     more : sequence of str, optional
         Axes that are sampled besides those of the usual names.
 
     Raises
     ------
     GeometryLossError
-        If they say but half of it.
+        If they do not determine the geometry completely.
     GeometryError
         If the coordinates of a sampled axis are not evenly spaced.
     """
@@ -176,7 +176,7 @@ def from_coordinates(array: Any, more: Sequence[str] = ()) -> SpatialArray:
 
 
 def _refuse_distances(array: Any, given: Mapping[str, Any]) -> None:
-    """Refuse distances along axes of which nothing says any more where they run."""
+    """Check that no axis has distances without a direction."""
     lone = [n for n in array.coords if "distance" in array.coords[n].attrs]
     if lone and "direction" not in given:
         raise GeometryLossError(

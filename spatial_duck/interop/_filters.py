@@ -56,10 +56,10 @@ class FilterLibrary(NamedTuple):
 
 
 def proxy(library: FilterLibrary, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a library's function as one that takes and gives images of ours.
+    """Return a library's function as one that takes and returns `SpatialArray` images.
 
-    Its name, documentation and signature are the library's. It has two more parameters by name,
-    ``halo`` and ``halo_unit``, those of `spatial_duck.map_blocks`.
+    Its name, documentation and signature are the library's, with two more keyword parameters,
+    ``halo`` and ``halo_unit``, as of `spatial_duck.map_blocks`.
     """
 
     @functools.wraps(function)
@@ -117,7 +117,7 @@ def run_filter(
 
 
 def _check_size(images: Sequence[SpatialArray], name: str) -> None:
-    """Refuse to compute or read more than the settings allow, which nobody asked for."""
+    """Check that no more is computed or read than the settings allow without being asked for."""
     size = sum([i.nbytes for i in images if backends.is_lazy(i.data)])
     limit = _config.current().max_read_bytes
     if size > limit:
@@ -292,7 +292,7 @@ def _by_vectors(
     channel: int,
     times: list[int],
 ) -> Any:
-    """Run a call that takes vectors: with the channels together, and one time point at a time."""
+    """Return the result of a function that takes vectors: all channels, and one time point."""
     model = images[0]
     found = []
     for numbers in product(*[range(model.shape[i]) for i in times]):

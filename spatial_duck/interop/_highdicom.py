@@ -112,7 +112,7 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     image : SpatialArray
         With up to three space axes, orthogonal ones, and one plain axis.
     frame : str, optional
-        What the frame is where the image does not say.
+        The frame, if the image has none.
 
     Returns
     -------

@@ -129,7 +129,7 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
         becomes a volume of one slice. What is not in memory in ITK's order is copied; bool becomes
         uint8 and float16 float32. Complex voxels are copied.
     frame : str, optional
-        What the frame is where the image does not say.
+        The frame, if the image has none.
 
     Returns
     -------

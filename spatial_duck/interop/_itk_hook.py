@@ -1,8 +1,8 @@
-"""`hook_itk`: ITK's own functions take and give images of ours, where a context variable says so.
+"""`hook_itk`: ITK's own functions take and return `SpatialArray` images while it is switched on.
 
-The module ``itk`` gets, once and for good, a class whose attributes are looked up through the
-variable. Where it is off, which is everywhere but in the threads and tasks that switched it on,
-they are ITK's own; functions that were taken from a hooked ``itk`` and kept look again when called.
+The module ``itk`` gets, once and permanently, a class that looks up its attributes by a context
+variable. While that is off, as in all threads and tasks that have not switched it on, they are
+ITK's own; a function from a hooked ``itk`` looks at the variable each time it is called.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _hook_class(cls: Any) -> Any:
 
 @functools.cache
 def _switch_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of ITK that takes images of ours while the variable is set."""
+    """Return a function of ITK that takes `SpatialArray` images while the variable is set."""
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:

@@ -48,7 +48,7 @@ def from_monai(tensor: Any, *, channel: bool | None = None) -> SpatialArray:
     Raises
     ------
     FormatError
-        If nothing tells whether three axes are a volume or a 2-D image with channels.
+        If it is unknown whether three axes are a volume or a 2-D image with channels.
     """
     meta = dict(tensor.meta)
     shape = tuple(tensor.shape)
@@ -93,7 +93,7 @@ def to_monai(image: SpatialArray, *, frame: str | None = None) -> Any:
         With up to three space axes and one plain axis. A 2-D image becomes a volume of one slice,
         which keeps its place; without a plain axis a channel of length 1 is added in front.
     frame : str, optional
-        What the frame is where the image does not say.
+        The frame, if the image has none.
 
     Returns
     -------

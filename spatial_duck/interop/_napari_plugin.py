@@ -50,7 +50,7 @@ def _read(path: str | list[str]) -> list[Any]:
 
 
 def _is_labels(image: SpatialArray) -> bool:
-    """Whether a file says that its integers are labels."""
+    """Whether the integers of a file are labels by its metadata."""
     if np.dtype(image.dtype).kind not in "biu":
         return False
     attrs = image.attrs
@@ -84,7 +84,7 @@ def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a layer of labels, which NIfTI says that they are; see `write_image`.
+    """Write a layer of labels, with the intent of labels in NIfTI; see `write_image`.
 
     Parameters
     ----------

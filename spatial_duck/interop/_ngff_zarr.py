@@ -46,7 +46,7 @@ def from_ngff_image(image: Any) -> SpatialArray:
     Returns
     -------
     SpatialArray
-        With the image's dims; the frame is what its anatomical orientations say, or unspecified.
+        With the image's dims; the frame is that of its anatomical orientations, or unspecified.
     """
     dims = tuple(str(d) for d in image.dims)
     sampled = [d for d in dims if d in (*SPACE_AXES, "t")]
@@ -68,7 +68,7 @@ def from_ngff_image(image: Any) -> SpatialArray:
 
 
 def _named_channels(image: Any, dims: tuple[str, ...]) -> dict[str, Any]:
-    """Return names and colors of channels, which newer versions of ngff-zarr know."""
+    """Return names and colors of channels, which newer versions of ngff-zarr have."""
     given = {
         "channel": getattr(image, "channel_names", None),
         "channel_color": getattr(image, "channel_colors", None),

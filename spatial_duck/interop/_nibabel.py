@@ -75,7 +75,7 @@ def to_nibabel(
     version : {1, 2}, optional
         Of NIfTI.
     frame : str, optional
-        What the frame is where the image does not say.
+        The frame, if the image has none.
     mapped : bool, optional
         Whether voxels that are mapped from a file stay so. By default they are read: nibabel saves
         into the file itself, and one that is mapped would be cut off beneath its own voxels, which

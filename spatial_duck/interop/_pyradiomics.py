@@ -1,8 +1,8 @@
-"""pyradiomics takes an image and a mask as SimpleITK images that lie on one grid to many digits.
+"""An image and a mask for pyradiomics, as SimpleITK images on exactly the same grid.
 
-Two files of one grid differ in the last digits that their formats hold, and pyradiomics then
-refuses them, so that its users set ``geometryTolerance`` to large numbers and compute on whatever
-comes. `to_pyradiomics` checks that the grids are one, and gives both exactly the image's.
+Two files of one grid may differ in the last digits that their formats hold, and pyradiomics raises
+for such differences, unless its ``geometryTolerance`` is so large that it accepts wrong grids too.
+`to_pyradiomics` checks that both grids are the same, and returns both with exactly the image's.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def to_pyradiomics(
     mask : SpatialArray
         Integers or bool, on the same grid, in any frame, unit and order of world axes.
     frame : str, optional
-        What the frame is where the images do not say.
+        The frame, if the images have none.
     tolerance : float, optional
         Largest displacement of a voxel, in voxels, at which the grids count as one.
 

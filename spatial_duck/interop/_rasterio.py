@@ -39,7 +39,7 @@ def from_rasterio(
     Parameters
     ----------
     dataset : rasterio.DatasetReader
-        Open for reading. What its ground control points or RPCs say is not used.
+        Open for reading. Ground control points and RPCs are ignored.
     lazy : bool, optional
         True: a Dask array of the file's blocks, which opens the file again when it is computed.
     masked : bool, optional

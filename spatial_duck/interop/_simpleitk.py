@@ -104,7 +104,7 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
         becomes a volume of one slice. bool becomes uint8 and float16 float32, which change no
         value.
     frame : str, optional
-        What the frame is where the image does not say.
+        The frame, if the image has none.
 
     Returns
     -------

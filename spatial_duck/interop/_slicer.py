@@ -1,4 +1,4 @@
-"""3D Slicer's volume nodes: the array and matrix that its Python takes and gives.
+"""3D Slicer's volume nodes: conversion to and from the array and matrix of its Python functions.
 
 A volume node has a NumPy array indexed (K, J, I), which carries no geometry, and a 4×4 matrix from
 (I, J, K) to RAS in mm. These functions convert both; they import nothing of Slicer's and have not
@@ -42,7 +42,7 @@ def to_slicer(image: SpatialArray, *, frame: str | None = None) -> tuple[Any, An
     image : SpatialArray
         With up to three space axes and one plain axis.
     frame : str, optional
-        What the frame is where the image does not say.
+        The frame, if the image has none.
 
     Returns
     -------

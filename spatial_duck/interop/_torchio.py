@@ -80,7 +80,7 @@ def to_torchio(
     kind : {"scalar", "label"}, optional
         ScalarImage or LabelMap, by which torchio chooses interpolation.
     frame : str, optional
-        What the frame is where the image does not say.
+        The frame, if the image has none.
 
     Returns
     -------

@@ -108,7 +108,7 @@ def from_xarray(array: Any, *, sampled: Sequence[str] | None = None) -> SpatialA
     Raises
     ------
     GeometryLossError
-        If the coordinates say but half of where it lies.
+        If the coordinates do not determine the geometry completely.
     GeometryError
         If the coordinates of a sampled axis are not evenly spaced, or `sampled` names an axis that
         is not there, or of an array that says itself which are.

@@ -1,4 +1,4 @@
-"""``xr.open_dataset(path, engine="spatial_duck")``: every format that `spatial_duck.read` knows.
+"""``xr.open_dataset(path, engine="spatial_duck")``: every format that `spatial_duck.read` reads.
 
 xarray finds it by the entry point ``xarray.backends``, and imports it on first use.
 """

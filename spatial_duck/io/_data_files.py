@@ -211,7 +211,7 @@ def _stack_blocks(
 def _read_end(
     stream: Any, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> NDArray[Any]:
-    """Read the last voxels of a stream, of which a header may stand before them."""
+    """Return the voxels at the end of a stream, which a header may precede."""
     needed, most = safety.count_bytes(shape, dtype), 1 << 20
     safety.check_memory(path, needed + most)
     held = bytearray()

@@ -255,7 +255,7 @@ class Hdf5(Format):
     write = staticmethod(write_image)
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
-        """Tell by a file's first bytes, or what is in a folder."""
+        """Whether a file is of this format, by its first bytes."""
         return head.startswith(b"\x89HDF\r\n\x1a\n")
 
     def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002

@@ -36,7 +36,7 @@ _SCHEMA = (
     "Schema/markups-schema-v1.0.3.json#"
 )
 _FRAMES, _UNITS = ("LPS", "RAS"), ("mm", "um")
-#: Of a markup, and of a control point, what stands in fields of `Markup`.
+#: Keys of a markup, and of a control point, for which `Markup` has fields.
 _OWN = frozenset(["type", "name", "coordinateSystem", "coordinateUnits", "controlPoints"])
 _OWN_OF_POINT = frozenset(["label", "position"])
 #: What is said in coordinates, of a markup or a control point.
@@ -66,9 +66,9 @@ class Markup:
     unit : str
         Their unit of length.
     attrs : dict
-        What else the file says of the whole, in the same frame and unit.
+        Other entries of the file for the whole, in the same frame and unit.
     facts : tuple of dict
-        What else it says of each point.
+        Other entries for each point.
 
     Examples
     --------
@@ -247,14 +247,14 @@ def write_markups(
         Points in another frame than LPS and RAS are written in LPS, in other units than mm and µm
         in mm.
     overwrite : bool, optional
-        Replace a target that is there.
+        Replace an existing target.
 
     Raises
     ------
     GeometryLossError
-        If a markup would have to be turned whose directions are kept in its ``attrs``.
+        If a markup with directions in its ``attrs`` would have to be rotated.
     FileExistsError
-        If the target is there and `overwrite` is false.
+        If the target exists and `overwrite` is false.
 
     Examples
     --------

@@ -50,7 +50,7 @@ _TYPES = {
 _NAMES = {code: name for name, code in _TYPES.items() if name not in ("MET_LONG", "MET_ULONG")}
 
 _MAX_HEADER = 1 << 20
-#: Fields that the geometry, the dtype or the layout of the file stand for.
+#: Fields that are represented by the geometry, the data type or the layout of the file.
 _OWN = frozenset(
     """ObjectType NDims DimSize ElementType ElementSpacing ElementSize Offset Origin Position
     TransformMatrix Rotation Orientation CenterOfRotation ElementNumberOfChannels ElementDataFile
@@ -172,7 +172,7 @@ def _data_files(header: Path, text: str, listed: list[str], sizes: list[int]) ->
         names, dimension = names_of_pattern(header, words)
     else:
         return [text]
-    # MetaIO takes a dimension out of range for a slice in each file.
+    # MetaIO reads one slice from each file if the dimension is out of range.
     in_range = dimension is not None and 0 < dimension <= len(sizes)
     check_count(header, sizes, len(names), dimension if in_range else None)
     return names
@@ -297,7 +297,7 @@ class MetaImage(Format):
     write = staticmethod(write_image)
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """Tell by a file's first bytes, or what is in a folder."""
+        """Whether a file is of this format, by its first bytes."""
         text = head[:512].replace(b" ", b"")
         return text.startswith((b"ObjectType=Image", b"NDims=")) or (
             b"NDims=" in text and path.suffix.lower() in (".mha", ".mhd")

@@ -159,7 +159,7 @@ class Minc(Format):
     open = staticmethod(open_source)
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """Tell by a file's first bytes, or what is in a folder."""
+        """Whether a file is of this format, by its first bytes."""
         if head.startswith(b"CDF") and head[3:4] in (b"\x01", b"\x02"):
             return b"xspace" in head or b"zspace" in head or path.suffix.lower() == ".mnc"
         return head.startswith(_HDF5) and b"minc-2.0" in head

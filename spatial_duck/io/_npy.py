@@ -71,7 +71,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
 
 
 def _record(file: Path, key: str | None) -> dict[str, Any]:
-    """Return what the side-car of a file says, which must be its own."""
+    """Return the record in the side-car of a file, which must be its own."""
     beside = sidecar(file)
     record = parse_record(beside, beside.read_bytes()[: 1 << 25])
     if key is None or key == record.get("key"):

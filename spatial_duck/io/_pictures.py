@@ -168,7 +168,7 @@ def _is_plane_in_space(g: Geometry) -> bool:
 
 
 def _flat(image: Any) -> Any:
-    """Return a plane of a volume as one by itself, along y and x: what its spacing alone says."""
+    """Return a plane of a volume as a 2-D image along y and x, with its spacing alone."""
     g = image.geometry
     dims = list(g.dims)
     for axis, name in zip(g.sampled_axes, ("y", "x"), strict=True):
@@ -187,7 +187,7 @@ class Picture(Format):
     write = staticmethod(write_image)
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
-        """Tell by a file's first bytes, or what is in a folder."""
+        """Whether a file is of this format, by its first bytes."""
         return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 

@@ -1,19 +1,18 @@
-"""Atomic writing, of one file or several: the target is whole or untouched.
+"""Atomic writing of one file or several: the target is complete or unchanged.
 
-A target ``name`` is written in a folder of its writer's own beside it::
+A target ``name`` is written in a temporary folder beside it::
 
-    .name.partial-k3v9/lock      held by the writer while it lives
-    .name.partial-k3v9/new/      what the format writes: `name`, and files that belong to it
-    .name.partial-k3v9/before/   parts of the old target that new ones have replaced already
-    .name.partial-k3v9/parts     names of such files, the new ones and those of the old target
+    .name.partial-k3v9/lock      locked while the writer runs
+    .name.partial-k3v9/new/      the files that the format writes: `name`, and its parts
+    .name.partial-k3v9/before/   parts of the old target that have been replaced already
+    .name.partial-k3v9/parts     names of the parts, the new ones and those of the old target
 
-Files that belong to the target take their names first, and never one that another image's data
-have; the target takes its name last and in one step, so that what it says decides. With
-``overwrite=False`` that step fails where somebody else has made the target meanwhile. A writer that
-was killed leaves its folder; the next one finds its lock free and removes the folder, and the
-parts that no header names.
+The parts, such as the data file of a header, are renamed first, and never to the name of another
+image's data; the target is renamed last and in one step. With ``overwrite=False`` that step fails
+if another writer has made the target meanwhile. A writer that was killed leaves its folder; the
+next one finds its lock free and removes the folder, and parts that no header names.
 
-Links are followed: what they point to is replaced. FIFOs, devices and sockets are refused.
+Links are followed: their targets are replaced. FIFOs, devices and sockets raise an error.
 """
 
 from __future__ import annotations
@@ -48,23 +47,23 @@ __all__ = [
     "publish_atomically",
 ]
 
-#: Bytes of a target's name that the names of its partial folders hold.
-_LONGEST = 180
-#: Seconds that a writer waits for others that publish in the same folder.
-_LONGEST_TURN = 10.0
-#: Bytes of a header in which the names of data files are looked for.
-_HEADER = 1 << 16
+#: Most bytes of a target's name in the names of its temporary folders.
+_MAX_NAME_BYTES = 180
+#: Most seconds that a writer waits for others that publish in the same folder.
+_MAX_WAIT = 10.0
+#: Bytes of a header in which names of data files are searched.
+_HEADER_BYTES = 1 << 16
 #: Suffixes of headers that name data files.
-_HEADERS = (".mhd", ".nhdr")
+_HEADER_SUFFIXES = (".mhd", ".nhdr")
 
 
 def partial_prefix(target: Path) -> str:
-    """Return how the names of a target's partial folders begin; never too long for a name."""
+    """Return the beginning of the names of a target's temporary folders, of limited length."""
     name = os.fsencode(target.name)
-    if len(name) <= _LONGEST:
+    if len(name) <= _MAX_NAME_BYTES:
         return f".{target.name}.partial"
     digest = hashlib.blake2b(name, digest_size=8).hexdigest()
-    return f".{name[:_LONGEST].decode(errors='ignore')}-{digest}.partial"
+    return f".{name[:_MAX_NAME_BYTES].decode(errors='ignore')}-{digest}.partial"
 
 
 # --- names --------------------------------------------------------------------------------
@@ -73,12 +72,12 @@ def partial_prefix(target: Path) -> str:
 def check_target(
     path: str | os.PathLike[str], *, overwrite: bool = False, directory: bool = False
 ) -> Path:
-    """Return where a target lies, with links followed, or refuse to write there.
+    """Return the path of a target, with links followed, if it can be written to.
 
     Raises
     ------
     FileExistsError
-        If there is something that is not to be replaced.
+        If something is there that must not be replaced.
     """
     given = Path(path)
     if not os.path.lexists(given):
@@ -105,14 +104,14 @@ def data_name(path: Path, suffix: str) -> str:
     Parameters
     ----------
     path : Path
-        The header, as `Format.write` got it.
+        The header: the path that `Format.write` gets.
     suffix : str
-        Of the data file.
+        Suffix of the data file.
 
     Returns
     -------
     str
-        The header's own name with the suffix, or with a number where that name is taken.
+        The header's name with the suffix, and with a number if that name exists.
 
     Raises
     ------
@@ -144,7 +143,7 @@ def data_name(path: Path, suffix: str) -> str:
 
 
 def _renameat2(a: Path, b: Path, flags: int) -> bool | None:
-    """Rename with flags; None where the system or the file system cannot."""
+    """Rename with flags; return None if the system or the file system does not support it."""
     try:
         function = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):
@@ -156,17 +155,17 @@ def _renameat2(a: Path, b: Path, flags: int) -> bool | None:
 
 
 def exchange(a: Path, b: Path) -> bool:
-    """Swap two names in one step; false where the system or the file system cannot."""
+    """Exchange two names in one step; return False if the system does not support it."""
     return bool(_renameat2(a, b, 2))  # RENAME_EXCHANGE
 
 
 def rename_new(fresh: Path, target: Path) -> None:
-    """Give a file or folder a name that nothing has, in one step.
+    """Rename a file or folder to a name that does not exist, in one step.
 
     Raises
     ------
     FileExistsError
-        If something has it; it stays as it is.
+        If the name exists; nothing is changed.
     """
     try:
         if not fresh.is_dir():
@@ -194,21 +193,21 @@ def _taken_error(target: Path) -> FileExistsError:
 
 
 def publish(fresh: Path, target: Path, old: Path, *, overwrite: bool) -> None:
-    """Give a file or folder the name of its target, in one step where the system has one.
+    """Rename a file or folder to its target, in one step if the system supports it.
 
     Parameters
     ----------
     fresh, target : Path
-        On one file system.
+        Paths on one file system.
     old : Path
-        Where a folder that is replaced goes, if the two cannot be swapped; it stays there.
+        New path of a folder that is replaced, if the two cannot be exchanged; it is not removed.
     overwrite : bool
-        Whether it may take the place of what is there.
+        Whether an existing target may be replaced.
 
     Raises
     ------
     FileExistsError
-        If something is there that may not be replaced.
+        If the target exists and must not be replaced.
     """
     if not (overwrite and target.exists()):
         try:
@@ -255,33 +254,33 @@ def publish_atomically(
     directory: bool = False,
     parts: Parts = _no_parts,
 ) -> Iterator[Path]:
-    """Give a fresh path to write to, and publish what was written when all went well.
+    """Yield a new path to write to, and publish it when the block ends without an error.
 
     Parameters
     ----------
     path : path
         The target.
     overwrite : bool, optional
-        Replace a target that is there. It stays as it is until the new one is complete.
+        Replace an existing target, when the new one is complete.
     directory : bool, optional
         The target is a directory.
     parts : callable, optional
-        ``parts(target)``: the other files that a target consists of.
+        ``parts(target)`` returns the other files of a target.
 
     Yields
     ------
     Path
-        Of the target's name, in a folder of its own. Other files in that folder are published with
-        it, under the names that they have.
+        A path with the target's name, in a temporary folder. Other files in that folder are
+        published with it, under their names.
 
     Raises
     ------
     FileExistsError
-        If the target is there and `overwrite` is false.
+        If the target exists and `overwrite` is false.
     """
     target = check_target(path, overwrite=overwrite, directory=directory)
-    with _turn(target.parent) as held:
-        # A folder without a holder, seen in a turn, is of a writer that has ended.
+    with _folder_lock(target.parent) as held:
+        # With the lock of the parent, a folder whose lock is free is that of a writer that ended.
         if held:
             _remove_leftovers(target, parts)
         folder = Path(tempfile.mkdtemp(prefix=f"{partial_prefix(target)}-", dir=target.parent))
@@ -294,7 +293,7 @@ def publish_atomically(
             raise FileExistsError(f"{left[0]} is there already; replace it with overwrite=True")
         new = folder / "new"
         new.mkdir()
-        # The name keeps its suffix, so that libraries that look at names find their format.
+        # The name keeps its suffix, by which libraries choose a format.
         fresh = new / Path(path).name
         yield fresh
         _publish(folder, fresh, target, overwrite, parts)
@@ -304,10 +303,10 @@ def publish_atomically(
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[bool]:
-    """Let the writers of a folder go one after the other; false where that could not be had."""
+def _folder_lock(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder, so that its writers publish in turn; yield whether it is held."""
     lock = Lock(folder)
-    end = time.monotonic() + _LONGEST_TURN
+    end = time.monotonic() + _MAX_WAIT
     held = False
     try:
         with suppress(OSError):  # a file system without locks
@@ -325,7 +324,7 @@ def _publish(folder: Path, fresh: Path, target: Path, overwrite: bool, parts: Pa
     if not others:
         _publish_one(fresh, target, overwrite, folder / "old")
         return
-    with _turn(target.parent):
+    with _folder_lock(target.parent):
         _publish_several(folder, fresh, others, target, overwrite, parts)
 
 
@@ -340,13 +339,13 @@ def _publish_several(
     if not overwrite and os.path.lexists(target):
         raise _taken_error(target)
     old = list(_known_parts(target, parts)) if overwrite else []
-    concerned = dict.fromkeys([p.name for p in (*others, *old)])
-    (folder / "parts").write_text("\n".join(concerned), encoding="utf-8")
+    names = dict.fromkeys([p.name for p in (*others, *old)])
+    (folder / "parts").write_text("\n".join(names), encoding="utf-8")
     for file in others:
         place = target.with_name(file.name)
-        # A part is replaced only where it is this target's own, by its name.
+        # An existing file is replaced only if it is a part of the old target.
         if place in old:
-            _keep(place, folder / "before")
+            _keep_copy(place, folder / "before")
             file.replace(place)
         else:
             rename_new(file, place)
@@ -358,22 +357,22 @@ def _publish_several(
     _remove_parts(old, target, parts)
 
 
-def _keep(part: Path, folder: Path) -> None:
-    """Keep a part that is being replaced until its target is, too."""
+def _keep_copy(part: Path, folder: Path) -> None:
+    """Copy a part that is being replaced, until its target is replaced too."""
     if part.is_file():
         folder.mkdir(exist_ok=True)
         shutil.copy2(part, folder / part.name)
 
 
 def leftover_parts(path: Path, name: str) -> list[Path]:
-    """Return what a killed writer kept of a part that it had replaced before its target.
+    """Return the copies of a part that a killed writer had replaced before its target.
 
     Parameters
     ----------
     path : Path
-        The target, which is the old one still.
+        The target, which is still the old one.
     name : str
-        Of the part.
+        Name of the part.
     """
     prefix = partial_prefix(path) + "-"
     return [
@@ -384,7 +383,7 @@ def leftover_parts(path: Path, name: str) -> list[Path]:
 
 
 def _known_parts(target: Path, parts: Parts) -> Sequence[Path]:
-    """Return the parts of what is there; those of a header that cannot be read are not known."""
+    """Return the parts of a target; none for a header that cannot be read."""
     try:
         return [Path(p) for p in parts(target)]
     except (OSError, ValueError):
@@ -392,7 +391,7 @@ def _known_parts(target: Path, parts: Parts) -> Sequence[Path]:
 
 
 def _remove_parts(files: Sequence[Path], target: Path, parts: Parts) -> None:
-    """Remove data files that no header names any more."""
+    """Remove data files that no header names."""
     kept = set(_known_parts(target, parts)) if target.exists() else set()
     for file in files:
         if file not in kept and not _is_named(file):
@@ -404,15 +403,15 @@ def _is_named(file: Path) -> bool:
     """Whether a header beside a data file names it."""
     name = os.fsencode(file.name)
     for header in file.parent.iterdir():
-        if header.suffix.lower() in _HEADERS:
+        if header.suffix.lower() in _HEADER_SUFFIXES:
             with suppress(OSError), header.open("rb") as opened:
-                if name in opened.read(_HEADER):
+                if name in opened.read(_HEADER_BYTES):
                     return True
     return False
 
 
 def _remove_leftovers(target: Path, parts: Parts) -> None:
-    """Remove what writers of a target left that have ended: their locks are free."""
+    """Remove the folders of writers that have ended: their locks are free."""
     prefix = partial_prefix(target) + "-"
     try:
         left = [p for p in target.parent.iterdir() if p.name.startswith(prefix)]

@@ -1,12 +1,12 @@
-"""What an open rasterio dataset says: geometry, coordinates of its bands, and its pixels.
+"""Geometry, coordinates of bands and pixels of an open rasterio dataset.
 
 Arrays are indexed ``(band, y, x)``. A raster's transform gives the **corner** of a pixel,
 ``xy(0, 0) = T @ (0.5, 0.5)``; here the origin is the centre. The coordinate reference system (CRS)
-is kept as WKT in ``attrs["crs"]``; it is no frame of anatomy, which is unspecified.
+is WKT in ``attrs["crs"]``; the anatomical frame is unspecified.
 
-What bands differ in is coordinates along ``band``: ``band`` itself their numbers, ``description``,
-``color_interpretation``, ``unit``, ``scale_factor`` and ``add_offset``, ``no_data``. A value that
-stands for nothing and is that of all bands is ``attrs["nodata"]``.
+Metadata in which bands differ are coordinates along ``band``: ``band`` (their numbers),
+``description``, ``color_interpretation``, ``unit``, ``scale_factor`` and ``add_offset``,
+``no_data``. A value for no data that all bands have in common is ``attrs["nodata"]``.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def raster_source(dataset: Any, level: int = 0) -> Source:
     Parameters
     ----------
     dataset : rasterio.DatasetReader
-        Open for reading. What its ground control points or RPCs say is not used.
+        Open for reading. Ground control points and RPCs are ignored.
     level : int, optional
         Overview as which it was opened.
 

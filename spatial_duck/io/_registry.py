@@ -41,7 +41,7 @@ _MODULES = {
     "nibabel": "spatial_duck.io.nifti._nibabel",
 }
 _GROUP = "spatial_duck.formats"
-#: Bytes by which a file's format is told.
+#: Bytes from the start of a file by which its format is recognised.
 _HEAD = 4096
 
 
@@ -101,7 +101,7 @@ def format_of(path: Path) -> Format | None:
 
 
 def _head(path: Path) -> bytes:
-    # A FIFO would wait for its writer; the flag is for one that takes a file's place meanwhile.
+    # Opening a FIFO would block without this flag, if one replaces the file meanwhile.
     file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(file, "rb") as opened:
         if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -110,7 +110,7 @@ def _head(path: Path) -> bytes:
         head = opened.read(_HEAD)
         if head[:2] != MAGIC:
             return head
-        # Twice as much: what does not compress takes a little more.
+        # Twice as many bytes, since data that do not compress become slightly larger.
         return head_of_content(head + opened.read(_HEAD), _HEAD)
 
 

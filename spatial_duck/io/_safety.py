@@ -45,14 +45,14 @@ __all__ = [
     "zstd_module",
 ]
 
-#: What using a parsed header or document raises where a value is not of the kind, or of the size,
-#: that it should be: texts for numbers, numbers beyond float64, lists too short, keys missing.
+#: What using a parsed header raises if a value has the wrong type or size: texts for numbers,
+#: numbers beyond float64, lists too short, keys missing.
 MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
-#: So many chunks a Dask array may have: its graph takes about a kilobyte for each.
-_MOST_CHUNKS = 10**8
+#: Most chunks of a Dask array: its graph takes about a kilobyte for each.
+_MAX_CHUNKS = 10**8
 
-#: The highest ratio that each compressor can reach: more was declared than can be there.
+#: The highest ratio that each compressor can reach.
 _HIGHEST_RATIO = {"gzip": 1032, "zlib": 1032, "bzip2": 50_000_000, "zstd": 50_000_000}
 
 #: Bytes that may follow the declared data (padding) before a file counts as malformed.
@@ -60,7 +60,7 @@ _TRAILING = 1 << 20
 
 
 def count_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
-    """Return the bytes of an array, in Python's unbounded integers."""
+    """Return the number of bytes of an array, as an int that cannot overflow."""
     total = dtype.itemsize
     for n in shape:
         if n < 0:
@@ -70,7 +70,7 @@ def count_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
 
 
 def check_chunk_count(path: object, shape: Sequence[int], chunks: Sequence[int]) -> None:
-    """Refuse more chunks than a Dask array can have, before their lengths are listed.
+    """Check that a Dask array can have so many chunks, before their lengths are listed.
 
     Raises
     ------
@@ -78,16 +78,16 @@ def check_chunk_count(path: object, shape: Sequence[int], chunks: Sequence[int])
         If there are more.
     """
     count = math.prod([-(-n // max(c, 1)) for n, c in zip(shape, chunks, strict=True)])
-    if count > _MOST_CHUNKS:
+    if count > _MAX_CHUNKS:
         raise UnsafeInputError(
             f"{path}: shape {tuple(shape)} in chunks of {tuple(chunks)} makes {count:,} chunks, "
-            f"more than a lazy image can have ({_MOST_CHUNKS:,}); the header is wrong or the "
+            f"more than a lazy image can have ({_MAX_CHUNKS:,}); the header is wrong or the "
             "chunks are too small"
         )
 
 
 def check_memory(path: object, needed: int) -> None:
-    """Refuse to allocate more bytes than there is memory for.
+    """Check that there is memory for some bytes.
 
     Raises
     ------
@@ -112,9 +112,9 @@ def check_size(path: Path, needed: int, offset: int = 0, compression: str | None
     needed : int
         Bytes of voxels, uncompressed.
     offset : int, optional
-        Where they begin.
+        Position of the first voxel.
     compression : {"gzip", "zlib", "bzip2", "zstd"}, optional
-        How they are compressed; then the highest ratio that is possible decides.
+        How they are compressed; then the highest possible ratio is the limit.
 
     Raises
     ------
@@ -143,14 +143,14 @@ def confine_path(header: Path, name: str, *, anywhere: bool = False) -> Path:
     header : Path
         The header's path.
     name : str
-        What the header says.
+        Name of the data file in the header.
     anywhere : bool, optional
-        Allow any place.
+        Allow files in other directories.
 
     Raises
     ------
     UnsafeInputError
-        If the file lies elsewhere, with symbolic links resolved.
+        If the file is in another directory, with symbolic links resolved.
     FormatError
         If there is no such file.
     """
@@ -172,7 +172,7 @@ def confine_path(header: Path, name: str, *, anywhere: bool = False) -> Path:
 
 
 def map_raw(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> NDArray[Any]:
-    """Return the voxels of a raw file, mapped: nothing is read yet, and changes stay in memory."""
+    """Return the voxels of a raw file, memory-mapped; changes are not written to the file."""
     check_size(path, count_bytes(shape, dtype), offset)
     if 0 in shape:
         return np.zeros(shape, dtype)
@@ -181,21 +181,21 @@ def map_raw(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: in
 
 
 class BoundedFile(io.BufferedReader):
-    """A file that reads no further than it is long, whatever a header declares."""
+    """A file that allocates no more than its length, whatever size is asked for."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
         self._end = path.stat().st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to `size` bytes; a buffer is made for those that are there only."""
+        """Return up to `size` bytes; the buffer is no larger than the rest of the file."""
         if size is not None and size > 0:
             size = min(size, max(self._end - self.tell(), 0))
         return super().read(size)
 
 
 class ZlibFile:
-    """A readable stream of one zlib stream inside a file, as MetaImage has it."""
+    """A readable stream of one zlib stream inside a file, as in MetaImage."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._inflate, self._ready = file, zlib.decompressobj(), b""
@@ -213,7 +213,7 @@ class ZlibFile:
 
 
 def zstd_module() -> Any:
-    """Import the module that reads Zstandard: Python's own from 3.14 on."""
+    """Return the module that reads Zstandard: Python's own from 3.14 on."""
     if sys.version_info >= (3, 14):
         return require("compression.zstd", "Reading .zst")
     return require("backports.zstd", "Reading .zst")
@@ -221,7 +221,7 @@ def zstd_module() -> Any:
 
 @contextmanager
 def open_stream(path: Path, offset: int, compression: str | None) -> Iterator[Any]:
-    """Open a file at an offset, decompressing from there on.
+    """Open a file at an offset, and decompress from there on.
 
     Parameters
     ----------
@@ -230,6 +230,7 @@ def open_stream(path: Path, offset: int, compression: str | None) -> Iterator[An
     offset : int
         Bytes to skip before the (compressed) data.
     compression : {"gzip", "zlib", "bzip2", "zstd"} or None
+        How the data are compressed.
     """
     with path.open("rb") as file:
         file.seek(offset)
@@ -254,18 +255,18 @@ def read_up_to(stream: Any, size: int) -> bytes:
 def read_stream(
     stream: Any, path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], skip: int = 0
 ) -> NDArray[Any]:
-    """Read the voxels of a stream into a new array, and go on to its end so that it is verified.
+    """Read the voxels of a stream into a new array, and the rest to verify its checksum.
 
     Parameters
     ----------
     stream
-        Has ``read(size)``.
+        An object with ``read(size)``.
     path : Path
-        For messages.
+        Named in messages.
     dtype, shape
-        What is declared; the slowest axis first.
+        Declared type and shape, the slowest axis first.
     skip : int, optional
-        Bytes between where the stream stands and the first voxel.
+        Bytes before the first voxel.
 
     Raises
     ------

@@ -57,7 +57,7 @@ def to_simpleitk(transform: Transform, *, frame: str | None = None) -> Any:
     transform : Transform
         Over the world axes x and y, or x, y and z, in any order, unit and frame.
     frame : str, optional
-        What the frame is where the transform does not say. Then units that are not given are mm.
+        The frame, if the transform has none. Then units that are not given are mm.
 
     Returns
     -------

@@ -53,7 +53,7 @@ _NUMBERS = tuple(bytes([c]) for c in b"0123456789+-.")
 _THROUGH = {".lta": "fs", ".1d": "afni", ".x5": "X5"}
 
 
-#: Numbers of parameters and of fixed parameters in n dimensions, which ITK takes for granted.
+#: Numbers of parameters and of fixed parameters in n dimensions, which ITK does not check.
 _COUNTS: dict[str, Callable[[int], tuple[int, set[int]]]] = {
     "Affine": lambda n: (n * n + n, {n}),
     "ComposeScaleSkewVersor3D": lambda _: (12, {3}),
@@ -222,10 +222,10 @@ def _read_text(sitk: Any, path: Path) -> Any:
 
 
 def _read_again(sitk: Any, parts: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Any:
-    """Let ITK read what h5py has read and written again.
+    """Return what ITK reads of a file that h5py has read and written again.
 
-    ITK takes types, lengths and heaps for granted, and its libhdf5 may not come to an end with a
-    file that h5py's refuses, or reads.
+    ITK does not check types, lengths and heaps, and its libhdf5 may not terminate for a file that
+    h5py's refuses or reads.
     """
     h5py = h5py_module()
     with tempfile.TemporaryDirectory() as folder:
@@ -331,7 +331,7 @@ def write_transform(
         Over x and y, or x, y and z. For ITK it is brought to LPS and mm, in OME-Zarr it keeps its
         world. Composites are flattened, and fields read into memory.
     frame : str, optional
-        What the frame is where the transform does not say.
+        The frame, if the transform has none.
     overwrite : bool, optional
         Replace a file that is there, once the new one is complete.
 

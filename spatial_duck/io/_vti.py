@@ -449,7 +449,7 @@ class Vti(Format):
     write = staticmethod(write_image)
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
-        """Tell by a file's first bytes, or what is in a folder."""
+        """Whether a file is of this format, by its first bytes."""
         return b"<VTKFile" in head and b"ImageData" in head
 
     def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002

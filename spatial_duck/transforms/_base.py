@@ -256,7 +256,7 @@ class Transform(ABC):
             The target: ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5`` (ITK); ``.json``, or ``.zarr`` for
             a group that holds displacement fields too (OME-Zarr).
         frame : str, optional
-            What the frame is where the transform does not say.
+            The frame, if the transform has none.
         overwrite : bool, optional
             Replace a file that is there.
 
