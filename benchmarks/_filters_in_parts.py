@@ -35,7 +35,7 @@ def _series(image: sd.SpatialArray) -> sd.SpatialArray:
     return sd.SpatialArray(
         np.stack([np.asarray(image), np.asarray(mirrored(image))]), dims=("t", *image.dims),
         spacing=(3, *g.spacing), origin=(7, *g.origin), direction=direction, frame=g.frame,
-        unit={"t": "s", **dict(zip(g.world.axes, g.world.units, strict=True))},
+        coords=image.coords, unit={"t": "s", **dict(zip(g.world.axes, g.world.units, strict=True))},
     )  # fmt: skip
 
 

@@ -155,6 +155,7 @@ def _call(
     # A frame that is not known is none that a filter asks for; it comes back unknown.
     native = [library.to_native(image, frame="LPS") for image in exact]
     new_args, new_kwargs = _replace_images(args, kwargs, native)
+    given = [library.from_native(one).data for one in native]  # a filter may release its input
     try:
         found = function(*new_args, **new_kwargs)
     except RuntimeError as error:
@@ -165,7 +166,7 @@ def _call(
                 f"another's. They lie on:\n{grids}"
             ) from error
         raise
-    return _convert_back(library, found, first, [library.from_native(one).data for one in native])
+    return _convert_back(library, found, first, given)
 
 
 def _is_same_grid(image: SpatialArray, first: SpatialArray) -> bool:
