@@ -19,6 +19,7 @@ For the vector ``i`` of (fractional) indices along the n sampled axes of an arra
     One column for each sampled axis, in the order of the array's axes, and one row for each world
     axis: the unit vector along which the axis runs. It need not be at right angles, and it is not
     square where the array has fewer axes than the world: a slice of a volume has w = 3 and n = 2.
+    A type without it runs along the world's axes: its direction is the identity.
 
 They are attributes, not methods, of any type that ``numpy.asarray`` takes. ``numpy.asarray(image)``
 gives the array, whose axes are those that the attributes speak of; its ``shape`` is the image's.

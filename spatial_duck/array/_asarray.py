@@ -116,9 +116,9 @@ def asarray(obj: Any) -> SpatialArray:
     ----------
     obj : object
         A `SpatialArray` (returned as it is), an image of a library in `LIBRARIES` (of several
-        resolutions the finest), any array with ``spacing``, ``origin`` and ``direction``
-        (`SpatialImage`), or any with an ``affine`` alone: (n + 1) × (n + 1) numbers that take the
-        first n indices of the array to x, y, z (and t).
+        resolutions the finest), any array with ``spacing`` and ``origin``, and ``direction`` where
+        that is not the identity (`SpatialImage`), or any with an ``affine`` alone: (n + 1) ×
+        (n + 1) numbers that take the first n indices of the array to x, y, z (and t).
 
     Raises
     ------
@@ -139,8 +139,8 @@ def asarray(obj: Any) -> SpatialArray:
         return _from_affine(obj)
     known = ", ".join(kind.replace(":", ".") for row in LIBRARIES for kind in row.types)
     raise TypeError(
-        f"asarray takes {known}, or an array with spacing, origin and direction, or with an "
-        f"affine; got {type(obj).__name__}. A bare array gets its geometry by "
+        f"asarray takes {known}, or an array with spacing and origin (and direction), or with "
+        f"an affine; got {type(obj).__name__}. A bare array gets its geometry by "
         "SpatialArray(data, spacing=...)"
     )
 
@@ -242,9 +242,13 @@ def _how_to_take(obj: object) -> str:
 
 def _has_duck_interface(obj: Any) -> bool:
     """Whether an object has the duck interface, and voxels (a geometry has none)."""
-    if isinstance(obj, Geometry) or not isinstance(obj, SpatialImage):
+    if isinstance(obj, Geometry) or not hasattr(obj, "__array__"):
         return False
-    return not callable(obj.spacing)
+    places = [getattr(obj, name, None) for name in ("spacing", "origin")]
+    if any(place is None or callable(place) or np.ndim(place) != 1 for place in places):
+        return False
+    # One without a direction runs along the world's axes, and so has as many of them.
+    return hasattr(obj, "direction") or len(places[0]) == len(places[1])
 
 
 def _has_affine(obj: Any) -> bool:
@@ -287,5 +291,6 @@ def _from_duck(obj: Any) -> SpatialArray:
         if (value := getattr(obj, name, None)) is not None and not callable(value)
     }
     return SpatialArray(
-        _bare_array(obj), spacing=obj.spacing, origin=obj.origin, direction=obj.direction, **fields
-    )
+        _bare_array(obj), spacing=obj.spacing, origin=obj.origin,
+        direction=getattr(obj, "direction", None), **fields,
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def sel(image: ImageState, labels: Mapping[str, Any]) -> Any:
     for name, wanted in labels.items():
         h = (image._coords or {}).get(name)
         if h is not None:
-            axis, key = _by_coordinate(name, h, wanted, geometry.dims)
+            axis, key = _by_coordinate(name, h, wanted, geometry.dims, image._coords or {})
         elif name in geometry.world.axes:
             axis, key = _by_place(geometry, name, wanted)
         else:
@@ -70,13 +71,15 @@ def _unknown_name_error(image: ImageState, name: str) -> GeometryError:
 
 
 def _by_coordinate(
-    name: str, h: Held, wanted: Any, dims: tuple[str | None, ...]
+    name: str, h: Held, wanted: Any, dims: tuple[str | None, ...], coords: Mapping[str, Held]
 ) -> tuple[int, Any]:
     """Return the axis of a coordinate and the index of some of its values."""
     if h.axis is None or h.values.ndim != 1:
         what = "is one value of the whole image" if h.axis is None else "holds vectors"
         raise GeometryError(f"sel: the coordinate {name!r} {what}, and selects nothing")
     nearest = name == dims[h.axis]  # it gives the positions of the indices
+    if isinstance(wanted, str) and h.values.dtype.kind in "iuf" and not re.search(r"\d", wanted):
+        raise _no_such_label(name, wanted, h, coords)
     if h.values.dtype.kind in "iuf":
         if isinstance(wanted, slice):
             start, stop = in_unit(wanted.start, h.unit, name), in_unit(wanted.stop, h.unit, name)
@@ -89,6 +92,18 @@ def _by_coordinate(
         found = [np.atleast_1d(_at(name, h.values, w, nearest)) for w in np.asarray(wanted)]
         return h.axis, np.concatenate([np.zeros(0, int), *found])
     return h.axis, _at(name, h.values, wanted, nearest)
+
+
+def _no_such_label(name: str, wanted: str, h: Held, coords: Mapping[str, Held]) -> GeometryError:
+    """Return the error for a label where numbers stand; another coordinate may have it."""
+    shown = np.array2string(h.values, threshold=8, separator=", ")
+    others = [
+        other
+        for other, held in coords.items()
+        if held.axis == h.axis and held.values.dtype.kind == "U" and wanted in held.values
+    ]
+    hint = f"; sel({others[0]}={wanted!r}) finds it" if others else ""
+    return GeometryError(f"sel: {name!r} holds numbers, {shown}, got {wanted!r}{hint}")
 
 
 def _at(name: str, values: NDArray[Any], wanted: Any, nearest: bool) -> Any:

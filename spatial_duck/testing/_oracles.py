@@ -60,8 +60,8 @@ def place_of(image: Any, geometry_of: Callable[[Any], Sequence[Any]] | None = No
     Parameters
     ----------
     image : object
-        Has ``spacing``, ``origin`` and ``direction``; and ``sampled_axes``, itself or in its
-        ``geometry``, where not all axes are sampled.
+        Has ``spacing`` and ``origin``; ``direction``, where that is not the identity; and
+        ``sampled_axes``, itself or in its ``geometry``, where not all axes are sampled.
     geometry_of : callable, optional
         Reads (spacing, origin, direction), and the sampled axes as an optional fourth, from an
         image of a class that calls them otherwise.
@@ -80,7 +80,9 @@ def place_of(image: Any, geometry_of: Callable[[Any], Sequence[Any]] | None = No
         spacing, origin, direction, *rest = geometry_of(image)
         axes = rest[0] if rest else None
     else:
-        spacing, origin, direction = image.spacing, image.origin, image.direction
+        spacing, origin = image.spacing, image.origin
+        direction = getattr(image, "direction", None)
+        direction = np.eye(len(origin)) if direction is None else direction
         axes = getattr(getattr(image, "geometry", image), "sampled_axes", None)
     spacing = np.asarray(spacing, float)
     origin = np.asarray(origin, float)

@@ -106,6 +106,7 @@ def test_sel(chosen: Any, key: Any) -> None:
     [
         ({"channel": "CFP"}, "no 'channel' is 'CFP', among .'DAPI'"),
         ({"gain": 0.31}, "no 'gain' is 0.31"),
+        ({"gain": "GFP"}, r"'gain' holds numbers, .*; sel\(channel='GFP'\) finds it"),
         ({"name": "M01"}, "one value of the whole image"),
         ({"way": 1}, "holds vectors"),
         ({"c": 1}, r"its axis is plain, use isel\(c=index\)"),

@@ -271,3 +271,30 @@ def test_the_command_reports_and_exits(
 def test_the_command_says_what_is_missing(name: str, message: str, capsys: Any) -> None:
     assert main(["check", name]) == 2
     assert message in capsys.readouterr().err
+
+
+class WithoutDirection:
+    """Runs along the world's axes, and says nothing of it."""
+
+    def __init__(self, data: Any, spacing: Any, origin: Any) -> None:
+        assert np.all(np.isfinite(spacing))
+        assert np.all(np.asarray(spacing) > 0)
+        self.data, self.spacing, self.origin = np.asarray(data), tuple(spacing), tuple(origin)
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    dtype = property(lambda self: self.data.dtype)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.asarray(self.data, dtype)
+
+
+def test_a_class_without_a_direction_runs_along_the_world() -> None:
+    def make(data: Any, spacing: Any, origin: Any, direction: Any) -> WithoutDirection:
+        return WithoutDirection(data, spacing, origin)
+
+    report = check(make, oblique=False, sheared=False, flipped=False, levels=("attributes",))
+    assert not report.wrong
+    assert "no place can be read" not in str(report)
+    image = sd.asarray(WithoutDirection(np.zeros((2, 3)), (2, 1), (5, 6)))
+    assert image.index_to_physical([1, 2]).tolist() == [7, 8]
