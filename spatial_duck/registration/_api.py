@@ -226,7 +226,7 @@ def register(
             )
         ]
     found = _run(jobs[0], chosen, began, first)
-    found = check_trust(found, made[0], others)
+    found = check_trust(found, made[0], others, made[-1])
     if not found.converged:
         warnings.warn(
             f"registration did not converge: {found.stop_reason}. Give iterations= more, start "

@@ -201,7 +201,8 @@ class Registration(Transform):
         A search comes to rest in the optimum next to its start, which need not be the right one.
         So the answer is compared with other alignments that were tried before it began, all the way
         round: where one of them brings the images as well together, or where the answer leads
-        little of the fixed image into the moving one, it is not to be trusted.
+        little of the fixed image into the moving one, it is not to be trusted. Nor is a field that
+        folds space, or leads neighbourhoods beside what they are more alike.
         """
         return self.converged and not self.doubt
 
