@@ -24,10 +24,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "ome_zarr_pyramid": ("zarr", "dask"),
     "patches_and_segmentation": ("scipy", "dask"),
     "register_two_scans": ("SimpleITK", "scipy"),
+    "resample_as_monai_and_totalsegmentator": ("monai", "scipy"),
     "transforms_of_ants_and_fsl": ("SimpleITK", "scipy"),
     "volumes_in_millilitres": ("scipy",),
 }
-LIBRARY = {"geotiff_nodata_and_xarray"}
+LIBRARY = {"geotiff_nodata_and_xarray", "resample_as_monai_and_totalsegmentator"}
 
 
 @pytest.mark.slow
