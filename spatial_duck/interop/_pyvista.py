@@ -17,6 +17,7 @@ import numpy as np
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._layout import Rules, fit_layout
@@ -31,6 +32,7 @@ def _pyvista() -> Any:
     return require("pyvista", "Converting VTK's image data")
 
 
+@from_library("a pyvista.ImageData or a vtkImageData", "GetExtent", "GetPointData")
 def from_pyvista(grid: Any, *, name: str | None = None) -> SpatialArray:
     """Return VTK's image data as a `SpatialArray` that shares its memory.
 

@@ -71,6 +71,7 @@ def test_samples_of_several_places_claim_none(collate: Any) -> None:
 
 
 @pytest.mark.library
+@pytest.mark.filterwarnings("ignore:os.fork")  # JAX's, if another test has imported it
 def test_workers_take_images(collate: Any) -> None:
     from torch.utils.data import DataLoader
 

@@ -184,6 +184,7 @@ for path in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_itk_reads_what_was_written(tmp_path: Any) -> None:
     if importlib.util.find_spec("itk") is None:
         pytest.skip("needs itk")

@@ -88,6 +88,7 @@ def _lead(labels: np.ndarray, arguments: Any) -> np.ndarray:
     return first - second
 
 
+@pytest.mark.slow
 @pytest.mark.library
 @pytest.mark.filterwarnings("ignore")
 def test_spacing_gives_nnunets_shape() -> None:

@@ -125,6 +125,7 @@ def test_other_grids_axes_and_types_are_refused() -> None:
         metrics.hausdorff(image, image, percentile=0)
 
 
+@pytest.mark.filterwarnings("ignore:monai:FutureWarning")  # of its own arguments
 def test_the_distances_of_monai() -> None:
     torch = pytest.importorskip("torch", reason="needs torch")
     monai = pytest.importorskip("monai.metrics", reason="needs monai")

@@ -54,6 +54,7 @@ def _known(model: str, image: sd.SpatialArray) -> Affine:
     return Affine(matrix, image.world)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_engines_find_motions_of_an_oblique_volume(other: str, model: str) -> None:
     fixed = _oblique()
@@ -67,6 +68,7 @@ def test_engines_find_motions_of_an_oblique_volume(other: str, model: str) -> No
     assert error_of(found, truth, fixed) < _ENGINE_ERROR
 
 
+@pytest.mark.slow
 def test_engines_convert_frames_units_and_start_from_a_transform(other: str) -> None:
     fixed = _oblique()
     far = rigid(fixed.center, fixed.world, (0.4, 0.3, -0.5), (60, 0, 0))
@@ -83,6 +85,7 @@ def test_engines_convert_frames_units_and_start_from_a_transform(other: str) -> 
     assert [value for *_, value in seen] == list(found.log[-1].metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "metric, most", [("mean_squares", 0.1), ("mattes", 0.2), ("correlation", 0.1)]
 )
@@ -102,6 +105,7 @@ def test_engines_take_masks(other: str, metric: str, most: float) -> None:
     assert error_of(back, truth.inverse(), moving) < most
 
 
+@pytest.mark.slow
 def test_engines_give_the_same_bits_for_the_same_seed(other: str) -> None:
     fixed = _oblique()
     moving = moved_image(fixed, _known("rigid", fixed))
@@ -114,6 +118,7 @@ def test_engines_give_the_same_bits_for_the_same_seed(other: str) -> None:
     assert (one != unlike).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["rigid", "affine"])
 def test_engines_flag_answers_that_mutual_information_draws_away(other: str, model: str) -> None:
     """The optimum of Mattes' metric is a scaled image, where much of it is background."""
@@ -131,6 +136,7 @@ def test_engines_flag_answers_that_mutual_information_draws_away(other: str, mod
     assert all("better a little way" in message for message in messages)
 
 
+@pytest.mark.slow
 def test_engines_flag_iterations_that_run_out(other: str) -> None:
     fixed = _oblique()
     moving = moved_image(fixed, _known("rigid", fixed))
@@ -172,6 +178,7 @@ def _rippled_plane() -> tuple[sd.SpatialArray, sd.SpatialArray, Any]:
     return fixed.replace(values(points)), moving.replace(values(back)), truth
 
 
+@pytest.mark.slow
 @pytest.mark.library
 @pytest.mark.parametrize("metric", ["mean_squares", "correlation"])
 def test_syn_finds_a_smooth_deformation_and_is_applied_lazily(metric: str) -> None:

@@ -57,6 +57,7 @@ def by_cubed(work, array, chunks):
     return map_selection(make, select, array, shape, work.dtype, chunks, met)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("how", ["nearest", "linear", "cubic"])
 def test_cubed_computes_the_same(name, how, tmp_path):

@@ -177,6 +177,7 @@ def test_displacement_fields(transform, interpolation, library):
         _same(found, like, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_field_on_the_device_and_on_the_grid(dtype, library):
     """A field where the image is, on the output's grid."""
@@ -218,6 +219,7 @@ def test_types(dtype, name, library):
             np.testing.assert_allclose(there, expected.data, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scaled", "oblique"])
 @pytest.mark.parametrize("interpolation", ["linear", "cubic", "lanczos"])
 @pytest.mark.parametrize("library", ["device", "torch"], indirect=True)
@@ -234,6 +236,7 @@ def test_what_is_not_finite_stays_in_its_kernel(name, interpolation, library):
     np.testing.assert_allclose(there[good], expected.data[good], rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scaled", "oblique"])
 def test_mask(name, library):
     like = library(DATA)
@@ -318,6 +321,7 @@ def test_gradients_of_a_field():
     np.testing.assert_allclose(inner, np.broadcast_to(slope[:, None, None, None], inner.shape))
 
 
+@pytest.mark.slow
 def test_under_jit_and_vmap():
     jax = pytest.importorskip("jax", reason="needs jax")
     expected = resample(sd.SpatialArray(DATA, SOURCE), OBLIQUE, interpolation="cubic").data
@@ -332,6 +336,7 @@ def test_under_jit_and_vmap():
         np.testing.assert_allclose(np.asarray(both[1]), -expected, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_jax_in_32_bits():
     """Without 64 bits JAX has positions of 32: near, and without a warning."""
     jax = pytest.importorskip("jax", reason="needs jax")
