@@ -42,6 +42,7 @@ __all__ = ["Plane", "html", "planes", "text"]
 #: Most lines of values in the text.
 _MAX_LINES = 12
 _MAX_ATTRS = 12
+_MAX_COORD_TEXT = 100
 #: The letter at the left or the top of a picture, by a letter of the anatomical axis along it: the
 #: patient's right at the left, front and head at the top (or front at the left).
 _FIRST_LETTER = {"R": "R", "L": "R", "A": "A", "P": "A", "S": "S", "I": "S"}
@@ -53,6 +54,8 @@ def _coord_lines(image: ImageState) -> list[tuple[str, str]]:
     for name, c in list(image.coords.items())[:_MAX_ATTRS]:
         values = np.array2string(c.values, threshold=6, edgeitems=2, separator=", ")
         shown = " ".join(values.strip("[]").split()) if c.ndim < 2 else f"{c.shape[-1]} numbers"
+        if len(shown) > _MAX_COORD_TEXT:  # long texts, such as unique identifiers
+            shown = shown[: _MAX_COORD_TEXT - 1] + "…"
         where = f" ({', '.join(map(str, c.dims))})" if c.dims else ""
         lines.append(f"{name}{where} {shown}{'' if c.unit is None else ' ' + c.unit}")
     if len(image.coords) > _MAX_ATTRS:

@@ -48,6 +48,12 @@ class Ruler(NamedTuple):
         """Coordinates of the outer edges of the first and the last pixel."""
         return self.first - self.step / 2, self.first + (self.voxels - 0.5) * self.step
 
+    def ends_apart(self, least: float) -> tuple[float, float]:
+        """Coordinates of the ends of a picture with room on both sides, if it would be a sliver."""
+        first, last = self.ends
+        room = max(least - abs(last - first), 0.0) / 2
+        return first - math.copysign(room, self.step), last + math.copysign(room, self.step)
+
 
 def make_ruler(geometry: Geometry, axis: int) -> Ruler:
     """Return world coordinates along an axis of a plane, or distances if it runs obliquely."""
@@ -155,11 +161,14 @@ def explain_uniform_plane(ax: Any, drawn: NDArray[Any]) -> None:
 
 
 def annotate(
-    ax: Any, rows: Ruler, columns: Ruler, edges: tuple[str, str, str, str], bar: float
+    ax: Any, rows: Ruler, columns: Ruler, edges: tuple[str, str, str, str], bar: float, least: float
 ) -> None:
-    """Draw ticks, the anatomical letters at the edges, and a scale bar of length `bar`."""
-    ax.set_xlim(*columns.ends)
-    ax.set_ylim(*rows.ends[::-1])
+    """Draw ticks, the anatomical letters at the edges, and a scale bar of length `bar`.
+
+    The picture is at least `least` wide and high, so that letters and titles have room.
+    """
+    ax.set_xlim(*columns.ends_apart(least))
+    ax.set_ylim(*rows.ends_apart(least)[::-1])
     ax.set_xlabel(columns.label, fontsize="small")
     ax.set_ylabel(rows.label, fontsize="small")
     ax.tick_params(labelsize="x-small")
@@ -174,7 +183,7 @@ def annotate(
     )
     for letter, (x, y, across, along) in zip(edges, places, strict=True):
         _draw_text(ax, x, y, letter, ha=across, va=along)
-    _draw_scale_bar(ax, columns, bar)
+    _draw_scale_bar(ax, columns, bar, least)
 
 
 def _draw_text(ax: Any, x: float, y: float, text: str, **place: Any) -> None:
@@ -191,11 +200,11 @@ def round_length(length: float) -> float:
     return power * max(f for f in (1, 2, 5) if f <= max(length / power, 1))
 
 
-def _draw_scale_bar(ax: Any, columns: Ruler, length: float) -> None:
+def _draw_scale_bar(ax: Any, columns: Ruler, length: float, least: float) -> None:
     """Draw a scale bar of a length in world units at the lower right."""
     from matplotlib import patheffects
 
-    width = abs(columns.step) * columns.voxels
+    width = max(abs(columns.step) * columns.voxels, least)
     start, stop = 0.96 - length / width, 0.96
     (bar,) = ax.plot([start, stop], [0.05, 0.05], transform=ax.transAxes, color="white", lw=2.5)
     bar.set_path_effects([patheffects.withStroke(linewidth=4.5, foreground="black")])

@@ -40,6 +40,10 @@ __all__ = ["figure_size", "plot"]
 _CHANNEL_DIMS = ("c", "channel", "band")
 
 
+#: What a plane is drawn as wide and high as at least, of the longest side of all planes.
+_THINNEST = 0.3
+
+
 def plot(
     image: SpatialArray | DisplacementField,
     overlay: SpatialArray | DisplacementField | Sequence[Any] | None = None,
@@ -147,7 +151,8 @@ def plot(
         notes.append(f"arrows {factor:g} × their length")
     rulers = [(drawing.make_ruler(p.geometry, 0), drawing.make_ruler(p.geometry, 1)) for p in parts]
     sizes = [(abs(r.step) * r.voxels, abs(c.step) * c.voxels) for r, c in rulers]
-    widths = [width for _, width in sizes]
+    least = _THINNEST * max(map(max, sizes))
+    widths = [max(width, least) for _, width in sizes]
     bar = min(drawing.round_length(max(widths) / 4), drawing.round_length(min(widths) / 2))
     figure = _new_figure(image) if figure is None else figure
     axes = figure.subplots(1, len(parts), squeeze=False, width_ratios=widths)[0]
@@ -156,8 +161,10 @@ def plot(
         for rendering, opacity in zip(renderings[1:], opacities, strict=True):
             drawing.draw_layer(ax, rendering, n, rows, columns, alpha=opacity, outlined=contours)
         drawing.explain_uniform_plane(ax, renderings[0].planes[n])
-        ax.set_title(_plane_title(still.geometry, plane), fontsize="medium")
-        drawing.annotate(ax, rows, columns, plane.edges, bar)
+        words = _plane_title(still.geometry, plane)
+        narrow = widths[n] < max(widths) / 2
+        ax.set_title(words.replace(", ", ",\n", 1) if narrow else words, fontsize="medium")
+        drawing.annotate(ax, rows, columns, plane.edges, bar, least)
     if colorbar:
         drawing.draw_color_bars(figure, list(axes), renderings)
     if legend:
@@ -173,8 +180,12 @@ def figure_size(image: SpatialArray) -> tuple[float, float]:
     planes = display.planes(geometry)
     if not planes:
         return 4.0, 4.0
-    height = max(geometry.shape[p.rows] * p.spacing[0] for p in planes)
-    width = sum(geometry.shape[p.columns] * p.spacing[1] for p in planes)
+    sides = [
+        (geometry.shape[p.rows] * p.spacing[0], geometry.shape[p.columns] * p.spacing[1])
+        for p in planes
+    ]
+    height = max(height for height, _ in sides)
+    width = sum(max(width, _THINNEST * max(map(max, sides))) for _, width in sides)
     inches = 4.0 * len(planes)
     return inches, min(max(inches * height / width + 0.8, 2.5), 9.0)
 

@@ -79,6 +79,25 @@ def test_letters_and_scale_bars(volume: sd.SpatialArray) -> None:
     assert math.isclose(width, 2)
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_thin_planes_have_room_for_their_titles(axis: int) -> None:
+    thin = sd.SpatialArray(
+        np.zeros((3, 100, 100)), spacing=(1, 2, 2), origin=(5, 6, 7), frame="LPS", unit="mm"
+    )
+    order = np.roll(range(3), axis)
+    turned = np.eye(3)[:, order]
+    figure = thin.replace(direction=turned).plot()
+    figure.canvas.draw()
+    for ax in figure.axes:
+        sides = [abs(np.ptp(ends)) for ends in (ax.get_xlim(), ax.get_ylim())]
+        assert min(sides) >= 0.3 * 200
+        title = ax.title.get_window_extent()
+        assert title.x0 >= 0
+        assert title.x1 <= figure.bbox.width
+    bars = {text.get_text() for ax in figure.axes for text in ax.texts if "mm" in text.get_text()}
+    assert bars == {"50 mm" if axis == 0 else "20 mm"}
+
+
 def test_no_letters_without_a_frame(volume: sd.SpatialArray) -> None:
     bare = sd.SpatialArray(volume.data, spacing=(4, 2, 1))
     assert [texts(ax) for ax in drawn(bare).axes] == [["2"]] * 3
