@@ -244,11 +244,14 @@ def _has_duck_interface(obj: Any) -> bool:
     """Whether an object has the duck interface, and voxels (a geometry has none)."""
     if isinstance(obj, Geometry) or not hasattr(obj, "__array__"):
         return False
-    places = [getattr(obj, name, None) for name in ("spacing", "origin")]
-    if any(place is None or callable(place) or np.ndim(place) != 1 for place in places):
-        return False
+    sizes = []
+    for name in ("spacing", "origin"):
+        place = getattr(obj, name, None)
+        if place is None or callable(place) or np.ndim(place) != 1:
+            return False
+        sizes.append(np.size(place))
     # One without a direction runs along the world's axes, and so has as many of them.
-    return hasattr(obj, "direction") or len(places[0]) == len(places[1])
+    return hasattr(obj, "direction") or sizes[0] == sizes[1]
 
 
 def _has_affine(obj: Any) -> bool:
