@@ -131,6 +131,81 @@ def _store(name: str, path: str, out: str) -> dict[str, float]:
     return {"seconds": peak.wall, "cpu": peak.cpu, "peak": peak.most / 1e6}
 
 
+#: Chunks of a source, and of its shards.
+LAYOUTS: dict[str, tuple[Any, Any]] = {
+    "64×256×256": ((64, 256, 256), None), "1×2048×2048": ((1, 2048, 2048), None),
+    "64³": ((64,) * 3, None), "32³ in shards of 128³": ((32,) * 3, (128,) * 3),
+}  # fmt: skip
+
+
+def _layout(name: str, path: str, out: str) -> dict[str, float]:
+    """Copy a store, or turn it, and count how often its voxels are read."""
+    import dask
+    import dask.array as da
+    import zarr
+
+    import spatial_duck as sd
+    from spatial_duck.resampling._chunk_reader import ChunkReader
+
+    dask.config.set(scheduler="threads", num_workers=THREADS)
+    source = zarr.open_array(path, mode="r")
+    np.asarray(_ours(da.from_array(np.zeros((200,) * 3, source.dtype))))  # loads and compiles
+    read = [0]
+    find = ChunkReader._read
+
+    def counted(reader: Any, number: Any) -> Any:
+        values = find(reader, number)
+        read[0] += values.nbytes
+        return values
+
+    ChunkReader._read = counted  # type: ignore[method-assign]
+    with _Peak() as peak:
+        if name == "copy":
+            target = zarr.create_array(out, shape=source.shape, chunks=source.chunks,
+                                       shards=source.shards, dtype=source.dtype)  # fmt: skip
+            deep = (source.shards or source.chunks)[0]
+            for i in range(0, source.shape[0], deep):
+                target[i : i + deep] = source[i : i + deep]
+        elif name == "sd.write":
+            sd.write(out, _ours(source), format="ome-zarr", levels=1, chunks=CHUNK, oblique="keep")
+        else:
+            found = _ours(source)
+            target = zarr.create_array(
+                out, shape=found.shape, chunks=found.data.chunksize, dtype=source.dtype
+            )
+            da.store(found.data, sd.SpatialArray(target).data, lock=False)
+    return {"seconds": peak.wall, "cpu": peak.cpu, "peak": peak.most / 1e6,
+            "reads": read[0] / source.nbytes}  # fmt: skip
+
+
+def layouts(quick: bool, types: Sequence[str]) -> None:
+    """Print the table of chunk layouts."""
+    import shutil
+
+    shape = (128, 256, 256) if quick else (512, 768, 768)
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        for label, (chunks, shards) in LAYOUTS.items():
+            for kind in types:
+                source, out = Path(place) / "source.zarr", Path(place) / "out.zarr"
+                make_volume(source, shape, chunks, shards, kind)
+                copy = None
+                for name in ("copy", "Dask's store", "sd.write"):
+                    found = _child("layout", name, str(source), str(out))
+                    shutil.rmtree(out, ignore_errors=True)
+                    row = f"{label}, {kind}: {name}"
+                    if isinstance(found, str):
+                        rows.append([row, "not run:", found, "", "", ""])
+                        continue
+                    copy = copy or found
+                    rows.append([row, f"{found['seconds']:.1f}", f"{found['cpu']:.1f}",
+                                 f"{found['cpu'] / copy['cpu']:.2f}", f"{found['peak']:.0f}",
+                                 f"{found['reads']:.2f}" if name != "copy" else ""])  # fmt: skip
+                shutil.rmtree(source)
+    title = f"{'×'.join(map(str, shape))}, Zarr to Zarr, rotation about two axes, linear"
+    print(render(title, ["", "s", "CPU s", "× CPU", "peak MB", "each voxel read"], rows))
+
+
 def _plan(name: str, count: int) -> dict[str, float]:
     """Plan the rotation of a volume of count³ chunks."""
     import dask.array as da
@@ -178,17 +253,22 @@ def _child(*arguments: str, **environment: str) -> dict[str, float] | str:
     return found
 
 
-def make_volume(path: Path, shape: tuple[int, ...]) -> None:
+def make_volume(
+    path: Path, shape: tuple[int, ...], chunks: tuple[int, ...] = (CHUNK,) * 3,
+    shards: tuple[int, ...] | None = None, kind: str = "u2",
+) -> None:  # fmt: skip
     """Write something smooth with noise, a slab of chunks at a time."""
     import zarr
 
-    volume = zarr.create_array(str(path), shape=shape, chunks=(CHUNK,) * 3, dtype="u2")
+    volume = zarr.create_array(str(path), shape=shape, chunks=chunks, shards=shards, dtype=kind)
     rng = np.random.default_rng(0)
     rows, columns = np.ogrid[: shape[1], : shape[2]]
-    for start in range(0, shape[0], CHUNK):
-        depth = np.arange(start, min(start + CHUNK, shape[0]))[:, None, None]
+    step = (shards or (CHUNK,))[0]
+    for start in range(0, shape[0], step):
+        depth = np.arange(start, min(start + step, shape[0]))[:, None, None]
         smooth = 2000 + 900 * np.sin(depth / 40) * np.cos(rows / 60) * np.sin(columns / 50)
-        volume[start : start + CHUNK] = (smooth + rng.integers(0, 64, smooth.shape)).astype("u2")
+        values = smooth + rng.integers(0, 64, smooth.shape)
+        volume[start : start + step] = (values % 256 if kind == "u1" else values).astype(kind)
 
 
 def stores(quick: bool, scales: Sequence[int]) -> None:
@@ -253,6 +333,7 @@ def starts(quick: bool) -> None:
 
 if __name__ == "__main__":
     _PARTS: dict[str, Callable[..., dict[str, float]]] = {
-        "store": _store, "plan": lambda name, count: _plan(name, int(count)), "start": _start,
+        "store": _store, "layout": _layout, "start": _start,
+        "plan": lambda name, count: _plan(name, int(count)),
     }  # fmt: skip
     print(json.dumps(_PARTS[sys.argv[1]](*sys.argv[2:])))

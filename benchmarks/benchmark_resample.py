@@ -1,10 +1,11 @@
 """Resampling beside the libraries that do the same, in one run.
 
-``python -m benchmarks.benchmark_resample`` prints three tables: volumes in memory, with accuracy;
-a Zarr store of 512×768×768 uint16 turned into another; planning, compiling and starting. ``--part
-memory store start`` chooses some, ``--only`` and ``--against`` kinds of work and contenders in
-memory, ``--quick`` makes volumes smaller, ``--scales 1 4`` says how often the store's volume is
-repeated. asv runs the class.
+``python -m benchmarks.benchmark_resample`` prints its tables: volumes in memory, with accuracy; a
+Zarr store of 512×768×768 uint16 turned into another, and such of other chunks and types; planning,
+compiling and starting. ``--part memory store layouts start`` chooses some, ``--only`` and
+``--against`` kinds of work and contenders in memory, ``--types`` those of the layouts, ``--quick``
+makes volumes smaller, ``--scales 1 4`` says how often the store's volume is repeated.
+asv runs the class.
 
 In memory every contender works in this process with two threads, in interleaved rounds; seconds
 and CPU seconds are the best of them. ``×`` is how many times longer than ours the contender takes,
@@ -225,7 +226,7 @@ class Resample:
 
 def main() -> None:
     """Print the tables."""
-    parts = ("memory", "store", "start")
+    parts = ("memory", "store", "layouts", "start")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     parser.add_argument("--quick", action="store_true")
@@ -233,14 +234,17 @@ def main() -> None:
     parser.add_argument("--only", default="", help="kinds of work in memory with this in the name")
     parser.add_argument("--against", nargs="+", choices=list(RIVALS), default=list(RIVALS))
     parser.add_argument("--scales", type=int, nargs="+", default=[1])
+    parser.add_argument("--types", nargs="+", default=["u1", "u2", "f4"], help="of the layouts")
     given = parser.parse_args()
     if "memory" in given.part:
         in_memory(given.quick, given.rounds, given.only, given.against)
-    if "store" in given.part or "start" in given.part:
+    if {"store", "layouts", "start"} & set(given.part):
         from benchmarks import _resample_store
 
         if "store" in given.part:
             _resample_store.stores(given.quick, given.scales)
+        if "layouts" in given.part:
+            _resample_store.layouts(given.quick, given.types)
         if "start" in given.part:
             _resample_store.starts(given.quick)
     packages = ("numpy", "numba", "scipy", "SimpleITK", "nibabel", "torch", "torchio", "monai")

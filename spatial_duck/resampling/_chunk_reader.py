@@ -155,9 +155,7 @@ class ChunkReader:
         if known is not None:
             return known.result()
         try:
-            bounds = [slice(int(e[i]), int(e[i + 1])) for e, i in
-                      zip(self._edges, number, strict=True)]  # fmt: skip
-            values = backends.read(self._data, tuple(bounds))
+            values = self._read(number)
         except BaseException as error:
             with self._lock:
                 self._chunks.pop(number, None)
@@ -171,6 +169,12 @@ class ChunkReader:
                 self._drop(number)
             elif self._size > self._kept:
                 self._make_room()
+        return values
+
+    def _read(self, number: tuple[int, ...]) -> NDArray[Any]:
+        bounds = [slice(int(e[i]), int(e[i + 1])) for e, i in
+                  zip(self._edges, number, strict=True)]  # fmt: skip
+        values: NDArray[Any] = backends.read(self._data, tuple(bounds))
         return values
 
     def _note_use(self, number: tuple[int, ...]) -> None:

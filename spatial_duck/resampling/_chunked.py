@@ -84,7 +84,8 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     found = memory.view(plan, array)
     if found is not None:
         return found
-    chunks = output_chunks(plan, array.chunks, array.dtype.itemsize)
+    kept = current().max_kept_bytes if on_disk and not plan.filters else math.inf
+    chunks = output_chunks(plan, array.chunks, array.dtype.itemsize, kept)
     dtype = array.dtype.newbyteorder("=")
     stored = data if on_disk else None
     if plan.filters:
@@ -93,11 +94,13 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     return _graph(da, work, array, stored, chunks)
 
 
-def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
+def output_chunks(plan: Plan, chunks: Chunks, itemsize: int, kept: float = math.inf) -> Chunks:
     """Choose the chunks of the output: as much of the world in each as in the source's.
 
     Axes that are carried along keep their chunks. No chunk is larger than 32 MiB, unless axes that
-    are carried along make it so. TooLargeError is raised for more than can be planned.
+    are carried along make it so. Where axes mix, chunks are small enough that each chunk of a
+    source on disk needs to be read once while no more than `kept` bytes are, if that can be (see
+    `_order`). TooLargeError is raised for more than can be planned.
     """
     out: list[tuple[int, ...] | None] = [None] * len(plan.shape)
     sizes: dict[int, float] = {}
@@ -112,8 +115,10 @@ def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
     if plan.coupled is not None:
         edges = [max(max(chunks[s], default=1), 1) for s in plan.coupled.sources]
         edge = math.prod(edges) ** (1 / len(edges))
-        for column, o in enumerate(plan.coupled.outs):
-            sizes[o] = edge / math.hypot(*[row[column] for row in plan.coupled.matrix])
+        steps = [math.hypot(*column) for column in zip(*plan.coupled.matrix, strict=True)]
+        edge = _fitting_edge(plan, chunks, itemsize, kept, edge, steps)
+        for step, o in zip(steps, plan.coupled.outs, strict=True):
+            sizes[o] = edge / step
     for o in plan.repeated:
         sizes[o] = plan.shape[o]
     whole = {o: max(min(round(size), plan.shape[o]), 1) for o, size in sizes.items()}
@@ -132,6 +137,46 @@ def output_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
         n = plan.shape[o]
         out[o] = tuple([min(size, n - i) for i in range(0, n, size)]) or (0,)
     return tuple([c if c is not None else (0,) for c in out])
+
+
+#: The least edge of a chunk, in voxels of the source, that is made so that more fits into memory.
+_LEAST_EDGE = 32
+
+
+def _fitting_edge(
+    plan: Plan, chunks: Chunks, itemsize: int, kept: float, edge: float, steps: Sequence[float]
+) -> float:
+    """Return the edge of a chunk, at most `edge`, with which what is kept suffices; or `edge`."""
+    if itemsize * math.prod(plan.source_shape) <= kept or plan.coupled is None:
+        return edge
+    smaller = edge
+    while smaller >= _LEAST_EDGE:
+        reach = [0.0] * len(plan.source_shape)
+        for source, row in zip(plan.coupled.sources, plan.coupled.matrix, strict=True):
+            reach[source] = sum([abs(m) / s for m, s in zip(row, steps, strict=True)]) * smaller
+        fronts = _fronts(plan, chunks, itemsize, reach)
+        if min([fronts[source] for source in plan.coupled.sources]) <= kept:
+            return smaller
+        smaller *= 0.97
+    return edge
+
+
+def _fronts(plan: Plan, chunks: Chunks, itemsize: int, reach: Sequence[float]) -> dict[int, float]:
+    """Return the bytes of the source that are in use at once, for each axis to move along it.
+
+    Those are layers of chunks: as many as the box of an output chunk can reach into. Axes that are
+    carried along are done one chunk after the other.
+    """
+    whole = {s.source for s in plan.separable if s.exact}
+    n = [max(c, default=1) if i in whole else sum(c) for i, c in enumerate(chunks)]
+    found = {}
+    for axis in range(len(n)):
+        if axis in whole:
+            continue
+        thick = max(max(chunks[axis], default=1), 1)
+        layers = math.ceil((reach[axis] + 2) / thick) + 1
+        found[axis] = itemsize * math.prod(n) / max(n[axis], 1) * min(thick * layers, n[axis])
+    return found
 
 
 def edges_of(chunks: Chunks) -> tuple[NDArray[np.intp], ...]:
@@ -269,8 +314,14 @@ def _graph(da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks
         # What the settings say here does not hold in the threads that compute.
         kept = current().max_kept_bytes
         tasks[common.key] = Task(common.key, _begin, work, stored, kept)
-        for index in itertools.product(*[range(len(c)) for c in chunks]):
-            tasks[name, *index] = Task((name, *index), _read_block, common, index)
+        before = common
+        for turns, group in enumerate(reversed(_order(work, array.chunks, kept))):
+            if turns:
+                turn = TaskRef((f"{name}-turn", turns))
+                tasks[turn.key] = Task(turn.key, _wait, before)
+                before = turn
+            for index in group:
+                tasks[name, *index] = Task((name, *index), _read_block, common, index, before)
         graph = HighLevelGraph.from_collections(name, tasks)
         return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
     tasks[common.key] = DataNode(common.key, work)
@@ -372,8 +423,42 @@ def _begin(work: ResampleTasks, data: Any, kept: float) -> TaskRun:
     return TaskRun(work, ChunkReader(data, work.sources, cache_limit(kept), partial(uses, work)))
 
 
-def _read_block(run: TaskRun, index: tuple[int, ...]) -> Any:
-    """Compute one chunk of the output from what lies on disk."""
+#: Groups of output chunks between which an order is kept, at most.
+_GROUPS = 256
+
+
+def _order(work: ResampleTasks, chunks: Chunks, kept: float) -> list[list[tuple[int, ...]]]:
+    """Return the indices of the output's chunks in groups, in the order in which to compute them.
+
+    What needs the same chunks of the source comes together: layer after layer of them, along the
+    axis along which the fewest bytes are in use at once. Dask has no way to say so, and would take
+    chunks that depend on one task in any order; but it begins with what lies behind the longest
+    chain of tasks, so that each group waits for one task more than the group after it.
+    """
+    plan, itemsize = work.plan, work.dtype.itemsize
+    indices = list(itertools.product(*[range(len(e) - 1) for e in work.outs]))
+    if itemsize * math.prod(plan.source_shape) <= kept or len(indices) < 2:
+        return [indices]
+    lasts = [
+        np.stack([np.where(hit, stop - 1, -1) for _, stop in spans])
+        for hit, spans in _chunks_needed(work)
+    ]
+    last = np.concatenate(lasts, axis=1)
+    reach = [0.0] * len(plan.source_shape)
+    fronts = _fronts(plan, chunks, itemsize, reach)
+    axes = sorted(range(len(reach)), key=lambda axis: fronts.get(axis, -1.0))
+    ranks = np.lexsort([last[axis] for axis in reversed(axes)])
+    ordered = [indices[i] for i in ranks.tolist()]
+    size = -(-len(ordered) // _GROUPS)
+    return [ordered[i : i + size] for i in range(0, len(ordered), size)]
+
+
+def _wait(_: Any) -> None:
+    """Stand between two groups of chunks."""
+
+
+def _read_block(run: TaskRun, index: tuple[int, ...], _: Any = None) -> Any:
+    """Compute one chunk of the output from what lies on disk, when its turn has come."""
     out_box = _out_box(run.work, index)
     box = run.work.box(out_box)
     if box is None:

@@ -225,3 +225,31 @@ def test_a_worker_with_little_memory_keeps_less(monkeypatch):
         worker = SimpleNamespace(memory_manager=SimpleNamespace(memory_limit=limit))
         monkeypatch.setattr(distributed, "get_worker", lambda worker=worker: worker)
         assert cache_limit(240e6) == kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunks", [(16, 64, 64), (1, 192, 192), (64, 64, 64), (32, 32, 32)])
+def test_a_turned_store_is_read_once_with_few_chunks_kept(chunks, tmp_path, monkeypatch):
+    """Chunks of the result are as large, and come in such an order, that it can be."""
+    values = np.random.default_rng(0).integers(0, 999, (128, 192, 192)).astype("u2")
+    array = zarr.create_array(str(tmp_path / "a"), shape=values.shape, chunks=chunks, dtype="u2")
+    array[...] = values
+    image = sd.SpatialArray(array)
+    c, s = np.cos(0.3), np.sin(0.3)
+    turned = image.geometry.replace(
+        direction=np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]), origin=(20, -15, 0)
+    )
+    taken = []
+    read = ChunkReader._read
+
+    def counted(reader, number):
+        found = read(reader, number)
+        taken.append(found.nbytes)
+        return found
+
+    monkeypatch.setattr(ChunkReader, "_read", counted)
+    with sd.config(max_kept_bytes=0.6 * values.nbytes):
+        lazy = resample(image, turned)
+    found = lazy.data.compute(scheduler="sync")
+    assert sum(taken) <= 1.1 * values.nbytes
+    np.testing.assert_array_equal(found, resample(image.compute(), turned).data)
