@@ -46,6 +46,10 @@ EXPLAINED = {
     ("icometrix/dicom2nifti", "tests/data/generic/anatomical/002_non_isotropic"): (
         "each slice has a RescaleSlope of its own; dcm2niix applies the first's (pydicom: equal)"
     ),
+    ("pydicom/pydicom", "src/pydicom/data/test_files: 4 Lv2"): (
+        "the JPEG 2000 stream of `J2K_pixelrep_mismatch.dcm` contradicts its header about signs; "
+        "dcm2niix takes the stream's word, pydicom the header's (equal)"
+    ),
     **{
         ("neurolabusc/dcm_qa_polar", f"In/{number}"): (
             "volumes of reversed polarity are stored with their rows reversed, which no standard "

@@ -34,6 +34,9 @@ _VRS = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN "
     b"UR US UT UV".split()
 )
+#: How UIDs of the standard begin, and the class of raw data.
+_STANDARD = "1.2.840.10008."
+_RAW_DATA = "1.2.840.10008.5.1.4.1.1.66"
 _GZIP = b"\x1f\x8b"
 #: Elements that hold pixels: integers, single and double floats.
 _PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
@@ -258,7 +261,19 @@ def _headers(path: Path) -> list[Header]:
             return [header]
         path = path.parent
     found = [read_header(file) for file in _dicom_files(path)]
-    return [h for h in found if "Rows" in h.dataset and not _is_directory(h.dataset)]
+    return [h for h in found if _is_image(h)]
+
+
+def _is_image(header: Header) -> bool:
+    """Whether a file of a folder is an image, if only a truncated one.
+
+    Scanners keep raw data in the series of its images, with rows and columns and no pixels.
+    """
+    dataset = header.dataset
+    if "Rows" not in dataset or _is_directory(dataset):
+        return False
+    kind = str(dataset.get("SOPClassUID") or _STANDARD)
+    return header.pixels is not None or (kind.startswith(_STANDARD) and kind != _RAW_DATA)
 
 
 def _text(dataset: Any, keyword: str) -> str:

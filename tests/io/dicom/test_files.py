@@ -222,3 +222,20 @@ def test_what_cannot_be_decoded_names_its_transfer_syntax(
     (tmp_path / "b.dcm").write_bytes(raw)
     with pytest.raises(FormatError, match=r"b\.dcm.*1\.2\.840\.10008\.1\.2\.8\.1"):
         np.asarray(sd.read(tmp_path / "b.dcm"))
+
+
+@pytest.mark.parametrize("kind", ["1.2.840.10008.5.1.4.1.1.66", "1.3.46.670589.11.0.0.12.2"])
+def test_raw_data_in_a_series_are_no_slice(
+    kind: str, tmp_path: Path, write_slice: Callable[..., Any], pixels: Any
+) -> None:
+    for k in range(3):
+        d = write_slice(tmp_path / f"{k}.dcm", pixels + k, 3.0 * k)
+    del d.PixelData
+    d.SOPInstanceUID = "1.2.3.9"
+    d.save_as(tmp_path / "raw.dcm")
+    with pytest.raises(FormatError, match=r"raw\.dcm.*no PixelData"):  # an image that was cut
+        sd.read(tmp_path)
+    d.SOPClassUID = kind
+    d.file_meta.MediaStorageSOPClassUID = kind
+    d.save_as(tmp_path / "raw.dcm")
+    assert len(sd.read(tmp_path)) == 3
