@@ -88,6 +88,18 @@ def test_completion_finds_what_there_is_and_no_more() -> None:
     assert {*sd.__all__} <= {*dir(sd)}
 
 
+def test_completion_shows_parameters_of_methods() -> None:
+    image = sd.SpatialArray(np.zeros((3, 4)))
+    for name in ("mean", "max", "std", "argmax", "cumsum", "repeat", "squeeze", "take", "clip"):
+        ours = list(inspect.signature(getattr(image, name)).parameters)
+        assert ours == list(inspect.signature(getattr(np, name)).parameters)[1:]
+    for thing in (image, image.geometry):
+        shown = inspect.signature(thing.replace).parameters
+        assert {"spacing", "origin", "direction", "frame", "unit", "dims"} <= {*shown}
+        given = {"spacing": 2, "frame": None, "unit": "mm"}
+        assert thing.replace(**given).unit == ("mm", "mm")
+
+
 @pytest.mark.parametrize(
     "thing", [sd.SpatialArray, sd.Geometry, sd.read, sd.resample, sd.testing.check]
 )

@@ -28,6 +28,7 @@ from spatial_duck.array._methods import ArrayMethods
 from spatial_duck.array._state import ImageState
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._signatures import signature_of_changes
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
@@ -165,9 +166,10 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         ----------
         data : array, optional
             New backing array.
-        **changes
-            `geometry`, `coords`, `attrs`, or any parameter of `Geometry.replace`. What is not
-            given stays; of coordinates, those whose axis keeps its length.
+        geometry, spacing, origin, direction, affine, dims : optional
+            As the constructor has them, and `Geometry.replace`. What is not given stays.
+        sampled, world, frame, unit, coords, attrs : optional
+            Likewise; of coordinates, those whose axis keeps its length stay.
 
         Returns
         -------
@@ -403,6 +405,11 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         return (self[i] for i in range(len(self)))
 
     __hash__ = None  # type: ignore[assignment]
+
+
+SpatialArray.replace.__signature__ = signature_of_changes(  # type: ignore[attr-defined]
+    SpatialArray.__init__, "data"
+)
 
 
 def on_grid(image: SpatialArray, data: Any, geometry: Geometry) -> SpatialArray:

@@ -5,6 +5,8 @@ Most methods are NumPy's function of the same name: the table at the end says wh
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import math
 import operator
 from typing import TYPE_CHECKING, Any, Self
@@ -68,7 +70,16 @@ def _function(func: Callable[..., Any]) -> Any:
     method.__name__ = name
     method.__qualname__ = f"SpatialArray.{name}"
     method.__doc__ = f"Same as ``numpy.{name}`` of the image; takes its further parameters."
+    with contextlib.suppress(ValueError):  # of a function of C that has none
+        method.__signature__ = _of_method(inspect.signature(func))  # type: ignore[attr-defined]
     return method
+
+
+def _of_method(signature: inspect.Signature) -> inspect.Signature:
+    """Return a function's signature, whose first parameter is the image, as completion shows it."""
+    _, *others = signature.parameters.values()
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    return signature.replace(parameters=[itself, *others])
 
 
 class ArrayMethods(ImageState):

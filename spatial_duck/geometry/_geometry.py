@@ -27,6 +27,7 @@ from spatial_duck.geometry._construction import anchor_of, changed_fields, field
 from spatial_duck.geometry._grid import Grid
 from spatial_duck.geometry._map import index
 from spatial_duck.geometry._points import read_only
+from spatial_duck.geometry._signatures import signature_of_changes
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
@@ -203,9 +204,10 @@ class Geometry(Grid):
 
         Parameters
         ----------
-        **changes
-            Any of the constructor's parameters. What is not given stays. A new frame or unit
-            renames; `to_frame` and `to_unit` convert.
+        shape, spacing, origin, direction, dims, sampled : optional
+            As the constructor has them. What is not given stays.
+        world, frame, unit, lost, affine : optional
+            Likewise. A new frame or unit renames; `to_frame` and `to_unit` convert.
 
         Examples
         --------
@@ -407,4 +409,9 @@ class Geometry(Grid):
 
 refuse_setting(
     Geometry, ("shape", "spacing", "origin", "direction", "dims", "world", "frame", "unit", "lost")
+)
+
+
+Geometry.replace.__signature__ = signature_of_changes(  # type: ignore[attr-defined]
+    Geometry.__init__
 )
