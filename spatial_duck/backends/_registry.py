@@ -12,7 +12,6 @@ import sys
 import warnings
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 from spatial_duck.backends._backend import Backend
@@ -99,6 +98,8 @@ def _registered_name(cls: type) -> str | None:
 @cache
 def _load_entry_points() -> None:
     """Register the backends of other packages; one that cannot be imported is named."""
+    from importlib.metadata import entry_points
+
     for point in entry_points(group="spatial_duck.backends"):
         try:
             module = point.load()

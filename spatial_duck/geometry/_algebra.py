@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from fractions import Fraction
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -33,6 +32,7 @@ from spatial_duck.geometry._validation import MAX_CONDITION, condition_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -169,6 +169,8 @@ def _relate_axes(grid: Grid, other: Grid, what: str) -> list[_AxisRelation]:
     GeometryMismatchError
         If they do not, or the grids have other axes or worlds.
     """
+    from fractions import Fraction
+
     for g in (grid, other):
         require_positions(g, what)
     if set(grid._world.axes) != set(other._world.axes):
