@@ -41,8 +41,8 @@ EXPECTED = {
     "11_xarray_index": (("xarray", "zarr", "dask"), "opened in place: True"),
     "12_napari_and_friends": (("imageio", "pandas"), "units: mm^3 mm"),
     "08_to_a_network_and_back": (
-        ("torch", "zarr", "dask", "numba", "resource"),
-        "cap of 30 MB kept",
+        ("torch", "zarr", "dask", "numba", "resource", "pydicom", "scipy"),
+        "cap of 200 MB kept",
     ),
     "peers": ((), "| `np.pad(x, 2)` | kept |"),
 }
