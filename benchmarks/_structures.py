@@ -356,7 +356,7 @@ def mutate_dicom(raw: bytes, donors: Sequence[bytes], rng: np.random.Generator) 
                 other = _pick(others, rng)
                 part[tag] = other[tag] if tag in other else other[_pick(list(other.keys()), rng)]
             elif element.VR == "SQ":
-                times = _pick([0, 2, 500], rng)
+                times = _pick([0, 2, 50], rng)
                 element.value = pydicom.Sequence(list(element.value) * times)
                 if way == 2:  # itself inside itself
                     element.value = [copy.deepcopy(part)]

@@ -251,7 +251,8 @@ def _value_type(stored: PixelFormat, scale: Scale) -> str | tuple[int, int]:
     if stored.dtype[0] == "f" or slope != int(slope) or intercept != int(intercept):
         return "f8"
     ends = [int(slope) * v + int(intercept) for v in (stored.low, stored.high)]
-    return min(ends), max(ends)
+    # Beyond that the numbers of the scale itself are rounded.
+    return "f8" if max(map(abs, ends)) > _MAX_EXACT else (min(ends), max(ends))
 
 
 def _range(code: str) -> tuple[int, int] | None:

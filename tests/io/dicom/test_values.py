@@ -191,3 +191,13 @@ def test_rescale_slope_of_zero_is_refused(
     write_slice(tmp_path / "a.dcm", pixels, RescaleSlope=0, RescaleIntercept=0)
     with pytest.raises(FormatError, match="RescaleSlope must not be 0"):
         sd.read(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize("intercept", [2.0**62, -(2.0**63), 1e30])
+def test_scales_beyond_exact_integers_give_floats(intercept: float) -> None:
+    stored = PixelFormat("u2", 0, 65535)
+    scale = Scale(1.0, intercept)
+    dtype = smallest_type([(stored, scale)])
+    assert dtype == np.float64
+    out = cast(np.array([0, 7], "u2"), dtype, scale, "a.dcm", stored)
+    assert out.tolist() == [intercept, 7 + intercept]
