@@ -135,6 +135,8 @@ def output_chunks(plan: Plan, chunks: Chunks, itemsize: int, kept: float = math.
         )
     for o, size in whole.items():
         n = plan.shape[o]
+        if 0 < n % size < size // 4:  # no slivers at the end: the same number of even chunks
+            size = -(-n // -(-n // size))
         out[o] = tuple([min(size, n - i) for i in range(0, n, size)]) or (0,)
     return tuple([c if c is not None else (0,) for c in out])
 
