@@ -242,6 +242,10 @@ class ArrayMethods(ImageState):
         """Return the bytes of the values."""
         return _on_host(self._data, "tobytes")(order)  # type: ignore[no-any-return]
 
+    def clip(self, min: Any = None, max: Any = None, out: Any = None, **options: Any) -> Self:
+        """Return the image with its values limited: `numpy.clip`, of which one limit may lack."""
+        return dispatch.call(np.clip, (self, min, max, out), options)  # type: ignore[no-any-return]
+
     def fill(self, value: Any) -> None:
         """Set all voxels to one value."""
         self[...] = value  # type: ignore[index]
@@ -323,7 +327,6 @@ class ArrayMethods(ImageState):
     argpartition: Same = _function(np.argpartition)
     argsort: Same = _function(np.argsort)
     choose: Same = _function(np.choose)
-    clip: Same = _function(np.clip)
     cumprod: Same = _function(np.cumprod)
     cumsum: Same = _function(np.cumsum)
     diagonal: Same = _function(np.diagonal)

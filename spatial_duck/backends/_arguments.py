@@ -3,13 +3,62 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import sys
 from functools import cache
 from typing import Any
 
+import numpy as np
+
+from spatial_duck.geometry._numbering import as_tuple
 from spatial_duck.rules._bind import parameters_of
 
-__all__ = ["adapt_arguments"]
+__all__ = ["adapt_arguments", "with_tuples"]
+
+#: Parameters that NumPy takes as a number, a list or an array alike, and others as a tuple.
+_TUPLES: dict[Any, frozenset[str]] = {
+    np.reshape: frozenset({"shape", "newshape"}),
+    np.broadcast_to: frozenset({"shape"}),
+    np.tile: frozenset({"reps"}),
+}
+#: Those that may also be one number, which says something else than a tuple of one.
+_TUPLES_OR_NUMBERS: dict[Any, frozenset[str]] = {np.roll: frozenset({"shift", "axis"})}
+
+
+def with_tuples(func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """Return a call's arguments with shapes, repetitions and shifts as tuples of ints.
+
+    Parameters
+    ----------
+    func : callable
+        NumPy's function; most take no such argument, and theirs come back as they are.
+    args, kwargs
+        The arguments.
+
+    Returns
+    -------
+    tuple and dict
+        The same arguments.
+    """
+    always, names = _TUPLES.get(func), _TUPLES.get(func) or _TUPLES_OR_NUMBERS.get(func)
+    if names is None:
+        return args, kwargs
+    known = [p.name for p in parameters_of(func)]
+    new = [
+        _as_ints(a) if name in names and (always or np.ndim(a)) else a
+        for a, name in zip(args, known, strict=False)
+    ]
+    return (*new, *args[len(known) :]), {
+        k: _as_ints(v) if k in names and (always or np.ndim(v)) else v for k, v in kwargs.items()
+    }
+
+
+def _as_ints(value: Any) -> Any:
+    """Return one int or several as a tuple; what else was given is left for the library."""
+    try:
+        return tuple([operator.index(v) for v in as_tuple(value)])
+    except TypeError:
+        return value
 
 
 def adapt_arguments(

@@ -130,3 +130,109 @@ def test_an_argument_is_answered_as_numpy_does_or_refused(name: str, backend: Ba
         np.testing.assert_allclose(found[1], expected[1])
         if isinstance(expected[0], sd.SpatialArray):
             assert_geometry_equal(found[0], expected[0])
+
+
+#: Spellings of one argument that NumPy reads alike, and values that it brings to the array's type.
+SPELLINGS: dict[str, Callable[[Any], Any]] = {
+    "reshape, int": lambda x: np.reshape(x, -1),
+    "reshape, NumPy's int": lambda x: np.reshape(x, np.int64(24)),
+    "reshape, list": lambda x: np.reshape(x, [6, 4]),
+    "reshape, array": lambda x: np.reshape(x, np.array([6, 4])),
+    "reshape, method": lambda x: x.reshape(-1),
+    "broadcast_to, int": lambda x: np.broadcast_to(x[0, 0], 4),
+    "broadcast_to, list": lambda x: np.broadcast_to(x, [2, 2, 3, 4]),
+    "tile, int": lambda x: np.tile(x, 2),
+    "tile, list": lambda x: np.tile(x, [2, 1, 1]),
+    "roll, lists": lambda x: np.roll(x, [1, 2], [0, 2]),
+    "roll, arrays": lambda x: np.roll(x, np.array([1, 2]), (0, 2)),
+    "take, of all": lambda x: np.take(x, [5, 3]),
+    "take, of all by a key": lambda x: x.take([1, 0]),
+    "take, nested": lambda x: np.take(x, [[0, 1], [1, 0]], axis=1),
+    "take, int": lambda x: np.take(x, 1, axis=-1),
+    "delete, mask": lambda x: np.delete(x, [True, False, False], axis=1),
+    "delete, of all": lambda x: np.delete(x, 3),
+    "repeat, of all": lambda x: np.repeat(x, 2),
+    "repeat, list": lambda x: np.repeat(x, [1, 2], axis=0),
+    "repeat, list of all": lambda x: np.repeat(x[0, 0], [1, 2, 0, 3]),
+    "clip, keywords": lambda x: np.clip(x, min=2, max=3) if hasattr(np, "unstack") else x[:0],
+    "clip, method": lambda x: x.clip(2.0),
+    "clip, method by name": lambda x: x.clip(max=3.0),
+    "where, alone": lambda x: np.where(x > 3)[1],
+    "append, number": lambda x: np.append(x, 7.0),
+    "diff, prepend": lambda x: np.diff(x, axis=0, prepend=0.0),
+    "diff, append": lambda x: np.diff(x, axis=1, append=np.ones((2, 1, 4))),
+    "cross, list": lambda x: np.cross(x[..., :3], [1.0, 0.0, 0.0]),
+}
+#: The array API has no numpy.insert, and no order but C's.
+SPELLINGS_OF_DASK: dict[str, Callable[[Any], Any]] = {
+    "reshape, Fortran": lambda x: np.reshape(x, (6, 4), order="F"),
+    "take, wrapped": lambda x: np.take(x, [5, -7], axis=1, mode="wrap"),
+    "take, clipped": lambda x: np.take(x, [5, -7], axis=1, mode="clip"),
+    "insert, of all": lambda x: np.insert(x, 1, 7),
+    "insert, list": lambda x: np.insert(x, 1, [1, 2, 3, 4], axis=1),
+    "insert, plane": lambda x: np.insert(x, 1, np.ones((3, 4)), axis=0),
+    "insert, several": lambda x: np.insert(x, [0, 2], np.ones((2, 2, 4)), axis=1),
+    "insert, narrower": lambda x: np.insert(x.astype("i2"), 0, 7.5, axis=0),
+    "insert, narrower list": lambda x: np.insert(x.astype("i2"), [0, 1], [7.5, 1.5, 2, 3], axis=0),
+}
+BY_DASK = ("dask", "zarr2", "zarr3")
+
+
+@pytest.mark.parametrize("name", [*SPELLINGS, *SPELLINGS_OF_DASK])
+def test_all_spellings_of_an_argument_are_answered(name: str, backend: BackendCase) -> None:
+    if name in SPELLINGS_OF_DASK and backend.kind.name.lower() not in BY_DASK:
+        pytest.skip("NumPy's own, or refused by name")
+    expression = (SPELLINGS | SPELLINGS_OF_DASK)[name]
+    place = {"spacing": (3, 2, 1), "origin": (5, 6, 7)}
+    expected = expression(sd.SpatialArray(V.copy(), **place))
+    found = expression(sd.SpatialArray(backend.make(V), **place))
+    values = _values(found)
+    assert values.dtype == expected.dtype
+    np.testing.assert_array_equal(values, expected.data)
+    assert_geometry_equal(found, expected)
+
+
+#: Keys of an assignment, and whether Dask takes them.
+ASSIGNED: dict[str, tuple[Any, bool]] = {
+    "mask": (MASK, True),
+    "mask in a tuple": ((MASK,), True),
+    "mask of two axes": (MASK[:, :, 0], True),
+    "mask of one axis": (np.array([True, False]), True),
+    "list": ((slice(None), [2, 0]), True),
+    "backwards": (np.s_[::-1, 0], True),
+    "two lists": (([0, 1], [2, 0]), False),
+    "ix_": (np.ix_([0, 1], [2, 0]), False),
+    "new axis": ((None, 0), False),
+    "nested": ([[0, 1], [1, 0]], False),
+    "mask beside an int": ((0, MASK[0]), False),
+}
+
+
+@pytest.mark.parametrize("name", ASSIGNED)
+def test_what_is_assigned_is_numpys_or_refused(name: str) -> None:
+    key, taken = ASSIGNED[name]
+    da = pytest.importorskip("dask.array", reason="needs dask")
+    expected = V.astype("i2")
+    image = sd.SpatialArray(da.from_array(expected.copy(), chunks=(1, 2, 3)), spacing=(3, 2, 1))
+    if not taken:
+        with pytest.raises(TypeError, match=r"np\.where"):
+            image[key] = 2.7
+        return
+    expected[key] = image[key] = 2.7
+    np.testing.assert_array_equal(np.asarray(image), expected)
+    assert image.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("value", [70000, np.nan])
+def test_a_mask_assigns_no_value_that_the_type_does_not_hold(value: float) -> None:
+    da = pytest.importorskip("dask.array", reason="needs dask")
+    image = sd.SpatialArray(da.from_array(V.astype("i2"), chunks=2), spacing=(3, 2, 1))
+    with pytest.raises((ValueError, OverflowError)):
+        image[MASK] = value
+
+
+def test_a_mask_of_another_shape_is_refused() -> None:
+    da = pytest.importorskip("dask.array", reason="needs dask")
+    image = sd.SpatialArray(da.from_array(V, chunks=2), spacing=(3, 2, 1))
+    with pytest.raises(IndexError, match=r"\(2, 3\)"):
+        image[MASK[:, :1, 0]] = 1

@@ -24,6 +24,7 @@ from spatial_duck.backends.arrayapi._elementwise import (
 )
 from spatial_duck.backends.arrayapi._functions import arrays_of, to_dtype, to_floating
 from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
+from spatial_duck.rules._bind import NO_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,38 @@ def _partition(xp: Any, a: Any, kth: Any, axis: Any = -1, **_: Any) -> Any:
 @does(np.argpartition)
 def _argpartition(xp: Any, a: Any, kth: Any, axis: Any = -1, **_: Any) -> Any:
     return xp.argsort(flat_of(xp, a) if axis is None else a, axis=-1 if axis is None else axis)
+
+
+@does(np.append)
+def _append(xp: Any, arr: Any, values: Any, axis: Any = None) -> Any:
+    like = arr if held(arr) else values
+    arr, values = to_array(xp, arr, like), to_array(xp, values, like)
+    if axis is None:
+        arr, values, axis = flat_of(xp, arr), flat_of(xp, values), 0
+    return xp.concat([arr, values], axis=normalize_axis(axis, arr.ndim))
+
+
+@does(np.diff)
+def _diff(
+    xp: Any, a: Any, n: int = 1, axis: int = -1, prepend: Any = NO_VALUE, append: Any = NO_VALUE
+) -> Any:
+    axis = normalize_axis(axis, a.ndim)
+    ends: list[Any] = []
+    for value in (prepend, append):
+        end = None
+        if value is not None and value is not NO_VALUE:
+            end = to_array(xp, value, a)
+            if end.ndim == 0:
+                end = xp.broadcast_to(end, (*a.shape[:axis], 1, *a.shape[axis + 1 :]))
+        ends.append(end)
+    return xp.diff(a, axis=axis, n=n, prepend=ends[0], append=ends[1])
+
+
+@does(np.repeat)
+def _repeat(xp: Any, a: Any, repeats: Any, axis: Any = None) -> Any:
+    if not isinstance(repeats, int):
+        repeats = to_array(xp, repeats, a)
+    return xp.repeat(flat_of(xp, a) if axis is None else a, repeats, axis=axis or 0)
 
 
 @does(np.take)
@@ -249,6 +282,8 @@ def _cross(
     xp: Any, a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None
 ) -> Any:
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
+    like = a if held(a) else b
+    a, b = to_array(xp, a, like), to_array(xp, b, like)
     a, b = xp.moveaxis(a, axisa, -1), xp.moveaxis(b, axisb, -1)
     if (a.shape[-1], b.shape[-1]) != (3, 3):
         raise TypeError(f"cross on {xp.__name__} is of vectors of 3 alone")

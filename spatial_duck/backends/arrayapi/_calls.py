@@ -15,7 +15,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from spatial_duck.backends._arguments import adapt_arguments
+from spatial_duck.backends._arguments import adapt_arguments, with_tuples
 from spatial_duck.backends._pieces import PIECES
 from spatial_duck.backends._registry import name_of
 from spatial_duck.backends.arrayapi._along_axis import VALUES
@@ -74,7 +74,6 @@ _FUNCTIONS: dict[Any, tuple[str, int, dict[str, str]]] = {
     np.count_nonzero: ("count_nonzero", 1, _REDUCING),
     np.cumsum: ("cumulative_sum", 1, {"axis": "axis", "dtype": "dtype"}),
     np.cumprod: ("cumulative_prod", 1, {"axis": "axis", "dtype": "dtype"}),
-    np.diff: ("diff", 1, {"n": "n", "axis": "axis", "prepend": "prepend", "append": "append"}),
     np.sort: ("sort", 1, {"axis": "axis", "stable": "stable"}),
     np.argsort: ("argsort", 1, {"axis": "axis", "stable": "stable"}),
     np.searchsorted: ("searchsorted", 2, {"side": "side", "sorter": "sorter"}),
@@ -85,7 +84,6 @@ _FUNCTIONS: dict[Any, tuple[str, int, dict[str, str]]] = {
     np.moveaxis: ("moveaxis", 3, {}),
     np.flip: ("flip", 1, {"axis": "axis"}),
     np.roll: ("roll", 2, {"axis": "axis"}),
-    np.repeat: ("repeat", 2, {"axis": "axis"}),
     np.tile: ("tile", 2, {}),
     np.take: ("take", 2, {"axis": "axis"}),
     np.take_along_axis: ("take_along_axis", 2, {"axis": "axis"}),
@@ -176,6 +174,7 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
     xp = namespace(like)
     if "like" in kwargs:
         return created(xp, func, args, kwargs)
+    args, kwargs = with_tuples(func, args, kwargs)
     args, kwargs = _brought(args, like, xp), _brought(kwargs, like, xp)
     owner = getattr(func, "__self__", None)
     if isinstance(func, np.ufunc):

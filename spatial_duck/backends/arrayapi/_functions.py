@@ -109,7 +109,9 @@ def _clip(xp: Any, a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) 
     return xp.clip(a, low, high)
 
 
-def _where(xp: Any, condition: Any, x: Any, y: Any) -> Any:
+def _where(xp: Any, condition: Any, x: Any = None, y: Any = None) -> Any:
+    if x is None and y is None:
+        return xp.nonzero(condition)
     if not hasattr(x, "dtype") and not hasattr(y, "dtype"):
         x = xp.asarray(x)
     return xp.where(condition, x, y)
@@ -194,10 +196,6 @@ def _joined(n: int, axis: int) -> Callable[..., Any]:
         return xp.concat(arrays, axis=0 if arrays[0].ndim == 1 else axis)
 
     return join
-
-
-def _append(xp: Any, arr: Any, values: Any, axis: Any = None) -> Any:
-    return xp.concat([arr, values], axis=axis)
 
 
 #: Ways of `numpy.pad` that repeat voxels of the array.
@@ -305,7 +303,6 @@ COMPOSED: dict[Any, Callable[..., Any]] = {
     np.hstack: _joined(1, 1),
     np.vstack: _joined(2, 0),
     np.dstack: _joined(3, 2),
-    np.append: _append,
     np.concatenate: lambda xp, arrays, /, axis=0: xp.concat(arrays, axis=axis),
     np.pad: _pad,
     np.isclose: _isclose,

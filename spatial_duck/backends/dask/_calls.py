@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 
-from spatial_duck.backends._arguments import adapt_arguments
+from spatial_duck.backends._arguments import adapt_arguments, with_tuples
 from spatial_duck.backends._keys import Steps, steps_of
 from spatial_duck.backends._pieces import pad_widths
 from spatial_duck.backends.dask._along_axis import along
@@ -131,6 +131,7 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
         run = _found[func] = _find(func)
     if run is None:
         raise _lacking(func)
+    args, kwargs = with_tuples(func, args, kwargs)
     if func is np.pad and len(args) > 1 and isinstance(args[1], dict):
         args = (args[0], pad_widths(args[1], args[0].ndim), *args[2:])
     if kwargs.get("out") is None and _without_voxels(args):
@@ -349,21 +350,50 @@ def _pointwise(data: Any, joint: list[Any]) -> Any:
     return data.vindex[tuple(joint)]
 
 
+def _assign_where(data: Any, mask: Any, value: Any) -> None:
+    """Write one value where a mask of the leading axes, lazy or in memory, holds."""
+    if mask.shape != data.shape[: mask.ndim]:
+        raise IndexError(
+            f"a mask must have the shape of the axes that it is of, {data.shape[: mask.ndim]}, "
+            f"got {mask.shape}"
+        )
+    if np.ndim(value) > 0:
+        raise TypeError(
+            "Dask assigns one value where a mask holds, not an array: use np.where, or call "
+            ".compute() first"
+        )
+    if not isinstance(value, da.Array):
+        cast = np.empty((), data.dtype)
+        cast[...] = value  # refused where NumPy refuses it
+        value = cast
+    mask = da.asarray(mask)[(..., *[None] * (data.ndim - mask.ndim))]
+    data[...] = da.where(mask, value.astype(data.dtype), data)
+
+
 def assign(data: Any, key: Any, value: Any) -> None:
     """Do ``data[key] = value`` where Dask reads the key as NumPy does.
 
     Raises
     ------
     TypeError
-        If several arrays, or one beside integers, are in the key and the value is no scalar: Dask
-        would put it elsewhere.
+        If several arrays, one of several dimensions, a new axis or a bool are in the key, which
+        Dask does not take; or an array beside integers, and the value is no scalar: Dask would put
+        it elsewhere.
     """
     keys = key if isinstance(key, tuple) else (key,)
+    if len(keys) == 1 and np.ndim(keys[0]) > 1 and getattr(keys[0], "dtype", None) == np.bool_:
+        _assign_where(data, keys[0], value)
+        return
     arrays = [k for k in keys if hasattr(k, "__len__") or getattr(k, "ndim", False)]
     numbers = [k for k in keys if isinstance(k, int | np.integer) and not isinstance(k, bool)]
-    if np.ndim(value) > 0 and (len(arrays) > 1 or (arrays and numbers)):
+    if (
+        len(arrays) > 1
+        or any(np.ndim(k) > 1 for k in arrays)
+        or any(k is None or isinstance(k, bool | np.bool_) for k in keys)
+        or (arrays and numbers and np.ndim(value) > 0)
+    ):
         raise TypeError(
-            "Dask assigns arrays only through keys of slices and integers, or of one array beside "
-            "slices: assign in steps, use np.where, or call .compute() first"
+            "Dask assigns only through keys of slices and integers, of one line of indices beside "
+            "slices, or of a mask: assign in steps, use np.where, or call .compute() first"
         )
     data[key] = value

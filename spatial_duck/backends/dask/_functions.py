@@ -27,6 +27,8 @@ from spatial_duck.backends.dask._creation import FUNCTIONS as _CREATION
 from spatial_duck.backends.dask._linalg import FUNCTIONS as _MATRICES
 from spatial_duck.backends.dask._private import meta_of
 from spatial_duck.geometry._numbering import normalize_axis
+from spatial_duck.rules._bind import NO_VALUE
+from spatial_duck.rules._moves import wrap_indices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +98,86 @@ def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     i, j = normalize_axis(axis1, a.ndim), normalize_axis(axis2, a.ndim)
     order[i], order[j] = j, i
     return a.transpose(order)
+
+
+@added("reshape")
+def _reshape(a: Any, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
+    if order not in ("C", "F") or copy is False:
+        raise TypeError(
+            f"numpy.reshape on Dask takes order 'C' or 'F', and may copy; got order={order!r}, "
+            f"copy={copy!r}"
+        )
+    a = da.asarray(a)
+    return a.reshape(shape) if order == "C" else a.T.reshape(shape[::-1]).T
+
+
+@added("take")
+def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+    if out is not None or (mode != "raise" and is_lazy(indices)):
+        raise TypeError("numpy.take on Dask takes no out=, and mode= with indices in memory alone")
+    if axis is None:
+        a, axis = a.reshape(-1), 0
+    axis = normalize_axis(axis, a.ndim)
+    if is_lazy(indices):
+        return da.take(a, indices, axis)
+    index = wrap_indices(np.asarray(indices), a.shape[axis], mode)
+    if index.ndim < 2:
+        return da.take(a, index if index.ndim else int(index), axis)
+    found = da.take(a, index.ravel(), axis)
+    return found.reshape((*a.shape[:axis], *index.shape, *a.shape[axis + 1 :]))
+
+
+@added("delete")
+def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
+    if axis is None:
+        arr, axis = arr.reshape(-1), 0
+    if not isinstance(obj, slice) and not is_lazy(obj) and np.asarray(obj).dtype == bool:
+        kept = np.delete(np.arange(arr.shape[axis]), obj)
+        return da.take(arr, kept, axis)
+    return da.delete(arr, obj, axis)
+
+
+@added("insert")
+def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
+    if axis is None:
+        arr, axis = arr.reshape(-1), 0
+    axis = normalize_axis(axis, arr.ndim)
+    if not is_lazy(values):
+        # NumPy casts to the array's type; Dask's takes the values' own, and neither lists nor
+        # arrays in memory.
+        values = np.asarray(values).astype(arr.dtype)
+        if values.ndim:
+            places = 1 if np.ndim(obj) == 0 and not isinstance(obj, slice) else None
+            values = _inserted(arr, obj, values, axis, places)
+    return da.insert(arr, obj, values, axis)
+
+
+def _inserted(arr: Any, obj: Any, values: Any, axis: int, places: int | None) -> Any:
+    """Return the values that `numpy.insert` puts into an array, in the shape that Dask wants."""
+    others = [*arr.shape[:axis], *arr.shape[axis + 1 :]]
+    if places:
+        # NumPy broadcasts with the inserted axis in front; one line across it, without the axis.
+        return da.asarray(np.broadcast_to(values, others))
+    count = len(np.arange(arr.shape[axis])[obj]) if isinstance(obj, slice) else len(obj)
+    return da.asarray(np.broadcast_to(values, (*others[:axis], count, *others[axis:])))
+
+
+@added("repeat")
+def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
+    if axis is None:
+        a, axis = a.reshape(-1), 0
+    if np.ndim(repeats) == 0 or is_lazy(repeats):
+        return da.repeat(a, repeats, axis)
+    return da.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
+
+
+@added("clip")
+def _clip(
+    a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *,
+    min: Any = NO_VALUE, max: Any = NO_VALUE, **options: Any,
+) -> Any:  # fmt: skip
+    low, high = (a_min if min is NO_VALUE else min), (a_max if max is NO_VALUE else max)
+    return da.clip(a, low, high, out=out, **options)
 
 
 @added("column_stack")
