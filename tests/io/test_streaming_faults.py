@@ -387,7 +387,7 @@ def test_array_metadata_that_disagree_with_the_record_are_refused(tmp_path: Path
     content = json.loads(name.read_text())
     content["shape"] = [140, 50, 30]
     name.write_text(json.dumps(content))
-    with pytest.raises(FormatError, match="one of them was changed"):
+    with pytest.raises(FormatError, match="the metadata were changed"):
         io.read(path)
 
 
