@@ -2,9 +2,10 @@
 
 A task depends on those chunks of each image that meet the box which its block needs; an image on
 disk is read in the tasks themselves, by a `ChunkReader` that keeps some of its chunks, since chunks
-that are results wait in memory for all blocks around them. Where windows are blended, each chunk of
-the result is the weighted sum of the blocks that reach into it. The job itself is a node of the
-graph, so that it (a network, perhaps) goes to each worker once.
+that are results wait in memory for all blocks around them. Blocks of it come layer after layer, so
+that few results wait for their neighbours. Where windows are blended, each chunk of the result is
+the weighted sum of the blocks that reach into it. The job itself is a node of the graph, so that it
+(a network, perhaps) goes to each worker once.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from spatial_duck.blocks._memory import rounded
 from spatial_duck.resampling._blocks import work_type
 from spatial_duck.resampling._chunk_reader import ChunkReader, assemble, cache_limit, chunks_meeting
 from spatial_duck.resampling._chunked import edges_of
+from spatial_duck.resampling._turns import in_turns, layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -173,15 +175,19 @@ class _Graph(_Made):
         name, compute, job = self.name, self.compute, self.job
         tasks: dict[Any, Any] = {f"{name}-job": DataNode(f"{name}-job", job)}
         ref = TaskRef(f"{name}-job")
-        finders = []
+        finders, first = [], None
         for n, array in enumerate(self.arrays):
             reader = None
             if array.stored is not None:
                 read = f"{name}-read-{n}"
                 tasks[read] = Task(read, _reader, array.stored, array.edges, array.kept, ref, n)
                 reader = TaskRef(read)
+                first = first or reader
             finders.append(_Finder(array, reader))
-        for number in job.numbers:
+        numbers: Iterable[tuple[Number, tuple[Any, ...]]] = zip(job.numbers, itertools.repeat(()))
+        if first is not None:
+            numbers = in_turns(name, first, *layers(job.counts), tasks)
+        for number, before in numbers:
             boxes = job.boxes(number)
             cuts, pieces = [], []
             for finder, box in zip(finders, boxes, strict=True):
@@ -190,7 +196,9 @@ class _Graph(_Made):
                 pieces += found
             key = (name, *number)
             # The pieces are arguments of their own: containers would be tasks inside the task.
-            tasks[key] = Task(key, compute, ref, number, tuple(boxes), tuple(cuts), *pieces)
+            tasks[key] = Task(
+                key, compute, ref, number, tuple(boxes), tuple(cuts), *pieces, *before
+            )
         if job.blended:
             for number in job.numbers:
                 near = [c.meeting(k) for c, k in zip(job.covers, number, strict=True)]

@@ -9,6 +9,7 @@ do.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -16,13 +17,14 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.blocks import map_blocks
 from spatial_duck.blocks._api import with_plain
 from spatial_duck.blocks._index_map import bare_grid
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.learning._intensity import Intensity, find_intensity
 from spatial_duck.resampling import INTERPOLATIONS, resample, target_grid
-from spatial_duck.resampling._api import per_axis
+from spatial_duck.resampling._api import per_axis, resample_as
 from spatial_duck.resampling._physical import reorient
 from spatial_duck.transforms._base import sub_world, world_change
 
@@ -164,15 +166,28 @@ def conform(
     found = None if intensity is None else find_intensity(image, intensity)
     if isinstance(dtype, str) and dtype == "auto":
         dtype = None if found is None and interpolation in ("nearest", "label") else "float32"
-    if dtype is not None:
-        turned = turned.astype(dtype, copy=False)
-    result = turned if grid == geometry else resample(
-        turned, grid, interpolation=interpolation, fill=fill, antialias=antialias
+    result = _converted(turned, dtype, found is not None) if grid == geometry else resample_as(
+        dtype, turned, grid, interpolation=interpolation, fill=fill, antialias=antialias
     )  # fmt: skip
     if found is not None:
         scaled = found.apply(result)
         result = scaled if dtype is None else scaled.astype(dtype, copy=False)
     return result, Conformed(image.geometry, result.geometry, found)
+
+
+def _converted(image: SpatialArray, dtype: Any, changes: bool) -> SpatialArray:
+    """Return an image in another type; what is stored, and changes, is read in layers of chunks."""
+    kind = image.dtype if dtype is None else np.dtype(dtype)
+    if not backends.is_stored(image.data):
+        return image.astype(kind, copy=False)
+    if kind == image.dtype and not changes:
+        return image
+    found: SpatialArray = map_blocks(partial(_values, dtype=kind), image, dtype=kind)
+    return found
+
+
+def _values(block: SpatialArray, dtype: Any) -> Any:
+    return block.data.astype(dtype)
 
 
 def _target_grid(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any) -> Geometry:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     PerAxis = float | Sequence[float | None] | Mapping[str, float]
 
-__all__ = ["geometry_of", "per_axis", "resample", "resample_stored", "target_grid"]
+__all__ = ["geometry_of", "per_axis", "resample", "resample_as", "resample_stored", "target_grid"]
 
 
 @overload
@@ -167,8 +167,44 @@ def resample(
            [4., 5., 6., 7.]])
     """
     image = as_image(image, "resample")
+    return resample_as(
+        None, image, to, spacing=spacing, shape=shape, transform=transform,
+        interpolation=interpolation, fill=fill, antialias=antialias, mask=mask, explain=explain,
+    )  # fmt: skip
+
+
+def resample_as(
+    dtype: Any,
+    image: SpatialArray,
+    to: Any = None,
+    *,
+    spacing: PerAxis | None = None,
+    shape: Sequence[int | None] | Mapping[str, int] | None = None,
+    transform: Transform | None = None,
+    interpolation: str | None = None,
+    fill: Any = 0,
+    antialias: bool = False,
+    mask: bool = False,
+    explain: bool = False,
+) -> Any:
+    """Resample an image that is converted to another type before.
+
+    Parameters
+    ----------
+    dtype : dtype or None
+        The type; None for that of the image. What is stored is converted as it is read, so that it
+        is still read in the order of its chunks.
+    image, to, spacing, shape, transform, interpolation, fill, antialias, mask, explain
+        As for `resample`.
+    """
+    later = None
+    if dtype is not None and np.dtype(dtype) != image.dtype:
+        if backends.is_stored(image.data):
+            later = np.dtype(dtype)
+        else:
+            image = image.astype(dtype, copy=False)
     data = image.data
-    dtype = backends.host_type(data.dtype)
+    dtype = backends.host_type(data.dtype) if later is None else later
     interpolation = choose(interpolation, dtype)
     if interpolation not in ("nearest", "label"):
         warn_of_nodata(image, "resample")
@@ -192,7 +228,7 @@ def resample(
     )
     if explain:
         return describe(plan, image)
-    result = on_grid(image, _execute(plan, data, value), plan.geometry)
+    result = on_grid(image, _execute(plan, data, value, later), plan.geometry)
     if not mask:
         return result
     inside = make_plan(image.geometry, target, transform, "nearest")
@@ -200,12 +236,12 @@ def resample(
     return result, met
 
 
-def _execute(plan: Plan, data: Any, fill: Any) -> Any:
-    """Give a plan to the executor of an array's kind."""
+def _execute(plan: Plan, data: Any, fill: Any, dtype: Any = None) -> Any:
+    """Give a plan to the executor of an array's kind; only of what is stored the type changes."""
     if engines.on_host(data):
         return memory.execute(plan, data, fill)
     if backends.is_lazy(data):
-        return chunked.execute(plan, data, fill)
+        return chunked.execute(plan, data, fill, dtype)
     if backends.has_namespace(data):
         return device.execute(plan, data, fill)
     backend = backends.backend_of(data)

@@ -112,6 +112,8 @@ class ChunkReader:
     uses : callable, optional
         Returns how often each chunk is needed in all, an array of one entry for each. It is asked
         when there is more than may be kept; too high a number costs memory, too low a one reading.
+    dtype : numpy.dtype, optional
+        What chunks are converted to once they are read; by default they are not.
     """
 
     def __init__(
@@ -120,8 +122,10 @@ class ChunkReader:
         edges: Sequence[NDArray[np.intp]],
         kept: float | None = None,
         uses: Callable[[], NDArray[np.intp]] | None = None,
+        dtype: np.dtype[Any] | None = None,
     ) -> None:
         self._data, self._edges, self._uses = data, tuple(edges), uses
+        self._dtype = dtype
         self._kept = current().max_kept_bytes if kept is None else kept
         self._chunks: OrderedDict[tuple[int, ...], Future[NDArray[Any]]] = OrderedDict()
         self._size = 0
@@ -131,7 +135,7 @@ class ChunkReader:
         self._left: NDArray[np.intp] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ChunkReader, (self._data, self._edges, self._kept, self._uses)
+        return ChunkReader, (self._data, self._edges, self._kept, self._uses, self._dtype)
 
     def box(self, box: Box) -> NDArray[Any]:
         """Return the voxels of a box."""
@@ -175,7 +179,7 @@ class ChunkReader:
         bounds = [slice(int(e[i]), int(e[i + 1])) for e, i in
                   zip(self._edges, number, strict=True)]  # fmt: skip
         values: NDArray[Any] = backends.read(self._data, tuple(bounds))
-        return values
+        return values if self._dtype is None else values.astype(self._dtype, copy=False)
 
     def _note_use(self, number: tuple[int, ...]) -> None:
         if self._left is not None:

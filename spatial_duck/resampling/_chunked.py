@@ -31,6 +31,7 @@ from spatial_duck.resampling import _memory as memory
 from spatial_duck.resampling._chunk_reader import ChunkReader, assemble, cache_limit, chunks_meeting
 from spatial_duck.resampling._device_values import place_of
 from spatial_duck.resampling._prefilter import prepare, prepared_type, wider
+from spatial_duck.resampling._turns import MOST_GROUPS, in_turns, layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +51,7 @@ _LARGEST = 1 << 25
 _MOST = 20_000_000
 
 
-def execute(plan: Plan, data: Any, fill: Any) -> Any:
+def execute(plan: Plan, data: Any, fill: Any, dtype: Any = None) -> Any:
     """Resample an array in chunks.
 
     Parameters
@@ -61,6 +62,8 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
         The source.
     fill : scalar
         Value of voxels outside it.
+    dtype : dtype, optional
+        What the source is converted to before; what is on disk is as it is read.
 
     Returns
     -------
@@ -71,8 +74,10 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     on_disk = backends.is_stored(data)
     found = memory.view(plan, data) if on_disk else None
     if found is not None:
-        return found
+        return found if dtype is None else backends.astype(found, dtype, copy=False)
     array = backends.dask_form(data)
+    if dtype is not None:
+        array = array.astype(dtype, copy=False)
     like = None if backends.is_on_host(array) else backends.empty_block(array)
     if like is not None:
         place_of(like)
@@ -86,11 +91,11 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
         return found
     kept = current().max_kept_bytes if on_disk and not plan.filters else math.inf
     chunks = output_chunks(plan, array.chunks, array.dtype.itemsize, kept)
-    dtype = array.dtype.newbyteorder("=")
+    kind = array.dtype.newbyteorder("=")
     stored = data if on_disk else None
     if plan.filters:
         array, stored = _filtered(da, plan, array, stored), None
-    work = ResampleTasks(plan, edges_of(chunks), edges_of(array.chunks), dtype, fill, like)
+    work = ResampleTasks(plan, edges_of(chunks), edges_of(array.chunks), kind, fill, like)
     return _graph(da, work, array, stored, chunks)
 
 
@@ -315,15 +320,10 @@ def _graph(da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks
     if stored is not None:
         # What the settings say here does not hold in the threads that compute.
         kept = current().max_kept_bytes
-        tasks[common.key] = Task(common.key, _begin, work, stored, kept)
-        before = common
-        for turns, group in enumerate(reversed(_order(work, array.chunks, kept))):
-            if turns:
-                turn = TaskRef((f"{name}-turn", turns))
-                tasks[turn.key] = Task(turn.key, _wait, before)
-                before = turn
-            for index in group:
-                tasks[name, *index] = Task((name, *index), _read_block, common, index, before)
+        tasks[common.key] = Task(common.key, _begin, work, stored, kept, array.dtype)
+        ordered, groups = _order(work, array.chunks, kept)
+        for index, before in in_turns(name, common, ordered, groups, tasks):
+            tasks[name, *index] = Task((name, *index), _read_block, common, index, *before)
         graph = HighLevelGraph.from_collections(name, tasks)
         return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
     tasks[common.key] = DataNode(common.key, work)
@@ -420,27 +420,24 @@ class TaskRun:
     reader: ChunkReader
 
 
-def _begin(work: ResampleTasks, data: Any, kept: float) -> TaskRun:
+def _begin(work: ResampleTasks, data: Any, kept: float, dtype: np.dtype[Any]) -> TaskRun:
     """Begin a computation: nothing is remembered of the one before."""
-    return TaskRun(work, ChunkReader(data, work.sources, cache_limit(kept), partial(uses, work)))
+    reader = ChunkReader(data, work.sources, cache_limit(kept), partial(uses, work), dtype)
+    return TaskRun(work, reader)
 
 
-#: Groups of output chunks between which an order is kept, at most.
-_GROUPS = 256
+def _order(work: ResampleTasks, chunks: Chunks, kept: float) -> tuple[list[tuple[int, ...]], int]:
+    """Return the indices of the output's chunks as `in_turns` takes them.
 
-
-def _order(work: ResampleTasks, chunks: Chunks, kept: float) -> list[list[tuple[int, ...]]]:
-    """Return the indices of the output's chunks in groups, in the order in which to compute them.
-
-    What needs the same chunks of the source comes together: layer after layer of them, along the
-    axis along which the fewest bytes are in use at once. Dask has no way to say so, and would take
-    chunks that depend on one task in any order; but it begins with what lies behind the longest
-    chain of tasks, so that each group waits for one task more than the group after it.
+    Where the source is larger than what is kept of it, what needs the same chunks of it comes
+    together: layer after layer of them, along the axis along which the fewest bytes are in use at
+    once.
     """
     plan, itemsize = work.plan, work.dtype.itemsize
-    indices = list(itertools.product(*[range(len(e) - 1) for e in work.outs]))
+    indices, groups = layers([len(e) - 1 for e in work.outs])
     if itemsize * math.prod(plan.source_shape) <= kept or len(indices) < 2:
-        return [indices]
+        return indices, groups
+    indices.sort()
     lasts = [
         np.stack([np.where(hit, stop - 1, -1) for _, stop in spans])
         for hit, spans in _chunks_needed(work)
@@ -450,16 +447,10 @@ def _order(work: ResampleTasks, chunks: Chunks, kept: float) -> list[list[tuple[
     fronts = _fronts(plan, chunks, itemsize, reach)
     axes = sorted(range(len(reach)), key=lambda axis: fronts.get(axis, -1.0))
     ranks = np.lexsort([last[axis] for axis in reversed(axes)])
-    ordered = [indices[i] for i in ranks.tolist()]
-    size = -(-len(ordered) // _GROUPS)
-    return [ordered[i : i + size] for i in range(0, len(ordered), size)]
+    return [indices[i] for i in ranks.tolist()], MOST_GROUPS
 
 
-def _wait(_: Any) -> None:
-    """Stand between two groups of chunks."""
-
-
-def _read_block(run: TaskRun, index: tuple[int, ...], _: Any = None) -> Any:
+def _read_block(run: TaskRun, index: tuple[int, ...], *_: Any) -> Any:
     """Compute one chunk of the output from what lies on disk, when its turn has come."""
     out_box = _out_box(run.work, index)
     box = run.work.box(out_box)
