@@ -75,6 +75,53 @@ def test_what_is_no_image_is_refused(path: str, wrong: str, tmp_path: Path, monk
     assert not [*tmp_path.iterdir()]
 
 
+#: Functions that move voxels alone, and so keep the mask of a masked array; `ball` takes the grid.
+KEEP_MASKS = {"crop", "reorient", "ndimage.ball"}
+
+
+def _masked(lazy: bool) -> sd.SpatialArray:
+    data = np.ma.masked_greater(np.arange(6 * 7 * 8, dtype="i2").reshape(6, 7, 8), 100)
+    if lazy:
+        data = pytest.importorskip("dask.array", reason="needs dask").from_array(data, chunks=4)
+    return IMAGE.replace(data)
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "Dask"])
+@pytest.mark.parametrize("path", sorted({*FUNCTIONS} - KEEP_MASKS))
+def test_masked_values_are_not_taken_for_values(
+    path: str, lazy: bool, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    function, name = FUNCTIONS[path], path.rpartition(".")[2]
+    needed = [
+        p for p in inspect.signature(function).parameters.values() if p.default is p.empty
+        and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]  # fmt: skip
+    with pytest.raises(TypeError, match=rf"^{name} would take masked values .*filled"):
+        HOW.get(path, lambda f, x: f(x, *[1.0] * (len(needed) - 1)))(function, _masked(lazy))
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "Dask"])
+def test_functions_that_move_voxels_keep_masks(lazy: bool) -> None:
+    image = _masked(lazy)
+    bounds = [[1.0, 0, 0], [3, 4, 5]]
+    for found in (sd.crop(image, bounds), sd.reorient(image, "RAI"), image[::-1]):
+        data = found.compute().data
+        assert isinstance(data, np.ma.MaskedArray)
+        assert data.mask.any()
+    assert sd.crop(image, bounds).compute().data.mask.tolist() == (
+        image.compute().data[1:4, :5, :6].mask.tolist()
+    )
+
+
+def test_a_masked_array_without_masked_values_is_an_array() -> None:
+    image = IMAGE.replace(np.ma.MaskedArray(IMAGE.data))
+    assert sd.resample(image, spacing=2).shape == (3, 4, 4)
+    with pytest.raises(TypeError, match=r"to\('cupy'\) would take masked values"):
+        _masked(False).to("cupy")
+
+
 def test_what_a_pyramid_or_a_record_must_be_is_said() -> None:
     for make in (sd.to_ngff_multiscales, sd.to_multiscale_spatial_image, sd.Pyramid):
         with pytest.raises(TypeError, match=r"got ndarray; pyramid\(image\) makes it"):

@@ -145,7 +145,9 @@ def asarray(obj: Any) -> SpatialArray:
     )
 
 
-def as_image(obj: Any, function: str, argument: str = "image") -> SpatialArray:
+def as_image(
+    obj: Any, function: str, argument: str = "image", *, keeps_mask: bool = False
+) -> SpatialArray:
     """Return the image that a public function was given, or raise for other objects.
 
     Every public function that takes an image passes it through here first.
@@ -158,11 +160,13 @@ def as_image(obj: Any, function: str, argument: str = "image") -> SpatialArray:
         The function, for the message.
     argument : str, optional
         What the argument is called there.
+    keeps_mask : bool, optional
+        Whether the function keeps the mask of a masked array, as those do that move voxels alone.
 
     Raises
     ------
     TypeError
-        If it is no image; the message says what to do.
+        If it is no image, or one with masked values; the message says what to do.
 
     Examples
     --------
@@ -171,6 +175,8 @@ def as_image(obj: Any, function: str, argument: str = "image") -> SpatialArray:
     TypeError: crop needs an image as its image, got list; SpatialArray(data, spacing=..., ...
     """
     if isinstance(obj, SpatialArray):
+        if not keeps_mask:
+            backends.refuse_masked(obj.data, function)
         return obj
     if library_of(obj) is not None or _has_duck_interface(obj) or _has_affine(obj):
         return asarray(obj)

@@ -37,6 +37,7 @@ from spatial_duck.backends._operations import (
     namespace,
     persist,
     read,
+    refuse_masked,
     to,
     to_device,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "namespace",
     "persist",
     "read",
+    "refuse_masked",
     "register",
     "to",
     "to_device",

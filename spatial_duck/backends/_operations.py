@@ -6,6 +6,7 @@ Nothing here computes a Dask array, reads from disk or copies from a GPU unless 
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +58,7 @@ __all__ = [
     "namespace",
     "persist",
     "read",
+    "refuse_masked",
     "to",
     "to_device",
 ]
@@ -381,6 +383,35 @@ def host_form(data: Any, what: str) -> Any:
     return data if is_lazy(data) else backend_of(data).to_numpy(data)
 
 
+def refuse_masked(data: Any, what: str) -> None:
+    """Refuse data of which some values are masked, where only the values would be taken.
+
+    Parameters
+    ----------
+    data : array
+        Of any backend. Of a Dask array whose blocks have masks none is computed to look at them.
+    what : str
+        What takes the values, as the subject of a sentence.
+
+    Raises
+    ------
+    TypeError
+        If it is a masked array of NumPy with masked values, or a Dask array of masked ones.
+    """
+    ma = sys.modules.get("numpy.ma")
+    if data.__class__ is np.ndarray or ma is None:
+        return
+    lazy = is_dask(data)
+    if ma.is_masked(data) or (lazy and isinstance(empty_block(data), ma.MaskedArray)):
+        fill = (
+            "image.data.map_blocks(numpy.ma.filled, value)" if lazy else "image.data.filled(value)"
+        )
+        raise TypeError(
+            f"{what} would take masked values for values: give them some first, such as NaN, with "
+            f"image.replace({fill})"
+        )
+
+
 def to_device(data: Any, device: Any, stream: Any = None) -> Any:
     """Return the data on another device of their backend."""
     return backend_of(data).to_device(data, device, stream)
@@ -407,7 +438,11 @@ def to(data: Any, backend: str, **options: Any) -> Any:
     ------
     ValueError
         If there is no such backend, or it is one that data are written to.
+    TypeError
+        If values are masked, and the library has no masks.
     """
+    if backend in _LIBRARIES or backend == "cupy":
+        refuse_masked(data, f"to({backend!r})")
     if backend in _LIBRARIES:
         return backend_named("arrayapi").take(data, library=backend, **options)
     places = ("numpy", "dask", "cupy", *_LIBRARIES)

@@ -384,13 +384,12 @@ def _in_file_order(image: SpatialArray, axis_order: str) -> SpatialArray:
 
 
 def _one_image(image: Any) -> SpatialArray:
-    if isinstance(image, SpatialArray):
-        return image
-    from spatial_duck.pyramids import Pyramid
+    if not isinstance(image, SpatialArray):
+        from spatial_duck.pyramids import Pyramid
 
-    if isinstance(image, Pyramid):
-        raise TypeError(
-            "write takes one image, got a Pyramid: write(path, pyramid[0], "
-            f"levels={len(image)}) makes its levels again, in OME-Zarr"
-        )
+        if isinstance(image, Pyramid):
+            raise TypeError(
+                "write takes one image, got a Pyramid: write(path, pyramid[0], "
+                f"levels={len(image)}) makes its levels again, in OME-Zarr"
+            )
     return as_image(image, "write")

@@ -72,7 +72,7 @@ def ball(
     >>> ball(Geometry((9, 9, 9), spacing=(3.0, 1.0, 1.0)), 3.0).shape
     (3, 7, 7)
     """
-    grid = image if isinstance(image, Geometry) else as_image(image, "ball")
+    grid = image if isinstance(image, Geometry) else as_image(image, "ball", keeps_mask=True)
     return ball_footprint(domain(grid, axes, "ball"), radius)
 
 

@@ -74,14 +74,18 @@ def reorient(
     >>> turned.shape, turned.dims, turned.geometry.orientation
     ((5, 4, 3), ('x', 'y', 'z'), 'RAS')
     """
-    image = as_image(image, "reorient")
+    image = as_image(image, "reorient", keeps_mask=True)
     if (orientation is None) == (like is None):
         raise TypeError("reorient needs either an orientation such as 'RAS', or like=")
     geometry = image.geometry
     now = geometry.orientation
     model = None
     if like is not None:
-        model = like if isinstance(like, Geometry) else as_image(like, "reorient (like=)").geometry
+        model = (
+            like
+            if isinstance(like, Geometry)
+            else as_image(like, "reorient (like=)", keeps_mask=True).geometry
+        )
         orientation = model.orientation
     wanted = orientation.upper() if isinstance(orientation, str) else ""
     lines = [{letter, OPPOSITE[letter]} for letter in now]
@@ -192,7 +196,7 @@ def crop(image: SpatialArray, bounds: Bounds) -> SpatialArray:
     >>> crop(image, {"x": (1.0, 2.2)}).origin
     array([1.])
     """
-    image = as_image(image, "crop")
+    image = as_image(image, "crop", keeps_mask=True)
     geometry = image.geometry
     corners = _corners(geometry, bounds)
     # Beyond the image there is nothing to keep: so the box stays near on oblique grids too.
