@@ -195,6 +195,8 @@ def write_image(
     dtype = np.dtype(image.dtype)
     if dtype.kind not in "biufc":
         raise FormatError(f"HDF5 is written of numbers, got {dtype} voxels; use image.astype(...)")
+    if dtype.kind == "c":  # h5py keeps the bytes of long ones in another order, and not the order
+        dtype = dtype.newbyteorder("=")
     coords = coords_to_json(coords_by_axis(image, image.dims))
     record = to_record(image.geometry, image.attrs, coords)
     shape = tuple(int(n) for n in image.shape)

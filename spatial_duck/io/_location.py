@@ -55,6 +55,11 @@ def location(path: Any) -> Any:
             f"a path, a URL or a Zarr store was expected, got {type(path).__name__}; `read` takes "
             "lists of files, bytes and open files too"
         )
+    if isinstance(path, memoryview | bytearray) or callable(getattr(path, "read", None)):
+        raise TypeError(
+            f"a path, a URL or a Zarr store was expected, got {type(path).__name__}; `read` alone "
+            "takes bytes and open files: write to a path, or to a URL such as 'memory://name'"
+        )
     if hasattr(path, "__array_function__"):
         raise TypeError(
             f"a path, a URL or a Zarr store was expected, got {type(path).__name__}: it is an "

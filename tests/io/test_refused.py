@@ -126,9 +126,9 @@ def test_nrrd_in_text_is_read(encoding: str, dtype: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nrrd", "a.mha", "a.npy", "a.vti", "a.tif", "a.h5",
                                   "a.ome.zarr", "a.png"])  # fmt: skip
-@pytest.mark.parametrize("dtype", ["M8[s]", "U3", "O"])
+@pytest.mark.parametrize("dtype", ["M8[s]", "m8[s]", "U3", "S3", "O", "T", "V3", "u1, u1, u1"])
 def test_only_numbers_are_written(name: str, dtype: str, tmp_path: Path) -> None:
-    with pytest.raises((sd.SpatialDuckError, TypeError)):
+    with pytest.raises(sd.SpatialDuckError):
         sd.write(tmp_path / name, IMAGE.replace(data=np.zeros(IMAGE.shape, dtype)))
     assert not list(tmp_path.iterdir()), "something was left behind"
 

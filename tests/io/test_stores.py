@@ -7,6 +7,7 @@ import functools
 import http.server
 import threading
 import zipfile
+from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -159,6 +160,14 @@ def test_files_are_not_written_to_stores() -> None:
             io.write(url, image().astype("u1"))
     with pytest.raises(FormatError, match="suffix"):
         io.write("memory://bucket/a", image())
+
+
+@pytest.mark.parametrize(
+    "target", [BytesIO(), StringIO(), memoryview(b"abc"), bytearray(3), b"abc"], ids=type
+)
+def test_nothing_is_written_to_open_files_and_bytes(target: Any) -> None:
+    with pytest.raises(TypeError, match=r"a path, a URL or a Zarr store was expected, got \w+;"):
+        io.write(target, image())
 
 
 def test_an_array_is_no_image(tmp_path: Path) -> None:

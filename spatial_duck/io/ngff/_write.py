@@ -212,9 +212,13 @@ def _make_plan(
     budget: int,
     threads: int,
 ) -> _WritePlan:
-    dtype = np.dtype(data.dtype).newbyteorder("=")
-    if dtype.kind not in "biufc":
-        raise FormatError(f"OME-Zarr holds numbers, got {dtype} voxels; use image.astype(...)")
+    dtype = np.dtype(data.dtype)
+    if dtype.kind not in "biufc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
+        raise FormatError(
+            f"OME-Zarr holds numbers of up to 64 bits, or two of them, got {dtype} voxels; use "
+            "image.astype(...)"
+        )
+    dtype = dtype.newbyteorder("=")
     data = backends.dask_form(data)
     lazy = backends.is_dask(data)
     layouts = [ChunkLayout(g, dtype, *lengths, version, data.chunks if lazy else None)

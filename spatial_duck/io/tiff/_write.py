@@ -14,7 +14,7 @@ from spatial_duck.io._axis_aligned import require_axis_aligned
 from spatial_duck.io._axis_facts import coords_by_axis, coords_to_json
 from spatial_duck.io._axis_names import standard_names
 from spatial_duck.io._json import to_record
-from spatial_duck.io._layout import Fitted, Rules, fit_layout, in_order
+from spatial_duck.io._layout import Fitted, Rules, check_dtype, fit_layout, in_order
 from spatial_duck.io._source import reporter, slabs
 from spatial_duck.io.tiff._tags import WrittenAxes, imagej_tags, ome_tags
 
@@ -75,14 +75,8 @@ def write_image(
     g = g.to_world([*own, *[n for n in g.world.axes if n not in own]])
     if 0 in g.shape:
         raise FormatError(f"TIFF cannot hold an image without voxels, got shape {g.shape}")
-    dtype = np.dtype(fit.data.dtype).newbyteorder("=")
-    code = {"b1": "u1", "f2": "f4"}.get(dtype.str[1:], dtype.str[1:])
-    if code not in _DTYPES[kind]:
-        raise FormatError(
-            f"{'ImageJ' if kind == 'imagej' else 'OME'}-TIFF has no type for {dtype} voxels; it "
-            f"holds {', '.join(_DTYPES[kind])}: use image.astype(...) first"
-        )
-    dtype = np.dtype(code)
+    name = f"{'ImageJ' if kind == 'imagej' else 'OME'}-TIFF"
+    dtype = check_dtype(np.dtype(fit.data.dtype), _DTYPES[kind], name).newbyteorder("=")
     letters = "".join(_letter(name) for name in g.dims)
     coords = coords_to_json(coords_by_axis(image, g.dims))
     record = {**to_record(g, image.attrs, coords), **({"names": names} if names else {})}
