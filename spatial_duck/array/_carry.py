@@ -109,16 +109,17 @@ def function_coords(
         return moves
 
     if function in JOINING_FUNCTIONS:
-        return _join_coords(
-            images, _run_on_index_grids(rule.geometry, args, kwargs, images, bare=True)
+        moves = _moves_of_pieces(function, args, kwargs) or _moves_by_rule(
+            rule.geometry, args, kwargs, images
         )
-    found = rule_coords(rule.geometry, rule.kind, args, kwargs, images, after=after)
+        return _join_coords(images, *moves)
     if function is np.stack:
-        axis = bind_arguments(function, args, kwargs)["axis"]
-        ndim = images[0].ndim + 1
+        new = int(bind_arguments(function, args, kwargs)["axis"]) % (images[0].ndim + 1)
         count = len(args[0] if args else kwargs["arrays"])
-        return _stack_coords(found, images, int(axis) % ndim, count)
-    return found
+        around: Moves = {a: (a + (a >= new), None) for a in range(images[0].ndim)}
+        found = merge_coords([move_coords(image._coords, around) for image in images])
+        return _stack_coords(found, images, new, count)
+    return rule_coords(rule.geometry, rule.kind, args, kwargs, images, after=after)
 
 
 def rule_coords(
@@ -208,9 +209,53 @@ class _IndexGridArguments:
 # --- joining ------------------------------------------------------------------------------
 
 
-def _join_coords(images: Sequence[Any], grids: Sequence[Any]) -> Coords:
-    """Return the coordinates of joined images: along the axis, the values are concatenated."""
+def _moves_by_rule(
+    rule: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], images: Sequence[Any]
+) -> tuple[list[Moves], Sequence[int]]:
+    """Return where the axes of each joined image go, and the shape of the result."""
+    grids = _run_on_index_grids(rule, args, kwargs, images, bare=True)
     moves = [moves_from_grid(g, image.shape) for g, image in zip(grids, images, strict=True)]
+    return moves, grids[0].shape
+
+
+#: Functions that join along an axis, and the number of dimensions that they give each piece.
+_ALONG = {np.hstack: 1, np.vstack: 2, np.dstack: 3, np.column_stack: 2}
+
+
+def _moves_of_pieces(
+    function: Any, args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[list[Moves], Sequence[int]] | None:
+    """Return what `_moves_by_rule` does, of a list of pieces that are joined as they are.
+
+    The rule is run once for each piece, over all pieces: of many, that takes long.
+    """
+    pieces = args[0] if args else next(iter(kwargs.values()))
+    if function not in (np.concatenate, *_ALONG) or pieces.__class__ not in (list, tuple):
+        return None
+    shapes = [p.shape if hasattr(p, "shape") else np.shape(p) for p in pieces]
+    ndim = len(shapes[0])
+    if function is np.concatenate:
+        axis = bind_arguments(function, args, kwargs)["axis"]
+    else:
+        axis = {np.vstack: 0, np.dstack: 2}.get(function, min(ndim - 1, 1))
+        if ndim < _ALONG[function]:
+            return None
+    if axis is None or not ndim or any(len(s) != ndim or np.isnan(s[axis]) for s in shapes):
+        return None
+    axis = int(axis) % ndim
+    total = sum(s[axis] for s in shapes)
+    moves: list[Moves] = []
+    start = 0
+    for piece, shape in zip(pieces, shapes, strict=True):
+        if hasattr(piece, "_coords"):
+            index = None if shape[axis] == total else np.arange(total) - start
+            moves.append({a: (a, index if a == axis else None) for a in range(ndim)})
+        start += shape[axis]
+    return moves, (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
+
+
+def _join_coords(images: Sequence[Any], moves: Sequence[Moves], shape: Sequence[int]) -> Coords:
+    """Return the coordinates of joined images: along the axis, the values are concatenated."""
     turned = {j for m in moves for j, index in filter(None, m.values()) if index is not None}
     out: dict[str, Held] = {}
     for name in dict.fromkeys(name for image in images for name in image._coords or ()):
@@ -229,7 +274,7 @@ def _join_coords(images: Sequence[Any], grids: Sequence[Any]) -> Coords:
             axes = set(turned)
         axis = axes.pop() if len(axes) == 1 else None
         if axis is not None:
-            values = _concatenate_pieces(images, each, moves, axis, grids[0].shape[axis])
+            values = _concatenate_pieces(images, each, moves, axis, shape[axis])
             if values is not None:
                 out[name] = Held(axis, values, found[0].unit, common_attrs(found))
     return out or None

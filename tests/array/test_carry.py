@@ -10,6 +10,8 @@ import pytest
 from hypothesis import strategies as st
 
 import spatial_duck as sd
+from spatial_duck.array import _carry as carry
+from spatial_duck.rules import find
 from spatial_duck.testing._operations import chains, keys, operations
 from spatial_duck.testing._oracles import NO_VOXEL, false_labels, voxel_labels, voxel_numbers
 from tests.effort import examples
@@ -260,3 +262,57 @@ def test_images_keep_what_they_agree_on(text: str, values: Any, dims: Any) -> No
     if values is not None:
         assert found["b"].values.tolist() == values
         assert found["b"].dims == dims
+
+
+# --- many pieces --------------------------------------------------------------------------
+
+
+@MODEST
+@hypothesis.given(
+    st.sampled_from(["concatenate", "hstack", "vstack", "dstack", "column_stack"]),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([0, 1, 2]),
+    st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=5),
+)
+def test_pieces_go_where_the_rule_says(
+    name: str, ndim: int, axis: int, parts: list[tuple[int, bool]]
+) -> None:
+    function, axis = getattr(np, name), axis % ndim
+    if name != "concatenate":
+        axis = {"vstack": 0, "dstack": 2}.get(name, min(ndim - 1, 1))
+    if axis >= ndim or not any(is_image for _, is_image in parts):
+        return
+    total = sum(n for n, _ in parts)
+    whole = sd.SpatialArray(
+        np.zeros([total if a == axis else 2 for a in range(ndim)]),
+        dims="pqr"[:ndim], coords={"label": ("pqr"[axis], [str(i) for i in range(total)])},
+    )  # fmt: skip
+    pieces, images, start = [], [], 0
+    for n, is_image in parts:
+        piece = whole[(slice(None),) * axis + (slice(start, start + n),)]
+        pieces.append(piece if is_image else piece.data)
+        images += [piece] if is_image else []
+        start += n
+    args = (pieces, axis) if name == "concatenate" else (pieces,)
+    found = carry._moves_of_pieces(function, args, {})
+    if found is None:
+        return
+    moves, shape = carry._moves_by_rule(find(function).geometry, args, {}, images)
+    np.testing.assert_equal(found[0], moves)
+    assert tuple(found[1]) == tuple(shape)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_many_are_joined_without_a_run_of_the_rule_for_each(
+    axis: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carry, "_run_on_index_grids", None)
+    image = sd.SpatialArray(np.zeros((5, 4, 3)), dims="cyx", coords={"label": ("c", list("abcde"))})
+    joined = np.concatenate([image[i : i + 1] for i in range(5)])
+    assert joined.coords["label"].values.tolist() == list("abcde")
+    stacked = np.stack([image[i] for i in range(5)], axis=axis)
+    assert stacked.coords["label"].values.tolist() == list("abcde")
+    assert stacked.coords["label"].dims == (stacked.dims[axis],)
+    rows = np.stack([image, image], axis=axis)
+    assert rows.coords["label"].dims == ("c",)
+    assert rows.coords["label"].values.tolist() == list("abcde")
