@@ -6,6 +6,7 @@ its coordinates are moved accordingly, and those of several images are merged, j
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -203,7 +204,13 @@ class _IndexGridArguments:
         shape = argument.shape
         if self.left == -1:
             return index_grid(tuple(shape))
-        return np.broadcast_to(np.int8(0), shape) if self.bare else unplaced(shape)
+        return _bare(tuple(shape)) if self.bare else unplaced(shape)
+
+
+@lru_cache(maxsize=256)
+def _bare(shape: tuple[int, ...]) -> Any:
+    """Return an array of a shape, which holds one number."""
+    return np.broadcast_to(np.int8(0), shape)
 
 
 # --- joining ------------------------------------------------------------------------------

@@ -51,8 +51,9 @@ def broadcast(function: str, grids: Sequence[G]) -> G:
     ValueError
         If the shapes do not broadcast.
     """
-    result = grids[0]
-    for grid in grids[1:]:
+    first, *rest = {id(grid): grid for grid in grids}.values()
+    result = first
+    for grid in rest:
         if grid is not result:
             result = merge(function, result, grid)
     return result

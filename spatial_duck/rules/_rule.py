@@ -287,6 +287,11 @@ def _unplaced_voxel(ndim: int, function: str = "") -> Geometry:
 
 def unplaced(shape: Sequence[int]) -> Geometry:
     """Return the geometry of an array without positions: axes are plain and have no names."""
+    return _unplaced(tuple(shape))
+
+
+@lru_cache(maxsize=256)
+def _unplaced(shape: tuple[int, ...]) -> Geometry:
     return _unplaced_voxel(len(shape)).with_shape(shape)
 
 

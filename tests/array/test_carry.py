@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck.array import _carry as carry
+from spatial_duck.geometry import _align as align
 from spatial_duck.rules import find
 from spatial_duck.testing._operations import chains, keys, operations
 from spatial_duck.testing._oracles import NO_VOXEL, false_labels, voxel_labels, voxel_numbers
@@ -300,6 +301,22 @@ def test_pieces_go_where_the_rule_says(
     moves, shape = carry._moves_by_rule(find(function).geometry, args, {}, images)
     np.testing.assert_equal(found[0], moves)
     assert tuple(found[1]) == tuple(shape)
+
+
+def test_images_on_one_grid_are_merged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = sd.SpatialArray(
+        np.arange(12.0).reshape(3, 4), dims="cx", coords={"label": ("c", list("abc"))}
+    )
+    met = []
+    merge = align.merge
+    monkeypatch.setattr(align, "merge", lambda *args: met.append(1) or merge(*args))
+    counts = []
+    for n in (2, 20):
+        met.clear()
+        found = np.select([image > k for k in range(n)], [image] * n)
+        assert found.coords["label"].values.tolist() == list("abc")
+        counts.append(len(met))
+    assert counts[1] <= 15 * counts[0], f"{counts} merges of 4 and 40 images"
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
