@@ -42,7 +42,7 @@ EXPECTED = {
     "12_napari_and_friends": (("imageio", "pandas"), "units: mm^3 mm"),
     "08_to_a_network_and_back": (
         ("torch", "zarr", "dask", "numba", "resource", "pydicom", "scipy"),
-        "cap of 200 MB kept",
+        "cap of 80 MB kept",
     ),
     "peers": ((), "| `np.pad(x, 2)` | kept |"),
 }
