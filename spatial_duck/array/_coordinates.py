@@ -9,6 +9,7 @@ images share it: an axis there is a number, as axes without a name can carry coo
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -308,8 +309,11 @@ def _values(name: str, values: Any) -> NDArray[Any]:
         kinds = {type(v) for v in array.flat}
         if kinds <= {str, np.str_}:
             array = array.astype(str)
-        elif all(hasattr(v, "isoformat") and hasattr(v, "hour") for v in array.flat):
-            array = array.astype("datetime64[us]")
+        elif all(isinstance(v, dt.timedelta) for v in array.flat):
+            array = array.astype("timedelta64[us]")
+        elif all(isinstance(v, dt.date) for v in array.flat):  # a datetime is a date
+            whole = not any(isinstance(v, dt.datetime) for v in array.flat)
+            array = array.astype("datetime64[D]" if whole else "datetime64[us]")
     elif array.dtype.kind == "T":
         array = array.astype(str)
     if array.dtype.kind not in _KINDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import pickle
 from typing import Any
 
@@ -201,3 +202,19 @@ def _series_of_numpy() -> sd.SpatialArray:
         make = staticmethod(np.asarray)
 
     return _series(_NumPy)
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ([dt.date(2020, 1, 2), dt.date(2021, 3, 4)], "datetime64[D]"),
+        ([dt.date(2020, 1, 2), dt.datetime(2021, 3, 4, 5)], "datetime64[us]"),
+        ([dt.datetime(2020, 1, 2), dt.datetime(2021, 3, 4, 5)], "datetime64[us]"),
+        ([dt.timedelta(1), dt.timedelta(seconds=2.5)], "timedelta64[us]"),
+    ],
+)
+def test_times_of_python_are_times(values: list[Any], expected: str) -> None:
+    image = sd.SpatialArray(np.zeros((2, 3)), dims="cx", coords={"time": ("c", values)})
+    held = image.coords["time"].values
+    assert held.dtype == expected
+    np.testing.assert_array_equal(held, np.array(values, expected))
