@@ -38,16 +38,16 @@ def _open_file(path: Path) -> Any:
     nibabel = require("nibabel", "Reading MINC")
     with path.open("rb") as file:
         start = file.read(4)
-    if start == _HDF5[:4]:
-        check_readable(path, "Reading MINC 2")
-        _check_ranges(path)
     try:
+        if start == _HDF5[:4]:
+            check_readable(path, "Reading MINC 2")
+            _check_ranges(path)
         if start[:3] == b"CDF":
             # netCDF's reader asks for as many bytes as a header declares.
             holder = nibabel.fileholders.FileHolder(fileobj=safety.BoundedFile(path))
             return nibabel.Minc1Image.from_file_map({"image": holder})
         return nibabel.load(path)
-    except (MemoryError, RecursionError):
+    except (FormatError, MemoryError, RecursionError):
         raise
     except ImportError as error:
         raise missing_extra("h5py", "Reading MINC 2") from error

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,6 +242,16 @@ def _declare_many_chunks(path: Path) -> None:
         file.create_dataset(name, (2**40, 2**20, 4), "f4", chunks=(64, 64, 4)).attrs.update(kept)
 
 
+def _link_in_a_circle(path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="needs h5py")
+    nibabel = pytest.importorskip("nibabel", reason="needs nibabel")
+    shutil.copy(Path(nibabel.__file__).parent / "tests/data/small.mnc", path)
+    with h5py.File(path, "r+") as file:
+        group = file["minc-2.0/image/0"]
+        del group["image-max"]
+        group["image-max"] = h5py.SoftLink("/minc-2.0/image/0/image-max")
+
+
 def _number_beyond_float(path: Path) -> None:
     text = (path / "zarr.json").read_text()
     assert '"spacing"' in text
@@ -271,6 +282,7 @@ def _wide_planes(path: Path) -> None:
     [
         ("a.ozx", _flip_chunk),
         ("a.h5", _declare_many_chunks),
+        ("a.mnc", _link_in_a_circle),
         ("a.ome.zarr", _number_beyond_float),
         ("a.tif", _long_strips),
         ("a.ome.tif", _wide_planes),
@@ -284,7 +296,8 @@ def test_damage_behind_a_valid_header_is_refused(
         pytest.importorskip(package, reason=f"needs {package}")
     path = tmp_path / name
     compress = {"compress": True} if name.endswith("tif") else {}
-    sd.write(path, IMAGE, **compress)
+    if not name.endswith(".mnc"):  # which is not written
+        sd.write(path, IMAGE, **compress)
     damage(path)
     with pytest.raises(sd.SpatialDuckError, match=re.escape(name)):
         np.asarray(sd.read(path, lazy=lazy))
