@@ -33,7 +33,7 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.geometry._world import SPACE_AXES
-from spatial_duck.io._safety import MALFORMED
+from spatial_duck.io._safety import MALFORMED, check_axis_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,6 +152,7 @@ def from_record(path: object, record: Mapping[str, Any], shape: tuple[int, ...])
 def _geometry(record: Mapping[str, Any]) -> Geometry:
     """Return the geometry of a valid record."""
     given = record["world"]
+    check_axis_count(record["dims"], record["sampled"], record["origin"], given["axes"])
     world = World(given["axes"], given["units"], given["frame"], given.get("types"))
     dims = [None if n is None else str(n) for n in record["dims"]]
     sampled = [int(i) for i in record["sampled"]]

@@ -33,6 +33,7 @@ __all__ = [
     "BoundedFile",
     "ZlibFile",
     "available_memory",
+    "check_axis_count",
     "check_chunk_count",
     "check_memory",
     "check_size",
@@ -48,6 +49,9 @@ __all__ = [
 #: What using a parsed header raises if a value has the wrong type or size: texts for numbers,
 #: numbers beyond float64, lists too short, keys missing.
 MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+#: Most axes of a NumPy array.
+_MAX_AXES = 64
 
 #: Most chunks of a Dask array: its graph takes about a kilobyte for each.
 _MAX_CHUNKS = 10**8
@@ -67,6 +71,21 @@ def count_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
             raise FormatError(f"shape must hold lengths of 0 or more, got {tuple(shape)}")
         total *= int(n)
     return total
+
+
+def check_axis_count(*lists: Sequence[object]) -> None:
+    """Refuse lists with an entry for each axis that are longer than an array can have axes.
+
+    Matrices are made of them, which take the square of their length.
+
+    Raises
+    ------
+    FormatError
+        If one is.
+    """
+    count = max(map(len, lists))
+    if count > _MAX_AXES:
+        raise FormatError(f"it declares {count:,} axes, and an array has {_MAX_AXES} at most")
 
 
 def check_chunk_count(path: object, shape: Sequence[int], chunks: Sequence[int]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -242,6 +243,22 @@ def _declare_many_chunks(path: Path) -> None:
         file.create_dataset(name, (2**40, 2**20, 4), "f4", chunks=(64, 64, 4)).attrs.update(kept)
 
 
+def _thousands_of_axes(path: Path) -> None:
+    name = path / "zarr.json"
+    content = json.loads(name.read_text())
+    entry = content["attributes"]["ome"]["multiscales"][0]
+    for holder in entry.get("coordinateSystems", [entry]):
+        holder["axes"] *= 40_000  # whose matrix would take 115 GB
+    name.write_text(json.dumps(content))
+
+
+def _thousands_of_dims(path: Path) -> None:
+    name = path.with_name(path.name + ".json")
+    content = json.loads(name.read_text())
+    content["dims"] *= 40_000
+    name.write_text(json.dumps(content))
+
+
 def _link_in_a_circle(path: Path) -> None:
     h5py = pytest.importorskip("h5py", reason="needs h5py")
     nibabel = pytest.importorskip("nibabel", reason="needs nibabel")
@@ -283,6 +300,9 @@ def _wide_planes(path: Path) -> None:
         ("a.ozx", _flip_chunk),
         ("a.h5", _declare_many_chunks),
         ("a.mnc", _link_in_a_circle),
+        ("b.ome.zarr", _thousands_of_axes),
+        ("c.ome.zarr", _thousands_of_axes),
+        ("a.npy", _thousands_of_dims),
         ("a.ome.zarr", _number_beyond_float),
         ("a.tif", _long_strips),
         ("a.ome.tif", _wide_planes),
@@ -295,9 +315,10 @@ def test_damage_behind_a_valid_header_is_refused(
     for package in "zarr", "h5py", "tifffile":
         pytest.importorskip(package, reason=f"needs {package}")
     path = tmp_path / name
-    compress = {"compress": True} if name.endswith("tif") else {}
+    options: dict[str, Any] = {"a.tif": {"compress": True}, "a.ome.tif": {"compress": True},
+                               "c.ome.zarr": {"version": "0.6"}}.get(name, {})  # fmt: skip
     if not name.endswith(".mnc"):  # which is not written
-        sd.write(path, IMAGE, **compress)
+        sd.write(path, IMAGE, **options)
     damage(path)
     with pytest.raises(sd.SpatialDuckError, match=re.escape(name)):
         np.asarray(sd.read(path, lazy=lazy))

@@ -21,7 +21,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 from spatial_duck.io._axis_facts import check_coords, coords_from_json
 from spatial_duck.io._axis_names import restore_names
-from spatial_duck.io._safety import MALFORMED
+from spatial_duck.io._safety import MALFORMED, check_axis_count
 from spatial_duck.io.ngff._axes import Axes, axes_by_name, sampled_axes, world_of_axes
 from spatial_duck.io.ngff._channels import from_omero
 from spatial_duck.io.ngff._describe import (
@@ -175,6 +175,7 @@ def _version(text: str) -> tuple[int, int]:
 def _with_axes(entry: Any, version: tuple[int, int]) -> Multiscale:
     """Read an entry of 0.1 to 0.5."""
     axes = _axes(entry.get("axes"), version)
+    check_axis_count(axes)
     n = len(axes)
     outer = _transform(entry.get("coordinateTransformations"), n)
     datasets = []
