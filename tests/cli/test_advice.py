@@ -14,6 +14,12 @@ import pytest
 import spatial_duck as sd
 from spatial_duck.cli import COMMANDS, main
 from spatial_duck.cli._reading import put_into_words_of_line
+from tests.cli.provocations import (
+    a_missing_chunk,
+    an_interrupted_write,
+    data_elsewhere,
+    there_already,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,40 +67,12 @@ def image(kind: str = "u1") -> sd.SpatialArray:
     )  # fmt: skip
 
 
-def _there(folder: Path) -> str:
-    sd.write(folder / "a.nrrd", image())
-    return "convert {0}/a.nrrd {0}/a.nrrd"
-
-
-def _missing_chunk(folder: Path) -> str:
-    sd.write(folder / "a.ome.zarr", image(), levels=1, chunks=4, shards=False)
-    (folder / "a.ome.zarr/0/c/0/0/0").unlink()
-    return "convert {0}/a.ome.zarr {0}/out.nrrd"
-
-
-def _interrupted(folder: Path) -> str:
-    partial = folder / ".a.ome.zarr.partial"
-    partial.mkdir()
-    (partial / "journal").write_text("{}\n")
-    return "info {0}/a.ome.zarr"
-
-
-def _elsewhere(folder: Path) -> str:
-    (folder / "in").mkdir()
-    sd.write(folder / "in/a.mhd", image())
-    head = folder / "in/a.mhd"
-    raw = next(p for p in (folder / "in").iterdir() if p != head)
-    raw.rename(folder / "b.raw")
-    head.write_text(re.sub("ElementDataFile = .*", "ElementDataFile = ../b.raw", head.read_text()))
-    return "info {0}/in/a.mhd"
-
-
 #: What fails, what Python's message says, and what the line's does.
 ADVICE = {
-    "there already": (_there, "overwrite=True", "--overwrite"),
-    "a chunk is missing": (_missing_chunk, "missing='fill'", "--option missing=fill"),
-    "interrupted": (_interrupted, "resume=True", "--option resume=True"),
-    "data elsewhere": (_elsewhere, "data_anywhere=True", "--option data_anywhere=True"),
+    "there already": (there_already, "overwrite=True", "--overwrite"),
+    "a chunk is missing": (a_missing_chunk, "missing='fill'", "--option missing=fill"),
+    "interrupted": (an_interrupted_write, "resume=True", "--option resume=True"),
+    "data elsewhere": (data_elsewhere, "data_anywhere=True", "--option data_anywhere=True"),
 }
 
 
