@@ -53,9 +53,6 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError
 #: Most axes of a NumPy array.
 _MAX_AXES = 64
 
-#: Most chunks of a Dask array: its graph takes about a kilobyte for each.
-_MAX_CHUNKS = 10**8
-
 #: The highest ratio that each compressor can reach.
 _HIGHEST_RATIO = {"gzip": 1032, "zlib": 1032, "bzip2": 50_000_000, "zstd": 50_000_000}
 
@@ -96,11 +93,13 @@ def check_chunk_count(path: object, shape: Sequence[int], chunks: Sequence[int])
     UnsafeInputError
         If there are more.
     """
+    from spatial_duck.backends.dask._calls import MOST_BLOCKS
+
     count = math.prod([-(-n // max(c, 1)) for n, c in zip(shape, chunks, strict=True)])
-    if count > _MAX_CHUNKS:
+    if count > MOST_BLOCKS:
         raise UnsafeInputError(
             f"{path}: shape {tuple(shape)} in chunks of {tuple(chunks)} makes {count:,} chunks, "
-            f"more than a lazy image can have ({_MAX_CHUNKS:,}); the header is wrong or the "
+            f"more than a lazy image can have ({MOST_BLOCKS:,}); the header is wrong or the "
             "chunks are too small"
         )
 

@@ -29,10 +29,10 @@ from spatial_duck.rules._bind import NO_VALUE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["assign", "call", "call_ufunc", "from_memory", "from_reader", "index"]
+__all__ = ["MOST_BLOCKS", "assign", "call", "call_ufunc", "from_memory", "from_reader", "index"]
 
 #: So many blocks a graph may have. Each takes about a kilobyte and some microseconds.
-_MOST_BLOCKS = 10**8
+MOST_BLOCKS = 10**8
 
 
 def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any = None) -> Any:
@@ -57,10 +57,10 @@ def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any =
         chunks, reader.shape, dtype=reader.dtype, previous_chunks=aligned
     )
     blocks = math.prod([len(c) for c in chunks])
-    if blocks > _MOST_BLOCKS:
+    if blocks > MOST_BLOCKS:
         raise TooLargeError(
             f"{blocks:,} chunks of shape {tuple(c[0] for c in chunks)} are more than a graph can "
-            f"hold ({_MOST_BLOCKS:,}): slice the image first, or give .chunk() larger ones"
+            f"hold ({MOST_BLOCKS:,}): slice the image first, or give .chunk() larger ones"
         )
     return da.from_array(
         reader,
