@@ -158,8 +158,7 @@ def channel(
     if bounds is not None and apart == 0:
         bounds = bounds[0][slab.source], bounds[1][slab.source]
     if steps.order_apart == 0:
-        # Planes that no voxel of the output is nearest to are not needed.
-        planes, back = np.unique(_nearest(shape, slab, values, apart), return_inverse=True)
+        planes, back = _planes_needed(shape, slab, values, apart)
         values = values.take(planes, apart)
         bounds = None if bounds is None else (bounds[0].take(planes, apart),
                                               bounds[1].take(planes, apart))  # fmt: skip
@@ -180,14 +179,16 @@ def _resize_apart(
     return _resize(values, along, steps.order_apart, others, slab if apart == 0 else None)
 
 
-def _nearest(shape: Sequence[int], slab: Slab, values: Any, axis: int) -> NDArray[np.intp]:
-    """Return the index of the nearest voxel along an axis, for each of the output."""
+def _planes_needed(
+    shape: Sequence[int], slab: Slab, values: Any, axis: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the planes that voxels of the output are nearest to, and which of them each has."""
     rows, start, length = slice(0, shape[axis]), 0, values.shape[axis]
     if axis == 0:
         rows, start, length = slab.rows, slab.source.start, slab.length
     position = length / shape[axis] * (np.arange(rows.start, rows.stop) + 0.5) - 0.5
-    found: NDArray[np.intp] = np.floor(np.clip(position, 0, length - 1) + 0.5).astype(np.intp)
-    return found - start
+    nearest = np.floor(np.clip(position, 0, length - 1) + 0.5).astype(np.intp)
+    return np.unique(nearest - start, return_inverse=True)
 
 
 def _resize(
@@ -248,7 +249,7 @@ def labels(values: NDArray[Any], shape: Sequence[int], steps: Steps, slab: Slab)
     if apart is None:
         return _vote(values, shape, steps.order, None, slab)
     if steps.order_apart == 0:
-        planes, back = np.unique(_nearest(shape, slab, values, apart), return_inverse=True)
+        planes, back = _planes_needed(shape, slab, values, apart)
         values = values.take(planes, apart)
     plane = [n if a != apart else values.shape[a] for a, n in enumerate(shape)]
     values = _vote(values, plane, steps.order, apart, slab if apart else None)

@@ -111,13 +111,16 @@ def _reshape(a: Any, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
     return a.reshape(shape) if order == "C" else a.T.reshape(shape[::-1]).T
 
 
+def _along(a: Any, axis: int | None) -> tuple[Any, int]:
+    """Return an array and the axis along which to go; all voxels as one line without an axis."""
+    return (a.reshape(-1), 0) if axis is None else (a, normalize_axis(axis, a.ndim))
+
+
 @added("take")
 def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
     if out is not None or (mode != "raise" and is_lazy(indices)):
         raise TypeError("numpy.take on Dask takes no out=, and mode= with indices in memory alone")
-    if axis is None:
-        a, axis = a.reshape(-1), 0
-    axis = normalize_axis(axis, a.ndim)
+    a, axis = _along(a, axis)
     if is_lazy(indices):
         return da.take(a, indices, axis)
     index = wrap_indices(np.asarray(indices), a.shape[axis], mode)
@@ -129,8 +132,7 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "
 
 @added("delete")
 def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
-    if axis is None:
-        arr, axis = arr.reshape(-1), 0
+    arr, axis = _along(arr, axis)
     if not isinstance(obj, slice) and not is_lazy(obj) and np.asarray(obj).dtype == bool:
         kept = np.delete(np.arange(arr.shape[axis]), obj)
         return da.take(arr, kept, axis)
@@ -139,23 +141,20 @@ def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
 
 @added("insert")
 def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
-    if axis is None:
-        arr, axis = arr.reshape(-1), 0
-    axis = normalize_axis(axis, arr.ndim)
+    arr, axis = _along(arr, axis)
     if not is_lazy(values):
         # NumPy casts to the array's type; Dask's takes the values' own, and neither lists nor
         # arrays in memory.
         values = np.asarray(values).astype(arr.dtype)
         if values.ndim:
-            places = 1 if np.ndim(obj) == 0 and not isinstance(obj, slice) else None
-            values = _inserted(arr, obj, values, axis, places)
+            values = _inserted(arr, obj, values, axis)
     return da.insert(arr, obj, values, axis)
 
 
-def _inserted(arr: Any, obj: Any, values: Any, axis: int, places: int | None) -> Any:
+def _inserted(arr: Any, obj: Any, values: Any, axis: int) -> Any:
     """Return the values that `numpy.insert` puts into an array, in the shape that Dask wants."""
     others = [*arr.shape[:axis], *arr.shape[axis + 1 :]]
-    if places:
+    if np.ndim(obj) == 0 and not isinstance(obj, slice):
         # NumPy broadcasts with the inserted axis in front; one line across it, without the axis.
         return da.asarray(np.broadcast_to(values, others))
     count = len(np.arange(arr.shape[axis])[obj]) if isinstance(obj, slice) else len(obj)
@@ -164,8 +163,7 @@ def _inserted(arr: Any, obj: Any, values: Any, axis: int, places: int | None) ->
 
 @added("repeat")
 def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
-    if axis is None:
-        a, axis = a.reshape(-1), 0
+    a, axis = _along(a, axis)
     if np.ndim(repeats) == 0 or is_lazy(repeats):
         return da.repeat(a, repeats, axis)
     return da.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
