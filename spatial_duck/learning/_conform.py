@@ -24,7 +24,7 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.learning._intensity import Intensity, find_intensity
 from spatial_duck.resampling import INTERPOLATIONS, resample, target_grid
-from spatial_duck.resampling._api import per_axis, resample_as
+from spatial_duck.resampling._api import per_axis, resample_onto
 from spatial_duck.resampling._physical import reorient
 from spatial_duck.transforms._base import sub_world, world_change
 
@@ -166,8 +166,8 @@ def conform(
     found = None if intensity is None else find_intensity(image, intensity)
     if isinstance(dtype, str) and dtype == "auto":
         dtype = None if found is None and interpolation in ("nearest", "label") else "float32"
-    result = _converted(turned, dtype, found is not None) if grid == geometry else resample_as(
-        dtype, turned, grid, interpolation=interpolation, fill=fill, antialias=antialias
+    result = _converted(turned, dtype, found is not None) if grid == geometry else resample_onto(
+        turned, grid, dtype=dtype, interpolation=interpolation, fill=fill, antialias=antialias
     )  # fmt: skip
     if found is not None:
         scaled = found.apply(result)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     PerAxis = float | Sequence[float | None] | Mapping[str, float]
 
-__all__ = ["geometry_of", "per_axis", "resample", "resample_as", "resample_stored", "target_grid"]
+__all__ = ["geometry_of", "per_axis", "resample", "resample_onto", "resample_stored", "target_grid"]
 
 
 @overload
@@ -167,19 +167,20 @@ def resample(
            [4., 5., 6., 7.]])
     """
     image = as_image(image, "resample")
-    return resample_as(
-        None, image, to, spacing=spacing, shape=shape, transform=transform,
-        interpolation=interpolation, fill=fill, antialias=antialias, mask=mask, explain=explain,
+    if transform is not None and to is None and spacing is None and shape is None:
+        to = image.geometry
+    target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
+    return resample_onto(
+        image, target, transform=transform, interpolation=interpolation, fill=fill,
+        antialias=antialias, mask=mask, explain=explain,
     )  # fmt: skip
 
 
-def resample_as(
-    dtype: Any,
+def resample_onto(
     image: SpatialArray,
-    to: Any = None,
+    target: Geometry,
     *,
-    spacing: PerAxis | None = None,
-    shape: Sequence[int | None] | Mapping[str, int] | None = None,
+    dtype: Any = None,
     transform: Transform | None = None,
     interpolation: str | None = None,
     fill: Any = 0,
@@ -187,14 +188,18 @@ def resample_as(
     mask: bool = False,
     explain: bool = False,
 ) -> Any:
-    """Resample an image that is converted to another type before.
+    """Bring an image to a given grid, converted to another type before.
 
     Parameters
     ----------
-    dtype : dtype or None
-        The type; None for that of the image. What is stored is converted as it is read, so that it
-        is still read in the order of its chunks.
-    image, to, spacing, shape, transform, interpolation, fill, antialias, mask, explain
+    image : SpatialArray
+        The image.
+    target : Geometry
+        The grid.
+    dtype : dtype, optional
+        The type; that of the image by default. What is stored is converted as it is read, so that
+        it is still read in the order of its chunks.
+    transform, interpolation, fill, antialias, mask, explain
         As for `resample`.
     """
     later = None
@@ -204,8 +209,8 @@ def resample_as(
         else:
             image = image.astype(dtype, copy=False)
     data = image.data
-    dtype = backends.host_type(data.dtype) if later is None else later
-    interpolation = choose(interpolation, dtype)
+    kind = backends.host_type(data.dtype) if later is None else later
+    interpolation = choose(interpolation, kind)
     if interpolation not in ("nearest", "label"):
         warn_of_nodata(image, "resample")
     if antialias and interpolation == "nearest":
@@ -214,11 +219,8 @@ def resample_as(
             "for numbers"
         )
     edge = isinstance(fill, str) and fill == "edge"
-    value = check_fill(0 if edge else fill, dtype)
-    if transform is not None and to is None and spacing is None and shape is None:
-        to = image.geometry
-    target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
-    if math.prod(target.shape) * dtype.itemsize > sys.maxsize:
+    value = check_fill(0 if edge else fill, kind)
+    if math.prod(target.shape) * kind.itemsize > sys.maxsize:
         raise TooLargeError(
             f"resample: a result of shape {target.shape} is larger than any array; is the spacing "
             "in the unit of the image's world?"
