@@ -229,7 +229,7 @@ def mutate_xml(raw: bytes, donors: Sequence[bytes], rng: np.random.Generator) ->
                 piece, times = other, 1
             elif way == 6:
                 name = found[1] or found[2]
-                piece, times = b"<" + name + b">" * 1 + piece + b"</" + name + b">", 1
+                piece, times = b"<" + name + b">" + piece + b"</" + name + b">", 1
             head = head[: found.start()] + piece * times + head[found.end() :]
     return head + raw[size:]
 

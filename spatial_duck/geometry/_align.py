@@ -51,11 +51,10 @@ def broadcast(function: str, grids: Sequence[G]) -> G:
     ValueError
         If the shapes do not broadcast.
     """
-    first, *rest = {id(grid): grid for grid in grids}.values()
-    result = first
-    for grid in rest:
-        if grid is not result:
-            result = merge(function, result, grid)
+    each = iter({id(grid): grid for grid in grids}.values())
+    result = next(each)
+    for grid in each:
+        result = merge(function, result, grid)
     return result
 
 

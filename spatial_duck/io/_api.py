@@ -307,7 +307,7 @@ def write(
     Warns
     -----
     UserWarning
-        If the format has no place for some of the image's coordinates, which are interrupted out.
+        If the format has no place for some of the image's coordinates, which are left out.
     """
     if isinstance(path, SpatialArray):
         raise TypeError(f"write(path, image) takes the path first, got {type(path).__name__}")

@@ -181,8 +181,8 @@ def _fronts(plan: Plan, chunks: Chunks, itemsize: int, reach: Sequence[float]) -
         if axis in whole:
             continue
         thick = max(max(chunks[axis], default=1), 1)
-        layers = math.ceil((reach[axis] + 2) / thick) + 1
-        found[axis] = itemsize * math.prod(n) / max(n[axis], 1) * min(thick * layers, n[axis])
+        count = math.ceil((reach[axis] + 2) / thick) + 1
+        found[axis] = itemsize * math.prod(n) / max(n[axis], 1) * min(thick * count, n[axis])
     return found
 
 

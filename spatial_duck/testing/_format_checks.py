@@ -34,23 +34,8 @@ __all__ = ["FORMAT_CHECKS", "FormatCheck", "FormatSubject"]
 #: What a format refuses by.
 REFUSALS = (SpatialDuckError, NotImplementedError)
 _TYPES = (
-    "?",
-    "u1",
-    "i1",
-    "u2",
-    "i2",
-    "u4",
-    "i4",
-    "u8",
-    "i8",
-    "f2",
-    "f4",
-    "f8",
-    "c8",
-    "c16",
-    "g",
-    "G",
-)
+    "?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "c8", "c16", "g", "G"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
