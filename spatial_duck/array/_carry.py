@@ -39,7 +39,6 @@ __all__ = [
     "check_written",
     "elementwise",
     "function_coords",
-    "has_coords",
     "index_coords",
     "rule_coords",
     "ufunc_coords",
@@ -48,9 +47,12 @@ __all__ = [
 Coords = dict[str, Held] | None
 
 
-def has_coords(images: Iterable[Any]) -> bool:
+def _has_coords(images: Iterable[Any]) -> bool:
     """Whether one of some images has coordinates."""
-    return any([image._coords is not None for image in images])
+    for image in images:  # noqa: SIM110  # a generator takes longer
+        if image._coords is not None:
+            return True
+    return False
 
 
 # --- keys ---------------------------------------------------------------------------------
@@ -81,8 +83,11 @@ def function_coords(
     Returns
     -------
     dict, None, a list of these, or a function
-        As of `Rule.geometry`; the function takes the result and the data of the images.
+        As of `Rule.geometry`; the function takes the result and the data of the images. None
+        where no image has coordinates.
     """
+    if not _has_coords(images):
+        return None
     check_mixing(getattr(function, "__name__", "function"), images)
     if function is not np.append and (function in JOINING_FUNCTIONS or function is np.stack):
         pieces = args[0] if args else next(iter(kwargs.values()))
@@ -351,6 +356,8 @@ def _stack_coords(found: Any, images: Sequence[Any], axis: int, count: int) -> C
 
 def elementwise(images: Sequence[Any], shape: Sequence[int]) -> Coords:
     """Return the coordinates of an elementwise result of images that are broadcast to a shape."""
+    if not _has_coords(images):
+        return None
     check_mixing("an elementwise operation", images)
     found = []
     for image in images:
@@ -396,6 +403,8 @@ def ufunc_coords(
     images: Sequence[Any],
 ) -> Any:
     """Return the coordinates of each result of a method of a ufunc, before it is called."""
+    if not _has_coords(images):
+        return None
     check_mixing(ufunc.__name__, images)
     rule = ufuncs.METHODS[method] if ufunc.signature is None else ufuncs.GENERALIZED[method]
     kind = "keeps" if ufunc.signature is None and method in ("__call__", "outer") else "derives"

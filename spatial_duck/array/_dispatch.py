@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["array_function", "array_ufunc", "call"]
 
 _new = object.__new__
+_CONCATENATE, _STACK = np.concatenate, np.stack
 
 
 # --- functions ----------------------------------------------------------------------------
@@ -44,9 +45,9 @@ def array_function(
             return NotImplemented
     if not kwargs:
         result = NotImplemented
-        if func is np.concatenate:
+        if func is _CONCATENATE:
             result = fast.concatenate(cls, *args)
-        elif func is np.stack:
+        elif func is _STACK:
             result = fast.stack(cls, *args)
         if result is not NotImplemented:
             return result
@@ -125,9 +126,8 @@ def _call_general(
             _check_out(getattr(function, "__name__", "function"), geometry, out)
     else:
         geometry, data_kwargs, out = rule.geometry(*geometry_args), kwargs, None
-    coords = None
-    if carry.has_coords(images):
-        coords = carry.function_coords(function, rule, args, kwargs, images)
+    coords = carry.function_coords(function, rule, args, kwargs, images)
+    if coords is not None and out is not None:
         carry.check_out(coords, out)
     result = fast.run(function, data_args, data_kwargs)
     return wrap_result(result, geometry, images, coords=coords) if out is None else out
@@ -140,9 +140,7 @@ def _create(image: ImageState, function: Callable[..., Any], args: Any, kwargs: 
     geometry_kwargs, data_kwargs = split_keywords(kwargs, images)
     rule = _rule_of(function)
     geometry = rule.geometry(*grids, **geometry_kwargs)
-    coords = None
-    if carry.has_coords(images):
-        coords = carry.function_coords(function, rule, args, kwargs, images)
+    coords = carry.function_coords(function, rule, args, kwargs, images)
     result = fast.run(function, data, {**data_kwargs, "like": image._data})
     if not getattr(result, "ndim", 0):
         return result
@@ -179,9 +177,8 @@ def array_ufunc(
     geometry = rule(ufunc, grids, geometry_kwargs)
     if outs:
         _check_out(ufunc.__name__, geometry, outs)
-    coords = None
-    if carry.has_coords(images):
-        coords = carry.ufunc_coords(ufunc, method, inputs, kwargs, images)
+    coords = carry.ufunc_coords(ufunc, method, inputs, kwargs, images)
+    if coords is not None and outs:
         carry.check_out(coords, outs)
     function = ufunc if method == "__call__" else getattr(ufunc, method)
     result = fast.run(function, data, data_kwargs)
@@ -221,7 +218,8 @@ def split_images(args: Any, images: list[ImageState]) -> tuple[Any, Any]:
     for a in args:
         if isinstance(a, ImageState):
             images.append(a)
-            grids.append(a.geometry)
+            g = a._geometry
+            grids.append(a._resolve_geometry() if g.__class__ is tuple else g)
             data.append(a._data)
         elif a.__class__ is list or a.__class__ is tuple:
             g, d = split_images(a, images)

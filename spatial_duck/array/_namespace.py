@@ -185,8 +185,6 @@ def _coords_of(
     name: str, function: Any, args: Any, kwargs: dict[str, Any], images: list[Any]
 ) -> Any:
     """Return where the coordinates of images go in a function of the standard."""
-    if not carry.has_coords(images):
-        return None
     kwargs = {k: v for k, v in kwargs.items() if k not in _STANDARD_ONLY.get(name, ())}
     if isinstance(function, np.ufunc):
         return carry.ufunc_coords(function, "__call__", args, kwargs, images)

@@ -111,7 +111,7 @@ def _compare(
         result = backends.call(np.full_like, (image._data, _COMPARISONS[ufunc]), {"dtype": bool})
     else:
         result = fast.run(ufunc, data, {})
-    coords = carry.elementwise(images, result.shape) if carry.has_coords(images) else None
+    coords = carry.elementwise(images, result.shape)
     return dispatch.wrap_result(result, geometry, images, coords=coords)
 
 

@@ -235,14 +235,10 @@ def _wrap_result(name: str, same: _NumpyCall, images: list[ImageState], result: 
         geometry = elementwise_geometry(
             name, *[v for v in grids if not isinstance(v, str | list | tuple)]
         )
-        coords = None
-        if carry.has_coords(images):
-            coords = carry.elementwise(images, geometry.shape)
+        coords = carry.elementwise(images, geometry.shape)
         return dispatch.wrap_result(result, geometry, images, coords=coords)
     rule = RULES.get(same.function) or find(same.function)
     assert rule is not None
-    coords = None
-    if carry.has_coords(images):
-        coords = carry.function_coords(same.function, rule, same.args, same.kwargs, images)
+    coords = carry.function_coords(same.function, rule, same.args, same.kwargs, images)
     geometry = rule.geometry(*grids, **same.kwargs)
     return dispatch.wrap_result(result, geometry, images, coords=coords)

@@ -51,9 +51,8 @@ def broadcast(function: str, grids: Sequence[G]) -> G:
     ValueError
         If the shapes do not broadcast.
     """
-    each = iter({id(grid): grid for grid in grids}.values())
-    result = next(each)
-    for grid in each:
+    result, *rest = grids if len(grids) < 3 else {id(grid): grid for grid in grids}.values()
+    for grid in rest:
         result = merge(function, result, grid)
     return result
 

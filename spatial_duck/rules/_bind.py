@@ -137,14 +137,15 @@ def bind(
     rest = spread[0].position if spread else _KEYWORD_ONLY
     required = len([p for p in parameters if p.default is _NO_DEFAULT and p.position < rest])
     count = len(readers)
-    in_order = [i for i, _, _ in readers] == list(range(count)) and rest > count
-    standing = [default for _, _, default in readers]
+    # So many of the rule's parameters are NumPy's first, in NumPy's order.
+    leading = next((k for k, (i, _, _) in enumerate(readers) if i != k or k == rest), count)
+    standing = tuple([default for _, _, default in readers])
 
     def bound(*args: Any, **kwargs: Any) -> Any:
         n = len(args)
         if n < required:
             _check_required(function, parameters[n:required], kwargs)
-        if in_order and not kwargs:
+        if not kwargs and (n <= leading or leading == count):
             return rule(*fixed, *args[:count], *standing[n:])
         if n > rest:
             args, n = (*args[:rest], args[rest:]), rest + 1

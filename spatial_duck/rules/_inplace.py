@@ -24,7 +24,7 @@ def _check_fits(function: str, target: Any, *sources: Any) -> None:
     if target.__class__ is not Geometry and not geometries(*sources):
         return
     merged = elementwise_geometry(function, target, *sources)
-    if merged.shape != shape_of(target):
+    if merged is not target and merged.shape != shape_of(target):
         raise ValueError(
             f"{function}: could not broadcast input array from shape {merged.shape} into shape "
             f"{shape_of(target)}"
