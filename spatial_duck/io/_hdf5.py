@@ -17,7 +17,7 @@ attribute       type                        meaning
 ``frame``       string                      such as LPS; empty for unspecified
 ``lost``        string                      JSON: array axis to the function that lost its positions
 ``attrs``       string                      JSON: free metadata
-``coords``      string                      JSON: what axes carry, as in `spatial_duck.io._json`
+``coords``      string                      JSON: coordinates, as `coords_to_json` writes them
 ==============  ==========================  ===================================================
 
 Contiguous datasets are mapped; others are read, or with ``lazy=True`` a Dask array of their chunks.
@@ -39,7 +39,7 @@ from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_facts import coords_by_axis, coords_from_json, coords_to_json
 from spatial_duck.io._format import Format
-from spatial_duck.io._hdf5_guard import h5py_module, open_guarded
+from spatial_duck.io._hdf5_guard import HDF5_SIGNATURE, h5py_module, open_guarded
 from spatial_duck.io._json import from_record, parse_record, to_record
 from spatial_duck.io._source import Source, reporter, slab_keys, slabs
 
@@ -50,8 +50,10 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "FileArray"]
 
 _REQUIRED = ("dims", "sampled", "spacing", "origin", "direction", "world_axes")
-#: Attributes in JSON.
-_TEXTS = ("lost", "attrs", "coords")
+#: Attributes that hold JSON.
+_JSON_ATTRS = ("lost", "attrs", "coords")
+#: Longest text that is stored in an attribute itself; the object header has 64 KiB.
+_MAX_INLINE_BYTES = 60_000
 
 
 class FileArray:
@@ -72,52 +74,52 @@ class FileArray:
 
 def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> Source:
     """Open a dataset of an HDF5 file; see `spatial_duck.read`."""
-    place = Path(path)
+    file_path = Path(path)
     h5py = h5py_module()
     try:
-        with open_guarded(place) as file:
-            found = _find_dataset(h5py, place, file, dataset)
-            _check_within(place, found)
-            record = _record(place, found)
-            shape, dtype = tuple(int(n) for n in found.shape), np.dtype(found.dtype)
-            offset, chunks, name = found.id.get_offset(), found.chunks, str(found.name)
-            stored = int(found.id.get_storage_size())
-            packed = bool(found.compression or chunks)
+        with open_guarded(file_path) as file:
+            image = _find_dataset(h5py, file_path, file, dataset)
+            _check_self_contained(file_path, image)
+            record = _read_attributes(file_path, image)
+            shape, dtype = tuple(int(n) for n in image.shape), np.dtype(image.dtype)
+            offset, chunks, name = image.id.get_offset(), image.chunks, str(image.name)
+            stored_bytes = int(image.id.get_storage_size())
+            is_contiguous = not (image.compression or chunks) and offset is not None
     except (*safety.MALFORMED, OSError, RuntimeError) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{place}: it is not a valid HDF5 file: {error}") from error
+        raise FormatError(f"{file_path}: it is not a valid HDF5 file: {error}") from error
     if dtype.kind not in "biufc":
-        raise FormatError(f"{place}: voxels must be numbers, got {dtype}")
-    geometry = from_record(place, record, shape)
-    needed = safety.count_bytes(shape, dtype)
+        raise FormatError(f"{file_path}: voxels must be numbers, got {dtype}")
+    geometry = from_record(file_path, record, shape)
+    n_bytes = safety.count_bytes(shape, dtype)
 
     def load(lazy: bool | None) -> Any:
-        if lazy is not False and not packed and offset is not None and stored == needed:
-            return safety.map_raw(place, dtype, shape, offset)
-        array = FileArray(place, name, shape, dtype)
+        if lazy is not False and is_contiguous and stored_bytes == n_bytes:
+            return safety.map_raw(file_path, dtype, shape, offset)
+        array = FileArray(file_path, name, shape, dtype)
         if lazy:
             da = require("dask.array", "Reading with lazy=True")
-            safety.check_chunk_count(place, shape, chunks or shape)
+            safety.check_chunk_count(file_path, shape, chunks or shape)
             return da.from_array(array, chunks=chunks or "auto", meta=np.empty(0, dtype))
-        safety.check_memory(place, needed)
+        safety.check_memory(file_path, n_bytes)
         return np.asarray(array[()])
 
     attrs = record.get("attrs")
-    kept = dict(attrs) if isinstance(attrs, dict) else {}
-    coords = coords_from_json(place, record.get("coords"), geometry)
-    return Source("hdf5", geometry, dtype, kept, load, coords=coords)
+    attrs = dict(attrs) if isinstance(attrs, dict) else {}
+    coords = coords_from_json(file_path, record.get("coords"), geometry)
+    return Source("hdf5", geometry, dtype, attrs, load, coords=coords)
 
 
-def _check_within(path: Path, dataset: Any) -> None:
-    """Refuse a dataset whose voxels lie in other files, which may be any."""
-    others = [str(name) for name, *_ in dataset.external or ()]
+def _check_self_contained(path: Path, dataset: Any) -> None:
+    """Refuse a dataset whose voxels lie in other files, which may be any of this machine."""
+    files = [str(name) for name, *_ in dataset.external or ()]
     if dataset.is_virtual:
-        others = [source.file_name for source in dataset.virtual_sources()]
-    others = [name for name in others if name != "."]
-    if others:
+        files = [source.file_name for source in dataset.virtual_sources()]
+    files = [name for name in files if name != "."]
+    if files:
         raise UnsafeInputError(
-            f"{path}: its voxels lie in other files ({', '.join(others[:5])}); open it with h5py "
+            f"{path}: its voxels lie in other files ({', '.join(files[:5])}); open it with h5py "
             "if you trust it, and wrap it: SpatialArray(dask.array.from_array(dataset), ...)"
         )
 
@@ -127,54 +129,54 @@ def _find_dataset(h5py: Any, path: Path, file: Any, name: str | None) -> Any:
         if not isinstance(file.get(name), h5py.Dataset):
             raise FormatError(f"{path}: there is no dataset {name!r}")
         return file[name]
-    images: list[str] = []
+    names: list[str] = []
 
-    def visit(place: str, item: Any) -> None:
+    def visit(item_name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and all(a in item.attrs for a in _REQUIRED):
-            images.append(place)
+            names.append(item_name)
 
     file.visititems(visit)
-    if len(images) != 1:
+    if len(names) != 1:
         what = (
-            f"several images: {', '.join(images)}"
-            if images
-            else (f"no dataset with the attributes {', '.join(_REQUIRED)}")
+            f"several images: {', '.join(names)}"
+            if names
+            else f"no dataset with the attributes {', '.join(_REQUIRED)}"
         )
         raise FormatError(f"{path}: it holds {what}; name one with dataset=...")
-    return file[images[0]]
+    return file[names[0]]
 
 
-def _record(path: Path, dataset: Any) -> dict[str, Any]:
-    """Return the attributes as a record."""
-    held = dataset.attrs
-    missing = [name for name in _REQUIRED if name not in held]
+def _read_attributes(path: Path, dataset: Any) -> dict[str, Any]:
+    """Return the attributes as a record of `spatial_duck.io._json`."""
+    attrs = dataset.attrs
+    missing = [name for name in _REQUIRED if name not in attrs]
     if missing:
         raise FormatError(f"{path}: the dataset has no attributes {', '.join(missing)}")
 
-    def words(name: str, n: int) -> list[str | None]:
-        texts = [_text(v) for v in np.atleast_1d(held[name])]
-        if len(texts) != n:
-            raise FormatError(f"{path}: the attribute {name!r} must hold {n} strings, got {texts}")
-        return [text or None for text in texts]
+    def strings(name: str, n: int) -> list[str | None]:
+        values = [_text(v) for v in np.atleast_1d(attrs[name])]
+        if len(values) != n:
+            raise FormatError(f"{path}: the attribute {name!r} must hold {n} strings, got {values}")
+        return [value or None for value in values]
 
-    axes = np.atleast_1d(held["world_axes"])
+    n_world = len(np.atleast_1d(attrs["world_axes"]))
+    has_units, has_types = "world_units" in attrs, "world_types" in attrs
     return {
         "version": 1,
         "shape": list(dataset.shape),
-        "dims": words("dims", len(dataset.shape)),
-        "sampled": np.atleast_1d(held["sampled"]).tolist(),
-        "spacing": np.atleast_1d(held["spacing"]).tolist(),
-        "origin": np.atleast_1d(held["origin"]).tolist(),
-        "direction": np.asarray(held["direction"], np.float64),
+        "dims": strings("dims", len(dataset.shape)),
+        "sampled": np.atleast_1d(attrs["sampled"]).tolist(),
+        "spacing": np.atleast_1d(attrs["spacing"]).tolist(),
+        "origin": np.atleast_1d(attrs["origin"]).tolist(),
+        "direction": np.asarray(attrs["direction"], np.float64),
         "world": {
-            "axes": words("world_axes", len(axes)),
-            "units": words("world_units", len(axes)) if "world_units" in held
-            else [None] * len(axes),
-            "frame": words("frame", 1)[0] if "frame" in held else None,
-            "types": words("world_types", len(axes)) if "world_types" in held else None,
+            "axes": strings("world_axes", n_world),
+            "units": strings("world_units", n_world) if has_units else [None] * n_world,
+            "frame": strings("frame", 1)[0] if "frame" in attrs else None,
+            "types": strings("world_types", n_world) if has_types else None,
         },
-        **{n: parse_record(path, _text(held[n])) if n in held else {} for n in _TEXTS},
-    }  # fmt: skip
+        **{n: parse_record(path, _text(attrs[n])) if n in attrs else {} for n in _JSON_ATTRS},
+    }
 
 
 def _text(value: Any) -> str:
@@ -195,7 +197,7 @@ def write_image(
     dtype = np.dtype(image.dtype)
     if dtype.kind not in "biufc":
         raise FormatError(f"HDF5 is written of numbers, got {dtype} voxels; use image.astype(...)")
-    if dtype.kind == "c":  # h5py keeps the bytes of long ones in another order, and not the order
+    if dtype.kind == "c":  # h5py loses the byte order of long complex types
         dtype = dtype.newbyteorder("=")
     coords = coords_to_json(coords_by_axis(image, image.dims))
     record = to_record(image.geometry, image.attrs, coords)
@@ -219,31 +221,28 @@ def write_image(
 
 def _set_attributes(target: Any, record: dict[str, Any]) -> None:
     world = record["world"]
-    target.attrs["dims"] = _words(record["dims"])
+    target.attrs["dims"] = _fixed_strings(record["dims"])
     target.attrs["sampled"] = np.array(record["sampled"], np.int64)
     for name in ("spacing", "origin"):
         target.attrs[name] = np.array(record[name], np.float64)
     direction = np.array(record["direction"], np.float64)
     target.attrs["direction"] = direction.reshape(len(world["axes"]), len(record["sampled"]))
-    target.attrs["world_axes"] = _words(world["axes"])
-    target.attrs["world_units"] = _words(world["units"])
+    target.attrs["world_axes"] = _fixed_strings(world["axes"])
+    target.attrs["world_units"] = _fixed_strings(world["units"])
     if "types" in world:
-        target.attrs["world_types"] = _words(world["types"])
+        target.attrs["world_types"] = _fixed_strings(world["types"])
     target.attrs["frame"] = np.bytes_(world["frame"] or "")
-    for name in _TEXTS:
+    for name in _JSON_ATTRS:
         if record[name]:
             text = json.dumps(record[name])
-            target.attrs[name] = text if len(text) > _FIXED else np.bytes_(text)
+            target.attrs[name] = text if len(text) > _MAX_INLINE_BYTES else np.bytes_(text)
 
 
-#: Bytes of text that an attribute holds in itself.
-_FIXED = 60_000
+def _fixed_strings(values: Any) -> Any:
+    """Return strings of fixed length, which are stored without a heap.
 
-
-def _words(values: Any) -> Any:
-    """Return strings of fixed length: those of any length lie in a heap of the file.
-
-    A broken heap keeps libhdf5 busy for ever, and the geometry of every file would go through it.
+    Strings of variable length lie in a global heap of the file, and a broken heap keeps libhdf5 in
+    an endless loop; see `spatial_duck.io._hdf5_guard`.
     """
     return np.array([str(v or "").encode() for v in values], dtype="S")
 
@@ -258,10 +257,10 @@ class Hdf5(Format):
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
         """Whether a file is of this format, by its first bytes."""
-        return head.startswith(b"\x89HDF\r\n\x1a\n")
+        return head.startswith(HDF5_SIGNATURE)
 
     def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
-        """Return all: the record holds any."""
+        """Return the names of all coordinates: the attribute ``coords`` holds any."""
         return list(image.coords)
 
 

@@ -1,10 +1,10 @@
 """Safe opening of HDF5 files: raises for files that would keep libhdf5 in an endless loop.
 
-Strings and arrays of any length lie in global heaps. libhdf5 walks the objects of a heap by the
-sizes that they declare: one near 2**64 wraps its pointer round, and free space of no size leaves it
-where it is, so that it never comes to the end (and no signal ends it). `GuardedFile` is a file that
-h5py reads through; it looks at each heap that passes by and raises where an object is larger than
-its heap, or smaller than its own head.
+Strings and arrays of variable length lie in global heaps. libhdf5 steps through the objects of a
+heap by the sizes that they declare: a size near 2**64 overflows its pointer, and a size of 0 leaves
+the pointer where it is, so that the loop never ends, and no signal interrupts it. h5py reads
+through a `GuardedFile`, which checks each heap that is read and raises where an object is larger
+than its heap, or smaller than its own header.
 
 The layout is that of the HDF5 File Format Specification 3.0, III.E, "Disk Format: Level 1E".
 """
@@ -23,13 +23,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["GuardedFile", "check_length", "check_readable", "h5py_module", "open_guarded"]
+__all__ = [
+    "HDF5_SIGNATURE",
+    "GuardedFile",
+    "check_length",
+    "check_readable",
+    "h5py_module",
+    "open_guarded",
+]
 
-_MARK = b"GCOL\x01\0\0\0"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HEAP_SIGNATURE = b"GCOL\x01\0\0\0"
 
 
 def h5py_module(what: str = "Reading and writing HDF5") -> Any:
-    """Import h5py, or say which extra brings it."""
+    """Return the module h5py; raise an ImportError that names its extra where it is missing."""
     return require("h5py", what)
 
 
@@ -43,86 +51,98 @@ class GuardedFile(io.FileIO):
     """
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a place, which a file may have."""
+        """Move to an offset; one that no file can have is refused."""
         if offset >= 1 << 63:
             raise FormatError(f"an address of {offset:,} bytes lies outside the file")
         return super().seek(offset, whence)
 
     def readinto(self, buffer: Any, /) -> int:
         """Read into a buffer, as `io.FileIO`; heaps in it are checked first."""
-        at = self.tell()
+        position = self.tell()
         count = super().readinto(buffer)
         if count:
-            # A mark may begin in what was read before.
-            start = max(at - len(_MARK) + 1, 0)
+            # A signature may begin in bytes that were read before.
+            start = max(position - len(_HEAP_SIGNATURE) + 1, 0)
             self.seek(start)
-            seen = self.read(at + count - start)
-            place = seen.find(_MARK)
-            while place >= 0:
-                self._check(start + place)
-                place = seen.find(_MARK, place + 1)
-            self.seek(at + count)
+            data = self.read(position + count - start)
+            found = data.find(_HEAP_SIGNATURE)
+            while found >= 0:
+                self._check_heap(start + found)
+                found = data.find(_HEAP_SIGNATURE, found + 1)
+            self.seek(position + count)
         return count or 0
 
-    def _check(self, at: int) -> None:
-        """Walk the objects of the heap at a place of the file."""
-        self.seek(at + len(_MARK))
+    def _check_heap(self, start: int) -> None:
+        """Check the sizes of the objects of the heap that begins at a byte of the file."""
+        self.seek(start + len(_HEAP_SIGNATURE))
         size = int.from_bytes(self.read(8), "little")
-        there = self.seek(0, io.SEEK_END) - at
-        if not 16 <= size <= there:
-            raise FormatError(f"a heap declares {size:,} bytes, and the file holds {there:,} there")
-        self.seek(at)
+        available = self.seek(0, io.SEEK_END) - start
+        if not 16 <= size <= available:
+            raise FormatError(
+                f"a heap declares {size:,} bytes, and the file holds {available:,} from its start"
+            )
+        self.seek(start)
         heap = self.read(size)
-        done = 16
-        while done + 16 <= size:
-            index = int.from_bytes(heap[done : done + 2], "little")
-            declared = int.from_bytes(heap[done + 8 : done + 16], "little")
-            # Object 0 is the space that is left; its size counts its own head.
-            needed = declared if index == 0 else 16 + -(-declared // 8) * 8
-            if not 16 <= needed <= size - done:
+        offset = 16
+        while offset + 16 <= size:
+            index = int.from_bytes(heap[offset : offset + 2], "little")
+            declared = int.from_bytes(heap[offset + 8 : offset + 16], "little")
+            # Object 0 is the free space, whose size counts its own header.
+            length = declared if index == 0 else 16 + -(-declared // 8) * 8
+            if not 16 <= length <= size - offset:
                 raise FormatError(
                     f"an object of a heap declares {declared:,} bytes, and the heap has "
-                    f"{size - done:,} left"
+                    f"{size - offset:,} left"
                 )
-            done += needed
+            offset += length
 
 
 @contextmanager
 def open_guarded(path: Path, what: str = "Reading HDF5") -> Iterator[Any]:
-    """Open a file with h5py, to read, through a `GuardedFile`."""
+    """Open a file with h5py for reading, through a `GuardedFile`."""
     h5py = h5py_module(what)
     with GuardedFile(path) as raw, h5py.File(raw, "r") as file:
         yield file
 
 
 def check_length(path: Path, dataset: Any) -> None:
-    """Refuse a text of any length that is longer than its file: libhdf5 makes room for it first.
+    """Refuse a string that declares more bytes than its file has: libhdf5 allocates them first.
 
-    The first four bytes of such an element are its length. Those of attributes cannot be looked
-    at in this way; they may take up to the 4 GiB that four bytes can say.
+    The first four bytes of a string of variable length are its length. Strings in attributes cannot
+    be checked in this way; they may allocate up to the 4 GiB that four bytes can declare.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    dataset : h5py.Dataset
+        A dataset of one string of variable length.
 
     Raises
     ------
     FormatError
-        If it is longer.
+        If it is another dataset, or the string is longer than the file.
     """
-    at = dataset.id.get_offset()
-    if dataset.dtype.kind != "O" or dataset.shape != (1,) or at is None:
-        raise FormatError(f"{path}: {dataset.name} must be one text, got {dataset!r}")
+    offset = dataset.id.get_offset()
+    if dataset.dtype.kind != "O" or dataset.shape != (1,) or offset is None:
+        raise FormatError(f"{path}: {dataset.name} must be one string, got {dataset!r}")
     with path.open("rb") as file:
-        file.seek(at)
+        file.seek(offset)
         length = int.from_bytes(file.read(4), "little")
         if length > file.seek(0, io.SEEK_END):
-            raise FormatError(f"{path}: {dataset.name} declares a text of {length:,} bytes")
+            raise FormatError(
+                f"{path}: {dataset.name} declares a string of {length:,} bytes, longer than the "
+                "file; it is truncated or was damaged"
+            )
 
 
 def check_readable(path: Path, what: str) -> None:
-    """Read all groups and attributes of a file once, before another library does.
+    """Read all groups and attributes of a file guarded, before another library reads it unguarded.
 
     Raises
     ------
     FormatError
-        If that fails.
+        If the file is not valid.
     """
     try:
         with open_guarded(path, what) as file:

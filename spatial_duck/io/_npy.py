@@ -152,7 +152,7 @@ class Npy(Format):
         return head.startswith(b"\x93NUMPY")
 
     def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
-        """Return all: the record holds any."""
+        """Return the names of all coordinates: the side-car holds any."""
         return list(image.coords)
 
     def parts(self, path: Path) -> list[Path]:

@@ -11,7 +11,7 @@ AFNI                ``.aff12.1D``, through nitransforms; oblique images need ``r
 X5                  ``.x5``: matrices and dense fields, through nitransforms
 ==================  ==============================================================================
 
-All map points of the fixed image to points of the moving one, in the world x, y, z in mm.
+All of them map points of the fixed image to points of the moving one, in x, y, z and mm.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from spatial_duck.io._components import components_in_frame
 from spatial_duck.transforms import Affine, Composite, DisplacementField
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from spatial_duck.transforms import Transform
@@ -41,46 +40,48 @@ __all__ = [
     "elastix_parts",
     "read_field",
     "read_flirt",
-    "read_through",
+    "read_with_nitransforms",
 ]
 
 #: Images that hold a field of vectors.
 FIELD_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _XYZ = ("x", "y", "z")
-_LONGEST = 1 << 26
-#: A transform as ITK names it, with its parameters and fixed ones.
-Part = tuple[str, dict[str, Any]]
+_MAX_PARAMETER_FILE = 1 << 26
+#: The name of a transform in ITK's files, and its ``Parameters`` and ``FixedParameters``.
+ItkPart = tuple[str, dict[str, Any]]
 
 
 # --- ANTs ---------------------------------------------------------------------------------
 
 
-def ants_parts(path: Path) -> dict[str, Part]:
-    """Return what a MATLAB 4 file of ANTs holds, as a part of an ITK transform file."""
+def ants_parts(path: Path) -> dict[str, ItkPart]:
+    """Return the transform of ANTs' MATLAB 4 file as the parts of an ITK transform file."""
     scipy_io = require("scipy.io", "Reading ANTs' .mat")
     try:
-        held = scipy_io.loadmat(path)
+        variables = scipy_io.loadmat(path)
     except (MemoryError, RecursionError):
         raise
-    except Exception as error:  # SciPy raises many kinds for a file that is not valid
-        raise FormatError(f"{path}: it is no MATLAB file: {error}") from error
-    names = [name for name in held if not name.startswith("__") and name != "fixed"]
-    if len(names) != 1 or "fixed" not in held:
-        raise FormatError(f"{path}: ANTs' .mat holds one transform and 'fixed', got {list(held)}")
-    values = {
-        "Parameters": np.asarray(held[names[0]], np.float64).ravel(),
-        "FixedParameters": np.asarray(held["fixed"], np.float64).ravel(),
+    except Exception as error:  # SciPy raises errors of many types for a file that is not valid
+        raise FormatError(f"{path}: it is not a MATLAB file: {error}") from error
+    names = [name for name in variables if not name.startswith("__") and name != "fixed"]
+    if len(names) != 1 or "fixed" not in variables:
+        raise FormatError(
+            f"{path}: ANTs' .mat holds one transform and 'fixed', got {list(variables)}"
+        )
+    parameters = {
+        "Parameters": np.asarray(variables[names[0]], np.float64).ravel(),
+        "FixedParameters": np.asarray(variables["fixed"], np.float64).ravel(),
     }
-    return {"0": (names[0], values)}
+    return {"0": (names[0], parameters)}
 
 
 def read_field(path: Path) -> DisplacementField:
-    """Return a field of vectors in an image, such as ANTs' warps.
+    """Return a displacement field that is stored as an image, such as a warp of ANTs.
 
     Raises
     ------
     FormatError
-        If the image holds no vector for each voxel, or vectors of another convention.
+        If the image does not hold a vector for each voxel, or follows another convention.
     """
     from spatial_duck.io._api import read
 
@@ -101,12 +102,13 @@ def read_field(path: Path) -> DisplacementField:
     try:
         return DisplacementField(SpatialArray(image.data, g))
     except (GeometryError, TypeError) as error:
-        raise FormatError(f"{path}: it is no field of vectors: {error}") from error
+        raise FormatError(f"{path}: it is not a displacement field: {error}") from error
 
 
 # --- elastix ------------------------------------------------------------------------------
 
-_LINE = re.compile(r"^\((?P<name>\w+)\s+(?P<values>.*)\)$")
+_ELASTIX_LINE = re.compile(r"^\((?P<name>\w+)\s+(?P<values>.*)\)$")
+#: ITK's transforms with the same parameters, by name and number of dimensions.
 _ELASTIX_LINEAR: dict[tuple[str, int], str] = {
     ("TranslationTransform", 2): "TranslationTransform_double_2_2",
     ("TranslationTransform", 3): "TranslationTransform_double_3_3",
@@ -118,44 +120,53 @@ _ELASTIX_LINEAR: dict[tuple[str, int], str] = {
     ("AffineTransform", 3): "AffineTransform_double_3_3",
 }
 _NO_INITIAL = "NoInitialTransform"
+#: Spellings of elastix's versions.
+_INITIAL_FIELDS = ("InitialTransformParametersFileName", "InitialTransformParameterFileName")
 _B_SPLINES = ("BSplineTransform", "RecursiveBSplineTransform")
 
 
-def elastix_parts(path: Path) -> list[Part]:
-    """Return the transforms that a parameter file of elastix states, the first applied first.
+def elastix_parts(path: Path) -> list[ItkPart]:
+    """Return the transforms of an elastix parameter file, the one that is applied first first.
 
-    Those that it starts from are looked for in the same folder, by their names alone.
+    Initial transforms are read from the folder of the file; the folders of their paths are ignored.
     """
-    found: list[Part] = []
-    seen: set[Path] = set()
-    place = path
+    parts: list[ItkPart] = []
+    visited: set[Path] = set()
+    current = path
     while True:
-        if place in seen or len(seen) > 100:
-            raise FormatError(f"{path}: its initial transforms go in a circle")
-        seen.add(place)
-        fields = _elastix_fields(place)
-        found.append(_elastix_part(place, fields))
-        names = ("InitialTransformParametersFileName", "InitialTransformParameterFileName")
-        initial = next((fields[name][0] for name in names if fields.get(name)), _NO_INITIAL)
+        if current in visited or len(visited) > 100:
+            raise FormatError(f"{path}: its initial transforms refer to each other in a circle")
+        visited.add(current)
+        fields = _elastix_fields(current)
+        parts.append(_elastix_part(current, fields))
+        initial = next((fields[n][0] for n in _INITIAL_FIELDS if fields.get(n)), _NO_INITIAL)
         if initial == _NO_INITIAL:
-            return found[::-1]
+            return parts[::-1]
         if (fields.get("HowToCombineTransforms") or ["Compose"])[0] != "Compose":
-            raise FormatError(f"{place}: transforms that are added are not read, but composed ones")
-        place = safety.confine_path(place, initial.replace("\\", "/").rpartition("/")[2])
+            raise FormatError(
+                f"{current}: HowToCombineTransforms must be 'Compose'; added transforms are not "
+                "read"
+            )
+        current = safety.confine_path(current, initial.replace("\\", "/").rpartition("/")[2])
 
 
 def _elastix_fields(path: Path) -> dict[str, list[str]]:
-    if path.stat().st_size > _LONGEST:
-        raise FormatError(f"{path}: a parameter file of elastix is not as long")
+    """Return the values of each parameter, as texts."""
+    if path.stat().st_size > _MAX_PARAMETER_FILE:
+        raise FormatError(
+            f"{path}: a parameter file of elastix has at most {_MAX_PARAMETER_FILE:,} bytes, got "
+            f"{path.stat().st_size:,}"
+        )
     fields = {}
     for line in path.read_text("utf-8", "replace").splitlines():
-        if match := _LINE.match(line.partition("//")[0].strip()):
-            words = re.findall(r'"([^"]*)"|(\S+)', match["values"])
-            fields[match["name"]] = [quoted or bare for quoted, bare in words]
+        if match := _ELASTIX_LINE.match(line.partition("//")[0].strip()):
+            values = re.findall(r'"([^"]*)"|(\S+)', match["values"])
+            fields[match["name"]] = [quoted or bare for quoted, bare in values]
     return fields
 
 
-def _elastix_part(path: Path, fields: dict[str, list[str]]) -> Part:
+def _elastix_part(path: Path, fields: dict[str, list[str]]) -> ItkPart:
+    """Return the transform of one parameter file."""
     kind = (fields.get("Transform") or [""])[0]
     values = _numbers(path, fields, "TransformParameters")
     n = int(_numbers(path, fields, "FixedImageDimension")[0])
@@ -163,7 +174,7 @@ def _elastix_part(path: Path, fields: dict[str, list[str]]) -> Part:
         order = int((fields.get("BSplineTransformSplineOrder") or ["3"])[0])
         names = ("Size", "Spacing", "Origin", "Direction")
         size, spacing, origin, direction = (_numbers(path, fields, f"Grid{name}") for name in names)
-        # elastix lists the matrix by its columns.
+        # elastix writes the matrix column by column.
         rows = direction.reshape(n, n).T.ravel() if direction.size == n * n else direction
         fixed = np.concatenate([size, origin, spacing, rows])
         suffix = "" if order == 3 else f"_{order}"
@@ -174,7 +185,7 @@ def _elastix_part(path: Path, fields: dict[str, list[str]]) -> Part:
     if name is None:
         raise FormatError(
             f"{path}: elastix's {kind or 'nameless transform'} in {n} dimensions is not read; "
-            "transformix writes any as a field (-def all), which is"
+            "write it as a displacement field with transformix -def all, and read that"
         )
     fixed = np.zeros(0)
     if kind != "TranslationTransform":
@@ -201,7 +212,10 @@ def _numbers(path: Path, fields: dict[str, list[str]], name: str) -> Any:
 
 
 def read_flirt(path: Path, reference: Any, moving: Any) -> Affine:
-    """Return the matrix of FLIRT, which maps scaled voxels of the moving image to the fixed one's.
+    """Return a transform of FLIRT.
+
+    Its matrix maps scaled voxels of the moving image (indices times spacing, x reversed where the
+    determinant of the direction is positive) to those of the fixed one.
 
     Parameters
     ----------
@@ -215,47 +229,48 @@ def read_flirt(path: Path, reference: Any, moving: Any) -> Affine:
     except (UnicodeDecodeError, ValueError) as error:
         raise FormatError(f"{path}: it is neither ANTs' nor FSL's .mat: {error}") from error
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.linalg.det(matrix):
-        raise FormatError(f"{path}: FSL's .mat holds 4 by 4 numbers that can be inverted")
+        raise FormatError(
+            f"{path}: FSL's .mat must hold an invertible matrix of 4 by 4 numbers, got shape "
+            f"{matrix.shape}"
+        )
     if reference is None or moving is None:
         raise FormatError(
             f"{path}: FSL's .mat maps voxels, and needs both images: "
             "Transform.read(path, reference=fixed, moving=moving)"
         )
-    from_world = np.linalg.inv(_fsl_to_world(reference))
-    to_world = _fsl_to_world(moving) @ np.linalg.inv(matrix) @ from_world
-    return Affine(to_world, World(_XYZ, "mm", "RAS"))
+    fixed_to_fsl = np.linalg.inv(_scaled_voxels_to_world(reference))
+    fixed_to_moving = _scaled_voxels_to_world(moving) @ np.linalg.inv(matrix) @ fixed_to_fsl
+    return Affine(fixed_to_moving, World(_XYZ, "mm", "RAS"))
 
 
-def _geometry_xyz(image: Any) -> Geometry:
-    """Return a geometry with the axes x, y, z in RAS and mm, as NIfTI has it."""
+def _nifti_geometry(image: Any) -> Geometry:
+    """Return the geometry of an image with the axes x, y, z in RAS and mm, as NIfTI has it."""
     from spatial_duck.io._layout import fit_layout
     from spatial_duck.io.nifti._header import RULES
 
     g = getattr(image, "geometry", image)
     grid = SpatialArray(np.broadcast_to(np.uint8(0), g.shape), g)
-    fit = fit_layout(grid, RULES, minimum=3).geometry
-    places = [fit.dims.index(name) for name in _XYZ]
-    first = tuple(slice(None) if i in places else 0 for i in range(fit.ndim))
-    fit = fit[first]
-    return fit.transpose([fit.dims.index(name) for name in _XYZ]).to_world(_XYZ)
+    g = fit_layout(grid, RULES, minimum=3).geometry
+    g = g[tuple([slice(None) if name in _XYZ else 0 for name in g.dims])]
+    return g.transpose([g.dims.index(name) for name in _XYZ]).to_world(_XYZ)
 
 
-def _fsl_to_world(image: Any) -> Any:
+def _scaled_voxels_to_world(image: Any) -> Any:
     """Return the matrix from FSL's scaled voxels to RAS."""
-    g = _geometry_xyz(image)
-    scaled = np.diag([*(1 / g.spacing), 1.0])
+    g = _nifti_geometry(image)
+    to_index = np.diag([*(1 / g.spacing), 1.0])
     if np.linalg.det(g.direction) > 0:
-        turn = np.diag([-1.0, 1, 1, 1])
-        turn[0, 3] = g.shape[0] - 1
-        scaled = turn @ scaled
-    return g.affine @ scaled
+        flip_x = np.diag([-1.0, 1, 1, 1])
+        flip_x[0, 3] = g.shape[0] - 1
+        to_index = flip_x @ to_index
+    return g.affine @ to_index
 
 
-# --- through nitransforms -----------------------------------------------------------------
+# --- nitransforms -------------------------------------------------------------------------
 
 
-def read_through(path: Path, kind: str, reference: Any, moving: Any) -> Transform:
-    """Return a transform that nitransforms reads.
+def read_with_nitransforms(path: Path, kind: str, reference: Any, moving: Any) -> Transform:
+    """Return a transform in a format that nitransforms reads.
 
     Parameters
     ----------
@@ -267,34 +282,34 @@ def read_through(path: Path, kind: str, reference: Any, moving: Any) -> Transfor
         The two images, where the format needs them.
     """
     require("nitransforms", f"Reading {path.name}")
-    read: Callable[[], Transform] = (
-        (lambda: _x5(path)) if kind == "X5" else (lambda: _linear(path, kind, reference, moving))
-    )
     try:
-        return read()
+        return _read_x5(path) if kind == "X5" else _read_linear(path, kind, reference, moving)
     except (FormatError, MemoryError, RecursionError):
         raise
-    except Exception as error:  # nitransforms raises many kinds for a file that is not valid
+    except Exception as error:  # nitransforms raises errors of many types for an invalid file
         raise FormatError(f"{path}: nitransforms cannot read it: {error!r}") from error
 
 
-def _linear(path: Path, kind: str, reference: Any, moving: Any) -> Affine:
+def _read_linear(path: Path, kind: str, reference: Any, moving: Any) -> Affine:
     linear = require("nitransforms.linear", f"Reading {path.name}")
-    images = [None if image is None else _nibabel(image) for image in (reference, moving)]
-    found = linear.load(path, fmt=kind, reference=images[0], moving=images[1])
-    matrix = np.asarray(found.matrix, np.float64)
+    fixed, other = (None if i is None else _to_nibabel(i) for i in (reference, moving))
+    transforms = linear.load(path, fmt=kind, reference=fixed, moving=other)
+    matrix = np.asarray(transforms.matrix, np.float64)
     if matrix.shape != (4, 4):
-        raise FormatError(f"{path}: it holds {len(matrix)} transforms, one is read; split it first")
+        raise FormatError(
+            f"{path}: expected one transform, got {len(matrix)}; split the file, one in each"
+        )
     return Affine(matrix, World(_XYZ, "mm", "RAS"))
 
 
-def _nibabel(image: Any) -> Any:
+def _to_nibabel(image: Any) -> Any:
+    """Return an image of zeros for nibabel, which has the geometry alone."""
     nibabel = require("nibabel", "Reading transforms")
-    g = _geometry_xyz(image)
+    g = _nifti_geometry(image)
     return nibabel.Nifti1Image(np.broadcast_to(np.uint8(0), g.shape), g.affine)
 
 
-def _x5(path: Path) -> Transform:
+def _read_x5(path: Path) -> Transform:
     x5 = require("nitransforms.io.x5", f"Reading {path.name}")
     world = World(_XYZ, "mm", "RAS")
     parts: list[Transform] = []
@@ -308,8 +323,11 @@ def _x5(path: Path) -> Transform:
             )
             parts.append(DisplacementField(SpatialArray(values, g)))
         else:
-            raise FormatError(f"{path}: X5's {node.type} {node.representation or ''} is not read")
+            raise FormatError(
+                f"{path}: expected linear transforms and displacement fields, got X5's "
+                f"{node.type} {node.representation or ''}"
+            )
     if not parts:
         raise FormatError(f"{path}: it holds no transform")
-    # The first of the list is applied last.
+    # The first transform of the file is applied last.
     return parts[0] if len(parts) == 1 else Composite(*parts[::-1])

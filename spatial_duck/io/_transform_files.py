@@ -1,8 +1,8 @@
 """Transform files: ITK's ``.tfm`` and ``.txt`` (text), ``.h5`` and ``.hdf5`` (HDF5).
 
-Read and written by SimpleITK; those of other software are read (`._other_transforms`). Composites
-are flattened; numbers are LPS in mm, as in every file of ITK's. A file is written complete or not
-at all. Those of OME-Zarr, ``.json`` and ``.zarr``, are handed to
+SimpleITK reads and writes them, in LPS and mm, as every ITK file is. Composites are flattened. A
+file is written complete or not at all. Files of other software are read by
+`spatial_duck.io._other_transforms`; OME-Zarr's, ``.json`` and ``.zarr``, are read and written by
 `spatial_duck.io.ngff._transform_store`.
 """
 
@@ -22,7 +22,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io import _other_transforms as others
 from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
-from spatial_duck.io._hdf5_guard import check_length, h5py_module, open_guarded
+from spatial_duck.io._hdf5_guard import HDF5_SIGNATURE, check_length, h5py_module, open_guarded
 from spatial_duck.io._publishing import publish_atomically
 from spatial_duck.io._safety import MALFORMED, check_memory, check_size
 from spatial_duck.io.ngff import _transform_store as transform_store
@@ -38,23 +38,22 @@ if TYPE_CHECKING:
 
 __all__ = ["SUFFIXES", "read_transform", "write_transform"]
 
-#: Ends of file names, and the bytes that files begin with.
+#: Suffixes of ITK's files, and the bytes that these begin with.
 SUFFIXES = {
     ".tfm": b"#Insight Transform File",
     ".txt": b"#Insight Transform File",
-    ".h5": b"\x89HDF\r\n\x1a\n",
-    ".hdf5": b"\x89HDF\r\n\x1a\n",
+    ".h5": HDF5_SIGNATURE,
+    ".hdf5": HDF5_SIGNATURE,
 }
-#: Those of OME-Zarr 0.6.
+#: Suffixes of OME-Zarr 0.6.
 _OME_ZARR = (".json", ".zarr")
-#: How a text of numbers begins.
+#: The first byte of a text of numbers.
 _NUMBERS = tuple(bytes([c]) for c in b"0123456789+-.")
-#: Those that nitransforms reads, with its names for their formats.
-_THROUGH = {".lta": "fs", ".1d": "afni", ".x5": "X5"}
-
+#: Suffixes of files that nitransforms reads, and its names for their formats.
+_NITRANSFORMS = {".lta": "fs", ".1d": "afni", ".x5": "X5"}
 
 #: Numbers of parameters and of fixed parameters in n dimensions, which ITK does not check.
-_COUNTS: dict[str, Callable[[int], tuple[int, set[int]]]] = {
+_PARAMETER_COUNTS: dict[str, Callable[[int], tuple[int, set[int]]]] = {
     "Affine": lambda n: (n * n + n, {n}),
     "ComposeScaleSkewVersor3D": lambda _: (12, {3}),
     "Composite": lambda _: (0, {0}),
@@ -78,10 +77,10 @@ _COUNTS: dict[str, Callable[[int], tuple[int, set[int]]]] = {
 }
 _KIND = re.compile(r"(?P<name>\w+?)(?:Transform)?_(?:double|float)_(?P<n>[23])_(?P=n)")
 
-#: A kind that SimpleITK has no class for, and one of the same numbers.
+#: A transform that SimpleITK has no class for, and the one with the same parameters.
 _WITHOUT_CLASS = ("MatrixOffsetTransformBase", "AffineTransform")
-#: Kinds whose fixed parameters begin with the size of a grid, one vector a point.
-_GRIDDED = ("Displacement", "BSpline")
+#: Transforms with a vector at each point of a grid, whose size begins the fixed parameters.
+_GRID_TRANSFORMS = ("Displacement", "BSpline")
 
 
 def _simpleitk() -> Any:
@@ -106,8 +105,8 @@ def read_transform(
     Parameters
     ----------
     path : path
-        A file of ITK's, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``, one of OME-Zarr's,
-        ending in ``.json`` or ``.zarr``, or one of `spatial_duck.io._other_transforms`.
+        A file of ITK, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5``; of OME-Zarr, ending in
+        ``.json`` or ``.zarr``; or of ANTs, elastix, FSL, FreeSurfer, AFNI or X5.
     reference, moving : SpatialArray or Geometry, optional
         The fixed and the moving image, where a format maps voxels (FSL) or forgets that images are
         oblique (AFNI).
@@ -121,51 +120,53 @@ def read_transform(
     Raises
     ------
     FormatError
-        If the file does not hold a transform that is known.
+        If the file does not hold a transform that can be read.
     """
-    place, name = Path(path), Path(path).name.lower()
-    if place.suffix.lower() in _OME_ZARR:
-        return transform_store.read_transform(place)
-    for end, kind in _THROUGH.items():
-        if name.endswith(end):
-            return others.read_through(place, kind, reference, moving)
+    file_path = Path(path)
+    name = file_path.name.lower()
+    if file_path.suffix.lower() in _OME_ZARR:
+        return transform_store.read_transform(file_path)
+    for suffix, kind in _NITRANSFORMS.items():
+        if name.endswith(suffix):
+            return others.read_with_nitransforms(file_path, kind, reference, moving)
     if name.endswith(others.FIELD_SUFFIXES):
-        return others.read_field(place)
+        return others.read_field(file_path)
     if name.endswith(".mat"):
-        if _begins(place, _NUMBERS):
-            return others.read_flirt(place, reference, moving)
-        return _made(place, others.ants_parts(place))
-    start = SUFFIXES[_suffix(place)]
-    if name.endswith(".txt") and _begins(place, (b"(", b"//")):
-        made = [_made(place, {"0": part}) for part in others.elastix_parts(place)]
-        return made[0] if len(made) == 1 else Composite(*made)
-    with place.open("rb") as file:
-        head = file.read(len(start))
-    if head != start:
+        if _starts_with(file_path, _NUMBERS):
+            return others.read_flirt(file_path, reference, moving)
+        return _from_parts(file_path, others.ants_parts(file_path))
+    expected = SUFFIXES[_suffix(file_path)]
+    if name.endswith(".txt") and _starts_with(file_path, (b"(", b"//")):
+        steps = [_from_parts(file_path, {"0": part}) for part in others.elastix_parts(file_path)]
+        return steps[0] if len(steps) == 1 else Composite(*steps)
+    with file_path.open("rb") as file:
+        start = file.read(len(expected))
+    if start != expected:
         raise FormatError(
-            f"{place}: a transform file of this suffix begins with {start!r}, got {head!r}"
+            f"{file_path}: a transform file of this suffix begins with {expected!r}, got {start!r}"
         )
-    if start.startswith(b"#"):
-        _check_text(place)
-        return _through_itk(place, lambda sitk: _read_text(sitk, place))
-    parts = _check_hdf5(place)
-    return _through_itk(place, lambda sitk: _read_again(sitk, parts))
+    if expected == HDF5_SIGNATURE:
+        parts = _read_hdf5_parts(file_path)
+        return _read_with_simpleitk(file_path, lambda sitk: _rewrite_and_read(sitk, parts))
+    _check_text(file_path)
+    return _read_with_simpleitk(file_path, lambda sitk: _read_text(sitk, file_path))
 
 
-def _begins(path: Path, starts: tuple[bytes, ...]) -> bool:
-    """Whether a file begins so, blanks and empty lines left out."""
+def _starts_with(path: Path, starts: tuple[bytes, ...]) -> bool:
+    """Whether a file begins with one of some bytes, after blanks and empty lines."""
     with path.open("rb") as file:
         return file.read(256).lstrip().startswith(starts)
 
 
-def _made(path: Path, parts: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Transform:
-    """Return the transform of parts of an ITK file, which are checked first."""
-    for kind, held in parts.values():
-        _check_declared(path, kind, held)
-    return _through_itk(path, lambda sitk: _read_again(sitk, parts))
+def _from_parts(path: Path, parts: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Transform:
+    """Check the parts of a transform as ITK's HDF5 files have them, and return the transform."""
+    for kind, parameters in parts.values():
+        _check_parameters(path, kind, parameters)
+    return _read_with_simpleitk(path, lambda sitk: _rewrite_and_read(sitk, parts))
 
 
-def _through_itk(path: Path, read: Callable[[Any], Any]) -> Transform:
+def _read_with_simpleitk(path: Path, read: Callable[[Any], Any]) -> Transform:
+    """Return the transform that a function of SimpleITK reads."""
     sitk = _simpleitk()
     try:
         return simpleitk_transforms.from_simpleitk(read(sitk))
@@ -179,39 +180,39 @@ def _through_itk(path: Path, read: Callable[[Any], Any]) -> Transform:
 def _check_text(path: Path) -> None:
     """Refuse a text file whose lines are not what ITK writes.
 
-    ITK reads numbers up to the first that is none and allocates what the fixed parameters declare
-    before it looks at the parameters; what comes of that may end the process.
+    ITK stops reading numbers at the first text that is not one, and allocates what the fixed
+    parameters declare before it reads the parameters, which may crash the process.
     """
-    kind, found = "", dict[str, list[str]]()
+    kind, parameters = "", dict[str, list[str]]()
     with path.open(encoding="ascii", errors="replace") as file:
         for line in file:
-            name, colon, rest = (part.strip() for part in line.partition(":"))
+            name, colon, value = (part.strip() for part in line.partition(":"))
             if not name or name.startswith("#"):
                 continue
             if name == "Transform" and colon:
-                _check_declared(path, kind, found)
-                kind, found = rest, {}
+                _check_parameters(path, kind, parameters)
+                kind, parameters = value, {}
             elif name in ("Parameters", "FixedParameters") and kind:
-                if name in found:
-                    raise FormatError(f"{path}: {name} of {kind} are there twice")
-                found[name] = rest.split()
-                _check_numbers(path, name, found[name])
+                if name in parameters:
+                    raise FormatError(f"{path}: {kind} has two lines of {name}")
+                parameters[name] = value.split()
+                _check_numbers(path, name, parameters[name])
             else:
                 raise FormatError(f"{path}: expected a line of an ITK transform, got {line[:80]!r}")
-    _check_declared(path, kind, found)
+    _check_parameters(path, kind, parameters)
 
 
-def _check_numbers(path: Path, name: str, words: list[str]) -> None:
+def _check_numbers(path: Path, name: str, values: list[str]) -> None:
     try:
-        finite = bool(np.isfinite(np.array(words, np.float64)).all())
+        is_finite = bool(np.isfinite(np.array(values, np.float64)).all())
     except ValueError:
-        finite = False
-    if not finite:
-        raise FormatError(f"{path}: {name} must be finite numbers, got {' '.join(words)[:80]!r}")
+        is_finite = False
+    if not is_finite:
+        raise FormatError(f"{path}: {name} must be finite numbers, got {' '.join(values)[:80]!r}")
 
 
 def _read_text(sitk: Any, path: Path) -> Any:
-    """Let ITK read a text file, with a kind that SimpleITK has a class for."""
+    """Return what SimpleITK reads of a text file, with a class that it has."""
     text = path.read_text("ascii", "replace")
     if _WITHOUT_CLASS[0] not in text:
         return sitk.ReadTransform(str(path))
@@ -221,48 +222,50 @@ def _read_text(sitk: Any, path: Path) -> Any:
         return sitk.ReadTransform(str(clean))
 
 
-def _read_again(sitk: Any, parts: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Any:
-    """Return what ITK reads of a file that h5py has read and written again.
+def _rewrite_and_read(sitk: Any, parts: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Any:
+    """Write parts that were read and checked to a clean file, and return what SimpleITK reads.
 
-    ITK does not check types, lengths and heaps, and its libhdf5 may not terminate for a file that
-    h5py's refuses or reads.
+    ITK does not check types, lengths and heaps, and its libhdf5 may never return for a file that
+    h5py's libhdf5 refuses or reads.
     """
     h5py = h5py_module()
     with tempfile.TemporaryDirectory() as folder:
         clean = Path(folder) / "transform.h5"
         with h5py.File(clean, "w") as file:
-            for number, (kind, held) in parts.items():
+            for number, (kind, parameters) in parts.items():
                 group = file.create_group(f"TransformGroup/{number}")
                 kind = kind.replace(*_WITHOUT_CLASS)
                 group.create_dataset("TransformType", data=[kind], dtype=h5py.string_dtype("ascii"))
-                for name, values in held.items():
+                for name, values in parameters.items():
                     group[f"Transform{name}"] = values
         return sitk.ReadTransform(str(clean))
 
 
-def _check_hdf5(path: Path) -> dict[str, tuple[str, dict[str, NDArray[Any]]]]:
-    """Return the kind and the numbers of each transform of a file, by its number there."""
+def _read_hdf5_parts(path: Path) -> dict[str, tuple[str, dict[str, NDArray[Any]]]]:
+    """Return the kind and the parameters of each transform of a file, by its number there."""
     parts = {}
     try:
         with open_guarded(path, "Reading a transform from HDF5") as file:
             for number, group in file["TransformGroup"].items():
                 check_length(path, group["TransformType"])
                 kind = group["TransformType"].asstr()[0]
-                read = {}
+                parameters = {}
                 for name in ("FixedParameters", "Parameters"):
-                    # Older files of ITK's spell it without an s.
+                    # Older versions of ITK misspell the prefix.
                     spelled = [p + name for p in ("Transform", "Tranform") if p + name in group]
                     if not spelled:
                         continue
-                    held = group[spelled[0]]
-                    if held.ndim != 1 or held.dtype.kind != "f":
-                        raise FormatError(f"{path}: {name} must be a list of numbers, got {held!r}")
-                    # At least a file's own bytes, but for those that are compressed.
-                    check_size(path, held.nbytes, compression="gzip")
-                    check_memory(path, held.nbytes)
-                    read[name] = held[()]
-                _check_declared(path, kind, read)
-                parts[number] = kind, read
+                    dataset = group[spelled[0]]
+                    if dataset.ndim != 1 or dataset.dtype.kind != "f":
+                        raise FormatError(
+                            f"{path}: {name} must be a list of floats, got {dataset!r}"
+                        )
+                    # As datasets may be compressed, the file may be smaller.
+                    check_size(path, dataset.nbytes, compression="gzip")
+                    check_memory(path, dataset.nbytes)
+                    parameters[name] = dataset[()]
+                _check_parameters(path, kind, parameters)
+                parts[number] = kind, parameters
     except (*MALFORMED, OSError, RuntimeError) as error:
         if isinstance(error, FormatError):
             raise
@@ -270,27 +273,27 @@ def _check_hdf5(path: Path) -> dict[str, tuple[str, dict[str, NDArray[Any]]]]:
     return parts
 
 
-def _check_declared(path: Path, kind: str, found: Mapping[str, Any]) -> None:
-    """Refuse numbers that are too few for the kind, or for the grid that they declare."""
+def _check_parameters(path: Path, kind: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that are too few for the kind, or for the grid that they declare."""
     if not kind:
         return
     match = _KIND.fullmatch(kind) if kind.isascii() else None
     name, n = (match["name"], int(match["n"])) if match else ("", 0)
-    count, fixed = len(found.get("Parameters", ())), found.get("FixedParameters", ())
-    if name in _COUNTS:
-        wanted, fixes = _COUNTS[name](n)
-        if count != wanted or len(fixed) not in fixes:
+    count, fixed = len(parameters.get("Parameters", ())), parameters.get("FixedParameters", ())
+    if name in _PARAMETER_COUNTS:
+        expected, expected_fixed = _PARAMETER_COUNTS[name](n)
+        if count != expected or len(fixed) not in expected_fixed:
             raise FormatError(
-                f"{path}: {kind} has {wanted} parameters and {max(fixes)} fixed ones, got {count} "
-                f"and {len(fixed)}"
+                f"{path}: {kind} has {expected} parameters and {max(expected_fixed)} fixed ones, "
+                f"got {count} and {len(fixed)}"
             )
         return
-    if not name.startswith(_GRIDDED):
+    if not name.startswith(_GRID_TRANSFORMS):
         raise FormatError(
-            f"{path}: ITK cannot read a transform from it that is known here: {kind!r}; known are "
-            f"{', '.join(_COUNTS)}, {', '.join(_GRIDDED)}"
+            f"{path}: ITK cannot read the transform {kind!r}; expected one of "
+            f"{', '.join(_PARAMETER_COUNTS)}, {', '.join(_GRID_TRANSFORMS)}"
         )
-    sizes = [float(word) for word in fixed[:n]]
+    sizes = [float(value) for value in fixed[:n]]
     if (
         len(fixed) != n * (n + 3)
         or any(size % 1 for size in sizes)
@@ -303,7 +306,7 @@ def _check_declared(path: Path, kind: str, found: Mapping[str, Any]) -> None:
         )
     origin, spacing = fixed[n : 2 * n], fixed[2 * n : 3 * n]
     try:
-        # ITK may not come to an end with a matrix that cannot be inverted.
+        # ITK may never return with a matrix that cannot be inverted.
         Geometry(
             [int(size) for size in sizes], [float(v) for v in spacing], [float(v) for v in origin],
             np.array(fixed[3 * n :], np.float64).reshape(n, n), SPACE_AXES[:n],
@@ -328,29 +331,29 @@ def write_transform(
         The target, ending in ``.tfm``, ``.txt``, ``.h5`` or ``.hdf5`` (ITK), or in ``.json`` or
         ``.zarr`` (OME-Zarr).
     transform : Transform
-        Over x and y, or x, y and z. For ITK it is brought to LPS and mm, in OME-Zarr it keeps its
+        Over x and y, or x, y and z. For ITK it is converted to LPS and mm, in OME-Zarr it keeps its
         world. Composites are flattened, and fields read into memory.
     frame : str, optional
         The frame, if the transform has none.
     overwrite : bool, optional
-        Replace a file that is there, once the new one is complete.
+        Replace an existing target, once the new file is complete.
 
     Raises
     ------
     FrameError, GeometryLossError
         If the file cannot hold it.
     FileExistsError
-        If the file is there and `overwrite` is false.
+        If the target exists and `overwrite` is false.
     """
-    place = Path(path)
-    if place.suffix.lower() in _OME_ZARR:
-        transform_store.write_transform(place, transform, frame=frame, overwrite=overwrite)
+    target = Path(path)
+    if target.suffix.lower() in _OME_ZARR:
+        transform_store.write_transform(target, transform, frame=frame, overwrite=overwrite)
         return
-    _suffix(place)
+    _suffix(target)
     sitk = _simpleitk()
-    made = simpleitk_transforms.to_simpleitk(transform, frame=frame)
-    with publish_atomically(place, overwrite=overwrite) as fresh:
+    native = simpleitk_transforms.to_simpleitk(transform, frame=frame)
+    with publish_atomically(target, overwrite=overwrite) as fresh:
         try:
-            sitk.WriteTransform(made, str(fresh))
+            sitk.WriteTransform(native, str(fresh))
         except RuntimeError as error:
-            raise FormatError(f"{place}: ITK cannot write it: {error}") from error
+            raise FormatError(f"{target}: ITK cannot write it: {error}") from error

@@ -383,7 +383,7 @@ class Tiff(Format):
         return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
     def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
-        """Return all: the record can hold any."""
+        """Return the names of all coordinates: the JSON record holds any."""
         return list(image.coords)
 
 
