@@ -5,7 +5,8 @@ Zarr store of 512×768×768 uint16 turned into another, and such of other chunks
 compiling and starting. ``--part memory store layouts start`` chooses some, ``--only`` and
 ``--against`` kinds of work and contenders in memory, ``--types`` those of the layouts, ``--quick``
 makes volumes smaller, ``--scales 1 4`` says how often the store's volume is repeated.
-asv runs the class.
+``--beside FOLDER`` prints instead what the volumes in memory take this checkout and another one, in
+processes that take turns. asv runs the class.
 
 In memory every contender works in this process with two threads, in interleaved rounds; seconds
 and CPU seconds are the best of them. ``×`` is how many times longer than ours the contender takes,
@@ -18,8 +19,12 @@ value on a linear and on a quadratic field in float64 whose values span 1.
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,6 +35,9 @@ from spatial_duck.geometry import Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+#: Seconds before times count: small volumes are NumPy's until the kernels are worth their loading.
+_WARM_UP = 3.0
 
 _C, _S = np.cos(0.3), np.sin(0.3)
 TURN = np.array([[_C, -_S, 0], [_S, _C, 0], [0, 0, 1]]) @ [[1, 0, 0], [0, _C, -_S], [0, _S, _C]]
@@ -173,10 +181,7 @@ def _rows(name: str, work: Work, rounds: int, against: list[str]) -> Iterator[li
     best = dict.fromkeys(tasks, (np.inf, np.inf))
     for _ in range(rounds):
         for who, run in tasks.items():
-            begin, cpu = time.perf_counter(), time.process_time()
-            run()
-            cpu, begin = time.process_time() - cpu, time.perf_counter() - begin
-            best[who] = min(best[who][0], begin), min(best[who][1], cpu)
+            best[who] = tuple(map(min, best[who], _best(run, 1)))
     truth = Truth(work, data, moved)
     first = best["spatial_duck"]
     for who in against:
@@ -204,6 +209,58 @@ def in_memory(quick: bool, rounds: int, only: str, against: list[str]) -> None:
     header = ["", "s", "CPU s", "×", "× CPU", "wanted", "from ITK", "linear", "quadratic"]
     print(render(title, header, rows))
     print("GPU, affine linear and cubic against cupyx and torch: not run: no GPU")
+
+
+def _own_times(quick: bool, rounds: int, only: str) -> dict[str, tuple[float, float]]:
+    """Return the seconds and CPU seconds that each kind of work takes this checkout."""
+    times = {}
+    for name, work in _works(quick).items():
+        if only not in name:
+            continue
+        moved = displacements(work.target) if work.bent else None
+        run = RIVALS["spatial_duck"](
+            noise(work.source.shape), work.source, work.target, work.how, moved
+        )
+        begin = time.perf_counter()
+        while time.perf_counter() < begin + _WARM_UP:
+            run()
+        times[name] = _best(run, rounds)
+    return times
+
+
+def _best(run: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Return the least seconds and CPU seconds of some rounds."""
+    seconds, cpu_seconds = [], []
+    for _ in range(rounds):
+        begin, cpu = time.perf_counter(), time.process_time()
+        run()
+        cpu_seconds.append(time.process_time() - cpu)
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds), min(cpu_seconds)
+
+
+def beside(other: Path, quick: bool, rounds: int, only: str) -> None:
+    """Print what this checkout and another take, the best of three processes each."""
+    here = Path(__file__).resolve().parent.parent
+    options = ["--own", f"--rounds={rounds}", f"--only={only}", *["--quick"][: int(quick)]]
+    best: dict[str, dict[Path, list[float]]] = {}
+    for _ in range(3):
+        for root in (other.resolve(), here):
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", __file__, *options], cwd=root, check=True,
+                env={**os.environ, "PYTHONPATH": str(root)}, stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            for name, pair in json.loads(done.stdout).items():
+                known = best.setdefault(name, {})
+                known[root] = list(map(min, pair, known.get(root, pair)))
+    rows = [
+        [name, *[f"{value:.3f}" for pair in times.values() for value in pair],
+         f"{np.divide(*[times[root][1] for root in (here, other.resolve())]):.2f}"]
+        for name, times in best.items()
+    ]  # fmt: skip
+    header = ["", f"{other.name}: s", "CPU s", "this checkout: s", "CPU s", "× CPU"]
+    print(render("The best of three processes each", header, rows))
+    print(environment(["numpy", "numba"]))
 
 
 class Resample:
@@ -235,7 +292,15 @@ def main() -> None:
     parser.add_argument("--against", nargs="+", choices=list(RIVALS), default=list(RIVALS))
     parser.add_argument("--scales", type=int, nargs="+", default=[1])
     parser.add_argument("--types", nargs="+", default=["u1", "u2", "f4"], help="of the layouts")
+    parser.add_argument("--beside", type=Path, help="the folder of another checkout")
+    parser.add_argument("--own", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.own:
+        print(json.dumps(_own_times(given.quick, given.rounds, given.only)))
+        return
+    if given.beside:
+        beside(given.beside, given.quick, given.rounds, given.only)
+        return
     if "memory" in given.part:
         in_memory(given.quick, given.rounds, given.only, given.against)
     if {"store", "layouts", "start"} & set(given.part):
