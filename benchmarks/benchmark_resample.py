@@ -181,7 +181,8 @@ def _rows(name: str, work: Work, rounds: int, against: list[str]) -> Iterator[li
     best = dict.fromkeys(tasks, (np.inf, np.inf))
     for _ in range(rounds):
         for who, run in tasks.items():
-            best[who] = tuple(map(min, best[who], _best(run, 1)))
+            (wall, cpu), known = _best(run, 1), best[who]
+            best[who] = min(wall, known[0]), min(cpu, known[1])
     truth = Truth(work, data, moved)
     first = best["spatial_duck"]
     for who in against:
@@ -253,11 +254,11 @@ def beside(other: Path, quick: bool, rounds: int, only: str) -> None:
             for name, pair in json.loads(done.stdout).items():
                 known = best.setdefault(name, {})
                 known[root] = list(map(min, pair, known.get(root, pair)))
-    rows = [
-        [name, *[f"{value:.3f}" for pair in times.values() for value in pair],
-         f"{np.divide(*[times[root][1] for root in (here, other.resolve())]):.2f}"]
-        for name, times in best.items()
-    ]  # fmt: skip
+    rows = []
+    for name, times in best.items():
+        ratio = times[here][1] / times[other.resolve()][1]
+        cells = [f"{value:.3f}" for pair in times.values() for value in pair]
+        rows.append([name, *cells, f"{ratio:.2f}"])
     header = ["", f"{other.name}: s", "CPU s", "this checkout: s", "CPU s", "× CPU"]
     print(render("The best of three processes each", header, rows))
     print(environment(["numpy", "numba"]))
