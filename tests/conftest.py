@@ -212,15 +212,15 @@ def _asked_for(function: Callable[..., object]) -> frozenset[str]:
 
 def _libraries(item: pytest.Item) -> set[str]:
     """Return which of the libraries a test's name, fixtures or source ask for."""
-    name = item.nodeid.rpartition("::")[2].lower()
-    words = set(re.split(r"[^a-z0-9]+", name))
-    found = {
-        library for library in _LIBRARIES if library in words or f"_{library}" in item.nodeid
-    } | (_LIBRARIES & {*getattr(item, "fixturenames", ())})
+    named = {library for library in _LIBRARIES if library in item.nodeid.lower()}
+    words = re.split(r"[^a-z0-9]+", item.nodeid.rpartition("::")[2].lower()) if named else ()
+    found = {library for library in named if library in words or f"_{library}" in item.nodeid}
+    found |= _LIBRARIES.intersection(getattr(item, "fixturenames", ()))
     function = getattr(item, "function", None)
     return found | (_LIBRARIES & _asked_for(function) if inspect.isfunction(function) else set())
 
 
+@functools.cache
 def _is_library_file(path: Path) -> bool:
     tests = ROOT / "tests"
     return path.is_relative_to(tests) and path.relative_to(tests).as_posix() in _LIBRARY_FILES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -144,7 +145,9 @@ def _imports(path: Path) -> list[Import]:
     return found
 
 
-IMPORTS = {name: _imports(path) for name, path in MODULES.items()}
+@functools.cache
+def _all_imports() -> dict[str, list[Import]]:
+    return {name: _imports(path) for name, path in MODULES.items()}
 
 
 def _unit(module: str) -> str:
@@ -169,7 +172,7 @@ def test_every_module_has_a_layer() -> None:
 
 def test_imports_point_downwards() -> None:
     upward = []
-    for module, imports in IMPORTS.items():
+    for module, imports in _all_imports().items():
         for found in imports if module != FRONT else ():
             target = _ours(found.name)
             if target is None or _is_allowed(module, target, found):
@@ -184,7 +187,7 @@ def test_imports_point_downwards() -> None:
 def test_no_module_imports_itself_in_a_circle() -> None:
     """Imports inside functions and for type checkers count, but for those of `UPWARD`."""
     graph: dict[str, set[str]] = {module: set() for module in MODULES}
-    for module, imports in IMPORTS.items():
+    for module, imports in _all_imports().items():
         for found in imports:
             target = _ours(found.name)
             if module != FRONT and target and not _is_allowed(module, target, found):
@@ -211,7 +214,7 @@ def _reached(graph: dict[str, set[str]], start: str) -> set[str]:
 
 def test_other_packages_are_imported_inside_functions() -> None:
     early = []
-    for module, imports in IMPORTS.items():
+    for module, imports in _all_imports().items():
         free = {*sys.stdlib_module_names, "numpy", "spatial_duck"} | ON_USE.get(module, set())
         early += [
             f"{module}, line {found.line}: {found.name}"
@@ -226,7 +229,7 @@ def test_other_packages_are_imported_inside_functions() -> None:
 def test_modules_loaded_on_use_are_not_loaded_earlier() -> None:
     early = [
         f"{module} line {found.line}: {found.name}"
-        for module, imports in IMPORTS.items()
+        for module, imports in _all_imports().items()
         if module not in ON_USE
         for found in imports
         if _ours(found.name) in ON_USE and not found.inside_function and not found.typing_only
@@ -241,7 +244,7 @@ def test_only_what_stands_above_uses_formats_and_libraries() -> None:
     """
     users = {
         (module, found.line)
-        for module, imports in IMPORTS.items()
+        for module, imports in _all_imports().items()
         if _unit(module) not in ("", "io", "interop", "itk", "sitk", *FRONT_USERS)
         if not (module.startswith("registration.") and module.endswith("_engine"))
         if not module.startswith(("testing._format_", "testing._backend_", "learning._patches"))
@@ -254,9 +257,9 @@ def test_only_what_stands_above_uses_formats_and_libraries() -> None:
 
 def test_the_tables_here_hold_nothing_that_is_gone() -> None:
     for module, packages in ON_USE.items():
-        used = {found.name.split(".")[0] for found in IMPORTS[module]}
+        used = {found.name.split(".")[0] for found in _all_imports()[module]}
         assert packages <= used, f"{module} no longer imports {packages - used}"
     for (module, target), reason in UPWARD.items():
         assert reason
-        names = {_ours(found.name) or "" for found in IMPORTS[module]}
+        names = {_ours(found.name) or "" for found in _all_imports()[module]}
         assert target in names | {_unit(n) for n in names}, f"{module} no longer imports {target}"

@@ -56,9 +56,6 @@ def _hints() -> Iterator[Hint]:
                     yield Hint(f"{path.relative_to(ROOT)}:{node.lineno}", package, extra or usual)
 
 
-HINTS = sorted(_hints(), key=lambda hint: hint.place)
-
-
 def _extras() -> dict[str, set[str]]:
     """Return the packages of each extra, those of extras that it asks for too."""
     listed = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
@@ -78,8 +75,9 @@ def _extras() -> dict[str, set[str]]:
 
 def test_the_extra_that_an_error_names_brings_the_package() -> None:
     extras = _extras()
-    assert len(HINTS) > 40
-    for hint in HINTS:
+    hints = sorted(_hints(), key=lambda hint: hint.place)
+    assert len(hints) > 40
+    for hint in hints:
         if hint.extra is None:
             held = {e for e, packages in extras.items() if hint.package.lower() in packages}
             assert held <= {"test", "test-all", "bench"}, f"{hint}: an extra brings it"
