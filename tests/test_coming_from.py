@@ -209,7 +209,8 @@ da = xr.DataArray(values, dims=("z", "y", "x"), coords={
 image = sd.from_xarray(da)
 """,
     "Names are xarray's. Coordinates of a regular axis are its origin and spacing here, so that an "
-    "oblique image has them too. `da` is a DataArray, and `image` is `sd.from_xarray(da)`.",
+    "oblique image has them too; files close by `image.close()`, or at the end of `with "
+    "sd.read(path) as image:`. `da` is a DataArray, and `image` is `sd.from_xarray(da)`.",
     (
         Line(
             "make an image",

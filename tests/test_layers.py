@@ -61,7 +61,7 @@ ON_USE: dict[str, set[str]] = {
     "io.ngff._stamp": {"zarr"},
     "io.ngff._store": {"zarr"},
     "io.ngff._store_journal": {"zarr"},
-    "io.tiff._store": {"zarr"},
+    "io.tiff._store": set(),
     "resampling._compiling": {"numba"},
     "resampling._kernels": set(),
     "resampling._kernels_points": {"numba"},

@@ -290,6 +290,28 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
 
     # --- where the data are ---------------------------------------------------------------
 
+    def close(self) -> None:
+        """Close the file that `read` opened: a mapped file, an archive, a TIFF, a store.
+
+        It can be deleted or replaced then. Slices and lazy results of the image cannot be read any
+        more and say so; what was computed stays. An image in memory has nothing to close. ``with
+        spatial_duck.read(path) as image:`` closes it at the end of the block.
+
+        Notes
+        -----
+        Bare arrays that were taken of a mapped file (``image.data``) keep it open while they live.
+        A lazy image that was made of this one, as by `chunk`, closes nothing: close this one.
+        """
+        for part in getattr(self, "_parts", ()):
+            part.close()
+        backends.close(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def to(self, backend: str, **options: Any) -> Self:
         """Return the image with its data on another backend.
 

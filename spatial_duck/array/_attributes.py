@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from spatial_duck import backends
 from spatial_duck.array import _selection as selection
 from spatial_duck.array import _vectors as vectors
 from spatial_duck.array._forward import Forward
@@ -56,6 +57,8 @@ class GeometryAttributes(ImageState):
 
         def __getattr__(self, name: str) -> Any:
             """Say where to find what an image does not have; nothing is handed on to the data."""
+            if name == "_data" and hasattr(self, "_closed"):
+                raise backends.closed_error(self._closed)
             if hasattr(type(self), name):  # a property that raised: what it says
                 return object.__getattribute__(self, name)
             hint = _ELSEWHERE.get(name)

@@ -64,6 +64,8 @@ def _coord_lines(image: ImageState) -> list[tuple[str, str]]:
 
 
 def _header(image: ImageState) -> str:
+    if hasattr(image, "_closed"):
+        return " × ".join(map(str, image.geometry.shape)) + ", closed"
     data = image.data
     backend = backends.backend_of(data).name
     backend = backends.library(data) if backend == "arrayapi" else backend
@@ -117,7 +119,7 @@ def text(image: ImageState) -> str:
         first, *rest = value.split("\n")
         lines.append(f"  {name:<{width}}{first}")
         lines += [" " * (width + 2) + line for line in rest]
-    if _in_memory(image.data):
+    if not hasattr(image, "_closed") and _in_memory(image.data):
         shown = np.array2string(np.asarray(image.data), threshold=50, edgeitems=2).split("\n")
         if len(shown) <= _MAX_LINES:
             lines += shown

@@ -6,6 +6,13 @@ README.md beside this has the recipe to add one.
 from __future__ import annotations
 
 from spatial_duck.backends._backend import Backend, StoredBackend, even_chunks
+from spatial_duck.backends._maps import (
+    FileMap,
+    Holder,
+    closed_error,
+    file_map,
+    is_mapped,
+)
 from spatial_duck.backends._operations import (
     adopt,
     as_numpy,
@@ -16,6 +23,7 @@ from spatial_duck.backends._operations import (
     chunk_values,
     chunked,
     chunks,
+    close,
     compute,
     copy,
     dask_form,
@@ -45,6 +53,8 @@ from spatial_duck.backends._registry import backend_of, is_known, register
 
 __all__ = [
     "Backend",
+    "FileMap",
+    "Holder",
     "StoredBackend",
     "adopt",
     "as_numpy",
@@ -56,12 +66,15 @@ __all__ = [
     "chunk_values",
     "chunked",
     "chunks",
+    "close",
+    "closed_error",
     "compute",
     "copy",
     "dask_form",
     "device",
     "empty_block",
     "even_chunks",
+    "file_map",
     "has_namespace",
     "has_operators",
     "host_form",
@@ -71,6 +84,7 @@ __all__ = [
     "is_dask",
     "is_known",
     "is_lazy",
+    "is_mapped",
     "is_on_host",
     "is_stored",
     "itemsize",

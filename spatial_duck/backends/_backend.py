@@ -145,6 +145,9 @@ class Backend(ABC):
 
     # --- where the data are ---------------------------------------------------------------
 
+    def close(self, data: Any) -> None:  # noqa: B027 (most arrays have no file)
+        """Close the file that `read` opened for the data; reading them later raises."""
+
     def to_device(self, data: Any, device: Any, stream: Any = None) -> Any:
         """Return the data on another device of this backend."""
         move = getattr(data, "to_device", None)

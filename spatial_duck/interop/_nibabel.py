@@ -13,7 +13,6 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
-from spatial_duck.io._deferred import is_mapped
 from spatial_duck.io.nifti import _format as nifti
 from spatial_duck.io.nifti._coordinates import header_coords
 from spatial_duck.io.nifti._nibabel import affine_geometry
@@ -97,7 +96,7 @@ def to_nibabel(
     kind = nibabel.Nifti2Image if version == 2 else nibabel.Nifti1Image
     dtype = np.dtype(header.get_data_dtype())
     array = np.asarray(data)
-    if is_mapped(array) and not mapped:
+    if backends.is_mapped(array) and not mapped:
         array = np.array(array)
     if dtype.names:
         array = np.ascontiguousarray(array).view(dtype)[..., 0]

@@ -44,8 +44,9 @@ class SpatialDuckEntrypoint(BackendEntrypoint):
             Passed to `spatial_duck.read`.
         """
         image = read(filename_or_obj, **(options or {}))
-        if backends.is_stored(image.data):
-            image = image.chunk()
-        dataset = to_xarray(image, index=True).to_dataset(name="image")
+        lazy = image.chunk() if backends.is_stored(image.data) else image
+        dataset = to_xarray(lazy, index=True).to_dataset(name="image")
         names = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
-        return dataset.drop_vars(names, errors="ignore")
+        dataset = dataset.drop_vars(names, errors="ignore")
+        dataset.set_close(image.close)
+        return dataset

@@ -15,7 +15,7 @@ from spatial_duck.geometry._describe import printable
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._axis_facts import warn_of_lost_coords
-from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks, is_mapped
+from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks
 from spatial_duck.io._estimate import announce_large_write
 from spatial_duck.io._libraries import library_for
 from spatial_duck.io._location import is_remote, location
@@ -113,7 +113,7 @@ class _Opened(NamedTuple):
         data = source.load(lazy)
         if identity is None:
             return data
-        if data is None or (lazy and type(data) is np.ndarray and not is_mapped(data)):
+        if data is None or (lazy and type(data) is np.ndarray and not backends.is_mapped(data)):
             shape, dtype = source.geometry.shape, source.dtype
             return deferred_array(self.format, self.place, self.options, identity, shape, dtype)
         return guarded_blocks(data, identity) if backends.is_dask(data) else data
@@ -212,7 +212,9 @@ def read(
     if several is not None:
         each = [read(one, lazy=lazy, **own) for one in several]
         image = join_images(each, [str(one)[:200] for one in several])
-        return image if dims is None else _order_axes(image, dims)
+        image = image if dims is None else _order_axes(image, dims)
+        image._parts = tuple([one for one in each if one is not image])
+        return image
     if is_stream(path):
         if lazy:
             raise FormatError("bytes and open files are read into memory: lazy=True needs a path")

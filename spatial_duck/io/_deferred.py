@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from spatial_duck.io._format import Format
 
-__all__ = ["Identity", "deferred_array", "guarded_blocks", "is_mapped"]
+__all__ = ["Identity", "deferred_array", "guarded_blocks"]
 
 Stat = tuple[int, int, int, int]
 
@@ -103,15 +103,6 @@ def deferred_array(
     require("dask.array", "Reading with lazy=True")
     read_again = _ReadAgain(format.name, path, dict(options), identity)
     return dask.array.from_delayed(dask.delayed(read_again)(), shape, dtype)
-
-
-def is_mapped(data: Any) -> bool:
-    """Whether an array is a view of a memory-mapped file."""
-    while data is not None:
-        if isinstance(data, np.memmap):
-            return True
-        data = getattr(data, "base", None)
-    return False
 
 
 class _CheckedBlock(NamedTuple):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io._gzip import GzipMembers
@@ -194,7 +195,7 @@ def map_raw(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: in
     check_size(path, count_bytes(shape, dtype), offset)
     if 0 in shape:
         return np.zeros(shape, dtype)
-    mapped = np.memmap(path, dtype=dtype, mode="c", offset=offset, shape=shape, order="C")
+    mapped = backends.FileMap(path, dtype=dtype, mode="c", offset=offset, shape=shape, order="C")
     return np.asarray(mapped)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
@@ -190,6 +190,17 @@ class Pyramid(Sequence[SpatialArray]):
     def __iter__(self) -> Iterator[SpatialArray]:
         """Iterate over the levels, the finest first."""
         return iter(self.levels)
+
+    def close(self) -> None:
+        """Close the files of all levels: see `SpatialArray.close`."""
+        for level in self.levels:
+            level.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def at(self, spacing: float | Sequence[float]) -> SpatialArray:
         """Return the coarsest level that is at least as fine as `spacing` along every space axis.

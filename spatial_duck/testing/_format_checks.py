@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._axis_facts import same_coords
-from spatial_duck.io._deferred import is_mapped
 from spatial_duck.testing._subject import NotOffered, Wrong
 
 if TYPE_CHECKING:
@@ -442,7 +442,7 @@ def _lazy(subject: FormatSubject, folder: Path) -> None:
         lazy = subject.read(path, lazy=True)
     except TypeError as error:
         raise NotOffered("reading has no lazy=") from error
-    if type(lazy.data) is np.ndarray and not is_mapped(lazy.data):
+    if type(lazy.data) is np.ndarray and not backends.is_mapped(lazy.data):
         raise NotOffered("images are read into memory")
     expect_same_place(lazy, image, subject.tolerance)
     again = pickle.loads(pickle.dumps(lazy))

@@ -19,6 +19,7 @@ import numpy as np
 
 from spatial_duck.backends._arguments import adapt_arguments, with_tuples
 from spatial_duck.backends._keys import Steps, steps_of
+from spatial_duck.backends._maps import MappedBlocks, file_map
 from spatial_duck.backends._pieces import pad_widths
 from spatial_duck.backends.dask._along_axis import along
 from spatial_duck.backends.dask._functions import FUNCTIONS, REASONS
@@ -73,8 +74,12 @@ def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any =
 
 
 def from_memory(data: Any, chunks: Any = "auto") -> Any:
-    """Make a Dask array of an array in memory."""
-    return da.from_array(data, chunks=_auto(data) if chunks is None or 0 in data.shape else chunks)
+    """Make a Dask array of an array in memory; of one that is mapped, until its file is closed."""
+    chunks = _auto(data) if chunks is None or 0 in data.shape else chunks
+    if file_map(data) is None:
+        return da.from_array(data, chunks=chunks)
+    meta = np.empty((0,) * data.ndim, data.dtype)
+    return da.from_array(MappedBlocks(data), chunks=chunks, asarray=True, fancy=False, meta=meta)
 
 
 #: Reductions by ufuncs that Dask knows by another name.

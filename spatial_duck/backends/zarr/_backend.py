@@ -25,6 +25,13 @@ class _Zarr(StoredBackend):
     def adopt(self, data: Any) -> Any:
         return data if isinstance(data, ZarrView) else ZarrView(data)
 
+    def close(self, data: Any) -> None:
+        from spatial_duck.backends.zarr._private import ForwardingStore
+
+        store = data.array.store
+        if isinstance(store, ForwardingStore):  # others are whose opened them
+            store.close()
+
     def call(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func in MOVES:
             return MOVES[func](*args, **kwargs)

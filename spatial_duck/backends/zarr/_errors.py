@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.backends._maps import closed_error
 from spatial_duck.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["CODEC_ERRORS", "broken", "broken_chunk", "check_opened"]
+__all__ = ["CODEC_ERRORS", "broken", "broken_chunk", "check_opened", "refuse_closed"]
 
 #: What codecs and archives raise for bytes that are not valid: a wrong checksum, an early end.
 CODEC_ERRORS = (
@@ -48,6 +49,12 @@ def broken_chunk(array: Any, number: tuple[int, ...] | None, error: Exception) -
         f"written ({type(error).__name__}: {error}); bring that file back from a copy, or write "
         "the image again; parts of it that do not need this chunk can still be read"
     )
+
+
+def refuse_closed(array: Any) -> None:
+    """Refuse to read what was closed."""
+    if getattr(array.store, "closed", False):
+        raise closed_error(array.store)
 
 
 def check_opened(array: Any, **how: Any) -> None:

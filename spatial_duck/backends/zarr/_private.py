@@ -27,6 +27,8 @@ class ForwardingStore(WrapperStore[Any]):
     ----------
     wrapped : zarr.abc.store.Store
         The store that is wrapped.
+    closed : bool
+        Whether it was closed, so that nothing is read any more.
     """
 
     #: Newer versions of zarr would go past `get` where the wrapped store can answer at once.
@@ -36,6 +38,12 @@ class ForwardingStore(WrapperStore[Any]):
     def __init__(self, store: Any) -> None:
         super().__init__(store)
         self.wrapped = store
+        self.closed = False
+
+    def close(self) -> None:
+        """Close the store, and the one that it wraps."""
+        self.closed = True
+        super().close()
 
     def renewed(self, store: Any) -> Self:
         """Return the same store around another one."""

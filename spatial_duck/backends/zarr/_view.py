@@ -20,7 +20,7 @@ from spatial_duck.backends._keys import steps_of
 from spatial_duck.backends._operations import is_dask
 from spatial_duck.backends._registry import backend_of, is_known
 from spatial_duck.backends.zarr._chunks import read, read_indexed
-from spatial_duck.backends.zarr._errors import CODEC_ERRORS, broken
+from spatial_duck.backends.zarr._errors import CODEC_ERRORS, broken, refuse_closed
 from spatial_duck.backends.zarr._fork import of_this_process
 from spatial_duck.backends.zarr._places import chunk_sizes, fixed_of, is_view, places_of
 from spatial_duck.errors import SpatialDuckError, TooLargeError
@@ -255,6 +255,7 @@ class ZarrView(NDArrayOperatorsMixin):
         """
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
+        refuse_closed(self.array)
         ask, turn = self._selection()
         indexed = any(isinstance(a, np.ndarray) for a in ask)
         array = self.here().array

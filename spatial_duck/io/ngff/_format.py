@@ -246,7 +246,8 @@ def open_source(
     dataset = chosen.datasets[level]
     check_inside(place, dataset.path if image in (None, ".") else f"{image}/{dataset.path}")
     try:
-        array = _open_level(group, dataset.path, level % count, attributes, missing)
+        owned = not is_remote(place)
+        array = _open_level(group, dataset.path, level % count, attributes, missing, owned)
         shape = tuple(array.shape)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
@@ -334,7 +335,7 @@ def read_matrix(group: Any, name: str) -> Any:
 
 
 def _open_level(
-    group: Any, name: str, level: int, attributes: Mapping[str, Any], missing: str
+    group: Any, name: str, level: int, attributes: Mapping[str, Any], missing: str, owned: bool
 ) -> Any:
     """Return the array of a level; reading it raises if it was replaced since.
 
@@ -360,7 +361,7 @@ def _open_level(
                 f"{count} by what its writer noted in the group: the metadata were changed. Read "
                 "it all the same with missing='fill'"
             )
-    store = ImageStore(place.store, complete=complete, identity=identity)
+    store = ImageStore(place.store, complete=complete, identity=identity, owned=owned)
     zarr_format = array.metadata.zarr_format
     return zarr.open_array(store, path=place.path, mode="r", zarr_format=zarr_format)
 

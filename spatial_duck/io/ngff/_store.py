@@ -41,6 +41,8 @@ class ImageStore(_private.ForwardingStore):
         Whether every chunk is there: reading one that is not raises `FormatError`.
     identity : Identity or NodeStamp, optional
         Identity of the image: reading after it was replaced raises `FormatError`.
+    owned : bool, optional
+        Whether the store was opened for the image, and is closed with it.
 
     Examples
     --------
@@ -55,14 +57,25 @@ class ImageStore(_private.ForwardingStore):
     """
 
     def __init__(
-        self, store: Any, *, complete: bool = False, identity: Identity | NodeStamp | None = None
+        self,
+        store: Any,
+        *,
+        complete: bool = False,
+        identity: Identity | NodeStamp | None = None,
+        owned: bool = False,
     ) -> None:
         super().__init__(store)
-        self.complete, self.identity = complete, identity
+        self.complete, self.identity, self.owned = complete, identity, owned
 
     def renewed(self, store: Any) -> Self:
         """Return an image store with the same settings that wraps another store."""
-        return type(self)(store, complete=self.complete, identity=self.identity)
+        return type(self)(store, complete=self.complete, identity=self.identity, owned=self.owned)
+
+    def close(self) -> None:
+        """Close the store, and the wrapped one if it was opened for this image."""
+        if self.owned:
+            super().close()
+        self.closed = True
 
     @property
     def root(self) -> Any:

@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import (
@@ -231,7 +232,8 @@ def open_source(
             if not is_scaled:
                 return to_image_order(raw)
             if lazy:
-                return _lazy_array(raw, to_image_order)
+                require("dask.array", "Reading with lazy=True")
+                return to_image_order(backends.chunked(raw, "auto"))
         if lazy:
             return None
         if is_scaled:
@@ -239,11 +241,6 @@ def open_source(
         return read_whole()
 
     return Source("nifti", geometry, dtype, {"nifti": attrs} if attrs else {}, load, coords=coords)
-
-
-def _lazy_array(raw: NDArray[Any], to_image_order: Any) -> Any:
-    da = require("dask.array", "Reading with lazy=True")
-    return to_image_order(da.from_array(raw))
 
 
 def _stored_scaling(header: Any) -> dict[str, float]:

@@ -6,28 +6,35 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from zarr.storage import WrapperStore
-
+from spatial_duck.backends.zarr._private import ForwardingStore
 from spatial_duck.errors import FormatError
 from spatial_duck.io.tiff._companion import open_tiff
 
 __all__ = ["TiffStore", "open_store"]
 
 
-class TiffStore(WrapperStore[Any]):  # type: ignore[misc]
+class TiffStore(ForwardingStore):
     """tifffile's store of a level; pickled as the arguments of `open_store`.
 
     Parameters
     ----------
     store : tifffile.zarr.ZarrTiffStore
         The open store.
+    file : tifffile.TiffFile
+        Its file, which is closed when the store is closed or no longer used.
     place : tuple
         The arguments of `open_store`.
     """
 
-    def __init__(self, store: Any, place: tuple[str, int, int, bool]) -> None:
+    def __init__(self, store: Any, file: Any, place: tuple[str, int, int, bool]) -> None:
         super().__init__(store)
         self._place = place
+        self._close_file = weakref.finalize(store, file.close)
+
+    def close(self) -> None:
+        """Close the store and its file."""
+        super().close()
+        self._close_file()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_store, self._place
@@ -70,6 +77,4 @@ def open_store(path: str, series: int, level: int, plain: bool = False) -> TiffS
     """
     file = open_tiff(Path(path), plain)
     inner = file.series[series].aszarr(level=level)
-    # The file is closed when its store is no longer used.
-    weakref.finalize(inner, file.close)
-    return TiffStore(inner, (path, series, level, plain))
+    return TiffStore(inner, file, (path, series, level, plain))
