@@ -1,17 +1,17 @@
-"""SimpleITK's filters, which take and give images in their place: ``spatial_duck.sitk.<Filter>``.
+"""SimpleITK's filters on `SpatialArray` images: ``spatial_duck.sitk.<Filter>(image)``.
 
-Every function of the installed package ``SimpleITK`` is here under its own name, with its own
-documentation, parameters and completion. An image goes in with its geometry, and what comes out
-lies where SimpleITK says, in the frame, unit and axis order of the first image::
+Every function of the installed package ``SimpleITK`` is available under its own name, with its own
+documentation, parameters and completion. The filter gets the image with its geometry, and the
+result lies where SimpleITK puts it, in the frame, unit and axis order of the first image::
 
     from spatial_duck import sitk
 
     smooth = sitk.SmoothingRecursiveGaussian(image, 2.0)  # 2 mm
     mask = sitk.OtsuThreshold(image, 0, 1)
 
-Parameters are SimpleITK's: sizes, radii and indices are in the order x, y, z. Axes of time and
-channels are run frame by frame. ``halo`` runs a filter block by block, lazily where the image is
-lazy; without it a lazy image is computed, up to ``config(max_read_bytes=...)``.
+Parameters are SimpleITK's: sizes, radii and indices are in the order x, y, z. A filter runs
+separately at each index along axes of time and channels. ``halo`` runs it block by block, lazily
+where the image is lazy; without it a lazy image is computed, up to ``config(max_read_bytes=...)``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import inspect
 from typing import Any
 
 from spatial_duck._optional import require
-from spatial_duck.interop._filters import proxy
+from spatial_duck.interop._filters import wrap_function
 from spatial_duck.interop._simpleitk import LIBRARY
 
 __all__: list[str] = []
@@ -32,12 +32,11 @@ def __getattr__(name: str) -> Any:
     function = getattr(require("SimpleITK", "Filtering with SimpleITK"), name, None)
     if not inspect.isfunction(function):
         raise AttributeError(
-            f"spatial_duck.sitk holds the functions of SimpleITK, and {name!r} is none; what else "
-            "is in SimpleITK is found there, and takes the images of "
-            "spatial_duck.to_simpleitk(image)"
+            f"spatial_duck.sitk holds the functions of SimpleITK, and {name!r} is not one of them: "
+            "use SimpleITK itself, with spatial_duck.to_simpleitk(image)"
         )
-    made = globals()[name] = proxy(LIBRARY, function)
-    return made
+    wrapped = globals()[name] = wrap_function(LIBRARY, function)
+    return wrapped
 
 
 def __dir__() -> list[str]:
