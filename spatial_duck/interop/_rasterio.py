@@ -16,7 +16,7 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library, type_error
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry
-from spatial_duck.interop._data_arrays import from_coordinates
+from spatial_duck.interop._data_arrays import image_from_coords
 from spatial_duck.io._layout import Rules, fit_layout
 from spatial_duck.io._raster import corner_transform, raster_geometry, raster_source
 
@@ -171,7 +171,7 @@ def from_rioxarray(array: Any) -> SpatialArray:
     bare = array.drop_vars([n for n in array.coords if n not in array.dims])
     attrs = dict(array.attrs) | ({"crs": crs} if crs else {})
     if "x" in array.coords or text is None or array.dims[-2:] != ("y", "x"):
-        image = from_coordinates(bare)
+        image = image_from_coords(bare)
         g = image.geometry
         order = [n for n in ("x", "y", *g.world.axes) if n in g.world.axes]
         return image.replace(geometry=g.to_world(list(dict.fromkeys(order))), attrs=attrs)

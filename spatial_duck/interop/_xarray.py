@@ -1,10 +1,9 @@
 """xarray DataArrays, to and from.
 
-By default the image itself lies inside the DataArray, and goes through xarray's operations with
-its geometry. With ``wrap=False`` the bare array lies inside; with ``index=True`` too, and an xarray
-index keeps the place. Beside it, in all three, lie the coordinates of
-`spatial_duck.interop._data_arrays`, so that what is saved by ``to_netcdf`` or ``to_zarr`` comes
-back in its place.
+By default a DataArray holds the `SpatialArray`, whose geometry follows xarray's operations. With
+``wrap=False`` it holds the bare array; with ``index=True`` too, and an xarray index holds the
+geometry. In all three cases it has the coordinates of `spatial_duck.interop._data_arrays`, so that
+the geometry is saved by ``to_netcdf`` and ``to_zarr``.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import GeometryError
 from spatial_duck.interop import _rasterio as rasterio
 from spatial_duck.interop._data_arrays import (
-    PLACE,
-    coords_of,
-    from_coordinates,
-    place_coords,
-    plain_attrs,
-    read_attrs,
+    GEOMETRY_COORD,
+    decode_attrs,
+    encode_attrs,
+    geometry_coords,
+    image_coords,
+    image_from_coords,
 )
 
 if TYPE_CHECKING:
@@ -46,42 +45,42 @@ def to_xarray(
     Parameters
     ----------
     image : SpatialArray
-        On any backend; nothing is computed.
+        An image on any backend; nothing is computed.
     wrap : bool, optional
-        Keep the `SpatialArray` inside, or the bare array with coordinates.
+        Whether the DataArray holds the `SpatialArray` itself; else the bare array.
     index : bool, optional
-        The bare array, whose coordinates are one xarray index: it keeps an oblique place through
-        ``isel``, slices, flips, transpose and arithmetic, selects by place with ``sel``, and
-        refuses to align arrays on other grids.
+        Hold the bare array, and the geometry in an xarray index: it stays correct, oblique ones
+        included, through ``isel``, slices, flips, transpose and arithmetic; ``sel`` selects by
+        position; and arrays on different grids are not aligned.
     name : str, optional
-        Of the DataArray.
+        Name of the DataArray.
 
     Returns
     -------
     xarray.DataArray
         An axis without a name is called ``dim_0``, by its number, as in xarray. The image's
-        coordinates are its coordinates; of vectors, each component is one. Attributes that NetCDF
-        cannot hold are JSON text.
+        coordinates become coordinates; those of vectors become one for each component. Attributes
+        that NetCDF cannot hold are encoded as JSON.
 
     Notes
     -----
-    An image that is lazy is saved as ``to_xarray(image, index=True)``: xarray has Dask store no
-    other class than Dask's own arrays.
+    Save a lazy image as ``to_xarray(image, index=True)``: xarray stores chunk by chunk only Dask's
+    own arrays.
     """
     image = as_image(image, "to_xarray")
     xarray = _xarray()
     g = image.geometry
     dims = [name or f"dim_{i}" for i, name in enumerate(g.dims)]
-    attrs, encoded = plain_attrs(image.attrs)
+    attrs, encoded = encode_attrs(image.attrs)
     data = image if wrap and not index else image.data
     if not index:
-        coords = place_coords(g, dims, encoded) | _carried(image, dims)
+        coords = geometry_coords(g, dims, encoded) | _coords_to_xarray(image, dims)
         return xarray.DataArray(data, coords, dims, name=name, attrs=attrs)
-    from spatial_duck.interop._xarray_index import grid_coordinates
+    from spatial_duck.interop._xarray_index import index_coords
 
-    coords = grid_coordinates(g, dims, encoded)
+    coords = index_coords(g, dims, encoded)
     out = xarray.DataArray(data, coords, dims, name=name, attrs=attrs)
-    return out.assign_coords(_carried(image, dims))
+    return out.assign_coords(_coords_to_xarray(image, dims))
 
 
 @from_library("an xarray.DataArray", "variable")
@@ -91,72 +90,72 @@ def from_xarray(array: Any, *, sampled: Sequence[str] | None = None) -> SpatialA
     Parameters
     ----------
     array : xarray.DataArray
-        With an image inside, with this package's index or coordinates, as it is or as it was saved
-        and opened again, or with evenly spaced coordinates.
+        A DataArray that holds a `SpatialArray`, that has the index or the coordinates of
+        `to_xarray` (also after saving and opening it), or that has evenly spaced coordinates.
     sampled : sequence of str, optional
-        Axes under other names that are sampled too, by their coordinates: ``("lat", "lon")``.
+        Names of more sampled axes, which have coordinates: ``("lat", "lon")``.
 
     Returns
     -------
     SpatialArray
-        Axes named x, y, z or t are sampled, by their coordinates where they have them; so are
-        those that the coordinate ``spatial_geometry`` names. Others, such as ``lat`` and ``lon``,
-        stay plain unless `sampled` names them. The unit is the coordinate's
-        ``units``. A ``t`` of dates or of uneven steps stays a coordinate, and its axis is plain. So
-        do other coordinates of one axis, or of none, that hold numbers, times or strings.
+        Axes named x, y, z or t are sampled, and those that the coordinate ``spatial_geometry``
+        names; their coordinates, where they have them, give the spacing, and ``units`` the unit.
+        Others, such as ``lat`` and ``lon``, are plain unless `sampled` names them. A ``t`` of dates
+        or of uneven steps is a coordinate along a plain axis. Other coordinates of one axis or of
+        none are kept if they hold numbers, times or strings.
 
     Raises
     ------
     GeometryLossError
         If the coordinates do not determine the geometry completely.
     GeometryError
-        If the coordinates of a sampled axis are not evenly spaced, or `sampled` names an axis that
-        is not there, or of an array that says itself which are.
+        If the coordinates of a sampled axis are not evenly spaced, or `sampled` names a missing
+        axis, or is given for an array with a geometry of its own.
     """
     _xarray()
-    inside = array.variable._data
+    wrapped = array.variable._data
     if sampled is not None:
-        _check_sampled(array, inside, sampled)
-    if isinstance(inside, SpatialArray):
-        own = [name if name and not str(name).startswith("dim_") else None for name in array.dims]
-        image = inside if inside.dims == tuple(own) else inside.replace(dims=own)
-        coords = {**image.coords, **coords_of(array)}
-        return image.replace(attrs=read_attrs(array), coords=coords)
+        _check_sampled(array, wrapped, sampled)
+    if isinstance(wrapped, SpatialArray):
+        dims = [name if name and not str(name).startswith("dim_") else None for name in array.dims]
+        image = wrapped if wrapped.dims == tuple(dims) else wrapped.replace(dims=dims)
+        coords = {**image.coords, **image_coords(array)}
+        return image.replace(attrs=decode_attrs(array), coords=coords)
     if rasterio.is_rioxarray(array):
         return rasterio.from_rioxarray(array)
-    if PLACE in array.xindexes:
-        index = array.xindexes[PLACE]
-        if hasattr(index, "geometry_of"):
+    if GEOMETRY_COORD in array.xindexes:
+        index = array.xindexes[GEOMETRY_COORD]
+        if hasattr(index, "geometry_for"):
             dims = [str(name) for name in array.dims]
-            coords = coords_of(array, index.dims, tuple(index.left))
-            geometry = index.geometry_of(dims, array.shape)
-            return SpatialArray(array.data, geometry, coords=coords, attrs=read_attrs(array))
-    return from_coordinates(array, sampled or ())
+            coords = image_coords(array, index.dims, tuple(index.scalars))
+            geometry = index.geometry_for(dims, array.shape)
+            return SpatialArray(array.data, geometry, coords=coords, attrs=decode_attrs(array))
+    return image_from_coords(array, sampled or ())
 
 
-def _check_sampled(array: Any, inside: Any, sampled: Sequence[str]) -> None:
+def _check_sampled(array: Any, wrapped: Any, sampled: Sequence[str]) -> None:
     missing = [name for name in sampled if name not in array.dims]
     if isinstance(sampled, str) or missing:
         raise GeometryError(
             f"sampled must hold names of {tuple(map(str, array.dims))}, got {sampled!r}"
         )
-    if isinstance(inside, SpatialArray) or PLACE in array.coords or rasterio.is_rioxarray(array):
+    has_geometry = isinstance(wrapped, SpatialArray) or GEOMETRY_COORD in array.coords
+    if has_geometry or rasterio.is_rioxarray(array):
         raise GeometryError(
-            "the array says itself where it lies, and which of its axes are sampled; leave "
-            "sampled= out"
+            "the array has a geometry of its own, which names its sampled axes; leave sampled= out"
         )
 
 
-def _carried(image: SpatialArray, dims: Sequence[str]) -> dict[str, Any]:
+def _coords_to_xarray(image: SpatialArray, dims: Sequence[str]) -> dict[str, Any]:
     """Return the coordinates of an image as xarray takes them."""
     out: dict[str, Any] = {}
     for name, c in image.coords.items():
         axis = image._coords[name].axis if image._coords else None
-        where = () if axis is None else (dims[axis],)
+        c_dims = () if axis is None else (dims[axis],)
         attrs = dict(c.attrs) | ({} if c.unit is None else {"units": c.unit})
-        if c.ndim == len(where):
-            out[name] = (where, c.values, attrs)
+        if c.ndim == len(c_dims):
+            out[name] = (c_dims, c.values, attrs)
             continue
-        for k in range(c.shape[-1]):  # a coordinate of xarray has the axes of its array alone
-            out[f"{name}_{k}"] = (where, c.values[..., k], {**attrs, "part_of": name, "part": k})
+        for k in range(c.shape[-1]):  # coordinates in xarray have no axes but their array's
+            out[f"{name}_{k}"] = (c_dims, c.values[..., k], {**attrs, "part_of": name, "part": k})
     return out

@@ -1,4 +1,4 @@
-"""An xarray index that is a geometry: it keeps the place of bare voxels in xarray's operations.
+"""An xarray index that holds a geometry and updates it in xarray's operations.
 
 Imported on first use, as it subclasses xarray's `Index`.
 """
@@ -13,31 +13,31 @@ from xarray.core.indexing import IndexSelResult  # the result that every Index.s
 
 from spatial_duck.errors import GeometryError, GeometryMismatchError
 from spatial_duck.geometry import Geometry
-from spatial_duck.interop._data_arrays import PLACE, axis_of, place_coords
+from spatial_duck.interop._data_arrays import GEOMETRY_COORD, geometry_coords, world_axis_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-__all__ = ["GridIndex", "grid_coordinates"]
+__all__ = ["GridIndex", "index_coords"]
 
-#: Labels without ``method="nearest"`` lie so near to a voxel's centre, in voxels.
-_EXACT = 1e-6
+#: How near to a voxel's centre a label must be without ``method="nearest"``, in voxels.
+_LABEL_TOLERANCE = 1e-6
 
 
-def grid_coordinates(g: Geometry, dims: Sequence[str], encoded: Sequence[str] = ()) -> Any:
-    """Return the coordinates of a geometry with their index, as xarray takes them.
+def index_coords(g: Geometry, dims: Sequence[str], encoded: Sequence[str] = ()) -> Any:
+    """Return a geometry as xarray coordinates with a `GridIndex`.
 
     Parameters
     ----------
     g : Geometry
-        Any; plain axes have no coordinate.
+        Any geometry; plain axes get no coordinate.
     dims : sequence of str
         Names of its axes in xarray.
     encoded : sequence of str, optional
-        Names of the array's attributes that hold JSON.
+        Names of the array's attributes that are encoded as JSON.
     """
     if not g.sampled_axes:
-        return Coordinates(place_coords(g, dims, encoded), {})
+        return Coordinates(geometry_coords(g, dims, encoded), {})
     space = g[tuple([slice(None) if i in g.sampled_axes else 0 for i in range(g.ndim)])]
     index = GridIndex(space, tuple([dims[i] for i in g.sampled_axes]), tuple(encoded))
     variables = index.create_variables()
@@ -45,18 +45,18 @@ def grid_coordinates(g: Geometry, dims: Sequence[str], encoded: Sequence[str] = 
 
 
 class GridIndex(Index):
-    """Where the sampled axes of a DataArray lie.
+    """An xarray index of the sampled axes of a DataArray.
 
     Parameters
     ----------
     geometry : Geometry
-        Of the sampled axes alone.
+        Geometry with the sampled axes alone.
     dims : tuple of str
         Their names in xarray.
     encoded : tuple of str
-        Names of the array's attributes that hold JSON.
-    left : mapping
-        Coordinates of axes that an integer index took.
+        Names of the array's attributes that are encoded as JSON.
+    scalars : mapping of str to float, optional
+        Scalar coordinates of axes that were indexed with an integer.
     """
 
     def __init__(
@@ -64,126 +64,128 @@ class GridIndex(Index):
         geometry: Geometry,
         dims: tuple[str, ...],
         encoded: tuple[str, ...] = (),
-        left: Mapping[str, Any] | None = None,
+        scalars: Mapping[str, Any] | None = None,
     ) -> None:
         self.geometry = geometry
         self.dims = dims
         self.encoded = encoded
-        self.left = dict(left or {})
+        self.scalars = dict(scalars or {})
 
-    def geometry_of(self, dims: Sequence[str], shape: Sequence[int]) -> Geometry:
-        """Return the geometry of an array with these axes, of which others are plain."""
-        own = [name for name in dims if name in self.dims]
-        g = self.geometry.transpose([self.dims.index(name) for name in own])
-        names = [None if n.startswith("dim_") and n not in self.dims else n for n in dims]
-        if len(own) == len(dims):
-            return g.replace(dims=names)
+    def geometry_for(self, dims: Sequence[str], shape: Sequence[int]) -> Geometry:
+        """Return the geometry of an array with axes `dims`; those without index are plain."""
         sampled = [i for i, name in enumerate(dims) if name in self.dims]
+        g = self.geometry.transpose([self.dims.index(dims[i]) for i in sampled])
+        names = [None if n.startswith("dim_") and n not in self.dims else n for n in dims]
+        if len(sampled) == len(dims):
+            return g.replace(dims=names)
         return Geometry(
             shape, g.spacing, g.origin, g.direction, names, sampled=sampled, world=g.world
         )
 
     def create_variables(self, variables: Mapping[Any, Any] | None = None) -> dict[Any, Any]:
-        """Return the coordinates, each with what attributes it has beside those of its place."""
-        found = place_coords(self.geometry, self.dims, self.encoded)
-        made = {name: Variable(*parts) for name, parts in found.items()}
-        for name, variable in made.items():
-            if variables is not None and name in variables and name != PLACE:
+        """Return the coordinates of the axes; other attributes of those given are kept."""
+        coords = geometry_coords(self.geometry, self.dims, self.encoded)
+        created = {name: Variable(*parts) for name, parts in coords.items()}
+        for name, variable in created.items():
+            if variables is not None and name in variables and name != GEOMETRY_COORD:
                 variable.attrs = {**variables[name].attrs, **variable.attrs}
-        return made | {name: Variable((), value) for name, value in self.left.items()}
+        return created | {name: Variable((), value) for name, value in self.scalars.items()}
 
     def isel(self, indexers: Mapping[Any, Any]) -> GridIndex | None:
-        """Return the index of the voxels that are taken; None where they are on no grid."""
-        g, dims, left = self.geometry, list(self.dims), dict(self.left)
+        """Return the index of the selected voxels; None where they do not lie on a grid."""
+        g, dims, scalars = self.geometry, list(self.dims), dict(self.scalars)
         for name, key in indexers.items():
-            bare = getattr(key, "values", key) if getattr(key, "dims", (name,)) == (name,) else None
-            if isinstance(key, Variable) and key.ndim == 0:
-                bare = key.values
-            if bare is None or name not in dims:
+            if name not in dims or getattr(key, "dims", (name,)) not in ((name,), ()):
                 return None
+            index = getattr(key, "values", key)
             axis = dims.index(name)
-            if not isinstance(bare, slice) and np.ndim(bare) == 0:
-                bare = int(bare)
-                left[name] = place_coords(g, dims)[name][1][bare]
+            if not isinstance(index, slice) and np.ndim(index) == 0:
+                index = int(index)
+                scalars[name] = geometry_coords(g, dims)[name][1][index]
                 dims.pop(axis)
-            g = g[(slice(None),) * axis + (bare,)]
+            g = g[(slice(None),) * axis + (index,)]
             if g.lost:
                 return None
-        return type(self)(g, tuple(dims), self.encoded, left)
+        return type(self)(g, tuple(dims), self.encoded, scalars)
 
     def sel(self, labels: dict[Any, Any], method: str | None = None, tolerance: Any = None) -> Any:
-        """Return the voxels at places along world axes; oblique axes are refused."""
+        """Return the indices of voxels at positions along world axes; oblique axes are refused."""
         if method not in (None, "nearest"):
             raise ValueError(f"sel takes method='nearest' or none, got {method!r}")
-        found = {name: self._find(name, at, method, tolerance) for name, at in labels.items()}
-        return IndexSelResult(found)
+        indices = {
+            name: self._find_label(name, at, method, tolerance) for name, at in labels.items()
+        }
+        return IndexSelResult(indices)
 
-    def _find(self, name: Any, label: Any, method: str | None, tolerance: Any) -> Any:
+    def _find_label(self, name: Any, label: Any, method: str | None, tolerance: Any) -> Any:
+        """Return the indices of positions along an axis: an int, an array or a slice."""
         axis = self.dims.index(name)
         column, step = self.geometry.direction[:, axis], self.geometry.spacing[axis]
-        along = axis_of(column)
-        if along is None:
+        row = world_axis_of(column)
+        if row is None:
             raise GeometryError(
-                f"the axis {name!r} is oblique to the world, so that a place along it is no plane "
-                "of voxels: use isel, or crop, sample or reorient of spatial_duck.asarray(array)"
+                f"the axis {name!r} is oblique to the world, so that a position along a world axis "
+                "is not one index: use isel, or crop, sample or reorient of "
+                "spatial_duck.asarray(array)"
             )
-        n, step = self.geometry.shape[axis], float(step * column[along])
-        start = float(self.geometry.origin[along])
+        n, step = self.geometry.shape[axis], float(step * column[row])
+        start = float(self.geometry.origin[row])
         if isinstance(label, slice):
             ends = [None if v is None else (v - start) / step for v in (label.start, label.stop)]
             if None not in ends:
                 ends.sort()  # the lower end may be named first, whichever way the axis runs
             low = -np.inf if ends[0] is None else ends[0]
             high = np.inf if ends[1] is None else ends[1]
-            first = int(np.ceil(max(low - _EXACT, 0)))
-            last = int(np.floor(min(high + _EXACT, n - 1)))
+            first = int(np.ceil(max(low - _LABEL_TOLERANCE, 0)))
+            last = int(np.floor(min(high + _LABEL_TOLERANCE, n - 1)))
             return slice(first, max(last + 1, first), label.step)
         values = np.asarray(getattr(label, "values", label), np.float64)
         index = (values - start) / step
         nearest = np.floor(index + 0.5)
-        off = abs(index - nearest)
-        allowed = _EXACT if method is None else 0.5 if tolerance is None else tolerance / abs(step)
-        if not ((nearest >= 0) & (nearest < n) & (off <= allowed)).all():
+        if method is None:
+            allowed = _LABEL_TOLERANCE
+        else:
+            allowed = 0.5 if tolerance is None else tolerance / abs(step)
+        if not ((nearest >= 0) & (nearest < n) & (abs(index - nearest) <= allowed)).all():
             raise KeyError(
                 f"no voxel at {label!r} along {name!r}, which runs from {start:g} to "
-                f"{start + step * (n - 1):g} in steps of {step:g}; method='nearest' takes the "
-                "voxel that holds the place"
+                f"{start + step * (n - 1):g} in steps of {step:g}; method='nearest' selects the "
+                "voxel that contains the position"
             )
-        whole = nearest.astype(int)
-        if not whole.ndim:
-            return int(whole)
+        indices = nearest.astype(int)
+        if not indices.ndim:
+            return int(indices)
         dims = getattr(label, "dims", None)
-        return whole if dims is None else Variable(dims, whole)
+        return indices if dims is None else Variable(dims, indices)
 
     def equals(self, other: Any, *, exclude: Iterable[Hashable] | None = None) -> bool:
-        """Whether another index has the same axes in the same place, apart from some of them."""
+        """Whether another index has the same axes on the same grid; axes may be excluded."""
         if not isinstance(other, GridIndex) or set(other.dims) != set(self.dims):
             return False
-        own = [name for name in self.dims if name not in (exclude or ())]
-        mine, theirs = (index._along(own, bool(exclude)) for index in (self, other))
-        return mine.isclose(theirs)
+        excluded = {str(name) for name in exclude or ()}
+        return self._canonical(excluded).isclose(other._canonical(excluded))
 
-    def _along(self, names: Sequence[str], is_part: bool) -> Geometry:
-        g = self.geometry.transpose([self.dims.index(n) for n in self.dims])
-        order = sorted(range(g.ndim), key=lambda i: self.dims[i])
-        g = g.transpose(order).replace(dims=[f"axis{i}" for i in range(g.ndim)])
-        if not is_part:
+    def _canonical(self, excluded: set[str]) -> Geometry:
+        """Return the geometry for comparison: axes sorted by name, without those excluded."""
+        names = sorted(self.dims)
+        g = self.geometry.transpose([self.dims.index(n) for n in names])
+        g = g.replace(dims=[f"axis{i}" for i in range(g.ndim)])
+        if not excluded:
             return g
-        key = [slice(None) if n in names else 0 for n in sorted(self.dims)]
-        part = g[tuple(key)]
-        return part.replace(origin=np.zeros(len(part.origin)))  # along the others it may lie apart
+        part = g[tuple([0 if n in excluded else slice(None) for n in names])]
+        return part.replace(origin=np.zeros(len(part.origin)))  # it differs along excluded axes
 
     def join(self, other: GridIndex, how: str = "inner") -> GridIndex:  # noqa: ARG002
-        """Return the index itself: of other grids alignment is refused."""
-        self._check(other)
+        """Return the index itself if the other is equal; other grids are refused."""
+        self._check_equal(other)
         return self
 
     def reindex_like(self, other: GridIndex) -> dict[Any, Any]:
-        """Return nothing to index by: other grids are refused."""
-        self._check(other)
+        """Return no indexers if the other index is equal; other grids are refused."""
+        self._check_equal(other)
         return {}
 
-    def _check(self, other: GridIndex) -> None:
+    def _check_equal(self, other: GridIndex) -> None:
         if not self.equals(other):
             raise GeometryMismatchError(
                 "the arrays lie on different grids, which xarray cannot align; "
@@ -195,26 +197,28 @@ class GridIndex(Index):
     def concat(
         cls, indexes: Sequence[GridIndex], dim: Hashable, positions: Any = None
     ) -> GridIndex:
-        """Return the index of arrays that continue one another along an axis.
+        """Return the index of arrays that are concatenated along an axis.
 
         Raises
         ------
         GeometryMismatchError
-            If one does not begin where the one before it ended.
+            If an array does not begin one step after the end of the one before it.
         """
         first, *others = indexes
         if positions is not None:
-            raise GeometryError("arrays are put together in their order, not at positions")
+            raise GeometryError(
+                "positions: arrays with a GridIndex are concatenated in their order"
+            )
         joined = first.geometry.concatenate(
             *[i.geometry for i in others], axis=first.dims.index(str(dim))
         )
-        return cls(joined, first.dims, first.encoded, first.left)
+        return cls(joined, first.dims, first.encoded, first.scalars)
 
     def rename(self, name_dict: Mapping[Any, Any], dims_dict: Mapping[Any, Any]) -> GridIndex:
-        """Return the index with other names of axes."""
+        """Return the index with its axes renamed."""
         names = {**dims_dict, **name_dict}
         dims = tuple([str(names.get(name, name)) for name in self.dims])
-        return type(self)(self.geometry, dims, self.encoded, self.left)
+        return type(self)(self.geometry, dims, self.encoded, self.scalars)
 
     def _repr_inline_(self, max_width: int) -> str:
         return f"GridIndex({', '.join(self.dims)})"[:max_width]
