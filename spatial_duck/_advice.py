@@ -1,4 +1,4 @@
-"""What to type where a name of another library was tried."""
+"""Suggestions of this package's names for those of other libraries."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Lock:
             _held.add(self)
 
     def take(self, *, shared: bool = False) -> bool:
-        """Take the lock; return whether that was possible at once.
+        """Acquire the lock; return whether that was possible at once.
 
         Raises
         ------

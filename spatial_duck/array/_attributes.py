@@ -56,7 +56,7 @@ class GeometryAttributes(ImageState):
     if not TYPE_CHECKING:  # attributes that must stay unknown
 
         def __getattr__(self, name: str) -> Any:
-            """Say where to find what an image does not have; nothing is handed on to the data."""
+            """Raise an AttributeError that suggests another name; the data are not asked."""
             if name == "_data" and hasattr(self, "_closed"):
                 raise backends.closed_error(self._closed)
             if hasattr(type(self), name):  # a property that raised: what it says

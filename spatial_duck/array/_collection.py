@@ -189,7 +189,7 @@ class Collection(ImageState):
 
     @property
     def _meta(self) -> Any:
-        """What Dask's functions look at for the kind of a chunk: a bare array without voxels."""
+        """A bare array without voxels, of the type of the chunks."""
         return backends.empty_block(self._dask("_meta"))
 
     def __dask_graph__(self) -> Any:

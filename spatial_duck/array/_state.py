@@ -80,7 +80,7 @@ class ImageState(backends.Holder):
 
     @property
     def coords(self) -> Coordinates:
-        """What the indices of the axes stand for, such as channels and times, by name."""
+        """Coordinates by name, such as channel names and times of the indices of an axis."""
         return Coordinates(self._coords, self.geometry.dims)
 
     def _resolve_geometry(self) -> Geometry:

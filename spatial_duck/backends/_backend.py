@@ -1,4 +1,4 @@
-"""What a backend answers about its arrays: `Backend`, and `StoredBackend` for data in a store.
+"""Abstract classes of backends: `Backend`, and `StoredBackend` for data in a store.
 
 Five methods are a backend's own; the others have defaults that hold for arrays with NumPy's
 ``shape``, ``dtype``, ``astype`` and basic indexing. README.md beside this has the recipe for one
@@ -29,7 +29,7 @@ Chunks = tuple[tuple[int, ...], ...]
 
 
 class Backend(ABC):
-    """What is done with the arrays of one library.
+    """Operations on the arrays of one library.
 
     Attributes
     ----------
@@ -261,7 +261,7 @@ class StoredBackend(Backend):
 
 
 class _Reader:
-    """What a Dask graph holds of stored data: any part of it that is taken is read at once."""
+    """Stored data in a Dask graph: indexing reads the selected part."""
 
     def __init__(self, backend: StoredBackend, data: Any) -> None:
         self._backend, self._data = backend, data

@@ -35,7 +35,7 @@ __all__ = ["Steps", "block_indices", "open_key", "steps_of"]
 
 
 class Steps(NamedTuple):
-    """What a key does, in this order.
+    """The steps by which a key is applied, in this order.
 
     Attributes
     ----------

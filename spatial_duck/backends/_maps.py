@@ -22,7 +22,7 @@ class FileMap(np.memmap):
 
 
 class Holder:
-    """What holds an array that may view a file: an image, or what a Dask graph reads it by."""
+    """Owner of an array that may view a mapped file: an image, or blocks in a Dask graph."""
 
     __slots__ = ("__weakref__", "_closed", "_data")
 
@@ -36,7 +36,7 @@ class Holder:
 
 
 class MappedBlocks(Holder):
-    """What a Dask graph holds of a mapped array: any part of it, until the file is closed."""
+    """A mapped array in a Dask graph, indexed block by block until the file is closed."""
 
     __slots__ = ("dtype", "ndim", "shape")
 
@@ -81,7 +81,7 @@ def _base(data: Any, kind: type) -> Any:
 
 
 def release(mapped: Any, holder: Holder) -> None:
-    """Take the views of a map, as `file_map` gives it, from a holder and all others."""
+    """Remove the views of a map, found by `file_map`, from its owner and all others."""
     name = str(mapped().filename)
     holder._let_go(name)
     # Slices of an image are not known to it: looked for only where there are any.

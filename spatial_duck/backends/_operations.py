@@ -1,4 +1,4 @@
-"""What is asked of bare arrays of any backend: each function asks the array's `Backend`.
+"""Functions on bare arrays of any backend: each calls the array's `Backend`.
 
 Nothing here computes a Dask array, reads from disk or copies from a GPU unless its name says so:
 `compute`, `to` and `as_numpy` are for users who ask.

@@ -173,7 +173,7 @@ def names() -> tuple[str, ...]:
 
 
 def register(kind: type, backend: Backend) -> None:
-    """Let images hold arrays of a class, and its subclasses, through a backend.
+    """Register a backend for the arrays of a class and its subclasses.
 
     Parameters
     ----------

@@ -407,7 +407,7 @@ def _source(image: SpatialArray, grid: Geometry, how: str | None) -> Source:
 
 
 def _wants_grid(function: Callable[..., Any]) -> bool:
-    """Tell whether a function has a parameter for the grid."""
+    """Whether a function has a parameter for the grid."""
     try:
         return "grid" in inspect.signature(function).parameters
     except (TypeError, ValueError):  # some built-in functions do not say

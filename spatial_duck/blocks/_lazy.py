@@ -96,7 +96,7 @@ def values(
 
 
 class _Chunked(NamedTuple):
-    """What the graph knows of an array."""
+    """Name and chunks of an array in the graph."""
 
     name: str
     chunks: tuple[tuple[int, ...], ...]
@@ -301,7 +301,7 @@ def _uses(job: BlockJob, n: int, edges: Sequence[NDArray[np.intp]]) -> NDArray[n
 
 
 def _part(box: Box, cuts: Sequence[Cuts] | None, pieces: Sequence[Any]) -> Any:
-    """Put the parts of chunks that meet a box together."""
+    """Assemble a box from the parts of chunks that meet it."""
     if isinstance(pieces[0], ChunkReader):
         return pieces[0].box(box)
     if cuts is None:

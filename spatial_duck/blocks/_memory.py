@@ -81,7 +81,7 @@ def _cut(arrays: Sequence[Any], boxes: Sequence[Any]) -> list[Any]:
 def _in_order(
     work: Callable[[Any], Any], items: Iterable[Any], threads: int
 ) -> Iterator[tuple[Any, Any]]:
-    """Give items and results in order, with no more results waiting than there are threads."""
+    """Yield items and results in order, with no more finished results than threads."""
     if threads == 1:
         for item in items:
             yield item, work(item)

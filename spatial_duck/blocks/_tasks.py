@@ -1,4 +1,4 @@
-"""What is done with one block: cut it out, call the function, put the result in its place.
+"""The work on one block: cut it out, call the function, check where its result lies.
 
 A job is geometry and the function, and no data; it is the same for all blocks, goes to other
 processes once, and gives the same for the same voxels however often it is asked.
@@ -33,7 +33,7 @@ Number = tuple[int, ...]
 
 
 class BlockValue(NamedTuple):
-    """What a function made of one block.
+    """Result of the function for one block.
 
     Attributes
     ----------
@@ -304,7 +304,7 @@ def _cut(data: Any, start: Sequence[int], needed: Box) -> Any:
 
 
 def _on_grid(found: Geometry, expected: Geometry) -> bool:
-    """Tell whether two grids are one, whatever their plain axes are called."""
+    """Whether two grids are one, whatever their plain axes are called."""
     if found.shape != expected.shape or found.sampled_axes != expected.sampled_axes:
         return False
     return found == expected or found.isclose(expected)

@@ -51,7 +51,7 @@ class Step(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What the demo did.
+    """Report of a run of the demo.
 
     Attributes
     ----------

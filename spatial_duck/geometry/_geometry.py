@@ -287,7 +287,7 @@ class Geometry(Grid):
 
     @property
     def lost(self) -> dict[Any, str]:
-        """What is unknown, and by which function: array axes by number, world axes by name."""
+        """Functions that lost positions, by the number of the array axis or name of the world's."""
         return {**self.lost_axes, **dict(self._anchor.lost)}
 
     @property

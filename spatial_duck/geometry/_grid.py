@@ -106,7 +106,7 @@ class Grid:
 
     @property
     def _lost(self) -> dict[int | str, str]:
-        """What is unknown, and by which function: array axes by number, world axes by name."""
+        """Axes with unknown positions, as `Geometry.lost` has them."""
         found: dict[int | str, str] = {
             i: axis.lost for i, axis in enumerate(self._axes) if axis.lost is not None
         }

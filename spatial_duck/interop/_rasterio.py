@@ -71,7 +71,7 @@ def from_rasterio(
 
 
 def _masked(image: SpatialArray, dataset: Any) -> SpatialArray:
-    """Put NaN where there is no data, and take away what said which value stood for it."""
+    """Replace no-data values by NaN, and remove the attributes that name them."""
     values = [np.nan if v is None else float(v) for v in dataset.nodatavals]
     dtype = np.result_type(image.dtype, np.float32)
     lines = np.array(values).reshape(-1, 1, 1)
@@ -146,7 +146,7 @@ def _flat(image: SpatialArray) -> tuple[Any, Geometry]:
 
 
 def is_rioxarray(array: Any) -> bool:
-    """Tell whether a DataArray has a CRS or transform as rioxarray keeps it."""
+    """Whether a DataArray has a CRS or transform as rioxarray keeps it."""
     return "spatial_ref" in array.coords
 
 

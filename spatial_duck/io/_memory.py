@@ -38,7 +38,7 @@ def _of_machine() -> int | None:
 
 
 class _Status(ctypes.Structure):
-    """What GlobalMemoryStatusEx fills in."""
+    """The structure that GlobalMemoryStatusEx fills."""
 
     _fields_ = [
         ("length", ctypes.c_ulong),

@@ -148,7 +148,7 @@ class Npy(Format):
     write = staticmethod(write_image)
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
-        """Tell by NumPy's magic bytes."""
+        """Whether a file begins with NumPy's magic bytes."""
         return head.startswith(b"\x93NUMPY")
 
     def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Bring images to the grid and intensities of a network, and its predictions back."""
+"""Images on the grid and with the intensities of a network, and its predictions back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bring images to the grid of a network, and its predictions back: `conform` and `restore`.
+"""Images on the grid of a network, and predictions on that of the image: `conform`, `restore`.
 
 `conform` brings an image to one orientation, spacing, shape and scale of intensities, and returns
 with it a `Conformed`: where the image came from and what was done. `restore` needs nothing else to
@@ -101,7 +101,7 @@ def conform(
     fill: Any = 0,
     dtype: DTypeLike | Literal["auto"] | None = "auto",
 ) -> tuple[SpatialArray, Conformed]:
-    """Bring an image to the grid and the intensities that a network wants.
+    """Resample an image to the grid and scale it to the intensities that a network expects.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def restore(
     interpolation: str | None = None,
     fill: Any = 0,
 ) -> SpatialArray:
-    """Bring a network's prediction back to the grid of the original image.
+    """Resample a network's prediction to the grid of the original image.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class Intensity(NamedTuple):
 
 
 def _range(low: Any, high: Any) -> Intensity:
-    """Bring a range of values to 0 to 1."""
+    """Scale a range of values to 0 to 1."""
     return Intensity(low, high, low, _positive_scale(high - low))
 
 

@@ -45,7 +45,7 @@ def resample_data_or_seg_to_shape(
     force_separate_z: bool | None = False,
     separate_z_anisotropy_threshold: float = 3,
 ) -> NDArray[Any]:
-    """Bring an array to a shape, as nnU-Net's function of this name does.
+    """Resample an array to a shape, as nnU-Net's function of this name does.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def resample_data_or_seg_to_spacing(
     force_separate_z: bool | None = False,
     separate_z_anisotropy_threshold: float = 3,
 ) -> NDArray[Any]:
-    """Bring an array to a spacing, as nnU-Net's function of this name does.
+    """Resample an array to a spacing, as nnU-Net's function of this name does.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def resample_logits_to_labels(
     force_separate_z: bool | None = False,
     separate_z_anisotropy_threshold: float = 3,
 ) -> NDArray[Any]:
-    """Bring logits to a shape and take the class of the largest, slab by slab.
+    """Resample logits to a shape and return the class of the largest, slab by slab.
 
     The same as the largest along the classes of what `resample_data_or_seg_to_shape` gives; that
     array, which is as large as all classes together, is never made.

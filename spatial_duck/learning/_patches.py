@@ -148,7 +148,7 @@ def patches(
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """What was asked of `patches`."""
+    """Arguments of `patches`."""
 
     size: Any
     spacing: Any

@@ -290,7 +290,7 @@ def _vote_between(
     values: NDArray[Any], nearest: NDArray[Any], shape: Sequence[int], plain: int | None,
     slab: Slab | None,
 ) -> None:  # fmt: skip
-    """Put the label with most of the linear weight where the nearest one has not all of it."""
+    """Set voxels to the label with the most linear weight, where the nearest one has not all."""
     axes = [a for a in range(values.ndim) if a != plain]
     plan, rows, first = _plan(values.shape, shape, 1, axes, slab)
     tables = plan.tables(((rows.start, rows.stop), *[(0, n) for n in shape[1:]]))

@@ -59,7 +59,7 @@ class Parts(NamedTuple):
 
 
 class _Summary(NamedTuple):
-    """What the union-find needs to know of a chunk.
+    """Connected parts of a chunk, as the union-find over chunks needs them.
 
     Attributes
     ----------

@@ -45,7 +45,7 @@ __all__ = [
 def label(
     image: SpatialArray, structure: ArrayLike | None = None, *, axes: Axes = None
 ) -> tuple[SpatialArray, Any]:
-    """Give a number to each connected part of what is not zero.
+    """Label the connected parts of the voxels that are not zero.
 
     Parameters
     ----------

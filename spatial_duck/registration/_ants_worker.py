@@ -1,4 +1,4 @@
-"""What `_ants_engine` runs in a process of its own: one call of antsRegistration.
+"""Script that `_ants_engine` runs in a separate process: one call of antsRegistration.
 
 A script: ``python ants_worker.py FOLDER`` reads ``job.npz`` in the folder and writes ``found.npz``.
 It imports nothing of this package. What ANTs says goes to stdout, where the engine reads it.

@@ -1,4 +1,4 @@
-"""What engines share: how values are scaled, and what those other than SimpleITK are handed.
+"""Helpers of engines: scaled values, and coordinates for engines other than SimpleITK.
 
 Such an engine gets both images in coordinates in which the fixed image has its centre at 0 and
 voxels of about 1, so that neither units nor where the scanner stood matter to its limits. The start
@@ -172,7 +172,7 @@ def given_up(engine: str, said: str, where: str = "") -> RegistrationError:
 
 
 def reported(job: RegistrationJob, log: tuple[LevelLog, ...]) -> tuple[LevelLog, ...]:
-    """Tell the user's `progress` of all iterations, once the search is over."""
+    """Report all iterations to the user's `progress`, once the search is over."""
     if job.progress is not None:
         for number, level in enumerate(log):
             for iteration, value in enumerate(level.metric):

@@ -1,4 +1,4 @@
-"""What optimises is an engine: a class with one method of its own.
+"""Engines of registration: classes with one method that optimise a transform.
 
 A package adds one by deriving from `Engine`, and gives an object of its class to
 ``register(..., engine=...)`` or names it as an entry point, whose engines `register` finds by name;
@@ -26,7 +26,7 @@ __all__ = ["Engine"]
 
 
 class Engine(ABC):
-    """What searches for the transform that brings two images together.
+    """Abstract class of optimisers that search for the transform between two images.
 
     A class gives `name` and `run`, and `models` and `metrics` where it has not all of the defaults.
     Everything else is done for it: images come to memory at several resolutions, in one world, as

@@ -1,4 +1,4 @@
-"""What goes to an engine of registration, what comes back, and what the user gets.
+"""The job of an engine of registration, its outcome, and the `Registration` that users get.
 
 Images of a job are float32 NumPy arrays without plain axes, in one world: the space axes of the
 fixed image, in its frame and unit. An engine minimises; whether its answer is to be believed is
@@ -127,7 +127,7 @@ class LevelLog:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What an engine found.
+    """Result of an engine.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ class Outcome:
 
 @dataclass(eq=False)
 class Registration(Transform):
-    """What `register` found: a transform that says how it was found.
+    """Result of `register`: a transform with a log of how it was found.
 
     It maps points of the fixed image to points of the moving one and goes wherever a transform
     goes: ``resample(moving, fixed, transform=found)``, ``found.write("found.h5")``.

@@ -65,7 +65,7 @@ def probes(level: Level) -> tuple[Floats, NDArray[np.float32]]:
 
 
 def overlapping(level: Level, points: Floats) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Tell which points lie in the moving image where it takes part, and the values there."""
+    """Return which points lie within the moving image and its mask, and the values there."""
     index = level.moving.geometry.physical_to_index(points)
     shape = np.array(level.moving.shape)
     inside = ((index >= -0.5) & (index < shape - 0.5)).all(axis=1)

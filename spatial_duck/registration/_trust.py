@@ -45,7 +45,7 @@ _APART = 0.1
 def check_trust(
     found: Registration, level: Level, others: Sequence[Affine], finest: Level
 ) -> Registration:
-    """Say what speaks against an answer that the search is content with.
+    """Return the reasons against an answer of the search.
 
     Parameters
     ----------

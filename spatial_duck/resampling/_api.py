@@ -93,7 +93,7 @@ def resample(
     mask: bool = False,
     explain: bool = False,
 ) -> Any:
-    """Bring an image to another grid.
+    """Resample an image onto another grid.
 
     The world axes that image and target have in common take part. Other axes of the image, plain
     ones and those that run along other world axes (time, where the target has none), are carried
@@ -188,7 +188,7 @@ def resample_onto(
     mask: bool = False,
     explain: bool = False,
 ) -> Any:
-    """Bring an image to a given grid, converted to another type before.
+    """Resample an image onto a grid, after conversion to another type.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def resample_onto(
 
 
 def _execute(plan: Plan, data: Any, fill: Any, dtype: Any = None) -> Any:
-    """Give a plan to the executor of an array's kind; only of what is stored the type changes."""
+    """Run a plan by the executor of the array's kind; stored arrays are converted to `dtype`."""
     if engines.on_host(data):
         return memory.execute(plan, data, fill)
     if backends.is_lazy(data):

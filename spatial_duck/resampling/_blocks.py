@@ -224,7 +224,7 @@ def _take(
     view: NDArray[Any], passes: Sequence[tuple[int, Table, int]], between: Any,
     target: NDArray[Any], total: int,
 ) -> NDArray[Any]:  # fmt: skip
-    """Take the nearest voxels; return the view, or write to the target if nothing follows."""
+    """Select the nearest voxels; return a view, or write to the target if this is the last step."""
     indices = [np.arange(n) for n in view.shape]
     for axis, table, first in passes:
         indices[axis] = table.low - first

@@ -54,7 +54,7 @@ def chunks_meeting(edges: NDArray[np.intp], start: int, stop: int) -> tuple[rang
 
 
 def assemble(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
-    """Put together a box of chunks: a view where it lies in one.
+    """Assemble a box from chunks: a view where it lies in one.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class ChunkReader:
             self._used[number] += 1
 
     def _is_over(self, number: tuple[int, ...]) -> bool:
-        """Tell whether nothing will need a chunk any more."""
+        """Whether nothing will need a chunk any more."""
         return self._left is not None and self._left[number] <= 0
 
     def _make_room(self) -> None:

@@ -193,7 +193,7 @@ def edges_of(chunks: Chunks) -> tuple[NDArray[np.intp], ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResampleTasks:
-    """What all chunks need: resampling by a plan.
+    """Resampling of all chunks by a plan.
 
     Attributes
     ----------
@@ -221,7 +221,7 @@ class ResampleTasks:
         return self.plan.input_box(out_box)
 
     def boxes(self) -> Iterator[tuple[list[tuple[Any, Any]], Any]]:
-        """Give the same for all chunks at each index along the first axis, as arrays."""
+        """Return `box` for all chunks at each index along the first axis, as arrays."""
         plan, n = self.plan, len(self.outs)
 
         def along(values: Any, axis: int) -> Any:
@@ -267,7 +267,7 @@ class ResampleTasks:
 
 
 class Filter(ResampleTasks):
-    """What all chunks need: filtering of the source, each chunk by itself."""
+    """Filtering of the source, each chunk by itself."""
 
     __slots__ = ()
 
@@ -276,7 +276,7 @@ class Filter(ResampleTasks):
         return wider(self.plan, out_box)
 
     def boxes(self) -> Iterator[tuple[list[tuple[Any, Any]], Any]]:
-        """Give the same for all chunks at each index along the first axis, as arrays."""
+        """Return `box` for all chunks at each index along the first axis, as arrays."""
         for i in range(len(self.outs[0]) - 1):
             edges = (self.outs[0][i : i + 2], *self.outs[1:])
             found = []
@@ -353,7 +353,7 @@ def _graph(da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks
 def _chunks_needed(
     work: ResampleTasks,
 ) -> Iterator[tuple[NDArray[np.bool], list[tuple[NDArray[Any], NDArray[Any]]]]]:
-    """Tell which chunks of the source the output's need, for all at each index of the first axis.
+    """Return the chunks of the source that the output's need, at each index of the first axis.
 
     Gives which need any, and along each axis of the source the first and after the last of them.
     """
@@ -414,7 +414,7 @@ def _block(work: ResampleTasks, index: tuple[int, ...], *pieces: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskRun:
-    """What all chunks need of an array on disk, in one computation."""
+    """Reading of an array on disk for all chunks of one computation."""
 
     work: ResampleTasks
     reader: ChunkReader

@@ -142,7 +142,7 @@ def _coefficients(place: Place, value: Any, axis: int, poles: tuple[float, ...])
 
 
 def _replace_nonfinite(place: Place, value: Any, bad: Any, axis: int) -> Any:
-    """Put the nearest finite value along an axis where values are not finite, or 0."""
+    """Replace values that are not finite by the nearest finite one along an axis, or 0."""
     xp, n = place.xp, value.shape[axis]
     index = xp.reshape(
         xp.arange(n, dtype=place.index, device=place.device),
@@ -243,7 +243,7 @@ def _lines(
 def _fill_around(
     plan: Plan, place: Place, value: Any, out_box: Box, tables: Sequence[Any], fill: Any
 ) -> Any:
-    """Bring axes to their places, repeat along those without a source, and put fill around."""
+    """Order the axes, repeat along those without a source, and surround with the fill value."""
     xp = place.xp
     outs = [line.out for line in plan.separable if line.out is not None]
     outs += [*(plan.coupled.outs if plan.coupled else ()), *plan.repeated]
@@ -337,7 +337,7 @@ def _straight(place: Place, line: Sequence[float], start: float, ranges: Box, nd
 
 
 def _snap_positions(xp: Any, x: Any) -> Any:
-    """Put positions on the centre or edge of a voxel there, as `snap_positions` does."""
+    """Round positions at a centre or an edge of a voxel to it, as `snap_positions` does."""
     halves = xp.round(x * 2.0)
     return xp.where(xp.abs(x * 2.0 - halves) < GRAIN, halves * 0.5, x)
 

@@ -36,7 +36,7 @@ def _is_loaded() -> bool:
 
 
 def on_host(data: Any) -> bool:
-    """Tell whether an array, or a chunk of one, is NumPy's: `device` has the others."""
+    """Whether an array, or its chunks, are NumPy's; others are resampled by `_device`."""
     return isinstance(data, np.ndarray)
 
 

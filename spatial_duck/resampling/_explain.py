@@ -1,4 +1,4 @@
-"""What a plan would do and read, in words."""
+"""Plans in words: what a resampling does and reads."""
 
 from __future__ import annotations
 

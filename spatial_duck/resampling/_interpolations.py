@@ -25,7 +25,7 @@ __all__ = ["INTERPOLATIONS", "Kind", "blur", "gaussian", "kinds", "lookup", "wei
 
 
 class Kind(NamedTuple):
-    """What an interpolation looks at.
+    """Properties of an interpolation.
 
     Attributes
     ----------

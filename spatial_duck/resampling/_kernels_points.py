@@ -181,7 +181,7 @@ def points(kind, src, grid, dst, at, dx, where, steps, count, fill, far):
 
 @part_exact
 def clamp(p, n, n0, n1, n2):
-    """Put positions outside onto the outermost voxels."""
+    """Clamp positions to the outermost voxels."""
     for e in range(n):
         p[e] = min(max(p[e], 0.0), n0 - 1.0)
         p[TILE + e] = min(max(p[TILE + e], 0.0), n1 - 1.0)

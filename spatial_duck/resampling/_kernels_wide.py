@@ -272,7 +272,7 @@ def _triangle(y, n, r, w, at, t):
 
 
 def _label(kind, src, grid, dst, d, dx, p, n, scratch):
-    """Give each point the value that has most of the weight around it."""
+    """Set each point to the value with the most weight around it."""
     so, t0, t1, t2, n0, n1, n2 = grid
     w0, w1, w2, i0, i1, i2, labels, shares = scratch
     r0, r1, r2 = kind.reach

@@ -176,7 +176,7 @@ def _apply(matrix: Floats, offset: Floats, points: Floats) -> Floats:
 
 
 def on_grid(matrix: Floats, offset: Floats) -> bool:
-    """Tell whether indices become indices of a field moved by whole numbers."""
+    """Whether indices become indices of a field moved by whole numbers."""
     same = matrix.shape[0] == matrix.shape[1] and np.abs(matrix - np.eye(len(offset))).max() < 1e-9
     return bool(same and np.abs(offset - np.rint(offset)).max() < 1e-7)
 

@@ -1,4 +1,4 @@
-"""What Numba has no public name for: where what it compiled is kept on disk.
+"""Cache on disk of compiled kernels, by private names of Numba.
 
 Its own cache of a function knows that function's file alone, and would keep kernels whose parts in
 other files have changed; so that without the private names that are used here nothing is kept, and
@@ -23,7 +23,7 @@ __all__ = ["keep"]
 
 
 class _Kept(FunctionCache):
-    """What is compiled, on disk: void when any stamp changes, and never a reason to fail."""
+    """A cache that is invalid when any stamp changes, and whose errors are ignored."""
 
     def __init__(self, function: Callable[..., Any], stamps: Sequence[Any]) -> None:
         super().__init__(function)

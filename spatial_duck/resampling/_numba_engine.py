@@ -34,7 +34,7 @@ _TILE = 2048
 
 
 def supports(dtype: np.dtype[Any]) -> bool:
-    """Tell whether this engine can work on a type, in native byte order."""
+    """Whether this engine can work on a type, in native byte order."""
     return dtype.kind in "biu" or dtype.char in "fdFD"
 
 
@@ -185,7 +185,7 @@ def _bits(view: NDArray[Any]) -> NDArray[Any]:
 
 
 def gather(source: NDArray[Any], indices: Sequence[Ints], out: NDArray[Any]) -> None:
-    """Take values at indices along every axis."""
+    """Gather values at indices along every axis."""
     if out.size == 0:
         return
     source = _usable(source)
@@ -318,7 +318,7 @@ def _batches(
     source: NDArray[Any], first: Sequence[int], lengths: Sequence[int], out: NDArray[Any],
     batch: int, lead: int,
 ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-    """Give what the kernels take of source and output, for each index of the axes carried along."""
+    """Yield the arguments of the kernels, for each index of the axes that are not resampled."""
     src, so, ss = _flat(source)
     dst, do, ds = _flat(out)
     at = _offsets(out.shape[batch:-1], ds[batch:-1])
@@ -339,5 +339,5 @@ def _offsets(shape: Sequence[int], strides: Sequence[int]) -> Ints:
 def _shifts(
     shape: Sequence[int], first: Sequence[int], second: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
-    """Give the offsets of every index of a shape in two arrays."""
+    """Return the offsets of every index of a shape in two arrays."""
     yield from zip(_offsets(shape, first).tolist(), _offsets(shape, second).tolist(), strict=True)

@@ -33,7 +33,7 @@ _SLAB = 1 << 18
 
 
 def supports(dtype: np.dtype[Any]) -> bool:
-    """Tell whether this engine can work on a type."""
+    """Whether this engine can work on a type."""
     return dtype.kind in "biufcmM"
 
 
@@ -93,7 +93,7 @@ def _slabs(shape: Sequence[int], axis: int) -> Iterator[tuple[slice, ...]]:
 
 
 def gather(source: NDArray[Any], indices: Sequence[Ints], out: NDArray[Any]) -> None:
-    """Take values at indices along every axis: ``out[i, j] = source[indices[0][i], ...[j]]``."""
+    """Gather values at indices along every axis: ``out[i, j] = source[indices[0][i], ...[j]]``."""
     out[...] = source[np.ix_(*indices)]
 
 

@@ -37,7 +37,7 @@ __all__ = ["crop", "pad_to", "reorient", "sample"]
 def reorient(
     image: SpatialArray, orientation: str | None = None, *, like: Any = None
 ) -> SpatialArray:
-    """Bring the space axes into the nearest anatomical order and directions: a view.
+    """Permute and flip the space axes into the nearest anatomical orientation: a view.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a resampling has to do, worked out from geometries alone.
+"""Plans of resampling, made from geometries alone.
 
 A `Plan` says, for each axis of the source, where along it an output voxel asks for its value:
 
@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def kind(self) -> str:
-        """What it takes: ``"shift"``, ``"axes"``, ``"affine"`` or ``"displacement"``."""
+        """Kind of the resampling: ``"shift"``, ``"axes"``, ``"affine"`` or ``"displacement"``."""
         if self.coupled is not None:
             return "affine" if self.coupled.nonlinear is None else "displacement"
         return "shift" if all(line.exact for line in self.separable) else "axes"

@@ -128,7 +128,7 @@ def _check_lost(geometry: Geometry, common: Sequence[str], whose: str) -> None:
 
 
 def _split(geometry: Geometry, common: Sequence[str], whose: str) -> tuple[list[int], list[int]]:
-    """Tell the array axes that run along the common world axes from the other sampled ones."""
+    """Return the array axes that run along the common world axes, and the other sampled ones."""
     rows = [geometry.world.axes.index(name) for name in common]
     inside: list[int] = []
     outside: list[int] = []
@@ -332,7 +332,7 @@ def _coupled_axes(
 
 
 def _places(ndim: int, ours: Sequence[int], n_new: int) -> list[tuple[str, int]]:
-    """Say what each output axis is: an old one that is carried along, or a new one."""
+    """Return the source of each output axis: an axis that is carried along, or a new one."""
     surplus = len(ours) - n_new
     if n_new == 0:
         return [("old", i) for i in range(ndim) if i not in ours]

@@ -109,7 +109,7 @@ def _replace_nonfinite(data: Any, axes: list[int]) -> tuple[Any, Any]:
 
 
 def _filled(data: Any, bad: Any, axis: int) -> Any:
-    """Put the nearest good value before or after along an axis where values are bad, or 0."""
+    """Replace bad values by the nearest good one along an axis, or 0."""
     n = data.shape[axis]
     index = np.arange(n).reshape([-1 if a == axis else 1 for a in range(data.ndim)])
     before = np.maximum.accumulate(np.where(bad, -1, index), axis=axis)

@@ -30,7 +30,7 @@ GRAIN = 2.0**-31
 
 
 def snap_positions(x: NDArray[Any]) -> Floats:
-    """Put positions that lie on the centre or edge of a voxel, but for rounding errors, there."""
+    """Round positions that are a rounding error off the centre or the edge of a voxel to it."""
     halves = np.rint(x * 2.0)
     found: Floats = np.where(np.abs(x * 2.0 - halves) < GRAIN, halves * 0.5, x)
     return found

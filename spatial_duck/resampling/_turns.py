@@ -55,7 +55,7 @@ def layers(counts: Sequence[int]) -> tuple[list[Number], int]:
 def in_turns(
     name: str, first: Any, ordered: Sequence[Number], groups: int, tasks: dict[Any, Any]
 ) -> Iterator[tuple[Number, tuple[Any, ...]]]:
-    """Give the number of each block, and what its task should take as further arguments.
+    """Yield the numbers of the blocks, and further arguments of their tasks.
 
     Parameters
     ----------

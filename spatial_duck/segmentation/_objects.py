@@ -153,7 +153,7 @@ def expand_labels(labels: SpatialArray, distance: Any, *, axes: Axes = None) -> 
 
 
 def relabel_sequential(labels: SpatialArray) -> tuple[SpatialArray, Any]:
-    """Give labels the numbers 1, 2, … in their order.
+    """Renumber labels 1, 2, … in their order.
 
     Parameters
     ----------

@@ -157,7 +157,7 @@ class BackendConformance(Suite):
         assert backends.is_lazy(data) == self.backend.lazy
 
     def test_values_come_back(self) -> None:
-        """What was put in comes back, with its type and shape, of every type and also empty."""
+        """Values, type and shape come back, of every type and also empty."""
         for dtype in self.dtypes:
             for shape in ((3, 3, 3), (4,), (2, 0, 3)):
                 array = (np.arange(np.prod(shape)) % 2).astype(dtype).reshape(shape)
@@ -287,7 +287,7 @@ class BackendConformance(Suite):
             raise SkipTest(f"cannot be written: {error}") from error
 
     def test_assignment(self) -> None:
-        """What is assigned through a key lands where it does in NumPy."""
+        """Values assigned through a key are written where NumPy writes them."""
         keys: Any = (np.s_[0], np.s_[:, ::-1], np.s_[..., 2:0:-1], np.s_[1, :, 0], np.s_[:, 1:, -1])
         for key in keys:
             wanted, data = CUBE.copy(), self._adopted(CUBE.copy())

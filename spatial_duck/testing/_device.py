@@ -183,7 +183,7 @@ def _arrays(value: Any) -> Iterator[Any]:
 
 
 def _may_mix(value: Any) -> bool:
-    """Tell whether a value may meet a device array: Python's and NumPy's scalars may."""
+    """Whether a value may meet a device array: Python's and NumPy's scalars may."""
     return isinstance(value, DeviceArray | bool | int | float | complex | np.generic) or (
         isinstance(value, np.ndarray) and value.ndim == 0
     )

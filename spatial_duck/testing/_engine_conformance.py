@@ -258,7 +258,7 @@ class EngineConformance(Suite):
         assert self._error(found, truth, fixed) < self._most(self._metric())
 
     def test_masks(self) -> None:
-        """What a mask leaves out, of either image, draws no answer."""
+        """Voxels outside the mask of either image do not influence the answer."""
         fixed = self._phantom()
         truth = self._truth(fixed, "translation")
         moving = self._moved(fixed, truth)

@@ -329,7 +329,7 @@ def over_dask(judge: Judge) -> Judge:
 
 
 def _is_lazy(subject: Subject, x: Any) -> bool:
-    """Tell whether reading an image's values computes, where that is refused."""
+    """Whether reading an image's values computes, where that is refused."""
     try:
         subject.values(x)
     except _Computed:

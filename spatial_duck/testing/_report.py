@@ -20,7 +20,7 @@ LEVELS = ("attributes", "indexing", "functions", "lazy", "exchange")
 
 
 class Status(StrEnum):
-    """What a check can say of a class."""
+    """Result of a check of a class."""
 
     RIGHT = "right"
     WRONG = "wrong"
@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """Finding of one check.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What all checks found about one class.
+    """Findings of all checks of one class.
 
     Attributes
     ----------
@@ -101,17 +101,17 @@ class Report:
 
     @property
     def right(self) -> tuple[Finding, ...]:
-        """What is right."""
+        """Findings of checks that hold."""
         return self.of(Status.RIGHT)
 
     @property
     def wrong(self) -> tuple[Finding, ...]:
-        """What is wrong."""
+        """Findings of checks that fail."""
         return self.of(Status.WRONG)
 
     @property
     def not_offered(self) -> tuple[Finding, ...]:
-        """What the class does not offer."""
+        """Findings of functions that the class does not offer."""
         return self.of(Status.NOT_OFFERED)
 
     @property

@@ -191,7 +191,7 @@ class Subject:
 
 
 def claims_numpy(image: Any) -> bool:
-    """Tell whether a class says, by NumPy's protocols, that it answers NumPy's functions."""
+    """Whether a class says, by NumPy's protocols, that it answers NumPy's functions."""
     cls = type(image)
     return any(
         getattr(cls, name, None) is not None for name in ("__array_function__", "__array_ufunc__")

@@ -1,4 +1,4 @@
-"""What is drawn of an image in each plane: grey levels, colours, labels or arrows.
+"""Renderings of an image in each plane: grey levels, colours, labels or arrows.
 
 A `PlottedImage` is an image without its axes of time and channels, in one part or several: red,
 green and blue, the masks of a stack of segments, the components of vectors. A `Rendering` is what
@@ -65,7 +65,7 @@ class PlottedImage(NamedTuple):
 
 @dataclass
 class Rendering:
-    """What is drawn in each plane.
+    """The drawing of an image in each plane.
 
     Attributes
     ----------

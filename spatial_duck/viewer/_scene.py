@@ -1,4 +1,4 @@
-"""What the viewer shows: planes along the world's axes, cut into tiles.
+"""Scenes of the viewer: planes along the world's axes, cut into tiles.
 
 Positions are *view coordinates*: the world's axes of space, ordered and flipped so that each plane
 is drawn in the usual orientation (with a frame: the patient's right at the left, anterior and

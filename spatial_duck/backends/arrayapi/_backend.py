@@ -27,7 +27,7 @@ __all__ = ["BACKEND"]
 
 
 def _host_key(key: Any) -> Any:
-    """Bring the arrays in a key that the host can look at to NumPy; others stay."""
+    """Convert the arrays of a key that are on the host to NumPy; others stay."""
     if key.__class__ is tuple:
         return tuple([_host_key(k) for k in key])
     if name_of(type(key)) == "arrayapi" and "cpu" in str(array_api_compat.device(key)).lower():
@@ -170,7 +170,7 @@ class _ArrayAPI(Backend):
         return _to_numpy(data)
 
     def take(self, data: Any, library: str = "", device: Any = None, **options: Any) -> Any:
-        """Bring an array to a library, without a copy where both share memory."""
+        """Convert an array to a library's, without a copy where both can share memory."""
         if options:
             raise TypeError(f"to({library!r}) takes device=, got {', '.join(options)}")
         try:

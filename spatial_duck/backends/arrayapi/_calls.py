@@ -250,7 +250,7 @@ def _first(args: Any, kwargs: Any) -> Any:
 
 
 def _brought(value: Any, like: Any, xp: Any) -> Any:
-    """Bring NumPy's scalars to Python's and its arrays to the library, both on the host."""
+    """Convert NumPy's scalars to Python's and its arrays to the library's."""
     if value.__class__ in (list, tuple):
         return value.__class__([_brought(v, like, xp) for v in value])
     if value.__class__ is dict:
@@ -308,7 +308,7 @@ def _call_ufunc(xp: Any, ufunc: np.ufunc, args: Any, kwargs: Any) -> Any:
 
 
 def _castable(xp: Any, given: Any, wanted: Any) -> bool:
-    """Tell whether a type may be written to another of its kind or a wider one."""
+    """Whether a type may be written to another of its kind or a wider one."""
     kinds = ("bool", "unsigned integer", "signed integer", "real floating", "complex floating")
     rank = [next(i for i, k in enumerate(kinds) if xp.isdtype(t, k)) for t in (given, wanted)]
     return rank[0] <= rank[1]

@@ -45,7 +45,7 @@ def does(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def held(value: Any) -> bool:
-    """Tell whether a value is an array of the library."""
+    """Whether a value is an array of the library."""
     return hasattr(value, "dtype") and not isinstance(value, np.ndarray | np.generic)
 
 
@@ -62,7 +62,7 @@ def flat_of(xp: Any, a: Any) -> Any:
 
 
 def is_floating(xp: Any, a: Any) -> bool:
-    """Tell whether values are real or complex numbers of finite precision."""
+    """Whether values are real or complex numbers of finite precision."""
     return bool(xp.isdtype(a.dtype, ("real floating", "complex floating")))
 
 

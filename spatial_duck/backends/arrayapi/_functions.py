@@ -30,14 +30,14 @@ def to_dtype(xp: Any, dtype: Any) -> Any:
 
 
 def to_floating(xp: Any, x: Any) -> Any:
-    """Bring integers to the library's default floating type, as NumPy does."""
+    """Convert integers to the library's default floating type, as NumPy does."""
     if not hasattr(x, "dtype") or not xp.isdtype(x.dtype, ("bool", "integral")):
         return x
     return xp.astype(x, xp.asarray(1.0).dtype)
 
 
 def to_complex(xp: Any, x: Any) -> Any:
-    """Bring real arrays to the complex type of their precision."""
+    """Convert real arrays to the complex type of their precision."""
     if xp.isdtype(x.dtype, "complex floating"):
         return x
     return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)

@@ -55,7 +55,7 @@ def added(*names: str, module: Any = np) -> Callable[[Callable[..., Any]], Calla
 
 
 def is_lazy(value: Any) -> bool:
-    """Tell whether a value is a Dask array, or holds one in a list."""
+    """Whether a value is a Dask array, or holds one in a list."""
     return isinstance(value, da.Array) or (
         isinstance(value, tuple | list) and any(is_lazy(v) for v in value)
     )

@@ -172,13 +172,13 @@ def _lacking(func: Any) -> TypeError:
 
 
 def _masked(kwargs: Any) -> bool:
-    """Tell whether a reduction is of some voxels alone, or begins with a value."""
+    """Whether a reduction is of some voxels alone, or begins with a value."""
     given = [kwargs.get(k, NO_VALUE) for k in ("initial", "where")]
     return any(v is not NO_VALUE and v is not True and v is not None for v in given)
 
 
 def _without_voxels(args: Any) -> bool:
-    """Tell whether there are Dask arrays among the arguments, and all of them are empty."""
+    """Whether there are Dask arrays among the arguments, and all of them are empty."""
     found = False
     for a in args:
         if isinstance(a, da.Array):

@@ -202,7 +202,7 @@ def _kron(a: Any, b: Any) -> Any:
 
 
 def _one_of_many(a: Any) -> bool:
-    """Tell whether an array is one matrix in several blocks, which Dask decomposes."""
+    """Whether an array is one matrix in several blocks, which Dask decomposes."""
     return bool(a.ndim == 2 and a.npartitions > 1)
 
 

@@ -1,4 +1,4 @@
-"""What Dask has no public name for; each is here once, with what is done without it.
+"""Private names of Dask, each in one function with a fallback.
 
 `tests/test_private_names.py` tells when a public way has come, and runs what is done without.
 """
@@ -17,7 +17,7 @@ __all__ = ["DataNode", "List", "Task", "TaskRef", "implementation_of", "meta_of"
 
 
 class _TaskRef:
-    """What stands for another task's result."""
+    """Placeholder of another task's result."""
 
     def __init__(self, key: Any) -> None:
         self.key = key

@@ -175,7 +175,7 @@ def _chain_2(metadata: Any, dtype: np.dtype[Any]) -> Chain | None:
 
 
 class _Part(NamedTuple):
-    """What of a chunk belongs to a selection, along one axis."""
+    """The part of a chunk that belongs to a selection, along one axis."""
 
     number: int
     inside: int | slice

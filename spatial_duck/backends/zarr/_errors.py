@@ -1,4 +1,4 @@
-"""What is said of chunks that cannot be decoded: which one, of which array, and what to do."""
+"""Error messages for chunks that cannot be decoded: which one, of which array, what to do."""
 
 from __future__ import annotations
 

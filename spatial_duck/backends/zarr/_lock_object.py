@@ -35,7 +35,7 @@ class LockObject:
         self.held = False
 
     def take(self, *, shared: bool = False) -> bool:
-        """Take the lock; return whether that was possible at once.
+        """Acquire the lock; return whether that was possible at once.
 
         Writers of whole chunks share chunks with nobody, and do not ask.
 
@@ -60,7 +60,7 @@ class LockObject:
             sync(self.store.delete(self.key))
 
     def holder(self) -> str:
-        """Say who holds it, and where it lies."""
+        """Return who holds the lock, and the path of its object, for messages."""
         from zarr.buffer import default_buffer_prototype
 
         from spatial_duck.backends.zarr._private import run as sync

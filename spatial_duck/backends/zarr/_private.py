@@ -1,4 +1,4 @@
-"""What zarr has no public name for; each is here once, with what is done without it.
+"""Private names of zarr, each in one function with a fallback.
 
 `tests/test_private_names.py` tells when a public way has come. Needs zarr.
 """

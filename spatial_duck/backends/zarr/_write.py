@@ -71,7 +71,7 @@ def _write(view: ZarrView, value: Any) -> None:
 
 
 def _fitting(value: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
-    """Bring a value to a type and shape by NumPy's rules of assignment."""
+    """Convert a value to a type and shape by NumPy's rules of assignment."""
     value = value if hasattr(value, "dtype") else np.asarray(value, _kept(value))
     if value.dtype != dtype or not isinstance(value, np.ndarray):
         filled = np.empty(np.shape(value), dtype)
@@ -156,7 +156,7 @@ def _stream(view: ZarrView, value: Any) -> None:
 
 
 class _Target:
-    """What `dask.array.store` writes to."""
+    """Target of `dask.array.store`."""
 
     def __init__(self, view: ZarrView) -> None:
         self.view = view

@@ -157,7 +157,7 @@ class _ThreadLock:
         self.holders, self.held = holders, ""
 
     def take(self, *, shared: bool = False) -> bool:
-        """Take the lock; return whether that was possible at once."""
+        """Acquire the lock; return whether that was possible at once."""
         with self.holders.guard:
             if self.holders.alone or (self.holders.shared and not shared):
                 return False
