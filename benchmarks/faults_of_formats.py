@@ -1,11 +1,13 @@
-"""What is left at a target when its writer is killed, interrupted or out of disk space, format by
-format.
+"""What is left at a target when its writer is killed, interrupted or out of disk space, or when the
+worker that computes what it writes is killed, format by format.
 
-``python -m benchmarks.faults_of_formats [--kills 20] [--interrupts 4] [--full 3]`` prints a table.
+``python -m benchmarks.faults_of_formats [--kills 20] [--interrupts 4] [--full 3] [--workers 3]``
+prints a table.
 Each run writes a small image to a fresh place or over an older one (every second run) in a forked
 process, which is stopped at a random moment. The target must then be the older image, the new one,
 or nothing, where nothing had been; anything else is wrong. Then it is written again by the next
-writer, which must leave what a quiet write leaves: the same names, and the new image.
+writer, which must leave what a quiet write leaves: the same names, and the new image. Of the two
+workers of Dask that compute a lazy image, one is killed while it is written, and begins anew.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import random
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -28,7 +31,7 @@ from benchmarks.faults import mounted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["TARGETS", "stopped_runs", "table"]
+__all__ = ["TARGETS", "full_runs", "stopped_runs", "table", "worker_runs"]
 
 #: Name of a target, and the options of its writer.
 TARGETS: dict[str, dict[str, Any]] = {
@@ -49,16 +52,29 @@ def image(seed: int) -> Any:
     )  # fmt: skip
 
 
-def _write(path: Path, seed: int, overwrite: bool, options: dict[str, Any]) -> None:
+def _slowly(block: Any) -> Any:
+    time.sleep(0.02)
+    return block
+
+
+def lazy_image(seed: int) -> Any:
+    """Return the image of a seed in blocks that take a while to compute."""
+    import dask.array as da
+
+    made = image(seed)
+    data = da.from_array(made.data, chunks=(6, 16, 20)).map_blocks(_slowly, dtype=made.dtype)
+    return type(made)(data, made.geometry)
+
+
+def _write(
+    path: Path, seed: int, overwrite: bool, options: dict[str, Any], lazy: bool = False
+) -> None:
     from spatial_duck import io
 
     given = dict(options)
-    if path.name.endswith(".ome.zarr") or path.suffix == ".ozx":
-        given["levels"] = 1
-    made = image(seed)
     if path.name.endswith((".ome.zarr", ".ozx")):
-        given["oblique"] = "keep"
-    io.write(path, made, overwrite=overwrite, **given)
+        given |= {"levels": 1, "oblique": "keep"}
+    io.write(path, lazy_image(seed) if lazy else image(seed), overwrite=overwrite, **given)
 
 
 def _state(path: Path, old: int | None) -> str:
@@ -175,19 +191,79 @@ def full_runs(name: str, count: int, folder: Path) -> Counter[str]:
     return found
 
 
-def table(kills: int, interrupts: int, full: int, targets: Sequence[str] = tuple(TARGETS)) -> str:
+def worker_runs(name: str, count: int, folder: Path, seed: int = 0) -> Counter[str]:
+    """Kill one of two workers of Dask while what they compute is written in a format."""
+    from distributed import Client, KilledWorker, LocalCluster
+
+    from spatial_duck.errors import SpatialDuckError
+
+    options, rng = TARGETS[name], random.Random(seed)
+    found: Counter[str] = Counter()
+    older = folder / "older"
+    older.mkdir()
+    _write(older / name, 1, False, options)
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+            memory_limit=0, local_directory=str(folder), silence_logs="CRITICAL",
+        ) as cluster,
+        Client(cluster) as client,
+    ):  # fmt: skip
+        for n in range(count + 1):  # once quietly, to see how long it takes
+            place = folder / str(n)
+            overwrite = n % 2 == 1
+            if overwrite:
+                shutil.copytree(older, place)
+            else:
+                place.mkdir()
+            client.wait_for_workers(2)
+            begin = time.perf_counter()
+            if n == 0:
+                _write(place / name, 2, overwrite, options, lazy=True)
+                duration = time.perf_counter() - begin
+                continue
+            victim = rng.choice([worker.pid for worker in cluster.workers.values()])
+            timer = threading.Timer(rng.uniform(0, duration), os.kill, (victim, signal.SIGKILL))
+            timer.start()
+            try:
+                _write(place / name, 2, overwrite, options, lazy=True)
+            except (KilledWorker, SpatialDuckError, OSError):
+                found[_state(place / name, 1 if overwrite else None)] += 1
+            else:
+                new = _state(place / name, None)
+                found[new if new == "new" else f"wrong: {new}, and no error"] += 1
+            timer.join()
+            client.wait_for_workers(2)
+            _write(place / name, 2, True, options, lazy=True)
+            found[
+                "then new" if _state(place / name, None) == "new" else "wrong: written again"
+            ] += 1
+            left, wanted = _names(place), _names(folder / "0")
+            found["nothing left over" if left == wanted else f"wrong: left {left}"] += 1
+            shutil.rmtree(place)
+    return found
+
+
+def table(
+    kills: int, interrupts: int, full: int, workers: int, targets: Sequence[str] = tuple(TARGETS)
+) -> str:
     """Return the table in Markdown."""
     columns = ("old", "new", "nothing", "refused", "wrong", "then new", "nothing left over")
     lines = [f"| target | fault | runs | {' | '.join(columns)} |", "| --- |" + " --- |" * 9]
     wrong: list[str] = []
     for name in targets:
-        for fault, count in (("SIGKILL", kills), ("SIGINT", interrupts), ("disk full", full)):
+        for fault, count in (
+            ("SIGKILL", kills), ("SIGINT", interrupts), ("disk full", full),
+            ("worker killed", workers),
+        ):  # fmt: skip
             if not count:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     if fault == "disk full":
                         found = full_runs(name, count, Path(folder))
+                    elif fault == "worker killed":
+                        found = worker_runs(name, count, Path(folder))
                     else:
                         number = signal.Signals[fault]
                         found = stopped_runs(name, count, Path(folder), number)
@@ -207,11 +283,11 @@ def table(kills: int, interrupts: int, full: int, targets: Sequence[str] = tuple
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("kills", 20), ("interrupts", 4), ("full", 3)):
+    for name, default in (("kills", 20), ("interrupts", 4), ("full", 3), ("workers", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     given = parser.parse_args()
-    print("\n" + table(given.kills, given.interrupts, given.full, given.targets))
+    print("\n" + table(given.kills, given.interrupts, given.full, given.workers, given.targets))
 
 
 if __name__ == "__main__":
