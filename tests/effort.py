@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["examples"]
+import hypothesis
 
-#: Whether ``--long`` is given, which is known before tests are imported.
-LONG = False
+__all__ = ["examples", "set_up"]
+
+#: The examples drawn of those that a costly test has, of every so many one.
+_one_of = 4
 
 
 def examples(count: int) -> int:
-    """Return how many of a costly test's examples to draw: a quarter, or all with ``--long``."""
-    return count if LONG else -(-count // 4)
+    """Return how many of a costly test's examples to draw.
+
+    All in long runs, a quarter by default, and a sixteenth in the fast lane. It is known before
+    tests are imported.
+    """
+    return -(-count // _one_of)
+
+
+def set_up(long: bool, fast: bool) -> None:
+    """Draw more or fewer examples than by default: in long runs, or in the fast lane."""
+    global _one_of
+    _one_of = 1 if long else 16 if fast else 4
+    if fast and not long:
+        default = hypothesis.settings.get_profile("default")
+        hypothesis.settings.register_profile("fast", default, max_examples=10)
+        hypothesis.settings.load_profile("fast")

@@ -71,6 +71,7 @@ def _scaled(image):
     return _labels(there)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("longest", [0, 2])
 @pytest.mark.parametrize("dtype", ["f4", "i2"])
 @pytest.mark.parametrize("chunks", [None, 12])

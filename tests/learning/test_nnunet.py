@@ -158,6 +158,7 @@ def test_the_largest_logit_is_that_of_the_whole(
     assert (found == whole.argmax(0)).mean() > 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_seg", [False, True])
 @pytest.mark.parametrize("order, order_z", [(0, 0), (1, 0), (1, 1), (3, 0), (3, 3)])
 @pytest.mark.parametrize("axis", [None, 0, 1])
