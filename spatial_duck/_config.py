@@ -85,7 +85,7 @@ def config(**changes: Any) -> Iterator[Settings]:
     Yields
     ------
     Settings
-        Those in force inside the block.
+        The settings inside the block.
 
     Raises
     ------

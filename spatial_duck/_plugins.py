@@ -19,7 +19,7 @@ def plugins(group: str, kind: Any, what: str, taken: Collection[str] = ()) -> tu
     Parameters
     ----------
     group : str
-        Of the entry points.
+        Name of the entry points.
     kind : type
         The abstract class that the objects must be of.
     what : str

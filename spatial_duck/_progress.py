@@ -53,7 +53,7 @@ def progress_bar(
         True shows it at once, False never, None after two seconds where somebody looks. A function
         is called instead.
     unit : str, optional
-        Of the numbers.
+        Unit of the numbers.
 
     Yields
     ------

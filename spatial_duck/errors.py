@@ -59,7 +59,7 @@ class BlockError(SpatialDuckError, RuntimeError):
     number : tuple of int
         Which block, along each axis of the grid.
     window : tuple of (start, stop)
-        Its voxels on the grid, the halo too.
+        Voxels of the block on the grid, with its halo.
     bounds : list of list of float, or None
         Lowest and highest world coordinates of the part that it answers for.
     """

@@ -167,9 +167,9 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         data : array, optional
             New backing array.
         geometry, spacing, origin, direction, affine, dims : optional
-            As the constructor has them, and `Geometry.replace`. What is not given stays.
+            As for the constructor and `Geometry.replace`. What is not given is kept.
         sampled, world, frame, unit, coords, attrs : optional
-            Likewise; of coordinates, those whose axis keeps its length stay.
+            As for the constructor. Coordinates are kept where their axis keeps its length.
 
         Returns
         -------
@@ -440,7 +440,7 @@ def on_grid(image: SpatialArray, data: Any, geometry: Geometry) -> SpatialArray:
     Parameters
     ----------
     image : SpatialArray
-        Whose attrs, and coordinates of axes that are as they were, are kept.
+        The source of the attrs, and of the coordinates of axes that are unchanged.
     data : array
         The values.
     geometry : Geometry

@@ -45,7 +45,7 @@ class Library(NamedTuple):
     name : str
         Ends the names of its two functions.
     types : tuple of str
-        Its image classes as ``"package:Class"``; subclasses count.
+        Image classes of the library as ``"package:Class"``; subclasses count.
     module : str
         Module with ``from_NAME`` and ``to_NAME``.
     """

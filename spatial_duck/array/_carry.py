@@ -76,7 +76,7 @@ def function_coords(
     function, rule
         The function and what it does to geometry.
     args, kwargs
-        Its arguments, images among them.
+        Arguments of the function, images among them.
     images : sequence of SpatialArray
         The images in the order in which they stand there.
 

@@ -89,13 +89,13 @@ def merge_coords(many: list[dict[str, Held] | None]) -> dict[str, Held] | None:
     Parameters
     ----------
     many : list of (dict or None)
-        Those of each image, with the axes of the result.
+        Coordinates of each image, with the axes of the result.
 
     Returns
     -------
     dict or None
-        Those on which all agree that have them. A value of a whole image does not contest those
-        along an axis.
+        Coordinates on which all images that have them agree. A value of a whole image does not
+        conflict with values along an axis.
 
     Raises
     ------
@@ -145,9 +145,9 @@ def keep_off_grid_coords(
     Parameters
     ----------
     coords : dict or None
-        Of the image.
+        Coordinates of the image.
     old, new : Geometry
-        Of the image, and of what was made of it.
+        Geometry of the image, and of the result.
     """
     if coords is None or old is new:
         return coords

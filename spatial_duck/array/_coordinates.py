@@ -195,7 +195,7 @@ def check_coords(coords: Mapping[str, Any] | None, geometry: Geometry) -> dict[s
     coords : mapping of str to (axis, values[, attrs]), Coordinate, or a single value
         As xarray spells them; ``unit`` among the attrs is the unit.
     geometry : Geometry
-        Of the image.
+        Geometry of the image.
 
     Raises
     ------

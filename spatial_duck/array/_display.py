@@ -173,10 +173,10 @@ def planes(geometry: Geometry, at: Mapping[int, int] | None = None) -> list[Plan
     Parameters
     ----------
     geometry : Geometry
-        Of the image. Its axes of space are drawn; of a further sampled axis, such as time, the
-        middle is taken, of a plain one the first index.
+        Geometry of the image. Its axes of space are drawn, at the middle of a further sampled
+        axis, such as time, and at the first index of a plain one.
     at : mapping of int to int, optional
-        Index along an array axis where not that is wanted.
+        Index along an array axis, where another one is wanted.
 
     Returns
     -------

@@ -72,9 +72,9 @@ def moves_from_grid(grid: Any, shape: Sequence[int], kind: str = "moves") -> Mov
     grid : Geometry
         What a rule made of ``index_grid(shape)``.
     shape : sequence of int
-        Of the source.
+        Shape of the source.
     kind : str
-        Of the rule. Only where voxels move has an axis that left done so at an index; of new
+        Kind of the rule. Only where voxels move has an axis that left done so at an index; of new
         values that are derived from several voxels, none is at one.
     """
     if not isinstance(grid, Geometry):

@@ -18,7 +18,7 @@ def warn_of_nodata(image: Any, function: str, stacklevel: int = 3) -> None:
     function : str
         What takes its values.
     stacklevel : int, optional
-        Of the caller's caller, by default.
+        Level of the warning; that of the caller's caller by default.
     """
     value = getattr(image, "attrs", {}).get("nodata")
     # NaN makes its neighbours NaN, which nobody takes for values.

@@ -114,9 +114,9 @@ def thumbnails(image: Any, planes: Sequence[Any]) -> list[NDArray[np.uint8]]:
     Parameters
     ----------
     image : SpatialArray
-        Of numbers, on a NumPy array in memory.
+        An image of numbers, on a NumPy array in memory.
     planes : sequence of Plane
-        Of the image, of `spatial_duck.array._display.planes`.
+        Planes of the image, of `spatial_duck.array._display.planes`.
 
     Returns
     -------

@@ -69,7 +69,7 @@ def adapt_arguments(
     Parameters
     ----------
     library : str
-        Its name, for errors.
+        Name of the library, for errors.
     func, run : callable
         NumPy's function, and the one that does its work.
     args, kwargs

@@ -281,9 +281,9 @@ def even_chunks(shape: Sequence[int], lengths: Sequence[int] | None) -> Chunks:
     Parameters
     ----------
     shape : sequence of int
-        Of the array.
+        Shape of the array.
     lengths : sequence of int or None
-        Of a block; None for one block.
+        Lengths of a block; None for one block.
 
     Examples
     --------

@@ -239,7 +239,7 @@ def empty_block(data: Any, ndim: int | None = None, dtype: Any = None) -> Any:
     Parameters
     ----------
     data : array
-        Of any backend.
+        An array of any backend.
     ndim : int, optional
         Number of axes, if not that of the data.
     dtype : dtype, optional
@@ -378,7 +378,7 @@ def host_form(data: Any, what: str) -> Any:
     Parameters
     ----------
     data : array
-        Of any backend.
+        An array of any backend.
     what : str
         What needs them, as the subject of a sentence.
 
@@ -404,7 +404,7 @@ def refuse_masked(data: Any, what: str) -> None:
     Parameters
     ----------
     data : array
-        Of any backend. Of a Dask array whose blocks have masks none is computed to look at them.
+        An array of any backend. Blocks of a Dask array are not computed to look for masks.
     what : str
         What takes the values, as the subject of a sentence.
 
@@ -442,7 +442,7 @@ def to(data: Any, backend: str, **options: Any) -> Any:
     Parameters
     ----------
     data : array
-        Of any backend.
+        An array of any backend.
     backend : {"numpy", "dask", "cupy", "torch", "jax", "sparse", "array_api_strict"}
         Where to bring it, or the name of a registered backend. Dask data are computed, stores read
         and GPU data copied where that needs it: asking is consent.

@@ -123,7 +123,7 @@ def cover_windows(length: int, window: int, overlap: int, blend: str | None) -> 
     Parameters
     ----------
     length : int
-        Of the axis.
+        Length of the axis.
     window : int
         Length of the window; the axis is covered by one where it is no longer.
     overlap : int
@@ -168,11 +168,11 @@ def weighted(values: Any, weights: Sequence[Floats | None], kind: Any) -> Any:
     Parameters
     ----------
     values : array
-        Of any library that answers NumPy's functions.
+        An array of any library that answers NumPy's functions.
     weights : sequence of (ndarray or None)
         One for each axis; None stands for 1.
     kind : dtype
-        Of the result.
+        Data type of the result.
     """
     out = values.astype(kind)
     for axis, weight in enumerate(weights):

@@ -59,7 +59,7 @@ class IndexMap:
     Attributes
     ----------
     shape : tuple of int
-        Of the source.
+        Shape of the source.
     ours, theirs : tuple of int
         Axes of source and target that run through the world axes that both have.
     matrix, offset : ndarray of float, shapes (ours, theirs) and (ours,)

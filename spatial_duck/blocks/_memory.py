@@ -26,7 +26,7 @@ def execute(job: BlockJob, arrays: Sequence[Any], threads: int) -> Any:
     Parameters
     ----------
     job : BlockJob
-        What to do.
+        The work on each block.
     arrays : sequence of array
         The data of each image.
     threads : int

@@ -38,7 +38,7 @@ class BlockValue(NamedTuple):
     Attributes
     ----------
     geometry : Geometry
-        Of the part of the grid that the block answers for, without its halo.
+        Geometry of the part of the grid that the block answers for, without its halo.
     value : object
         What the function returned.
     """
@@ -54,9 +54,9 @@ class Source:
     Attributes
     ----------
     geometry : Geometry
-        Of the whole image.
+        Geometry of the whole image.
     attrs : dict
-        Its metadata.
+        Attrs of the image.
     axes : tuple of (int or None), optional
         Where the image lies on the job's grid: for each of its axes the axis of the grid that it
         is, or None for one that is handed over whole.
@@ -105,7 +105,7 @@ class BlockJob:
     function : callable
         Called with a block of each image.
     grid : Geometry
-        Of the whole result.
+        Geometry of the whole result.
     covers : tuple of Cover
         One for each axis of the grid.
     sources : tuple of Source

@@ -200,7 +200,7 @@ def put_into_words_of_line(text: str, verb: str | None = None) -> str:
     Parameters
     ----------
     text : str
-        Of an error or a warning, with advice in Python's words.
+        Text of an error or a warning, with advice in Python's words.
     verb : {"read", "write"}, optional
         What was done, where both have an option of the name: ``format``.
 

@@ -59,7 +59,7 @@ class Anchor(NamedTuple):
     Attributes
     ----------
     sources : tuple of Source
-        Its axes.
+        Axes of the anchor.
     origin : tuple of float
         World position of offset 0.
     world : World
@@ -80,7 +80,7 @@ class PlacedAxis(NamedTuple):
     Attributes
     ----------
     name : str or None
-        Its name in ``dims``.
+        Name of the axis in ``dims``.
     spacing : float or None
         Distance between neighbouring voxel centres; None for a plain axis.
     column : tuple of float or None

@@ -68,7 +68,7 @@ class Axis(NamedTuple):
     Attributes
     ----------
     name : str or None
-        Its name in ``dims``.
+        Name of the axis in ``dims``.
     steps : tuple of (int, int)
         Pairs of an anchor axis and the signed number of its steps that one index moves, by rising
         anchor axis; none of them 0. Empty for an axis that is new.
@@ -155,11 +155,11 @@ def remove_axis(
     axis : Axis
         The axis.
     n : int
-        Its length.
+        Length of the axis.
     at : int or None
         The index along it that is kept; None for the centre of its extent.
     offset, unknown : list
-        Those of the map; changed in place.
+        Offset and unknown axes of the map; changed in place.
     """
     for source, step in axis[1]:
         offset[source] += step * (n - 1) if at is None else 2 * step * at

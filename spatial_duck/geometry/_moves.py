@@ -331,7 +331,7 @@ def lose(
     axis : int, sequence of int or None
         The axes; None for all.
     function : str
-        Its name, for `lost` and for the errors of operations that need the positions.
+        Name of the function, for `lost` and for the errors of operations that need the positions.
     shape : sequence of int, optional
         The shape of the result, with as many axes, where the function changes it.
 

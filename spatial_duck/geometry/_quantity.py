@@ -39,7 +39,7 @@ def split_unit(value: Any, field: str) -> tuple[Any, str | None]:
     value : object
         A number or numbers with one unit, or plain ones.
     field : str
-        Its name, for errors.
+        Name of the argument, for errors.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def length_in(value: Any, world: World, field: str) -> Any:
     value : number, sequence or quantity
         As the user gave it.
     world : World
-        Whose units of space are in force.
+        World whose units of space apply.
     field : str
         Name of the parameter, for errors.
 
@@ -175,7 +175,7 @@ def lengths_along(
     value : number, sequence, mapping or quantity
         As the user gave them.
     names, units : sequence of (str or None)
-        Of the axes.
+        Names and units of the axes.
     field : str
         Name of the parameter, for errors.
 

@@ -258,7 +258,7 @@ def refuse_setting(cls: type, names: Iterable[str]) -> None:
     cls : type
         Has ``replace`` with a parameter of each name.
     names : iterable of str
-        Of its properties.
+        Names of its properties.
     """
     for name in names:
         found = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))

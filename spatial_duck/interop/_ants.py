@@ -41,7 +41,7 @@ def from_ants(image: Any) -> SpatialArray:
     Parameters
     ----------
     image : ants.ANTsImage
-        Of 2 to 4 dimensions.
+        An image of 2 to 4 dimensions.
 
     Returns
     -------

@@ -84,7 +84,7 @@ def run_filter(
     function : callable
         Function that takes and returns the library's images.
     args, kwargs
-        Its arguments; and ``halo`` and ``halo_unit``, which run it block by block.
+        Arguments of the function; and ``halo`` and ``halo_unit``, which run it block by block.
 
     Returns
     -------

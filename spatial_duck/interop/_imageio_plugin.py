@@ -28,7 +28,7 @@ class ImageioPlugin(PluginV3):
     Parameters
     ----------
     request : imageio.core.Request
-        Of a local file.
+        Request of a local file.
     """
 
     def __init__(self, request: Any) -> None:

@@ -56,7 +56,7 @@ def from_itk(image: Any) -> SpatialArray:
     Parameters
     ----------
     image : itk.Image or itk.VectorImage
-        Of 2 to 4 dimensions. Complex voxels, whose memory ITK's Python does not show, are copied.
+        An image of 2 to 4 dimensions. Complex voxels, which ITK's Python cannot view, are copied.
 
     Returns
     -------

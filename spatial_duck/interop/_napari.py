@@ -42,14 +42,14 @@ def to_napari(
         With any axes. A slice that lives in 3-D gets the axis that it lacks, of length 1, in front,
         and keeps its place.
     name : str, optional
-        Of the layer.
+        Name of the layer.
     kind : {"image", "labels"}, optional
-        Of the layer.
+        Kind of the layer.
 
     Returns
     -------
     data : array
-        Of the image's backend.
+        Array of the image's backend.
     arguments : dict
         ``affine``, ``axis_labels``, ``units``, ``metadata`` and ``name``, for ``add_image`` or
         ``add_labels``.

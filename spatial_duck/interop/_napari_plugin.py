@@ -69,7 +69,7 @@ def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Parameters
     ----------
     path : str
-        Whose ending names the format.
+        Target, whose suffix names the format.
     data : array or list of arrays
         The voxels; of several levels the first.
     meta : dict
@@ -89,7 +89,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Parameters
     ----------
     path, data, meta
-        Of the layer.
+        As for `write_image`.
     """
     return _write(path, data, meta, is_labels=True)
 

@@ -41,7 +41,7 @@ def from_ngff_image(image: Any) -> SpatialArray:
     Parameters
     ----------
     image : ngff_zarr.NgffImage
-        Any.
+        Any image.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def from_ngff_multiscales(multiscales: Any) -> Pyramid:
     Parameters
     ----------
     multiscales : ngff_zarr.Multiscales
-        Any.
+        Any Multiscales.
     """
     levels = [from_ngff_image(image) for image in multiscales.images]
     omero = getattr(multiscales.metadata, "omero", None)
@@ -110,7 +110,7 @@ def to_ngff_image(
     image : SpatialArray
         Axes named t, z, y, x, and one plain axis. Data that are not Dask's are wrapped.
     name : str, optional
-        Of the image.
+        Name of the image.
     oblique : {"refuse", "drop"}, optional
         Drop a direction, and the position along world axes that the array has not.
 
@@ -165,7 +165,7 @@ def to_ngff_multiscales(
     pyramid : Pyramid
         Its levels are taken as they are; none is computed.
     name : str, optional
-        Of the image.
+        Name of the image.
     oblique : {"refuse", "drop"}, optional
         As for `to_ngff_image`.
 

@@ -27,7 +27,7 @@ def from_nibabel(image: Any) -> SpatialArray:
     Parameters
     ----------
     image : nibabel.spatialimages.SpatialImage
-        Any: NIfTI, MGH, MINC, Analyze or another.
+        Any image: NIfTI, MGH, MINC, Analyze or another.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def to_nibabel(
     image : SpatialArray
         Lazy data are computed. bool becomes uint8 and float16 float32, by a copy.
     version : {1, 2}, optional
-        Of NIfTI.
+        Version of NIfTI.
     frame : str, optional
         The frame, if the image has none.
     mapped : bool, optional

@@ -41,7 +41,7 @@ def from_pyvista(grid: Any, *, name: str | None = None) -> SpatialArray:
     grid : pyvista.ImageData or vtkImageData
         With point or cell data.
     name : str, optional
-        Of the array; by default the active scalars, or the only array that there is.
+        Name of the array; by default the active scalars, or the only array that there is.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def to_pyvista(image: SpatialArray, *, name: str = "values") -> Any:
     image : SpatialArray
         With up to three space axes and one plain axis. What is not in memory in C order is copied.
     name : str, optional
-        Of the point data.
+        Name of the point data.
 
     Returns
     -------

@@ -192,7 +192,7 @@ def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
     image : SpatialArray
         With two space axes and world axes x, y, and one plain axis at most.
     name : str, optional
-        Of the DataArray.
+        Name of the DataArray.
 
     Returns
     -------

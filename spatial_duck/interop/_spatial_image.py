@@ -59,7 +59,7 @@ def aligned(
     Parameters
     ----------
     image : SpatialArray
-        Any.
+        Any image.
     name : str
         The library, for messages.
     oblique : str
@@ -117,7 +117,7 @@ def to_spatial_image(
     image : SpatialArray
         Axes named t, z, y, x, and one plain axis.
     name : str, optional
-        Of the DataArray.
+        Name of the DataArray.
     oblique : {"refuse", "keep"}, optional
         Keep a direction in attributes that spatial-image's own software does not read.
 
@@ -224,7 +224,7 @@ def to_multiscale_spatial_image(
     pyramid : Pyramid
         Its levels as `to_spatial_image` takes them.
     name : str, optional
-        Of the arrays.
+        Name of the arrays.
     oblique : {"refuse", "keep"}, optional
         As for `to_spatial_image`.
 

@@ -62,7 +62,7 @@ class SpatialAccessor:
         Parameters
         ----------
         to : DataArray, SpatialArray or Geometry, optional
-            Whose grid.
+            An image on the grid that is wanted, or its geometry.
         **options
             ``spacing``, ``transform``, ``interpolation`` and so on.
         """
@@ -77,7 +77,7 @@ class SpatialAccessor:
         orientation : str, optional
             Such as ``"RAS"``.
         **options
-            Of `spatial_duck.reorient`.
+            Options of `spatial_duck.reorient`.
         """
         given = () if orientation is None else (orientation,)
         return self._like(self.image.reorient(*given, **options))
@@ -90,7 +90,7 @@ class SpatialAccessor:
         bounds : array_like
             The lowest and the highest corner.
         **options
-            Of `spatial_duck.crop`.
+            Options of `spatial_duck.crop`.
         """
         return self._like(self.image.crop(bounds, **options))
 
@@ -100,7 +100,7 @@ class SpatialAccessor:
         Parameters
         ----------
         *args, **options
-            Of `spatial_duck.plot`.
+            Arguments and options of `spatial_duck.plot`.
         """
         return self.image.plot(*args, **options)
 

@@ -55,7 +55,7 @@ def standard_names(geometry: Geometry) -> Renamed:
     Parameters
     ----------
     geometry : Geometry
-        Any.
+        Any geometry.
 
     Returns
     -------

@@ -39,11 +39,11 @@ class RawFiles(NamedTuple):
     dtype : dtype
         As it is stored.
     shape : tuple of int
-        Of the whole, slowest axis first.
+        Shape of the whole, slowest axis first.
     offsets : tuple of int
         Bytes before the (compressed) voxels of each file; -1 where the voxels are the file's end.
     compression : {"gzip", "zlib", "bzip2"} or None
-        Of each file.
+        Compression of each file.
     skip : int
         Bytes to leave out of what is unpacked; -1 where the voxels are the end of it.
     """
@@ -101,7 +101,7 @@ def check_count(header: Path, sizes: Sequence[int], count: int, dimension: int |
     header : Path
         For messages.
     sizes : sequence of int
-        Of the image, fastest axis first.
+        Lengths of the image, fastest axis first.
     count : int
         Number of files.
     dimension : int or None

@@ -79,7 +79,7 @@ def transform_from_itk(transform: Any, world: World) -> Transform:
     Parameters
     ----------
     transform : SimpleITK.Transform
-        Of any kind that SimpleITK has.
+        Transform of any kind that SimpleITK has.
     world : World
         What its x, y, z are.
 

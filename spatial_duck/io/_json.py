@@ -56,7 +56,7 @@ def to_record(
     Parameters
     ----------
     geometry : Geometry
-        Any.
+        Any geometry.
     attrs : mapping, optional
         Free metadata; what JSON cannot hold exactly is left out.
     coords : mapping, optional

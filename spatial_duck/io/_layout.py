@@ -93,7 +93,7 @@ class Fitted(NamedTuple):
     data : array
         Data on their backend; nothing was computed.
     geometry : Geometry
-        Its geometry: dims slowest first, world x, y, z and then t.
+        Geometry of the data: dims slowest first, world x, y, z and then t.
     """
 
     data: Any
@@ -406,7 +406,7 @@ def check_precision(geometry: Geometry, stored: Geometry, name: str, advice: str
     name : str
         The format.
     advice : str
-        What to do.
+        A call that solves the problem, for the message.
 
     Raises
     ------

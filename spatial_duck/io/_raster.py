@@ -42,9 +42,9 @@ def raster_geometry(
     shape : tuple of int
         ``(band, y, x)`` or ``(y, x)``.
     transform : affine.Affine or six numbers
-        Of the corners of pixels.
+        Transform of the corners of pixels.
     unit : str or None
-        Of both axes of the world.
+        Unit of both axes of the world.
     band : bool
         Whether the first axis is one of bands.
     """

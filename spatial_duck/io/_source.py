@@ -72,7 +72,7 @@ def slab_keys(
     shape : tuple of int
         Shape of the array.
     dtype : dtype
-        Of the slabs.
+        Data type of the slabs.
     chunks : tuple of tuple of int, optional
         Sizes of the array's chunks along each axis; slabs end with them where they can.
     """
@@ -99,7 +99,7 @@ def slabs(data: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
     Parameters
     ----------
     data : array
-        Of any backend whose data are, or can be read into, the host's memory.
+        An array of any backend whose data are, or can be read into, the host's memory.
     dtype : dtype
         Data type of the slabs.
     """

@@ -48,9 +48,9 @@ class Conformed:
     Parameters
     ----------
     original : Geometry
-        Of the image that came.
+        Geometry of the image that came.
     grid : Geometry
-        Of the image that a network gets.
+        Geometry of the image that a network gets.
     intensity : Intensity or None
         How its values were scaled.
     """

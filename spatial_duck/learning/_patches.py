@@ -74,8 +74,8 @@ def patches(
         names to these. The images of a case may lie on grids of their own; the first one says
         where patches may lie. Paths are opened lazily, by each process for itself.
     size : int, length, or sequence or mapping of these
-        Of a patch: voxels, or lengths with a unit such as ``"48 mm"``. One stands for all space
-        axes. Other axes are taken whole.
+        Size of a patch: voxels, or lengths with a unit such as ``"48 mm"``. One stands for all
+        space axes. Other axes are taken whole.
     spacing : float, sequence or mapping, optional
         Spacing of the patches, as for `resample`; by default that of the first image.
     orientation : str, optional
@@ -172,9 +172,9 @@ class _Case(NamedTuple):
     images : dict
         By name, or by place in the tuple.
     grid : Geometry
-        Of the patches, over the whole of the first image: space axes alone.
+        Geometry of the patches, over the whole of the first image: space axes alone.
     size : tuple of int
-        Of a patch, in voxels of that grid.
+        Size of a patch, in voxels of that grid.
     starts : list of list of int
         Where patches begin along each axis, where they cover the case; else nothing.
     """

@@ -59,11 +59,11 @@ class Slab(NamedTuple):
     Attributes
     ----------
     rows : slice
-        Of the output.
+        Rows of the output.
     source : slice
         What they depend on.
     length : int
-        Of the whole source along the axis.
+        Length of the whole source along the axis.
     """
 
     rows: slice
@@ -137,7 +137,7 @@ def channel(
     values : ndarray
         The rows that the slab needs.
     shape : sequence of int, shape (3,)
-        Of the whole output.
+        Shape of the whole output.
     steps : Steps
         How it is resampled.
     slab : Slab

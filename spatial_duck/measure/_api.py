@@ -84,7 +84,7 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
         0 outside regions; on a NumPy, Dask or Zarr array. All axes must be space axes:
         index a time or a channel away first.
     intensity : SpatialArray or array, optional
-        Of real numbers, on the same grid.
+        Image of real numbers, on the same grid.
 
     Returns
     -------
@@ -438,7 +438,7 @@ def surface_area(surface: Surface) -> float:
     Parameters
     ----------
     surface : Surface
-        Of triangles.
+        Surface of triangles.
 
     Examples
     --------

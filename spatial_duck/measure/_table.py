@@ -22,7 +22,7 @@ class RegionTable(dict[str, Any]):
     Parameters
     ----------
     columns : mapping of str to ndarray
-        Of shape (k, ...) for k regions.
+        Values of shape (k, ...) for k regions.
     names : mapping of str to sequence of sequences of str
         Names along each further axis of a property.
     units : mapping of str to str or None

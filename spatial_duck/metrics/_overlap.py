@@ -35,7 +35,7 @@ def dice(reference: SpatialArray, prediction: Any, labels: Sequence[int] | None 
     Returns
     -------
     float or dict of int to float
-        Of two masks a number, else one for each label; NaN where neither image has it. Where an
+        A number for two masks, else one for each label; NaN where neither image has it. Where an
         image is lazy, a `dask.delayed.Delayed` of that.
 
     Raises

@@ -63,7 +63,7 @@ def map_chunk_pairs(
     join : callable
         Takes the list of results.
     one, other : array
-        Of one shape; Dask arrays go chunk by chunk, and the result is a `dask.delayed.Delayed`.
+        Arrays of one shape; Dask arrays go chunk by chunk, to a `dask.delayed.Delayed`.
     halo : int, optional
         Voxels around each block that are handed over with it, as far as there are any.
     """
@@ -98,13 +98,13 @@ def value_by_label(
     Parameters
     ----------
     value : callable
-        Of what was found of one label, or of None where there is nothing.
+        Function of what was found for one label, or of None where nothing was.
     found : dict
-        By label; masks have the label 1.
+        What was found, by label; masks have the label 1.
     masks : bool
         Whether both are masks.
     labels : sequence of int, optional
-        Those wanted; by default all but 0 that either has.
+        Labels to compare; by default all but 0 that either image has.
     """
     if masks and labels is None:
         return value(found.get(1))

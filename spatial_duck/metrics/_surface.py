@@ -83,8 +83,8 @@ def hausdorff(
     reference, prediction, labels
         As for `surface_distances`.
     percentile : float, optional
-        Of the distances in either direction, of which the larger counts; 95 leaves the farthest
-        out, which is known as HD95.
+        Percentile of the distances in each direction, of which the larger one counts; 95 ignores
+        the farthest, which is known as HD95.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def _surfaces(
     core : sequence of (start, stop), optional
         The voxels that count; all by default.
     shape : sequence of int
-        Of the whole image.
+        Shape of the whole image.
     """
     found: dict[int, list[Any]] = {}
     for column, labels in enumerate((one, other)):

@@ -55,7 +55,7 @@ class Domain(NamedTuple):
     axes : tuple of int
         Array axes, in array order.
     names : tuple of (str or None)
-        Their names.
+        Names of the axes.
     rows : tuple of int
         The world axes that they move along.
     spacing : ndarray of float, shape (n,)

@@ -55,7 +55,7 @@ def ball(
     Parameters
     ----------
     image : SpatialArray or Geometry
-        Whose voxels.
+        Image with the voxels.
     radius : float, sequence of float, or mapping of str to float
         In world units; orthogonal axes may have one each.
     axes : str, int, or sequence of these, optional

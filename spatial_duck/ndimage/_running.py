@@ -167,7 +167,7 @@ def run(
     halo : sequence of int
         How far its values depend on others, in voxels along each array axis.
     dtype : dtype, optional
-        Of the result; that of the image by default.
+        Data type of the result; that of the image by default.
     mode : str
         How the image goes on beyond its ends.
     **values

@@ -228,7 +228,7 @@ class Pyramid(Sequence[SpatialArray]):
         image : SpatialArray
             On any grid of the same world; its plain axes stay.
         level : int, optional
-            Whose grid is wanted; the finest by default.
+            Level whose grid is wanted; the finest by default.
         interpolation : str, optional
             As `resample` has it; "nearest" or "label" for labels.
 
@@ -261,7 +261,7 @@ class Pyramid(Sequence[SpatialArray]):
             Called with the coarsest level in which a feature of that size is `voxels` voxels wide,
             or the finest where none is fine enough. Returns an image.
         size : float or sequence of float
-            Of the feature in the unit of the image: one number for all space axes, or one for each.
+            Size of the feature in the unit of the image, one for all space axes or one for each.
         voxels : float, optional
             How many voxels a feature needs across.
         to : int or None, optional

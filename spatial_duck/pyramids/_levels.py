@@ -38,7 +38,7 @@ def level_factors(geometry: Geometry, factors: Factors = None) -> tuple[int, ...
     Parameters
     ----------
     geometry : Geometry
-        Of the level that is shrunk.
+        Geometry of the level that is shrunk.
     factors : int, mapping of str to int, or sequence of int, optional
         One number for all axes of space, whatever their names; a number for each axis by name; or
         one for each array axis. Axes that are shorter than their factor are kept. By default 2
@@ -114,7 +114,7 @@ def shrunk_geometry(geometry: Geometry, factors: Sequence[int], method: str = "m
     Parameters
     ----------
     geometry : Geometry
-        Of the image.
+        Geometry of the image.
     factors : sequence of int
         Bin length along each array axis.
     method : str, optional
@@ -146,7 +146,7 @@ def level_geometries(
     Parameters
     ----------
     geometry : Geometry
-        Of the finest level.
+        Geometry of the finest level.
     levels, factors, method : optional
         As for `pyramid`.
 

@@ -123,7 +123,7 @@ def register(
     iterations : int, optional
         At each level, at most; by default those of `MODELS`.
     seed : int, optional
-        Of the random voxels, 0 or more.
+        Seed of the random voxels, 0 or more.
     threads : int, optional
         With 1 the answer is the same to the bit each time; more are faster and sum in any order.
     progress : bool or callable, optional

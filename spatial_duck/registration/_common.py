@@ -56,7 +56,7 @@ class Contrast:
     Attributes
     ----------
     mean, deviation : float
-        Of the voxels of the fixed image that take part.
+        Mean and standard deviation of the voxels of the fixed image that take part.
     metric : float
         What the metric of scaled images is to be multiplied by.
     inside : int

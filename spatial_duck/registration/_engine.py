@@ -87,7 +87,7 @@ class Engine(ABC):
         job : RegistrationJob
             That is run.
         number : int, optional
-            Of the level; the finest by default.
+            Number of the level; the finest by default.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class Engine(ABC):
         job : RegistrationJob
             That is run.
         number : int
-            Of the level.
+            Number of the level.
         values : sequence of float
             The metric of each iteration.
         reason : str

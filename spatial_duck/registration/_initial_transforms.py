@@ -72,7 +72,7 @@ def find_start(initial: str | Transform, level: Level, world: World, turns: bool
     level : Level
         By whose voxels starts are found.
     world : World
-        Of the images of the level.
+        World of the images of the level.
     turns : bool, optional
         Whether the model can turn, so that "auto" tries rotations.
 

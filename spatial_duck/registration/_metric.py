@@ -101,7 +101,7 @@ class Measure:
     level : Level
         Both images.
     metric : str
-        Of `METRICS`.
+        One of `METRICS`.
     """
 
     def __init__(self, level: Level, metric: str) -> None:

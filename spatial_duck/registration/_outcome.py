@@ -61,7 +61,7 @@ class RegistrationJob:
     levels : tuple of Level
         The coarsest first.
     model, metric : str
-        Of `MODELS` and `METRICS`.
+        One of `MODELS` and one of `METRICS`.
     start : Transform
         Where to start: points go through the model's transform and then through this one.
     centre : ndarray of float, shape (n_world,)
@@ -98,9 +98,9 @@ class LevelLog:
     model : str
         What was searched for: a B-spline begins with an affine transform.
     spacing : tuple of float
-        Of the fixed image at this level.
+        Spacing of the fixed image at this level.
     shape : tuple of int
-        Of the fixed image at this level.
+        Shape of the fixed image at this level.
     metric : tuple of float
         One value for each iteration; smaller is better.
     stop_reason : str

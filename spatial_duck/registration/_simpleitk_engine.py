@@ -314,7 +314,7 @@ def _shift_per_unit(model: Any, bounds: Floats) -> Floats:
     model : SimpleITK.Transform
         At any place.
     bounds : ndarray of float, shape (2, n_world)
-        Of the box.
+        Bounds of the box.
     """
     corners = [list(c) for c in np.stack(np.meshgrid(*bounds.T), -1).reshape(-1, bounds.shape[1])]
     here, step = list(model.GetParameters()), 1e-4

@@ -264,7 +264,7 @@ def resample_stored(
     Parameters
     ----------
     image : SpatialArray
-        Whose data are not read.
+        An image, whose data are not read.
     target : Geometry
         The grid wanted.
     read : callable

@@ -96,7 +96,7 @@ def block(
     Parameters
     ----------
     plan : Plan
-        What to do.
+        The plan of the resampling.
     source : array
         The voxels of the source in `box`, filtered by `prepare` where the plan has filters.
     box : Box

@@ -57,7 +57,7 @@ def execute(plan: Plan, data: Any, fill: Any, dtype: Any = None) -> Any:
     Parameters
     ----------
     plan : Plan
-        What to do.
+        The plan of the resampling.
     data : dask.array.Array or array with ``to_dask()``
         The source.
     fill : scalar
@@ -198,7 +198,7 @@ class ResampleTasks:
     Attributes
     ----------
     plan : Plan
-        What to do.
+        The plan of the resampling.
     outs, sources : tuple of ndarray of int
         Where the chunks begin along each axis of the output and of the source.
     dtype : numpy.dtype

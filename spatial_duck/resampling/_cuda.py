@@ -133,13 +133,13 @@ def affine(
     Parameters
     ----------
     coupled : CoupledAxes
-        What to do.
+        The plan's coupled axes.
     value : array, shape (*batch, *box)
         The part of the source at hand.
     firsts : sequence of int
         Where it begins, along the coupled axes.
     ranges : Box
-        Of the output, along ``coupled.outs``.
+        Ranges of the output, along ``coupled.outs``.
     how, edge, fill
         As for `numpy_engine.affine`.
     dtype : numpy.dtype

@@ -50,7 +50,7 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     Parameters
     ----------
     plan : Plan
-        What to do.
+        The plan of the resampling.
     data : array
         The source, of CuPy or of a library that follows the array API.
     fill : scalar
@@ -59,7 +59,7 @@ def execute(plan: Plan, data: Any, fill: Any) -> Any:
     Returns
     -------
     array
-        Of the same library, type and device; a view where slices make the result.
+        An array of the same library, type and device; a view where slices make the result.
     """
     found = memory.view(plan, data)
     if found is not None:

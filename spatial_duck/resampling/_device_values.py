@@ -35,7 +35,7 @@ class Place(NamedTuple):
     device : object
         The library's own.
     real, complex, index : dtype
-        Of 64 bits (a complex one of 128) where the library has it.
+        Types of 64 bits (a complex one of 128) where the library has them.
     """
 
     xp: Any

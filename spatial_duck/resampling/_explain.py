@@ -27,7 +27,7 @@ def describe(plan: Plan, image: SpatialArray) -> str:
     Parameters
     ----------
     plan : Plan
-        What to do.
+        The plan of the resampling.
     image : SpatialArray
         The source.
     """

@@ -32,7 +32,7 @@ class Kind(NamedTuple):
     taps : int
         Number of neighbours along each axis.
     poles : tuple of float
-        Those of the recursive filter that makes its coefficients (Unser, Aldroubi and Eden,
+        Poles of the recursive filter that makes its coefficients (Unser, Aldroubi and Eden,
         IEEE Trans. Signal Processing 41, 1993); empty where it weighs the values themselves.
     """
 

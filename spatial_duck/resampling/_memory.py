@@ -109,7 +109,7 @@ def execute(plan: Plan, data: NDArray[Any], fill: Any, threads: int | None = Non
     Parameters
     ----------
     plan : Plan
-        What to do.
+        The plan of the resampling.
     data : ndarray
         The source.
     fill : scalar
@@ -144,7 +144,7 @@ def execute_boxes(
     Parameters
     ----------
     plan : Plan
-        What to do.
+        The plan of the resampling.
     read : callable
         Returns a box of the source.
     dtype : dtype

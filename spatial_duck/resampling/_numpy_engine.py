@@ -361,7 +361,7 @@ def prefilter(source: NDArray[Any], axis: int, poles: Sequence[float], out: NDAr
     axis : int
         The axis.
     poles : sequence of float
-        Those of the filter.
+        Poles of the filter.
     out : ndarray
         Where the coefficients go, of a floating type; may be the source.
     """

@@ -51,7 +51,7 @@ def prepare(plan: Plan, data: Any, threads: int = 1) -> Any:
     Parameters
     ----------
     plan : Plan
-        What to do; see `Plan.filters`.
+        The plan of the resampling; see `Plan.filters`.
     data : array
         The box. Where it ends before the source does its outermost values are off.
     threads : int

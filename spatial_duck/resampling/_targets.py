@@ -27,10 +27,11 @@ def aligned_grid(
     Parameters
     ----------
     geometry : Geometry
-        Of the image, which may be oblique or sheared. Its axes other than those of space stay.
+        Geometry of the image, which may be oblique or sheared. Axes other than those of space
+        stay.
     spacing : float or mapping of str to float, optional
-        Of the new grid, one for all axes of space or by the name of the world axis. By default
-        the smallest of the image's own, for all.
+        Spacing of the new grid, one for all axes of space or by the name of the world axis. By
+        default the smallest of the image's own, for all.
     orientation : str, optional
         Direction that each axis of space runs to, in array-axis order, such as ``"RAS"`` (then
         the frame must be known). By default the nearest to the image's own.

@@ -31,7 +31,7 @@ def layers(counts: Sequence[int]) -> tuple[list[Number], int]:
     Parameters
     ----------
     counts : sequence of int
-        Of the blocks along each axis.
+        Numbers of the blocks along each axis.
 
     Returns
     -------

@@ -44,7 +44,7 @@ def names_to_positions(
     Parameters
     ----------
     function : str
-        Its name, for errors.
+        Name of the function, for errors.
     rule : Rule
         Which parameters are axes.
     args, kwargs

@@ -112,7 +112,7 @@ def bind(
     function : str
         Name of NumPy's function.
     parameters : list of Parameter
-        Its parameters.
+        Parameters of the function.
     rule : callable
         Its parameters are names of NumPy's, `image` and `other` for the first two, and `name` for
         the function's name. A default of its own stands where this version of NumPy has no such

@@ -35,7 +35,7 @@ def contraction(
     Parameters
     ----------
     function : str
-        Its name, for errors and `Geometry.lost`.
+        Name of the function, for errors and `Geometry.lost`.
     operands : sequence of (Geometry or array, labels)
         Each operand, and a label for each of its axes.
     output : sequence of labels

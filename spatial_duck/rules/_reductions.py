@@ -32,7 +32,7 @@ def reduction(
     Parameters
     ----------
     function : str
-        Its name, for errors.
+        Name of the function, for errors.
     a : Geometry or array
         What is reduced; of a bare array, the result is bare.
     axis, keepdims

@@ -225,7 +225,7 @@ def elementwise_geometry(
     Parameters
     ----------
     function : str
-        Its name, for errors.
+        Name of the function, for errors.
     *arguments
         Geometries, bare arrays and scalars; None is passed over. At least one is a geometry.
     shape : sequence of int, optional
@@ -306,7 +306,7 @@ def loss_of_all(function: str, source: Geometry, *shapes: tuple[int, ...]) -> An
     Parameters
     ----------
     function : str
-        Its name, for `Geometry.lost`.
+        Name of the function, for `Geometry.lost`.
     source : Geometry
         The image.
     *shapes : tuple of int

@@ -30,7 +30,7 @@ class FormatConformance:
     Attributes
     ----------
     suffix : str
-        Of the files that are written; it tells the format.
+        Suffix of the files that are written; it tells the format.
     options : mapping
         Options of `spatial_duck.write`.
     read_options : mapping
@@ -38,9 +38,9 @@ class FormatConformance:
     tolerance : float
         Displacement, in voxels, that the digits of a header cause.
     dtype : str
-        Of most voxels that are tried; the format should hold it.
+        Data type of most voxels that are tried; the format should hold it.
     shape : tuple of int
-        Of most images that are tried.
+        Shape of most images that are tried.
     fresh_attrs : tuple of str
         Header fields under the format's name that each file has anew.
     keeps_attrs : bool
@@ -100,7 +100,7 @@ class FormatConformance:
         Parameters
         ----------
         names : sequence of str, optional
-            Of checks.
+            Names of checks.
 
         Returns
         -------

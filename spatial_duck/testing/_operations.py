@@ -135,7 +135,7 @@ class Operation:
     Attributes
     ----------
     name : str
-        Its name in `OPERATIONS`.
+        Name of the operation in `OPERATIONS`.
     text : str
         How it would be written, with ``x`` for the array.
     function : callable

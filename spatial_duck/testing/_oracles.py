@@ -106,7 +106,7 @@ def positions(place: Place, shape: Sequence[int]) -> Floats:
     place : Place
         Where the image lies.
     shape : sequence of int
-        Its shape.
+        Shape of the image.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def displacement(
     before : Place
         Where the image lay that was filled with `voxel_numbers`.
     shape : sequence of int
-        Its shape.
+        Shape of the image.
     after : Place
         Where the result says that it lies.
     numbers : ndarray of int

@@ -280,7 +280,7 @@ def carrying_images(draw: Draw, dtype: Any = "u2") -> Any:
     Parameters
     ----------
     dtype : dtype, optional
-        Of the voxels.
+        Data type of the voxels.
     """
     from spatial_duck.array import SpatialArray
 

@@ -192,7 +192,7 @@ class Transform(ABC):
         Returns
         -------
         SpatialArray
-            Of type float64.
+            An image of type float64.
 
         Raises
         ------
@@ -233,8 +233,8 @@ class Transform(ABC):
         Returns
         -------
         Transform
-            Of an ITK file in the world x, y, z, LPS, mm, in which such files are written; of an
-            OME-Zarr in the world of the input coordinate system; of others in x, y, z, mm.
+            In the world x, y, z, LPS, mm from an ITK file, in which these are written; in the world
+            of the input coordinate system from an OME-Zarr; in x, y, z, mm from other files.
 
         Raises
         ------

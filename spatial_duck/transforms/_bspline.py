@@ -53,7 +53,7 @@ class BSpline(Transform):
     geometry : Geometry
         The grid of coefficients, with as many sampled axes as the world has axes and no others.
     order : {1, 2, 3}, optional
-        Of the splines.
+        Order of the splines.
 
     Raises
     ------

@@ -93,7 +93,7 @@ class LevelReader:
     image : SpatialArray
         On any backend.
     axes : sequence of int
-        Its array axes that run through space.
+        Array axes that run through space.
     cache : BlockCache
     name : hashable
         Key by which the cache distinguishes this level from others.

@@ -102,7 +102,7 @@ def plot(
     cmap : str, optional
         Name of a matplotlib colour map.
     overlay_cmap : str or sequence of str, optional
-        Of the overlays, or one for each.
+        Colour maps of the overlays, or one for each.
     alpha : float or sequence of float, optional
         Opacity of the overlays, or one for each.
     title : str, optional

@@ -293,7 +293,7 @@ def write(array: Any, box: Sequence[slice], values: NDArray[Any]) -> None:
     box : sequence of slice
         With a start and a stop, in steps of 1.
     values : ndarray
-        Of the box's shape and the array's type.
+        Values of the box's shape and the array's type.
     """
     files = None if array.read_only else _files(array)
     if files is None or not covers_chunks(box, array.shape, array.shards or array.chunks):

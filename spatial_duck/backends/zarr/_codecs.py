@@ -40,7 +40,7 @@ class Chain(NamedTuple):
     Attributes
     ----------
     shape : tuple of int
-        Of a chunk, in the axis order of the array.
+        Shape of a chunk, in the axis order of the array.
     dtype : dtype
         As stored.
     order : tuple of int
@@ -243,9 +243,9 @@ def chain_of(
     codecs : sequence of mapping
         Names and configurations, as in the array's metadata.
     shape : tuple of int
-        Of a chunk.
+        Shape of a chunk.
     dtype : dtype
-        Of the array.
+        Data type of the array.
     """
     order = tuple(range(len(shape)))
     stages: list[Stage] = []

@@ -26,7 +26,7 @@ class LockObject:
     ----------
     store : zarr.abc.store.Store
     key : str
-        Of the document.
+        Name of the document.
     """
 
     def __init__(self, store: Any, key: str) -> None:

@@ -94,7 +94,7 @@ def chunk_sizes(place: Place, n: int, edges: Any) -> tuple[int, ...]:
     place : Place
         Where the axis lies.
     n : int
-        Its length.
+        Length of the axis.
     edges : int or ndarray of int
         Length of the source's chunks along the source axis, or where each of them begins,
         followed by where the last ends.

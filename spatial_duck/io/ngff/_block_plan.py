@@ -164,7 +164,7 @@ def make_block_plan(
     Parameters
     ----------
     shapes, bins, chunks : sequences of shapes
-        Of each level. Chunks are the units of writing: shards if there are any.
+        Shapes of each level. Chunks are the units of writing: shards if there are any.
     dtype : dtype
         Type of the voxels.
     method : str

@@ -71,7 +71,7 @@ def to_omero(
     facts : mapping of str to AxisFact
         Coordinates of the image.
     axis : int or None
-        Its channel axis.
+        Channel axis of the image.
     count : int
         Number of channels; 1 without a channel axis.
     dtype : dtype

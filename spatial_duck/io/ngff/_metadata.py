@@ -79,7 +79,7 @@ class Multiscale(NamedTuple):
     datasets : tuple of Dataset
         The levels, the finest first.
     fields : mapping
-        Its other metadata.
+        Other metadata of the image.
     world : tuple of mappings
         Axes of the coordinate system that the matrices lead to.
     systems : Systems or None

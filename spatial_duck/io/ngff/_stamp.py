@@ -43,7 +43,7 @@ class NodeStamp:
     key : str
         Key of the document.
     noted : object
-        Its state; compared by ``==``.
+        State of the node; compared by ``==``.
     """
 
     def __init__(self, store: Any, key: str, noted: Any) -> None:

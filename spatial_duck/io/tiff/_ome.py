@@ -74,7 +74,7 @@ def check_ome(path: Path, root: Any, page_size: Callable[[int], int]) -> None:
     path : Path
         The file.
     root : element
-        Of the OME-XML.
+        Root element of the OME-XML.
     page_size : callable
         Given the number of a page, returns how many samples it holds.
 
