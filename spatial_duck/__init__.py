@@ -2,9 +2,8 @@
 
 `SpatialArray` holds any array (NumPy, Dask, Zarr, CuPy) and its `Geometry`. NumPy functions go to
 the array's own backend, and the geometry is rewritten so that every voxel keeps its place in the
-physical world. What needs physical space (`resample`, `reorient`, `crop`, `read`, `write`, ...)
-loads when it is first used: importing `spatial_duck` imports nothing beyond NumPy and the standard
-library.
+physical world. Each name loads when it is first used, and an image needs nothing beyond NumPy and
+the standard library.
 
 Examples
 --------
@@ -24,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck import errors
 from spatial_duck._config import config
-from spatial_duck.array import SpatialArray
 from spatial_duck.errors import (
     BlockError,
     FormatError,
@@ -37,7 +35,6 @@ from spatial_duck.errors import (
     TooLargeError,
     UnsafeInputError,
 )
-from spatial_duck.geometry import Geometry, World
 
 if TYPE_CHECKING:
     from spatial_duck import (
@@ -54,7 +51,9 @@ if TYPE_CHECKING:
         testing,
         viewer,
     )
+    from spatial_duck.array import SpatialArray
     from spatial_duck.blocks import map_blocks, reduce_blocks, sliding_window
+    from spatial_duck.geometry import Geometry, World
     from spatial_duck.interface import SpatialImage
     from spatial_duck.interop import (
         asarray,
@@ -214,6 +213,9 @@ __all__ = [
 
 #: What loads on first use: the public name, and the module that holds it (or is it).
 _LAZY = {
+    "SpatialArray": "array",
+    "Geometry": "geometry",
+    "World": "geometry",
     "backends": "backends",
     "testing": "testing",
     "interface": "interface",

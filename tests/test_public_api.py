@@ -62,7 +62,7 @@ PROMISED = {
 }
 
 #: Folders and modules of the package that ``import spatial_duck`` may load.
-EARLY = {"_config", "_optional", "array", "backends", "errors", "geometry", "interface", "rules"}
+EARLY = {"_config", "errors"}
 
 
 def in_fresh_process(code: str, cache: Path) -> str:

@@ -16,7 +16,6 @@ from spatial_duck._config import config
 from spatial_duck.array._coordinate_moves import common_attrs, merge_coords, move_coords
 from spatial_duck.array._coordinates import Held, Moves, is_equal
 from spatial_duck.array._index_moves import (
-    BY_INDEX,
     JOINING_FUNCTIONS,
     MIXING_FUNCTIONS,
     bind_arguments,
@@ -24,6 +23,7 @@ from spatial_duck.array._index_moves import (
     mixed_axes,
     moves_by_key,
     moves_from_grid,
+    moves_of_function,
 )
 from spatial_duck.array._vectors import check_mixing
 from spatial_duck.rules import _ufuncs as ufuncs
@@ -96,7 +96,7 @@ def function_coords(
             return function_coords(function, rule, (planes, *args[1:]), kwargs, planes)
     if function is np.copyto and len(images) > 1:
         return elementwise(images, images[0].shape)
-    special = BY_INDEX.get(function)
+    special = moves_of_function(function)
     given = (
         bind_arguments(function, args, kwargs) if special or function in MIXING_FUNCTIONS else {}
     )

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from spatial_duck.geometry._map import IndexMap
 
 __all__ = [
-    "BY_INDEX",
     "JOINING_FUNCTIONS",
     "MIXING_FUNCTIONS",
     "bind_arguments",
@@ -37,6 +36,7 @@ __all__ = [
     "mixed_axes",
     "moves_by_key",
     "moves_from_grid",
+    "moves_of_function",
 ]
 
 
@@ -262,7 +262,7 @@ def _resize(given: dict[str, Any], shape: Sequence[int]) -> Moves:
 
 
 #: Functions that take indices one by one: their moves, from the arguments by name.
-BY_INDEX: dict[Any, Callable[..., Moves]] = {
+_BY_INDEX: dict[Any, Callable[..., Moves]] = {
     np.take: _take,
     np.delete: _moves_by_index(_delete),
     np.insert: _moves_by_index(_insert),
@@ -272,9 +272,16 @@ BY_INDEX: dict[Any, Callable[..., Moves]] = {
     np.roll: _roll,
     np.tile: _tile,
     np.resize: _resize,
-    np.fft.fftshift: _shift(np.fft.fftshift),
-    np.fft.ifftshift: _shift(np.fft.ifftshift),
 }
+
+
+def moves_of_function(function: Any) -> Callable[..., Moves] | None:
+    """Return the moves of a function that takes indices one by one, or None."""
+    if getattr(function, "__module__", "") == "numpy.fft":  # not loaded before it is used
+        return _shift(function) if function in (np.fft.fftshift, np.fft.ifftshift) else None
+    return _BY_INDEX.get(function)
+
+
 #: Functions that keep the grid and mix the values along their `axis`.
 MIXING_FUNCTIONS = frozenset(
     getattr(np, name)

@@ -7,8 +7,8 @@ more, and `spatial_duck.testing.BackendConformance` its tests.
 
 from __future__ import annotations
 
+import os
 import threading
-import uuid
 import weakref
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -315,7 +315,7 @@ def object_identity(data: Any) -> str:
         for tag, known in list(_named.items()):
             if known is data:
                 return tag
-        tag = uuid.uuid4().hex
+        tag = os.urandom(16).hex()
         with suppress(TypeError):  # no weak references
             _named[tag] = data
         return tag

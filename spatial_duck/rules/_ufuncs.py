@@ -1,7 +1,8 @@
 """Rules for the methods of ufuncs.
 
 A rule here is called with the ufunc, the inputs and the keywords, in which each image is replaced
-by its geometry, and returns the geometry of each output (or None for no image).
+by its geometry, and returns the geometry of each output (or None for no image). Those that meet
+core axes load with the first one of them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._numbering import normalize_axis
-from spatial_duck.rules._linear import generalized_ufunc, outer
 from spatial_duck.rules._rule import elementwise_geometry, shape_of
 
 if TYPE_CHECKING:
@@ -69,8 +69,16 @@ def _reduceat(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> A
 
 
 def _outer(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
+    from spatial_duck.rules._linear import outer
+
     geometry = outer(f"{ufunc.__name__}.outer", *inputs[:2])
     return None if geometry is None else _outputs(ufunc, geometry)
+
+
+def _call_generalized(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
+    from spatial_duck.rules._linear import generalized_ufunc
+
+    return generalized_ufunc(ufunc, inputs, keywords)
 
 
 def _at(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: Keywords) -> Any:
@@ -97,6 +105,6 @@ METHODS: dict[str, Any] = {
 }
 #: By method of a generalised ufunc (one with core axes, such as matmul).
 GENERALIZED: dict[str, Any] = {
-    method: generalized_ufunc if method == "__call__" else _refuse_method(method)
+    method: _call_generalized if method == "__call__" else _refuse_method(method)
     for method in METHODS
 }
