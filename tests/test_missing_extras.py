@@ -160,7 +160,6 @@ CASES: list[tuple[str, Callable[[Path], Callable[[], Any]]]] = [
     ("zarr", _reading("a.ome.zarr")),
     ("zarr", _writing("a.ome.zarr")),
     ("dask", _writing("a.ome.zarr")),
-    ("nibabel", _reading("a.nii")),
     ("nibabel", _writing("a.nii.gz")),
     ("dask", _reading("a.nii.gz", lazy=True)),
     ("dask", _reading("a.nrrd", {"compress": True}, lazy=True)),

@@ -17,8 +17,6 @@ from spatial_duck._optional import require
 from spatial_duck.cli._reading import UsageError, read_options, write_options
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.geometry._describe import facts, printable
-from spatial_duck.resampling._targets import aligned_grid
-from spatial_duck.testing._report import LEVELS
 
 if TYPE_CHECKING:
     import argparse
@@ -125,6 +123,8 @@ def resample(args: argparse.Namespace) -> None:
     if args.like is not None:
         image = _apply_transform(args, image, to=sd.read(args.like))
     elif args.align:
+        from spatial_duck.resampling._targets import aligned_grid
+
         geometry = image.geometry
         spacing = None if args.spacing is None else _spacing(args.spacing, geometry)
         names = [str(geometry.dims[i]) for i in geometry.sampled_axes]
@@ -279,6 +279,7 @@ def _factors(words: Sequence[str]) -> int | dict[str, int]:
 def check(args: argparse.Namespace) -> None:
     """Run the conformance kit over an image class."""
     from spatial_duck.testing import Conformance, check
+    from spatial_duck.testing._report import LEVELS
 
     levels = tuple(args.level or LEVELS)
     subject = _import_object(args.subject)

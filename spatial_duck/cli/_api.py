@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import traceback
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         if args.debug:
+            import traceback
+
             traceback.print_exc()
         sys.stderr.write(f"spatial-duck: error: {_one_line(error, args)}\n")
         return 2 if isinstance(error, UsageError) else 1

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spatial_duck.cli import _actions as actions
 from spatial_duck.cli._reading import READING
-from spatial_duck.pyramids import METHODS
-from spatial_duck.testing._report import LEVELS
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "Command"]
 
+# What the modules offer that the line need not load to be read.
 _INTERPOLATIONS = ("nearest", "linear", "cubic", "quintic", "lanczos", "label")
+_LEVELS = ("attributes", "indexing", "functions", "lazy", "exchange")
+_METHODS = ("mean", "gaussian", "nearest", "mode", "label")
 
 
 class Command(NamedTuple):
@@ -218,7 +219,7 @@ COMMANDS = (
             ),
             _argument(
                 "--method",
-                choices=METHODS,
+                choices=_METHODS,
                 default="mean",
                 help="how the voxels of a bin become one: mean and gaussian for intensities, mode "
                 "and label for labels; default: mean",
@@ -297,7 +298,7 @@ COMMANDS = (
             _argument(
                 "--level",
                 action="append",
-                choices=LEVELS,
+                choices=_LEVELS,
                 help="check this level alone; may be given again",
             ),
             _argument(

@@ -23,8 +23,6 @@ from spatial_duck.io._many import is_stream, join_images, missing_error, paths_o
 from spatial_duck.io._publishing import publish_atomically
 from spatial_duck.io._registry import find_format, format_of, format_to_write, names
 from spatial_duck.io._source import Source
-from spatial_duck.io.ngff import _journal as journal
-from spatial_duck.resampling._physical import reorient
 
 if TYPE_CHECKING:
     import os
@@ -86,6 +84,8 @@ def _format_to_read(path: Any, format: str | None) -> Format:
     try:
         found = format_of(Path(path))
     except FileNotFoundError:
+        from spatial_duck.io.ngff import _journal as journal
+
         interrupted = journal.describe_unfinished(path)
         if interrupted is None:
             raise missing_error(path) from None
@@ -377,6 +377,8 @@ def _format_to_write(path: Any, format: str | None) -> Format:
 
 def _in_file_order(image: SpatialArray, axis_order: str) -> SpatialArray:
     """Return an image whose axes named x, y and z run in the directions of an orientation."""
+    from spatial_duck.resampling._physical import reorient
+
     oriented = reorient(image, axis_order)
     space = [axis for axis, _, _ in nearest_axes(oriented.geometry)]
     dims = list(oriented.dims)

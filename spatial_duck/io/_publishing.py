@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import hashlib
 import os
 import shutil
 import stat
@@ -62,6 +61,8 @@ def partial_prefix(target: Path) -> str:
     name = os.fsencode(target.name)
     if len(name) <= _MAX_NAME_BYTES:
         return f".{target.name}.partial"
+    import hashlib  # OpenSSL takes a while to load, and names are rarely so long
+
     digest = hashlib.blake2b(name, digest_size=8).hexdigest()
     return f".{name[:_MAX_NAME_BYTES].decode(errors='ignore')}-{digest}.partial"
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from spatial_duck.io._api import info, read
 from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._registry import format_of
-from spatial_duck.pyramids import Pyramid
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+
+    from spatial_duck.pyramids import Pyramid
 
 __all__ = ["list_images", "read_pyramid"]
 
@@ -54,6 +55,8 @@ def read_pyramid(
     ...     [level.shape for level in sd.read_pyramid(f"{folder}/a.ome.zarr")]
     [(128, 256), (64, 128)]
     """
+    from spatial_duck.pyramids import Pyramid
+
     count = info(path, format=format, **options).levels
     levels = range(count) if count > 1 else [None]
     return Pyramid(

@@ -16,8 +16,12 @@ import numpy as np
 import pytest
 
 import spatial_duck as sd
-from spatial_duck.cli import COMMANDS, main
+from spatial_duck.cli import COMMANDS, _table, main
+from spatial_duck.pyramids import METHODS
+from spatial_duck.resampling import INTERPOLATIONS
 from spatial_duck.testing import assert_geometry_equal
+from spatial_duck.testing._report import LEVELS
+from tests.test_public_api import in_fresh_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +43,25 @@ def file(image: sd.SpatialArray, tmp_path: Path) -> Path:
     path = tmp_path / "a.nrrd"
     sd.write(path, image)
     return path
+
+
+def test_choices_are_those_of_the_modules() -> None:
+    """The table repeats them, so that the line loads no more than its command needs."""
+    assert _table._INTERPOLATIONS == INTERPOLATIONS
+    assert tuple(METHODS) == _table._METHODS
+    assert _table._LEVELS == LEVELS
+
+
+def test_info_loads_what_it_needs(image: sd.SpatialArray, tmp_path: Path) -> None:
+    sd.write(tmp_path / "a.nii", image)
+    code = f"""
+import sys
+from spatial_duck.cli import main
+assert main(["info", {str(tmp_path / "a.nii")!r}]) == 0
+heavy = "nibabel hashlib spatial_duck.resampling spatial_duck.pyramids spatial_duck.testing"
+assert not set(heavy.split()) & set(sys.modules), sys.modules
+"""
+    in_fresh_process(code, tmp_path)
 
 
 def test_info_shows_geometry_without_reading(file: Path, capsys: Any, monkeypatch: Any) -> None:

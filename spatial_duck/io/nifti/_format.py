@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2, ``.nii`` and ``.nii.gz``, through nibabel's headers.
+"""NIfTI-1 and NIfTI-2, ``.nii`` and ``.nii.gz``, through nibabel's headers but for plain ones.
 
 Positions are RAS, of voxel centres. Arrays are indexed ``(x, y, z, t, c)`` as nibabel's are.
 
@@ -66,6 +66,7 @@ from spatial_duck.io.nifti._header import (
     make_header,
     nibabel_module,
 )
+from spatial_duck.io.nifti._plain_header import plain_header
 
 if TYPE_CHECKING:
     import os
@@ -123,11 +124,14 @@ def _compression(path: Path) -> str | None:
 
 
 def _read_header(path: Path) -> Any:
-    """Return nibabel's header, extensions included."""
-    nib = nibabel_module()
+    """Return a plain header, or nibabel's, extensions included."""
     try:
         with safety.open_stream(path, 0, _compression(path)) as stream:
             head = safety.read_up_to(stream, 544)
+            plain = plain_header(head)
+            if plain is not None:
+                return plain
+            nib = nibabel_module()
             is_second = 540 in struct.unpack("<i", head[:4]) + struct.unpack(">i", head[:4])
             kind = nib.Nifti2Header if is_second else nib.Nifti1Header
             probe = kind(head[: kind.template_dtype.itemsize], check=False)
