@@ -12,7 +12,6 @@ them; the first are run on the indices themselves.
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from spatial_duck.geometry import Geometry, World
 from spatial_duck.geometry._keys import is_advanced, normalize_key, parse_advanced_key
 from spatial_duck.geometry._map import identity, index
 from spatial_duck.geometry._origin_map import index_map_of
+from spatial_duck.rules._bind import signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -158,20 +158,23 @@ def _expand_mask(key: Any) -> tuple[Any, ...]:
 
 # --- functions that take indices one by one, or mix them ----------------------------------
 
-_AXIS = "axis"
 
+def _moves_by_index(
+    chooser: str, run: Callable[[Any, Any, dict[str, Any], int, int], Any]
+) -> Callable[..., Moves]:
+    """Return a function for the moves along one axis, from what it does to the indices.
 
-def _moves_by_index(run: Callable[[Any, Any, int, int], Any]) -> Callable[..., Moves]:
-    """Return a function for the moves along one axis, from what it does to the indices."""
+    The argument `chooser` says which are taken; where its values are unknown, so is the result.
+    """
 
     def moves(given: dict[str, Any], shape: Sequence[int]) -> Moves:
-        axis = given.get(_AXIS)
+        axis = given.get("axis")
         if axis is None and len(shape) != 1:
             return dict.fromkeys(range(len(shape)))
         i = int(axis or 0) % len(shape)
-        index = run(np.arange(shape[i]), given, i, len(shape))
-        whole = _is_known(index) and np.ndim(index) == 1
-        return {i: (i, index)} if whole else {i: None} if np.ndim(index) else {}
+        if not _is_known(given[chooser]):
+            return {i: None}
+        return {i: (i, run(np.arange(shape[i]), given[chooser], given, i, len(shape)))}
 
     return moves
 
@@ -181,7 +184,7 @@ def _is_known(value: Any) -> bool:
 
 
 def _take(given: dict[str, Any], shape: Sequence[int]) -> Moves:
-    axis, indices = given.get(_AXIS), given["indices"]
+    axis, indices = given.get("axis"), given["indices"]
     if axis is None and len(shape) != 1:
         return dict.fromkeys(range(len(shape)))
     i = int(axis or 0) % len(shape)
@@ -195,35 +198,23 @@ def _take(given: dict[str, Any], shape: Sequence[int]) -> Moves:
     )
 
 
-def _delete(line: Any, given: dict[str, Any], *_: int) -> Any:
-    return np.delete(line, given["obj"]) if _is_known(given["obj"]) else np.empty((0, 0))
-
-
-def _insert(line: Any, given: dict[str, Any], i: int, ndim: int) -> Any:
-    obj, values = given["obj"], given["values"]
-    if not _is_known(obj):
-        return np.empty((0, 0))
+def _insert(line: Any, obj: Any, given: dict[str, Any], i: int, ndim: int) -> Any:
+    values = given["values"]
     single = not isinstance(obj, slice | range) and np.size(obj) == 1
     shape = (1,) * (ndim - np.ndim(values)) + tuple(np.shape(values))
     count = shape[0 if np.ndim(obj) == 0 else i] if single else 1
     return np.insert(line, obj, np.full(count, -1) if single else -1)
 
 
-def _repeat(line: Any, given: dict[str, Any], *_: int) -> Any:
-    return np.repeat(line, given["repeats"]) if _is_known(given["repeats"]) else np.empty((0, 0))
-
-
-def _compress(line: Any, given: dict[str, Any], *_: int) -> Any:
-    condition = given["condition"]
-    return np.compress(condition, line) if _is_known(condition) else np.empty((0, 0))
+_compress = _moves_by_index("condition", lambda line, condition, *_: np.compress(condition, line))
 
 
 def _extract(given: dict[str, Any], shape: Sequence[int]) -> Moves:
-    return _moves_by_index(_compress)(given, shape) if len(shape) == 1 else {}
+    return _compress(given, shape) if len(shape) == 1 else {}
 
 
 def _roll(given: dict[str, Any], shape: Sequence[int]) -> Moves:
-    axis, shift = given.get(_AXIS), given["shift"]
+    axis, shift = given.get("axis"), given["shift"]
     if axis is None and len(shape) != 1:
         return dict.fromkeys(range(len(shape)))
     moves: dict[int, Any] = {}
@@ -264,10 +255,10 @@ def _resize(given: dict[str, Any], shape: Sequence[int]) -> Moves:
 #: Functions that take indices one by one: their moves, from the arguments by name.
 _BY_INDEX: dict[Any, Callable[..., Moves]] = {
     np.take: _take,
-    np.delete: _moves_by_index(_delete),
-    np.insert: _moves_by_index(_insert),
-    np.repeat: _moves_by_index(_repeat),
-    np.compress: _moves_by_index(_compress),
+    np.delete: _moves_by_index("obj", lambda line, obj, *_: np.delete(line, obj)),
+    np.insert: _moves_by_index("obj", _insert),
+    np.repeat: _moves_by_index("repeats", lambda line, repeats, *_: np.repeat(line, repeats)),
+    np.compress: _compress,
     np.extract: _extract,
     np.roll: _roll,
     np.tile: _tile,
@@ -297,20 +288,15 @@ JOINING_FUNCTIONS = frozenset(
 )
 
 
-@cache
-def _signature(function: Any) -> Any:
-    return signature(function)
-
-
 def bind_arguments(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a call by the names of NumPy's parameters."""
-    bound = _signature(function).bind(*args, **kwargs)
+    bound = signature_of(function).bind(*args, **kwargs)
     bound.apply_defaults()
     return dict(bound.arguments)
 
 
 def mixed_axes(given: dict[str, Any], ndim: int) -> Iterable[int]:
-    axis = given.get(_AXIS, -1)
+    axis = given.get("axis", -1)
     if axis is None:
         return range(ndim)
     return [int(axis) % ndim] if ndim else []

@@ -5,7 +5,6 @@ Most methods are NumPy's function of the same name: the table at the end says wh
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import math
 import operator
@@ -18,6 +17,7 @@ from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array._operators import binary, in_place, unary
 from spatial_duck.array._state import ImageState
 from spatial_duck.rules._axis_names import axis_position
+from spatial_duck.rules._bind import signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,8 +70,7 @@ def _function(func: Callable[..., Any]) -> Any:
     method.__name__ = name
     method.__qualname__ = f"SpatialArray.{name}"
     method.__doc__ = f"Same as ``numpy.{name}`` of the image; takes its further parameters."
-    with contextlib.suppress(ValueError):  # of a function of C that has none
-        method.__signature__ = _of_method(inspect.signature(func))  # type: ignore[attr-defined]
+    method.__signature__ = _of_method(signature_of(func))  # type: ignore[attr-defined]
     return method
 
 

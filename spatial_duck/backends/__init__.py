@@ -5,6 +5,7 @@ README.md beside this has the recipe to add one.
 
 from __future__ import annotations
 
+from spatial_duck.backends._arguments import host_type
 from spatial_duck.backends._backend import Backend, StoredBackend, even_chunks
 from spatial_duck.backends._maps import (
     FileMap,
@@ -32,7 +33,6 @@ from spatial_duck.backends._operations import (
     has_namespace,
     has_operators,
     host_form,
-    host_type,
     identity,
     index,
     is_dask,

@@ -1,4 +1,4 @@
-"""Arguments of NumPy's functions, as the functions of other libraries take them."""
+"""Arguments and types of NumPy's, as the functions of other libraries take them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import inspect
 import operator
 import sys
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck.geometry._numbering import as_tuple
 from spatial_duck.rules._bind import parameters_of
 
-__all__ = ["adapt_arguments", "with_tuples"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["adapt_arguments", "host_type", "leaves", "map_leaves", "with_tuples"]
 
 #: Parameters that NumPy takes as a number, a list or an array alike, and others as a tuple.
 _TUPLES: dict[Any, frozenset[str]] = {
@@ -133,3 +136,39 @@ def _taken(func: Any, run: Any, skip: int) -> tuple[int, frozenset[str] | None]:
         sys.maxsize if inspect.Parameter.VAR_POSITIONAL in kinds else count,
         None if inspect.Parameter.VAR_KEYWORD in kinds else names,
     )
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield the arguments, those inside lists, tuples and dicts too."""
+    if value.__class__ in (list, tuple):
+        for v in value:
+            yield from leaves(v)
+    elif value.__class__ is dict:
+        yield from leaves(list(value.values()))
+    else:
+        yield value
+
+
+def map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
+    """Return arguments with what a function makes of each, inside lists, tuples and dicts too."""
+    if value.__class__ in (list, tuple):
+        return value.__class__([map_leaves(function, v) for v in value])
+    if value.__class__ is dict:
+        return {k: map_leaves(function, v) for k, v in value.items()}
+    return function(value)
+
+
+def host_type(dtype: Any) -> np.dtype[Any]:
+    """Return NumPy's type for that of any library; half precision for bfloat16.
+
+    Examples
+    --------
+    >>> host_type(np.dtype("int16"))
+    dtype('int16')
+    """
+    if isinstance(dtype, np.dtype) and str(dtype) != "bfloat16":
+        return dtype
+    if isinstance(dtype, type):  # NumPy's and CuPy's namespaces have classes
+        return np.dtype(dtype)
+    name = str(dtype).rpartition(".")[2]
+    return np.dtype("float16" if name == "bfloat16" else name)

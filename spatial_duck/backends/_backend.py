@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck._optional import require
+from spatial_duck.backends._arguments import map_leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -197,7 +198,7 @@ class StoredBackend(Backend):
         """Run a NumPy function on Dask arrays of the data."""
         from spatial_duck.backends.dask import _calls
 
-        return _calls.call(func, self._promoted(args), self._promoted(kwargs))
+        return _calls.call(func, *map_leaves(self._promoted, (args, kwargs)))
 
     def compute(self, data: Any, **options: Any) -> NDArray[Any]:
         """Read all data into memory."""
@@ -252,11 +253,7 @@ class StoredBackend(Backend):
         return _calls.from_reader(_Reader(self, data), aligned, None if by_store else chunks)
 
     def _promoted(self, value: Any) -> Any:
-        """Replace the arrays of this backend in arguments by Dask arrays."""
-        if value.__class__ in (tuple, list):
-            return value.__class__([self._promoted(v) for v in value])
-        if value.__class__ is dict:
-            return {k: self._promoted(v) for k, v in value.items()}
+        """Return an array of this backend as a Dask array, and others as they are."""
         return self.to_dask(value) if isinstance(value, self.kinds) else value
 
 

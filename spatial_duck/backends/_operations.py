@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.backends._arguments import host_type, leaves
 from spatial_duck.backends._maps import file_map, release
 from spatial_duck.backends._registry import (
     _SCALARS,
@@ -24,7 +25,7 @@ from spatial_duck.backends._registry import (
 from spatial_duck.errors import SpatialDuckError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -49,7 +50,6 @@ __all__ = [
     "has_namespace",
     "has_operators",
     "host_form",
-    "host_type",
     "identity",
     "index",
     "is_dask",
@@ -124,23 +124,12 @@ def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     TypeError
         If the backend cannot run it. It is never run on computed or copied data instead.
     """
-    found = {name_of(type(a)) for a in _leaves((args, kwargs))} - {None, "numpy"}
+    found = {name_of(type(a)) for a in leaves((args, kwargs))} - {None, "numpy"}
     if not found:
         return func(*args, **kwargs)
     runs = [backend_named(name) for name in found if name is not None]
     backend = runs[0] if len(runs) == 1 else max(runs, key=lambda b: (b.precedence, b.name))
     return backend.call(func, args, kwargs)
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """Yield the arguments, those inside lists, tuples and dicts too."""
-    if value.__class__ in (list, tuple):
-        for v in value:
-            yield from _leaves(v)
-    elif value.__class__ is dict:
-        yield from _leaves(list(value.values()))
-    else:
-        yield value
 
 
 # --- what an array is ----------------------------------------------------------------------
@@ -202,22 +191,6 @@ def itemsize(data: Any) -> int:
     return backend_of(data).itemsize(data)
 
 
-def host_type(dtype: Any) -> np.dtype[Any]:
-    """Return NumPy's type for that of any library; half precision for bfloat16.
-
-    Examples
-    --------
-    >>> host_type(np.dtype("int16"))
-    dtype('int16')
-    """
-    if isinstance(dtype, np.dtype) and str(dtype) != "bfloat16":
-        return dtype
-    if isinstance(dtype, type):  # NumPy's and CuPy's namespaces have classes
-        return np.dtype(dtype)
-    name = str(dtype).rpartition(".")[2]
-    return np.dtype("float16" if name == "bfloat16" else name)
-
-
 def chunks(data: Any) -> tuple[tuple[int, ...], ...] | None:
     """Return the sizes of the blocks along each axis by which the data are read, or None."""
     return backend_of(data).chunks(data)
@@ -233,23 +206,18 @@ def chunk_values(data: Any) -> list[Any]:
     return values
 
 
-def empty_block(data: Any, ndim: int | None = None, dtype: Any = None) -> Any:
+def empty_block(data: Any, dtype: Any = None) -> Any:
     """Return an array without voxels of the kind that the data, or their blocks, are.
 
     Parameters
     ----------
     data : array
         An array of any backend.
-    ndim : int, optional
-        Number of axes, if not that of the data.
     dtype : dtype, optional
         Type, if not that of the data.
     """
     found = backend_of(data).empty_block(data)
-    if ndim is None and dtype is None:
-        return found
-    shape = (0,) * (data.ndim if ndim is None else ndim)
-    return np.empty_like(found, dtype=dtype, shape=shape)
+    return found if dtype is None else np.empty_like(found, dtype=dtype)
 
 
 def identity(data: Any) -> Any:

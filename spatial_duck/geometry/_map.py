@@ -107,11 +107,9 @@ NEW_AXIS = Axis()
 _new_tuple = tuple.__new__
 
 
-def identity(shape: Iterable[int], names: Iterable[str | None] | None = None) -> IndexMap:
+def identity(shape: tuple[int, ...]) -> IndexMap:
     """Return the map of an anchor onto itself."""
-    shape = tuple(shape)
-    names = (None,) * len(shape) if names is None else names
-    axes = tuple([Axis(name, ((i, 1),)) for i, name in enumerate(names)])
+    axes = tuple([Axis(None, ((i, 1),)) for i in range(len(shape))])
     return IndexMap(shape, axes, (0,) * len(shape))
 
 

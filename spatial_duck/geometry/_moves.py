@@ -20,7 +20,7 @@ from spatial_duck.geometry._map import (
     merged_steps,
     remove_axis,
 )
-from spatial_duck.geometry._numbering import as_tuple, normalize_axes, normalize_axis
+from spatial_duck.geometry._numbering import as_tuple, normalize_axes, normalize_axis, swapped_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,10 +91,7 @@ def moveaxis(grid: IndexMap, source: Any, destination: Any) -> IndexMap:
 
 def swapaxes(grid: IndexMap, axis1: int, axis2: int) -> IndexMap:
     """Return the geometry of ``np.swapaxes(array, axis1, axis2)``."""
-    order = list(range(len(grid.shape)))
-    i, j = normalize_axis(axis1, len(order)), normalize_axis(axis2, len(order))
-    order[i], order[j] = j, i
-    return transpose(grid, order)
+    return transpose(grid, swapped_axes(axis1, axis2, len(grid.shape)))
 
 
 def rot90(grid: IndexMap, k: int = 1, axes: Sequence[int] = (0, 1)) -> IndexMap:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_tuple", "normalize_axes", "normalize_axis"]
+__all__ = ["as_tuple", "missing_axes", "normalize_axes", "normalize_axis", "swapped_axes"]
 
 
 def normalize_axis(axis: Any, ndim: int) -> int:
@@ -28,6 +28,20 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     if len(set(axes)) != len(axes):
         raise ValueError("repeated axis")
     return axes
+
+
+def swapped_axes(axis1: Any, axis2: Any, ndim: int) -> tuple[int, ...]:
+    """Return the order of the axes after two of them were exchanged."""
+    i, j = normalize_axis(axis1, ndim), normalize_axis(axis2, ndim)
+    order = list(range(ndim))
+    order[i], order[j] = j, i
+    return tuple(order)
+
+
+def missing_axes(ndim: int, least: int) -> tuple[int, int]:
+    """Return how many axes ``np.atleast_1d`` to ``3d`` add in front and behind."""
+    after = int(least == 3 and 0 < ndim < 3)
+    return max(least - ndim - after, 0), after
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:

@@ -8,10 +8,10 @@ from importlib import import_module
 from itertools import groupby
 from typing import Any
 
-from spatial_duck.rules._find import FAMILIES, LAZY
-from spatial_duck.rules._rule import REFUSED, RULES, Rule
+from spatial_duck.rules._find import FAMILIES, LAZY, find
+from spatial_duck.rules._rule import REFUSED, RULES
 
-__all__ = ["describe", "main"]
+__all__ = ["describe", "family", "main"]
 
 _KINDS = {
     "moves": "moves voxels; each keeps its place exactly",
@@ -25,8 +25,13 @@ def _name(function: Any) -> str:
     return f"{function.__module__}.{function.__name__}"
 
 
-def _family(rule: Rule) -> str:
-    return rule.source.__module__.rpartition("._")[2]
+def family(function: Any) -> str:
+    """Return the family of a function's rule."""
+    rule = find(function)
+    assert rule is not None
+    module: str = rule.source.__module__.rpartition("._")[2]
+    # Several families share the rules beside the class.
+    return LAZY.get(function.__module__, "elementwise") if module == "rule" else module
 
 
 def describe(function: Any) -> str:
@@ -40,7 +45,8 @@ def describe(function: Any) -> str:
     lines = [f"{_name(function)}: {_KINDS[rule.kind]}"]
     lines += [f"    {note.splitlines()[0]}"] if note else []
     lines += [f"    axes, also by name: {axes}"] if axes and not rule.adds_axes else []
-    lines += [f"    rules/_{_family(rule)}.py, line {line}: {rule.source.__name__}"]
+    module = rule.source.__module__.rpartition(".")[2]
+    lines += [f"    rules/{module}.py, line {line}: {rule.source.__name__}"]
     return "\n".join(lines) + "\n"
 
 
@@ -52,11 +58,10 @@ def main(names: list[str]) -> int:
     int
         1 if a name is not that of a function with a rule, else 0.
     """
-    for module, family in LAZY.items():
+    for module in LAZY:
         import_module(module)
-        import_module(f"spatial_duck.rules._{family}")
-    for family in FAMILIES:
-        import_module(f"spatial_duck.rules._{family}")
+    for name in (*FAMILIES, *LAZY.values()):
+        import_module(f"spatial_duck.rules._{name}")
     functions = sorted({**RULES, **dict.fromkeys(REFUSED)}, key=_name)
     if not names:
         _print_table(functions)
@@ -72,9 +77,9 @@ def main(names: list[str]) -> int:
 
 
 def _print_table(functions: list[Any]) -> None:
-    ruled = sorted([f for f in functions if f in RULES], key=lambda f: _family(RULES[f]))
-    for family, members in groupby(ruled, key=lambda f: _family(RULES[f])):
-        print(f"{family} (rules/_{family}.py)")
+    ruled = sorted([f for f in functions if f in RULES], key=family)
+    for name, members in groupby(ruled, key=family):
+        print(f"{name} (rules/_{name}.py)")
         for function in members:
             print(f"    {_name(function):<52} {_KINDS[RULES[function].kind]}")
         print()

@@ -7,7 +7,8 @@ no mention.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +21,10 @@ __all__ = [
     "LEADING_NAMES",
     "NO_VALUE",
     "OLD_SIGNATURES",
-    "Parameter",
     "bind",
     "parameters_of",
+    "positions_of",
+    "signature_of",
 ]
 
 #: NumPy's default of parameters that may be left out.
@@ -67,43 +69,34 @@ _NO_DEFAULT = inspect.Parameter.empty
 _KEYWORD_ONLY = 1_000_000
 
 
-class Parameter(NamedTuple):
-    """A parameter of a NumPy function.
-
-    Attributes
-    ----------
-    name : str
-        NumPy's name.
-    position : int
-        Among the positional arguments; very large for one that is only given by name.
-    default : object
-        NumPy's default, `inspect.Parameter.empty` where it must be given.
-    kind : inspect._ParameterKind
-        As of `inspect.Parameter`.
-    """
-
-    name: str
-    position: int
-    default: Any
-    kind: Any
-
-
-def parameters_of(function: Callable[..., Any]) -> list[Parameter]:
-    """Return the parameters of a NumPy function."""
+@cache
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a NumPy function."""
     try:
-        found = list(inspect.signature(function).parameters.values())
+        return inspect.signature(function)
     except ValueError:
         names = OLD_SIGNATURES.get(function.__name__, "").split()
-        return [Parameter(name, i, NO_VALUE, None) for i, name in enumerate(names)]
-    made = []
-    for position, p in enumerate(found):
-        by_name = p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
-        made.append(Parameter(p.name, _KEYWORD_ONLY if by_name else position, p.default, p.kind))
-    return made
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        return inspect.Signature([inspect.Parameter(n, kind, default=NO_VALUE) for n in names])
+
+
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a NumPy function."""
+    return list(signature_of(function).parameters.values())
+
+
+def positions_of(parameters: Sequence[inspect.Parameter]) -> dict[str, int]:
+    """Return the position of each parameter; very large for one that is only given by name."""
+    return {
+        p.name: n if p.kind < p.KEYWORD_ONLY else _KEYWORD_ONLY for n, p in enumerate(parameters)
+    }
 
 
 def bind(
-    function: str, parameters: list[Parameter], rule: Callable[..., Any], reads: Sequence[str] = ()
+    function: str,
+    parameters: Sequence[inspect.Parameter],
+    rule: Callable[..., Any],
+    reads: Sequence[str] = (),
 ) -> Callable[..., Any]:
     """Return a rule as a function of NumPy's arguments.
 
@@ -111,7 +104,7 @@ def bind(
     ----------
     function : str
         Name of NumPy's function.
-    parameters : list of Parameter
+    parameters : sequence of inspect.Parameter
         Parameters of the function.
     rule : callable
         Its parameters are names of NumPy's, `image` and `other` for the first two, and `name` for
@@ -133,9 +126,9 @@ def bind(
         _argument_lookup(function, parameters, name, defaults.get(name, _NO_DEFAULT))
         for name in (*names[len(fixed) :], *reads)
     ]
-    spread = [p for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL]
-    rest = spread[0].position if spread else _KEYWORD_ONLY
-    required = len([p for p in parameters if p.default is _NO_DEFAULT and p.position < rest])
+    kinds, spread = [p.kind for p in parameters], inspect.Parameter.VAR_POSITIONAL
+    rest = kinds.index(spread) if spread in kinds else _KEYWORD_ONLY
+    required = len([p for p in parameters if p.default is _NO_DEFAULT and p.kind < spread])
     count = len(readers)
     # So many of the rule's parameters are NumPy's first, in NumPy's order.
     leading = next((k for k, (i, _, _) in enumerate(readers) if i != k or k == rest), count)
@@ -159,24 +152,27 @@ def bind(
 
 
 def _argument_lookup(
-    function: str, theirs: list[Parameter], name: str, default: Any
+    function: str, theirs: Sequence[inspect.Parameter], name: str, default: Any
 ) -> tuple[int, str, Any]:
     """Return the position, the name and the default of a rule's parameter in NumPy's signature."""
     if name in LEADING_NAMES:
         name = theirs[LEADING_NAMES[name]].name
+    position = positions_of(theirs).get(name, _KEYWORD_ONLY)
     for p in theirs:
         if p.name == name:
-            if p.kind is inspect.Parameter.VAR_POSITIONAL:
-                return p.position, name, ()
+            if p.kind is p.VAR_POSITIONAL:
+                return position, name, ()
             if p.default is NO_VALUE or p.default is _NO_DEFAULT:
-                return p.position, name, NO_VALUE if default is _NO_DEFAULT else default
-            return p.position, name, p.default
+                return position, name, NO_VALUE if default is _NO_DEFAULT else default
+            return position, name, p.default
     if default is _NO_DEFAULT:
         raise RuntimeError(f"numpy.{function} has no parameter {name!r}")
-    return _KEYWORD_ONLY, name, default
+    return position, name, default
 
 
-def _check_required(name: str, parameters: list[Parameter], kwargs: dict[str, Any]) -> None:
+def _check_required(
+    name: str, parameters: Sequence[inspect.Parameter], kwargs: dict[str, Any]
+) -> None:
     missing = [p.name for p in parameters if p.name not in kwargs]
     if missing:
         raise TypeError(f"{name}() is missing the arguments {', '.join(map(repr, missing))}")

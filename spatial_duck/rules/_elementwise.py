@@ -37,23 +37,14 @@ def _common_grid(function: str, *arguments: Any) -> Geometry | None:
 # --- of one array -------------------------------------------------------------------------
 
 
-@rule(
+rule(
     "keeps",
     *existing(np, "i0 sinc iscomplex isreal real imag sort_complex angle real_if_close round"),
     *existing(np, "around astype copy unwrap roll fix isneginf isposinf"),
     *existing(np.lib.scimath, "arccos arcsin arctanh log log10 log2 sqrt"),
     deferrable=True,
-)
-def _same_grid(image: Any) -> Geometry | None:
-    """Return the grid, which stays."""
-    return geometry_or_none(image)
-
-
-@rule("keeps", np.is_busday, np.datetime_as_string)
-def _date_function(image: Any) -> Geometry | None:
-    return geometry_or_none(image)
-
-
+)(geometry_or_none)
+rule("keeps", np.is_busday, np.datetime_as_string)(geometry_or_none)
 elementwise("x nan posinf neginf", np.nan_to_num, deferrable=True)
 
 

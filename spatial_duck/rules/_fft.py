@@ -9,7 +9,7 @@ from numpy import fft
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._numbering import normalize_axis
-from spatial_duck.rules._rule import existing, rule
+from spatial_duck.rules._rule import existing, geometry_or_none, rule
 
 __all__: list[str] = []
 
@@ -57,6 +57,4 @@ def _several_axes(name: str, a: Any, s: Any, axes: Any) -> Geometry | None:
     return a.lose(list(dict.fromkeys(axes)), name, shape=shape)
 
 
-@rule("keeps", fft.fftshift, fft.ifftshift, deferrable=True)
-def _same_grid(x: Geometry) -> Geometry:
-    return x
+rule("keeps", fft.fftshift, fft.ifftshift, deferrable=True)(geometry_or_none)

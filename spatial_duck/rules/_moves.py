@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._numbering import normalize_axis
+from spatial_duck.geometry._numbering import missing_axes, normalize_axis
 from spatial_duck.rules._rule import (
     UNKNOWN,
     check_aligned_except,
@@ -21,6 +21,9 @@ from spatial_duck.rules._rule import (
     shape_of,
     unplaced,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["flatten", "index_axis"]
 
@@ -77,12 +80,34 @@ def lose_length(grid: Geometry, axis: int, function: str) -> Geometry:
     return grid.lose(axis, function, shape=shape)
 
 
+# --- methods of geometries ----------------------------------------------------------------
+
+
+def _by_method(method: Callable[..., Geometry], function: Any, reads: str, **options: bool) -> None:
+    """Register a function that does what a method of geometries does with its parameters."""
+
+    def move(*operands: Any) -> Geometry:
+        """Move the grid as the method of the geometry does."""
+        return method(*operands)
+
+    move.__name__ = method.__name__
+    rule("moves", function, deferrable=True, reads=reads, **options)(move)
+
+
+_by_method(Geometry.broadcast_to, np.broadcast_to, "array shape")
+_by_method(Geometry.diagonal, np.diagonal, "a offset axis1 axis2")
+_by_method(Geometry.expand_dims, np.expand_dims, "a axis", adds_axes=True)
+_by_method(Geometry.flip, np.flip, "m axis")
+_by_method(Geometry.moveaxis, np.moveaxis, "a source destination")
+_by_method(Geometry.pad, np.pad, "array pad_width")
+_by_method(Geometry.rot90, np.rot90, "m k axes")
+_by_method(Geometry.squeeze, np.squeeze, "a axis")
+_by_method(Geometry.swapaxes, np.swapaxes, "a axis1 axis2")
+_by_method(Geometry.transpose, np.transpose, "a axes")
+_by_method(Geometry.window, np.lib.stride_tricks.sliding_window_view, "x window_shape axis")
+
+
 # --- flips and transpositions -------------------------------------------------------------
-
-
-@rule("moves", np.flip, deferrable=True)
-def _flip(m: Geometry, axis: Any) -> Geometry:
-    return m.flip(axis)
 
 
 @rule("moves", np.flipud, np.fliplr, deferrable=True)
@@ -90,29 +115,9 @@ def _flip_one(name: str, m: Geometry) -> Geometry:
     return m.flip(0 if name == "flipud" else 1)
 
 
-@rule("moves", np.rot90, deferrable=True)
-def _rot90(m: Geometry, k: Any, axes: Any) -> Geometry:
-    return m.rot90(k, axes)
-
-
-@rule("moves", np.transpose, deferrable=True)
-def _transpose(a: Geometry, axes: Any) -> Geometry:
-    return a.transpose(axes)
-
-
 @rule("moves", np.matrix_transpose, np.linalg.matrix_transpose, deferrable=True)
 def _matrix_transpose(x: Geometry) -> Geometry:
     return x.swapaxes(-1, -2)
-
-
-@rule("moves", np.swapaxes, deferrable=True)
-def _swapaxes(a: Geometry, axis1: Any, axis2: Any) -> Geometry:
-    return a.swapaxes(axis1, axis2)
-
-
-@rule("moves", np.moveaxis, deferrable=True)
-def _moveaxis(a: Geometry, source: Any, destination: Any) -> Geometry:
-    return a.moveaxis(source, destination)
 
 
 @rule("moves", np.rollaxis, deferrable=True)
@@ -126,22 +131,9 @@ def _rollaxis(a: Geometry, axis: Any, start: Any) -> Geometry:
 # --- axes of length 1, shapes -------------------------------------------------------------
 
 
-@rule("moves", np.squeeze, deferrable=True)
-def _squeeze(a: Geometry, axis: Any) -> Geometry:
-    return a.squeeze(axis)
-
-
-@rule("moves", np.expand_dims, deferrable=True, adds_axes=True)
-def _expand_dims(a: Geometry, axis: Any) -> Geometry:
-    return a.expand_dims(axis)
-
-
 def at_least(a: Any, ndim: int) -> Any:
     """Return a geometry or a shape with axes added where ``np.atleast_1d`` to ``3d`` add them."""
-    n = len(a) if isinstance(a, tuple) else a.ndim
-    after = 1 if ndim == 3 and n else 0
-    after = min(after, ndim - n) if n < ndim else 0
-    before = max(ndim - n - after, 0)
+    before, after = missing_axes(len(a) if isinstance(a, tuple) else a.ndim, ndim)
     if isinstance(a, tuple):
         return (1,) * before + a + (1,) * after
     return a[(None,) * before + (...,) + (None,) * after] if before or after else a
@@ -155,11 +147,6 @@ def _at_least(name: str, arys: Any) -> Any:
         for a in arys
     ]
     return found[0] if len(found) == 1 else found
-
-
-@rule("moves", np.broadcast_to, deferrable=True)
-def _broadcast_to(array: Geometry, shape: Any) -> Geometry:
-    return array.broadcast_to(shape)
 
 
 @rule("moves", np.broadcast_arrays)
@@ -191,11 +178,6 @@ def _ravel(a: Geometry, order: Any) -> Geometry:
 
 
 # --- more voxels --------------------------------------------------------------------------
-
-
-@rule("moves", np.pad, deferrable=True)
-def _pad(array: Geometry, pad_width: Any) -> Geometry:
-    return array.pad(pad_width)
 
 
 @rule("keeps", np.tile, deferrable=True)
@@ -233,11 +215,6 @@ def _repeat(a: Any, repeats: Any, axis: Any) -> Geometry | None:
     if counts.size and (counts == counts.flat[0]).all() and counts.size in (1, grid.shape[i]):
         return grid.repeat(int(counts.flat[0]), i)
     return index_axis(grid, i, np.repeat(np.arange(grid.shape[i]), counts), "repeat")
-
-
-@rule("moves", np.lib.stride_tricks.sliding_window_view, deferrable=True)
-def _sliding_window_view(x: Geometry, window_shape: Any, axis: Any) -> Geometry:
-    return x.window(window_shape, axis)
 
 
 # --- fewer voxels -------------------------------------------------------------------------
@@ -324,11 +301,6 @@ def _delete(arr: Any, obj: Any, axis: Any) -> Geometry | None:
     if not isinstance(obj, int | slice | list | tuple | range | np.integer | np.ndarray):
         return lose_length(grid, i, "delete")
     return index_axis(grid, i, np.delete(np.arange(grid.shape[i]), obj), "delete")
-
-
-@rule("moves", np.diagonal, deferrable=True)
-def _diagonal(a: Geometry, offset: Any, axis1: Any, axis2: Any) -> Geometry:
-    return a.diagonal(offset, axis1, axis2)
 
 
 @rule("moves", np.linalg.diagonal, deferrable=True)

@@ -22,13 +22,11 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
-@rule(
+rule(
     "keeps",
     *existing(recfunctions, "rename_fields require_fields repack_fields"),
     deferrable=True,
-)
-def _same_grid(image: Any) -> Geometry | None:
-    return geometry_or_none(image)
+)(geometry_or_none)
 
 
 @rule("keeps", *existing(recfunctions, "apply_along_fields"))

@@ -28,7 +28,7 @@ import numpy as np
 from spatial_duck._config import current, note_loss
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
-from spatial_duck.rules._bind import AXIS_PARAMETERS, NO_VALUE, bind, parameters_of
+from spatial_duck.rules._bind import AXIS_PARAMETERS, NO_VALUE, bind, parameters_of, positions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,13 +138,13 @@ def rule(
         for function in functions:
             _check_new(function)
             parameters = parameters_of(function)
-            out = next((p.position for p in parameters if p.name == "out"), -1)
-            axes = [(p.position, p.name) for p in parameters if p.name in AXIS_PARAMETERS]
+            positions = positions_of(parameters)
+            axes = [(n, name) for name, n in positions.items() if name in AXIS_PARAMETERS]
             RULES[function] = Rule(
                 kind,
                 bind(function.__name__, parameters, source, reads.split()),
                 deferrable,
-                out,
+                positions.get("out", -1),
                 tuple(axes),
                 adds_axes,
                 source,
@@ -187,9 +187,9 @@ def _check_new(function: Any) -> None:
 # --- helpers of rules ---------------------------------------------------------------------
 
 
-def geometry_or_none(a: Any) -> Geometry | None:
+def geometry_or_none(image: Any) -> Geometry | None:
     """Return a geometry as it is, and None for a bare array."""
-    return a if a.__class__ is Geometry else None
+    return image if image.__class__ is Geometry else None
 
 
 def shape_of(array: Any) -> tuple[int, ...]:
@@ -217,9 +217,7 @@ def geometries(*arguments: Any) -> list[Geometry]:
 _SHAPELESS_TYPES = frozenset({Geometry, type(None), int, float, bool, complex, type(NO_VALUE)})
 
 
-def elementwise_geometry(
-    function: str, *arguments: Any, shape: Sequence[int] | None = None
-) -> Geometry:
+def elementwise_geometry(function: str, *arguments: Any) -> Geometry:
     """Return the geometry of an elementwise function of several arrays.
 
     Parameters
@@ -228,8 +226,6 @@ def elementwise_geometry(
         Name of the function, for errors.
     *arguments
         Geometries, bare arrays and scalars; None is passed over. At least one is a geometry.
-    shape : sequence of int, optional
-        Shape of the result, where it is known.
 
     Raises
     ------
@@ -238,13 +234,12 @@ def elementwise_geometry(
     """
     grids = [a for a in arguments if a.__class__ is Geometry]
     grid = grids[0] if len(grids) == 1 else alignment.broadcast(function, grids)
-    if shape is None:
-        if len(grids) == len(arguments):
-            return grid
-        shapes = [shape_of(a) for a in arguments if a.__class__ not in _SHAPELESS_TYPES]
-        if not any(shapes):
-            return grid
-        shape = np.broadcast_shapes(grid.shape, *shapes)
+    if len(grids) == len(arguments):
+        return grid
+    shapes = [shape_of(a) for a in arguments if a.__class__ not in _SHAPELESS_TYPES]
+    if not any(shapes):
+        return grid
+    shape = np.broadcast_shapes(grid.shape, *shapes)
     return grid if shape == grid.shape else grid.broadcast_to(shape)
 
 

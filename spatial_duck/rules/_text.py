@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from numpy import char, strings
 
 from spatial_duck.rules._rule import elementwise, existing, geometry_or_none, rule
@@ -11,15 +9,11 @@ from spatial_duck.rules._rule import elementwise, existing, geometry_or_none, ru
 __all__: list[str] = []
 
 
-@rule(
+rule(
     "keeps",
     *existing(char, "capitalize lower swapcase title upper decode encode translate splitlines"),
     deferrable=True,
-)
-def _same_grid(image: Any) -> Any:
-    return geometry_or_none(image)
-
-
+)(geometry_or_none)
 elementwise("x1 x2", *existing(char, "equal not_equal greater greater_equal less less_equal"))
 elementwise("a width fillchar", *existing(char, "center ljust rjust"))
 elementwise("a width", *existing(char, "zfill"))

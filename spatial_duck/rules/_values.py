@@ -29,27 +29,22 @@ __all__: list[str] = []
 _UNKNOWN_SHAPE = (UNKNOWN,)
 
 
+@rule("plain", np.flatnonzero, np.unique_values, np.roots)
+def _line_of_values(name: str, image: Geometry) -> Any:
+    return loss_of_all(name, image, _UNKNOWN_SHAPE)
+
+
 # --- indices of voxels --------------------------------------------------------------------
 
 
-@rule("plain", np.nonzero)
-def _nonzero(a: Geometry) -> Any:
-    return [loss_of_all("nonzero", a, _UNKNOWN_SHAPE)] * a.ndim
-
-
-@rule("plain", np.flatnonzero)
-def _flatnonzero(a: Geometry) -> Any:
-    return loss_of_all("flatnonzero", a, _UNKNOWN_SHAPE)
+@rule("plain", np.nonzero, np.diag_indices_from)
+def _nonzero(name: str, image: Geometry) -> Any:
+    return [loss_of_all(name, image, _UNKNOWN_SHAPE)] * image.ndim
 
 
 @rule("plain", np.argwhere)
 def _argwhere(a: Geometry) -> Any:
     return loss_of_all("argwhere", a, (UNKNOWN, a.ndim))
-
-
-@rule("plain", np.diag_indices_from)
-def _diag_indices_from(arr: Geometry) -> Any:
-    return [loss_of_all("diag_indices_from", arr, _UNKNOWN_SHAPE)] * arr.ndim
 
 
 @rule("plain", np.tril_indices_from, np.triu_indices_from)
@@ -149,11 +144,6 @@ def _unique(
     return geometry
 
 
-@rule("plain", np.unique_values)
-def _unique_values(x: Geometry) -> Any:
-    return loss_of_all("unique_values", x, _UNKNOWN_SHAPE)
-
-
 @rule("plain", np.unique_counts)
 def _unique_counts(x: Geometry) -> Any:
     return loss_of_all("unique_counts", x, _UNKNOWN_SHAPE, _UNKNOWN_SHAPE)
@@ -206,11 +196,6 @@ def _variables(
 @rule("plain", np.poly)
 def _poly(seq_of_zeros: Geometry) -> Any:
     return loss_of_all("poly", seq_of_zeros, (seq_of_zeros.shape[0] + 1,))
-
-
-@rule("plain", np.roots)
-def _roots(p: Geometry) -> Any:
-    return loss_of_all("roots", p, _UNKNOWN_SHAPE)
 
 
 @rule("plain", np.polyadd, np.polysub, np.polymul, np.polydiv, np.polyder, np.polyint)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import SpatialArray, SpatialDuckError, backends, rules
-from spatial_duck.rules._find import LAZY
+from spatial_duck.rules.__main__ import family as family_of
 from spatial_duck.testing import assert_lazy
 from tests.rules.calls import OVERRIDABLE, build, find, geometry_of
 from tests.rules.recipes import RECIPES, Im, Recipe
@@ -212,12 +212,7 @@ _BY_LABEL = {r.label: r for r in RECIPES}
 
 def family(function: Any) -> str:
     """Return the module of rules that a function is in."""
-    rule = rules.find(function)
-    if rule is None:
-        return "refused by us"
-    found = str(rule.source.__module__).rpartition("._")[2]
-    # Rules that several families share stand in a module of none.
-    return LAZY.get(function.__module__, "elementwise") if found == "rule" else found
+    return "refused by us" if rules.find(function) is None else family_of(function)
 
 
 def _name(function: Any) -> str:

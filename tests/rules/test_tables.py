@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +13,11 @@ from numpy.testing.overrides import get_overridable_numpy_ufuncs
 
 from spatial_duck import SpatialArray, rules
 from spatial_duck.array import _dispatch as dispatch
+from spatial_duck.rules.__main__ import main
 from spatial_duck.rules._bind import NO_VALUE, OLD_SIGNATURES, bind, parameters_of
+from spatial_duck.rules._find import FAMILIES, LAZY
 from tests.rules.calls import OVERRIDABLE, find
 from tests.rules.recipes import RECIPES
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FUNCTIONS = sorted(OVERRIDABLE, key=lambda f: (f.__module__, f.__name__))
 
@@ -64,6 +65,30 @@ SHARED: dict[Any, list[Any]] = {}
 for _function in FUNCTIONS:
     if rules.find(_function) is not None:
         SHARED.setdefault(rules.find(_function).source, []).append(_function)  # type: ignore[union-attr]
+
+
+def test_the_printed_table_has_each_function_under_a_family(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 0
+    table = capsys.readouterr().out
+    headings = [line for line in table.splitlines() if line.endswith(".py)")]
+    assert headings == [
+        f"{name} (rules/_{name}.py)" for name in sorted({*FAMILIES, *LAZY.values()})
+    ]
+    assert all(f"    {name_of(f)} " in table for f in (*rules.RULES, *rules.REFUSED))
+
+
+def test_what_is_printed_of_a_function_is_where_its_rule_stands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["np.roll", "isclose", "save", "fft.fft", "sin"]) == 1
+    printed = capsys.readouterr().out
+    for path, line in re.findall(r"rules/(\w+\.py), line (\d+): ", printed):
+        lines = (Path(rules.__file__).parent / path).read_text(encoding="utf-8").splitlines()
+        assert lines[int(line) - 1].lstrip().startswith(("def ", "@"))
+    assert printed.count("line ") == 3
+    assert "sin: no rule" in printed
 
 
 @pytest.mark.parametrize("name", sorted(OLD_SIGNATURES))

@@ -1,38 +1,25 @@
-"""More of NumPy's functions, made of the array API's: along an axis, sets, products and indices.
-
-As in `arrayapi_functions`, each takes the namespace first, and parameters of NumPy's that change
-nothing here.
-"""
+"""NumPy's functions along an axis, and of sets and counts, made of those that the array API has."""
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from spatial_duck.backends.arrayapi._elementwise import (
-    VALUES,
+from spatial_duck.backends.arrayapi._tools import (
     does,
     flat_of,
     held,
-    is_floating,
     no,
     slices,
     to_array,
+    to_floating,
 )
-from spatial_duck.backends.arrayapi._functions import arrays_of, to_dtype, to_floating
 from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
 from spatial_duck.rules._bind import NO_VALUE
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["VALUES"]
-
-
-# --- along an axis ------------------------------------------------------------------------
+__all__: list[str] = []
 
 
 @does(np.gradient)
@@ -163,9 +150,20 @@ def _rollaxis(xp: Any, a: Any, axis: int, start: int = 0) -> Any:
     return xp.moveaxis(a, axis, start - 1 if start > axis else start)
 
 
-@does(np.column_stack)
-def _column_stack(xp: Any, tup: Any) -> Any:
-    return xp.concat([xp.reshape(a, (-1, 1)) if a.ndim == 1 else a for a in tup], axis=1)
+@does(getattr(np, "trapezoid", None), getattr(np, "trapz", None))
+def _trapezoid(xp: Any, y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    axis = normalize_axis(axis, y.ndim)
+    after, before = slices(y.ndim, axis, slice(1, None), slice(None, -1))
+    step = dx
+    if x is not None:
+        x = to_array(xp, x, y)
+        if x.ndim == 1:
+            step = xp.reshape(
+                x[1:] - x[:-1], tuple([-1 if i == axis else 1 for i in range(y.ndim)])
+            )
+        else:
+            step = x[after] - x[before]
+    return xp.sum(step * (y[after] + y[before]) / 2.0, axis=axis)
 
 
 # --- sets and counts ----------------------------------------------------------------------
@@ -221,6 +219,49 @@ def _setxor1d(xp: Any, ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     return _union1d(xp, _setdiff1d(xp, ar1, ar2), _setdiff1d(xp, ar2, ar1))
 
 
+@does(np.unique)
+def _unique(xp: Any, ar: Any, **options: Any) -> Any:
+    if any(v for k, v in options.items() if k not in ("equal_nan", "sorted")):
+        raise TypeError(f"unique on {xp.__name__}: use numpy.unique_counts, unique_inverse or _all")
+    return xp.sort(xp.unique_values(ar))
+
+
+@does(np.digitize)
+def _digitize(xp: Any, x: Any, bins: Any, right: bool = False) -> Any:
+    bins = to_array(xp, bins, x, x.dtype)
+    if bins.shape[0] > 1 and bool(xp.any(bins[1:] < bins[:-1])):
+        raise TypeError(f"digitize on {xp.__name__} takes bins that increase")
+    side = "left" if right else "right"
+    return xp.reshape(xp.searchsorted(bins, flat_of(xp, x), side=side), x.shape)
+
+
+@does(np.interp)
+def _interp(
+    xp: Any, x: Any, xs: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
+) -> Any:
+    if period is not None:
+        raise TypeError(f"interp on {xp.__name__} has no period")
+    like = next(filter(held, (x, xs, fp)))
+    x, xs, fp = (to_floating(xp, to_array(xp, a, like)) for a in (x, xs, fp))
+    kind = xp.result_type(x, xs, fp)
+    x, xs, fp = (xp.astype(a, kind) for a in (x, xs, fp))
+    flat, n = flat_of(xp, x), xs.shape[0]
+    if n < 2:
+        raise TypeError(f"interp on {xp.__name__} takes two points or more")
+    i = xp.clip(xp.searchsorted(xs, flat, side="right") - 1, 0, n - 2)
+    x0, y0 = xp.take(xs, i), xp.take(fp, i)
+    slope = (xp.take(fp, i + 1) - y0) / (xp.take(xs, i + 1) - x0)
+    found = slope * (flat - x0) + y0
+    ends = [
+        (flat < xs[0], fp[0] if left is None else left),
+        (flat > xs[n - 1], fp[n - 1] if right is None else right),
+        (flat == xs[n - 1], fp[n - 1]),
+    ]
+    for where, value in ends:
+        found = xp.where(where, to_array(xp, value, like, kind), found)
+    return xp.reshape(found, x.shape)
+
+
 @does(np.histogram)
 def _histogram(
     xp: Any, a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
@@ -240,99 +281,3 @@ def _histogram(
         parts = xp.astype(counts, flat.dtype)
         return parts / (edges[1:] - edges[:-1]) / xp.sum(parts), edges
     return counts, edges
-
-
-# --- products -----------------------------------------------------------------------------
-
-
-@does(np.einsum)
-def _einsum(xp: Any, subscripts: Any, *operands: Any, **options: Any) -> Any:
-    run = getattr(xp, "einsum", None)
-    if run is None or not isinstance(subscripts, str) or options.keys() - {"optimize"}:
-        raise TypeError(f"{xp.__name__} has no such einsum: use .to('numpy') first")
-    return run(subscripts, *operands)
-
-
-@does(np.vdot)
-def _vdot(xp: Any, a: Any, b: Any) -> Any:
-    a, b = flat_of(xp, a), flat_of(xp, b)
-    return xp.sum((xp.conj(a) if xp.isdtype(a.dtype, "complex floating") else a) * b)
-
-
-@does(np.linalg.multi_dot)
-def _multi_dot(xp: Any, arrays: Any, *, out: Any = None) -> Any:
-    if out is not None:
-        raise TypeError(f"multi_dot on {xp.__name__} takes no out")
-    return functools.reduce(xp.matmul, arrays)
-
-
-@does(np.kron)
-def _kron(xp: Any, a: Any, b: Any) -> Any:
-    a, b = arrays_of(xp, a, b)
-    n = max(a.ndim, b.ndim)
-    a, b = (xp.reshape(x, (1,) * (n - x.ndim) + tuple(x.shape)) for x in (a, b))
-    shape = tuple([p * q for p, q in zip(a.shape, b.shape, strict=True)])
-    left = xp.reshape(a, tuple([m for p in a.shape for m in (p, 1)]))
-    right = xp.reshape(b, tuple([m for p in b.shape for m in (1, p)]))
-    return xp.reshape(left * right, shape)
-
-
-@does(np.cross)
-def _cross(
-    xp: Any, a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None
-) -> Any:
-    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
-    like = a if held(a) else b
-    a, b = to_array(xp, a, like), to_array(xp, b, like)
-    a, b = xp.moveaxis(a, axisa, -1), xp.moveaxis(b, axisb, -1)
-    if (a.shape[-1], b.shape[-1]) != (3, 3):
-        raise TypeError(f"cross on {xp.__name__} is of vectors of 3 alone")
-    a, b = xp.broadcast_arrays(a, b)
-    return xp.moveaxis(xp.linalg.cross(a, b, axis=-1), -1, axisc)
-
-
-# --- indices, in place, questions ---------------------------------------------------------
-
-
-def _host_indices(func: Any) -> Callable[..., Any]:
-    def indices(xp: Any, arr: Any, *args: Any, **options: Any) -> Any:
-        found = func(np.broadcast_to(0, arr.shape), *args, **options)
-        return tuple([to_array(xp, np.ascontiguousarray(i), arr) for i in found])
-
-    return indices
-
-
-for _func in (np.diag_indices_from, np.tril_indices_from, np.triu_indices_from):
-    VALUES[_func] = _host_indices(_func)
-
-
-@does(np.copyto)
-def _copyto(xp: Any, dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
-    src = to_array(xp, src, dst)
-    if casting != "unsafe" and not xp.can_cast(src, dst.dtype) and not is_floating(xp, dst):
-        raise TypeError(f"Cannot cast {src.dtype} to {dst.dtype} according to {casting!r}")
-    src = xp.broadcast_to(xp.astype(src, dst.dtype), dst.shape)
-    dst[...] = src if where is True else xp.where(where, src, dst)
-
-
-@does(np.putmask)
-def _putmask(xp: Any, a: Any, /, mask: Any, values: Any) -> None:
-    if math.prod(np.shape(values)) != 1 and np.shape(values) != tuple(a.shape):
-        raise TypeError(f"putmask on {xp.__name__} takes one value, or values of the array's shape")
-    values = xp.reshape(to_array(xp, values, a), np.shape(values) or (1,) * a.ndim)
-    _copyto(xp, a, values, "unsafe", mask)
-
-
-@does(np.result_type)
-def _result_type(xp: Any, *arrays_and_dtypes: Any) -> Any:
-    return xp.result_type(*[to_dtype(xp, a) if isinstance(a, type | str | np.dtype) else a
-                            for a in arrays_and_dtypes])  # fmt: skip
-
-
-@does(np.array_equiv)
-def _array_equiv(xp: Any, a1: Any, a2: Any) -> bool:
-    try:
-        np.broadcast_shapes(tuple(a1.shape), tuple(a2.shape))
-    except ValueError:
-        return False
-    return bool(xp.all(a1 == a2))

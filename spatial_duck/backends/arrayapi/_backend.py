@@ -14,7 +14,7 @@ from spatial_duck.backends._backend import Backend
 from spatial_duck.backends._keys import open_key, steps_of
 from spatial_duck.backends._registry import backend_of, name_of, root_of
 from spatial_duck.backends.arrayapi._calls import call, namespace
-from spatial_duck.backends.arrayapi._functions import to_dtype
+from spatial_duck.backends.arrayapi._tools import to_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,33 +1,33 @@
 """PyTorch, JAX, sparse, array_api_strict: any array that follows the array API standard.
 
 These have no ``__array_function__``, so NumPy's functions are brought to the standard's here, by
-tables: `_FUNCTIONS` for those that the standard has, with the names of their parameters, and
-`arrayapi_functions.COMPOSED` for those made of them. What is in neither is a TypeError: a function
-of the same name in some library may well mean something else (``torch.median``).
+tables: `_SHARED` for those that the standard has, with the names of their parameters, `FUNCTIONS`
+for those made of them, and `COMMON` for those that need slices alone. What is in none is a
+TypeError: a function of the same name in some library may well mean something else
+(``torch.median``).
 """
 
 from __future__ import annotations
 
-import inspect
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
-from spatial_duck.backends._arguments import adapt_arguments, with_tuples
-from spatial_duck.backends._pieces import PIECES
+from spatial_duck.backends._arguments import adapt_arguments, leaves, map_leaves, with_tuples
+from spatial_duck.backends._common import COMMON
 from spatial_duck.backends._registry import name_of
-from spatial_duck.backends.arrayapi._along_axis import VALUES
-from spatial_duck.backends.arrayapi._elementwise import created
-from spatial_duck.backends.arrayapi._functions import (
-    COMPOSED,
-    UFUNCS,
+from spatial_duck.backends.arrayapi import _along_axis, _reductions  # noqa: F401  # enter theirs
+from spatial_duck.backends.arrayapi._functions import UFUNCS, created
+from spatial_duck.backends.arrayapi._tools import (
+    FUNCTIONS,
+    flat_of,
     to_complex,
     to_dtype,
     to_floating,
 )
-from spatial_duck.rules._bind import NO_VALUE
+from spatial_duck.rules._bind import NO_VALUE, signature_of
 
 __all__ = ["call", "namespace"]
 
@@ -52,90 +52,43 @@ _REDUCTIONS = {
 }  # fmt: skip
 _ACCUMULATIONS = {np.add: np.cumsum, np.multiply: np.cumprod}
 
-_REDUCING = {"axis": "axis", "keepdims": "keepdims"}
-_LIKE = {"dtype": "dtype", "device": "device"}
-
-#: NumPy function: name in the standard, number of leading positional parameters, and the other
-#: parameters that it has there, by NumPy's name.
-_FUNCTIONS: dict[Any, tuple[str, int, dict[str, str]]] = {
-    np.sum: ("sum", 1, {**_REDUCING, "dtype": "dtype"}),
-    np.prod: ("prod", 1, {**_REDUCING, "dtype": "dtype"}),
-    np.mean: ("mean", 1, _REDUCING),
-    np.std: ("std", 1, {**_REDUCING, "ddof": "correction", "correction": "correction"}),
-    np.var: ("var", 1, {**_REDUCING, "ddof": "correction", "correction": "correction"}),
-    np.max: ("max", 1, _REDUCING),
-    np.amax: ("max", 1, _REDUCING),
-    np.min: ("min", 1, _REDUCING),
-    np.amin: ("min", 1, _REDUCING),
-    np.all: ("all", 1, _REDUCING),
-    np.any: ("any", 1, _REDUCING),
-    np.argmax: ("argmax", 1, _REDUCING),
-    np.argmin: ("argmin", 1, _REDUCING),
-    np.count_nonzero: ("count_nonzero", 1, _REDUCING),
-    np.cumsum: ("cumulative_sum", 1, {"axis": "axis", "dtype": "dtype"}),
-    np.cumprod: ("cumulative_prod", 1, {"axis": "axis", "dtype": "dtype"}),
-    np.sort: ("sort", 1, {"axis": "axis", "stable": "stable"}),
-    np.argsort: ("argsort", 1, {"axis": "axis", "stable": "stable"}),
-    np.searchsorted: ("searchsorted", 2, {"side": "side", "sorter": "sorter"}),
-    np.nonzero: ("nonzero", 1, {}),
-    np.stack: ("stack", 1, {"axis": "axis"}),
-    np.broadcast_to: ("broadcast_to", 2, {}),
-    np.broadcast_arrays: ("broadcast_arrays", 0, {}),
-    np.moveaxis: ("moveaxis", 3, {}),
-    np.flip: ("flip", 1, {"axis": "axis"}),
-    np.roll: ("roll", 2, {"axis": "axis"}),
-    np.tile: ("tile", 2, {}),
-    np.take: ("take", 2, {"axis": "axis"}),
-    np.take_along_axis: ("take_along_axis", 2, {"axis": "axis"}),
-    np.tril: ("tril", 1, {"k": "k"}),
-    np.triu: ("triu", 1, {"k": "k"}),
-    np.tensordot: ("tensordot", 2, {"axes": "axes"}),
-    np.real: ("real", 1, {}),
-    np.imag: ("imag", 1, {}),
-    np.zeros_like: ("zeros_like", 1, _LIKE),
-    np.ones_like: ("ones_like", 1, _LIKE),
-    np.empty_like: ("empty_like", 1, _LIKE),
-    np.full_like: ("full_like", 2, _LIKE),
+#: Functions that the standard has too: how many of their parameters are given by position, and the
+#: others that they have there.
+_SHARED = {
+    "broadcast_arrays meshgrid": (0, ""),
+    "nonzero real imag unique_values unique_counts unique_inverse unique_all matrix_transpose "
+    "linalg.cholesky linalg.det linalg.eigh linalg.eigvalsh linalg.inv linalg.matrix_transpose "
+    "linalg.pinv linalg.slogdet linalg.svdvals": (1, ""),
+    "broadcast_to tile linalg.matmul linalg.matrix_power linalg.outer linalg.solve": (2, ""),
+    "moveaxis": (3, ""),
+    "mean max amax min amin all any argmax argmin count_nonzero": (1, "axis keepdims"),
+    "sum prod": (1, "axis keepdims dtype"),
+    "std var": (1, "axis keepdims ddof correction"),
+    "cumsum cumprod": (1, "axis dtype"),
+    "cumulative_sum cumulative_prod": (1, "axis dtype include_initial"),
+    "sort argsort": (1, "axis stable"),
+    "searchsorted": (2, "side sorter"),
+    "stack flip": (1, "axis"),
+    "roll linalg.cross linalg.vecdot": (2, "axis"),
+    "tril triu": (1, "k"),
+    "tensordot linalg.tensordot": (2, "axes"),
+    "zeros_like ones_like empty_like": (1, "dtype device"),
+    "full_like": (2, "dtype device"),
+    "linalg.diagonal": (1, "offset"),
+    "linalg.trace": (1, "offset dtype"),
+    "linalg.matrix_norm": (1, "keepdims ord"),
+    "linalg.vector_norm": (1, "axis keepdims ord"),
+    "linalg.matrix_rank": (1, "rtol"),
+    "linalg.svd": (1, "full_matrices"),
+    "fft.fft fft.ifft fft.rfft fft.irfft fft.hfft fft.ihfft": (1, "n axis norm"),
+    "fft.fftn fft.ifftn fft.rfftn fft.irfftn": (1, "s axes norm"),
+    "fft.fftshift fft.ifftshift": (1, "axes"),
 }
-_ALONG = {"n": "n", "axis": "axis", "norm": "norm"}
-_OVER = {"s": "s", "axes": "axes", "norm": "norm"}
-#: The same by name, where NumPy has them: those that are newer than our oldest NumPy, and those of
-#: the extensions.
-_BY_NAME: dict[str, tuple[int, dict[str, str]]] = {
-    "matrix_transpose": (1, {}),
-    "cumulative_sum": (1, {k: k for k in ("axis", "dtype", "include_initial")}),
-    "cumulative_prod": (1, {k: k for k in ("axis", "dtype", "include_initial")}),
-    "unique_values": (1, {}),
-    "unique_counts": (1, {}),
-    "unique_inverse": (1, {}),
-    "unique_all": (1, {}),
-    "meshgrid": (0, {}),
-    "linalg.cholesky": (1, {}),
-    "linalg.cross": (2, {"axis": "axis"}),
-    "linalg.det": (1, {}),
-    "linalg.diagonal": (1, {"offset": "offset"}),
-    "linalg.eigh": (1, {}),
-    "linalg.eigvalsh": (1, {}),
-    "linalg.inv": (1, {}),
-    "linalg.matmul": (2, {}),
-    "linalg.matrix_norm": (1, {"keepdims": "keepdims", "ord": "ord"}),
-    "linalg.matrix_power": (2, {}),
-    "linalg.matrix_rank": (1, {"rtol": "rtol"}),
-    "linalg.matrix_transpose": (1, {}),
-    "linalg.outer": (2, {}),
-    "linalg.pinv": (1, {}),
-    "linalg.slogdet": (1, {}),
-    "linalg.solve": (2, {}),
-    "linalg.svd": (1, {"full_matrices": "full_matrices"}),
-    "linalg.svdvals": (1, {}),
-    "linalg.tensordot": (2, {"axes": "axes"}),
-    "linalg.trace": (1, {"offset": "offset", "dtype": "dtype"}),
-    "linalg.vecdot": (2, {"axis": "axis"}),
-    "linalg.vector_norm": (1, {**_REDUCING, "ord": "ord"}),
-    **{f"fft.{n}": (1, _ALONG) for n in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")},
-    **{f"fft.{n}": (1, _OVER) for n in ("fftn", "ifftn", "rfftn", "irfftn")},
-    **{f"fft.{n}": (1, {"axes": "axes"}) for n in ("fftshift", "ifftshift")},
-}
+#: Names of functions and of parameters that are others there.
+_NAMES = {
+    "amax": "max", "amin": "min", "cumsum": "cumulative_sum", "cumprod": "cumulative_prod",
+    "ddof": "correction",
+}  # fmt: skip
 
 
 def _found(owner: Any, name: str) -> Any:
@@ -145,16 +98,17 @@ def _found(owner: Any, name: str) -> Any:
     return owner
 
 
-for _name, (_n, _parameters) in _BY_NAME.items():
-    if _found(np, _name) is not None:
-        _FUNCTIONS[_found(np, _name)] = (_name, _n, _parameters)
+#: NumPy function: name in the standard, number of positional parameters, and the others.
+_STANDARD: dict[Any, tuple[str, int, list[str]]] = {
+    _found(np, name): (_NAMES.get(name, name), count, parameters.split())
+    for names, (count, parameters) in _SHARED.items()
+    for name in names.split()
+    if _found(np, name) is not None  # some are newer than our oldest NumPy
+}
 
 #: Functions of the standard on complex types alone.
 _COMPLEX = frozenset({"fft.fft", "fft.ifft", "fft.fftn", "fft.ifftn", "fft.irfft", "fft.irfftn",
                       "fft.hfft"})  # fmt: skip
-
-#: Without an axis, NumPy flattens first.
-_FLATTENING = frozenset({np.cumsum, np.cumprod, np.take})
 
 
 def namespace(data: Any) -> Any:
@@ -170,29 +124,29 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
     TypeError
         If the standard lacks the function, or what it is asked for.
     """
-    like = _first(args, kwargs)
+    like = next(a for a in leaves((args, kwargs)) if name_of(type(a)) == "arrayapi")
     xp = namespace(like)
     if "like" in kwargs:
         return created(xp, func, args, kwargs)
     args, kwargs = with_tuples(func, args, kwargs)
-    args, kwargs = _brought(args, like, xp), _brought(kwargs, like, xp)
+    args, kwargs = map_leaves(partial(_brought, like=like, xp=xp), (args, kwargs))
     owner = getattr(func, "__self__", None)
     if isinstance(func, np.ufunc):
         return _call_ufunc(xp, func, args, kwargs)
     if isinstance(owner, np.ufunc):
         return _call_method(xp, owner, func.__name__, args, kwargs)
-    if func in PIECES:
-        return PIECES[func](*args, **kwargs)
-    composed = VALUES.get(func) or COMPOSED.get(func)
+    if func in COMMON:
+        return COMMON[func](*args, **kwargs)
+    composed = FUNCTIONS.get(func)
     if composed is not None:
         args, kwargs = adapt_arguments(xp.__name__, func, composed, args, kwargs, skip=1)
         return composed(xp, *args, **kwargs)
-    if func not in _FUNCTIONS:
+    if func not in _STANDARD:
         raise TypeError(
             f"{xp.__name__} has no {func.__module__}.{func.__name__} by way of the array API: "
             "use .to('numpy') first, or the library's own function on image.data"
         )
-    name, n, parameters = _FUNCTIONS[func]
+    name, n, parameters = _STANDARD[func]
     run = _found(xp, name)
     if run is None:
         raise TypeError(f"{xp.__name__} has no {name}, which numpy.{func.__name__} needs")
@@ -204,14 +158,14 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
     for key, value in list(arguments.items())[n:]:
         if key not in parameters:
             raise TypeError(f"numpy.{func.__name__} on {xp.__name__} does not take {key!r}")
-        options[parameters[key]] = to_dtype(xp, value) if key == "dtype" else value
+        options[_NAMES.get(key, key)] = to_dtype(xp, value) if key == "dtype" else value
     if func is np.searchsorted:  # a table may be a list
         leading = [v if hasattr(v, "dtype") else xp.asarray(v) for v in leading]
     x = leading[0]
-    if func in _FLATTENING and options.get("axis") is None:
-        leading[0], options["axis"] = xp.reshape(x, (-1,)), 0
+    if func in (np.cumsum, np.cumprod) and options.get("axis") is None:
+        leading[0], options["axis"] = flat_of(xp, x), 0
     elif func in (np.sort, np.argsort) and "axis" in options and options["axis"] is None:
-        leading[0], options["axis"] = xp.reshape(x, (-1,)), -1
+        leading[0], options["axis"] = flat_of(xp, x), -1
     if func in (np.mean, np.std, np.var) or name.startswith(("linalg.", "fft.")):
         leading[0] = to_floating(xp, x)
     if name in _COMPLEX:
@@ -219,14 +173,9 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
     return run(*leading, **options)
 
 
-@cache
-def _signature(func: Any) -> inspect.Signature:
-    return inspect.signature(func)
-
-
 def _bind(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     """Return a call's arguments by name, without those that say nothing."""
-    signature = _signature(func)
+    signature = signature_of(func)
     bound = signature.bind(*args, **kwargs).arguments
     found: dict[str, Any] = {}
     for name, value in bound.items():
@@ -239,22 +188,8 @@ def _bind(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     return found
 
 
-def _leaves(value: Any) -> Any:
-    if value.__class__ in (list, tuple):
-        return [leaf for v in value for leaf in _leaves(v)]
-    return [value]
-
-
-def _first(args: Any, kwargs: Any) -> Any:
-    return next(a for a in _leaves([*args, *kwargs.values()]) if name_of(type(a)) == "arrayapi")
-
-
 def _brought(value: Any, like: Any, xp: Any) -> Any:
-    """Convert NumPy's scalars to Python's and its arrays to the library's."""
-    if value.__class__ in (list, tuple):
-        return value.__class__([_brought(v, like, xp) for v in value])
-    if value.__class__ is dict:
-        return {k: _brought(v, like, xp) for k, v in value.items()}
+    """Convert a scalar of NumPy to Python's and an array of it to the library's."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

@@ -1,47 +1,35 @@
 """NumPy's functions and ufuncs that the array API lacks, made of those that it has.
 
-Each takes the namespace first, and then what NumPy's function takes.
+Those of shapes, types and comparisons are here; reductions and what works along an axis have
+modules of their own.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat
 import numpy as np
 
-from spatial_duck.backends._pieces import pad_widths
-from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
+from spatial_duck.backends._common import at_least, pad_widths
+from spatial_duck.backends.arrayapi._tools import (
+    does,
+    flat_of,
+    held,
+    is_floating,
+    no,
+    to_array,
+    to_complex,
+    to_dtype,
+    to_floating,
+)
+from spatial_duck.geometry._numbering import normalize_axes, swapped_axes
 from spatial_duck.rules._bind import NO_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["COMPOSED", "UFUNCS", "arrays_of", "to_complex", "to_dtype", "to_floating"]
-
-
-def to_dtype(xp: Any, dtype: Any) -> Any:
-    """Return the namespace's type by NumPy's name for it."""
-    try:
-        return getattr(xp, np.dtype(dtype).name)
-    except TypeError:
-        return dtype
-
-
-def to_floating(xp: Any, x: Any) -> Any:
-    """Convert integers to the library's default floating type, as NumPy does."""
-    if not hasattr(x, "dtype") or not xp.isdtype(x.dtype, ("bool", "integral")):
-        return x
-    return xp.astype(x, xp.asarray(1.0).dtype)
-
-
-def to_complex(xp: Any, x: Any) -> Any:
-    """Convert real arrays to the complex type of their precision."""
-    if xp.isdtype(x.dtype, "complex floating"):
-        return x
-    return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
-
+__all__ = ["UFUNCS", "created"]
 
 #: Ufuncs that the standard does not have, of those that it has.
 UFUNCS: dict[str, Callable[..., Any]] = {
@@ -59,21 +47,34 @@ UFUNCS: dict[str, Callable[..., Any]] = {
 }
 
 
-# --- functions made of others -------------------------------------------------------------
+def created(xp: Any, func: Any, args: Any, kwargs: Any) -> Any:
+    """Call a function with ``like=``: NumPy makes the array, and the library takes it."""
+    kwargs = dict(kwargs)
+    place = array_api_compat.device(kwargs.pop("like"))
+    if args and held(args[0]):
+        if func in (np.asarray, np.asanyarray) and not kwargs and len(args) == 1:
+            return args[0]
+        raise TypeError(f"numpy.{func.__name__} on {xp.__name__} takes lists and arrays of NumPy")
+    made = np.ascontiguousarray(func(*args, **kwargs))
+    # The memory of a buffer may be read-only, which PyTorch does not know.
+    return xp.asarray(made if made.flags.writeable else made.copy(), device=place)
 
 
+# --- axes and shapes ----------------------------------------------------------------------
+
+
+@does(np.transpose)
 def _transpose(xp: Any, a: Any, axes: Any = None) -> Any:
     order = range(a.ndim)[::-1] if axes is None else normalize_axes(tuple(axes), a.ndim)
     return xp.permute_dims(a, tuple(order))
 
 
+@does(np.swapaxes)
 def _swapaxes(xp: Any, a: Any, axis1: int, axis2: int) -> Any:
-    order = list(range(a.ndim))
-    i, j = normalize_axis(axis1, a.ndim), normalize_axis(axis2, a.ndim)
-    order[i], order[j] = j, i
-    return xp.permute_dims(a, tuple(order))
+    return xp.permute_dims(a, swapped_axes(axis1, axis2, a.ndim))
 
 
+@does(np.rot90)
 def _rot90(xp: Any, m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     first, second = normalize_axes(tuple(axes), m.ndim)
     turned = _swapaxes(xp, m, first, second) if k % 2 else m
@@ -81,11 +82,23 @@ def _rot90(xp: Any, m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     return xp.flip(turned, axis=flipped) if flipped else turned
 
 
+@does(np.flipud)
+def _flipud(xp: Any, m: Any) -> Any:
+    return xp.flip(m, axis=0)
+
+
+@does(np.fliplr)
+def _fliplr(xp: Any, m: Any) -> Any:
+    return xp.flip(m, axis=1)
+
+
+@does(np.squeeze)
 def _squeeze(xp: Any, a: Any, axis: Any = None) -> Any:
     axes = [i for i, n in enumerate(a.shape) if n == 1] if axis is None else axis
     return xp.squeeze(a, axis=normalize_axes(axes, a.ndim))
 
 
+@does(np.expand_dims)
 def _expand_dims(xp: Any, a: Any, axis: Any) -> Any:
     axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     for i in sorted(normalize_axes(axes, a.ndim + len(axes))):
@@ -93,12 +106,102 @@ def _expand_dims(xp: Any, a: Any, axis: Any) -> Any:
     return a
 
 
+@does(np.reshape)
 def _reshape(xp: Any, a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any:
     if order not in ("C", "A"):
         raise TypeError(f"reshape on {xp.__name__} takes order 'C' alone, got {order!r}")
     return xp.reshape(a, shape if isinstance(shape, tuple | list) else (shape,), copy=copy)
 
 
+@does(np.ravel)
+def _ravel(xp: Any, a: Any, order: str = "C") -> Any:
+    return _reshape(xp, a, (-1,), order)
+
+
+@does(np.concatenate)
+def _concatenate(xp: Any, arrays: Any, /, axis: Any = 0) -> Any:
+    return xp.concat(arrays, axis=axis)
+
+
+def _joined(least: int, axis: int) -> Callable[..., Any]:
+    def join(xp: Any, tup: Any) -> Any:
+        arrays = [at_least(a, least) for a in tup]
+        return xp.concat(arrays, axis=0 if arrays[0].ndim == 1 else axis)
+
+    return join
+
+
+does(np.hstack)(_joined(1, 1))
+does(np.vstack)(_joined(2, 0))
+does(np.dstack)(_joined(3, 2))
+
+
+@does(np.column_stack)
+def _column_stack(xp: Any, tup: Any) -> Any:
+    return xp.concat([xp.reshape(a, (-1, 1)) if a.ndim == 1 else a for a in tup], axis=1)
+
+
+#: Ways of `numpy.pad` that repeat voxels of the array.
+_REPEATING = frozenset({"edge", "reflect", "symmetric", "wrap"})
+
+
+@does(np.pad)
+def _pad(xp: Any, array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
+    if not (mode == "constant" or mode in _REPEATING):
+        raise TypeError(f"pad on {xp.__name__} has no mode {mode!r}")
+    widths = np.broadcast_to(pad_widths(pad_width, array.ndim), (array.ndim, 2))
+    values = np.broadcast_to(options.pop("constant_values", 0), (array.ndim, 2))
+    place = array_api_compat.device(array)
+    for axis, (before, after) in enumerate(widths.tolist()):
+        if mode == "constant":
+            parts = []
+            for n, value in ((before, values[axis, 0]), (after, values[axis, 1])):
+                shape = tuple([n if i == axis else m for i, m in enumerate(array.shape)])
+                parts.append(xp.full(shape, value.item(), dtype=array.dtype, device=place))
+            array = xp.concat([parts[0], array, parts[1]], axis=axis)
+        elif before or after:
+            index = np.pad(np.arange(array.shape[axis]), (before, after), mode, **options)
+            array = xp.take(array, xp.asarray(index, device=place), axis=axis)
+    return array
+
+
+# --- types and numbers --------------------------------------------------------------------
+
+
+if hasattr(np, "astype"):  # NumPy 2.1
+
+    @does(np.astype)
+    def _astype(xp: Any, x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+        return xp.astype(x, to_dtype(xp, dtype), copy=copy, device=device)
+
+
+@does(np.copy)
+def _copy(xp: Any, a: Any, **_: Any) -> Any:
+    return xp.asarray(a, copy=True)
+
+
+@does(np.result_type)
+def _result_type(xp: Any, *arrays_and_dtypes: Any) -> Any:
+    return xp.result_type(*[to_dtype(xp, a) if isinstance(a, type | str | np.dtype) else a
+                            for a in arrays_and_dtypes])  # fmt: skip
+
+
+@does(np.round, np.around)
+def _round(xp: Any, a: Any, decimals: int = 0, out: Any = None) -> Any:
+    if out is not None:
+        raise TypeError(f"round on {xp.__name__} takes no out")
+    if not decimals or not is_floating(xp, a):
+        return xp.round(a)
+    scale = 10.0 ** abs(decimals)
+    return xp.round(a * scale) / scale if decimals > 0 else xp.round(a / scale) * scale
+
+
+@does(np.fix)
+def _fix(xp: Any, x: Any) -> Any:
+    return xp.trunc(x)
+
+
+@does(np.clip)
 def _clip(xp: Any, a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) -> Any:
     kwargs = {k: v for k, v in kwargs.items() if v is not None and v is not NO_VALUE}
     low = kwargs.pop("min", a_min)
@@ -109,6 +212,72 @@ def _clip(xp: Any, a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) 
     return xp.clip(a, low, high)
 
 
+@does(np.angle)
+def _angle(xp: Any, z: Any, deg: bool = False) -> Any:
+    return xp.atan2(xp.imag(z), xp.real(z)) * (180 / np.pi if deg else 1)
+
+
+@does(np.iscomplex)
+def _iscomplex(xp: Any, x: Any) -> Any:
+    return xp.imag(x) != 0 if xp.isdtype(x.dtype, "complex floating") else no(xp, x)
+
+
+@does(np.isreal)
+def _isreal(xp: Any, x: Any) -> Any:
+    return xp.logical_not(_iscomplex(xp, x))
+
+
+@does(np.isposinf)
+def _isposinf(xp: Any, x: Any) -> Any:
+    return x == np.inf if is_floating(xp, x) else no(xp, x)
+
+
+@does(np.isneginf)
+def _isneginf(xp: Any, x: Any) -> Any:
+    return x == -np.inf if is_floating(xp, x) else no(xp, x)
+
+
+@does(np.nan_to_num)
+def _nan_to_num(
+    xp: Any, x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    if not copy:
+        raise TypeError(f"nan_to_num on {xp.__name__} takes copy=True alone")
+    if xp.isdtype(x.dtype, "complex floating"):
+        raise TypeError(
+            f"numpy.nan_to_num on {xp.__name__} does not take this type: use .to('numpy')"
+        )
+    if not is_floating(xp, x):
+        return x
+    info = xp.finfo(x.dtype)
+    for found, value in [
+        (xp.isnan(x), nan),
+        (x == np.inf, info.max if posinf is None else posinf),
+        (x == -np.inf, info.min if neginf is None else neginf),
+    ]:
+        x = xp.where(found, xp.asarray(float(value), dtype=x.dtype), x)
+    return x
+
+
+@does(np.sinc)
+def _sinc(xp: Any, x: Any) -> Any:
+    x = to_floating(xp, x) * np.pi
+    safe = xp.where(x == 0, xp.ones_like(x), x)
+    return xp.where(x == 0, xp.ones_like(x), xp.sin(safe) / safe)
+
+
+@does(np.polyval)
+def _polyval(xp: Any, p: Any, x: Any) -> Any:
+    found = xp.zeros_like(x)
+    for i in range(len(p)):
+        found = found * x + p[i]
+    return found
+
+
+# --- choices and comparisons --------------------------------------------------------------
+
+
+@does(np.where)
 def _where(xp: Any, condition: Any, x: Any = None, y: Any = None) -> Any:
     if x is None and y is None:
         return xp.nonzero(condition)
@@ -117,111 +286,18 @@ def _where(xp: Any, condition: Any, x: Any = None, y: Any = None) -> Any:
     return xp.where(condition, x, y)
 
 
-def _flat(xp: Any, a: Any) -> Any:
-    return xp.reshape(a, (-1,))
+@does(np.select)
+def _select(xp: Any, condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    like = next(filter(held, [*choicelist, *condlist]))
+    choices = [to_array(xp, c, like) for c in [*choicelist, default]]
+    kind = xp.result_type(*[c for c in choicelist if hasattr(c, "dtype")] or choices)
+    found = xp.astype(choices[-1], kind)
+    for where, choice in list(zip(condlist, choices, strict=False))[::-1]:
+        found = xp.where(where, xp.astype(choice, kind), found)
+    return found
 
 
-def _median(xp: Any, a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
-    axes = normalize_axes(axis, a.ndim)
-    order = tuple([i for i in range(a.ndim) if i not in axes])
-    kept = tuple([a.shape[i] for i in order])
-    count = math.prod([a.shape[i] for i in axes])
-    a = xp.sort(
-        xp.reshape(xp.permute_dims(to_floating(xp, a), (*order, *axes)), (*kept, count)), axis=-1
-    )
-    n = a.shape[-1]
-    middle = xp.mean(a[..., (n - 1) // 2 : n // 2 + 1], axis=-1)
-    nothing = xp.full_like(middle, float("nan"))
-    middle = xp.where(xp.any(xp.isnan(a), axis=-1), nothing, middle)
-    shape = tuple([1 if i in axes else m for i, m in enumerate(_full(kept, axes))])
-    return xp.reshape(middle, shape) if keepdims is True else middle
-
-
-def _full(kept: tuple[int, ...], axes: tuple[int, ...]) -> list[int]:
-    """Return the shape that has ones at some axes and the given lengths elsewhere."""
-    lengths = iter(kept)
-    return [1 if i in axes else next(lengths) for i in range(len(kept) + len(axes))]
-
-
-def _without_nan(xp: Any, a: Any, value: float) -> Any:
-    if not xp.isdtype(a.dtype, ("real floating", "complex floating")):
-        return a
-    return xp.where(xp.isnan(a), xp.asarray(value, dtype=a.dtype), a)
-
-
-def _nanmean(xp: Any, a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
-    over = {"axis": axis, "keepdims": keepdims is True}
-    a = to_floating(xp, a)
-    known = xp.astype(xp.logical_not(xp.isnan(a)), a.dtype)
-    return xp.sum(_without_nan(xp, a, 0), **over) / xp.sum(known, **over)
-
-
-def _nan_to_num(
-    xp: Any, x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
-    if not copy:
-        raise TypeError(f"nan_to_num on {xp.__name__} takes copy=True alone")
-    if not xp.isdtype(x.dtype, "real floating"):
-        return x if not xp.isdtype(x.dtype, "complex floating") else _refuse(xp, "nan_to_num")
-    info = xp.finfo(x.dtype)
-    for found, value in [
-        (xp.isnan(x), nan),
-        (x == float("inf"), info.max if posinf is None else posinf),
-        (x == float("-inf"), info.min if neginf is None else neginf),
-    ]:
-        x = xp.where(found, xp.asarray(float(value), dtype=x.dtype), x)
-    return x
-
-
-def _refuse(xp: Any, name: str) -> Any:
-    raise TypeError(f"numpy.{name} on {xp.__name__} does not take this type: use .to('numpy')")
-
-
-def _at_least(n: int) -> Callable[..., Any]:
-    def at_least(xp: Any, *arrays: Any) -> Any:
-        made = []
-        for a in arrays:
-            missing = max(n - a.ndim, 0)
-            after = 1 if n == 3 and missing in (1, 2) else 0  # NumPy puts one axis last
-            before = (1,) * (missing - after)
-            made.append(xp.reshape(a, before + tuple(a.shape) + (1,) * after) if missing else a)
-        return made[0] if len(made) == 1 else tuple(made)
-
-    return at_least
-
-
-def _joined(n: int, axis: int) -> Callable[..., Any]:
-    def join(xp: Any, tup: Any) -> Any:
-        arrays = [_at_least(n)(xp, a) for a in tup]
-        return xp.concat(arrays, axis=0 if arrays[0].ndim == 1 else axis)
-
-    return join
-
-
-#: Ways of `numpy.pad` that repeat voxels of the array.
-_REPEATING = frozenset({"edge", "reflect", "symmetric", "wrap"})
-
-
-def _pad(xp: Any, array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    if not (mode == "constant" or mode in _REPEATING):
-        raise TypeError(f"pad on {xp.__name__} has no mode {mode!r}")
-    widths = np.broadcast_to(pad_widths(pad_width, array.ndim), (array.ndim, 2))
-    values = np.broadcast_to(options.pop("constant_values", 0), (array.ndim, 2))
-    for axis, (before, after) in enumerate(widths.tolist()):
-        if mode == "constant":
-            parts = []
-            for n, value in ((before, values[axis, 0]), (after, values[axis, 1])):
-                shape = tuple([n if i == axis else m for i, m in enumerate(array.shape)])
-                place = array_api_compat.device(array)
-                parts.append(xp.full(shape, value.item(), dtype=array.dtype, device=place))
-            array = xp.concat([parts[0], array, parts[1]], axis=axis)
-        elif before or after:
-            index = np.pad(np.arange(array.shape[axis]), (before, after), mode, **options)
-            place = array_api_compat.device(array)
-            array = xp.take(array, xp.asarray(index, device=place), axis=axis)
-    return array
-
-
+@does(np.isclose)
 def _isclose(
     xp: Any, a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Any:
@@ -230,56 +306,12 @@ def _isclose(
     return near | (xp.isnan(a) & xp.isnan(b)) if equal_nan else near
 
 
-def _diagonal(xp: Any, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return xp.linalg.diagonal(xp.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset)
+@does(np.allclose)
+def _allclose(xp: Any, a: Any, b: Any, *args: Any, **kwargs: Any) -> bool:
+    return bool(xp.all(_isclose(xp, a, b, *args, **kwargs)))
 
 
-def _trace(
-    xp: Any, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None
-) -> Any:
-    moved = xp.moveaxis(a, (axis1, axis2), (-2, -1))
-    return xp.linalg.trace(
-        moved, offset=offset, dtype=None if dtype is None else to_dtype(xp, dtype)
-    )
-
-
-def arrays_of(xp: Any, *values: Any) -> list[Any]:
-    """Make arrays of numbers, as NumPy's products do; arrays stay."""
-    return [x if hasattr(x, "shape") and np.ndim(x) else xp.asarray(x) for x in values]
-
-
-def _dot(xp: Any, a: Any, b: Any) -> Any:
-    a, b = arrays_of(xp, a, b)
-    if a.ndim == 0 or b.ndim == 0:
-        return a * b
-    return xp.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
-
-
-def _inner(xp: Any, a: Any, b: Any) -> Any:
-    a, b = arrays_of(xp, a, b)
-    if a.ndim == 0 or b.ndim == 0:
-        return a * b
-    return xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
-
-
-def _outer(xp: Any, a: Any, b: Any) -> Any:
-    a, b = [_flat(xp, x) for x in arrays_of(xp, a, b)]
-    return a[:, None] * b[None, :]
-
-
-def _qr(xp: Any, a: Any, mode: str = "reduced") -> Any:
-    if mode not in ("reduced", "complete", "r"):
-        raise TypeError(f"numpy.linalg.qr on {xp.__name__} has no mode {mode!r}")
-    found = xp.linalg.qr(to_floating(xp, a), mode="reduced" if mode == "r" else mode)
-    return found[1] if mode == "r" else found
-
-
-def _unique(xp: Any, ar: Any, **options: Any) -> Any:
-    if any(v for k, v in options.items() if k not in ("equal_nan", "sorted")):
-        raise TypeError(f"unique on {xp.__name__}: use numpy.unique_counts, unique_inverse or _all")
-    return xp.sort(xp.unique_values(ar))
-
-
+@does(np.array_equal)
 def _array_equal(xp: Any, a1: Any, a2: Any, equal_nan: bool = False) -> bool:
     if tuple(a1.shape) != tuple(a2.shape):
         return False
@@ -287,73 +319,67 @@ def _array_equal(xp: Any, a1: Any, a2: Any, equal_nan: bool = False) -> bool:
     return bool(xp.all(same | ((a1 != a1) & (a2 != a2)) if equal_nan else same))
 
 
-COMPOSED: dict[Any, Callable[..., Any]] = {
-    np.median: _median,
-    np.nanmean: _nanmean,
-    np.nansum: lambda xp, a, axis=None, *, keepdims=False: xp.sum(
-        _without_nan(xp, a, 0), axis=axis, keepdims=keepdims is True
-    ),
-    np.nanprod: lambda xp, a, axis=None, *, keepdims=False: xp.prod(
-        _without_nan(xp, a, 1), axis=axis, keepdims=keepdims is True
-    ),
-    np.nan_to_num: _nan_to_num,
-    np.atleast_1d: _at_least(1),
-    np.atleast_2d: _at_least(2),
-    np.atleast_3d: _at_least(3),
-    np.hstack: _joined(1, 1),
-    np.vstack: _joined(2, 0),
-    np.dstack: _joined(3, 2),
-    np.concatenate: lambda xp, arrays, /, axis=0: xp.concat(arrays, axis=axis),
-    np.pad: _pad,
-    np.isclose: _isclose,
-    np.allclose: lambda xp, a, b, *args, **kwargs: bool(
-        xp.all(_isclose(xp, a, b, *args, **kwargs))
-    ),
-    np.array_equal: _array_equal,
-    np.diagonal: _diagonal,
-    np.trace: _trace,
-    np.dot: _dot,
-    np.inner: _inner,
-    np.outer: _outer,
-    np.linalg.qr: _qr,
-    np.unique: _unique,
-    np.argwhere: lambda xp, a: xp.stack(xp.nonzero(a), axis=1),
-    np.flatnonzero: lambda xp, a: xp.nonzero(_flat(xp, a))[0],
-    np.angle: lambda xp, z, deg=False: (
-        xp.atan2(xp.imag(z), xp.real(z)) * (180 / np.pi if deg else 1)
-    ),
-    np.fft.fft2: lambda xp, a, s=None, axes=(-2, -1), norm=None: xp.fft.fftn(
-        to_complex(xp, a), s=s, axes=axes, norm=norm or "backward"
-    ),
-    np.fft.ifft2: lambda xp, a, s=None, axes=(-2, -1), norm=None: xp.fft.ifftn(
-        to_complex(xp, a), s=s, axes=axes, norm=norm or "backward"
-    ),
-    np.transpose: _transpose,
-    np.swapaxes: _swapaxes,
-    np.rot90: _rot90,
-    np.squeeze: _squeeze,
-    np.expand_dims: _expand_dims,
-    np.reshape: _reshape,
-    np.clip: _clip,
-    np.where: _where,
-    np.ravel: lambda xp, a, order="C": _reshape(xp, a, (-1,), order),
-    np.flipud: lambda xp, m: xp.flip(m, axis=0),
-    np.fliplr: lambda xp, m: xp.flip(m, axis=1),
-    np.copy: lambda xp, a, **_: xp.asarray(a, copy=True),
-    np.ptp: lambda xp, a, axis=None, keepdims=False: (
-        xp.max(a, axis=axis, keepdims=keepdims) - xp.min(a, axis=axis, keepdims=keepdims)
-    ),
-    np.shape: lambda _, a: tuple(a.shape),
-    np.ndim: lambda _, a: a.ndim,
-    np.size: lambda _, a, axis=None: int(
-        np.prod([a.shape[i] for i in normalize_axes(axis, a.ndim)], dtype=int)
-    ),
-    np.iscomplexobj: lambda xp, x: xp.isdtype(x.dtype, "complex floating"),
-    np.isrealobj: lambda xp, x: not xp.isdtype(x.dtype, "complex floating"),
-}
+@does(np.array_equiv)
+def _array_equiv(xp: Any, a1: Any, a2: Any) -> bool:
+    try:
+        np.broadcast_shapes(tuple(a1.shape), tuple(a2.shape))
+    except ValueError:
+        return False
+    return bool(xp.all(a1 == a2))
 
 
-if hasattr(np, "astype"):  # NumPy 2.1
-    COMPOSED[np.astype] = lambda xp, x, dtype, /, *, copy=True, device=None: xp.astype(
-        x, to_dtype(xp, dtype), copy=copy, device=device
-    )
+# --- indices, and in place ----------------------------------------------------------------
+
+
+@does(np.argwhere)
+def _argwhere(xp: Any, a: Any) -> Any:
+    return xp.stack(xp.nonzero(a), axis=1)
+
+
+@does(np.flatnonzero)
+def _flatnonzero(xp: Any, a: Any) -> Any:
+    return xp.nonzero(flat_of(xp, a))[0]
+
+
+def _host_indices(func: Any) -> Callable[..., Any]:
+    def indices(xp: Any, arr: Any, *args: Any, **options: Any) -> Any:
+        found = func(np.broadcast_to(0, arr.shape), *args, **options)
+        return tuple([to_array(xp, np.ascontiguousarray(i), arr) for i in found])
+
+    return indices
+
+
+for _func in (np.diag_indices_from, np.tril_indices_from, np.triu_indices_from):
+    does(_func)(_host_indices(_func))
+
+
+@does(np.copyto)
+def _copyto(xp: Any, dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
+    src = to_array(xp, src, dst)
+    if casting != "unsafe" and not xp.can_cast(src, dst.dtype) and not is_floating(xp, dst):
+        raise TypeError(f"Cannot cast {src.dtype} to {dst.dtype} according to {casting!r}")
+    src = xp.broadcast_to(xp.astype(src, dst.dtype), dst.shape)
+    dst[...] = src if where is True else xp.where(where, src, dst)
+
+
+@does(np.putmask)
+def _putmask(xp: Any, a: Any, /, mask: Any, values: Any) -> None:
+    if np.prod(np.shape(values)) != 1 and np.shape(values) != tuple(a.shape):
+        raise TypeError(f"putmask on {xp.__name__} takes one value, or values of the array's shape")
+    values = xp.reshape(to_array(xp, values, a), np.shape(values) or (1,) * a.ndim)
+    _copyto(xp, a, values, "unsafe", mask)
+
+
+# --- Fourier transforms -------------------------------------------------------------------
+
+
+def _transformed(name: str) -> Callable[..., Any]:
+    def transform(xp: Any, a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None) -> Any:
+        run = getattr(xp.fft, name)
+        return run(to_complex(xp, a), s=s, axes=axes, norm=norm or "backward")
+
+    return transform
+
+
+does(np.fft.fft2)(_transformed("fftn"))
+does(np.fft.ifft2)(_transformed("ifftn"))

@@ -16,6 +16,7 @@ import numpy as np
 
 from spatial_duck.backends.dask._private import meta_of
 from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
+from spatial_duck.rules._bind import signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ def is_lazy(value: Any) -> bool:
 
 def arguments(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     """Return a call's arguments by name, with NumPy's default for the axis."""
-    signature = inspect.signature(func)
+    signature = signature_of(func)
     given: dict[str, Any] = dict(signature.bind(*args, **kwargs).arguments)
     if "axis" in signature.parameters:
         given.setdefault("axis", signature.parameters["axis"].default)
@@ -127,7 +128,7 @@ def elementwise(func: Any, *names: str) -> Callable[..., Any]:
 
 def _by_name(func: Any, names: tuple[str, ...], given: dict[str, Any], *arrays: Any) -> Any:
     """Call a function with arrays for the first parameters, and the others by name or in order."""
-    parameters = inspect.signature(func).parameters
+    parameters = signature_of(func).parameters
     values = {**dict(zip(names, arrays, strict=False)), **given}
     positional = [
         values.pop(p)
@@ -203,7 +204,7 @@ def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:  # noqa: ARG001
 
 def _along(func: Any) -> Callable[..., Any]:
     """Make a function that treats each line along an axis by itself."""
-    first = next(iter(inspect.signature(func).parameters))
+    first = next(iter(signature_of(func).parameters))
 
     def run(*args: Any, **kwargs: Any) -> Any:
         given = arguments(func, args, kwargs)

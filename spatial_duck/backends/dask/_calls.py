@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 
-from spatial_duck.backends._arguments import adapt_arguments, with_tuples
+from spatial_duck.backends._arguments import adapt_arguments, map_leaves, with_tuples
+from spatial_duck.backends._common import pad_widths
 from spatial_duck.backends._keys import Steps, steps_of
 from spatial_duck.backends._maps import MappedBlocks, file_map
-from spatial_duck.backends._pieces import pad_widths
 from spatial_duck.backends.dask._along_axis import along
 from spatial_duck.backends.dask._functions import FUNCTIONS, REASONS
 from spatial_duck.backends.dask._private import implementation_of, meta_of
@@ -142,7 +142,8 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
     if kwargs.get("out") is None and _without_voxels(args):
         # Dask pads, repeats and windows wrongly what is empty. There is nothing to compute: NumPy
         # answers, on arrays that are as empty.
-        return _lazy(func(*_emptied(args), **_emptied(kwargs)))
+        args, kwargs = map_leaves(_emptied, (args, kwargs))
+        return _lazy(func(*args, **kwargs))
     if func in _REDUCERS and _masked(kwargs):
         return call_ufunc(_REDUCERS[func], "reduce", args, {"axis": None, **kwargs})
     if "like" not in kwargs:
@@ -193,14 +194,9 @@ def _without_voxels(args: Any) -> bool:
 
 
 def _emptied(value: Any) -> Any:
-    """Replace Dask arrays without voxels by arrays of their kind in memory."""
-    if isinstance(value, da.Array):
-        return np.empty_like(meta_of(value), shape=value.shape)
-    if isinstance(value, tuple | list):
-        return type(value)(_emptied(v) for v in value)
-    if isinstance(value, dict):
-        return {k: _emptied(v) for k, v in value.items()}
-    return value
+    """Return a Dask array without voxels as an array of its kind in memory."""
+    is_dask = isinstance(value, da.Array)
+    return np.empty_like(meta_of(value), shape=value.shape) if is_dask else value
 
 
 def _lazy(value: Any) -> Any:

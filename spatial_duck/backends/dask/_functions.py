@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import recfunctions
 from numpy.polynomial import polynomial
 
-from spatial_duck.backends._pieces import PIECES
+from spatial_duck.backends._common import COMMON
 from spatial_duck.backends.dask._along_axis import (
     FUNCTIONS,
     added,
@@ -26,7 +26,7 @@ from spatial_duck.backends.dask._along_axis import (
 from spatial_duck.backends.dask._creation import FUNCTIONS as _CREATION
 from spatial_duck.backends.dask._linalg import FUNCTIONS as _MATRICES
 from spatial_duck.backends.dask._private import meta_of
-from spatial_duck.geometry._numbering import normalize_axis
+from spatial_duck.geometry._numbering import normalize_axis, swapped_axes
 from spatial_duck.rules._bind import NO_VALUE
 from spatial_duck.rules._moves import wrap_indices
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FUNCTIONS", "REASONS"]
 
-FUNCTIONS.update(PIECES | _MATRICES | _CREATION)
+FUNCTIONS.update(COMMON | _MATRICES | _CREATION)
 
 _IN_PLACE = "writes single voxels in place: compute first, or build a mask and use np.where"
 _COMPUTE = "call .compute() first, or use map_blocks"
@@ -94,10 +94,7 @@ def _transpose(a: Any, axes: Any = None) -> Any:
 
 @added("swapaxes")
 def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
-    order = list(range(a.ndim))
-    i, j = normalize_axis(axis1, a.ndim), normalize_axis(axis2, a.ndim)
-    order[i], order[j] = j, i
-    return a.transpose(order)
+    return a.transpose(swapped_axes(axis1, axis2, a.ndim))
 
 
 @added("reshape")
@@ -356,16 +353,6 @@ def _diag_indices_from(arr: Any) -> Any:
     if arr.ndim < 2 or len(set(arr.shape)) != 1:
         raise ValueError("diag_indices_from needs 2 dimensions or more of equal length")
     return np.diag_indices(arr.shape[0], arr.ndim)
-
-
-@added("size")
-def _size(a: Any, axis: Any = None) -> Any:
-    return a.size if axis is None else np.size(np.broadcast_to(0, a.shape), axis)
-
-
-@added("isrealobj")
-def _isrealobj(x: Any) -> bool:
-    return bool(x.dtype.kind != "c")
 
 
 def _by_type(func: Any) -> Callable[..., Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.backends._pieces import PIECES
+from spatial_duck.backends._common import COMMON
 from spatial_duck.geometry import _moves as moves
-from spatial_duck.geometry._numbering import normalize_axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,26 +28,6 @@ def _move(function: Callable[..., IndexMap], first: str) -> Callable[..., ZarrVi
     return move
 
 
-#: The key that brings an array of so many axes to at least 1, 2 or 3.
-_PADDING: dict[int, tuple[Any, ...]] = {
-    1: ((None,),),
-    2: ((None, None), (None,)),
-    3: ((None, None, None), (None, ..., None), (..., None)),
-}
-
-
-def _at_least(ndim: int) -> Callable[..., Any]:
-    def pad(a: Any) -> Any:
-        if not hasattr(a, "index_map"):
-            a = np.asanyarray(a)
-        return a if a.ndim >= ndim else a[_PADDING[ndim][a.ndim]]
-
-    def at_least(*arys: Any) -> Any:
-        return pad(arys[0]) if len(arys) == 1 else tuple([pad(a) for a in arys])
-
-    return at_least
-
-
 def _flipper(axis: int) -> Callable[..., ZarrView]:
     def flip(m: ZarrView) -> ZarrView:
         if m.ndim <= axis:
@@ -60,13 +38,9 @@ def _flipper(axis: int) -> Callable[..., ZarrView]:
     return flip
 
 
-def _size(a: ZarrView, axis: Any = None) -> int:
-    return math.prod([a.shape[i] for i in normalize_axes(axis, a.ndim)])
-
-
 #: NumPy function: what does it to a view.
 MOVES: dict[Any, Callable[..., Any]] = {
-    **PIECES,
+    **COMMON,
     np.transpose: _move(moves.transpose, "a"),
     np.swapaxes: _move(moves.swapaxes, "a"),
     np.squeeze: _move(moves.squeeze, "a"),
@@ -75,14 +49,6 @@ MOVES: dict[Any, Callable[..., Any]] = {
     np.flip: _move(moves.flip, "m"),
     np.rot90: _move(moves.rot90, "m"),
     np.matrix_transpose: lambda x, /: x.mT,
-    np.shape: lambda a: a.shape,
-    np.ndim: lambda a: a.ndim,
-    np.size: _size,
-    np.iscomplexobj: lambda x: x.dtype.kind == "c",
-    np.isrealobj: lambda x: x.dtype.kind != "c",
-    np.atleast_1d: _at_least(1),
-    np.atleast_2d: _at_least(2),
-    np.atleast_3d: _at_least(3),
     np.flipud: _flipper(0),
     np.fliplr: _flipper(1),
 }

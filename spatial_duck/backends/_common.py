@@ -1,21 +1,23 @@
-"""Cutting an array into pieces by slicing alone, where a library lacks NumPy's functions for it.
+"""NumPy's functions that need nothing of an array but slices, its shape and its type.
 
 And the widths of `numpy.pad`, which NumPy alone takes by axis.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.geometry._numbering import normalize_axis
+from spatial_duck.backends._arguments import host_type
+from spatial_duck.geometry._numbering import missing_axes, normalize_axes, normalize_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PIECES", "pad_widths"]
+__all__ = ["COMMON", "at_least", "pad_widths"]
 
 
 def pad_widths(widths: Any, ndim: int) -> Any:
@@ -67,13 +69,41 @@ def _unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     return tuple([x[(*before, i, ...)] for i in range(x.shape[axis])])
 
 
+def at_least(array: Any, ndim: int) -> Any:
+    """Return an array with the axes of length 1 that ``np.atleast_1d`` to ``3d`` add."""
+    array = array if hasattr(array, "ndim") else np.asanyarray(array)
+    before, after = missing_axes(array.ndim, ndim)
+    return array[(None,) * before + (...,) + (None,) * after] if before or after else array
+
+
+def _at_least(ndim: int) -> Callable[..., Any]:
+    def run(*arys: Any) -> Any:
+        return (
+            at_least(arys[0], ndim) if len(arys) == 1 else tuple([at_least(a, ndim) for a in arys])
+        )
+
+    return run
+
+
+def _size(a: Any, axis: Any = None) -> int:
+    return math.prod([a.shape[i] for i in normalize_axes(axis, a.ndim)])
+
+
 #: NumPy function: what does it to any array.
-PIECES: dict[Any, Callable[..., Any]] = {
+COMMON: dict[Any, Callable[..., Any]] = {
     np.split: _split,
     np.array_split: _array_split,
     np.vsplit: _splitter("vsplit", 0),
     np.hsplit: _splitter("hsplit", 1),
     np.dsplit: _splitter("dsplit", 2),
+    np.atleast_1d: _at_least(1),
+    np.atleast_2d: _at_least(2),
+    np.atleast_3d: _at_least(3),
+    np.shape: lambda a: tuple(a.shape),
+    np.ndim: lambda a: a.ndim,
+    np.size: _size,
+    np.iscomplexobj: lambda x: host_type(x.dtype).kind == "c",
+    np.isrealobj: lambda x: host_type(x.dtype).kind != "c",
 }
 if hasattr(np, "unstack"):  # NumPy 2.1
-    PIECES[np.unstack] = _unstack
+    COMMON[np.unstack] = _unstack
