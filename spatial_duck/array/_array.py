@@ -192,11 +192,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
             raise TypeError("data must be a bare array: take image.data of the image that came")
         attrs = changes.pop("attrs", self._attrs)
         coords = changes.pop("coords", None)
-        named = changes.keys() & {
-            "frame",
-            "unit",
-            "world",
-        }  # given by name, not converted
+        named = changes.keys() & {"frame", "unit", "world"}  # given by name, not converted
         geometry = changes.pop("geometry", None)
         if geometry is not None and changes:
             raise GeometryError(f"geometry excludes {', '.join(changes)}")
@@ -387,11 +383,8 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
                 f"a buffer needs data in memory, got {type(self._data).__name__}: use "
                 "image.compute() or image.to('numpy')"
             )
-        return (
-            self._data.__buffer__(flags)
-            if hasattr(self._data, "__buffer__")
-            else (memoryview(self._data))
-        )
+        buffer = getattr(self._data, "__buffer__", None)
+        return memoryview(self._data) if buffer is None else buffer(flags)
 
     # --- copies and pickles ---------------------------------------------------------------
 
@@ -467,17 +460,5 @@ def _enter_frameworks() -> None:
 
 refuse_setting(
     SpatialArray,
-    (
-        "data",
-        "geometry",
-        "spacing",
-        "origin",
-        "direction",
-        "dims",
-        "world",
-        "frame",
-        "unit",
-        "coords",
-        "attrs",
-    ),
+    "data geometry spacing origin direction dims world frame unit coords attrs".split(),
 )

@@ -48,6 +48,17 @@ _ELSEWHERE = {
 }
 
 
+def _in_order(field: str, order: str) -> Any:
+    """Return the property of a field in an order, as ITK's order-explicit names have it."""
+
+    def value(self: GeometryAttributes) -> Floats:
+        return ordered_field(self.geometry, field, order)
+
+    rows = ", rows and columns alike" if field == "direction" else ""
+    doc = f"The {field} of the image in the order {', '.join(order)}{rows}, by ITK's name for it."
+    return property(value, doc=doc)
+
+
 class GeometryAttributes(ImageState):
     """The geometry's fields and points, and ITK's order-explicit names."""
 
@@ -236,42 +247,11 @@ class GeometryAttributes(ImageState):
         """Return the array indices of world positions; see `Geometry.physical_to_index`."""
         return self.geometry.physical_to_index(point)
 
-    @property
-    def origin_xyz(self) -> Floats:
-        """The origin in the order x, y, z, as ITK's order-explicit names have it."""
-        return ordered_field(self.geometry, "origin", "xyz")
-
-    @property
-    def origin_zyx(self) -> Floats:
-        """The origin in the order z, y, x."""
-        return ordered_field(self.geometry, "origin", "zyx")
-
-    @property
-    def spacing_xyz(self) -> Floats:
-        """The spacing in the order x, y, z."""
-        return ordered_field(self.geometry, "spacing", "xyz")
-
-    @property
-    def spacing_zyx(self) -> Floats:
-        """The spacing in the order z, y, x."""
-        return ordered_field(self.geometry, "spacing", "zyx")
-
-    @property
-    def direction_xyz(self) -> Floats:
-        """The direction with rows and columns in the order x, y, z."""
-        return ordered_field(self.geometry, "direction", "xyz")
-
-    @property
-    def direction_zyx(self) -> Floats:
-        """The direction with rows and columns in the order z, y, x."""
-        return ordered_field(self.geometry, "direction", "zyx")
-
-    @property
-    def size_xyz(self) -> Floats:
-        """Numbers of voxels in the order x, y, z."""
-        return ordered_field(self.geometry, "size", "xyz")
-
-    @property
-    def size_zyx(self) -> Floats:
-        """Numbers of voxels in the order z, y, x."""
-        return ordered_field(self.geometry, "size", "zyx")
+    origin_xyz: Floats = _in_order("origin", "xyz")
+    origin_zyx: Floats = _in_order("origin", "zyx")
+    spacing_xyz: Floats = _in_order("spacing", "xyz")
+    spacing_zyx: Floats = _in_order("spacing", "zyx")
+    direction_xyz: Floats = _in_order("direction", "xyz")
+    direction_zyx: Floats = _in_order("direction", "zyx")
+    size_xyz: Floats = _in_order("size", "xyz")
+    size_zyx: Floats = _in_order("size", "zyx")

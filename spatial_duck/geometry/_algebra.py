@@ -98,12 +98,12 @@ def overlap(grid: G, other: Grid) -> tuple[slice, ...]:
     >>> g.overlap(g[3:, ::2])
     (slice(3, 10, None), slice(0, 9, 2))
     """
-    slices = [slice(0, n) for n in grid._shape]
+    slices = [slice(0, n) for n in grid.shape]
     for axis, _, start, step, count in _relate_axes(grid, other, "overlap"):
-        slices[axis] = _common_indices(start, step, count, grid._shape[axis], grid, other)
+        slices[axis] = _common_indices(start, step, count, grid.shape[axis], grid, other)
     if any(s.start == s.stop for s in slices):
         # Disjoint along one axis, they have no overlap.
-        return tuple([slice(0, 0) if i in _sampled_axes(grid) else s for i, s in enumerate(slices)])
+        return tuple([slice(0, 0) if i in grid.sampled_axes else s for i, s in enumerate(slices)])
     return tuple(slices)
 
 
@@ -149,14 +149,14 @@ def hull(grid: G, other: Grid) -> G:
     limit = current().tolerance
     for axis, _, start, step, count in _relate_axes(grid, other, "|"):
         _common_indices(
-            start, step, count, grid._shape[axis], grid, other
+            start, step, count, grid.shape[axis], grid, other
         )  # raises where they are not on one lattice
         if not count:
             continue
         ends = (start, start + float(step) * (count - 1))
         low, high = math.floor(min(ends) + limit), math.ceil(max(ends) - limit)
-        if grid._shape[axis]:
-            low, high = min(low, 0), max(high, grid._shape[axis] - 1)
+        if grid.shape[axis]:
+            low, high = min(low, 0), max(high, grid.shape[axis] - 1)
         made = made._with_map(shift(made._map, axis, 2 * low, high - low + 1))
     return made
 
@@ -173,22 +173,20 @@ def _relate_axes(grid: Grid, other: Grid, what: str) -> list[_AxisRelation]:
 
     for g in (grid, other):
         require_positions(g, what)
-    if set(grid._world.axes) != set(other._world.axes):
-        raise _lattice_error(what, grid, other, f"world axes: {grid._world.axes!r} and "
-                        f"{other._world.axes!r}")  # fmt: skip
+    if set(grid.world.axes) != set(other.world.axes):
+        raise _lattice_error(what, grid, other, f"world axes: {grid.world.axes!r} and "
+                        f"{other.world.axes!r}")  # fmt: skip
     here, there, reason = to_common_world(grid, other)
     if reason:
         raise _lattice_error(what, grid, other, reason)
-    ours, theirs = _sampled_axes(here), _sampled_axes(there)
-    plain = [[(a.name, n) for i, (a, n) in enumerate(zip(g._axes, g._shape, strict=True))
-              if i not in _sampled_axes(g)] for g in (here, there)]  # fmt: skip
+    ours, theirs = here.sampled_axes, there.sampled_axes
+    plain = [[(a.name, n) for i, (a, n) in enumerate(zip(g._axes, g.shape, strict=True))
+              if i not in g.sampled_axes] for g in (here, there)]  # fmt: skip
     if len(ours) != len(theirs) or plain[0] != plain[1]:
-        raise _lattice_error(
-            what, grid, other, f"axes: {_axis_names(grid)!r} and {_axis_names(other)!r}"
-        )
+        raise _lattice_error(what, grid, other, f"axes: {grid.dims!r} and {other.dims!r}")
     direction = direction_of(here)
     if condition_number(direction) > MAX_CONDITION:
-        raise GeometryError(f"{what}: the axes {_axis_names(grid)!r} are not independent")
+        raise GeometryError(f"{what}: the axes {grid.dims!r} are not independent")
     if not ours:
         return []
     steps = direction * [here._axes[i].spacing for i in ours]
@@ -206,22 +204,14 @@ def _relate_axes(grid: Grid, other: Grid, what: str) -> list[_AxisRelation]:
         along = inverse @ vector
         k = int(np.argmax(abs(along)))
         step = Fraction(float(along[k])).limit_denominator(1000)
-        far = max(there._shape[j] - 1, 1)
+        far = max(there.shape[j] - 1, 1)
         is_whole = step != 0 and 1 in (abs(step.numerator), step.denominator)
         if not is_whole or np.linalg.norm(steps[:, k] * float(step) - vector) * far > limit * scale:
             raise _lattice_error(what, grid, other, f"axis {j} of the other: spacing or direction")
-        lines.append(_AxisRelation(ours[k], j, float(start[k]), step, there._shape[j]))
+        lines.append(_AxisRelation(ours[k], j, float(start[k]), step, there.shape[j]))
     if len({line.axis for line in lines}) != len(lines):
         raise _lattice_error(what, grid, other, "direction")
     return lines
-
-
-def _sampled_axes(grid: Grid) -> list[int]:
-    return [i for i, a in enumerate(grid._axes) if a.spacing is not None]
-
-
-def _axis_names(grid: Grid) -> tuple[str | None, ...]:
-    return tuple([a.name for a in grid._axes])
 
 
 def _lattice_error(what: str, a: Grid, b: Grid, reason: str) -> GeometryMismatchError:
@@ -255,7 +245,7 @@ def enclosing(grid: G, bounds: ArrayLike | Mapping[str, Any] | Grid) -> G:
     """
     low, high = _index_box(grid, bounds)
     made = grid
-    for axis in _sampled_axes(grid):
+    for axis in grid.sampled_axes:
         if not (math.isfinite(low[axis]) and math.isfinite(high[axis])):
             continue
         # Rounding must not add a voxel.
@@ -268,16 +258,16 @@ def enclosing(grid: G, bounds: ArrayLike | Mapping[str, Any] | Grid) -> G:
 
 def _index_box(grid: Grid, bounds: Any) -> tuple[Floats, Floats]:
     """Return the lowest and highest indices that a box of the world reaches to."""
-    world = grid._world
+    world = grid.world
     if isinstance(bounds, Grid):
         _, other, reason = to_common_world(grid, bounds)
-        if reason or set(bounds._world.axes) != set(world.axes):
+        if reason or set(bounds.world.axes) != set(world.axes):
             raise _lattice_error("enclosing", grid, bounds, reason or "world axes")
         ends = [(-0.5, n - 0.5) if a.spacing is not None else (0.0, 0.0)
-                for n, a in zip(other._shape, other._axes, strict=True)]  # fmt: skip
+                for n, a in zip(other.shape, other._axes, strict=True)]  # fmt: skip
         indices = np.array(list(product(*ends)), dtype=np.float64)
         steps = direction_of(other) * [a.spacing for a in other._axes if a.spacing is not None]
-        points = indices[:, _sampled_axes(other)] @ steps.T + other._origin
+        points = indices[:, other.sampled_axes] @ steps.T + other._origin
     else:
         if isinstance(bounds, Mapping):
             unknown = [name for name in bounds if name not in world.axes]
@@ -318,7 +308,7 @@ def snap_to(grid: G, other: Grid) -> G:
     for line in lines:
         if line.step.denominator != 1:
             raise _lattice_error("snap_to", grid, other, f"spacing of axis {line.other_axis}")
-    if grid._world == other._world:
+    if grid.world == other.world:
         # In the lattice's own order of summation, so that coinciding centres are equal to the bit.
         index = [0.0] * len(other._axes)
         for line in lines:
@@ -329,7 +319,7 @@ def snap_to(grid: G, other: Grid) -> G:
         for line in lines:
             index[line.other_axis] = (round(line.start) - line.start) / float(line.step)
         origin = place_of(grid, index)
-    return grid._from_axes(grid._shape, grid._axes, origin, grid._world, dict(grid._anchor.lost))
+    return grid._from_axes(grid.shape, grid._axes, origin, grid.world, dict(grid._anchor.lost))
 
 
 def zoom_out(grid: G, factor: float | Mapping[str, float] | Sequence[float]) -> G:
@@ -355,7 +345,7 @@ def zoom_out(grid: G, factor: float | Mapping[str, float] | Sequence[float]) -> 
         raise GeometryError(f"zoom_out: factors must be positive, got {factor!r}")
     shape = [
         n if f == 1 else max(math.ceil(n / f - 1e-9 * n), min(n, 1))
-        for n, f in zip(grid._shape, factors, strict=True)
+        for n, f in zip(grid.shape, factors, strict=True)
     ]
     return zoom_to(grid, shape)
 
@@ -379,7 +369,7 @@ def zoom_to(grid: G, shape: int | Mapping[str, int] | Sequence[int]) -> G:
     sizes = [int(n) for n in _per_axis(grid, shape, None, "zoom_to")]
     axes = list(grid._axes)
     origin = grid._origin
-    for i, (n, m) in enumerate(zip(grid._shape, sizes, strict=True)):
+    for i, (n, m) in enumerate(zip(grid.shape, sizes, strict=True)):
         axis = axes[i]
         if n == m:
             continue
@@ -391,10 +381,10 @@ def zoom_to(grid: G, shape: int | Mapping[str, int] | Sequence[int]) -> G:
         length = (spacing - axis.spacing) / 2
         origin = tuple([o + length * c for o, c in zip(origin, axis.column, strict=True)])
         axes[i] = PlacedAxis(axis.name, spacing, axis.column)
-    if tuple(sizes) == grid._shape:
+    if tuple(sizes) == grid.shape:
         return grid
     return grid._from_axes(
-        tuple(sizes), axes, origin, grid._world, dict(grid._anchor.lost), grid._along()
+        tuple(sizes), axes, origin, grid.world, dict(grid._anchor.lost), grid._along()
     )
 
 
@@ -419,30 +409,30 @@ def pad_to_multiple(grid: G, n: int | Mapping[str, int] | Sequence[int]) -> G:
         raise GeometryError(f"pad_to_multiple: numbers must be 1 or more, got {n!r}")
     made = grid
     for i, m in enumerate(multiples):
-        size = -(-grid._shape[i] // m) * m
-        if size != grid._shape[i]:
+        size = -(-grid.shape[i] // m) * m
+        if size != grid.shape[i]:
             made = made._with_map(shift(made._map, i, 0, size))
     return made
 
 
 def _per_axis(grid: Grid, value: Any, default: Any, what: str) -> list[Any]:
     """Return a value for each array axis: `default`, or its length, where none is given."""
-    kept = [n if default is None else default for n in grid._shape]
+    kept = [n if default is None else default for n in grid.shape]
     if isinstance(value, Mapping):
-        names = _axis_names(grid)
+        names = grid.dims
         unknown = [name for name in value if name not in names]
         if unknown:
             raise GeometryError(f"{what}: {unknown!r} are not among dims {names!r}")
         return [value.get(name, k) for name, k in zip(names, kept, strict=True)]
     if np.ndim(value) == 0:
-        space = [r for r, kind in enumerate(grid._world.types) if kind == "space"]
+        space = [r for r, kind in enumerate(grid.world.types) if kind == "space"]
         return [
             value if a.column is not None and any(a.column[r] for r in space) else k
             for a, k in zip(grid._axes, kept, strict=True)
         ]
     if len(value) != len(kept):
         raise GeometryError(
-            f"{what} takes one value for each of the axes {_axis_names(grid)!r}, got {value!r}"
+            f"{what} takes one value for each of the axes {grid.dims!r}, got {value!r}"
         )
     return list(value)
 
@@ -457,7 +447,7 @@ def transformed(grid: G, matrix: Floats) -> G:
     matrix : ndarray of float, shape (n_world + 1, n_world + 1)
         Maps points of its world.
     """
-    n = len(grid._world.axes)
+    n = len(grid.world.axes)
     turn = matrix[:n, :n]
     axes = []
     for axis in grid._axes:
@@ -468,6 +458,6 @@ def transformed(grid: G, matrix: Floats) -> G:
         axes.append(axis)
     origin = turn @ np.array(grid._origin) + matrix[:n, n]
     return grid._from_axes(
-        grid._shape, axes, tuple(origin.tolist()), grid._world, dict(grid._anchor.lost),
+        grid.shape, axes, tuple(origin.tolist()), grid.world, dict(grid._anchor.lost),
         grid._along(),
     )  # fmt: skip

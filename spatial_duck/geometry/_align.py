@@ -99,7 +99,7 @@ def concatenate(function: str, pieces: Sequence[G | tuple[int, ...]], axis: int)
                     "Use the bare arrays (image.data) where positions do not matter, or np.stack "
                     "for a new axis"
                 )
-            if not first._shape[axis]:
+            if not first.shape[axis]:
                 first, start = piece, total  # empty pieces have no say in the positions
         total += shape[axis]
     grid = first._map
@@ -162,9 +162,9 @@ def _is_same_but(shape: tuple[int, ...], other: tuple[int, ...], axis: int) -> b
 
 def _is_continuation(a: Grid, b: Grid, axis: int, steps: int) -> bool:
     """Whether b lies `steps` voxels further along `axis` on the grid of a."""
-    if not a._shape[axis]:
+    if not a.shape[axis]:
         b = b._with_map(resize_axis(b._map, axis, 0))
-    return difference(a._with_map(shift(a._map, axis, 2 * steps, b._shape[axis])), b) is None
+    return difference(a._with_map(shift(a._map, axis, 2 * steps, b.shape[axis])), b) is None
 
 
 # --- broadcasting -------------------------------------------------------------------------
@@ -177,22 +177,21 @@ def merge(function: str, a: G, b: G) -> G:
             return a
         if _is_part(b._map, a._map):
             return b
-    same = a._shape == b._shape and a._axes == b._axes and a._origin == b._origin
-    if same and a._world == b._world and _has_same_uneven_steps(a, b):
+    same = a.shape == b.shape and a._axes == b._axes and a._origin == b._origin
+    if same and a.world == b.world and _has_same_uneven_steps(a, b):
         return a
-    ndim = max(len(a._shape), len(b._shape))
+    ndim = max(len(a.shape), len(b.shape))
     x, y = _forget_in_both(_add_leading_axes(a, ndim), _add_leading_axes(b, ndim))
     x, y, reason = to_common_world(x, y)
     if reason:
         raise mismatch(a, b, reason, function)
     choice: list[str] = []
     shared: list[int] = []
-    for i, (n, m, p, q) in enumerate(zip(x._shape, y._shape, x._axes, y._axes, strict=True)):
+    for i, (n, m, p, q) in enumerate(zip(x.shape, y.shape, x._axes, y._axes, strict=True)):
         if is_unequal(n, m) and 1 not in (n, m):
-            dims = [tuple([axis.name for axis in grid._axes]) for grid in (a, b)]
-            named = f", dims {dims[0]} {dims[1]}" if dims[0] != dims[1] else ""
+            named = f", dims {a.dims} {b.dims}" if a.dims != b.dims else ""
             raise ValueError(
-                f"operands could not be broadcast together with shapes {a._shape} {b._shape}{named}"
+                f"operands could not be broadcast together with shapes {a.shape} {b.shape}{named}"
             )
         if p.name is not None and q.name is not None and p.name != q.name:
             raise mismatch(a, b, f"dims: axis {i} is {p.name!r} and {q.name!r}", function)
@@ -208,8 +207,8 @@ def merge(function: str, a: G, b: G) -> G:
     reason = describe_gap(x, y, shared, [*theirs, *ours], None)
     if reason is not None:
         raise mismatch(a, b, reason, function)
-    shape = tuple([m if n == 1 else n for n, m in zip(x._shape, y._shape, strict=True)])
-    lost = {n: f for n, f in (y._anchor.lost + x._anchor.lost) if n not in x._world.axes}
+    shape = tuple([m if n == 1 else n for n, m in zip(x.shape, y.shape, strict=True)])
+    lost = {n: f for n, f in (y._anchor.lost + x._anchor.lost) if n not in x.world.axes}
     return _combine_axes(x, y, choice, shape, theirs, ours, tuple(lost.items()))
 
 
@@ -343,7 +342,7 @@ def _forget_unknown_axes(grid: G, other: G) -> G:
     if not other._anchor.lost:
         return grid
     extends = {
-        grid._world.axes[r]
+        grid.world.axes[r]
         for axis in grid._axes
         if axis.column is not None
         for r, c in enumerate(axis.column)
@@ -356,8 +355,8 @@ def _forget_unknown_axes(grid: G, other: G) -> G:
 
 def _add_leading_axes(grid: G, ndim: int) -> G:
     """Return the grid with plain axes of length 1 added in front."""
-    extra = ndim - len(grid._shape)
+    extra = ndim - len(grid.shape)
     if not extra:
         return grid
-    shape, axes = (1,) * extra + grid._shape, (NEW_AXIS,) * extra + grid._map.axes
+    shape, axes = (1,) * extra + grid.shape, (NEW_AXIS,) * extra + grid._map.axes
     return grid._with_map(grid._map._replace(shape=shape, axes=axes))

@@ -72,20 +72,20 @@ def difference(a: Grid, b: Grid, tolerance: float | None = None) -> str | None:
     """
     if a._anchor is b._anchor and a._map == b._map:
         return None
-    if a._shape == b._shape and a._axes == b._axes and a._origin == b._origin:
-        if a._world == b._world:
+    if a.shape == b.shape and a._axes == b._axes and a._origin == b._origin:
+        if a.world == b.world:
             return None
-    elif len(a._shape) != len(b._shape) or any(map(is_unequal, a._shape, b._shape)):
-        return f"shape: {a._shape} and {b._shape}"
+    elif len(a.shape) != len(b.shape) or any(map(is_unequal, a.shape, b.shape)):
+        return f"shape: {a.shape} and {b.shape}"
     for i, (p, q) in enumerate(zip(a._axes, b._axes, strict=True)):
         if p.name != q.name:
             return f"dims: axis {i} is {p.name!r} and {q.name!r}"
         if (p.spacing is None) != (q.spacing is None):
             return f"axis {i} ({p.name!r}): {axis_kind(p)} and {axis_kind(q)}"
-    if set(a._world.axes) != set(b._world.axes):
-        return f"world axes: {a._world.axes!r} and {b._world.axes!r}"
+    if set(a.world.axes) != set(b.world.axes):
+        return f"world axes: {a.world.axes!r} and {b.world.axes!r}"
     x, y, reason = to_common_world(a, b)
-    return reason or describe_gap(x, y, range(len(a._shape)), (), tolerance)
+    return reason or describe_gap(x, y, range(len(a.shape)), (), tolerance)
 
 
 def mismatch(a: Grid, b: Grid, reason: str, function: str) -> GeometryMismatchError:
@@ -104,11 +104,10 @@ def mismatch(a: Grid, b: Grid, reason: str, function: str) -> GeometryMismatchEr
 
 def _how_to_name(a: Grid, b: Grid) -> str:
     """Return advice for axes that differ in their names alone."""
-    dims = [tuple([axis.name for axis in grid._axes]) for grid in (a, b)]
-    if a._shape != b._shape or dims[0] == dims[1]:
+    if a.shape != b.shape or a.dims == b.dims:
         return ""
     axes = [x._replace(name=y.name) for x, y in zip(a._axes, b._axes, strict=True)]
-    if axes != list(b._axes) or a._origin != b._origin or a._world != b._world:
+    if axes != list(b._axes) or a._origin != b._origin or a.world != b.world:
         return ""
     return (
         "Only the names of their axes differ: give the second those of the first with "
@@ -118,13 +117,13 @@ def _how_to_name(a: Grid, b: Grid) -> str:
 
 def _how_to_leave_out(a: Grid, b: Grid) -> str:
     """Return advice for images at two times, or two depths, of one grid."""
-    if set(a._world.axes) != set(b._world.axes):
+    if set(a.world.axes) != set(b.world.axes):
         return ""
     x, y, _ = to_common_world(a, b)
     extends = np.hstack([direction_of(x), direction_of(y)]).any(axis=1)
     differs = np.not_equal(x._origin, y._origin)
-    still = [str(name) for name in np.array(x._world.axes)[~extends & differs]]
-    kept = tuple([name for name in x._world.axes if name not in still])
+    still = [str(name) for name in np.array(x.world.axes)[~extends & differs]]
+    kept = tuple([name for name in x.world.axes if name not in still])
     if not still or not kept:
         return ""
     return (
@@ -153,7 +152,7 @@ def to_common_world(a: G, b: G) -> tuple[G, G, str | None]:
 
     A world axis that only one has is added to the other, at the place of the one.
     """
-    v, w = a._world, b._world
+    v, w = a.world, b.world
     if v == w:
         return a, b, None
     if len(w.axes) > len(v.axes):
@@ -166,7 +165,7 @@ def to_common_world(a: G, b: G) -> tuple[G, G, str | None]:
             b = to_frame(b, v.frame)
         except GeometryError:
             return a, b, f"frame: {v.frame!r} and {w.frame!r}, in a world of {w.axes!r}"
-    w = b._world
+    w = b.world
     for name in v.axes:
         if name not in w.axes:
             continue
@@ -178,19 +177,19 @@ def to_common_world(a: G, b: G) -> tuple[G, G, str | None]:
                 b = to_unit(b, {name: ours})
             except GeometryError:
                 return a, b, f"unit of {name!r}: {ours!r} and {theirs!r}"
-    world = v.joined(b._world)
+    world = v.joined(b.world)
     return _embed(a, b, world), _embed(b, a, world), None
 
 
 def _embed(grid: G, other: G, world: World) -> G:
     """Return a grid in a world of more axes, or in another order; `other` fills its origin."""
-    if grid._world == world:
+    if grid.world == world:
         return grid
     anchor = grid._anchor
-    rows = [grid._world.axes.index(n) if n in grid._world.axes else None for n in world.axes]
+    rows = [grid.world.axes.index(n) if n in grid.world.axes else None for n in world.axes]
     origin = tuple(
         [
-            other._origin[other._world.axes.index(name)] if row is None else anchor.origin[row]
+            other._origin[other.world.axes.index(name)] if row is None else anchor.origin[row]
             for name, row in zip(world.axes, rows, strict=True)
         ]
     )
@@ -218,7 +217,7 @@ def describe_gap(
     Both grids lie in one world and have as many axes. Only the `shared` axes are walked along,
     and displacements along the `free` ones do not count.
     """
-    if 0 in a._shape or 0 in b._shape:
+    if 0 in a.shape or 0 in b.shape:
         return None  # there is no voxel
     limit = current().tolerance if tolerance is None else tolerance
     if len(free) == 1 and all([a._axes[i] == b._axes[i] for i in shared]):
@@ -229,17 +228,17 @@ def describe_gap(
         length = sum([w * c for w, c in zip(way, column, strict=True)])
         if max([abs(w - length * c) for w, c in zip(way, column, strict=True)]) < 1e-9 * spacing:
             return None
-    axes = [i for i in shared if a._axes[i].spacing is not None and a._shape[i] > 1]
+    axes = [i for i in shared if a._axes[i].spacing is not None and a.shape[i] > 1]
     apart = np.subtract(b._origin, a._origin)
     # The displacement between partners that each axis adds at its far end.
     drift = np.array([
-        np.subtract(_step(b._axes[i]), _step(a._axes[i])) * (a._shape[i] - 1) for i in axes
+        np.subtract(_step(b._axes[i]), _step(a._axes[i])) * (a.shape[i] - 1) for i in axes
     ]).reshape(len(axes), len(apart))  # fmt: skip
     if free:
         along = np.array([axis.column for axis in free]).T
         beside = np.eye(len(apart)) - along @ np.linalg.pinv(along)
         apart, drift = beside @ apart, drift @ beside.T
-    for rows in map(list, a._world.blocks):
+    for rows in map(list, a.world.blocks):
         sizes = [np.linalg.norm(np.take(_step(x), rows)) for x in a._axes if x.spacing is not None]
         scale = min([s for s in sizes if s > 0], default=1.0) * limit
         corner = _farthest(apart[rows], drift[:, rows], scale)

@@ -170,7 +170,7 @@ def changed_fields(
             f"replace: unknown fields {sorted(changes.keys() - _FIELDS)}; known are "
             f"{sorted(_FIELDS)}"
         )
-    now = grid._world
+    now = grid.world
     world = changes.get("world", now)
     if not isinstance(world, World):
         world = now.replace(axes=tuple(world), frame=None)
@@ -178,15 +178,15 @@ def changed_fields(
         world = world.replace(frame=now.frame if named else None)
     axes = grid._axes
     fields: dict[str, Any] = {
-        "shape": grid._shape, "dims": tuple([a.name for a in axes]), **changes,
+        "shape": grid.shape, "dims": grid.dims, **changes,
     }  # fmt: skip
     along = None
-    if len(tuple(fields["dims"])) == len(grid._shape):
+    if len(tuple(fields["dims"])) == len(grid.shape):
         # Renamed axes keep their positions.
         columns = [a.column for a in axes if a.column is not None]
         kept: dict[str, Any] = {
-            "sampled": tuple([i for i, a in enumerate(axes) if a.spacing is not None]),
-            "lost": grid._lost,
+            "sampled": grid.sampled_axes,
+            "lost": grid.lost,
         }
         if changes.get("affine") is None:
             kept["spacing"] = [a.spacing for a in axes if a.spacing is not None]
@@ -201,7 +201,7 @@ def changed_fields(
                 1.0,
             )
         fields = kept | fields
-        if world.axes == now.axes and fields["lost"] == grid._lost:
+        if world.axes == now.axes and fields["lost"] == grid.lost:
             along = grid._along()
     if len(world.axes) == len(grid._origin) and changes.get("affine") is None:
         fields = {"origin": grid._origin} | fields

@@ -44,7 +44,7 @@ def to_frame(grid: G, frame: str) -> G:
     array([ 1., -2., -3.])
     """
     new = check_frame(frame)
-    world = grid._world
+    world = grid.world
     old = world.frame
     if new is None or old is None:
         raise FrameError(
@@ -89,7 +89,7 @@ def to_unit(grid: G, unit: str | Mapping[str, str | None]) -> G:
     >>> Geometry((2, 2), spacing=0.5, unit="mm").to_unit("um").spacing
     array([500., 500.])
     """
-    world = grid._world
+    world = grid.world
     wanted = dict.fromkeys(world.axes_of(unit), unit) if isinstance(unit, str) else dict(unit)
     new = world.replace(
         units={n: wanted.get(n, u) for n, u in zip(world.axes, world.units, strict=True)}
@@ -129,7 +129,7 @@ def to_world(grid: G, axes: Sequence[str]) -> G:
     >>> series[3].world.axes, series[3].to_world(("y", "x")).world.axes
     (('t', 'y', 'x'), ('y', 'x'))
     """
-    now = grid._world
+    now = grid.world
     order = tuple(axes)
     left = [r for r, name in enumerate(now.axes) if name not in order]
     if len(order) + len(left) != len(now.axes) or not set(order) <= set(now.axes):
@@ -166,14 +166,14 @@ def repeat(grid: G, repeats: int, axis: int) -> G:
 
     Each voxel is cut into `repeats` thinner ones, which fill the same extent.
     """
-    i = normalize_axis(axis, len(grid._shape))
-    size = grid._shape[i] * repeats
+    i = normalize_axis(axis, len(grid.shape))
+    size = grid.shape[i] * repeats
     old = grid._axes[i]
     if old.spacing is None or repeats < 1:
         return grid._with_map(shift(grid._map, i, 0, size))
     axes = (*grid._axes[:i], old._replace(spacing=old.spacing / repeats), *grid._axes[i + 1 :])
-    shape = (*grid._shape[:i], size, *grid._shape[i + 1 :])
+    shape = (*grid.shape[:i], size, *grid.shape[i + 1 :])
     fine = grid._from_axes(
-        shape, axes, grid._origin, grid._world, dict(grid._anchor.lost), grid._along()
+        shape, axes, grid._origin, grid.world, dict(grid._anchor.lost), grid._along()
     )
     return fine._with_map(shift(fine._map, i, 1 - repeats, size))

@@ -218,7 +218,7 @@ class Geometry(Grid):
         new = type(self)(**fields)
         if along and new.lost:
             return new._from_axes(
-                new._shape, new._axes, new._origin, new._world, dict(new._anchor.lost), along
+                new.shape, new._axes, new._origin, new.world, dict(new._anchor.lost), along
             )
         return new
 
@@ -228,31 +228,6 @@ class Geometry(Grid):
         from spatial_duck.geometry import _html
 
         return _html.html(self)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of voxels along each array axis."""
-        return self._map[0]
-
-    @property
-    def ndim(self) -> int:
-        """Number of array axes."""
-        return len(self._map[0])
-
-    @property
-    def world(self) -> World:
-        """The world coordinates: names, units and frame."""
-        return self._anchor[2]
-
-    @property
-    def dims(self) -> tuple[str | None, ...]:
-        """Name of each array axis."""
-        return tuple([a[0] for a in self._map[1]])
-
-    @property
-    def sampled_axes(self) -> tuple[int, ...]:
-        """The array axes that move through the world, as ints."""
-        return tuple([i for i, a in enumerate(self._axes) if a.spacing is not None])
 
     @property
     def spacing(self) -> Floats:
@@ -274,26 +249,6 @@ class Geometry(Grid):
     def affine(self) -> Floats:
         """Homogeneous matrix from sampled indices to world, shape (n_world + 1, n_sampled + 1)."""
         return points.affine_of(self)
-
-    @property
-    def frame(self) -> str | None:
-        """Which way the anatomical x, y and z point, or None for unspecified."""
-        return self._world.frame
-
-    @property
-    def unit(self) -> tuple[str | None, ...]:
-        """Unit of each world axis."""
-        return self._world.units
-
-    @property
-    def lost(self) -> dict[Any, str]:
-        """Functions that lost positions, by the number of the array axis or name of the world's."""
-        return {**self.lost_axes, **dict(self._anchor.lost)}
-
-    @property
-    def lost_axes(self) -> dict[int, str]:
-        """The array axes whose positions were lost, and the function that lost them."""
-        return {i: a.lost for i, a in enumerate(self._axes) if a.lost is not None}
 
     @property
     def corner(self) -> Floats:

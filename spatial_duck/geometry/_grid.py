@@ -83,12 +83,49 @@ class Grid:
     # --- numbers --------------------------------------------------------------------------
 
     @property
-    def _shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:
+        """Number of voxels along each array axis."""
         return self._map[0]
 
     @property
-    def _world(self) -> World:
+    def ndim(self) -> int:
+        """Number of array axes."""
+        return len(self._map[0])
+
+    @property
+    def world(self) -> World:
+        """The world coordinates: names, units and frame."""
         return self._anchor[2]
+
+    @property
+    def dims(self) -> tuple[str | None, ...]:
+        """Name of each array axis."""
+        return tuple([a[0] for a in self._map[1]])
+
+    @property
+    def sampled_axes(self) -> tuple[int, ...]:
+        """The array axes that move through the world, as ints."""
+        return tuple([i for i, a in enumerate(self._axes) if a.spacing is not None])
+
+    @property
+    def frame(self) -> str | None:
+        """Which way the anatomical x, y and z point, or None for unspecified."""
+        return self.world.frame
+
+    @property
+    def unit(self) -> tuple[str | None, ...]:
+        """Unit of each world axis."""
+        return self.world.units
+
+    @property
+    def lost(self) -> dict[Any, str]:
+        """Functions that lost positions, by the number of the array axis or name of the world's."""
+        return {**self.lost_axes, **dict(self._anchor.lost)}
+
+    @property
+    def lost_axes(self) -> dict[int, str]:
+        """The array axes whose positions were lost, and the function that lost them."""
+        return {i: a.lost for i, a in enumerate(self._axes) if a.lost is not None}
 
     @property
     def _origin(self) -> Vector:
@@ -103,14 +140,6 @@ class Grid:
         if kept is None:
             kept = self._kept_axes = place_axes(self._anchor, self._map)
         return kept
-
-    @property
-    def _lost(self) -> dict[int | str, str]:
-        """Axes with unknown positions, as `Geometry.lost` has them."""
-        found: dict[int | str, str] = {
-            i: axis.lost for i, axis in enumerate(self._axes) if axis.lost is not None
-        }
-        return found | dict(self._anchor.lost)
 
     def _along(self) -> dict[int, Vector]:
         """Return the world axes that each axis without positions ran along, as a column."""
@@ -146,15 +175,15 @@ class Grid:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         axes = tuple([tuple(axis) for axis in self._axes])
-        world = self._world
+        world = self.world
         return (
-            type(self).__name__, self._shape, axes, self._origin,
+            type(self).__name__, self.shape, axes, self._origin,
             (world.axes, world.units, world.frame), self._anchor.lost,
         )  # fmt: skip
 
     def __repr__(self) -> str:
-        axes, world = self._axes, self._world
-        parts = [f"shape={self._shape}"]
+        axes, world = self._axes, self.world
+        parts = [f"shape={self.shape}"]
         parts.append(f"spacing={_short([a.spacing for a in axes if a.spacing is not None])}")
         parts.append(f"origin={_short(self._origin)}")
         columns = [a.column for a in axes if a.column is not None]
@@ -164,8 +193,8 @@ class Grid:
             parts.append(f"direction=[{', '.join(_short(r) for r in rows)}]")
         parts.append(f"dims={tuple([a.name for a in axes])!r}")
         parts.append(f"world={world!r}")
-        if self._lost:
-            parts.append(f"lost={self._lost!r}")
+        if self.lost:
+            parts.append(f"lost={self.lost!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
 

@@ -31,7 +31,7 @@ def index_map_of(grid: Grid, base: Grid) -> IndexMap:
     anchor, own = grid._anchor, grid._map
     if anchor is base._anchor:
         return own
-    names = {name: axis for axis, name in enumerate(base._world.axes)}
+    names = {name: axis for axis, name in enumerate(base.world.axes)}
     row_of = {names[name]: r for r, name in enumerate(anchor.world.axes) if name in names}
     offset = [int(2 * anchor.origin[row_of[a]]) if a in row_of else 0 for a in range(len(names))]
     known = {a for a, r in row_of.items() if (2 * anchor.origin[r]).is_integer()}

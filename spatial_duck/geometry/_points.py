@@ -83,14 +83,14 @@ def corner_of(grid: Grid) -> Floats:
 
 def axis_units(grid: Grid) -> tuple[str | None, ...]:
     """Return the unit of each sampled axis: that of the world axes that it runs along."""
-    units = grid._world.units
+    units = grid.world.units
     columns = [a.column for a in grid._axes if a.column is not None]
     return tuple([next(u for u, c in zip(units, column, strict=True) if c) for column in columns])
 
 
 def center_of(grid: Grid) -> Floats:
     """Return the position of the centre of the grid, shape (n_world,)."""
-    return read_only(place_of(grid, [(n - 1) / 2 for n in grid._shape]))
+    return read_only(place_of(grid, [(n - 1) / 2 for n in grid.shape]))
 
 
 def bounds_of(grid: Grid) -> Floats:
@@ -100,7 +100,7 @@ def bounds_of(grid: Grid) -> Floats:
     """
     require_positions(grid, "bounds")
     low, high = list(grid._origin), list(grid._origin)
-    for n, axis in zip(grid._shape, grid._axes, strict=True):
+    for n, axis in zip(grid.shape, grid._axes, strict=True):
         if axis.spacing is not None and axis.column is not None:
             for w, c in enumerate(axis.column):
                 first, last = axis.spacing * c * -0.5, axis.spacing * c * (n - 0.5)
@@ -130,7 +130,7 @@ def orientation_of(grid: Grid) -> str:
     FrameError
         If the frame is unspecified.
     """
-    frame = grid._world.frame
+    frame = grid.frame
     if frame is None:
         raise FrameError(
             "orientation needs a frame, and this geometry has none: say which way x, y and z "
@@ -145,17 +145,13 @@ def orientation_of(grid: Grid) -> str:
 
 def space_axes(grid: Grid) -> list[int]:
     """Return the array axes that run through space."""
-    rows = [r for r, name in enumerate(grid._world.axes) if name in SPACE_AXES]
-    return [
-        i
-        for i, axis in enumerate(grid._axes)
-        if axis.column is not None and any(axis.column[r] for r in rows)
-    ]
+    rows = [r for r, name in enumerate(grid.world.axes) if name in SPACE_AXES]
+    return [i for i, a in enumerate(grid._axes) if a.column and any(a.column[r] for r in rows)]
 
 
 def nearest_axes(grid: Grid) -> list[tuple[int, str, int]]:
     """Return (array axis, nearest anatomical world axis, sign) for each space axis of the array."""
-    rows = [(r, n) for r, n in enumerate(grid._world.axes) if n in SPACE_AXES]
+    rows = [(r, n) for r, n in enumerate(grid.world.axes) if n in SPACE_AXES]
     columns = [axis.column or () for axis in grid._axes]
     space = [(i, columns[i]) for i in space_axes(grid)]
     if len(space) > len(rows):
@@ -196,15 +192,14 @@ def index_to_physical(grid: Grid, index: ArrayLike) -> Floats:
     """
     require_positions(grid, "index_to_physical")
     indices = np.asarray(index, dtype=np.float64)
-    if indices.ndim == 0 or indices.shape[-1] != len(grid._shape):
+    if indices.ndim == 0 or indices.shape[-1] != len(grid.shape):
         raise GeometryError(
-            f"index must have one entry for each of the {len(grid._shape)} array axes "
-            f"{tuple([a.name for a in grid._axes])!r} in its last dimension, got shape "
+            f"index must have one entry for each of the {len(grid.shape)} array axes "
+            f"{grid.dims!r} in its last dimension, got shape "
             f"{indices.shape}"
         )
-    sampled = [i for i, a in enumerate(grid._axes) if a.spacing is not None]
     steps = direction_of(grid) * spacing_of(grid)
-    result: Floats = indices[..., sampled] @ steps.T + grid._origin
+    result: Floats = indices[..., grid.sampled_axes] @ steps.T + grid._origin
     return result
 
 
@@ -233,21 +228,21 @@ def physical_to_index(grid: Grid, point: ArrayLike) -> Floats:
         that it slides along.
     """
     require_positions(grid, "physical_to_index")
-    points = np.asarray(in_unit(point, grid._world.units, "point"), dtype=np.float64)
+    points = np.asarray(in_unit(point, grid.world.units, "point"), dtype=np.float64)
     if points.ndim == 0 or points.shape[-1] != len(grid._origin):
         raise GeometryError(
-            f"point must have one entry for each of the world axes {grid._world.axes!r} in "
+            f"point must have one entry for each of the world axes {grid.world.axes!r} in "
             f"its last dimension, got shape {points.shape}"
         )
     direction, spacing = direction_of(grid), spacing_of(grid)
-    sampled = [i for i, a in enumerate(grid._axes) if a.spacing is not None]
+    sampled = grid.sampled_axes
     if condition_number(direction) > MAX_CONDITION:
         raise GeometryError(
-            f"physical_to_index: the sampled axes {tuple(sampled)} are not independent, "
+            f"physical_to_index: the sampled axes {sampled} are not independent, "
             "so that a point has no single index; index one axis of each pair away first"
         )
     inverse = np.linalg.pinv(direction) / spacing[:, None]
-    out = np.zeros((*points.shape[:-1], len(grid._shape)))
+    out = np.zeros((*points.shape[:-1], len(grid.shape)))
     out[..., sampled] = (points - grid._origin) @ inverse.T
     return out
 
