@@ -19,6 +19,7 @@ LAYERS = (
     ("transforms",),
     ("rules",),
     ("backends",),
+    ("_display",),
     ("array",),
     ("resampling",),
     ("pyramids",),
@@ -78,11 +79,12 @@ ON_USE: dict[str, set[str]] = {
 FRONT_USERS = ("viewer", "cli")
 #: Upward imports, inside functions or for type checkers, and why each is there.
 UPWARD = {
+    ("geometry._geometry", "_display"): "what a geometry shows of itself in a notebook",
     ("transforms._base", "io"): "Transform.read(path), transform.write(path)",
     ("transforms._base", "array"): "the Jacobian determinant on a grid is an image",
     ("transforms._base", "transforms._displacement"): "transform.to_field(grid) gives one",
     ("transforms._base", "transforms._grids"): "transform.to_field(grid), its Jacobian determinant",
-    ("transforms._base", "transforms._html"): "what a transform shows of itself in a notebook",
+    ("transforms._base", "_display"): "what a transform shows of itself in a notebook",
     ("transforms._bspline", "array"): "the field of a B-spline is an image",
     ("transforms._displacement", "array"): "a field holds an image",
     ("transforms._displacement", "backends"): "the vectors of a field may be lazy",

@@ -7,7 +7,7 @@ what is done by name: `_selection`, `_ordered`, `_forward`) and `_collection` (D
 knows what vectors are along. Free functions do the work: `_dispatch` brings NumPy's functions and
 ufuncs to the data and wraps what comes back, `_indexing` reads and writes by keys, and `_fast`
 has the short ways of what is done most. `_namespace` is the array API's. `_asarray` takes images of
-other libraries, and `_display` shows images as text and HTML.
+other libraries. What an image shows of itself is in `spatial_duck._display`.
 """
 
 from __future__ import annotations

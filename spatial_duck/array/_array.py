@@ -405,12 +405,12 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     # --- showing --------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        from spatial_duck.array import _display as display
+        from spatial_duck._display import _image as display
 
         return display.text(self)
 
     def _repr_html_(self) -> str:
-        from spatial_duck.array import _display as display
+        from spatial_duck._display import _image as display
 
         return display.html(self)
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spatial_duck as sd
+from spatial_duck._display._describe import facts, printable
 from spatial_duck._optional import require
 from spatial_duck.cli._reading import UsageError, read_options, write_options
 from spatial_duck.errors import SpatialDuckError
-from spatial_duck.geometry._describe import facts, printable
 
 if TYPE_CHECKING:
     import argparse

@@ -13,10 +13,10 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import spatial_duck as sd
+from spatial_duck._display._describe import printable
 from spatial_duck.cli._reading import UsageError, put_into_words_of_line
 from spatial_duck.cli._table import COMMANDS, Command
 from spatial_duck.errors import SpatialDuckError
-from spatial_duck.geometry._describe import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

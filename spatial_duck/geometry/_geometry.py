@@ -225,9 +225,9 @@ class Geometry(Grid):
     # --- attributes -----------------------------------------------------------------------
 
     def _repr_html_(self) -> str:
-        from spatial_duck.geometry import _html
+        from spatial_duck._display import _drawing
 
-        return _html.html(self)
+        return _drawing.html(self)
 
     @property
     def spacing(self) -> Floats:

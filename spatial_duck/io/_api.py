@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck._display._describe import printable
 from spatial_duck._progress import progress_bar
 from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError, SpatialDuckError
-from spatial_duck.geometry._describe import printable
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._axis_facts import warn_of_lost_coords

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spatial_duck import backends
+from spatial_duck._display._describe import size
 from spatial_duck._progress import is_watched
-from spatial_duck.geometry._describe import size
 
 if TYPE_CHECKING:
     from spatial_duck.array import SpatialArray

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck._display._describe import facts, size
+from spatial_duck._display._drawing import Outline, card, drawing
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry._describe import facts, size
-from spatial_duck.geometry._html import Outline, card, drawing
 from spatial_duck.geometry._quantity import length_in
 from spatial_duck.pyramids._binning import METHODS, Method, find_method, trim
 from spatial_duck.pyramids._levels import (

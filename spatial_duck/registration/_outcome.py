@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spatial_duck.geometry._html import card, chart
+from spatial_duck._display._drawing import card, chart
+from spatial_duck._display._transform import picture
+from spatial_duck._display._transform import rows as transform_rows
 from spatial_duck.transforms import Transform
-from spatial_duck.transforms._html import picture
-from spatial_duck.transforms._html import rows as transform_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -270,9 +270,9 @@ class Transform(ABC):
         write_transform(path, self, frame=frame, overwrite=overwrite)
 
     def _repr_html_(self) -> str:
-        from spatial_duck.transforms import _html
+        from spatial_duck._display import _transform
 
-        return _html.html(self)
+        return _transform.html(self)
 
     @property
     def parts(self) -> tuple[Transform, ...]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck._display._colors import label_names, segment_colors
 from spatial_duck._progress import in_notebook
 from spatial_duck.array import as_image
-from spatial_duck.array._colors import label_names, segment_colors
 from spatial_duck.viewer._browser import open_browser
 from spatial_duck.viewer._scene import Scene
 from spatial_duck.viewer._server import Server

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spatial_duck.geometry._describe import axis_unit, unit_symbol
+from spatial_duck._display._describe import axis_unit, unit_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spatial_duck.array import _colors
-from spatial_duck.array import _display as display
-from spatial_duck.array import _pictures as pictures
+from spatial_duck._display import _colors
+from spatial_duck._display import _image as display
+from spatial_duck._display import _pictures as pictures
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._world import SPACE_AXES, World

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck._display import _image as display
+from spatial_duck._display._describe import unit_symbol
 from spatial_duck._optional import require
-from spatial_duck.array import _display as display
 from spatial_duck.array import as_image
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry._describe import unit_symbol
 from spatial_duck.geometry._points import space_axes
 from spatial_duck.viewer import _drawing as drawing
 from spatial_duck.viewer._planes import (

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array import _pictures as pictures
-from spatial_duck.array._colors import (
+from spatial_duck._display import _pictures as pictures
+from spatial_duck._display._colors import (
     color_axis,
     label_names,
     looks_like_labels,
     segment_colors,
 )
+from spatial_duck._display._describe import facts, printable, unit_symbol
 from spatial_duck.errors import FrameError, GeometryError
-from spatial_duck.geometry._describe import facts, printable, unit_symbol
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.pyramids import _api as multiscale
 from spatial_duck.viewer._level_reader import BlockCache, LevelReader

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.geometry._describe import facts, printable, unit_symbol
+from spatial_duck._display._describe import facts, printable, unit_symbol
 from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._world import SPACE_AXES
 

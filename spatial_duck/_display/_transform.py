@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spatial_duck._display._describe import facts
+from spatial_duck._display._drawing import Outline, card, drawing
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._describe import facts
-from spatial_duck.geometry._html import Outline, card, drawing
 from spatial_duck.transforms._affine import Affine
 from spatial_duck.transforms._bspline import BSpline
 from spatial_duck.transforms._displacement import DisplacementField

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spatial_duck as sd
-from spatial_duck.array import _display as display
-from spatial_duck.array import _pictures as drawing
+from spatial_duck._display import _image as display
+from spatial_duck._display import _pictures as drawing
 from spatial_duck.testing import assert_lazy
 
 if TYPE_CHECKING:

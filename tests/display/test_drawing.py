@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 
 import spatial_duck as sd
-from spatial_duck.geometry import _html as pages
+from spatial_duck._display import _drawing as pages
 from spatial_duck.testing import _strategies as ours
 from spatial_duck.testing import assert_lazy
 from spatial_duck.transforms import BSpline
-from tests.array.test_display import check_html
+from tests.display.test_image import check_html
 
 LPS = sd.World(("x", "y", "z"), "mm", "LPS")
 

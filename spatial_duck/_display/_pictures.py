@@ -1,6 +1,6 @@
 """Thumbnails of images: middle planes in grey levels or colours, encoded as PNG.
 
-Made with NumPy and zlib, from NumPy arrays in memory; `spatial_duck.array._colors` chooses the
+Made with NumPy and zlib, from NumPy arrays in memory; `spatial_duck._display._colors` chooses the
 colours.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.array._colors import (
+from spatial_duck._display._colors import (
     color_axis,
     label_colors,
     looks_like_labels,
@@ -116,7 +116,7 @@ def thumbnails(image: Any, planes: Sequence[Any]) -> list[NDArray[np.uint8]]:
     image : SpatialArray
         An image of numbers, on a NumPy array in memory.
     planes : sequence of Plane
-        Planes of the image, of `spatial_duck.array._display.planes`.
+        Planes of the image, of `spatial_duck._display._image.planes`.
 
     Returns
     -------

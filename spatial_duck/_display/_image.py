@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array._pictures import png, thumbnails
-from spatial_duck.geometry._describe import (
+from spatial_duck._display._describe import (
     anatomy,
     axis_name,
     facts,
     printable,
     size,
 )
-from spatial_duck.geometry._html import Outline, card, drawing
+from spatial_duck._display._drawing import Outline, card, drawing
+from spatial_duck._display._pictures import png, thumbnails
 from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._world import LETTER_AXES, OPPOSITE, PLANE_NAMES, SPACE_AXES
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spatial_duck.array._state import ImageState
     from spatial_duck.geometry import Geometry
 
 __all__ = ["Plane", "html", "planes", "text"]
@@ -48,7 +47,7 @@ _MAX_COORD_TEXT = 100
 _FIRST_LETTER = {"R": "R", "L": "R", "A": "A", "P": "A", "S": "S", "I": "S"}
 
 
-def _coord_lines(image: ImageState) -> list[tuple[str, str]]:
+def _coord_lines(image: Any) -> list[tuple[str, str]]:
     """Return the first coordinates as a heading and a line each."""
     lines = []
     for name, c in list(image.coords.items())[:_MAX_ATTRS]:
@@ -63,7 +62,7 @@ def _coord_lines(image: ImageState) -> list[tuple[str, str]]:
     return [("coords", "\n".join(lines))] if lines else []
 
 
-def _header(image: ImageState) -> str:
+def _header(image: Any) -> str:
     if hasattr(image, "_closed"):
         return " × ".join(map(str, image.geometry.shape)) + ", closed"
     data = image.data
@@ -89,7 +88,7 @@ def _has_picture(data: Any) -> bool:
     return _in_memory(data) and data.dtype.kind in "biufc"
 
 
-def text(image: ImageState) -> str:
+def text(image: Any) -> str:
     """Return an image as text: shape, type and backend, geometry, and values if they are few.
 
     Parameters
@@ -248,7 +247,7 @@ def _plane(
 # --- HTML -------------------------------------------------------------------------------
 
 
-def html(image: ImageState) -> str:
+def html(image: Any) -> str:
     """Return an image as HTML: geometry as a table, and its middle planes if it is in memory.
 
     Parameters
