@@ -29,19 +29,19 @@ _guard = threading.Lock()
 
 
 class Lock:
-    """A lock on a file or folder that is there.
+    """A lock on an existing file or folder.
 
     Parameters
     ----------
     path : Path
-        What is locked.
+        File or folder to lock.
     create : bool, optional
-        Make the file, where it is not there.
+        Create the file if it does not exist.
 
     Attributes
     ----------
     file : int or None
-        The descriptor; None once freed, and in a forked child.
+        The descriptor; None once released, and in a forked child.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
@@ -50,7 +50,7 @@ class Lock:
         with _guard:
             _held.add(self)
 
-    def take(self, *, shared: bool = False) -> bool:
+    def acquire(self, *, shared: bool = False) -> bool:
         """Acquire the lock; return whether that was possible at once.
 
         Raises
@@ -71,8 +71,8 @@ class Lock:
             return False
         return True
 
-    def free(self) -> None:
-        """Free the lock and close its file."""
+    def release(self) -> None:
+        """Release the lock and close its file."""
         with _guard:
             file, self.file = self.file, None
             _held.discard(self)
@@ -84,7 +84,7 @@ class Lock:
 
 
 def _close_in_child() -> None:
-    """Close the parent's locks without freeing them, in a child that was just forked."""
+    """Close the parent's locks without releasing them, in a child that was just forked."""
     global _guard
     _guard = threading.Lock()  # another thread of the parent may have held it
     for lock in list(_held):

@@ -287,7 +287,7 @@ def publish_atomically(
         folder = Path(tempfile.mkdtemp(prefix=f"{partial_prefix(target)}-", dir=target.parent))
         lock = Lock(folder / "lock", create=True)
         with suppress(OSError):  # a file system without locks
-            lock.take()
+            lock.acquire()
     try:
         left = [p for p in _known_parts(target, parts) if os.path.lexists(p)]
         if left and not overwrite:
@@ -300,7 +300,7 @@ def publish_atomically(
         _publish(folder, fresh, target, overwrite, parts)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        lock.free()
+        lock.release()
 
 
 @contextmanager
@@ -311,11 +311,11 @@ def _folder_lock(folder: Path) -> Iterator[bool]:
     held = False
     try:
         with suppress(OSError):  # a file system without locks
-            while not (held := lock.take()) and time.monotonic() < end:
+            while not (held := lock.acquire()) and time.monotonic() < end:
                 time.sleep(0.002)
         yield held
     finally:
-        lock.free()
+        lock.release()
 
 
 def _publish(folder: Path, fresh: Path, target: Path, overwrite: bool, parts: Parts) -> None:
@@ -422,10 +422,10 @@ def _remove_leftovers(target: Path, parts: Parts) -> None:
         with suppress(OSError):
             lock = Lock(folder / "lock", create=True)
             try:
-                if lock.take():
+                if lock.acquire():
                     _remove_leftover(folder, target, parts)
             finally:
-                lock.free()
+                lock.release()
 
 
 def _remove_leftover(folder: Path, target: Path, parts: Parts) -> None:

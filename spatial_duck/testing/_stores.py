@@ -35,7 +35,7 @@ class RecordingStore(ForwardingStore):
         self.chunks_read: list[str] = []
         self.chunks_written: list[str] = []
 
-    def renewed(self, store: Any) -> Self:
+    def rewrap(self, store: Any) -> Self:
         """Return the same store around another one."""
         new = type(self)(store)
         # A read-only view of a store writes into the same records.

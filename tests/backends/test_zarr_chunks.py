@@ -115,9 +115,9 @@ def test_it_reads_and_writes_as_zarr_does(
     array[...] = _values(array, seed + 1)
     ask = data.draw(st.composite(_boxes)(array))
     wanted = array[ask]
-    loaded, load = [], zarr_chunks._Files.load
+    loaded, load = [], zarr_chunks._ChunkFiles.load
     with mock.patch.object(
-        zarr_chunks._Files, "load", lambda self, n: (loaded.append(n), load(self, n))[1]
+        zarr_chunks._ChunkFiles, "load", lambda self, n: (loaded.append(n), load(self, n))[1]
     ):
         np.testing.assert_array_equal(zarr_chunks.read(array, ask), wanted)
     met = [{i // c for i in np.atleast_1d(np.arange(n)[a])}
@@ -189,7 +189,7 @@ def test_a_bomb_is_refused_before_it_takes_memory(name: str, shards: Any, tmp_pa
     if shards:
         index = np.full((4, 2), (1 << 64) - 1, "<u8")
         index[1] = 0, len(bomb)
-        (tmp_path / "a/c/0/0").write_bytes(bomb + bytes(zarr_chunks._CHECKED.encode(index)))
+        (tmp_path / "a/c/0/0").write_bytes(bomb + bytes(zarr_chunks._CRC32C.encode(index)))
     else:
         (tmp_path / "a/c/0/1").write_bytes(bomb)
     image = sd.SpatialArray(zarr.open_array(tmp_path / "a", mode="r"))
@@ -239,7 +239,7 @@ def test_damage_is_told_and_nothing_else_is_raised(codec: Any, tmp_path: Path) -
 
 
 def test_checksums_are_those_of_zlib_and_zarr() -> None:
-    stage = zarr_codecs.STAGES["gzip"](numcodecs.GZip(level=1))
+    stage = zarr_codecs.BYTES_CODECS["gzip"](numcodecs.GZip(level=1))
     assert stage is not None
     packed = stage.encode(np.arange(99, dtype="i2"))
     assert packed[4:8] == bytes(4)  # no time: the same bytes each day

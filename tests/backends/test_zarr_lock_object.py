@@ -74,7 +74,7 @@ def test_a_writer_that_waits_in_vain_is_told_of_the_lock() -> None:
 
 def test_a_store_without_turns_refuses_parts_of_chunks() -> None:
     image = sd.SpatialArray(opened(NoConditions, "none"), spacing=1.0)
-    with pytest.raises(FormatError, match="cannot take turns in such a store"):
+    with pytest.raises(FormatError, match="cannot be locked for writing a part of a chunk"):
         image[0] = 3
     image[...] = 5
     assert np.unique(np.asarray(image)).tolist() == [5]

@@ -17,7 +17,7 @@ import pytest
 import spatial_duck as sd
 from benchmarks import safety
 from spatial_duck import _locks, io
-from spatial_duck.backends.zarr import _write_lock as zarr_turns
+from spatial_duck.backends.zarr import _write_lock as zarr_locks
 from spatial_duck.io import _safety as checks
 from spatial_duck.io.ngff import _checksum as checksums
 
@@ -130,13 +130,13 @@ def volume(request: pytest.FixtureRequest, tmp_path: Path) -> sd.SpatialArray:
 _FORKED = """
 import os, sys, threading, zarr
 import spatial_duck as sd
-from spatial_duck.backends.zarr._write_lock import turn
+from spatial_duck.backends.zarr._write_lock import write_lock
 
 array = zarr.create_array(sys.argv[1], shape=(8, 8), chunks=(4, 4), dtype="u1", fill_value=0)
 image, held, go = sd.SpatialArray(array), threading.Event(), threading.Event()
 
 def hold():
-    with turn(array, (slice(0, 3, 1),) * 2):
+    with write_lock(array, (slice(0, 3, 1),) * 2):
         held.set()
         go.wait()
 
@@ -154,7 +154,7 @@ try:
     with sd.config(max_wait_seconds=0):
         try:
             image[0, :3] = 1
-            sys.exit("the turn was lost by the fork")
+            sys.exit("the lock was lost by the fork")
         except BlockingIOError:
             pass
         go.set()
@@ -197,19 +197,19 @@ _PARTIAL_WRITES: dict[str, Callable[[sd.SpatialArray], None]] = {
 
 @needs_locks
 @pytest.mark.parametrize("write", _PARTIAL_WRITES.values(), ids=_PARTIAL_WRITES)
-def test_a_writer_whose_turn_does_not_come_has_written_nothing(
+def test_a_writer_that_gets_no_lock_has_written_nothing(
     volume: sd.SpatialArray, write: Callable[[sd.SpatialArray], None]
 ) -> None:
     array = volume.data.array
     with sd.config(max_wait_seconds=0):
         for other in (WHOLE, PART):
             with (
-                zarr_turns.turn(array, other),
+                zarr_locks.write_lock(array, other),
                 pytest.raises(BlockingIOError, match=r"not begun.*max_wait_seconds"),
             ):
                 write(volume)
             assert not array[...].any()
-        write(volume)  # and the turn is given back; a writer never waits for itself
+        write(volume)  # and the lock is released; a writer never waits for itself
     assert array[...].any()
 
 
@@ -217,27 +217,30 @@ def test_a_writer_whose_turn_does_not_come_has_written_nothing(
 def test_whole_chunks_are_written_side_by_side_and_wait_for_parts(volume: sd.SpatialArray) -> None:
     array = volume.data.array
     with sd.config(max_wait_seconds=0):
-        with zarr_turns.turn(array, WHOLE):
+        with zarr_locks.write_lock(array, WHOLE):
             volume[4:] = 1
-        with zarr_turns.turn(array, PART), pytest.raises(BlockingIOError, match="shares chunks"):
+        with (
+            zarr_locks.write_lock(array, PART),
+            pytest.raises(BlockingIOError, match="shares chunks"),
+        ):
             volume[:4] = 1
     assert not array[:4].any()
     assert array[4:].all()
 
 
 @needs_locks
-def test_a_turn_holds_while_the_metadata_are_replaced(volume: sd.SpatialArray) -> None:
+def test_a_lock_holds_while_the_metadata_are_replaced(volume: sd.SpatialArray) -> None:
     array = volume.data.array
-    with zarr_turns.turn(array, PART), sd.config(max_wait_seconds=0):
+    with zarr_locks.write_lock(array, PART), sd.config(max_wait_seconds=0):
         array.update_attributes({"a": 1})
         with pytest.raises(BlockingIOError):
             volume[0, :3] = 1
 
 
 @needs_locks
-def test_a_writer_waits_for_its_turn(volume: sd.SpatialArray) -> None:
+def test_a_writer_waits_for_the_lock(volume: sd.SpatialArray) -> None:
     def hold() -> None:
-        with zarr_turns.turn(volume.data.array, PART):
+        with zarr_locks.write_lock(volume.data.array, PART):
             held.set()
             time.sleep(0.1)
             volume.data.array[0, 7] = 9
@@ -278,12 +281,12 @@ def test_file_systems_without_locks_are_written_to(
     ],
 )
 def test_whole_chunks(selection: Any, whole: bool) -> None:
-    assert zarr_turns.covers_chunks(selection, (10, 7), (4, 3)) is whole
+    assert zarr_locks.covers_chunks(selection, (10, 7), (4, 3)) is whole
 
 
 def test_axes_of_one_chunk_or_of_chunks_of_one_are_always_whole() -> None:
-    assert zarr_turns.covers_chunks((3, slice(0, 7, 1)), (10, 7), (1, 7))
-    assert zarr_turns.covers_chunks((slice(0, 9, 3), 0), (10, 1), (1, 4))
+    assert zarr_locks.covers_chunks((3, slice(0, 7, 1)), (10, 7), (1, 7))
+    assert zarr_locks.covers_chunks((slice(0, 9, 3), 0), (10, 1), (1, 4))
 
 
 # --- read-only ----------------------------------------------------------------------------

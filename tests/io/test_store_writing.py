@@ -240,13 +240,13 @@ def test_a_forked_process_opens_connections_of_its_own() -> None:
 
     io.write("memory://stores/a.ome.zarr", image(1), **OPTIONS)
     array = io.read("memory://stores/a.ome.zarr").data.array
-    assert _fork.of_this_process(array) is array
+    assert _fork.reopen_after_fork(array) is array
     found: list[Any] = []
 
     def elsewhere(monkey: pytest.MonkeyPatch) -> None:
-        monkey.setattr(_fork, "_first", -1)
-        again = _fork.of_this_process(array)
-        found.append(again is not array and _fork.of_this_process(array) is again)
+        monkey.setattr(_fork, "_first_pid", -1)
+        again = _fork.reopen_after_fork(array)
+        found.append(again is not array and _fork.reopen_after_fork(array) is again)
         found.append(np.array_equal(again[...], np.asarray(image(1))))
 
     with pytest.MonkeyPatch.context() as monkey:

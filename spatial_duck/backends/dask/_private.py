@@ -1,6 +1,6 @@
 """Private names of Dask, each in one function with a fallback.
 
-`tests/test_private_names.py` tells when a public way has come, and runs what is done without.
+`tests/test_private_names.py` fails when a public name replaces one, and tests the fallbacks.
 """
 
 from __future__ import annotations

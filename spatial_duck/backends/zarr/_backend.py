@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.backends._backend import StoredBackend
-from spatial_duck.backends.zarr._identity import identity
+from spatial_duck.backends.zarr._identity import array_identity
 from spatial_duck.backends.zarr._moves import MOVES
 from spatial_duck.backends.zarr._view import ZarrView
 from spatial_duck.backends.zarr._write import assign, ufunc_into
@@ -62,7 +62,7 @@ class _Zarr(StoredBackend):
 
     def identity(self, data: Any) -> Any:
         return (
-            identity(data.array),
+            array_identity(data.array),
             str(data.array.metadata),
             data.index_map,
         )

@@ -1,10 +1,10 @@
 """Chunks of Zarr arrays in local folders, read and written at the speed of their codecs.
 
 Zarr's pipeline takes up to three times as long as its codecs do for chunks of a megabyte
-(``python -m benchmarks.benchmark_zarr``), and allocates whatever compressed bytes say that they
-become. What is common to images (numbers, in local folders, with the codecs of
-`spatial_duck.backends.zarr._codecs`, in shards or not) is read and written here, chunk by chunk;
-`read` and `write` hand everything else to zarr.
+(``python -m benchmarks.benchmark_zarr``), and allocates as much memory as compressed bytes declare.
+Arrays as images have them (numbers, in local folders, with the codecs of
+`spatial_duck.backends.zarr._codecs`, sharded or not) are read and written here, chunk by chunk;
+`read` and `write` leave all others to zarr.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spatial_duck.backends.zarr._codecs import STAGES, Chain, chain_of
-from spatial_duck.backends.zarr._errors import CODEC_ERRORS, broken_chunk, check_opened
+from spatial_duck.backends.zarr._codecs import BYTES_CODECS, Codecs, find_codecs
+from spatial_duck.backends.zarr._errors import CODEC_ERRORS, check_not_replaced, chunk_error
 from spatial_duck.backends.zarr._identity import folder_of
 from spatial_duck.backends.zarr._write_lock import covers_chunks
 
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Number = tuple[int, ...]
-    Ask = Sequence[int | slice]
+    Selection = Sequence[int | slice]
 
 __all__ = ["read", "read_indexed", "write"]
 
-#: Bytes of chunks from which on several threads read.
-_SHARED = 1 << 20
-#: Bytes of a chunk that can be one; zarr says what is wrong with others.
-_LARGEST = 1 << 40
-#: An inner chunk of a shard that is not there.
+#: Least bytes that several threads read.
+_THREADED_BYTES = 1 << 20
+#: Most bytes of a chunk; zarr raises the error for longer ones.
+_MAX_CHUNK_BYTES = 1 << 40
+#: Entry in the index of a shard for a missing chunk.
 _ABSENT = (1 << 64) - 1
 
 
-class _Files(NamedTuple):
-    """Where the chunks of an array lie, and how."""
+class _ChunkFiles(NamedTuple):
+    """The files of an array's chunks."""
 
     array: Any
     folder: Path
-    chain: Chain
+    codecs: Codecs
     #: Chunks of a shard along each axis; None where each chunk is a file.
     shards: tuple[int, ...] | None
 
@@ -57,59 +57,58 @@ class _Files(NamedTuple):
         return self.folder / str(self.array.metadata.encode_chunk_key(number))
 
     def load(self, number: Number) -> NDArray[Any] | None:
-        """Return the values of a chunk, beyond the array's end too; None if it is not there."""
+        """Return the values of a whole chunk, past the array's end too; None if it is missing."""
         if self.shards is None:
             try:
                 data = self.path(number).read_bytes()
             except FileNotFoundError:
                 return None
-            return self.chain.decode(data)
-        outer = tuple([i // n for i, n in zip(number, self.shards, strict=True)])
+            return self.codecs.decode(data)
+        shard = tuple([i // n for i, n in zip(number, self.shards, strict=True)])
         inner = [i % n for i, n in zip(number, self.shards, strict=True)]
+        entry = int(np.ravel_multi_index(inner, self.shards))
         try:
-            with self.path(outer).open("rb") as file:
-                at, size = self.entries(file)[
-                    int(np.ravel_multi_index(inner, self.shards))
-                ].tolist()
-                if at == size == _ABSENT:
+            with self.path(shard).open("rb") as file:
+                start, size = self.read_index(file)[entry].tolist()
+                if start == size == _ABSENT:
                     return None
-                if at + size > os.fstat(file.fileno()).st_size:
+                if start + size > os.fstat(file.fileno()).st_size:
                     raise ValueError("its shard's index points behind the end of the file")
-                file.seek(at)
+                file.seek(start)
                 data = file.read(size)
         except FileNotFoundError:
             return None
-        return self.chain.decode(data)
+        return self.codecs.decode(data)
 
-    def entries(self, file: Any) -> NDArray[np.uint64]:
-        """Return where each chunk of a shard begins, and its length."""
+    def read_index(self, file: Any) -> NDArray[np.uint64]:
+        """Return the start and the length of each chunk of a shard."""
         count = math.prod(self.shards or ())
         if os.fstat(file.fileno()).st_size < 16 * count + 4:
             raise ValueError("its shard ends before its index")
         file.seek(-16 * count - 4, os.SEEK_END)
-        plain = _CHECKED.decode(file.read(), 16 * count)
-        return np.frombuffer(plain, "<u8").reshape(-1, 2)
+        index = _CRC32C.decode(file.read(), 16 * count)
+        return np.frombuffer(index, "<u8").reshape(-1, 2)
 
-    def store(self, number: Number, values: NDArray[Any]) -> None:
-        """Write a chunk, or a shard, whose part within the array is given."""
-        unit = [c * n for c, n in zip(self.chain.shape, self.shards or self._ones, strict=True)]
-        if list(values.shape) != unit:
+    def write(self, number: Number, values: NDArray[Any]) -> None:
+        """Write a chunk, or a shard, of which the part within the array is given."""
+        shape = list(self.array.shards or self.array.chunks)
+        if list(values.shape) != shape:
             fill = self.array.fill_value
-            whole = np.full(unit, 0 if fill is None else fill, values.dtype)
+            whole = np.full(shape, 0 if fill is None else fill, values.dtype)
             whole[tuple(map(slice, values.shape))] = values
             values = whole
         if self.shards is None:
-            data = self.chain.encode(values)
+            data = self.codecs.encode(values)
         else:
-            pieces, index, at = [], [], 0
-            for place in itertools.product(*map(range, self.shards)):
+            chunks, index, start = [], [], 0
+            for inner in itertools.product(*map(range, self.shards)):
                 box = [slice(i * c, (i + 1) * c)
-                       for i, c in zip(place, self.chain.shape, strict=True)]  # fmt: skip
-                piece = self.chain.encode(values[tuple(box)])
-                pieces.append(piece)
-                index.append((at, len(piece)))
-                at += len(piece)
-            data = b"".join([*pieces, _CHECKED.encode(np.array(index, "<u8"))])
+                       for i, c in zip(inner, self.codecs.shape, strict=True)]  # fmt: skip
+                chunk = self.codecs.encode(values[tuple(box)])
+                chunks.append(chunk)
+                index.append((start, len(chunk)))
+                start += len(chunk)
+            data = b"".join([*chunks, _CRC32C.encode(np.array(index, "<u8"))])
         path = self.path(number)
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
@@ -120,167 +119,178 @@ class _Files(NamedTuple):
             fresh.unlink(missing_ok=True)
             raise
 
-    @property
-    def _ones(self) -> tuple[int, ...]:
-        return (1,) * len(self.chain.shape)
+
+#: Codec of the index of a shard; None without google_crc32c.
+_CRC32C: Any = BYTES_CODECS["crc32c"](None)
+_INDEX_CODECS = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
 
 
-#: What guards the index of a shard.
-_CHECKED: Any = STAGES["crc32c"](None)
-_INDEX = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
-
-
-def _files(array: Any) -> _Files | None:
-    """Return where the chunks of an array lie, or None where zarr has to deal with them."""
+def _find_files(array: Any) -> _ChunkFiles | None:
+    """Return the files of an array's chunks, or None where zarr has to read and write them."""
     dtype, folder = np.dtype(array.dtype), folder_of(array)
     if folder is None or dtype.kind not in "biufc" or not array.ndim:
         return None
     metadata, shards = array.metadata, None
     if metadata.zarr_format == 2:
-        chain = _chain_2(metadata, dtype)
+        codecs = _codecs_of_format_2(metadata, dtype)
     else:
-        codecs = [codec.to_dict() for codec in metadata.codecs]
+        listed = [codec.to_dict() for codec in metadata.codecs]
         shape = tuple(metadata.chunk_grid.to_dict()["configuration"].get("chunk_shape", ()))
         if len(shape) != array.ndim:
             return None  # chunks of different sizes
-        if len(codecs) == 1 and codecs[0]["name"] == "sharding_indexed":
-            given = codecs[0]["configuration"]
-            if _CHECKED is None or given.get("index_location", "end") != "end":
+        if len(listed) == 1 and listed[0]["name"] == "sharding_indexed":
+            config = listed[0]["configuration"]
+            if _CRC32C is None or config.get("index_location", "end") != "end":
                 return None
-            if [dict(c) for c in given["index_codecs"]] != _INDEX:
+            if [dict(c) for c in config["index_codecs"]] != _INDEX_CODECS:
                 return None
-            inner = tuple(given["chunk_shape"])
+            inner = tuple(config["chunk_shape"])
             shards = tuple([n // c for n, c in zip(shape, inner, strict=True)])
-            codecs, shape = given["codecs"], inner
-        chain = chain_of(codecs, shape, dtype)
-    if chain is None or not 0 < chain.nbytes <= _LARGEST:
+            listed, shape = config["codecs"], inner
+        codecs = find_codecs(listed, shape, dtype)
+    if codecs is None or not 0 < codecs.nbytes <= _MAX_CHUNK_BYTES:
         return None
-    return _Files(array, folder, chain, shards)
+    return _ChunkFiles(array, folder, codecs, shards)
 
 
-def _chain_2(metadata: Any, dtype: np.dtype[Any]) -> Chain | None:
-    """Return the codecs of an array of format 2, if all of them are known."""
-    stages: tuple[Any, ...] = ()
-    if metadata.compressor is not None:
-        stage = STAGES.get(metadata.compressor.codec_id, lambda _: None)(metadata.compressor)
-        stages = (stage,)
-    if metadata.filters or None in stages:
+def _codecs_of_format_2(metadata: Any, dtype: np.dtype[Any]) -> Codecs | None:
+    """Return the codecs of an array of Zarr format 2, or None where one is not supported."""
+    bytes_codecs: tuple[Any, ...] = ()
+    if (compressor := metadata.compressor) is not None:
+        bytes_codecs = (BYTES_CODECS.get(compressor.codec_id, lambda _: None)(compressor),)
+    if metadata.filters or None in bytes_codecs:
         return None
     axes = range(len(metadata.chunks))
     order = tuple(axes if metadata.order == "C" else reversed(axes))
-    return Chain(tuple(metadata.chunks), dtype, order, stages)
+    return Codecs(tuple(metadata.chunks), dtype, order, bytes_codecs)
 
 
-# --- reading ------------------------------------------------------------------------------
+# --- Reading ------------------------------------------------------------------------------
 
 
-class _Part(NamedTuple):
-    """The part of a chunk that belongs to a selection, along one axis."""
+class _ChunkPart(NamedTuple):
+    """The part of a chunk that belongs to a selection, along one axis.
+
+    Attributes
+    ----------
+    number : int
+        Number of the chunk.
+    inside : int or slice
+        The part in the chunk.
+    outside : slice or None
+        The part in the result; None where the selection is an integer.
+    """
 
     number: int
     inside: int | slice
     outside: slice | None
 
 
-def _parts(ask: int | slice, chunk: int) -> list[_Part]:
+def _chunk_parts(selection: int | slice, chunk: int) -> list[_ChunkPart]:
     """Return the chunks along an axis that a selection meets.
 
     Examples
     --------
-    >>> [tuple(part) for part in _parts(slice(1, 9, 3), 4)]
+    >>> [tuple(part) for part in _chunk_parts(slice(1, 9, 3), 4)]
     [(0, slice(1, 4, 3), slice(0, 1, None)), (1, slice(0, 4, 3), slice(1, 3, None))]
     """
-    if not isinstance(ask, slice):
-        return [_Part(ask // chunk, ask % chunk, None)]
-    found, at = [], 0
-    start, step = ask.start, ask.step or 1
-    while start < ask.stop:
+    if not isinstance(selection, slice):
+        return [_ChunkPart(selection // chunk, selection % chunk, None)]
+    parts, done = [], 0
+    start, step = selection.start, selection.step or 1
+    while start < selection.stop:
         number = start // chunk
-        first, end = number * chunk, min(ask.stop, (number + 1) * chunk)
+        first, end = number * chunk, min(selection.stop, (number + 1) * chunk)
         count = len(range(start, end, step))
         inside = slice(start - first, end - first, step)
-        found.append(_Part(number, inside, slice(at, at + count)))
-        at, start = at + count, start + count * step
-    return found
+        parts.append(_ChunkPart(number, inside, slice(done, done + count)))
+        done, start = done + count, start + count * step
+    return parts
 
 
-def read(array: Any, ask: Ask) -> NDArray[Any]:
-    """Return ``array[ask]``.
+def read(array: Any, selection: Selection) -> NDArray[Any]:
+    """Return ``array[selection]``.
 
     Parameters
     ----------
     array : zarr.Array
-    ask : sequence of int or slice
-        For each axis, within the array; slices have a start, a stop and a rising step.
+        Array to read.
+    selection : sequence of int or slice
+        For each axis, within the array; slices have a start, a stop and a positive step.
 
     Raises
     ------
     FormatError
-        If a chunk is damaged, or would become longer than a chunk is; it is named.
+        If a chunk is damaged, or decodes to more bytes than a chunk has; the message names it.
     """
-    files = _files(array)
-    values = np.asarray(array[tuple(ask)]) if files is None else _read_files(files, ask)
-    check_opened(array)
+    files = _find_files(array)
+    values = np.asarray(array[tuple(selection)]) if files is None else _read_files(files, selection)
+    check_not_replaced(array)
     return values
 
 
-def read_indexed(array: Any, ask: Sequence[Any]) -> NDArray[Any]:
-    """Return ``array.oindex[ask]``, where arrays of integers are in a selection."""
-    values = np.asarray(array.oindex[tuple(ask)])
-    check_opened(array)
+def read_indexed(array: Any, selection: Sequence[Any]) -> NDArray[Any]:
+    """Return ``array.oindex[selection]``, for a selection with arrays of integers."""
+    values = np.asarray(array.oindex[tuple(selection)])
+    check_not_replaced(array)
     return values
 
 
-def _read_files(files: _Files, ask: Ask) -> NDArray[Any]:
-    parts = [_parts(a, c) for a, c in zip(ask, files.chain.shape, strict=True)]
-    chosen = list(itertools.product(*parts))
-    if len(chosen) == 1:
-        found = _piece(files, ask, chosen[0])
-        # Neither a small view of a large chunk, nor of bytes that cannot be written to.
-        whole = found.flags.writeable and found.size == math.prod(files.chain.shape)
-        return found if whole else found.copy()
+def _read_files(files: _ChunkFiles, selection: Selection) -> NDArray[Any]:
+    parts = [_chunk_parts(a, c) for a, c in zip(selection, files.codecs.shape, strict=True)]
+    chunks = list(itertools.product(*parts))
+    if len(chunks) == 1:
+        values = _read_part(files, selection, chunks[0])
+        # No small view that keeps a large chunk in memory, and none that is read-only.
+        is_whole = values.size == math.prod(files.codecs.shape)
+        return values if is_whole and values.flags.writeable else values.copy()
     out = np.empty(
         [p[-1].outside.stop for p in parts if p[-1].outside is not None], files.array.dtype
     )
-    task = partial(_fill, files, ask, out)
-    threads = min(len(chosen), os.cpu_count() or 1)
-    if threads == 1 or out.nbytes < _SHARED:
-        for each in chosen:
-            task(each)
+    task = partial(_read_into, files, selection, out)
+    threads = min(len(chunks), os.cpu_count() or 1)
+    if threads == 1 or out.nbytes < _THREADED_BYTES:
+        for chunk in chunks:
+            task(chunk)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(task, chosen):
+            for _ in pool.map(task, chunks):
                 pass
     return out
 
 
-def _fill(files: _Files, ask: Ask, out: NDArray[Any], chosen: tuple[_Part, ...]) -> None:
-    out[tuple([p.outside for p in chosen if p.outside is not None])] = _piece(files, ask, chosen)
+def _read_into(
+    files: _ChunkFiles, selection: Selection, out: NDArray[Any], chunk: tuple[_ChunkPart, ...]
+) -> None:
+    outside = tuple([p.outside for p in chunk if p.outside is not None])
+    out[outside] = _read_part(files, selection, chunk)
 
 
-def _piece(files: _Files, ask: Ask, chosen: tuple[_Part, ...]) -> NDArray[Any]:
-    """Return what belongs to a selection of one chunk."""
-    number = tuple([p.number for p in chosen])
+def _read_part(
+    files: _ChunkFiles, selection: Selection, chunk: tuple[_ChunkPart, ...]
+) -> NDArray[Any]:
+    """Return the part of one chunk that belongs to a selection."""
+    number = tuple([p.number for p in chunk])
     try:
         values = files.load(number)
     except CODEC_ERRORS as error:
-        key = number
+        stored = number
         if files.shards is not None:
-            key = tuple([i // n for i, n in zip(number, files.shards, strict=True)])
-        raise broken_chunk(files.array, key, error) from error
-    if values is None:  # zarr knows what that means
-        there = [a if p.outside is None else _cut(a, p.outside)
-                 for a, p in zip(ask, chosen, strict=True)]  # fmt: skip
-        return np.asarray(files.array[tuple(there)])
-    return np.asarray(values[tuple([p.inside for p in chosen])], files.array.dtype)
+            stored = tuple([i // n for i, n in zip(number, files.shards, strict=True)])
+        raise chunk_error(files.array, stored, error) from error
+    if values is None:  # zarr decides between the fill value and an error
+        part = [s if p.outside is None else _subselection(s, p.outside)
+                for s, p in zip(selection, chunk, strict=True)]  # fmt: skip
+        return np.asarray(files.array[tuple(part)])
+    return np.asarray(values[tuple([p.inside for p in chunk])], files.array.dtype)
 
 
-def _cut(ask: Any, outside: slice) -> slice:
-    step = ask.step or 1
-    return slice(ask.start + outside.start * step, ask.start + (outside.stop - 1) * step + 1, step)
+def _subselection(selection: Any, outside: slice) -> slice:
+    start, step = selection.start, selection.step or 1
+    return slice(start + outside.start * step, start + (outside.stop - 1) * step + 1, step)
 
 
-# --- writing ------------------------------------------------------------------------------
+# --- Writing ------------------------------------------------------------------------------
 
 
 def write(array: Any, box: Sequence[slice], values: NDArray[Any]) -> None:
@@ -289,34 +299,36 @@ def write(array: Any, box: Sequence[slice], values: NDArray[Any]) -> None:
     Parameters
     ----------
     array : zarr.Array
-        Open for writing.
+        Array that is open for writing.
     box : sequence of slice
         With a start and a stop, in steps of 1.
     values : ndarray
         Values of the box's shape and the array's type.
     """
-    files = None if array.read_only else _files(array)
-    if files is None or not covers_chunks(box, array.shape, array.shards or array.chunks):
+    files = None if array.read_only else _find_files(array)
+    chunks = array.shards or array.chunks
+    if files is None or not covers_chunks(box, array.shape, chunks):
         array[tuple(box)] = values
         return
-    unit = array.shards or array.chunks
-    numbers = [range(s.start // c, -(-s.stop // c)) for s, c in zip(box, unit, strict=True)]
-    # Older versions of zarr do not tell.
-    keep = getattr(getattr(array, "config", None), "write_empty_chunks", False)
+    numbers = [range(s.start // c, -(-s.stop // c)) for s, c in zip(box, chunks, strict=True)]
+    # Versions of zarr without the setting leave empty chunks out.
+    keep_empty = getattr(getattr(array, "config", None), "write_empty_chunks", False)
     for number in itertools.product(*numbers):
-        there = [slice(max(i * c, s.start), min((i + 1) * c, s.stop))
-                 for i, c, s in zip(number, unit, box, strict=True)]  # fmt: skip
-        piece = values[tuple([slice(t.start - s.start, t.stop - s.start)
-                              for t, s in zip(there, box, strict=True)])]  # fmt: skip
-        if keep or not _is_fill(piece, array.fill_value):
-            files.store(number, piece)
+        target = [slice(max(i * c, s.start), min((i + 1) * c, s.stop))
+                  for i, c, s in zip(number, chunks, box, strict=True)]  # fmt: skip
+        part = values[tuple([slice(t.start - s.start, t.stop - s.start)
+                             for t, s in zip(target, box, strict=True)])]  # fmt: skip
+        if keep_empty or not _is_fill(part, array.fill_value):
+            files.write(number, part)
         else:  # zarr leaves such chunks out, or removes them
-            array[tuple(there)] = piece
+            array[tuple(target)] = part
 
 
 def _is_fill(values: NDArray[Any], fill: Any) -> bool:
-    def same(part: Any) -> Any:
+    """Whether all values are the fill value."""
+
+    def is_equal(part: Any) -> Any:
         return (part == fill) | ((part != part) & (fill != fill))
 
-    # One voxel tells of most chunks that they are not.
-    return bool(same(values[(0,) * values.ndim]) and np.all(same(values)))
+    # The first voxel decides for most chunks.
+    return bool(is_equal(values[(0,) * values.ndim]) and np.all(is_equal(values)))

@@ -1,11 +1,11 @@
-"""Codecs of Zarr's chunks, decoded into no more room than a chunk must have.
+"""Codecs of Zarr's chunks, decoded into no more memory than a chunk has bytes.
 
-Compressed bytes say how long they become, or become as long as they like: a few kilobytes may be
-gigabytes of zeros. A chunk's length is known before it is decoded, so `Chain.decode` refuses what
-would be longer, before any memory is taken for it. NumCodecs and zlib do the work; chains with a
-codec that is not in `STAGES` are left to zarr.
+A few kilobytes of compressed data may become gigabytes of zeros. The length of a chunk is known
+before it is decoded, so `Codecs.decode` refuses data that would become longer, before memory is
+allocated for them. NumCodecs and zlib do the work; arrays with a codec that is not in
+`BYTES_CODECS` are left to zarr.
 
-Needs numcodecs, which zarr brings.
+Needs numcodecs, a dependency of zarr.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
 
     Bytes = Any  # whatever has a buffer of bytes
 
-__all__ = ["STAGES", "Chain", "Stage", "chain_of"]
+__all__ = ["BYTES_CODECS", "BytesCodec", "Codecs", "find_codecs"]
 
 
-class Stage(NamedTuple):
+class BytesCodec(NamedTuple):
     """A codec from bytes to bytes."""
 
     encode: Callable[[Bytes], Bytes]
-    #: Takes the bytes and how many may come of them.
+    #: Takes the bytes, and the most bytes that they may become.
     decode: Callable[[Bytes, int], Bytes]
 
 
-class Chain(NamedTuple):
-    """How the values of a chunk become the bytes of a file.
+class Codecs(NamedTuple):
+    """The codecs of an array, which turn the values of a chunk into bytes.
 
     Attributes
     ----------
     shape : tuple of int
         Shape of a chunk, in the axis order of the array.
     dtype : dtype
-        As stored.
+        Data type as it is stored, with its byte order.
     order : tuple of int
         The array's axes in the order in which they are stored.
-    stages : tuple of Stage
+    bytes_codecs : tuple of BytesCodec
         In the order of encoding.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     order: tuple[int, ...]
-    stages: tuple[Stage, ...]
+    bytes_codecs: tuple[BytesCodec, ...]
 
     @property
     def nbytes(self) -> int:
@@ -62,8 +62,8 @@ class Chain(NamedTuple):
     def encode(self, values: NDArray[Any]) -> Bytes:
         """Return the bytes of a whole chunk."""
         data: Any = np.ascontiguousarray(values.transpose(self.order), self.dtype)
-        for stage in self.stages:
-            data = stage.encode(data)
+        for codec in self.bytes_codecs:
+            data = codec.encode(data)
         return memoryview(data).cast("B")
 
     def decode(self, data: Bytes) -> NDArray[Any]:
@@ -76,34 +76,34 @@ class Chain(NamedTuple):
         """
         stored = [self.shape[a] for a in self.order]
         size = self.nbytes
-        for n, stage in reversed(list(enumerate(self.stages))):
-            # Compressing what cannot be compressed makes it somewhat longer.
-            data = stage.decode(data, size if n == 0 else 2 * size + 4096)
+        for n, codec in reversed(list(enumerate(self.bytes_codecs))):
+            # Data that cannot be compressed become somewhat longer.
+            data = codec.decode(data, size if n == 0 else 2 * size + 4096)
         if memoryview(data).nbytes != size:
-            raise _longer(memoryview(data).nbytes, size)
+            raise _too_long_error(memoryview(data).nbytes, size)
         values = np.frombuffer(data, self.dtype).reshape(stored)
         return values.transpose(np.argsort(self.order))
 
 
-def _longer(found: int, most: int) -> ValueError:
-    return ValueError(f"its bytes become {found:,} where the chunk has {most:,}")
+def _too_long_error(found: int, limit: int) -> ValueError:
+    return ValueError(f"its bytes become {found:,} where the chunk has {limit:,}")
 
 
-# --- stages -------------------------------------------------------------------------------
+# --- Codecs from bytes to bytes -----------------------------------------------------------
 
 
-def _declared(codec: Any, length: Callable[[Bytes], int | None]) -> Stage:
-    """Return the stage of a codec of NumCodecs whose bytes say how long they become."""
+def _with_declared_length(codec: Any, length: Callable[[Bytes], int | None]) -> BytesCodec:
+    """Wrap a codec of NumCodecs whose bytes declare their decoded length."""
 
-    def decode(data: Bytes, most: int) -> Bytes:
-        found = length(data)
-        if found is None:  # it does not say, or it is not this codec's, which then says so itself
+    def decode(data: Bytes, limit: int) -> Bytes:
+        n_bytes = length(data)
+        if n_bytes is None:  # not declared, or not bytes of this codec, which then raises
             return codec.decode(data)
-        if found > most:
-            raise _longer(found, most)
-        return codec.decode(data, np.empty(found, "u1"))
+        if n_bytes > limit:
+            raise _too_long_error(n_bytes, limit)
+        return codec.decode(data, np.empty(n_bytes, "u1"))
 
-    return Stage(codec.encode, decode)
+    return BytesCodec(codec.encode, decode)
 
 
 def _is_zstd(data: Bytes) -> bool:
@@ -115,43 +115,45 @@ def _zstd_length(data: Bytes) -> int | None:
     if not _is_zstd(data):
         return None
     flags = data[4]
-    single = flags >> 5 & 1
-    size = (single, 2, 4, 8)[flags >> 6]
-    at = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
-    return int.from_bytes(data[at : at + size], "little") + 256 * (size == 2) if size else None
+    is_single_segment = flags >> 5 & 1
+    size = (is_single_segment, 2, 4, 8)[flags >> 6]
+    start = 5 + (not is_single_segment) + (0, 1, 2, 4)[flags & 3]
+    if not size:
+        return None
+    return int.from_bytes(data[start : start + size], "little") + 256 * (size == 2)
 
 
-def _zstd_most(data: Bytes) -> int:
-    """Return how long the blocks of a frame of zstd may become, at most 128 KiB each."""
-    single = data[4] >> 5 & 1
-    at, most = 5 + (not single) + (0, 1, 2, 4)[data[4] & 3], 0
-    while at + 3 <= len(data):
-        header = int.from_bytes(data[at : at + 3], "little")
-        at += 3 + (1 if header >> 1 & 3 == 1 else header >> 3)
-        most += 1 << 17
+def _zstd_max_length(data: Bytes) -> int:
+    """Return the most bytes that a frame of zstd may become: 128 KiB for each of its blocks."""
+    is_single_segment = data[4] >> 5 & 1
+    start, total = 5 + (not is_single_segment) + (0, 1, 2, 4)[data[4] & 3], 0
+    while start + 3 <= len(data):
+        header = int.from_bytes(data[start : start + 3], "little")
+        start += 3 + (1 if header >> 1 & 3 == 1 else header >> 3)
+        total += 1 << 17
         if header & 1:
             break
-    return most
+    return total
 
 
-def _zstd(codec: Any) -> Stage:
-    declared = _declared(codec, _zstd_length)
+def _zstd(codec: Any) -> BytesCodec:
+    wrapped = _with_declared_length(codec, _zstd_length)
 
-    def decode(data: Bytes, most: int) -> Bytes:
+    def decode(data: Bytes, limit: int) -> Bytes:
         if _is_zstd(data) and _zstd_length(data) is None:
-            # Its writer did not know. Blocks are full but where it flushed: some slack for those.
-            blocks = _zstd_most(data)
-            if blocks > 16 * most + (1 << 24):
-                raise _longer(blocks, most)
-        return declared.decode(data, most)
+            # Written as a stream. Blocks are full except where the writer flushed: allow for those.
+            max_length = _zstd_max_length(data)
+            if max_length > 16 * limit + (1 << 24):
+                raise _too_long_error(max_length, limit)
+        return wrapped.decode(data, limit)
 
-    return Stage(codec.encode, decode)
+    return BytesCodec(codec.encode, decode)
 
 
 def _blosc_length(data: Bytes) -> int:
-    # The header of Blosc 1: version, ..., then the lengths of the data, of a block, of all.
+    # The header of Blosc 1: four bytes, then the lengths of the data, of a block, of all bytes.
     if len(data) < 16 or int.from_bytes(data[12:16], "little") != len(data):
-        raise ValueError("its length is not the one that its Blosc header says")
+        raise ValueError("its length is not the one in its Blosc header")
     return int.from_bytes(data[4:8], "little")
 
 
@@ -159,34 +161,34 @@ def _lz4_length(data: Bytes) -> int | None:
     return int.from_bytes(data[:4], "little") if len(data) > 4 else None
 
 
-def _deflate(codec: Any) -> Stage:
-    """Return the stage of gzip or zlib."""
+def _deflate(codec: Any) -> BytesCodec:
+    """Return the codec of gzip or zlib."""
 
     def encode(data: Bytes) -> Bytes:
         # zlib's own gzip header holds no time, so that the same values have the same bytes.
         bits = 31 if codec.codec_id == "gzip" else 15
-        packer = zlib.compressobj(codec.level, wbits=bits)
-        return packer.compress(data) + packer.flush()
+        compressor = zlib.compressobj(codec.level, wbits=bits)
+        return compressor.compress(data) + compressor.flush()
 
-    def decode(data: Bytes, most: int) -> Bytes:
-        pieces, left = [], most
+    def decode(data: Bytes, limit: int) -> Bytes:
+        members, remaining = [], limit
         rest = bytes(data)
         while rest:
-            unpacker = zlib.decompressobj(wbits=47)
-            piece = unpacker.decompress(rest, left + 1)
-            if len(piece) > left:
-                raise _longer(most + 1, most)
-            if not unpacker.eof:
+            decompressor = zlib.decompressobj(wbits=47)
+            member = decompressor.decompress(rest, remaining + 1)
+            if len(member) > remaining:
+                raise _too_long_error(limit + 1, limit)
+            if not decompressor.eof:
                 raise EOFError("its compressed bytes end too early")
-            pieces.append(piece)
-            left -= len(piece)
-            rest = unpacker.unused_data.lstrip(b"\0")  # gzip files may be padded
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            members.append(member)
+            remaining -= len(member)
+            rest = decompressor.unused_data.lstrip(b"\0")  # gzip files may be padded
+        return members[0] if len(members) == 1 else b"".join(members)
 
-    return Stage(encode, decode)
+    return BytesCodec(encode, decode)
 
 
-def _crc32c(_: Any) -> Stage | None:
+def _crc32c(_: Any) -> BytesCodec | None:
     try:
         from google_crc32c import value
     except ImportError:
@@ -196,24 +198,24 @@ def _crc32c(_: Any) -> Stage | None:
         plain = np.frombuffer(data, "u1")  # google_crc32c takes no memoryview
         return b"".join((plain, value(plain).to_bytes(4, "little")))
 
-    def decode(data: Bytes, most: int) -> Bytes:
+    def decode(data: Bytes, limit: int) -> Bytes:
         plain = np.frombuffer(data, "u1")[:-4]
-        found, stored = value(plain), int.from_bytes(memoryview(data)[-4:], "little")
-        if found != stored:
-            raise ValueError(f"its checksum is {found:08x}, and {stored:08x} was written")
-        if plain.size > most:
-            raise _longer(plain.size, most)
+        actual, stored = value(plain), int.from_bytes(memoryview(data)[-4:], "little")
+        if actual != stored:
+            raise ValueError(f"its checksum is {actual:08x}, and {stored:08x} was written")
+        if plain.size > limit:
+            raise _too_long_error(plain.size, limit)
         return plain
 
-    return Stage(encode, decode)
+    return BytesCodec(encode, decode)
 
 
-#: By the names of formats 2 and 3; from a codec of NumCodecs, which crc32c does not need.
-STAGES: dict[str, Callable[[Any], Stage | None]] = {
-    "blosc": lambda codec: _declared(codec, _blosc_length),
+#: By names of Zarr formats 2 and 3: functions of a codec of NumCodecs, which crc32c ignores.
+BYTES_CODECS: dict[str, Callable[[Any], BytesCodec | None]] = {
+    "blosc": lambda codec: _with_declared_length(codec, _blosc_length),
     "crc32c": _crc32c,
     "gzip": _deflate,
-    "lz4": lambda codec: _declared(codec, _lz4_length),
+    "lz4": lambda codec: _with_declared_length(codec, _lz4_length),
     "zlib": _deflate,
     "zstd": _zstd,
 }
@@ -221,22 +223,22 @@ STAGES: dict[str, Callable[[Any], Stage | None]] = {
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 
 
-def _numcodec(name: str, given: Mapping[str, Any]) -> Any:
-    """Return the codec of NumCodecs for the name and configuration of format 3."""
+def _make_numcodec(name: str, config: Mapping[str, Any]) -> Any:
+    """Return the codec of NumCodecs for a name and configuration of Zarr format 3."""
     import numcodecs
 
     if name == "blosc":
-        options = {k: given[k] for k in ("cname", "clevel", "blocksize") if k in given}
-        return numcodecs.Blosc(**options, shuffle=_SHUFFLES[given["shuffle"]])
+        options = {k: config[k] for k in ("cname", "clevel", "blocksize") if k in config}
+        return numcodecs.Blosc(**options, shuffle=_SHUFFLES[config["shuffle"]])
     if name == "zstd":
-        return numcodecs.Zstd(level=given["level"], checksum=given.get("checksum", False))
-    return numcodecs.GZip(level=given["level"]) if name == "gzip" else None
+        return numcodecs.Zstd(level=config["level"], checksum=config.get("checksum", False))
+    return numcodecs.GZip(level=config["level"]) if name == "gzip" else None
 
 
-def chain_of(
+def find_codecs(
     codecs: Sequence[Mapping[str, Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Chain | None:
-    """Return the chain of codecs of format 3, or None where one is not known here.
+) -> Codecs | None:
+    """Return the codecs of an array of Zarr format 3, or None where one is not supported.
 
     Parameters
     ----------
@@ -248,21 +250,23 @@ def chain_of(
         Data type of the array.
     """
     order = tuple(range(len(shape)))
-    stages: list[Stage] = []
+    bytes_codecs: list[BytesCodec] = []
     stored = None
     for codec in codecs:
-        name, given = codec["name"], codec.get("configuration") or {}
+        name, config = codec["name"], codec.get("configuration") or {}
         if stored is None and name == "transpose":
-            order = tuple([order[a] for a in given["order"]])
+            order = tuple([order[a] for a in config["order"]])
         elif stored is None and name == "bytes":
-            stored = dtype.newbyteorder(given.get("endian") or "=")
-        elif stored is None or name not in STAGES or name in ("lz4", "zlib"):
+            stored = dtype.newbyteorder(config.get("endian") or "=")
+        elif stored is None or name not in BYTES_CODECS or name in ("lz4", "zlib"):
             return None
-        elif name == "blosc" and (stages or given.get("typesize") not in (None, dtype.itemsize)):
+        elif name == "blosc" and (
+            bytes_codecs or config.get("typesize") not in (None, dtype.itemsize)
+        ):
             return None  # NumCodecs takes the size of elements from the array
         else:
-            stage = STAGES[name](_numcodec(name, given))
-            if stage is None:
+            bytes_codec = BYTES_CODECS[name](_make_numcodec(name, config))
+            if bytes_codec is None:
                 return None
-            stages.append(stage)
-    return None if stored is None else Chain(shape, stored, order, tuple(stages))
+            bytes_codecs.append(bytes_codec)
+    return None if stored is None else Codecs(shape, stored, order, tuple(bytes_codecs))

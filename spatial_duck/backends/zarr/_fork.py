@@ -1,7 +1,7 @@
-"""Arrays of stores on the network in forked processes, such as those of a data loader.
+"""Arrays of remote stores in forked processes, such as the workers of a data loader.
 
-A connection, and the event loop that it belongs to, serves the process that made it: a child that
-was forked from it waits forever, or fails. There an array is opened anew, once.
+A connection and its event loop belong to the process that made them: a forked child that uses them
+waits forever, or fails. So a child opens each array again, once.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ import pickle
 import weakref
 from typing import Any
 
-__all__ = ["of_this_process"]
+__all__ = ["reopen_after_fork"]
 
 #: Process in which the modules of this package were loaded; a forked child has another number.
-_first = os.getpid()
-#: In a child: arrays that were opened anew, by the addresses of those of its parent.
-_anew: dict[int, Any] = {}
-_known = _first
+_first_pid = os.getpid()
+#: In a child: arrays that were opened again, by the ids of the parent's arrays.
+_reopened: dict[int, Any] = {}
+_last_pid = _first_pid
 
 
-def of_this_process(array: Any) -> Any:
+def reopen_after_fork(array: Any) -> Any:
     """Return a Zarr array that this process can read.
 
     Parameters
     ----------
     array : zarr.Array
-        Perhaps opened before a fork.
+        An array, which may have been opened before a fork.
     """
-    global _known
-    here = os.getpid()
-    if here == _first:
+    global _last_pid
+    pid = os.getpid()
+    if pid == _first_pid:
         return array
-    if here != _known:
-        _anew.clear()
-        _known = here
+    if pid != _last_pid:
+        _reopened.clear()
+        _last_pid = pid
     store = array.store_path.store
     store = getattr(store, "wrapped", store)
-    # Others have no connections, or cannot be opened anew, such as one in memory.
+    # Other stores have no connections, or cannot be opened again, such as one in memory.
     if type(store).__name__ != "FsspecStore":
         return array
-    if id(array) not in _anew:
-        _anew[id(array)] = pickle.loads(pickle.dumps(array))
-        weakref.finalize(array, _anew.pop, id(array), None)
-    return _anew[id(array)]
+    if id(array) not in _reopened:
+        _reopened[id(array)] = pickle.loads(pickle.dumps(array))
+        weakref.finalize(array, _reopened.pop, id(array), None)
+    return _reopened[id(array)]

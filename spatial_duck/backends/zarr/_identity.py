@@ -1,4 +1,4 @@
-"""Which data a Zarr array holds: by what its store is, never by what it prints."""
+"""Whether two Zarr arrays hold the same data, by their stores."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 
 from spatial_duck.backends._backend import object_identity
 
-__all__ = ["folder_of", "identity", "may_share"]
+__all__ = ["array_identity", "folder_of", "may_share_data"]
 
 
-def identity(array: Any) -> tuple[Any, ...]:
-    """Return what tells the data of a Zarr array from those of any other.
+def array_identity(array: Any) -> tuple[Any, ...]:
+    """Return a tuple that identifies the data of a Zarr array.
 
-    A folder is known by its path, a store on a file system of fsspec by that file system and the
-    path in it; any other store, such as one in memory, is the object that it is. Two that print the
-    same (two servers, two archives in memory) are two. An image that was opened is what was there
-    then: what replaced it is another.
+    A local folder is identified by its path, a store of fsspec by its file system and the path in
+    it, any other store, such as one in memory, by the store object. The repr of a store is not
+    used: two servers or two archives in memory may have the same. An image that replaces one that
+    was opened is another.
     """
     import zarr
 
     store, opened = array.store, ""
     if _is_image_store(store):
         store, opened = store.wrapped, repr(store.identity)
-    # Of these very classes: one that derives from them may turn the bytes round.
+    # Exactly these classes: a subclass may change the bytes.
     if type(store) is zarr.storage.LocalStore:
         known: tuple[str, ...] = ("folder", str(Path(store.root).resolve()))
     elif type(store) is zarr.storage.FsspecStore:
@@ -34,9 +34,9 @@ def identity(array: Any) -> tuple[Any, ...]:
 
 
 def folder_of(array: Any) -> Path | None:
-    """Return the folder of an array whose chunks are files there, or None.
+    """Return the local folder of an array whose chunks are files; None for other stores.
 
-    A store that wraps a local one, or derives from it, may turn the bytes round: it is none.
+    None for stores that wrap or derive from a local one, too: they may change the bytes.
     """
     import zarr
 
@@ -45,11 +45,13 @@ def folder_of(array: Any) -> Path | None:
 
 
 def _is_image_store(store: Any) -> bool:
-    """Whether it is the store of an image that was read, which changes no bytes."""
+    """Whether a store is that of an image that was read, which does not change bytes."""
     cls = type(store)
     return (cls.__module__, cls.__name__) == ("spatial_duck.io.ngff._store", "ImageStore")
 
 
-def may_share(a: Any, b: Any) -> bool:
-    """Whether two Zarr arrays may be the same data: certainly, or by what their stores print."""
-    return identity(a)[:-1] == identity(b)[:-1] or str(a.store_path) == str(b.store_path)
+def may_share_data(a: Any, b: Any) -> bool:
+    """Whether two Zarr arrays hold the same data, or may do so as their stores have one repr."""
+    return array_identity(a)[:-1] == array_identity(b)[:-1] or str(a.store_path) == str(
+        b.store_path
+    )

@@ -1,9 +1,9 @@
-"""A lock between writers on several machines: a document in the store that one of them can make.
+"""A lock between writers on several machines: an object in the store that one of them can create.
 
-Object stores make a document only if there is none, in one step (``If-None-Match: *`` on S3);
-fsspec and obstore offer it as ``mode="create"``. The lock is taken away by its holder. What a
-holder that was killed leaves is named in the error of those who wait in vain, and is removed by
-hand.
+Object stores can create an object only if it does not exist, in one step (``If-None-Match: *`` on
+S3); fsspec and obstore offer this as ``mode="create"``. The holder deletes the object to release
+the lock. The object of a holder that was killed stays; the error of writers that wait for it names
+it, and users remove it by hand.
 """
 
 from __future__ import annotations
@@ -25,34 +25,36 @@ class LockObject:
     Parameters
     ----------
     store : zarr.abc.store.Store
+        Store of the array.
     key : str
-        Name of the document.
+        Name of the object.
     """
 
     def __init__(self, store: Any, key: str) -> None:
         self.store, self.key = store, key
-        self.said = f"process {os.getpid()} on {socket.gethostname()}, {uuid.uuid4().hex}".encode()
+        owner = f"process {os.getpid()} on {socket.gethostname()}, {uuid.uuid4().hex}"
+        self.content = owner.encode()
         self.held = False
 
-    def take(self, *, shared: bool = False) -> bool:
+    def acquire(self, *, shared: bool = False) -> bool:
         """Acquire the lock; return whether that was possible at once.
 
-        Writers of whole chunks share chunks with nobody, and do not ask.
+        Writers of whole chunks share no chunk with others, and need no lock.
 
         Raises
         ------
         NotImplementedError
-            If the store cannot make a document only where there is none.
+            If the store cannot create an object only if it does not exist.
         """
         if shared:
             return True
         from spatial_duck.backends.zarr._private import run as sync
 
-        self.held = bool(sync(self._make()))
+        self.held = bool(sync(self._create()))
         return self.held
 
-    def free(self) -> None:
-        """Free the lock, if it is held."""
+    def release(self) -> None:
+        """Release the lock, if it is held."""
         if self.held:
             from spatial_duck.backends.zarr._private import run as sync
 
@@ -65,23 +67,24 @@ class LockObject:
 
         from spatial_duck.backends.zarr._private import run as sync
 
-        found = None
+        stored = None
         with suppress(Exception):
-            found = sync(self.store.get(self.key, default_buffer_prototype()))
-        who = found.to_bytes()[:200].decode(errors="replace") if found else "another writer"
+            stored = sync(self.store.get(self.key, default_buffer_prototype()))
+        who = stored.to_bytes()[:200].decode(errors="replace") if stored else "another writer"
         return f"{who}, by {self.key}; remove that if its writer is gone"
 
-    async def _make(self) -> bool:
+    async def _create(self) -> bool:
+        """Create the object; return whether this lock created it."""
         from zarr.buffer import default_buffer_prototype
 
         try:
             if type(self.store).__name__ == "ObjectStore":
                 import obstore  # type: ignore[import-not-found, unused-ignore]
 
-                await obstore.put_async(self.store.store, self.key, self.said, mode="create")
+                await obstore.put_async(self.store.store, self.key, self.content, mode="create")
             else:
                 path = "/".join(filter(None, [self.store.path.rstrip("/"), self.key]))
-                await self.store.fs._pipe_file(path, self.said, mode="create")
+                await self.store.fs._pipe_file(path, self.content, mode="create")
         except FileExistsError:
             return False
         except Exception as error:
@@ -94,13 +97,13 @@ class LockObject:
             if isinstance(error, TypeError | ValueError | NotImplementedError):
                 raise NotImplementedError(str(error)) from error
             raise
-        # Servers that do not know the condition let two writers make it: the last one has it.
-        found = await self.store.get(self.key, default_buffer_prototype())
-        return found is not None and found.to_bytes() == self.said
+        # Servers that ignore the condition let two writers create it: the last one holds it.
+        stored = await self.store.get(self.key, default_buffer_prototype())
+        return stored is not None and stored.to_bytes() == self.content
 
 
 def lock_object(array: Any) -> LockObject | None:
-    """Return the lock of an array that other machines can reach; None for one that they cannot."""
+    """Return the lock of an array that other machines can access; None for other arrays."""
     store = array.store_path.store
     store = getattr(store, "wrapped", store)
     kind = type(store).__name__

@@ -1,4 +1,4 @@
-"""The functions of NumPy that turn a view of a Zarr array into another, and read nothing."""
+"""Functions of NumPy on views of Zarr arrays that return another view and read nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["MOVES"]
 
 
 def _move(function: Callable[..., IndexMap], first: str) -> Callable[..., ZarrView]:
-    """Make a function of views, whose first parameter has a name, of one of maps."""
+    """Return a function of views made from one of index maps; `first` names its first parameter."""
 
     def move(*args: Any, **kwargs: Any) -> ZarrView:
         view: ZarrView = args[0] if args else kwargs.pop(first)
@@ -38,7 +38,7 @@ def _flipper(axis: int) -> Callable[..., ZarrView]:
     return flip
 
 
-#: NumPy function: what does it to a view.
+#: Implementation for views of each NumPy function.
 MOVES: dict[Any, Callable[..., Any]] = {
     **COMMON,
     np.transpose: _move(moves.transpose, "a"),
@@ -53,5 +53,5 @@ MOVES: dict[Any, Callable[..., Any]] = {
     np.fliplr: _flipper(1),
 }
 
-# NumPy makes it of transposition alone, and it runs as it is.
+# NumPy implements it by `transpose` alone, so that it runs on views.
 MOVES[np.rollaxis] = np.rollaxis.__wrapped__  # type: ignore[attr-defined]

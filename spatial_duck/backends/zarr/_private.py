@@ -1,6 +1,6 @@
 """Private names of zarr, each in one function with a fallback.
 
-`tests/test_private_names.py` tells when a public way has come. Needs zarr.
+`tests/test_private_names.py` fails when a public name replaces one. Needs zarr.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = ["ForwardingStore", "run"]
 class ForwardingStore(WrapperStore[Any]):
     """Base of stores that wrap another, and see each key that is read or written.
 
-    Subclasses change `get`, `set` and the other methods that zarr documents, and say in `renewed`
-    what a read-only view of them is.
+    Subclasses override `get`, `set` and other documented methods of zarr, and `rewrap` if their
+    constructor takes more than the store.
 
     Attributes
     ----------
@@ -31,8 +31,7 @@ class ForwardingStore(WrapperStore[Any]):
         Whether it was closed, so that nothing is read any more.
     """
 
-    #: Newer versions of zarr would go past `get` where the wrapped store can answer at once.
-    #: Versions without the name ask `get` alone.
+    #: Newer versions of zarr bypass `get` if the wrapped store supports synchronous reads.
     _supports_sync_io = False
 
     def __init__(self, store: Any) -> None:
@@ -45,22 +44,22 @@ class ForwardingStore(WrapperStore[Any]):
         self.closed = True
         super().close()
 
-    def renewed(self, store: Any) -> Self:
+    def rewrap(self, store: Any) -> Self:
         """Return the same store around another one."""
         return type(self)(store)
 
     def with_read_only(self, read_only: bool = False) -> Self:
         """Return a view of the store that is, or is not, read-only."""
-        return self.renewed(self.wrapped.with_read_only(read_only))
+        return self.rewrap(self.wrapped.with_read_only(read_only))
 
-    def _with_store(self, store: Any) -> Self:  # what zarr itself asks when a store is entered
-        return self.renewed(store)
+    def _with_store(self, store: Any) -> Self:  # called by zarr where a store is entered
+        return self.rewrap(store)
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run what a store does on the event loop of zarr, to which stores of URLs are bound.
+    """Run a coroutine of a store on the event loop of zarr, to which stores of URLs are bound.
 
-    Without zarr's name for it, on one of its own.
+    Without zarr's function for it, run it on a new event loop.
     """
     try:
         from zarr.core.sync import sync

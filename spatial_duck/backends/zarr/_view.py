@@ -19,10 +19,15 @@ from spatial_duck._config import current
 from spatial_duck.backends._keys import steps_of
 from spatial_duck.backends._operations import is_dask
 from spatial_duck.backends._registry import backend_of, is_known
+from spatial_duck.backends.zarr._axis_sources import (
+    axis_sources,
+    chunk_sizes,
+    fixed_positions,
+    is_view,
+)
 from spatial_duck.backends.zarr._chunks import read, read_indexed
-from spatial_duck.backends.zarr._errors import CODEC_ERRORS, broken, refuse_closed
-from spatial_duck.backends.zarr._fork import of_this_process
-from spatial_duck.backends.zarr._places import chunk_sizes, fixed_of, is_view, places_of
+from spatial_duck.backends.zarr._errors import CODEC_ERRORS, check_not_closed, decode_error
+from spatial_duck.backends.zarr._fork import reopen_after_fork
 from spatial_duck.errors import SpatialDuckError, TooLargeError
 from spatial_duck.geometry import _moves as moves
 from spatial_duck.geometry._map import identity, index
@@ -86,7 +91,7 @@ class ZarrView(NDArrayOperatorsMixin):
 
     def here(self) -> ZarrView:
         """Return the view of an array that this process can use, which may have been forked."""
-        array = of_this_process(self.array)
+        array = reopen_after_fork(self.array)
         if array is self.array:
             return self
         return _rebuild(array, self.index_map)
@@ -133,7 +138,7 @@ class ZarrView(NDArrayOperatorsMixin):
         return tuple(
             [
                 chunk_sizes(p, n, None if p.source is None else self._edges(p.source))
-                for p, n in zip(places_of(self.index_map), self.shape, strict=True)
+                for p, n in zip(axis_sources(self.index_map), self.shape, strict=True)
             ]
         )
 
@@ -170,7 +175,7 @@ class ZarrView(NDArrayOperatorsMixin):
     def __repr__(self) -> str:
         return f"<ZarrView shape={self.shape} dtype={self.dtype} of {self.array.store_path}>"
 
-    # --- moves, which read nothing --------------------------------------------------------
+    # --- Views, which read nothing --------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
         """Return a view of part of this one, or a Dask array where no view can hold the key.
@@ -183,17 +188,17 @@ class ZarrView(NDArrayOperatorsMixin):
         Returns
         -------
         ZarrView or dask.array.Array
-            A Dask array if several arrays in the key move along the axes together, or if one of
-            them is lazy. Nothing is read in either case.
+            A Dask array if several arrays in the key select points together, or if one of them is
+            lazy. Nothing is read in either case.
         """
         keys = key if key.__class__ is tuple else (key,)
         if any([k.__class__ is not slice and _is_lazy(k) for k in keys]):
             return self._chunked_index(keys)
-        found = index(self.index_map, keys)
-        return self._with(found) if is_view(found) else self._chunked_index(keys)
+        index_map = index(self.index_map, keys)
+        return self._with(index_map) if is_view(index_map) else self._chunked_index(keys)
 
     def _chunked_index(self, keys: tuple[Any, ...]) -> Any:
-        """Index by arrays that are lazy, or that move along several axes together."""
+        """Index with arrays that are lazy, or with several arrays that select points together."""
         from spatial_duck.backends.dask import _calls
 
         keys = tuple([k.to_dask() if isinstance(k, ZarrView) else k for k in keys])
@@ -216,33 +221,33 @@ class ZarrView(NDArrayOperatorsMixin):
         """Return the view without axes of length 1."""
         return self._with(moves.squeeze(self.index_map, axis))
 
-    # --- reading --------------------------------------------------------------------------
+    # --- Reading --------------------------------------------------------------------------
 
     def _selection(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Return what to ask of the store, and the key that turns the answer round in memory.
+        """Return the selection of the store that holds the view, and a key that applies flips.
 
-        Zarr reads boxes in rising order only. The second key is for the answer once its axes are
-        in the view's order.
+        Zarr reads with positive steps only. The key is applied to the values that were read, once
+        their axes are in the view's order.
         """
-        ask: list[Any] = [None] * self.array.ndim
-        turn: list[Any] = []
-        for axis, at in fixed_of(self.index_map):
-            ask[axis] = at
-        for place, n in zip(places_of(self.index_map), self.shape, strict=True):
-            if place.source is None:
-                turn.append(None)
-            elif place.index is not None:
-                ask[place.source] = place.index
-                turn.append(slice(None))
+        selection: list[Any] = [None] * self.array.ndim
+        flips: list[Any] = []
+        for source, position in fixed_positions(self.index_map):
+            selection[source] = position
+        for axis, n in zip(axis_sources(self.index_map), self.shape, strict=True):
+            if axis.source is None:
+                flips.append(None)
+            elif axis.index is not None:
+                selection[axis.source] = axis.index
+                flips.append(slice(None))
             else:
-                first, last = sorted((place.offset, place.offset + place.step * (n - 1)))
-                ask[place.source] = slice(first, last + 1, abs(place.step))
-                turn.append(slice(None, None, -1 if place.step < 0 else 1))
-        return tuple(ask), tuple(turn)
+                first, last = sorted((axis.offset, axis.offset + axis.step * (n - 1)))
+                selection[axis.source] = slice(first, last + 1, abs(axis.step))
+                flips.append(slice(None, None, -1 if axis.step < 0 else 1))
+        return tuple(selection), tuple(flips)
 
     def _order(self) -> list[int]:
         """Return, for each axis of the view that has a source, its rank among the sources."""
-        sources = [p.source for p in places_of(self.index_map) if p.source is not None]
+        sources = [p.source for p in axis_sources(self.index_map) if p.source is not None]
         rank = {s: i for i, s in enumerate(sorted(sources))}
         return [rank[s] for s in sources]
 
@@ -255,18 +260,18 @@ class ZarrView(NDArrayOperatorsMixin):
         """
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
-        refuse_closed(self.array)
-        ask, turn = self._selection()
-        indexed = any(isinstance(a, np.ndarray) for a in ask)
+        check_not_closed(self.array)
+        selection, flips = self._selection()
+        indexed = any(isinstance(a, np.ndarray) for a in selection)
         array = self.here().array
         try:
-            found = np.asarray((read_indexed if indexed else read)(array, ask), self.dtype)
+            values = np.asarray((read_indexed if indexed else read)(array, selection), self.dtype)
         except SpatialDuckError:
             raise
         except CODEC_ERRORS as error:
-            raise broken(array, ask, error) from error
-        found = np.asarray(found.transpose(self._order())[(*turn, ...)])
-        return found if found.shape == self.shape else np.broadcast_to(found, self.shape).copy()
+            raise decode_error(array, selection, error) from error
+        values = np.asarray(values.transpose(self._order())[(*flips, ...)])
+        return values if values.shape == self.shape else np.broadcast_to(values, self.shape).copy()
 
     def block(self, slices: Any) -> NDArray[Any]:
         """Read part of the view: ``view[slices].compute()``."""

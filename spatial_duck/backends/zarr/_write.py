@@ -1,7 +1,6 @@
 """Writing through views of Zarr arrays.
 
-Everything that can be wrong with a value, its shape, its type, overlap with what it is written
-to, is found before the first chunk is written.
+Values are checked (shape, type, overlap with the target) before the first chunk is written.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from spatial_duck._config import current
 from spatial_duck.backends._keys import open_key
 from spatial_duck.backends._operations import call, is_dask
 from spatial_duck.backends.zarr import _chunks as zarr_chunks
-from spatial_duck.backends.zarr._identity import may_share
-from spatial_duck.backends.zarr._places import fixed_of, is_view, places_of
+from spatial_duck.backends.zarr._axis_sources import axis_sources, fixed_positions, is_view
+from spatial_duck.backends.zarr._identity import may_share_data
 from spatial_duck.backends.zarr._view import ZarrView
-from spatial_duck.backends.zarr._write_lock import turn
+from spatial_duck.backends.zarr._write_lock import write_lock
 from spatial_duck.geometry._map import index
 
 __all__ = ["assign", "ufunc_into"]
@@ -29,7 +28,7 @@ def assign(view: ZarrView, key: Any, value: Any) -> None:
     Raises
     ------
     ValueError
-        If the store is read-only, or the value does not broadcast to the place.
+        If the store is read-only, or the value does not broadcast to the selection.
     IndexError
         If the key does not fit.
     """
@@ -40,16 +39,16 @@ def assign(view: ZarrView, key: Any, value: Any) -> None:
         )
     view = view.here()
     keys = key if key.__class__ is tuple else (key,)
-    keys = tuple([_in_memory(k) for k in keys])
-    found = index(view.index_map, keys)
-    if is_view(found):
-        _write(view._with(found), value)
+    keys = tuple([_compute_key(k) for k in keys])
+    index_map = index(view.index_map, keys)
+    if is_view(index_map):
+        _write(view._with(index_map), value)
     else:
         _assign_points(view, open_key(view.shape, keys), value)
 
 
-def _in_memory(key: Any) -> Any:
-    """Compute a lazy mask or index: it may depend on what is about to be written."""
+def _compute_key(key: Any) -> Any:
+    """Compute a lazy mask or index, which may depend on the data that are about to be written."""
     if isinstance(key, ZarrView):
         return np.asarray(key)
     if is_dask(key):
@@ -63,37 +62,37 @@ def _write(view: ZarrView, value: Any) -> None:
             _stream(view, value)
             return
         value = value.compute()
-    elif isinstance(value, ZarrView) and not may_share(value.array, view.array):
+    elif isinstance(value, ZarrView) and not may_share_data(value.array, view.array):
         if value.nbytes > current().max_read_bytes:
             _stream(view, value.to_dask())
             return
-    _put(view, _fitting(value, view.dtype, view.shape))
+    _write_locked(view, _convert_value(value, view.dtype, view.shape))
 
 
-def _fitting(value: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
+def _convert_value(value: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
     """Convert a value to a type and shape by NumPy's rules of assignment."""
-    value = value if hasattr(value, "dtype") else np.asarray(value, _kept(value))
+    value = value if hasattr(value, "dtype") else np.asarray(value, _value_dtype(value))
     if value.dtype != dtype or not isinstance(value, np.ndarray):
         filled = np.empty(np.shape(value), dtype)
         filled[...] = value
         value = filled
-    lean = _lean(value, len(shape))
-    if lean.shape == shape:
-        return lean
+    squeezed = _drop_leading_axes(value, len(shape))
+    if squeezed.shape == shape:
+        return squeezed
     try:
-        return np.broadcast_to(lean, shape)
+        return np.broadcast_to(squeezed, shape)
     except ValueError:
         raise ValueError(
             f"could not broadcast input array from shape {value.shape} into shape {shape}"
         ) from None
 
 
-def _kept(value: Any) -> Any:
-    # A number of Python stays one, so that NumPy checks that it fits the type written to.
+def _value_dtype(value: Any) -> Any:
+    # Python's integers stay objects, so that NumPy checks that they fit the target's type.
     return object if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _lean(value: Any, ndim: int) -> Any:
+def _drop_leading_axes(value: Any, ndim: int) -> Any:
     """Drop leading axes of length 1 that the target lacks, as assignment does."""
     extra = value.ndim - ndim
     if extra > 0 and value.shape[:extra] == (1,) * extra:
@@ -101,42 +100,41 @@ def _lean(value: Any, ndim: int) -> Any:
     return value
 
 
-def _put(view: ZarrView, value: Any) -> None:
-    """Write an array of the view's own shape and type."""
+def _write_locked(view: ZarrView, value: Any) -> None:
+    """Lock the view and write an array of its shape and type."""
     if value.size:
-        with turn(view.array, view._selection()[0]):
-            _put_now(view, value)
+        with write_lock(view.array, view._selection()[0]):
+            _write_unlocked(view, value)
 
 
-def _put_now(view: ZarrView, value: Any) -> None:
-    """Write an array, in a turn that the caller has."""
-    ask, flips = view._selection()
-    # Where several elements are one in the store, the last value stays.
-    back = tuple([-1 if t is None else t for t in flips])
-    _put_selected(view.array, ask, value[back].transpose(np.argsort(view._order())))
+def _write_unlocked(view: ZarrView, value: Any) -> None:
+    """Write an array to a view that the caller has locked."""
+    selection, flips = view._selection()
+    # Where several elements of the view are one in the store, the last value is written.
+    key = tuple([-1 if f is None else f for f in flips])
+    _write_selection(view.array, selection, value[key].transpose(np.argsort(view._order())))
 
 
-def _put_selected(array: Any, ask: tuple[Any, ...], value: Any) -> None:
-    if all(isinstance(a, slice) and a.step == 1 for a in ask):
-        zarr_chunks.write(array, ask, value)
+def _write_selection(array: Any, selection: tuple[Any, ...], value: Any) -> None:
+    if all(isinstance(a, slice) and a.step == 1 for a in selection):
+        zarr_chunks.write(array, selection, value)
         return
-    if not any(isinstance(a, np.ndarray) for a in ask):
-        array[ask] = value[()]
+    if not any(isinstance(a, np.ndarray) for a in selection):
+        array[selection] = value[()]
         return
-    # Where an index repeats, the last value stays; Zarr leaves open which one does.
-    picked, place = list(ask), 0
-    for n, a in enumerate(ask):
+    # Where an index repeats, the last value is written; in zarr it is undefined which one.
+    unique, axis = list(selection), 0
+    for n, a in enumerate(selection):
         if isinstance(a, np.ndarray):
-            unique, last = np.unique(a[::-1], return_index=True)
-            picked[n] = unique
-            value = value.take(len(a) - 1 - last, axis=place)
-        place += not isinstance(a, int)
+            unique[n], last = np.unique(a[::-1], return_index=True)
+            value = value.take(len(a) - 1 - last, axis=axis)
+        axis += not isinstance(a, int)
     if array.shards is None:
-        array.oindex[tuple(picked)] = value
-    else:  # zarr 3.1 writes these wrongly into sharded arrays
-        open_grid = np.ix_(*[_as_index(a) for a in picked])
-        at = [c.ravel() for c in np.broadcast_arrays(*open_grid)]
-        array.vindex[tuple(at)] = value.ravel()
+        array.oindex[tuple(unique)] = value
+    else:  # zarr 3.1 writes orthogonal selections of sharded arrays wrongly
+        open_grid = np.ix_(*[_as_index(a) for a in unique])
+        points = [c.ravel() for c in np.broadcast_arrays(*open_grid)]
+        array.vindex[tuple(points)] = value.ravel()
 
 
 def _as_index(selected: Any) -> Any:
@@ -146,16 +144,16 @@ def _as_index(selected: Any) -> Any:
 
 
 def _stream(view: ZarrView, value: Any) -> None:
-    """Write a Dask array block by block, each into chunks of the store of its own."""
+    """Write a Dask array block by block, in blocks that share no chunks of the store."""
     import dask.array as da
 
-    value = da.broadcast_to(_lean(value, view.ndim), view.shape).rechunk(view.chunks)
+    value = da.broadcast_to(_drop_leading_axes(value, view.ndim), view.shape).rechunk(view.chunks)
     if value.size:
-        with turn(view.array, view._selection()[0]):
-            da.store(value, _Target(view), lock=False)
+        with write_lock(view.array, view._selection()[0]):
+            da.store(value, _StoreTarget(view), lock=False)
 
 
-class _Target:
+class _StoreTarget:
     """Target of `dask.array.store`."""
 
     def __init__(self, view: ZarrView) -> None:
@@ -165,31 +163,32 @@ class _Target:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         part = self.view[key]
-        _put_now(part, _fitting(value, part.dtype, part.shape))
+        _write_unlocked(part, _convert_value(value, part.dtype, part.shape))
 
 
 def _assign_points(view: ZarrView, indices: tuple[Any, ...], value: Any) -> None:
-    """Write to single elements, which indices along each axis pick out together."""
+    """Write to single elements, which the arrays along the axes select together."""
     shape = np.broadcast_shapes(*[i.shape for i in indices])
-    value = _fitting(
+    value = _convert_value(
         value.compute() if is_dask(value) or isinstance(value, ZarrView) else value,
         view.dtype,
         shape,
     )
     coordinates: list[Any] = [None] * view.array.ndim
-    for source, at in fixed_of(view.index_map):
-        coordinates[source] = np.asarray(at)
-    for place, n, index_along in zip(places_of(view.index_map), view.shape, indices, strict=True):
-        if place.source is not None:
-            coordinates[place.source] = place.positions(n)[index_along]
+    for source, position in fixed_positions(view.index_map):
+        coordinates[source] = np.asarray(position)
+    sources = axis_sources(view.index_map)
+    for axis, n, index_along in zip(sources, view.shape, indices, strict=True):
+        if axis.source is not None:
+            coordinates[axis.source] = axis.positions(n)[index_along]
     flat = [c.ravel() for c in np.broadcast_arrays(*coordinates, np.empty(shape, "?"))[:-1]]
     if not flat or not flat[0].size:
         return
-    # Where a place repeats, the last value stays.
+    # Where an element repeats, the last value is written.
     number = np.ravel_multi_index(tuple(flat), view.array.shape)
     _, last = np.unique(number[::-1], return_index=True)
     last = len(number) - 1 - last
-    with turn(view.array, flat):
+    with write_lock(view.array, flat):
         view.array.vindex[tuple([c[last] for c in flat])] = value.ravel()[last]
 
 
@@ -203,8 +202,7 @@ def ufunc_into(ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any) -> Any:
     ValueError
         If an output is read-only or of the wrong shape.
     TooLargeError
-        If an input overlaps an output elsewhere than element by element, and is too large to be
-        held in memory meanwhile.
+        If an input overlaps an output other than element by element, and is too large for memory.
     """
     if method == "at":
         raise TypeError(f"{ufunc.__name__}.at does not reach arrays on disk: assign to a slice")
@@ -214,17 +212,17 @@ def ufunc_into(ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any) -> Any:
     casting = kwargs.get("casting", "same_kind")
     run = ufunc if method == "__call__" else getattr(ufunc, method)
     views = [x for x in (*inputs, where) if isinstance(x, ZarrView)]
-    results = call(run, tuple([_lazy(x) for x in inputs]), kwargs)
+    results = call(run, tuple([_to_dask(x) for x in inputs]), kwargs)
     results = results if isinstance(results, tuple) else (results,)
     pairs = [(o, r) for o, r in zip(outs, results, strict=True) if o is not None]
     for out, result in pairs:
-        _check(ufunc, out, result, casting)
+        _check_output(ufunc, out, result, casting)
     written = []
     for out, result in pairs:
         if where is not True:
-            result = call(np.where, (_lazy(where), result, _lazy(out)), {})
+            result = call(np.where, (_to_dask(where), result, _to_dask(out)), {})
         clash = isinstance(out, ZarrView) and any(
-            may_share(v.array, out.array) and not _same_place(v, out) for v in views
+            may_share_data(v.array, out.array) and not _is_same_view(v, out) for v in views
         )
         if clash or len(pairs) > 1:
             out._check_size(f"{ufunc.__name__} with overlapping out= would hold")
@@ -239,15 +237,15 @@ def ufunc_into(ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any) -> Any:
     return final if len(final) > 1 else final[0]
 
 
-def _lazy(x: Any) -> Any:
+def _to_dask(x: Any) -> Any:
     return x.to_dask() if isinstance(x, ZarrView) else x
 
 
-def _same_place(a: ZarrView, b: ZarrView) -> bool:
+def _is_same_view(a: ZarrView, b: ZarrView) -> bool:
     return bool(a.__dask_tokenize__() == b.__dask_tokenize__())
 
 
-def _check(ufunc: np.ufunc, out: Any, result: Any, casting: Any) -> None:
+def _check_output(ufunc: np.ufunc, out: Any, result: Any, casting: Any) -> None:
     if isinstance(out, ZarrView) and out.read_only:
         raise ValueError(f"output array is read-only: {out.array.store_path}")
     if not np.can_cast(result.dtype, out.dtype, casting=casting):

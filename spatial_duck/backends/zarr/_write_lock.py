@@ -1,17 +1,18 @@
-"""Several writers of one Zarr array on disk: those that share chunks take turns.
+"""Locks for concurrent writers of one Zarr array: a write to a part of a chunk is exclusive.
 
-A chunk is written as a whole. A write that covers only a part of one reads the rest first, and
-would put back what another process has written there meanwhile. So such a write has the array for
-itself, by a lock on its folder that the system frees when its process ends; writes of whole chunks
-go side by side. Waiting loses nothing, and turns are short: only a writer whose turn has not come
-after ``config(max_wait_seconds=...)`` is refused, before it has written anything. A write of many
-blocks has one turn for all of them.
+A chunk is written as a whole. A write to a part of one reads the rest first, and would overwrite
+what another process has written there meanwhile. So such a write locks the array's folder
+exclusively; writes of whole chunks share the lock and run side by side. The operating system
+releases a lock when its process ends. A writer waits up to ``config(max_wait_seconds=...)`` for the
+lock, then it is refused before it has written anything. A write of many blocks holds one lock for
+all of them.
 
-Locks are of one machine's processes, for arrays in local folders of file systems that have them; of
-the threads of this process, for arrays in memory; and of all machines, for arrays on stores of
-fsspec and obstore, by a document that only one can make
-(`spatial_duck.backends.zarr._lock_object`): there writers of whole chunks do not ask, and a store
-that cannot do it refuses parts of chunks. Other programs do not ask.
+For arrays in local folders the lock is between the processes of one machine, if the file system
+supports locks; for arrays in memory, between the threads of this process; for arrays on stores of
+fsspec and obstore, between all machines, by an object that only one writer can create
+(`spatial_duck.backends.zarr._lock_object`): there writers of whole chunks do not lock, and parts of
+chunks are refused on a store that cannot create objects conditionally. Other programs do not know
+of these locks.
 """
 
 from __future__ import annotations
@@ -26,24 +27,25 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck._config import current
 from spatial_duck._locks import Lock
-from spatial_duck.backends.zarr._identity import identity
+from spatial_duck.backends.zarr._identity import array_identity
 from spatial_duck.backends.zarr._lock_object import LockObject, lock_object
 from spatial_duck.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["covers_chunks", "turn"]
+__all__ = ["covers_chunks", "write_lock"]
 
 
 def covers_chunks(selection: Sequence[Any], shape: Sequence[int], chunks: Sequence[int]) -> bool:
-    """Whether a selection is of whole chunks (the last one up to the array's end).
+    """Whether a selection consists of whole chunks (the last one up to the array's end).
 
     Parameters
     ----------
     selection : sequence of int, slice or ndarray
         One for each axis; slices with a start, stop and step.
     shape, chunks : sequence of int
+        Shape of the array, and of its chunks.
 
     Examples
     --------
@@ -52,10 +54,10 @@ def covers_chunks(selection: Sequence[Any], shape: Sequence[int], chunks: Sequen
     >>> covers_chunks((slice(4, 7, 1),), (10,), (4,))
     False
     """
-    for chosen, n, c in zip(selection, shape, chunks, strict=True):
-        if isinstance(chosen, slice):
-            whole = chosen.step in (None, 1) and chosen.start % c == 0
-            if not (whole and (chosen.stop % c == 0 or chosen.stop == n)) and c > 1:
+    for selected, n, c in zip(selection, shape, chunks, strict=True):
+        if isinstance(selected, slice):
+            is_whole = selected.step in (None, 1) and selected.start % c == 0
+            if not (is_whole and (selected.stop % c == 0 or selected.stop == n)) and c > 1:
                 return False
         elif c > 1 and n > 1:
             return False
@@ -63,7 +65,7 @@ def covers_chunks(selection: Sequence[Any], shape: Sequence[int], chunks: Sequen
 
 
 def _folder(array: Any) -> Path | None:
-    """Return where an array lies, if locally. Unlike its files, a folder is never replaced."""
+    """Return the local folder of an array, which unlike its files is never replaced; or None."""
     root = getattr(array.store_path.store, "root", None)
     if root is None or os.name == "nt":  # Windows locks no folders
         return None
@@ -72,19 +74,20 @@ def _folder(array: Any) -> Path | None:
 
 
 @contextmanager
-def turn(array: Any, selection: Sequence[Any]) -> Iterator[None]:
-    """Hold the right to write a selection of an array.
+def write_lock(array: Any, selection: Sequence[Any]) -> Iterator[None]:
+    """Lock an array for writing a selection: shared for whole chunks, else exclusively.
 
     Parameters
     ----------
     array : zarr.Array
+        Array that is written to.
     selection : sequence of int, slice or ndarray
         One for each axis.
 
     Raises
     ------
     BlockingIOError
-        If others write to the array for as long as this waits.
+        If other writers hold the lock longer than ``config(max_wait_seconds=...)``.
     """
     try:
         chunks = array.shards or array.chunks
@@ -93,32 +96,33 @@ def turn(array: Any, selection: Sequence[Any]) -> Iterator[None]:
     shared = covers_chunks(selection, array.shape, chunks)
     folder = _folder(array)
     locks: list[Lock | _ThreadLock | LockObject]
-    locks = [_thread_lock(identity(array)) if folder is None else Lock(folder)]
-    others = lock_object(array)
-    if others is not None:  # asked for by one thread of this process at a time
-        locks.append(others)
+    locks = [_thread_lock(array_identity(array)) if folder is None else Lock(folder)]
+    remote = lock_object(array)
+    if remote is not None:  # after the lock of this process, so that one thread waits at a time
+        locks.append(remote)
     try:
         for lock in locks:
-            _wait(lock, shared, array.store_path)
+            _acquire(lock, shared, array.store_path)
         yield
     finally:
         for lock in reversed(locks):
-            lock.free()
+            lock.release()
 
 
-def _wait(lock: Lock | _ThreadLock | LockObject, shared: bool, place: Any) -> None:
-    longest = current().max_wait_seconds
-    end = time.monotonic() + longest
+def _acquire(lock: Lock | _ThreadLock | LockObject, shared: bool, store_path: Any) -> None:
+    """Wait for a lock."""
+    max_wait = current().max_wait_seconds
+    end = time.monotonic() + max_wait
     pause = 0.002
     while True:
         try:
-            if lock.take(shared=shared):
+            if lock.acquire(shared=shared):
                 return
         except NotImplementedError as error:
             raise FormatError(
-                f"{place}: writers of parts of chunks cannot take turns in such a store "
-                f"({error}). Write whole chunks (image.data.chunks), such as a block of them that "
-                "was read, changed and is written back"
+                f"{store_path}: this store cannot be locked for writing a part of a chunk "
+                f"({error}). Write whole chunks (image.data.chunks): read them, change them and "
+                "write them back"
             ) from error
         except OSError:  # a file system without locks
             if isinstance(lock, LockObject):
@@ -127,27 +131,28 @@ def _wait(lock: Lock | _ThreadLock | LockObject, shared: bool, place: Any) -> No
         if time.monotonic() >= end:
             who = f" ({lock.holder()})" if isinstance(lock, LockObject) else ""
             raise BlockingIOError(
-                f"{place}: others write to it{who}, and this write shares chunks with them; it "
-                f"waited {longest:g} s and was not begun. Write whole chunks (image.data.chunks), "
-                "one after the other, or wait longer: sd.config(max_wait_seconds=...)"
+                f"{store_path}: others write to it{who}, and this write shares chunks with them; "
+                f"it waited {max_wait:g} s and was not begun. Write whole chunks "
+                "(image.data.chunks), one after the other, or wait longer: "
+                "sd.config(max_wait_seconds=...)"
             )
         time.sleep(pause)
-        if isinstance(lock, LockObject):  # each look costs a request
+        if isinstance(lock, LockObject):  # each attempt costs a request
             pause = min(2 * pause, 0.5)
 
 
-# --- stores that are no folders -----------------------------------------------------------
+# --- Stores in memory ---------------------------------------------------------------------
 
 
 class _Holders:
-    """How many threads hold an array: some that write whole chunks, or one that writes parts."""
+    """Threads that hold the lock of an array: several that share it, or an exclusive one."""
 
     def __init__(self) -> None:
-        self.guard, self.shared, self.alone = threading.Lock(), 0, False
+        self.guard, self.shared, self.exclusive = threading.Lock(), 0, False
 
 
 _holders: weakref.WeakValueDictionary[Any, _Holders] = weakref.WeakValueDictionary()
-_guard = threading.Lock()
+_holders_guard = threading.Lock()
 
 
 class _ThreadLock:
@@ -156,28 +161,28 @@ class _ThreadLock:
     def __init__(self, holders: _Holders) -> None:
         self.holders, self.held = holders, ""
 
-    def take(self, *, shared: bool = False) -> bool:
+    def acquire(self, *, shared: bool = False) -> bool:
         """Acquire the lock; return whether that was possible at once."""
         with self.holders.guard:
-            if self.holders.alone or (self.holders.shared and not shared):
+            if self.holders.exclusive or (self.holders.shared and not shared):
                 return False
             self.holders.shared += shared
-            self.holders.alone = not shared
-        self.held = "shared" if shared else "alone"
+            self.holders.exclusive = not shared
+        self.held = "shared" if shared else "exclusive"
         return True
 
-    def free(self) -> None:
-        """Free the lock, if it is held."""
+    def release(self) -> None:
+        """Release the lock, if it is held."""
         with self.holders.guard:
             if self.held == "shared":
                 self.holders.shared -= 1
             elif self.held:
-                self.holders.alone = False
+                self.holders.exclusive = False
         self.held = ""
 
 
 def _thread_lock(name: tuple[Any, ...]) -> _ThreadLock:
-    with _guard:
+    with _holders_guard:
         holders = _holders.get(name)
         if holders is None:
             _holders[name] = holders = _Holders()

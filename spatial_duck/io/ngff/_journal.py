@@ -198,13 +198,13 @@ def _lock(folder: Path) -> Lock:
         except FileNotFoundError:
             continue  # another writer has just finished and removed the folder
         try:
-            taken = lock.take()
+            taken = lock.acquire()
         except OSError:
-            lock.free()
+            lock.release()
             raise
         if not taken:
             holder = path.read_text(errors="replace")[:200].strip() or "another process"
-            lock.free()
+            lock.release()
             raise BlockingIOError(
                 errno.EAGAIN,
                 f"{holder} is writing {folder.name[1:].removesuffix('.partial')} at this moment; "
@@ -216,7 +216,7 @@ def _lock(folder: Path) -> Lock:
                 with suppress(OSError):
                     path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
                 return lock
-        lock.free()  # the folder has been removed
+        lock.release()  # the folder has been removed
 
 
 # --- publication --------------------------------------------------------------------------
@@ -309,7 +309,7 @@ def journaled_write(
             journal.close()
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
-        lock.free()
+        lock.release()
 
 
 def _open_journal(

@@ -67,7 +67,7 @@ class ImageStore(_private.ForwardingStore):
         super().__init__(store)
         self.complete, self.identity, self.owned = complete, identity, owned
 
-    def renewed(self, store: Any) -> Self:
+    def rewrap(self, store: Any) -> Self:
         """Return an image store with the same settings that wraps another store."""
         return type(self)(store, complete=self.complete, identity=self.identity, owned=self.owned)
 

@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from spatial_duck.backends.zarr._places import Place, chunk_sizes, fixed_of, is_view, places_of
+from spatial_duck.backends.zarr._axis_sources import (
+    AxisSource,
+    axis_sources,
+    chunk_sizes,
+    fixed_positions,
+    is_view,
+)
 from spatial_duck.geometry._map import IndexMap, identity, index
 from tests.effort import examples
 
@@ -20,11 +26,11 @@ def look_up(view: IndexMap, source: np.ndarray) -> np.ndarray:
     found = np.empty(view.shape, source.dtype)
     for at in np.ndindex(view.shape):
         place: list[int] = [-1] * source.ndim
-        for axis, i in zip(places_of(view), at, strict=True):
+        for axis, i in zip(axis_sources(view), at, strict=True):
             if axis.source is not None:
                 n = axis.offset + axis.step * i
                 place[axis.source] = n if axis.index is None else int(axis.index[i])
-        for axis, n in fixed_of(view):
+        for axis, n in fixed_positions(view):
             place[axis] = n
         assert min(place, default=0) >= 0
         found[at] = source[tuple(place)]
@@ -116,7 +122,7 @@ def test_each_block_lies_in_one_chunk_and_neighbours_do_not(
 ) -> None:
     if step < 0:
         offset -= step * n
-    axis = Place(0, offset, step)
+    axis = AxisSource(0, offset, step)
     edges = chunk if regular else np.cumsum([0, 1, 2, *[chunk] * 400])
     sizes = chunk_sizes(axis, n, edges)
     assert sum(sizes) == n
@@ -130,8 +136,8 @@ def test_each_block_lies_in_one_chunk_and_neighbours_do_not(
 
 def test_an_index_that_jumps_about_is_cut_into_blocks_of_a_chunk() -> None:
     index = np.tile([0, 9], 20)
-    assert chunk_sizes(Place(0, index=index), 40, 5) == (5,) * 8
-    assert chunk_sizes(Place(0, index=np.arange(10)[::-1]), 10, 4) == (2, 4, 4)
+    assert chunk_sizes(AxisSource(0, index=index), 40, 5) == (5,) * 8
+    assert chunk_sizes(AxisSource(0, index=np.arange(10)[::-1]), 10, 4) == (2, 4, 4)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Which elements of a Zarr array a view holds, axis by axis, and how its chunks cut them.
+"""The elements of a Zarr array that a view holds, axis by axis, and the view's chunks.
 
-The map of a view over its source is an `IndexMap`, as of a geometry over its anchor. A map can be
-kept as a view if each axis of the source appears in it at most once, along one axis of the view.
+The map of a view over its source array is an `IndexMap`, like that of a geometry over its anchor. A
+map is a view if each axis of the source appears in it at most once, along one axis of the view.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.intp]
 
-__all__ = ["Place", "chunk_sizes", "fixed_of", "is_view", "places_of"]
+__all__ = ["AxisSource", "axis_sources", "chunk_sizes", "fixed_positions", "is_view"]
 
 
-class Place(NamedTuple):
-    """Where one axis of a view lies in the source array.
+class AxisSource(NamedTuple):
+    """Positions of one axis of a view along an axis of the source array.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Place(NamedTuple):
     offset, step : int
         Position `i` of the axis is position ``offset + step * i`` of the source axis.
     index : ndarray of int, shape (n,), or None
-        Or position ``index[i]``, where an array selected them.
+        Position `i` is position ``index[i]`` instead, where an array selected them.
     """
 
     source: int | None
@@ -64,35 +64,35 @@ def is_view(grid: IndexMap) -> bool:
     return True
 
 
-def places_of(grid: IndexMap) -> list[Place]:
-    """Return where each axis of a view lies."""
-    found = []
+def axis_sources(grid: IndexMap) -> list[AxisSource]:
+    """Return the source of each axis of a view."""
+    sources = []
     for _, steps, uneven in grid.axes:
         if uneven:
             source, _, positions = uneven[0]
             halves = grid.offset[source] + to_array(positions)  # type: ignore[index, arg-type]
-            found.append(Place(source, index=(halves // 2).astype(np.intp)))
+            sources.append(AxisSource(source, index=(halves // 2).astype(np.intp)))
         elif steps:
             ((source, step),) = steps
-            found.append(Place(source, grid.offset[source] // 2, step))
+            sources.append(AxisSource(source, grid.offset[source] // 2, step))
         else:
-            found.append(Place(None))
-    return found
+            sources.append(AxisSource(None))
+    return sources
 
 
-def fixed_of(grid: IndexMap) -> list[tuple[int, int]]:
-    """Return the axes of the source that the view has no axis of, and the position along each."""
-    gone = {p.source for p in places_of(grid)}
-    return [(k, halves // 2) for k, halves in enumerate(grid.offset) if k not in gone]
+def fixed_positions(grid: IndexMap) -> list[tuple[int, int]]:
+    """Return the source axes that were indexed with an integer, and the position along each."""
+    kept = {axis.source for axis in axis_sources(grid)}
+    return [(k, halves // 2) for k, halves in enumerate(grid.offset) if k not in kept]
 
 
-def chunk_sizes(place: Place, n: int, edges: Any) -> tuple[int, ...]:
+def chunk_sizes(axis: AxisSource, n: int, edges: Any) -> tuple[int, ...]:
     """Cut an axis of a view where the chunks of the source end.
 
     Parameters
     ----------
-    place : Place
-        Where the axis lies.
+    axis : AxisSource
+        Source of the axis.
     n : int
         Length of the axis.
     edges : int or ndarray of int
@@ -106,32 +106,32 @@ def chunk_sizes(place: Place, n: int, edges: Any) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> chunk_sizes(Place(0, 9, -1), 10, 4)
+    >>> chunk_sizes(AxisSource(0, 9, -1), 10, 4)
     (2, 4, 4)
-    >>> chunk_sizes(Place(0, 1, 3), 4, 5)
+    >>> chunk_sizes(AxisSource(0, 1, 3), 4, 5)
     (2, 1, 1)
     """
-    if place.source is None or n == 0:
+    if axis.source is None or n == 0:
         return (n,)
     regular = isinstance(edges, int)
-    if place.index is not None:
-        at = place.positions(n)
-        chunk = at // edges if regular else np.searchsorted(edges, at, side="right")
+    if axis.index is not None:
+        positions = axis.positions(n)
+        chunk = positions // edges if regular else np.searchsorted(edges, positions, side="right")
         cuts = np.flatnonzero(np.diff(chunk)) + 1
         if len(cuts) >= 2 * len(np.unique(chunk)):
-            # The order jumps between chunks: take whole blocks, each of which reads several.
+            # The order jumps between chunks: use blocks of the chunks' size, each reads several.
             size = edges if regular else int(np.diff(edges).max())
             cuts = np.arange(size, n, size)
     else:
-        step = abs(place.step)
-        last = place.offset + place.step * (n - 1)
-        first = min(place.offset, last)
+        step = abs(axis.step)
+        last = axis.offset + axis.step * (n - 1)
+        first = min(axis.offset, last)
         stop = first + step * (n - 1) + 1
         if regular:
             inner = np.arange((first // edges + 1) * edges, stop, edges)
         else:
             inner = edges[(edges > first) & (edges < stop)]
         cuts = np.unique(-((first - inner) // step))
-        if place.step < 0:
+        if axis.step < 0:
             cuts = n - cuts[::-1]
     return tuple(np.diff([0, *cuts.tolist(), n]).tolist())
