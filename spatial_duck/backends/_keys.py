@@ -143,11 +143,17 @@ def _advanced_steps(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Steps:
     advanced = parse_advanced_key(shape, keys)
     full = [k for k in advanced.basic if k is not None]
     foreign = [k for k in keys if is_advanced(k) and not isinstance(k, np.ndarray)]
-    if foreign:
-        return _foreign_steps(shape, keys, advanced, foreign)
+    if foreign and (sum(map(is_advanced, keys)) > 1 or foreign[0].ndim != 1):
+        raise TypeError(
+            "a key with an array that is not NumPy's takes one such array of one axis, beside "
+            "slices and integers; index in steps, or bring the arrays to NumPy first"
+        )
     indices = block_indices(shape, keys, len(advanced.shape))
     cut: list[int | slice] = [_bounded_slice(k, n) for k, n in zip(full, shape, strict=True)]
-    moving = {a: [d for d, n in enumerate(x.shape) if n != 1] for a, x in indices.items()}
+    moving = {
+        a: [d for d, n in enumerate(x.shape) if n != 1] if isinstance(x, np.ndarray) else [0]
+        for a, x in indices.items()
+    }
     used = [d for along in moving.values() for d in along]
     separate = len(used) == len(set(used)) and all(len(m) < 2 for m in moving.values())
     steps = (
@@ -170,7 +176,10 @@ def _separate_steps(
         if not moving[a]:  # the same as an integer
             cut[a] = int(index.ravel()[0])
     left = [a for a in range(len(cut)) if not isinstance(cut[a], int)]
-    takes = tuple([(left.index(a), indices[a].ravel()) for a in indices if moving[a]])
+    takes = tuple([
+        (left.index(a), index if index.ndim == 1 else index.ravel())
+        for a, index in indices.items() if moving[a]
+    ])  # fmt: skip
     block: list[int | None] = [None] * len(advanced.shape)
     for a in indices:
         if moving[a]:
@@ -185,32 +194,6 @@ def _joint_steps(advanced: AdvancedKey, cut: list[Any], indices: dict[int, Any])
     rest = list(range(n, n + len(cut) - len(advanced.indexed)))
     points = tuple(indices.items())
     return _make_steps(advanced, tuple(cut), (), points, rest, list(range(n)))
-
-
-def _foreign_steps(
-    shape: tuple[int, ...], keys: tuple[Any, ...], advanced: AdvancedKey, foreign: list[Any]
-) -> Steps:
-    """Return the steps for a key with one array that is not NumPy's."""
-    several = sum(map(is_advanced, keys)) > 1
-    if several or foreign[0].ndim > 1:
-        raise TypeError(
-            "a key with an array that is not NumPy's takes one such array of one axis, beside "
-            "slices and integers; index in steps, or bring the arrays to NumPy first"
-        )
-    cut: list[int | slice] = []
-    for k in _without_ellipsis(len(shape), keys):
-        if k is None:
-            continue
-        n = shape[len(cut)]
-        if isinstance(k, int):
-            cut.append(_from_start(k, len(cut), shape))
-        else:
-            cut.append(_bounded_slice(k, n) if isinstance(k, slice) else slice(None))
-    left = [a for a in range(len(shape)) if not isinstance(cut[a], int)]
-    (axis,) = [a for a in advanced.indexed if not isinstance(cut[a], int)]
-    rest = [left.index(a) for a in left if a != axis]
-    takes = ((left.index(axis), foreign[0]),)
-    return _make_steps(advanced, tuple(cut), takes, (), rest, [left.index(axis)])
 
 
 def _make_steps(
@@ -253,12 +236,15 @@ def block_indices(shape: tuple[int, ...], keys: tuple[Any, ...], ndim: int) -> d
     Returns
     -------
     dict of int to ndarray of int
-        None of them negative, each with `ndim` axes.
+        None of them negative, each with `ndim` axes. An array that is not NumPy's stays as it is.
     """
     found: dict[int, Any] = {}
     axis = 0
     for k in _without_ellipsis(len(shape), keys):
         if isinstance(k, slice):
+            axis += 1
+        elif k is not None and not isinstance(k, int | np.ndarray):
+            found[axis] = k
             axis += 1
         elif k is not None:
             array = np.asarray(k)

@@ -291,42 +291,32 @@ def _union1d(ar1: Any, ar2: Any) -> Any:
     return da.unique(da.concatenate([da.asarray(a).reshape(-1) for a in (ar1, ar2)]))
 
 
-def _unique_of(x: Any, **options: Any) -> Any:
-    return da.unique(x.reshape(-1), **options)
-
-
 @added("unique_values")
 def _unique_values(x: Any, /) -> Any:
-    return _unique_of(x)
+    return da.unique(x.reshape(-1))
 
 
-@added("unique_counts")
-def _unique_counts(x: Any, /) -> Any:
-    return _named("unique_counts", _unique_of(x, return_counts=True))
+def _unique_parts(name: str, *parts: str) -> Callable[..., Any]:
+    """Make a function that returns the unique values and more of what `da.unique` can."""
+
+    def run(x: Any, /) -> Any:
+        values, *found = da.unique(x.reshape(-1), **{f"return_{part}": True for part in parts})
+        whole = [f.reshape(x.shape) if p == "inverse" else f
+                 for p, f in zip(parts, found, strict=True)]  # fmt: skip
+        return type(getattr(np, name)(np.empty(0)))(values, *whole)
+
+    return run
 
 
-@added("unique_inverse")
-def _unique_inverse(x: Any, /) -> Any:
-    values, inverse = _unique_of(x, return_inverse=True)
-    return _named("unique_inverse", (values, inverse.reshape(x.shape)))
-
-
-@added("unique_all")
-def _unique_all(x: Any, /) -> Any:
-    values, index, inverse, counts = _unique_of(
-        x, return_index=True, return_inverse=True, return_counts=True
-    )
-    return _named("unique_all", (values, index, inverse.reshape(x.shape), counts))
-
-
-def _named(name: str, values: Any) -> Any:
-    return type(getattr(np, name)(np.empty(0)))(*values)
+added("unique_counts")(_unique_parts("unique_counts", "counts"))
+added("unique_inverse")(_unique_parts("unique_inverse", "inverse"))
+added("unique_all")(_unique_parts("unique_all", "index", "inverse", "counts"))
 
 
 @added("setdiff1d")
 def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     ar1, ar2 = da.asarray(ar1), da.asarray(ar2)
-    ar1 = ar1.reshape(-1) if assume_unique else _unique_of(ar1)
+    ar1 = ar1.reshape(-1) if assume_unique else _unique_values(ar1)
     return ar1[~da.isin(ar1, ar2)]
 
 
@@ -336,7 +326,7 @@ def _intersect1d(
 ) -> Any:
     if return_indices:
         raise TypeError("numpy.intersect1d on Dask has no return_indices")
-    found = da.asarray(ar1).reshape(-1) if assume_unique else _unique_of(da.asarray(ar1))
+    found = da.asarray(ar1).reshape(-1) if assume_unique else _unique_values(da.asarray(ar1))
     return found[da.isin(found, da.asarray(ar2))]
 
 
