@@ -71,20 +71,8 @@ def function_coords(
 ) -> Any:
     """Return the coordinates of each result of a NumPy function, before it is called.
 
-    Parameters
-    ----------
-    function, rule
-        The function and what it does to geometry.
-    args, kwargs
-        Arguments of the function, images among them.
-    images : sequence of SpatialArray
-        The images in the order in which they stand there.
-
-    Returns
-    -------
-    dict, None, a list of these, or a function
-        As of `Rule.geometry`; the function takes the result and the data of the images. None
-        where no image has coordinates.
+    As of `Rule.geometry`: a dict, a list of these, or a function of the result and the data of the
+    images, which stand among the arguments in this order; None where none has coordinates.
     """
     if not _has_coords(images):
         return None
@@ -137,16 +125,9 @@ def rule_coords(
     *,
     after: Callable[[Moves, Any], Moves] | None = None,
 ) -> Any:
-    """Return the coordinates of each result of a rule.
+    """Return the coordinates of each result of a rule of some kind, as `function_coords` does.
 
-    Parameters
-    ----------
-    rule, kind
-        What the function does to geometry.
-    args, kwargs, images
-        As of `function_coords`.
-    after : callable, optional
-        Corrects the moves of each image.
+    `after` corrects the moves of each image.
     """
 
     def coords_of(k: int, grid: Any) -> Any:

@@ -33,17 +33,7 @@ _MISSING: dict[str, Any] = {"f": np.nan, "c": np.nan, "m": "NaT", "M": "NaT", "U
 def take_values(values: NDArray[Any], index: Any) -> NDArray[Any] | None:
     """Return the values at an index, with the missing value of their type where it is out of range.
 
-    Parameters
-    ----------
-    values : ndarray, shape (n, ...)
-        The values of a coordinate.
-    index : int, slice within range or ndarray of int
-        Where to take them; below 0 and from n on nothing is known.
-
-    Returns
-    -------
-    ndarray or None
-        Read-only. None where something is missing and the type has nothing to say so.
+    They are read-only; None where something is missing and the type has nothing to say so.
 
     Examples
     --------
@@ -84,18 +74,10 @@ def move_coords(coords: dict[str, Held] | None, moves: Moves) -> dict[str, Held]
 
 
 def merge_coords(many: list[dict[str, Held] | None]) -> dict[str, Held] | None:
-    """Return the coordinates of an elementwise result of several images.
+    """Return the coordinates of an elementwise result, of those of each image with its axes.
 
-    Parameters
-    ----------
-    many : list of (dict or None)
-        Coordinates of each image, with the axes of the result.
-
-    Returns
-    -------
-    dict or None
-        Coordinates on which all images that have them agree. A value of a whole image does not
-        conflict with values along an axis.
+    Those on which all images that have them agree. A value of a whole image does not conflict with
+    values along an axis.
 
     Raises
     ------
@@ -141,13 +123,6 @@ def keep_off_grid_coords(
 
     Plain axes keep their order among themselves, and sampled ones are found by their names: they
     keep theirs, such as those of time, only where their places are the same.
-
-    Parameters
-    ----------
-    coords : dict or None
-        Coordinates of the image.
-    old, new : Geometry
-        Geometry of the image, and of the result.
     """
     if coords is None or old is new:
         return coords

@@ -206,12 +206,7 @@ def _name_ufunc_axes(image: ImageState, ufunc: np.ufunc, kwargs: dict[str, Any])
 def split_images(args: Any, images: list[ImageState]) -> tuple[Any, Any]:
     """Return arguments with geometries, and with bare arrays, in place of images.
 
-    Parameters
-    ----------
-    args : sequence
-        Images among them, and inside lists and tuples, are replaced.
-    images : list
-        To which the images that are found are added.
+    Images inside lists and tuples are replaced too, and all of them are added to `images`.
     """
     grids: list[Any] = []
     data: list[Any] = []
@@ -246,20 +241,10 @@ def split_keywords(
 def wrap_result(
     result: Any, geometry: Any, images: list[ImageState], out: Any = None, coords: Any = None
 ) -> Any:
-    """Return a result with its arrays as images.
+    """Return a backend's result with its arrays as images, by the geometry that the rule gave.
 
-    Parameters
-    ----------
-    result : object
-        What the backend gave.
-    geometry : object
-        What the rule gave; see `spatial_duck.rules`.
-    images : list of ImageState
-        The images among the arguments, from which attrs are taken.
-    out : tuple, optional
-        For each result an array that it was written to, or None.
-    coords : object, optional
-        Where the coordinates of the images go; see `spatial_duck.array._carry`.
+    Attrs are those of the images among the arguments, and coordinates go where `coords` says (see
+    `spatial_duck.array._carry`). `out` has for each result an array that it was written to or None.
     """
     if geometry is None or not images:
         return result

@@ -65,17 +65,10 @@ def index_grid(shape: tuple[int, ...]) -> Geometry:
 
 
 def moves_from_grid(grid: Any, shape: Sequence[int], kind: str = "moves") -> Moves:
-    """Return where the axes of an index grid have gone.
+    """Return where the axes of the index grid of a shape have gone, of what a rule made of it.
 
-    Parameters
-    ----------
-    grid : Geometry
-        What a rule made of ``index_grid(shape)``.
-    shape : sequence of int
-        Shape of the source.
-    kind : str
-        Kind of the rule. Only where voxels move has an axis that left done so at an index; of new
-        values that are derived from several voxels, none is at one.
+    Only where voxels move has an axis that left done so at an index; of new values that are derived
+    from several voxels, none is at one.
     """
     if not isinstance(grid, Geometry):
         return {}

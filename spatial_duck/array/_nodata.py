@@ -11,14 +11,8 @@ __all__ = ["warn_of_nodata"]
 def warn_of_nodata(image: Any, function: str, stacklevel: int = 3) -> None:
     """Warn that values which mark missing data are mixed with their neighbours.
 
-    Parameters
-    ----------
-    image : object
-        An image whose ``attrs["nodata"]``, as rasters have it, is such a value; others say nothing.
-    function : str
-        What takes its values.
-    stacklevel : int, optional
-        Level of the warning; that of the caller's caller by default.
+    Such a value is an image's ``attrs["nodata"]``, as rasters have it. By default the warning is
+    that of the caller's caller.
     """
     value = getattr(image, "attrs", {}).get("nodata")
     # NaN makes its neighbours NaN, which nobody takes for values.

@@ -24,16 +24,7 @@ KEY = re.compile(r"(spacing|origin|direction|size)_(xyz|zyx|xy|yx)")
 
 
 def ordered_field(geometry: Geometry, field: str, order: str) -> NDArray[Any]:
-    """Return a field with its space axes in an explicit order.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        Its space axes must be named.
-    field : {"spacing", "origin", "direction", "size"}
-        Which one.
-    order : str
-        Names of one letter, such as ``"zyx"``.
+    """Return a field with its space axes, which must be named, in an explicit order.
 
     Raises
     ------

@@ -31,17 +31,7 @@ _TUPLES_OR_NUMBERS: dict[Any, frozenset[str]] = {np.roll: frozenset({"shift", "a
 def with_tuples(func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
     """Return a call's arguments with shapes, repetitions and shifts as tuples of ints.
 
-    Parameters
-    ----------
-    func : callable
-        NumPy's function; most take no such argument, and theirs come back as they are.
-    args, kwargs
-        The arguments.
-
-    Returns
-    -------
-    tuple and dict
-        The same arguments.
+    Most functions take none of these, and their arguments come back as they are.
     """
     always, names = _TUPLES.get(func), _TUPLES.get(func) or _TUPLES_OR_NUMBERS.get(func)
     if names is None:
@@ -67,29 +57,15 @@ def _as_ints(value: Any) -> Any:
 def adapt_arguments(
     library: str, func: Any, run: Any, args: Any, kwargs: Any, *, skip: int = 0
 ) -> tuple[Any, Any]:
-    """Return the arguments of NumPy's function as that of another library takes them.
+    """Return the arguments of NumPy's function `func` as `run`, of another library, takes them.
 
-    Parameters
-    ----------
-    library : str
-        Name of the library, for errors.
-    func, run : callable
-        NumPy's function, and the one that does its work.
-    args, kwargs
-        The arguments.
-    skip : int, optional
-        How many parameters of `run` come before NumPy's.
-
-    Returns
-    -------
-    tuple and dict
-        By name, where `run` has its parameters in another order, and without those that it lacks
-        and that are NumPy's defaults.
+    They are given by name where `run` has its parameters in another order, and those that it lacks
+    are left out where they are NumPy's defaults. `skip` parameters of `run` come before NumPy's.
 
     Raises
     ------
     TypeError
-        If one that it lacks says something.
+        If an argument that it lacks is not the default.
     """
     taken, accepts = _taken(func, run, skip)
     if len(args) <= taken and (accepts is None or accepts.issuperset(kwargs)):

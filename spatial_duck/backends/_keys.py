@@ -222,21 +222,10 @@ def _make_steps(
 
 
 def block_indices(shape: tuple[int, ...], keys: tuple[Any, ...], ndim: int) -> dict[int, Any]:
-    """Return the index along each axis that NumPy's arrays and the ints beside them take.
+    """Return the index along each axis that arrays and the ints beside them take, none negative.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of what is indexed.
-    keys : tuple
-        What `normalize_key` gave for each part of the key.
-    ndim : int
-        Number of the new axes.
-
-    Returns
-    -------
-    dict of int to ndarray of int
-        None of them negative, each with `ndim` axes. An array that is not NumPy's stays as it is.
+    Of keys that `normalize_key` gave. NumPy's arrays get `ndim` axes, as many as are new in the
+    result; an array of another library stays as it is.
     """
     found: dict[int, Any] = {}
     axis = 0

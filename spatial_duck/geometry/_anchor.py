@@ -184,14 +184,8 @@ def make_anchor(
 ) -> tuple[Anchor, IndexMap]:
     """Return the anchor of a grid given by numbers, and the map that is its identity.
 
-    Parameters
-    ----------
-    shape, axes, origin, world
-        The grid.
-    lost : mapping of str to str, optional
-        World axes along which the place is unknown.
-    along : mapping of int to tuple of float, optional
-        For axes whose positions are lost, the world axes that they ran along, as a column.
+    `lost` names world axes along which the place is unknown, and `along` gives, for axes whose
+    positions are lost, the world axes that they ran along, as a column.
     """
     sources, out = [], []
     for i, axis in enumerate(axes):

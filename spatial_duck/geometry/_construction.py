@@ -158,12 +158,7 @@ def changed_fields(
 ) -> tuple[dict[str, Any], dict[int, Vector] | None]:
     """Return the constructor's parameters for a geometry with some of them changed.
 
-    Returns
-    -------
-    fields : dict
-        The parameters.
-    along : dict or None
-        Where axes without positions ran, if both axes and world stay what they are.
+    And where axes without positions ran, if both axes and world stay what they are.
     """
     if not changes.keys() <= _FIELDS:
         raise TypeError(

@@ -125,18 +125,7 @@ def too_many_indices(ndim: int, keys: tuple[Any, ...]) -> IndexError:
 
 
 def parse_advanced_key(shape: tuple[int, ...], keys: tuple[Any, ...]) -> AdvancedKey:
-    """Split a key with index arrays into its parts.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of what is indexed.
-    keys : tuple
-        What `normalize_key` gave for each part of the key; at least one is an array.
-
-    Returns
-    -------
-    AdvancedKey
+    """Split a key with index arrays, of parts that `normalize_key` gave, for an array of a shape.
 
     Raises
     ------

@@ -146,18 +146,10 @@ def unique_names(axes: Iterable[Axis]) -> tuple[Axis, ...]:
 def remove_axis(
     axis: Axis, n: int, at: int | None, offset: list[int], unknown: list[tuple[int, str]]
 ) -> None:
-    """Remove an axis from a map. No axis is removed in any other way.
+    """Remove an axis of length `n` from a map. No axis is removed in any other way.
 
-    Parameters
-    ----------
-    axis : Axis
-        The axis.
-    n : int
-        Length of the axis.
-    at : int or None
-        The index along it that is kept; None for the centre of its extent.
-    offset, unknown : list
-        Offset and unknown axes of the map; changed in place.
+    What stays is its index `at`, or (None) the centre of its extent; `offset` and `unknown` are
+    those of the map, and are changed in place.
     """
     for source, step in axis[1]:
         offset[source] += step * (n - 1) if at is None else 2 * step * at

@@ -13,20 +13,10 @@ __all__ = ["index_map_of"]
 
 
 def index_map_of(grid: Grid, base: Grid) -> IndexMap:
-    """Return the map of a grid over the axes of another that it was made of.
+    """Return the map of a grid over the axes of another that some function made it of.
 
-    Parameters
-    ----------
-    grid : Geometry
-        What some function made of `base`.
-    base : Geometry
-        A grid that is its own anchor, each of its axes along a world axis of its own.
-
-    Returns
-    -------
-    IndexMap
-        Its `offset` has an entry for each axis of `base`; axes that can no longer be followed are
-        `unknown`.
+    Each axis of `base`, which is its own anchor, lies along a world axis of its own. The offset has
+    an entry for each of them, and those that can no longer be followed are unknown.
     """
     anchor, own = grid._anchor, grid._map
     if anchor is base._anchor:

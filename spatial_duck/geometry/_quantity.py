@@ -34,13 +34,6 @@ _NUMPY_TIME_UNITS = {"D": "d", "h": "h", "m": "min", "s": "s", "ms": "ms", "us":
 def split_unit(value: Any, field: str) -> tuple[Any, str | None]:
     """Return numbers without their unit, and the unit; None for plain numbers.
 
-    Parameters
-    ----------
-    value : object
-        A number or numbers with one unit, or plain ones.
-    field : str
-        Name of the argument, for errors.
-
     Examples
     --------
     >>> split_unit("2.5 um", "spacing"), split_unit((1, 2), "spacing")
@@ -146,15 +139,6 @@ def in_unit(value: Any, unit: str | Sequence[str | None] | None, field: str) -> 
 def length_in(value: Any, world: World, field: str) -> Any:
     """Return one length through space, or one for each axis of space, in the unit of a world.
 
-    Parameters
-    ----------
-    value : number, sequence or quantity
-        As the user gave it.
-    world : World
-        World whose units of space apply.
-    field : str
-        Name of the parameter, for errors.
-
     Examples
     --------
     >>> from spatial_duck import World
@@ -169,15 +153,6 @@ def lengths_along(
     value: Any, names: Sequence[str | None], units: Sequence[str | None], field: str
 ) -> Any:
     """Return lengths along axes as plain numbers: one for all, one for each, or by name.
-
-    Parameters
-    ----------
-    value : number, sequence, mapping or quantity
-        As the user gave them.
-    names, units : sequence of (str or None)
-        Names and units of the axes.
-    field : str
-        Name of the parameter, for errors.
 
     Examples
     --------
@@ -224,17 +199,7 @@ def _factor(value: Any, given: str | None, wanted: str | None, field: str) -> fl
 
 
 def units_of(value: Any, names: Sequence[str | None], field: str) -> dict[str, str]:
-    """Return the unit that came with the number of each axis, by the axis's name.
-
-    Parameters
-    ----------
-    value : object
-        One quantity for all axes, or one for each; or plain numbers.
-    names : sequence of (str or None)
-        The axes that they stand for.
-    field : str
-        Name of the parameter, for errors.
-    """
+    """Return the unit that came with the number of each axis, or with one for all, by axis name."""
     if not has_unit(value):
         return {}
     found: dict[str, str] = {}

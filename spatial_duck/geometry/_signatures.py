@@ -14,12 +14,7 @@ __all__ = ["signature_of_changes"]
 def signature_of_changes(constructor: Callable[..., Any], *positional: str) -> inspect.Signature:
     """Return the signature of a method that changes some of a constructor's parameters.
 
-    Parameters
-    ----------
-    constructor : callable
-        The class's ``__init__``.
-    *positional : str
-        Parameters that need no name; all others do, and none must be given.
+    None of them must be given, and all but the positional ones are given by name.
     """
     parameters = []
     for name, parameter in inspect.signature(constructor).parameters.items():

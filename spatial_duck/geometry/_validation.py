@@ -251,15 +251,7 @@ def check_origin(origin: Any, world: World) -> tuple[float, ...]:
 
 
 def refuse_setting(cls: type, names: Iterable[str]) -> None:
-    """Make properties raise with advice when they are set.
-
-    Parameters
-    ----------
-    cls : type
-        Has ``replace`` with a parameter of each name.
-    names : iterable of str
-        Names of its properties.
-    """
+    """Make properties raise when they are set, with the advice to use ``replace`` of the class."""
     for name in names:
         found = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
         # Still a plain property: reading it is as fast as before.

@@ -39,18 +39,7 @@ def _has_name(value: Any) -> bool:
 def names_to_positions(
     function: str, rule: Rule, args: Sequence[Any], kwargs: dict[str, Any], dims: Sequence[Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return arguments with positions in place of the names of axes.
-
-    Parameters
-    ----------
-    function : str
-        Name of the function, for errors.
-    rule : Rule
-        Which parameters are axes.
-    args, kwargs
-        The arguments.
-    dims : sequence of (str or None)
-        The names.
+    """Return arguments with positions in place of the names of axes, which are those in `dims`.
 
     Raises
     ------

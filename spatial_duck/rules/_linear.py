@@ -133,13 +133,7 @@ def _product(function: str, a: Any, b: Any, left: Sequence[int], right: Sequence
 
 
 def generalized_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """Return the geometry of a ufunc with core axes, such as matmul, whose cores have no place.
-
-    Parameters
-    ----------
-    ufunc, inputs, keywords
-        As for the rules of `spatial_duck.rules._ufuncs`.
-    """
+    """Return the geometry of a ufunc with core axes, such as matmul, whose cores have no place."""
     signature = ufunc.signature
     assert signature is not None
     if not geometries(*inputs):

@@ -27,19 +27,9 @@ __all__ = ["check_weights", "reduction"]
 def reduction(
     function: str, a: Any, axis: Any, keepdims: Any = False, *others: Any
 ) -> Geometry | None:
-    """Return the geometry of a reduction.
+    """Return the geometry of a reduction; None of a bare array, whose result is bare.
 
-    Parameters
-    ----------
-    function : str
-        Name of the function, for errors.
-    a : Geometry or array
-        What is reduced; of a bare array, the result is bare.
-    axis, keepdims
-        As for `numpy.sum`.
-    *others
-        Arguments that hold a value for each voxel, such as ``where``: images among them must lie
-        on the grid.
+    Images among `others`, with a value for each voxel as ``where`` has, must lie on the grid.
     """
     if a.__class__ is not Geometry:
         return None

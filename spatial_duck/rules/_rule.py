@@ -218,14 +218,9 @@ _SHAPELESS_TYPES = frozenset({Geometry, type(None), int, float, bool, complex, t
 
 
 def elementwise_geometry(function: str, *arguments: Any) -> Geometry:
-    """Return the geometry of an elementwise function of several arrays.
+    """Return the geometry of an elementwise function of several arrays, one of them an image.
 
-    Parameters
-    ----------
-    function : str
-        Name of the function, for errors.
-    *arguments
-        Geometries, bare arrays and scalars; None is passed over. At least one is a geometry.
+    Bare arrays and scalars count by their shapes, and None is passed over.
 
     Raises
     ------
@@ -296,21 +291,9 @@ def _all_lost(function: str, shape: tuple[int, ...]) -> Geometry:
 
 
 def loss_of_all(function: str, source: Geometry, *shapes: tuple[int, ...]) -> Any:
-    """Return the geometry of results that hold values of an image without their positions.
+    """Return the geometry of each result that holds values of an image without their positions.
 
-    Parameters
-    ----------
-    function : str
-        Name of the function, for `Geometry.lost`.
-    source : Geometry
-        The image.
-    *shapes : tuple of int
-        Shape of each result.
-
-    Returns
-    -------
-    Geometry or tuple of Geometry
-        In no world; all axes are plain, lost by the function.
+    It is in no world, and all its axes are plain, lost by the function.
     """
     if current().on_loss != "keep":
         for i in source.sampled_axes:

@@ -37,16 +37,9 @@ MOST_BLOCKS = 10**8
 
 
 def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any = None) -> Any:
-    """Make a Dask array whose blocks a reader reads.
+    """Make a Dask array whose blocks a reader reads: ``reader[slices]`` is an ndarray.
 
-    Parameters
-    ----------
-    reader : BlockReader
-        Has shape and dtype; ``reader[slices]`` is an ndarray.
-    aligned : tuple of tuple of int
-        The block sizes that suit the reader.
-    chunks : optional
-        Others, as Dask takes them.
+    The blocks have the sizes `aligned`, which suit the reader, or `chunks`, as Dask takes them.
     """
     if chunks is None:
         chunks = aligned

@@ -32,14 +32,7 @@ def _matrices(
 ) -> Callable[..., Any]:
     """Make a function of the matrices in the last two axes, each whole in one block.
 
-    Parameters
-    ----------
-    func : callable
-        NumPy's.
-    signature : str
-        As of a generalised ufunc.
-    sizes : callable, optional
-        ``sizes(m, n)``: lengths that are new in the result.
+    ``sizes(m, n)`` gives the lengths that are new in the result.
     """
     count = signature.partition("->")[0].count("(")
 

@@ -40,13 +40,6 @@ __all__ = ["covers_chunks", "write_lock"]
 def covers_chunks(selection: Sequence[Any], shape: Sequence[int], chunks: Sequence[int]) -> bool:
     """Whether a selection consists of whole chunks (the last one up to the array's end).
 
-    Parameters
-    ----------
-    selection : sequence of int, slice or ndarray
-        One for each axis; slices with a start, stop and step.
-    shape, chunks : sequence of int
-        Shape of the array, and of its chunks.
-
     Examples
     --------
     >>> covers_chunks((slice(4, 10, 1),), (10,), (4,))
