@@ -6,9 +6,9 @@ import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
-__all__ = ["instead_of"]
+__all__ = ["check_keywords", "instead_of"]
 
 #: What other libraries call it, in lower case without underscores, by what it is called here.
 _WORDS = {
@@ -56,3 +56,25 @@ def instead_of(name: str, public: Sequence[str]) -> str:
         return f"; use spatial_duck.{here}"
     near = difflib.get_close_matches(name, [n for n in public if n != name], 1, 0.75)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def check_keywords(function: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse keywords that a function does not have, with the nearest that it has.
+
+    Raises
+    ------
+    TypeError
+        If one of `given` is not among `known`; all of these are listed.
+
+    Examples
+    --------
+    >>> check_keywords("read: nifti", ["scaeld"], ["form", "scaled"])
+    Traceback (most recent call last):
+    TypeError: read: nifti has no option scaeld=; did you mean scaled=? It has form=, scaled=
+    """
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            guess = f"; did you mean {near[0]}=?" if near else "."
+            listed = ", ".join(f"{each}=" for each in known) or "none"
+            raise TypeError(f"{function} has no option {name}={guess} It has {listed}")

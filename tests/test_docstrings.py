@@ -48,6 +48,9 @@ def _is_said(code: str, message: str, doc: str, path: str, value: Any) -> bool:
     owner, _, name = path.rpartition(".")
     if owner == "SpatialArray" and hasattr(np.ndarray, name):
         return code in ("PR01", "RT01")  # NumPy's method, with NumPy's parameters
+    stands = hasattr(value, "__signature__") and "**options\n" in doc  # for what is shown
+    if stands and (code == "PR01" or (code == "PR02" and message.endswith("{'**options'}"))):
+        return True
     if code == "RT01":
         return doc.startswith(("Return ", "Whether ", "Give ")) or isinstance(value, property)
     if code == "PR01":
@@ -94,7 +97,7 @@ def test_completion_shows_parameters_of_methods() -> None:
         ours = list(inspect.signature(getattr(image, name)).parameters)
         assert ours == list(inspect.signature(getattr(np, name)).parameters)[1:]
     # ndarray's, which differ from those of np.clip.
-    assert list(inspect.signature(image.clip).parameters) == ["min", "max", "out", "options"]
+    assert list(inspect.signature(image.clip).parameters)[:4] == ["min", "max", "out", "where"]
     for thing in (image, image.geometry):
         shown = inspect.signature(thing.replace).parameters
         assert {"spacing", "origin", "direction", "frame", "unit", "dims"} <= {*shown}

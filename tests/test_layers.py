@@ -80,6 +80,12 @@ FRONT_USERS = ("viewer", "cli")
 #: Upward imports, inside functions or for type checkers, and why each is there.
 UPWARD = {
     ("geometry._geometry", "_display"): "what a geometry shows of itself in a notebook",
+    ("array._array", "io._options"): "for type checkers: the options of `image.write`",
+    ("array._array", "io._source"): "for type checkers: the options of `image.write`",
+    ("array._array", "learning"): "for type checkers: the methods of `Forward`",
+    ("array._array", "pyramids"): "for type checkers: the methods of `Forward`",
+    ("array._array", "resampling"): "for type checkers: the methods of `Forward`",
+    ("array._array", "viewer"): "for type checkers: the methods of `Forward`",
     ("transforms._base", "io"): "Transform.read(path), transform.write(path)",
     ("transforms._base", "array"): "the Jacobian determinant on a grid is an image",
     ("transforms._base", "transforms._displacement"): "transform.to_field(grid) gives one",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import json
@@ -17,6 +18,9 @@ import numpy as np
 import pytest
 
 import spatial_duck as sd
+from spatial_duck.array._forward import METHODS
+from spatial_duck.io import _registry as registry
+from spatial_duck.io._options import ReadOptions, WriteOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 FRONT = ROOT / "spatial_duck" / "__init__.py"
@@ -240,6 +244,16 @@ def _documented(section: str) -> list[str]:
     return names
 
 
+def _written_parameters(value: Any) -> set[str]:
+    """Return the parameters of a function's code, whatever it shows."""
+    code = getattr(value, "__code__", None)
+    if code is None:
+        return {p for p in inspect.signature(value).parameters if p not in ("self", "cls")}
+    count = code.co_argcount + code.co_kwonlyargcount
+    count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    return set(code.co_varnames[:count]) - {"self", "cls"}
+
+
 def test_public_things_are_documented() -> None:
     """A summary line; and the Parameters section names the parameters."""
     for path, value in CALLABLES.items():
@@ -262,10 +276,58 @@ def _check_documented(path: str, value: Any) -> None:
     parameters = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
     sections = _sections(doc)
     if "Parameters" in sections:
-        named = _documented(sections["Parameters"])
-        assert sorted(named) == sorted(p.name for p in parameters), f"{path}: {signature}"
+        named = _documented(sections["Parameters"]) + _documented(
+            sections.get("Other Parameters", "")
+        )
+        # What is shown in the place of **options is documented by name, or by that name alone.
+        shown, written = {p.name for p in parameters}, _written_parameters(value)
+        kept = (set(named) & written) - shown
+        wanted = shown if kept <= set(named) and set(named) - kept == shown else written
+        assert sorted({*named} - kept) == sorted(wanted - kept), f"{path}: {signature}"
+        assert len(named) == len(set(named)), f"{path}: {named}"
     elif "." not in path:
         assert not parameters, f"{path}{signature} has no Parameters section"
+
+
+#: What takes keywords that nobody can list, and whose they are.
+OPEN = {
+    "SpatialArray.isel": "names of the image's axes",
+    "SpatialArray.sel": "names of the image's coordinates and world axes",
+    "SpatialArray.map_blocks": "keywords of dask.array.map_blocks, and of the caller's function",
+    "SpatialArray.to": "keywords of registered backends, beside those that are shown",
+    "spatial_duck.backends.": "keywords of registered backends",
+    "spatial_duck.io.Format.": "options of registered formats",
+    "spatial_duck.testing.DeviceArray.": "those of the array that it stands for",
+    "through_itk": "those of the caller's function",
+    "spatial_duck.interop.through_itk": "those of the caller's function",
+    "SpatialImage": "a protocol is not called",
+    "spatial_duck.interop.SpatialImage": "a protocol is not called",
+    "spatial_duck.interface.SpatialImage": "a protocol is not called",
+}
+
+
+def test_completion_shows_every_keyword() -> None:
+    """What IPython, Jedi and `help` show has no bare ``**options``, of methods of images too."""
+    image = sd.SpatialArray(np.zeros((2, 2)))
+    methods = {f"SpatialArray.{name}": getattr(image, name) for name in METHODS}
+    bare = set()
+    for path, value in {**CALLABLES, **methods}.items():
+        if isinstance(value, property) or not callable(value):
+            continue
+        with contextlib.suppress(TypeError, ValueError):  # of errors and functions of C
+            parameters = inspect.signature(value).parameters.values()
+            if any(p.kind is p.VAR_KEYWORD for p in parameters):
+                bare.add(path)
+    assert not {path for path in bare if not path.startswith(tuple(OPEN))}
+    assert all(any(path.startswith(each) for path in bare) for each in OPEN)
+
+
+def test_options_that_are_shown_are_those_of_the_formats() -> None:
+    own = [f for f in registry.formats() if type(f).__module__.startswith("spatial_duck.")]
+    for verb, shown in (("read", ReadOptions), ("write", WriteOptions)):
+        options = {name for found in own for name in found.options(verb)}
+        # `level` is a parameter of `read` itself, and URLs take `storage_options` when written.
+        assert options - {"level"} | {"storage_options"} == {*shown.__annotations__}
 
 
 def test_doc_sections_of_numpydoc_only() -> None:

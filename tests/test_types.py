@@ -47,7 +47,32 @@ EXPECTED = {
     "sd.pyramid(image)": "Pyramid",
     "sd.pyramid(image)[0]": "SpatialArray",
     "sd.register(image, image)": "Registration",
+    "sd.read('p', scaled=False, series=1)": "SpatialArray",
+    "sd.read_pyramid('p', storage_options={})": "Pyramid",
+    "image.reorient('RAS')": "SpatialArray",
+    "image.pyramid(2)[0]": "SpatialArray",
+    "image.compute(num_workers=2)": "SpatialArray",
+    "image.astype('f4', casting='safe')": "SpatialArray",
+    "image.replace(frame='LPS', coords={})": "SpatialArray",
+    "image.geometry.replace(frame='LPS')": "Geometry",
 }
+
+#: Keywords that are not there: what completion does not show is refused before the script runs.
+MISSPELT = (
+    "sd.read('p', scaeld=False)",
+    "sd.read_pyramid('p', systen='a')",
+    "sd.write('p', image, comprss=True)",
+    "image.write('p', comprss=True)",
+    "image.resample(spacign=1)",
+    "image.replace(spacign=1)",
+    "image.geometry.replace(spacign=1)",
+    "image.geometry.world.replace(unit='mm')",
+    "image.compute(num_worker=2)",
+    "image.astype('f4', castign='safe')",
+    "image.clip(0, 1, dtyp='f4')",
+    "sd.augment(image, seed=1, rotatoin=3)",
+    "sd.Geometry.from_affine((2, 2), [[1]], frme='LPS')",
+)
 
 
 def _script(folder: Path) -> Path:
@@ -56,8 +81,14 @@ def _script(folder: Path) -> Path:
     lines = ["import numpy as np", "import spatial_duck as sd"]
     lines += ["image = sd.SpatialArray(np.zeros((4, 5, 6)))"]
     lines += [f"reveal_type({expression})" for expression in EXPECTED]
+    lines += MISSPELT
     script.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return script
+
+
+def _misspelt_lines() -> list[int]:
+    first = 4 + len(EXPECTED)
+    return [*range(first, first + len(MISSPELT))]
 
 
 def _check(found: list[str], said: str) -> None:
@@ -80,6 +111,8 @@ def test_mypy_sees_the_types_that_a_reader_expects(tmp_path: Path) -> None:
     )  # fmt: skip
     found = re.findall(r'script.py:\d+: note: Revealed type is "([^"]+)"', done.stdout)
     _check(found, done.stdout + done.stderr)
+    refused = re.findall(r'script.py:(\d+): error: Unexpected keyword argument "', done.stdout)
+    assert [int(line) for line in refused] == _misspelt_lines(), done.stdout
 
 
 @pytest.mark.slow
@@ -95,7 +128,11 @@ def test_pyright_sees_the_types_that_a_reader_expects(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=600, cwd=tmp_path,
     )  # fmt: skip
     told = json.loads(done.stdout)["generalDiagnostics"]
-    assert not [note for note in told if note["severity"] == "error"], told
+    refused = [note for note in told if note["severity"] == "error"]
+    assert all(re.search("No parameter named|No overloads", note["message"]) for note in refused), (
+        refused
+    )
+    assert [note["range"]["start"]["line"] + 1 for note in refused] == _misspelt_lines(), refused
     types = [re.fullmatch(r'Type of "(.*)" is "(.*)"', n["message"], re.DOTALL) for n in told]
     found = [match.group(2) for match in types if match]
     _check(found, done.stdout + done.stderr)

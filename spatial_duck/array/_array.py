@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy as _copy
 import sys
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck._advice import check_keywords
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array import _fast as fast
 from spatial_duck.array import _frameworks as frameworks
@@ -26,19 +27,24 @@ from spatial_duck.array._coordinates import (
 )
 from spatial_duck.array._methods import ArrayMethods
 from spatial_duck.array._state import ImageState
+from spatial_duck.array._typing import ImageChanges
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._signatures import signature_of_changes
+from spatial_duck.geometry._signatures import show_keywords
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import EllipsisType
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+    from spatial_duck import learning, pyramids, resampling, viewer
     from spatial_duck.geometry import World
     from spatial_duck.geometry._construction import Lengths, Units
+    from spatial_duck.io._options import WriteOptions
+    from spatial_duck.io._source import Progress
 
     Floats = NDArray[np.float64]
 
@@ -159,17 +165,18 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         self._geometry = drop_positions(geometry, self._coords)
         self._attrs = dict(attrs) if attrs else None
 
-    def replace(self, data: Any = None, **changes: Any) -> Self:
+    @show_keywords(ImageChanges)
+    def replace(self, data: Any = None, **changes: Unpack[ImageChanges]) -> Self:
         """Return an image with other data, geometry or attrs.
 
         Parameters
         ----------
         data : array, optional
             New backing array.
-        geometry, spacing, origin, direction, affine, dims : optional
-            As for the constructor and `Geometry.replace`. What is not given is kept.
-        sampled, world, frame, unit, coords, attrs : optional
-            As for the constructor. Coordinates are kept where their axis keeps its length.
+        shape, spacing, origin, direction, affine, dims, sampled : optional
+            As the constructor has them, and `Geometry.replace`. What is not given stays.
+        world, frame, unit, lost, geometry, coords, attrs : optional
+            Likewise; of coordinates, those whose axis keeps its length stay.
 
         Returns
         -------
@@ -190,14 +197,16 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         new = self._data if data is None else data
         if isinstance(new, ImageState):
             raise TypeError("data must be a bare array: take image.data of the image that came")
-        attrs = changes.pop("attrs", self._attrs)
-        coords = changes.pop("coords", None)
-        named = changes.keys() & {"frame", "unit", "world"}  # given by name, not converted
-        geometry = changes.pop("geometry", None)
-        if geometry is not None and changes:
-            raise GeometryError(f"geometry excludes {', '.join(changes)}")
+        check_keywords("replace", changes, ["data", *ImageChanges.__annotations__])
+        fields: dict[str, Any] = dict(changes)
+        attrs = fields.pop("attrs", self._attrs)
+        coords = fields.pop("coords", None)
+        named = fields.keys() & {"frame", "unit", "world"}  # given by name, not converted
+        geometry = fields.pop("geometry", None)
+        if geometry is not None and fields:
+            raise GeometryError(f"geometry excludes {', '.join(fields)}")
         if geometry is None:
-            geometry = self.geometry.replace(**changes) if changes else self.geometry
+            geometry = self.geometry.replace(**fields) if fields else self.geometry
         if coords is None:
             coords = keep_fitting(self._coords, self._data.shape, geometry.shape)
             if named:
@@ -254,6 +263,29 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         indexing.assign(self, key, value)
 
     if TYPE_CHECKING:
+        # The functions of `Forward`, whose first parameter is the image.
+        augment = learning.augment
+        conform = learning.conform
+        crop = resampling.crop
+        pad_to = resampling.pad_to
+        plot = viewer.plot
+        pyramid = pyramids.pyramid
+        reorient = resampling.reorient
+        resample = resampling.resample
+        sample = resampling.sample
+        show = viewer.show
+
+        def write(
+            self,
+            path: str | os.PathLike[str],
+            *,
+            format: str | None = None,
+            overwrite: bool = False,
+            progress: bool | Progress | None = None,
+            axis_order: str | None = None,
+            **options: Unpack[WriteOptions],
+        ) -> None: ...
+
         # Operators of `ArrayMethods`: they return an image, unless the operand decides otherwise.
         def __add__(self, other: Any, /) -> Self: ...
         def __radd__(self, other: Any, /) -> Self: ...
@@ -308,16 +340,22 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def to(self, backend: str, **options: Any) -> Self:
+    def to(self, backend: str, *, chunks: Any = None, device: Any = None, **options: Any) -> Self:
         """Return the image with its data on another backend.
 
         Parameters
         ----------
         backend : {"numpy", "dask", "cupy", "torch", …}
             Where to bring the data. Dask data are computed and Zarr data read where that needs it.
+        chunks : optional
+            For ``"dask"``, as of `chunk`.
+        device : optional
+            For ``"cupy"``, ``"torch"`` and others with devices, as the backend names it.
         **options
-            Passed to the backend, such as ``chunks=`` for ``"dask"``.
+            Those of a registered backend.
         """
+        given = {"chunks": chunks, "device": device}
+        options |= {name: value for name, value in given.items() if value is not None}
         moved = self._with_data(backends.to(self._data, backend, **options))
         _enter_frameworks()  # libraries may have been imported by the conversion
         return moved
@@ -420,11 +458,6 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         return (self[i] for i in range(len(self)))
 
     __hash__ = None  # type: ignore[assignment]
-
-
-SpatialArray.replace.__signature__ = signature_of_changes(  # type: ignore[attr-defined]
-    SpatialArray.__init__, "data"
-)
 
 
 def on_grid(image: SpatialArray, data: Any, geometry: Geometry) -> SpatialArray:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from spatial_duck.array._typing import Same
     from spatial_duck.geometry import World
 
     Floats = NDArray[np.float64]
@@ -227,17 +226,18 @@ class GeometryAttributes(ImageState):
         """Return the image with its world axes in another order, or fewer."""
         return vectors.to_world(self, axes)  # type: ignore[no-any-return]
 
-    augment = Forward()
-    conform = Forward()
-    crop: Same = Forward()
-    pad_to: Same = Forward()
-    plot = Forward()
-    pyramid = Forward()
-    reorient: Same = Forward()
-    resample: Same = Forward()
-    sample = Forward()
-    show = Forward()
-    write = Forward()
+    if not TYPE_CHECKING:  # whose types `SpatialArray` declares
+        augment = Forward()
+        conform = Forward()
+        crop = Forward()
+        pad_to = Forward()
+        plot = Forward()
+        pyramid = Forward()
+        reorient = Forward()
+        resample = Forward()
+        sample = Forward()
+        show = Forward()
+        write = Forward()
 
     def index_to_physical(self, index: ArrayLike) -> Floats:
         """Return the world positions of array indices; see `Geometry.index_to_physical`."""

@@ -7,16 +7,19 @@ result is an image with the same geometry.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck._advice import check_keywords
 from spatial_duck.array import _carry as carry
 from spatial_duck.array._callers import asks_for_chunks, loses_place, wants_dask_array
 from spatial_duck.array._coordinates import freeze_coords
 from spatial_duck.array._state import ImageState, copy_attrs
+from spatial_duck.array._typing import ComputeOptions
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._signatures import show_keywords
 
 if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
@@ -29,18 +32,22 @@ class Collection(ImageState):
 
     __slots__ = ()
 
-    def compute(self, **options: Any) -> Self:
+    @show_keywords(ComputeOptions)
+    def compute(self, **options: Unpack[ComputeOptions]) -> Self:
         """Return the image with its data computed or read into memory.
 
         Parameters
         ----------
         **options
-            Passed to `dask.compute` where the data are a Dask array.
+            Passed to `dask.compute` and its scheduler where the data are a Dask array.
         """
+        check_keywords("compute", options, list(ComputeOptions.__annotations__))
         return self._with_data(backends.compute(self._data, **options))
 
-    def persist(self, **options: Any) -> Self:
+    @show_keywords(ComputeOptions)
+    def persist(self, **options: Unpack[ComputeOptions]) -> Self:
         """Return the image with its Dask graph computed and held by the workers."""
+        check_keywords("persist", options, list(ComputeOptions.__annotations__))
         return self._with_data(backends.persist(self._data, **options))
 
     def chunk(self, chunks: Any = "auto") -> Self:

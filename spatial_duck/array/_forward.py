@@ -6,6 +6,7 @@ The modules of the table are above this package and imported on first use.
 
 from __future__ import annotations
 
+import inspect
 from functools import wraps
 from importlib import import_module
 from types import MethodType
@@ -50,4 +51,9 @@ def _path_first(function: Any) -> Any:
     def write(image: Any, path: Any, **options: Any) -> Any:
         return function(path, image, **options)
 
+    signature = inspect.signature(function)
+    path, image, *others = signature.parameters.values()
+    write.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[image, path, *others]
+    )
     return write

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from spatial_duck import backends
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array._operators import binary, in_place, unary
 from spatial_duck.array._state import ImageState
+from spatial_duck.array._typing import UfuncOptions
+from spatial_duck.geometry._signatures import show_keywords
 from spatial_duck.rules._axis_names import axis_position
 from spatial_duck.rules._bind import signature_of
 
@@ -164,18 +166,27 @@ class ArrayMethods(ImageState):
 
     # --- methods that are no function of NumPy, or have other parameters ---------------------
 
-    def astype(self, dtype: DTypeLike, *args: Any, **options: Any) -> Self:
+    def astype(
+        self,
+        dtype: DTypeLike,
+        order: Literal["K", "C", "F", "A"] = "K",
+        casting: Literal["no", "equiv", "safe", "same_kind", "unsafe"] = "unsafe",
+        subok: bool = True,
+        copy: bool = True,
+    ) -> Self:
         """Return the image with another type of value.
 
         Parameters
         ----------
         dtype : data type
             The type.
-        *args, **options
-            `order`, `casting`, `subok`, `copy`, as the backend's ``astype`` takes them.
+        order, casting, subok, copy : optional
+            As `numpy.ndarray.astype` has them, where the backend's ``astype`` takes them.
         """
-        options = dict(zip(("order", "casting", "subok", "copy"), args, strict=False)) | options
-        data = backends.astype(self._data, dtype, **options)
+        given = {"order": order, "casting": casting, "subok": subok, "copy": copy}
+        usual = {"order": "K", "casting": "unsafe", "subok": True, "copy": True}
+        own = {name: value for name, value in given.items() if value != usual[name]}
+        data = backends.astype(self._data, dtype, **own)
         return self if data is self._data else self._with_data(data)
 
     def copy(self, order: Any = "C") -> Self:
@@ -206,10 +217,15 @@ class ArrayMethods(ImageState):
             )
         return self._with_data(_method_of(self._data, "view")(dtype))
 
-    def reshape(self, *shape: Any, **options: Any) -> Any:
+    def reshape(
+        self, *shape: Any, order: Literal["A", "C", "F"] = "C", copy: bool | None = None
+    ) -> Any:
         """Return the image in another shape; see `Geometry.reshape` for what keeps its place."""
         new = shape[0] if len(shape) == 1 else shape
-        return dispatch.call(np.reshape, (self, new), options)
+        options = {"order": order, "copy": copy}
+        usual = {"order": "C", "copy": None}  # left out: an older NumPy has no `copy`
+        own = {name: value for name, value in options.items() if value != usual[name]}
+        return dispatch.call(np.reshape, (self, new), own)
 
     def transpose(self, *axes: Any) -> Any:
         """Return the image with its axes in another order, by default reversed."""
@@ -241,22 +257,35 @@ class ArrayMethods(ImageState):
         """Return the bytes of the values."""
         return _on_host(self._data, "tobytes")(order)  # type: ignore[no-any-return]
 
-    def clip(self, min: Any = None, max: Any = None, out: Any = None, **options: Any) -> Self:
+    @show_keywords(UfuncOptions)
+    def clip(
+        self,
+        min: Any = None,
+        max: Any = None,
+        out: Any = None,
+        **options: Unpack[UfuncOptions],
+    ) -> Self:
         """Return the image with its values limited: `numpy.clip`, of which one limit may lack."""
-        return dispatch.call(np.clip, (self, min, max, out), options)  # type: ignore[no-any-return]
+        return dispatch.call(np.clip, (self, min, max, out), dict(options))  # type: ignore[no-any-return]
 
     def fill(self, value: Any) -> None:
         """Set all voxels to one value."""
         self[...] = value  # type: ignore[index]
 
-    def sort(self, axis: Any = -1, *args: Any, **options: Any) -> None:
+    def sort(
+        self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: bool | None = None
+    ) -> None:
         """Sort the values along an axis in place; the grid stays."""
-        _method_of(self._data, "sort")(self._position("sort", axis), *args, **options)
+        options = {"kind": kind, "order": order, "stable": stable}
+        own = {name: value for name, value in options.items() if value is not None}
+        _method_of(self._data, "sort")(self._position("sort", axis), **own)
 
-    def partition(self, kth: Any, axis: Any = -1, *args: Any, **options: Any) -> None:
+    def partition(
+        self, kth: Any, axis: Any = -1, kind: Any = "introselect", order: Any = None
+    ) -> None:
         """Partition the values along an axis in place; the grid stays."""
         axis = self._position("partition", axis)
-        _method_of(self._data, "partition")(kth, axis, *args, **options)
+        _method_of(self._data, "partition")(kth, axis, kind, order)
 
     def _position(self, function: str, axis: Any) -> Any:
         """Return the position of an axis that may be given by name."""

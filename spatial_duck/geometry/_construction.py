@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from spatial_duck._advice import check_keywords
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._anchor import PlacedAxis, make_anchor
 from spatial_duck.geometry._quantity import by_name, has_unit, in_unit, units_of
@@ -31,11 +32,34 @@ if TYPE_CHECKING:
     from spatial_duck.geometry._grid import Grid
     from spatial_duck.geometry._map import IndexMap
 
-__all__ = ["Lengths", "Units", "anchor_of", "changed_fields", "fields_of_affine"]
+__all__ = [
+    "GeometryChanges",
+    "Lengths",
+    "Units",
+    "anchor_of",
+    "changed_fields",
+    "fields_of_affine",
+]
 
 #: Lengths as users give them: plain numbers or numbers with units, in order or by name.
 Lengths = Any
 Units = str | Mapping[str, str | None] | Sequence[str | None]
+
+
+class GeometryChanges(TypedDict, total=False):
+    """Keywords of `Geometry.replace`."""
+
+    shape: Sequence[int]
+    spacing: Lengths | None
+    origin: Lengths | None
+    direction: ArrayLike | None
+    affine: ArrayLike | None
+    dims: Sequence[str | None] | None
+    sampled: Sequence[str | int] | None
+    world: World | Sequence[str] | None
+    frame: str | None
+    unit: Units | None
+    lost: Mapping[Any, str] | None
 
 
 def anchor_of(
@@ -147,12 +171,6 @@ def fields_of_affine(
     return lengths.tolist(), matrix[:-1, -1].tolist(), matrix[:-1, :-1] / lengths
 
 
-_FIELDS = frozenset(
-    ("shape", "spacing", "origin", "direction", "dims", "sampled", "world", "frame", "unit",
-     "lost", "affine")
-)  # fmt: skip
-
-
 def changed_fields(
     grid: Grid, changes: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[int, Vector] | None]:
@@ -160,11 +178,7 @@ def changed_fields(
 
     And where axes without positions ran, if both axes and world stay what they are.
     """
-    if not changes.keys() <= _FIELDS:
-        raise TypeError(
-            f"replace: unknown fields {sorted(changes.keys() - _FIELDS)}; known are "
-            f"{sorted(_FIELDS)}"
-        )
+    check_keywords("replace", changes, list(GeometryChanges.__annotations__))
     now = grid.world
     world = changes.get("world", now)
     if not isinstance(world, World):

@@ -14,7 +14,7 @@ functions beside it, each of which is a method here.
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, Unpack
 
 from spatial_duck._config import current
 from spatial_duck.geometry import _algebra as algebra
@@ -23,11 +23,16 @@ from spatial_duck.geometry import _compare as compare
 from spatial_duck.geometry import _convert as convert
 from spatial_duck.geometry import _moves as moves
 from spatial_duck.geometry import _points as points
-from spatial_duck.geometry._construction import anchor_of, changed_fields, fields_of_affine
+from spatial_duck.geometry._construction import (
+    GeometryChanges,
+    anchor_of,
+    changed_fields,
+    fields_of_affine,
+)
 from spatial_duck.geometry._grid import Grid
 from spatial_duck.geometry._map import index
 from spatial_duck.geometry._points import read_only
-from spatial_duck.geometry._signatures import signature_of_changes
+from spatial_duck.geometry._signatures import show_keywords
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
@@ -148,7 +153,16 @@ class Geometry(Grid):
 
     @classmethod
     def from_affine(
-        cls, shape: Sequence[int], affine: ArrayLike, *args: Any, **kwargs: Any
+        cls,
+        shape: Sequence[int],
+        affine: ArrayLike,
+        dims: Sequence[str | None] | None = None,
+        *,
+        sampled: Sequence[str | int] | None = None,
+        world: World | Sequence[str] | None = None,
+        frame: str | None = None,
+        unit: Units | None = None,
+        lost: Mapping[Any, str] | None = None,
     ) -> Self:
         """Make a geometry from a homogeneous matrix.
 
@@ -160,15 +174,18 @@ class Geometry(Grid):
             Maps indices along the sampled axes, in array-axis order and followed by 1, to world
             coordinates followed by 1. Spacing and direction are lengths and unit vectors of its
             columns.
-        *args, **kwargs
-            `dims`, `sampled`, `world`, `frame` and `unit`, as for `Geometry`.
+        dims, sampled, world, frame, unit, lost
+            As for `Geometry`.
 
         Examples
         --------
         >>> Geometry.from_affine((4, 4), [[0, -2, 6], [3, 0, 0], [0, 0, 1]]).spacing
         array([3., 2.])
         """
-        return cls(shape, None, None, None, *args, affine=affine, **kwargs)
+        return cls(
+            shape, dims=dims, affine=affine, sampled=sampled, world=world, frame=frame, unit=unit,
+            lost=lost,
+        )  # fmt: skip
 
     @classmethod
     def from_corner(
@@ -176,8 +193,14 @@ class Geometry(Grid):
         shape: Sequence[int],
         spacing: Lengths | None = None,
         corner: Lengths | None = None,
-        *args: Any,
-        **kwargs: Any,
+        direction: ArrayLike | None = None,
+        dims: Sequence[str | None] | None = None,
+        *,
+        sampled: Sequence[str | int] | None = None,
+        world: World | Sequence[str] | None = None,
+        frame: str | None = None,
+        unit: Units | None = None,
+        lost: Mapping[Any, str] | None = None,
     ) -> Self:
         """Make a geometry from the position of its corner instead of its first voxel's centre.
 
@@ -188,25 +211,29 @@ class Geometry(Grid):
         corner : sequence of float, optional
             World position of the outer corner of the voxel at index 0, half a voxel before its
             centre along each sampled axis.
-        *args, **kwargs
-            `direction`, `dims`, `sampled`, `world`, `frame` and `unit`, as for `Geometry`.
+        direction, dims, sampled, world, frame, unit, lost
+            As for `Geometry`.
 
         Examples
         --------
         >>> Geometry.from_corner((4, 4), spacing=2, corner=(0, 10)).origin
         array([ 1., 11.])
         """
-        made = cls(shape, spacing, corner, *args, **kwargs)
+        made = cls(
+            shape, spacing, corner, direction, dims, sampled=sampled, world=world, frame=frame,
+            unit=unit, lost=lost,
+        )  # fmt: skip
         return made.replace(origin=points.place_of(made, [0.5] * made.ndim))
 
-    def replace(self, **changes: Any) -> Self:
+    @show_keywords(GeometryChanges)
+    def replace(self, **changes: Unpack[GeometryChanges]) -> Self:
         """Return a geometry with some of the constructor's parameters changed.
 
         Parameters
         ----------
-        shape, spacing, origin, direction, dims, sampled : optional
+        shape, spacing, origin, direction, affine, dims, sampled : optional
             As the constructor has them. What is not given stays.
-        world, frame, unit, lost, affine : optional
+        world, frame, unit, lost : optional
             Likewise. A new frame or unit renames; `to_frame` and `to_unit` convert.
 
         Examples
@@ -214,7 +241,7 @@ class Geometry(Grid):
         >>> Geometry((4, 4)).replace(spacing=(2, 1), unit="mm").spacing
         array([2., 1.])
         """
-        fields, along = changed_fields(self, changes)
+        fields, along = changed_fields(self, dict(changes))
         new = type(self)(**fields)
         if along and new.lost:
             return new._from_axes(
@@ -364,9 +391,4 @@ class Geometry(Grid):
 
 refuse_setting(
     Geometry, ("shape", "spacing", "origin", "direction", "dims", "world", "frame", "unit", "lost")
-)
-
-
-Geometry.replace.__signature__ = signature_of_changes(  # type: ignore[attr-defined]
-    Geometry.__init__
 )

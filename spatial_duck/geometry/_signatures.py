@@ -1,28 +1,43 @@
-"""Signatures that completion shows, of methods that take what a constructor takes."""
+"""Names of keywords that completion shows, where the code says ``**changes`` or ``**options``.
+
+Type checkers read them from ``**changes: Unpack[GeometryChanges]``; `show_keywords` shows them to
+whatever asks `inspect.signature`: IPython, Jedi, `help`.
+"""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["signature_of_changes"]
+__all__ = ["show_keywords"]
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 
-def signature_of_changes(constructor: Callable[..., Any], *positional: str) -> inspect.Signature:
-    """Return the signature of a method that changes some of a constructor's parameters.
+def show_keywords(keywords: type) -> Callable[[_Function], _Function]:
+    """Return a decorator that shows names in the place of a function's ``**options``.
 
-    None of them must be given, and all but the positional ones are given by name.
+    Parameters
+    ----------
+    keywords : type
+        A `TypedDict`, in a module whose annotations are text.
     """
-    parameters = []
-    for name, parameter in inspect.signature(constructor).parameters.items():
-        if name == "self":
-            parameters.append(parameter)
-        elif name in positional:
-            parameters.append(parameter.replace(default=None))
-        else:
-            keyword = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(parameter.replace(default=None, kind=keyword))
-    return inspect.Signature(parameters)
+    shown = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=kind.__forward_arg__
+        )
+        for name, kind in keywords.__annotations__.items()
+    ]
+
+    def decorate(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        *named, _ = signature.parameters.values()
+        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*named, *shown]
+        )
+        return function
+
+    return decorate

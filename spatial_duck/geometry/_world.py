@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import TypedDict, Unpack
 
+from spatial_duck._advice import check_keywords
 from spatial_duck.errors import FrameError, GeometryError
+from spatial_duck.geometry._signatures import show_keywords
 
 __all__ = [
     "LENGTHS",
@@ -205,6 +207,15 @@ def frame_change(old: str, new: str) -> tuple[tuple[int, int], ...]:
 AXIS_TYPES = ("space", "time", "other")
 
 
+class WorldChanges(TypedDict, total=False):
+    """Keywords of `World.replace`."""
+
+    axes: Sequence[str]
+    units: str | Mapping[str, str | None] | Sequence[str | None] | None
+    frame: str | None
+    types: Mapping[str, str] | Sequence[str] | None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class World:
     """The physical coordinates that an image lives in.
@@ -304,18 +315,19 @@ class World:
             (*self.types, *[other.types[r] for r in new]),
         )
 
-    def replace(self, **changes: Any) -> World:
+    @show_keywords(WorldChanges)
+    def replace(self, **changes: Unpack[WorldChanges]) -> World:
         """Return a world with some of the parameters changed; those of an axis go by its name."""
+        check_keywords("World.replace", changes, list(WorldChanges.__annotations__))
         axes = tuple(changes.get("axes", self.axes))
         units = dict(zip(self.axes, self.units, strict=True))
         types = dict(zip(self.axes, self.types, strict=True))
-        kept = {
-            "axes": axes,
-            "units": {name: units.get(name) for name in axes},
-            "frame": self.frame,
-            "types": {name: types[name] for name in axes if name in types},
-        }
-        return World(**kept | changes)
+        return World(
+            axes,
+            changes.get("units", {name: units.get(name) for name in axes}),
+            changes.get("frame", self.frame),
+            changes.get("types", {name: types[name] for name in axes if name in types}),
+        )
 
     def __repr__(self) -> str:
         types = "" if self.types == _check_types(self.axes, None) else f", types={self.types!r}"

@@ -70,23 +70,37 @@ class ImageioPlugin(PluginV3):
         assert self._image is not None
         return (self.read(index=i) for i in range(len(self._image)))
 
-    def write(self, ndimage: Any, **options: Any) -> bytes | None:
+    def write(
+        self,
+        ndimage: Any,
+        *,
+        spacing: Any = None,
+        origin: Any = None,
+        direction: Any = None,
+        dims: Any = None,
+        unit: Any = None,
+        frame: str | None = None,
+    ) -> bytes | None:
         """Write an image.
 
         Parameters
         ----------
         ndimage : SpatialArray or array_like
             One without a place gets what is given.
-        **options
-            ``spacing``, ``origin``, ``direction``, ``dims``, ``unit``, ``frame`` of a bare array.
+        spacing, origin, direction, dims, unit, frame : optional
+            Of a bare array, as for `SpatialArray`.
 
         Returns
         -------
         bytes or None
             The file, where the request is for bytes.
         """
-        image = ndimage if isinstance(ndimage, SpatialArray) else (
-            SpatialArray(np.asarray(ndimage), **options))  # fmt: skip
+        image = ndimage
+        if not isinstance(image, SpatialArray):
+            image = SpatialArray(
+                np.asarray(ndimage), spacing=spacing, origin=origin, direction=direction,
+                dims=dims, unit=unit, frame=frame,
+            )  # fmt: skip
         write(self._request.get_local_filename(), image, overwrite=True)
         return self._request.get_result()  # type: ignore[no-any-return]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from spatial_duck._progress import progress_bar
 from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError, SpatialDuckError
 from spatial_duck.geometry._points import nearest_axes
+from spatial_duck.geometry._signatures import show_keywords
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._axis_facts import warn_of_lost_coords
 from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks
@@ -20,6 +21,7 @@ from spatial_duck.io._estimate import announce_large_write
 from spatial_duck.io._libraries import library_for
 from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._many import is_stream, join_images, missing_error, paths_of, temporary_copy
+from spatial_duck.io._options import ReadOptions, WriteOptions
 from spatial_duck.io._publishing import publish_atomically
 from spatial_duck.io._registry import find_format, format_of, format_to_write, names
 from spatial_duck.io._source import Source
@@ -162,6 +164,7 @@ def _file_identity(opened: Format, place: Any) -> Identity | None:
     return Identity.of([place, *parts])
 
 
+@show_keywords(ReadOptions)
 def read(
     path: Any,
     *,
@@ -169,7 +172,7 @@ def read(
     level: int | None = None,
     dims: Sequence[str | None] | None = None,
     lazy: bool | None = None,
-    **options: Any,
+    **options: Unpack[ReadOptions],
 ) -> SpatialArray:
     """Open an image.
 
@@ -191,14 +194,54 @@ def read(
         True: a Dask array or view that reads nothing before it is computed. False: in memory. By
         default lazy if that costs nothing (raw files are mapped, Zarr arrays are views).
     **options
-        Options of the format, documented in its module: ``form`` and ``scaled`` (nifti),
-        ``multiscale`` and ``system`` (ome-zarr), ``data_anywhere`` (nrrd, metaimage), ``series``,
-        ``where``, ``irregular``, … (dicom), ``series`` (tiff), ``dataset`` (hdf5), ``name`` (vti).
+        Options of the format, below; one that it lacks is refused, before anything is read.
 
     Returns
     -------
     SpatialArray
-        Its ``attrs`` hold header fields under the format's name, which are written again.
+        Its ``attrs`` hold header fields under the format's name, which are written again. It
+        closes its file at the end of ``with read(path) as image:``, or by ``image.close()``.
+
+    Other Parameters
+    ----------------
+    form : {"sform", "qform"}, optional
+        NIfTI: which of the header's two affines.
+    scaled : bool, optional
+        NIfTI, DICOM: apply the slope and intercept of the header. Default True.
+    image : str, optional
+        OME-Zarr: which of the images inside; `io.list_images` lists them.
+    multiscale : int or str, optional
+        OME-Zarr: which of several pyramids, by number or name.
+    system : str, optional
+        OME-Zarr 0.6: the coordinate system to follow.
+    exact : bool, optional
+        OME-Zarr, TIFF: use the exact geometry that stands beside the standard's. Default True.
+    missing : {"refuse", "fill"}, optional
+        OME-Zarr: what is done with chunks that are missing.
+    storage_options : mapping, optional
+        OME-Zarr: how to reach a URL, as fsspec takes it.
+    series : str or int, optional
+        DICOM, TIFF: which of several series.
+    where : mapping, optional
+        DICOM: take the frames whose elements have these values: ``{"EchoNumbers": 1}``.
+    tolerance : float, optional
+        DICOM: how uneven distances of slices may be, in mm. Default 0.01.
+    irregular : {"refuse", "resample"}, optional
+        DICOM: what is done with slices at uneven distances.
+    step : float, optional
+        DICOM: distance of the slices that ``irregular="resample"`` makes, in mm.
+    duplicates : {"refuse", "first"}, optional
+        DICOM: what is done with several frames at one position.
+    plain : bool, optional
+        TIFF: pixels and the standard's own tags alone. Default False.
+    labels : bool, optional
+        NRRD segments: one image of labels in the place of a mask for each segment. Default False.
+    data_anywhere : bool, optional
+        NRRD, MetaImage: allow a data file in another folder. Default False.
+    dataset : str, optional
+        HDF5: which dataset.
+    name : str, optional
+        VTI: which array.
 
     Raises
     ------
@@ -224,7 +267,7 @@ def read(
             except FormatError as error:
                 message = str(error).replace(str(place), f"the content of {type(path).__name__}")
                 raise FormatError(message) from error
-    opened = _open(path, format, level, options)
+    opened = _open(path, format, level, dict(options))
     # Noted before voxels are read, so that later changes are found.
     identity = _file_identity(opened.format, opened.place)
     data, source = opened.load(lazy, identity), opened.source
@@ -239,28 +282,32 @@ def _order_axes(image: SpatialArray, dims: Sequence[str | None]) -> SpatialArray
     return moved
 
 
+@show_keywords(ReadOptions)
 def info(
     path: str | os.PathLike[str],
     *,
     format: str | None = None,
     level: int | None = None,
-    **options: Any,
+    **options: Unpack[ReadOptions],
 ) -> Info:
     """Return the metadata of an image in a file, without reading voxels.
 
     Parameters
     ----------
-    path, format, level, **options
+    path, format, level
+        As for `read`.
+    **options
         As for `read`.
 
     Returns
     -------
     Info
     """
-    source = _open(path, format, level, options).source
+    source = _open(path, format, level, dict(options)).source
     return Info(source.format, source.geometry, source.dtype, source.attrs, source.levels)
 
 
+@show_keywords(WriteOptions)
 def write(
     path: str | os.PathLike[str],
     image: SpatialArray,
@@ -269,7 +316,7 @@ def write(
     overwrite: bool = False,
     progress: bool | Progress | None = None,
     axis_order: str | None = None,
-    **options: Any,
+    **options: Unpack[WriteOptions],
 ) -> None:
     """Write an image; the target is complete or not there at all.
 
@@ -292,9 +339,52 @@ def write(
         ``aff2axcodes`` returns them: with ``"RAS"`` the fastest runs to the right. By default the
         axes named x, y and z are the file's first, second and third.
     **options
-        Options of the format, documented in its module: ``frame`` gives the frame of an image that
-        has none (nifti, metaimage); ``version`` (nifti, ome-zarr); ``compress`` (nrrd, metaimage);
-        ``chunks``, ``levels``, ``method``, ``oblique``, ``memory`` and ``resume`` (ome-zarr).
+        Options of the format, below; one that it lacks is refused, before anything is written.
+
+    Other Parameters
+    ----------------
+    version : int or str, optional
+        NIfTI: 1 or 2; OME-Zarr: ``"0.4"``, ``"0.5"`` or ``"0.6"``.
+    frame : str, optional
+        NIfTI, NRRD, MetaImage, DICOM: the frame of an image that has none.
+    compress : bool, optional
+        NRRD, MetaImage, TIFF, HDF5, VTI. Default False, of segments True.
+    chunks : int, mapping or sequence of int, optional
+        OME-Zarr, HDF5: voxels of a chunk along each axis.
+    shards : int, mapping, sequence of int or False, optional
+        OME-Zarr 0.5: voxels of a shard along each axis.
+    levels : int, optional
+        OME-Zarr: number of resolutions.
+    factors : int or mapping, optional
+        OME-Zarr: bin length from level to level, as for `pyramid`.
+    method : {"mean", "gaussian", "nearest", "mode", "label"}, optional
+        OME-Zarr: how the values of a bin become one, as for `pyramid`.
+    oblique : {"refuse", "keep"}, optional
+        OME-Zarr, TIFF, PNG: what is done with an image whose directions the standard cannot hold.
+    memory : int or str, optional
+        OME-Zarr: most bytes of blocks at once. Default 512 MB.
+    threads : int, optional
+        OME-Zarr: number of threads.
+    resume : bool, optional
+        OME-Zarr: go on with an interrupted write. Default False.
+    label : str, optional
+        OME-Zarr: add the image as labels of this name to the image at the path.
+    storage_options : mapping, optional
+        OME-Zarr: how to reach a URL, as fsspec takes it.
+    kind : str, optional
+        DICOM: ``"image"``, ``"seg"`` or ``"labelmap"``; TIFF: ``"ome"`` or ``"imagej"``.
+    source : path, optional
+        DICOM: the series that a segmentation refers to.
+    segments : mapping of int to str, optional
+        DICOM, .seg.nrrd: names of the segments.
+    omit_empty : bool, optional
+        DICOM: leave the empty frames of a segmentation out. Default False.
+    tile : int, optional
+        TIFF: side of the tiles in pixels.
+    dataset : str, optional
+        HDF5: name of the dataset.
+    name : str, optional
+        VTI: name of the array.
 
     Raises
     ------
@@ -328,7 +418,7 @@ def write(
     with progress_bar(f"writing {printable(name)}", progress) as report:
         if not callable(progress) and progress is not False:
             announce_large_write(place, image)
-        _write(place, chosen, image, overwrite, report, options)
+        _write(place, chosen, image, overwrite, report, dict(options))
 
 
 def _write(

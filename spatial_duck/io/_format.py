@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from spatial_duck._advice import check_keywords
 from spatial_duck.errors import FormatError
 
 if TYPE_CHECKING:
@@ -196,13 +196,7 @@ class Format(ABC):
         function = self.open if verb == "read" else self.write
         if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
             return
-        own = list(self.options(verb))
-        for name in given:
-            if name not in own:
-                near = get_close_matches(name, own, 1)
-                guess = f"; did you mean {near[0]}=?" if near else "."
-                listed = ", ".join(f"{o}=" for o in own) or "none"
-                raise TypeError(f"{verb}: {self.name} has no option {name}={guess} It has {listed}")
+        check_keywords(f"{verb}: {self.name}", given, list(self.options(verb)))
 
     def arguments_of_write(self, **given: Any) -> dict[str, Any]:
         """Return the arguments that `write` accepts, of those given."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
+from spatial_duck.geometry._signatures import show_keywords
 from spatial_duck.io._api import info, read
 from spatial_duck.io._location import is_remote, location
+from spatial_duck.io._options import ReadOptions
 from spatial_duck.io._registry import format_of
 
 if TYPE_CHECKING:
@@ -18,19 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["list_images", "read_pyramid"]
 
 
+@show_keywords(ReadOptions)
 def read_pyramid(
     path: str | os.PathLike[str],
     *,
     format: str | None = None,
     dims: Sequence[str | None] | None = None,
     lazy: bool | None = None,
-    **options: Any,
+    **options: Unpack[ReadOptions],
 ) -> Pyramid:
     """Open all levels of an image; nothing is computed from another level.
 
     Parameters
     ----------
-    path, format, dims, lazy, **options
+    path, format, dims, lazy
+        As for `spatial_duck.read`.
+    **options
         As for `spatial_duck.read`.
 
     Returns

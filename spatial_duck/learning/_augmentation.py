@@ -241,7 +241,11 @@ def augment(
     seed: int | np.random.Generator,
     fill: Any = 0,
     elastic: Mapping[str, Any] | None = None,
-    **options: Any,
+    rotation: PerWorldAxis = 10.0,
+    scale: PerWorldAxis = 0.1,
+    shear: float = 0.0,
+    translation: PerWorldAxis = 0.0,
+    flip: Sequence[str] = (),
 ) -> tuple[SpatialArray, ...]:
     """Move an image and its labels by one random transform, each on its own grid.
 
@@ -258,8 +262,8 @@ def augment(
     elastic : mapping, optional
         Parameters of `random_elastic`, whose displacement is then added to the affine transform:
         ``{"displacement": 3, "control": 30}``.
-    **options
-        For `random_affine`: `rotation`, `scale`, `shear`, `translation`, `flip`.
+    rotation, scale, shear, translation, flip : optional
+        As for `random_affine`.
 
     Returns
     -------
@@ -276,7 +280,10 @@ def augment(
     """
     image = as_image(image, "augment")
     rng = np.random.default_rng(seed)
-    transform: Transform = random_affine(image.geometry, rng, **options)
+    transform: Transform = random_affine(
+        image.geometry, rng, rotation=rotation, scale=scale, shear=shear, translation=translation,
+        flip=flip,
+    )  # fmt: skip
     if elastic is not None:
         transform = Composite(random_elastic(image.geometry, rng, **elastic), transform)
     moved = [resample(image, image, transform=transform, fill=fill)]

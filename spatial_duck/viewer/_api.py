@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from spatial_duck._display._colors import label_names, segment_colors
 from spatial_duck._progress import in_notebook
 from spatial_duck.array import as_image
+from spatial_duck.geometry._signatures import show_keywords
+from spatial_duck.io._options import ReadOptions
 from spatial_duck.viewer._browser import open_browser
 from spatial_duck.viewer._scene import Scene
 from spatial_duck.viewer._server import Server
@@ -22,8 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Scene", "Server", "open_levels", "show"]
 
 
+@show_keywords(ReadOptions)
 def open_levels(
-    path: str | os.PathLike[str], level: int | None = None, **options: Any
+    path: str | os.PathLike[str],
+    level: int | None = None,
+    *,
+    format: str | None = None,
+    **options: Unpack[ReadOptions],
 ) -> list[SpatialArray]:
     """Open all resolutions of a file, the finest first; voxels are read when they are seen.
 
@@ -33,6 +40,8 @@ def open_levels(
         As for `spatial_duck.read`. A compressed file without chunks is read into memory.
     level : int, optional
         The finest to open.
+    format : str, optional
+        As for `spatial_duck.read`.
     **options
         As for `spatial_duck.read`.
 
@@ -45,10 +54,10 @@ def open_levels(
 
     first = level or 0
     # `info` raises for a level that does not exist.
-    count = io.info(path, level=first, **options).levels
+    count = io.info(path, format=format, level=first, **options).levels
     found: list[SpatialArray] = []
     for n in range(first % count, count):
-        image = io.read(path, level=n, **options)
+        image = io.read(path, format=format, level=n, **options)
         # A level with other axes is no resolution of the image.
         if not found or image.dims == found[0].dims:
             found.append(image)

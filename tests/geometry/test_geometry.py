@@ -468,7 +468,7 @@ def test_replace_world_keeps_units_of_axes_that_stay():
 
 
 def test_replace_refuses_unknown_fields():
-    with pytest.raises(TypeError, match="known are"):
+    with pytest.raises(TypeError, match="no option spacings=; did you mean spacing="):
         Geometry((2, 2)).replace(spacings=3)
 
 
