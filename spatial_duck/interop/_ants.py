@@ -1,8 +1,8 @@
 """ANTsPy images, to and from.
 
-Arrays are indexed ``(x, y, z, t)`` with components after them; positions are LPS in mm. ANTsPy
-holds uint8, uint32 and float32; ``ants.from_numpy`` makes negative integers large and float64
-float32 without a word, so that here values that would change are refused.
+Arrays are indexed ``(x, y, z, t)``, with components last; positions are LPS in mm. ANTsPy has the
+types uint8, uint32 and float32, to which ``ants.from_numpy`` converts others silently; here, types
+whose values would change are refused.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from spatial_duck.io._layout import Rules, fit_layout, in_order
 __all__ = ["from_ants", "to_ants"]
 
 _RULES = Rules("ANTsPy", ("LPS",), unit=("mm",), time_unit=("s",), plain="last")
-#: How each type is held without a value changing.
-_HELD = {"u1": "u1", "b1": "u1", "u4": "u4", "i1": "f4", "i2": "f4", "u2": "f4", "f2": "f4",
+#: ANTsPy's type for each type, in which no value changes.
+_TYPES = {"u1": "u1", "b1": "u1", "u4": "u4", "i1": "f4", "i2": "f4", "u2": "f4", "f2": "f4",
          "f4": "f4"}  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def from_ants(image: Any) -> SpatialArray:
     Returns
     -------
     SpatialArray
-        Dims ``(x, y, z, t, c)`` as there are; frame LPS, space in mm.
+        Dims ``(x, y, z, t, c)``, without those that are missing; frame LPS, space in mm.
     """
     n = int(image.dimension)
     names = ("x", "y", "z", "t")[:n]
@@ -68,8 +68,8 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
     Parameters
     ----------
     image : SpatialArray
-        With 2 or 3 space axes, a time axis and one plain axis at most. Integers of up to 16 bits
-        and float16 become float32, which changes no value.
+        An image of 2 or 3 space axes, at most one time axis and one plain axis. Integers of up to
+        16 bits and float16 become float32, which changes no value.
     frame : str, optional
         The frame, if the image has none.
 
@@ -82,7 +82,7 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
     GeometryLossError, FrameError
         If ANTsPy cannot hold the geometry.
     FormatError
-        If it has no type that holds the values.
+        If ANTsPy has no type for the values.
     """
     image = as_image(image, "to_ants")
     ants = require("ants", "Converting ANTsPy images")
@@ -92,15 +92,15 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
             f"ANTsPy cannot hold an image without voxels, got shape {fit.geometry.shape}"
         )
     code = np.dtype(fit.data.dtype).str[1:]
-    if code not in _HELD:
+    if code not in _TYPES:
         raise FormatError(
-            f"ANTsPy has no type for {np.dtype(fit.data.dtype)} voxels; it holds uint8, uint32 and "
-            "float32: use image.astype('f4') where that is precise enough"
+            f"ANTsPy has no type for {np.dtype(fit.data.dtype)} voxels; its types are uint8, "
+            "uint32 and float32: use image.astype('f4') where that is precise enough"
         )
     data, g = in_order(fit, "xyztp")
     n = len(g.sampled_axes)
     return ants.from_numpy(
-        np.asarray(data, dtype=_HELD[code]),
+        np.asarray(data, dtype=_TYPES[code]),
         origin=g.origin.tolist(), spacing=g.spacing.tolist(), direction=g.direction.copy(),
         has_components=g.ndim > n,
     )  # fmt: skip

@@ -1,9 +1,9 @@
 """highdicom's `Volume`, to and from.
 
-Arrays are indexed (slice, row, column) and channels after them; the affine is LPS in mm. highdicom
-holds no shear. What it says of a channel axis (its one descriptor) is a coordinate of that axis:
-``RGBColorChannel`` and a descriptor "channel" are ``channel``, keywords of DICOM go by their names
-(``segment_number``, ``echo_time``).
+Arrays are indexed (slice, row, column), with channels last; the affine is LPS in mm. highdicom does
+not support shear. The descriptor of a channel axis becomes a coordinate of that axis:
+``RGBColorChannel`` and a descriptor "channel" become ``channel``, keywords of DICOM become their
+names in snake_case (``segment_number``, ``echo_time``).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["from_highdicom", "to_highdicom"]
 
 _COLORS = {"R": "red", "G": "green", "B": "blue"}
-#: Descriptor of channels of which nothing is known.
+#: Name of the descriptor of channels without a coordinate.
 _UNKNOWN = "c"
-#: Coordinates that say best what a channel is.
+#: Coordinates that become the descriptor before others.
 _PREFERRED = ("segment_number", "channel", "segment_label")
 _RULES = Rules("highdicom", ("LPS",), unit=("mm",), plain="last", time=False)
 
@@ -45,16 +45,16 @@ def from_highdicom(volume: Any, *, segments: Sequence[Any] | None = None) -> Spa
     Parameters
     ----------
     volume : highdicom.Volume
-        In the patient's coordinates, or a slide's, which have no anatomical frame.
+        A volume in the coordinates of a patient, or of a slide, which have no anatomical frame.
     segments : sequence of pydicom.Dataset, optional
-        What names and colors the segments of the volume: the ``SegmentSequence`` of the
-        segmentation that it was made of.
+        The ``SegmentSequence`` of the segmentation that the volume was made of, with the names and
+        colors of its segments.
 
     Returns
     -------
     SpatialArray
-        Dims ``(z, y, x)`` and, for channels, ``c`` and unnamed ones, whose values are coordinates;
-        with `segments` also ``segment_label``, ``color``, ``segment_category`` and
+        Dims ``(z, y, x)``, and ``c`` and unnamed ones for channels, whose descriptors are
+        coordinates; with `segments` also ``segment_label``, ``color``, ``segment_category`` and
         ``segment_type``. The frame of reference is in ``attrs["highdicom"]``.
 
     Raises
@@ -83,7 +83,7 @@ def from_highdicom(volume: Any, *, segments: Sequence[Any] | None = None) -> Spa
 
 
 def _coordinate(keyword: str, values: list[Any]) -> tuple[str, list[Any]]:
-    """Return the name and values of the coordinate that a channel descriptor is."""
+    """Return the name and the values of the coordinate for a channel descriptor."""
     if keyword == "RGBColorChannel":
         return "channel", [_COLORS[str(v.value)] for v in values]
     plain = [v.value if isinstance(v, Enum) else v for v in values]
@@ -92,7 +92,7 @@ def _coordinate(keyword: str, values: list[Any]) -> tuple[str, list[Any]]:
 
 
 def _segment_coords(numbers: list[Any], segments: Sequence[Any], axis: int) -> dict[str, Any]:
-    """Return the coordinates of segments, given the items that describe all of a segmentation."""
+    """Return the coordinates of the segments with some numbers, from a SegmentSequence."""
     items = {int(item.SegmentNumber): item for item in segments}
     missing = [int(n) for n in numbers if int(n) not in items]
     if missing:
@@ -110,16 +110,16 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     Parameters
     ----------
     image : SpatialArray
-        With up to three space axes, orthogonal ones, and one plain axis.
+        An image of up to three orthogonal space axes and one plain axis.
     frame : str, optional
         The frame, if the image has none.
 
     Returns
     -------
     highdicom.Volume
-        In the patient's coordinates. Its channels are a coordinate of the plain axis whose values
-        differ: ``segment_number``, ``channel`` or ``segment_label``, or another that is called
-        after a keyword of DICOM; without one they are numbers from 1.
+        A volume in the patient's coordinates. Its channels are described by a coordinate of the
+        plain axis with unique values: ``segment_number``, ``channel``, ``segment_label`` or another
+        that is named after a keyword of DICOM; without one, by numbers from 1.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     Warns
     -----
     UserWarning
-        If the image has coordinates besides that of the channels, which are left out.
+        If the image has other coordinates than that of the channels, which are lost.
     """
     image = as_image(image, "to_highdicom")
     highdicom = require("highdicom", "Converting highdicom's Volume")
@@ -159,19 +159,19 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
 def _channels(
     highdicom: Any, facts: Mapping[str, AxisFact], count: int
 ) -> tuple[dict[Any, list[Any]], str]:
-    """Return the one descriptor of a channel axis with its values, and the coordinate it is."""
-    here = {
+    """Return the descriptor of the channel axis with its values, and the name of its coordinate."""
+    channel_coords = {
         name: fact.values.tolist()
         for name, fact in facts.items()
         if fact.axis == 3 and fact.values.ndim == 1
     }
-    if here.get("channel") == list(_COLORS.values()):
+    if channel_coords.get("channel") == list(_COLORS.values()):
         from highdicom.volume import RGB_COLOR_CHANNEL_DESCRIPTOR
 
         return {RGB_COLOR_CHANNEL_DESCRIPTOR: list(_COLORS)}, "channel"
-    for name in (*_PREFERRED, *[n for n in here if n not in _PREFERRED]):
-        values = here.get(name)
-        # highdicom looks channels up by their values.
+    for name in (*_PREFERRED, *[n for n in channel_coords if n not in _PREFERRED]):
+        values = channel_coords.get(name)
+        # highdicom selects channels by their values, which must be unique.
         if values is None or len(set(values)) < count:
             continue
         keyword = keyword_of(name)

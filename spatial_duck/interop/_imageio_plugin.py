@@ -1,6 +1,6 @@
 """imageio's v3 plugin: ``iio.imread(path, plugin=spatial_duck.interop.ImageioPlugin)``.
 
-imageio gives bare arrays. The place stands in ``properties(...).spacing`` and in ``metadata(...)``,
+imageio returns bare arrays. The geometry is in ``properties(...).spacing`` and ``metadata(...)``,
 under the names of the duck interface. Imported on first use, as it subclasses imageio's class.
 """
 
@@ -86,14 +86,14 @@ class ImageioPlugin(PluginV3):
         Parameters
         ----------
         ndimage : SpatialArray or array_like
-            One without a place gets what is given.
+            The image; a bare array gets the geometry of the other arguments.
         spacing, origin, direction, dims, unit, frame : optional
-            Of a bare array, as for `SpatialArray`.
+            Geometry of a bare array, as for `SpatialArray`.
 
         Returns
         -------
         bytes or None
-            The file, where the request is for bytes.
+            The content of the file, if the request is for bytes.
         """
         image = ndimage
         if not isinstance(image, SpatialArray):
@@ -120,14 +120,14 @@ class ImageioPlugin(PluginV3):
         )  # fmt: skip
 
     def metadata(self, index: Any = None, exclude_applied: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the place under the names of the duck interface, and the image's attrs.
+        """Return the geometry under the names of the duck interface, and the image's attrs.
 
         Parameters
         ----------
         index : int or Ellipsis, optional
             Along the first axis.
         exclude_applied : bool, optional
-            Nothing is applied.
+            Ignored: no metadata were applied to the voxels.
         """
         part = self._part(index)
         return {

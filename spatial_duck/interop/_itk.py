@@ -1,12 +1,12 @@
-"""ITK images (the package ``itk``), to and from, and ITK's filters on images of ours.
+"""ITK images (the package ``itk``), to and from, and ITK's filters on `SpatialArray` images.
 
 Arrays are indexed ``(t, z, y, x, c)``; positions are LPS in mm, and ITK's own direction matrix is
 in x, y, z order on both sides. ``image["direction"]`` of ITK's Python, which is flipped on both
 axes, is not used.
 
-A filter of ITK takes an image of ours for a bare array: spacing 1, no direction, and an array comes
-back. `spatial_duck.itk` and `through_itk` give the filter ITK images, and give back what it returns
-as images of ours::
+A filter of ITK takes a `SpatialArray` as a bare array, with spacing 1 and no direction, and returns
+an array. `spatial_duck.itk` and `through_itk` pass ITK images to the filter, and return its results
+as `SpatialArray`::
 
     smooth = through_itk(itk.smoothing_recursive_gaussian_image_filter, image, sigma=2.0)  # 2 mm
 """
@@ -61,7 +61,7 @@ def from_itk(image: Any) -> SpatialArray:
     Returns
     -------
     SpatialArray
-        Dims ``(t, z, y, x, c)`` as there are; frame LPS, space in mm.
+        Dims ``(t, z, y, x, c)``, without those that are missing; frame LPS, space in mm.
 
     Raises
     ------
@@ -70,7 +70,10 @@ def from_itk(image: Any) -> SpatialArray:
     """
     n = int(image.GetImageDimension())
     if n > len(_NAMES):
-        raise FormatError(f"an ITK image of {n} dimensions has axes without names; extract 4")
+        raise FormatError(
+            f"expected an ITK image of 2 to {len(_NAMES)} dimensions, got {n}; extract "
+            f"{len(_NAMES)} of them first"
+        )
     itk = _itk()
     image.Update() if hasattr(image, "Update") else None
     start = [int(v) for v in image.GetBufferedRegion().GetIndex()]
@@ -87,7 +90,7 @@ def from_itk(image: Any) -> SpatialArray:
 
 
 def _voxels(itk: Any, image: Any) -> Any:
-    """Return the voxels of an ITK image, in its memory where ITK's Python shows it."""
+    """Return the voxels of an ITK image, as a view where ITK's Python can make one."""
     if itk.template(image)[1][0] in (itk.complex[itk.F], itk.complex[itk.D]):
         parts = [
             f.New(image) for f in (itk.ComplexToRealImageFilter, itk.ComplexToImaginaryImageFilter)
@@ -102,13 +105,13 @@ def _voxels(itk: Any, image: Any) -> Any:
         return np.asarray(_Buffer(image))
     except RuntimeError as error:
         raise FormatError(
-            f"ITK's Python does not show the voxels of an {type(image).__name__}: cast it to a "
-            "type that NumPy has, with itk.cast_image_filter(image, ttype=...), first"
+            f"ITK's Python cannot view the voxels of an {type(image).__name__}: cast it to a type "
+            "that NumPy has, with itk.cast_image_filter(image, ttype=...), first"
         ) from error
 
 
 def _complex_image(itk: Any, array: Any) -> Any:
-    """Return an ITK image of complex voxels, which ITK's Python makes of real ones alone."""
+    """Return an ITK image of complex voxels, composed of two real images as ITK's Python needs."""
     value = itk.F if array.dtype == np.complex64 else itk.D
     real, complex_ = [itk.Image[v, array.ndim] for v in (value, itk.complex[value])]
     parts = [itk.image_from_array(part.copy(), ttype=real) for part in (array.real, array.imag)]
@@ -125,17 +128,18 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
     Parameters
     ----------
     image : SpatialArray
-        With 2 or 3 space axes, a time axis and one plain axis at most. A slice that lives in 3-D
-        becomes a volume of one slice. What is not in memory in ITK's order is copied; bool becomes
-        uint8 and float16 float32. Complex voxels are copied.
+        An image of 2 or 3 space axes, at most one time axis and one plain axis. A slice in 3-D
+        becomes a volume of one slice. Data in another memory layout than ITK's, and complex ones,
+        are copied; bool becomes uint8 and float16 float32.
     frame : str, optional
         The frame, if the image has none.
 
     Returns
     -------
     itk.Image or itk.VectorImage
-        The latter where there is a plain axis; where its coordinate is ``component``, one along
-        each axis, an image of ``itk.Vector``, as filters of displacement fields take it.
+        A VectorImage if there is a plain axis; if that has a coordinate ``component`` with one
+        component along each axis, an Image of ``itk.Vector``, as filters of displacement fields
+        take it.
 
     Raises
     ------
@@ -164,7 +168,7 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
             f"this installation of ITK wraps no image of {n} dimensions of {dtype} with "
             f"{g.ndim - n} plain axes: use image.astype('f4') first, or to_simpleitk"
         ) from error
-    # ITK takes an array with one long axis, which is in Fortran's order too, for its transpose.
+    # ITK transposes an array with a single axis longer than 1, which is F-contiguous too.
     out.SetRegions([g.shape[a] for a in reversed(g.sampled_axes)])
     out.SetSpacing(g.spacing[::-1].tolist())
     out.SetOrigin(g.origin.tolist())
@@ -173,7 +177,7 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
 
 
 def _vector_type(itk: Any, dtype: np.dtype[Any], n: int) -> Any:
-    """Return the type of vector images; ITK would take three bytes for a colour by itself."""
+    """Return the type of vector images; by default, ITK would choose RGB for three bytes."""
     names = {"u1": itk.UC, "i2": itk.SS, "u2": itk.US, "f4": itk.F, "f8": itk.D}
     return itk.VectorImage[names[dtype.str[1:]], n]
 
@@ -184,7 +188,7 @@ def _field_type(itk: Any, dtype: np.dtype[Any], n: int) -> Any:
 
 
 def _is_native(value: Any) -> bool:
-    # Maps of label objects have regions, and no voxels.
+    # Label maps have regions, but no voxels.
     return hasattr(value, "GetLargestPossibleRegion") and hasattr(value, "GetBufferPointer")
 
 
@@ -192,7 +196,7 @@ LIBRARY = FilterLibrary("itk", to_itk, from_itk, _is_native)
 
 
 def through_itk(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function of ITK on images of ours, and restore their geometry in what comes back.
+    """Call a function of ITK on `SpatialArray` images, and return its results as such.
 
     `spatial_duck.itk` has ITK's own filters in this form; this is for all other functions.
 
@@ -209,14 +213,14 @@ def through_itk(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     Returns
     -------
     object
-        What the function returns; ITK images in it are `SpatialArray` in the frame, unit and order
-        of world axes of the first image that was given, and with its attrs.
+        The function's result, with `SpatialArray` in place of ITK images, in the frame, unit and
+        order of world axes of the first image, and with its attrs.
 
     Raises
     ------
     TooLargeError
         If a lazy image is larger than ``config(max_read_bytes=...)``, and there is no ``halo``.
     GeometryMismatchError
-        If the function compares its images by place, and they are apart.
+        If the function needs images on one grid, and they are not.
     """
     return run_filter(LIBRARY, function, args, kwargs)

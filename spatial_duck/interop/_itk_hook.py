@@ -1,8 +1,8 @@
-"""`hook_itk`: ITK's own functions take and return `SpatialArray` images while it is switched on.
+"""`hook_itk`: ITK's own functions take and return `SpatialArray` images while it is on.
 
-The module ``itk`` gets, once and permanently, a class that looks up its attributes by a context
-variable. While that is off, as in all threads and tasks that have not switched it on, they are
-ITK's own; a function from a hooked ``itk`` looks at the variable each time it is called.
+The class of the module ``itk`` is replaced, once and permanently, by one whose attributes depend on
+a context variable. While that is off, as in all threads and tasks that did not switch it on, they
+are ITK's own; a function that was looked up while it was on checks it at each call.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _on: ContextVar[bool] = ContextVar("spatial_duck_hook_itk", default=False)
 
 
 class hook_itk:
-    """Make ``itk.<filter>(image)`` take images of ours and give images in their place.
+    """Make ``itk.<filter>(image)`` take `SpatialArray` images and return them with their geometry.
 
-    It is in force from the call on, in this thread and task alone; as a context manager it puts
-    back what was before. Bare arrays and ITK's own images are treated as ITK treats them. Names
-    that were imported from ``itk`` before are ITK's own.
+    It is on from the call on, in this thread and task alone; as a context manager it restores the
+    previous state at the end. Bare arrays and ITK's own images are handled by ITK as before. Names
+    that were imported from ``itk`` before the call are not changed.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class hook_itk:
 
 
 def _hook_class(cls: Any) -> Any:
-    """Return a class of modules whose functions take images of ours while the variable is set."""
+    """Return a class of modules whose functions take `SpatialArray` while the variable is set."""
 
     def look_up(self: Any, name: str) -> Any:
         value = cls.__getattribute__(self, name)
@@ -77,7 +77,7 @@ def _switch_function(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         if not _on.get():
             return function(*args, **kwargs)
-        token = _on.set(False)  # ITK's own functions look each other up in the same module
+        token = _on.set(False)  # ITK's own functions call each other through the same module
         try:
             return run_filter(LIBRARY, function, args, kwargs)
         finally:

@@ -1,10 +1,10 @@
 """MONAI's `MetaTensor`, to and from.
 
-Tensors are ``(c, x, y, z)`` with a RAS affine for x, y, z (LPS where ``meta["space"]`` says so).
-The tensor itself is held, so that nothing is copied and data on a GPU stay there.
+Tensors are ``(c, x, y, z)`` with a RAS affine for x, y, z (LPS if ``meta["space"]`` is LPS). The
+image wraps the tensor itself, so that nothing is copied and data on a GPU stay there.
 
-MONAI leaves the affine as it is when a tensor is sliced, flipped or permuted by indexing or by
-PyTorch's functions: convert before that, and do it on the image.
+MONAI does not update the affine when a tensor is sliced, flipped or permuted by indexing or by
+PyTorch's functions: convert it first, and slice the image.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def from_monai(tensor: Any, *, channel: bool | None = None) -> SpatialArray:
     Parameters
     ----------
     tensor : monai.data.MetaTensor
-        With 1 to 3 space axes, after a channel axis or without. Batches are taken apart first
-        (``monai.data.decollate_batch``).
+        A tensor of 1 to 3 space axes, with or without a channel axis before them. Split batches
+        first (``monai.data.decollate_batch``).
     channel : bool, optional
-        Whether the first axis is the channel. By default as ``meta["original_channel_dim"]`` or
-        ``meta["spatial_shape"]`` say, and true for four axes.
+        Whether the first axis is the channel. By default from ``meta["original_channel_dim"]`` or
+        ``meta["spatial_shape"]``, and true for four axes.
 
     Returns
     -------
     SpatialArray
-        Dims ``(c, x, y, z)`` as there are, world x, y, z in mm. Other entries of the tensor's
-        ``meta`` are in ``attrs["monai"]``.
+        Dims ``(c, x, y, z)``, without those that are missing; world x, y, z in mm. Other entries of
+        the tensor's ``meta`` are in ``attrs["monai"]``.
 
     Raises
     ------
@@ -79,8 +79,8 @@ def _has_channel(meta: dict[str, Any], shape: tuple[int, ...]) -> bool:
     if str(meta.get("original_channel_dim")) == "no_channel" and len(shape) == 3:
         return False
     raise FormatError(
-        f"nothing tells whether the first axis of a MetaTensor of shape {shape} is the channel: "
-        "say it with from_monai(tensor, channel=True) or channel=False"
+        f"it is unknown whether the first axis of a MetaTensor of shape {shape} is the channel: "
+        "state it with from_monai(tensor, channel=True) or channel=False"
     )
 
 
@@ -90,8 +90,8 @@ def to_monai(image: SpatialArray, *, frame: str | None = None) -> Any:
     Parameters
     ----------
     image : SpatialArray
-        With up to three space axes and one plain axis. A 2-D image becomes a volume of one slice,
-        which keeps its place; without a plain axis a channel of length 1 is added in front.
+        An image of up to three space axes and one plain axis. A 2-D image becomes a volume of one
+        slice at its position; without a plain axis, a channel axis of length 1 is added in front.
     frame : str, optional
         The frame, if the image has none.
 

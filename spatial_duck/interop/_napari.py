@@ -1,13 +1,13 @@
 """napari's layer data, to and from: a tuple ``(data, arguments, kind)``.
 
-This is what napari's readers, writers and ``viewer.add_layer(Layer.create(*layer))`` take::
+napari's readers, writers and ``viewer.add_layer(Layer.create(*layer))`` take such tuples::
 
     data, arguments, kind = to_napari(image)
     viewer.add_image(data, **arguments)
 
-The layer's world has the names of the array's axes, in their order, so that images with the same
-dims lie on top of each other whatever their grids. Plain axes run from 0 in steps of 1. The affine
-holds direction, shear and origin. napari is not imported.
+The layer's world axes have the names and the order of the array's axes, so that images with the
+same dims overlap correctly, whatever their grids. Plain axes run from 0 in steps of 1. The affine
+contains direction, shear and origin. napari is not imported.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from spatial_duck.io._layout import add_space_axes, add_time_axis, column_kinds
 __all__ = ["from_napari", "to_napari"]
 
 _KEY = "spatial_duck"
-#: napari takes units by the names of pint.
+#: Units by the names of pint, which napari uses.
 _UNITS = {None: "pixel", "angstrom": "angstrom", "in": "inch", "ft": "foot", "um": "um"}
 
 
@@ -39,8 +39,7 @@ def to_napari(
     Parameters
     ----------
     image : SpatialArray
-        With any axes. A slice that lives in 3-D gets the axis that it lacks, of length 1, in front,
-        and keeps its place.
+        An image with any axes. A slice in 3-D gets the missing axis, of length 1, in front.
     name : str, optional
         Name of the layer.
     kind : {"image", "labels"}, optional
@@ -59,8 +58,8 @@ def to_napari(
     Raises
     ------
     GeometryLossError
-        If the positions along an axis were lost, or a sampled axis has a name that is none of the
-        world's.
+        If the positions along an axis were lost, or a sampled axis does not have the name of a
+        world axis.
     """
     image = as_image(image, "to_napari")
     if kind not in ("image", "labels"):
@@ -80,8 +79,8 @@ def to_napari(
     names = [g.dims[i] for i in g.sampled_axes]
     if set(names) != set(g.world.axes):
         raise GeometryLossError(
-            f"napari's world has the names of the array's axes: the sampled axes {names!r} are not "
-            f"the world's {g.world.axes!r}; name them so with image.replace(dims=...)"
+            f"napari names world axes after the array's, and the sampled axes {names!r} are not "
+            f"named like the world's {g.world.axes!r}; rename them with image.replace(dims=...)"
         )
     g = g.to_world([str(n) for n in names])
     affine = np.eye(g.ndim + 1)
@@ -111,9 +110,9 @@ def from_napari(layer: Any) -> SpatialArray:
     Parameters
     ----------
     layer : tuple or napari.layers.Layer
-        ``(data, arguments, kind)``, or a layer of an image or labels. ``scale``, ``translate``,
-        ``rotate`` and ``shear`` of a layer are taken together with its affine; of a tuple,
-        ``scale`` and ``translate`` are.
+        ``(data, arguments, kind)``, or an image or labels layer. Its affine is combined with
+        ``scale``, ``translate``, ``rotate`` and ``shear`` of a layer, or with ``scale`` and
+        ``translate`` of a tuple.
 
     Returns
     -------
@@ -125,7 +124,10 @@ def from_napari(layer: Any) -> SpatialArray:
         arguments = dict(layer[1]) if len(layer) > 1 else {}
         matrix = _matrix(arguments, data.ndim)
         if "rotate" in arguments or "shear" in arguments:
-            raise FormatError("a layer tuple with rotate or shear: make a napari layer of it first")
+            raise FormatError(
+                "a layer tuple with rotate or shear is not supported: make a napari layer of it "
+                "first, napari.layers.Layer.create(*layer)"
+            )
         labels, units = arguments.get("axis_labels"), arguments.get("units")
         metadata = arguments.get("metadata") or {}
     else:

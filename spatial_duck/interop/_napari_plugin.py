@@ -1,7 +1,7 @@
 """The napari plugin of the manifest ``napari.yaml``: reads and writes the formats of `io`.
 
-Layers lie in their place, oblique ones by their affine; label images are layers of labels, and
-what cannot hold an image is refused with `GeometryLossError`, as `spatial_duck.write` does.
+Layers have the geometry of the image, oblique ones by their affine; label images become labels
+layers. A format that cannot hold an image raises `GeometryLossError`, as in `spatial_duck.write`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["get_reader", "write_image", "write_labels"]
 
-#: The parts of the map of a layer.
+#: Parts of a layer's transform.
 _PARTS = ("affine", "scale", "translate", "rotate", "shear")
 #: NIfTI's intent of label images.
 _NIFTI_LABEL = 1002
@@ -33,7 +33,7 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[Any]] | None:
     Parameters
     ----------
     path : str or list of str
-        Files or folders; of a list, each becomes a layer.
+        Files or folders, each of which becomes a layer.
     """
     return None if not path else _read
 
@@ -50,7 +50,7 @@ def _read(path: str | list[str]) -> list[Any]:
 
 
 def _is_labels(image: SpatialArray) -> bool:
-    """Whether the integers of a file are labels by its metadata."""
+    """Whether the metadata of a file say that its integers are labels."""
     if np.dtype(image.dtype).kind not in "biu":
         return False
     attrs = image.attrs
@@ -64,16 +64,16 @@ def _is_labels(image: SpatialArray) -> bool:
 
 
 def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a layer of an image.
+    """Write an image layer.
 
     Parameters
     ----------
     path : str
         Target, whose suffix names the format.
     data : array or list of arrays
-        The voxels; of several levels the first.
+        Voxels; the first level is written where there are several.
     meta : dict
-        The layer's affine, units, names and metadata, as napari gives them.
+        The layer's affine, units, names and metadata, as napari passes them.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a layer of labels, with the intent of labels in NIfTI; see `write_image`.
+    """Write a labels layer, in NIfTI with the intent of labels; see `write_image`.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def _write(path: str, data: Any, meta: dict[str, Any], *, is_labels: bool) -> li
         data = data[0]
     if meta.get("rgb"):
         raise FormatError(
-            f"{path}: in a layer of red, green and blue the colours have no axis of their own; "
-            "give napari the image as channels, or use spatial_duck.write"
+            f"{path}: the colours of an RGB layer are no axis of the image; add the image to "
+            "napari as channels, or use spatial_duck.write"
         )
     image = from_napari((data, _with_affine(meta)))
     if is_labels:
@@ -111,7 +111,7 @@ def _write(path: str, data: Any, meta: dict[str, Any], *, is_labels: bool) -> li
 
 
 def _with_affine(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return a layer's facts with its whole map as one affine: napari gives the parts of it."""
+    """Return a layer's metadata with its transform, which napari passes in parts, as one affine."""
     rest = {k: v for k, v in meta.items() if k not in _PARTS}
     if meta.get("affine") is None:
         return rest | {k: meta[k] for k in ("scale", "translate") if k in meta}

@@ -1,9 +1,9 @@
 """ngff-zarr's `NgffImage` and `Multiscales`, to and from.
 
 An NgffImage has a Dask array, dims among t, z, y, x and c, and a scale and translation of voxel
-centres for each. It has no direction. A frame is kept as anatomical orientations (RFC-4), which
-ngff-zarr takes for the three space axes. Names and colors of channels are coordinates; their
-windows too, in Multiscales, as ``omero``.
+centres for each. It has no direction. A frame is stored as anatomical orientations (RFC-4) of the
+three space axes. Names and colors of channels are coordinates; in Multiscales, which have
+``omero``, their display windows too.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from spatial_duck.pyramids import Pyramid
 
 __all__ = ["from_ngff_image", "from_ngff_multiscales", "to_ngff_image", "to_ngff_multiscales"]
 
-_TO = {
+_ORIENTATIONS = {
     "L": "right-to-left", "R": "left-to-right", "P": "anterior-to-posterior",
     "A": "posterior-to-anterior", "S": "inferior-to-superior", "I": "superior-to-inferior",
 }  # fmt: skip
-_LETTER = {name: letter for letter, name in _TO.items()}
+_LETTERS = {name: letter for letter, name in _ORIENTATIONS.items()}
 
 
 @from_library("an ngff_zarr.NgffImage", "dims", "scale")
@@ -56,7 +56,7 @@ def from_ngff_image(image: Any) -> SpatialArray:
     frame = ""
     for n in SPACE_AXES:
         value = getattr(orientations.get(n), "value", None)
-        frame += _LETTER.get(str(getattr(value, "value", value)), "")
+        frame += _LETTERS.get(str(getattr(value, "value", value)), "")
     geometry = Geometry(
         tuple(image.data.shape), abs(scale).tolist(),
         [float(image.translation.get(n, 0.0)) for n in sampled],
@@ -69,14 +69,14 @@ def from_ngff_image(image: Any) -> SpatialArray:
 
 def _named_channels(image: Any, dims: tuple[str, ...]) -> dict[str, Any]:
     """Return names and colors of channels, which newer versions of ngff-zarr have."""
-    given = {
+    channels = {
         "channel": getattr(image, "channel_names", None),
         "channel_color": getattr(image, "channel_colors", None),
     }
     count = image.data.shape[dims.index("c")] if "c" in dims else 0
     return {
         name: ("c", [str(v or "") for v in values])
-        for name, values in given.items()
+        for name, values in channels.items()
         if values and len(values) == count
     }
 
@@ -108,16 +108,17 @@ def to_ngff_image(
     Parameters
     ----------
     image : SpatialArray
-        Axes named t, z, y, x, and one plain axis. Data that are not Dask's are wrapped.
+        An image of axes named t, z, y, x, and one plain axis. Data that are no Dask array are
+        wrapped in one.
     name : str, optional
         Name of the image.
     oblique : {"refuse", "drop"}, optional
-        Drop a direction, and the position along world axes that the array has not.
+        Refuse an oblique direction, or drop it and the position along missing space axes.
 
     Returns
     -------
     ngff_zarr.NgffImage
-        For ``ngff_zarr.to_multiscales`` and ``to_ngff_zarr``.
+        An image for ``ngff_zarr.to_multiscales`` and ``to_ngff_zarr``.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def to_ngff_image(
     ngff_zarr = require("ngff_zarr", "Converting ngff-zarr's images")
     fit = aligned(image, "ngff-zarr", oblique, ("drop",))
     g = fit.geometry
-    scale, start = scale_and_translation(g)
+    scale, translation = scale_and_translation(g)
     if 0 in g.shape:
         raise FormatError(f"ngff-zarr cannot hold an image without voxels, got shape {g.shape}")
     data = fit.data
@@ -140,18 +141,18 @@ def to_ngff_image(
     if g.frame is not None and set(SPACE_AXES) <= set(g.dims):
         values = {v.value: v for v in ngff_zarr.AnatomicalOrientationValues}
         orientations = {
-            n: ngff_zarr.AnatomicalOrientation(value=values[_TO[letter]])
+            n: ngff_zarr.AnatomicalOrientation(value=values[_ORIENTATIONS[letter]])
             for n, letter in zip(SPACE_AXES, g.frame, strict=True)
         }
     out = ngff_zarr.NgffImage(
-        data, tuple(g.dims), scale, start, name=name, axes_units=units or None,
+        data, tuple(g.dims), scale, translation, name=name, axes_units=units or None,
         axes_orientations=orientations,
     )  # fmt: skip
-    known = {field.name for field in fields(out)}  # older versions know no channels
-    for coordinate, name in (("channel", "channel_names"), ("channel_color", "channel_colors")):
-        found = fit.coords.get(coordinate)
-        if name in known and found is not None and found.dims == ("c",):
-            setattr(out, name, list(found))
+    names = {field.name for field in fields(out)}  # older versions have no fields for channels
+    for name, field in (("channel", "channel_names"), ("channel_color", "channel_colors")):
+        coordinate = fit.coords.get(name)
+        if field in names and coordinate is not None and coordinate.dims == ("c",):
+            setattr(out, field, list(coordinate))
     return out
 
 
@@ -163,7 +164,7 @@ def to_ngff_multiscales(
     Parameters
     ----------
     pyramid : Pyramid
-        Its levels are taken as they are; none is computed.
+        A pyramid, whose levels are not computed.
     name : str, optional
         Name of the image.
     oblique : {"refuse", "drop"}, optional
@@ -172,7 +173,7 @@ def to_ngff_multiscales(
     Returns
     -------
     ngff_zarr.Multiscales
-        For ``ngff_zarr.to_ngff_zarr``. Levels written by it have their own scale and translation.
+        Levels with a scale and translation each, for ``ngff_zarr.to_ngff_zarr``.
 
     Raises
     ------
@@ -184,10 +185,10 @@ def to_ngff_multiscales(
     from ngff_zarr.v04.zarr_metadata import Axis, Dataset, Metadata, Scale, Translation
 
     first = images[0]
-    units, turned = first.axes_units or {}, first.axes_orientations or {}
+    units, orientations = first.axes_units or {}, first.axes_orientations or {}
     axes = [
         Axis(n, "time" if n == "t" else "space" if n in SPACE_AXES else "channel", units.get(n),
-             turned.get(n))
+             orientations.get(n))
         for n in first.dims
     ]  # fmt: skip
     datasets = [

@@ -1,7 +1,7 @@
 """nibabel images, to and from.
 
-Arrays are indexed ``(x, y, z, t, c)``; nibabel's affines are RAS. What a NIfTI header says of time,
-units and vectors is read as `spatial_duck.io.nifti._format` documents.
+Arrays are indexed ``(x, y, z, t, c)``; nibabel's affines are RAS. Time, units and vectors of NIfTI
+headers are read as `spatial_duck.io.nifti._format` documents.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def from_nibabel(image: Any) -> SpatialArray:
     Returns
     -------
     SpatialArray
-        Dims ``(x, y, z, t, c)`` as there are. Data in memory are shared; an uncompressed file is
-        mapped; a compressed one is read. The frame is RAS, or unspecified where a NIfTI header has
-        neither sform nor qform.
+        Dims ``(x, y, z, t, c)``, without those that are missing. Data in memory are shared, an
+        uncompressed file is memory-mapped, a compressed one is read. The frame is RAS, or
+        unspecified where a NIfTI header has neither sform nor qform.
     """
     data = image.dataobj
     if not backends.is_known(type(data)):
@@ -44,12 +44,12 @@ def from_nibabel(image: Any) -> SpatialArray:
     header = image.header
     if "sform_code" not in (header.keys() if hasattr(header, "keys") else ()):
         return SpatialArray(data, affine_geometry(data.shape, image.affine, header))
-    given = image.affine
-    unset = not (int(header["sform_code"]) or int(header["qform_code"]))
-    if given is None or (unset and np.array_equal(given, header.get_base_affine())):
+    affine = image.affine
+    has_forms = int(header["sform_code"]) or int(header["qform_code"])
+    if affine is None or (not has_forms and np.array_equal(affine, header.get_base_affine())):
         geometry = nifti.header_geometry(header)
     else:
-        geometry = nifti.header_geometry(header, affine=np.asarray(given, np.float64))
+        geometry = nifti.header_geometry(header, affine=np.asarray(affine, np.float64))
     geometry, axis = nifti.drop_filler_axis(header, geometry)
     if axis is not None:
         data = data.squeeze(axis)
@@ -70,15 +70,15 @@ def to_nibabel(
     Parameters
     ----------
     image : SpatialArray
-        Lazy data are computed. bool becomes uint8 and float16 float32, by a copy.
+        Any image; lazy data are computed. bool is copied to uint8 and float16 to float32.
     version : {1, 2}, optional
         Version of NIfTI.
     frame : str, optional
         The frame, if the image has none.
     mapped : bool, optional
-        Whether voxels that are mapped from a file stay so. By default they are read: nibabel saves
-        into the file itself, and one that is mapped would be cut off beneath its own voxels, which
-        ends the process.
+        Whether voxels that are memory-mapped from a file stay so. By default they are read, since
+        saving the image to that same file with nibabel would truncate it under its own voxels and
+        crash the process.
 
     Returns
     -------
@@ -102,8 +102,8 @@ def to_nibabel(
         array = np.ascontiguousarray(array).view(dtype)[..., 0]
     elif array.dtype.newbyteorder("=") != dtype.newbyteorder("="):
         array = array.astype(dtype)
-    shaped = array.transpose().reshape(header.get_data_shape(), order="F")
-    out = kind(shaped, affine, header, dtype=dtype)
+    array = array.transpose().reshape(header.get_data_shape(), order="F")
+    out = kind(array, affine, header, dtype=dtype)
     if affine is not None:
         out.header["sform_code"], out.header["qform_code"] = (
             header["sform_code"], header["qform_code"],

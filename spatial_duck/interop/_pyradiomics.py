@@ -1,7 +1,7 @@
 """An image and a mask for pyradiomics, as SimpleITK images on exactly the same grid.
 
-Two files of one grid may differ in the last digits that their formats hold, and pyradiomics raises
-for such differences, unless its ``geometryTolerance`` is so large that it accepts wrong grids too.
+Two files of one grid may differ in the last digits that their formats store. pyradiomics raises for
+such differences, unless its ``geometryTolerance`` is so large that it accepts wrong grids too.
 `to_pyradiomics` checks that both grids are the same, and returns both with exactly the image's.
 """
 
@@ -35,16 +35,16 @@ def to_pyradiomics(
     image : SpatialArray
         The image.
     mask : SpatialArray
-        Integers or bool, on the same grid, in any frame, unit and order of world axes.
+        A mask of integers or bool on the same grid, in any frame, unit and order of world axes.
     frame : str, optional
         The frame, if the images have none.
     tolerance : float, optional
-        Largest displacement of a voxel, in voxels, at which the grids count as one.
+        Largest displacement of a voxel between equal grids, in voxels.
 
     Returns
     -------
     tuple of SimpleITK.Image
-        For ``featureextractor.execute(image, mask)``.
+        Image and mask for ``featureextractor.execute(image, mask)``.
 
     Raises
     ------
@@ -59,9 +59,8 @@ def to_pyradiomics(
     reason = image.geometry.difference(mask.geometry, tolerance)
     if reason is not None:
         raise GeometryMismatchError(
-            f"the mask does not lie on the image's grid: {reason}; bring it there with "
-            "resample(mask, to=image, interpolation='nearest')"
+            f"the mask does not lie on the image's grid: {reason}; use "
+            "resample(mask, to=image, interpolation='nearest') first"
         )
-    both = to_simpleitk(image, frame=frame)
-    labels = to_simpleitk(mask.replace(geometry=image.geometry), frame=frame)
-    return both, labels
+    mask = mask.replace(geometry=image.geometry)
+    return to_simpleitk(image, frame=frame), to_simpleitk(mask, frame=frame)

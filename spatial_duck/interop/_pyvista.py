@@ -1,12 +1,12 @@
 """VTK's image data, as VTK's own class or PyVista's, to and from.
 
-Points run x fastest, so that an array ``(z, y, x)`` in C order is VTK's memory as it is. The origin
+Points run x fastest, so that an array ``(z, y, x)`` in C order has VTK's memory layout. The origin
 is point 0 and the direction matrix has the axes as columns, in x, y, z order. VTK has no frame and
-no units: they are kept in the field data ``spatial_duck_frame`` and ``spatial_duck_unit``, and
-where these are absent both are unspecified.
+no units: they are stored as the field data ``spatial_duck_frame`` and ``spatial_duck_unit``, and
+unspecified where these are absent.
 
-Cell data lie in the middle of the points: an image of one voxel less along each axis, half a voxel
-on.
+Cell data lie between the points: an image with one voxel less along each axis, half a voxel
+further.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def from_pyvista(grid: Any, *, name: str | None = None) -> SpatialArray:
     Parameters
     ----------
     grid : pyvista.ImageData or vtkImageData
-        With point or cell data.
+        A grid with point or cell data.
     name : str, optional
         Name of the array; by default the active scalars, or the only array that there is.
 
@@ -55,35 +55,37 @@ def from_pyvista(grid: Any, *, name: str | None = None) -> SpatialArray:
     """
     if not hasattr(grid, "active_scalars_name"):
         grid = _pyvista().wrap(grid)
-    data, cells = _array(grid, name)
+    data, is_cell_data = _choose_array(grid, name)
     matrix = np.asarray(grid.direction_matrix, np.float64)
     spacing = np.asarray(grid.spacing, np.float64)
     extent = np.array(grid.GetExtent(), np.float64).reshape(3, 2)
     counts = (extent[:, 1] - extent[:, 0]).astype(int) + 1
-    first = extent[:, 0]
-    if cells:
-        # A flat grid has cells of the plane: one along the axis of one point, at that point.
-        first = first + np.where(counts > 1, 0.5, 0.0)
+    first_index = extent[:, 0]
+    if is_cell_data:
+        # Along an axis of a single point, cells lie at that point.
+        first_index = first_index + np.where(counts > 1, 0.5, 0.0)
         counts = np.maximum(counts - 1, 1)
-    origin = np.asarray(grid.origin, np.float64) + matrix @ (spacing * first)
+    origin = np.asarray(grid.origin, np.float64) + matrix @ (spacing * first_index)
     shape = tuple(int(n) for n in counts[::-1]) + data.shape[1:]
     dims = ("z", "y", "x", *(["c"] if data.ndim > 1 else []))
-    words = [str(grid.field_data[f][0]) if f in grid.field_data else "" for f in _FIELDS]
-    world = World(("x", "y", "z"), words[1] or None, words[0] or None)
+    frame, unit = [str(grid.field_data[f][0]) if f in grid.field_data else None for f in _FIELDS]
+    world = World(("x", "y", "z"), unit or None, frame or None)
     geometry = Geometry(shape, spacing[::-1], origin, matrix[:, ::-1], dims, world=world)
     return SpatialArray(np.asarray(data).reshape(shape), geometry)
 
 
-def _array(grid: Any, name: str | None) -> tuple[Any, bool]:
-    for cells, place in ((False, grid.point_data), (True, grid.cell_data)):
-        names = list(place.keys())
-        active = place.active_scalars_name
+def _choose_array(grid: Any, name: str | None) -> tuple[Any, bool]:
+    """Return the array to convert, and whether it is cell data."""
+    for is_cell_data, arrays in ((False, grid.point_data), (True, grid.cell_data)):
+        names = list(arrays.keys())
+        active = arrays.active_scalars_name
         wanted = name or (active if active in names else names[0] if len(names) == 1 else None)
         if wanted in names:
-            return place[wanted], cells
+            return arrays[wanted], is_cell_data
+    names = [*grid.point_data.keys(), *grid.cell_data.keys()]
     raise FormatError(
-        f"the image data hold no array {name!r}" if name else
-        "the image data have no active scalars; name an array with name="
+        f"the image data hold no array {name!r}, but {names}" if name else
+        f"the image data have no active scalars; choose one of the arrays {names} with name=..."
     )  # fmt: skip
 
 
@@ -93,14 +95,15 @@ def to_pyvista(image: SpatialArray, *, name: str = "values") -> Any:
     Parameters
     ----------
     image : SpatialArray
-        With up to three space axes and one plain axis. What is not in memory in C order is copied.
+        An image of up to three space axes and one plain axis. Data that are not in memory in C
+        order are copied.
     name : str, optional
         Name of the point data.
 
     Returns
     -------
     pyvista.ImageData
-        A `vtkImageData`; also what VTK's filters take.
+        A subclass of `vtkImageData`, which VTK's filters take.
 
     Raises
     ------
@@ -122,7 +125,7 @@ def to_pyvista(image: SpatialArray, *, name: str = "values") -> Any:
     grid.direction_matrix = np.ascontiguousarray(g.direction[:, ::-1])
     grid.point_data[name] = array.reshape(-1, *array.shape[3:])
     grid.point_data.active_scalars_name = name
-    for field, word in zip(_FIELDS, (g.frame, units[0] if units else None), strict=True):
-        if word is not None:
-            grid.field_data[field] = [word]
+    for field, value in zip(_FIELDS, (g.frame, units[0] if units else None), strict=True):
+        if value is not None:
+            grid.field_data[field] = [value]
     return grid

@@ -1,7 +1,7 @@
 """Rasters of rasterio and rioxarray, to and from.
 
-Arrays are indexed ``(band, y, x)``, positions are those of the coordinate reference system (CRS) in
-x, y, as `spatial_duck.io._raster` reads them.
+Arrays are indexed ``(band, y, x)``; the world is x, y in the coordinate reference system (CRS). See
+`spatial_duck.io._raster`.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def from_rasterio(
     Parameters
     ----------
     dataset : rasterio.DatasetReader
-        Open for reading. Ground control points and RPCs are ignored.
+        A dataset open for reading. Ground control points and RPCs are ignored.
     lazy : bool, optional
         True: a Dask array of the file's blocks, which opens the file again when it is computed.
     masked : bool, optional
-        NaN where a pixel has its band's value for no data; the type becomes a float one that holds
+        Replace the no-data value of each band by NaN; the type becomes a floating one that holds
         all values.
     scaled : bool, optional
         Apply each band's scale and offset, in float64.
@@ -51,8 +51,8 @@ def from_rasterio(
     Returns
     -------
     SpatialArray
-        Dims ``(band, y, x)``; ``attrs`` holds ``crs``, ``nodata`` and ``tags``, and coordinates
-        along ``band`` what bands differ in.
+        Dims ``(band, y, x)``; ``attrs`` has ``crs``, ``nodata`` and ``tags``, and coordinates along
+        ``band`` have what differs between bands.
     """
     if isinstance(dataset, str | PathLike):
         raise TypeError(
@@ -74,9 +74,9 @@ def _masked(image: SpatialArray, dataset: Any) -> SpatialArray:
     """Replace no-data values by NaN, and remove the attributes that name them."""
     values = [np.nan if v is None else float(v) for v in dataset.nodatavals]
     dtype = np.result_type(image.dtype, np.float32)
-    lines = np.array(values).reshape(-1, 1, 1)
+    no_data = np.array(values).reshape(-1, 1, 1)
     data = image.data
-    masked = np.where(data == lines, dtype.type(np.nan), data.astype(dtype))
+    masked = np.where(data == no_data, dtype.type(np.nan), data.astype(dtype))
     attrs = {k: v for k, v in image.attrs.items() if k != "nodata"}
     coords = {k: v for k, v in image.coords.items() if k != "no_data"}
     return SpatialArray(masked, image.geometry, attrs=attrs, coords=coords)
@@ -90,26 +90,26 @@ def _scaled(image: SpatialArray) -> SpatialArray:
         np.asarray(image.coords[name].values, np.float64).reshape(-1, 1, 1)
         for name in ("scale_factor", "add_offset")
     )
-    own = ("scale_factor", "add_offset", "no_data")
-    coords = {k: v for k, v in image.coords.items() if k not in own}
+    applied = ("scale_factor", "add_offset", "no_data")
+    coords = {k: v for k, v in image.coords.items() if k not in applied}
     attrs = {k: v for k, v in image.attrs.items() if k != "nodata"}
     return SpatialArray(image.data * scale + offset, image.geometry, attrs=attrs, coords=coords)
 
 
 def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
-    """Return an image as what rasterio writes: an array and a profile.
+    """Return an image as an array and a profile, for writing with rasterio.
 
     Parameters
     ----------
     image : SpatialArray
-        With two space axes and world axes x, y, and one plain axis at most.
+        An image of two space axes, world axes x and y, and at most one plain axis.
 
     Returns
     -------
     array : array
         ``(band, y, x)``, a view of the image's data.
     profile : dict
-        For ``rasterio.open(path, "w", **profile)``.
+        Profile for ``rasterio.open(path, "w", **profile)``.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
     """
     image = as_image(image, "to_rasterio")
     Affine = require("rasterio", "Converting rasters").Affine
-    data, g = _flat(image)
+    data, g = _fit_raster(image)
     array = data if g.ndim == 3 else data[None]
     profile: dict[str, Any] = {
         "driver": "GTiff",
@@ -132,12 +132,13 @@ def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
     return array, profile
 
 
-def _flat(image: SpatialArray) -> tuple[Any, Geometry]:
+def _fit_raster(image: SpatialArray) -> tuple[Any, Geometry]:
+    """Return the data and geometry of an image in the axis order of a raster."""
     extra = [n for n in image.world.axes if n not in ("x", "y")]
     if extra:
         raise GeometryLossError(
-            f"a raster lies in x and y, and would lose the world axes {extra!r}; take a slice "
-            "along them and give it a geometry of its own with SpatialArray(image.data, ...)"
+            f"a raster has the world axes x and y, and would lose {extra!r}; take a slice along "
+            "them and give it a new geometry with SpatialArray(image.data, ...)"
         )
     data, g = fit_layout(image, _RULES, minimum=2)
     if 0 in g.shape:
@@ -146,7 +147,7 @@ def _flat(image: SpatialArray) -> tuple[Any, Geometry]:
 
 
 def is_rioxarray(array: Any) -> bool:
-    """Whether a DataArray has a CRS or transform as rioxarray keeps it."""
+    """Whether a DataArray has a CRS or transform as rioxarray stores it."""
     return "spatial_ref" in array.coords
 
 
@@ -157,8 +158,8 @@ def from_rioxarray(array: Any) -> SpatialArray:
     Parameters
     ----------
     array : xarray.DataArray
-        With dims ``y`` and ``x``, and a coordinate ``spatial_ref``; a rotated raster has its
-        transform there.
+        An array with dims ``y`` and ``x`` and a coordinate ``spatial_ref``, which holds the
+        transform of a rotated raster.
 
     Returns
     -------
@@ -185,12 +186,12 @@ def from_rioxarray(array: Any) -> SpatialArray:
 
 
 def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
-    """Return an image as a DataArray as rioxarray has it, which shares its memory.
+    """Return an image as a DataArray for rioxarray, which shares its memory.
 
     Parameters
     ----------
     image : SpatialArray
-        With two space axes and world axes x, y, and one plain axis at most.
+        An image of two space axes, world axes x and y, and at most one plain axis.
     name : str, optional
         Name of the DataArray.
 
@@ -204,12 +205,12 @@ def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
     require("rioxarray", "Converting rasters")
     xarray = require("xarray", "Converting rasters", "libraries")
     Affine = require("rasterio", "Converting rasters").Affine
-    data, g = _flat(image)
+    data, g = _fit_raster(image)
     transform = corner_transform(g)
     if not (transform[0] or transform[4]):
         raise GeometryLossError(
             "rioxarray loses a transform that swaps x and y; transpose the image first, so that "
-            "its axes run along their own names"
+            "the axis x runs along x and y along y"
         )
     dims = (*(["band"] if g.ndim == 3 else []), "y", "x")
     coords: dict[str, Any] = {}

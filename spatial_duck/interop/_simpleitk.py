@@ -1,4 +1,4 @@
-"""SimpleITK images, to and from; transforms go on to `_simpleitk_transforms`.
+"""SimpleITK images, to and from; transforms by `spatial_duck.io._simpleitk_transforms`.
 
 SimpleITK's API is in x, y, z order, its NumPy views in z, y, x; positions are LPS in mm. Vector
 images have the plain axis ``c`` last; the fourth axis is time ``t``.
@@ -35,9 +35,9 @@ class _Buffer:
 
     def __init__(self, image: Any) -> None:
         sitk = _simpleitk()
-        # SimpleITK copies shared voxels when a view is taken: first the view, then the shallow
-        # copy. That keeps the memory alive, and makes SimpleITK copy before it next writes to the
-        # image, so that the view never changes under the user.
+        # The view comes first, since SimpleITK copies shared voxels when a view is taken; then a
+        # shallow copy, which keeps the memory alive and makes SimpleITK copy before it next writes
+        # to the image, so that the view never changes.
         self.view = sitk.GetArrayViewFromImage(image)
         self.image = sitk.Image(image)
         self.__array_interface__ = self.view.__array_interface__
@@ -45,7 +45,7 @@ class _Buffer:
 
 @from_library("a SimpleITK.Image or SimpleITK.Transform", "GetDimension")
 def from_simpleitk(image: Any) -> Any:
-    """Return a SimpleITK image as a `SpatialArray`, without copying, or a transform as ours.
+    """Return a SimpleITK image as a `SpatialArray`, without copying, or a transform.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def from_simpleitk(image: Any) -> Any:
     Returns
     -------
     SpatialArray or Transform
-        Dims ``(t, z, y, x, c)`` as there are; frame LPS, unit mm. Its data are read-only and share
-        the image's memory; SimpleITK copies them before it writes to the image. Metadata are in
-        ``attrs["simpleitk"]``.
+        Dims ``(t, z, y, x, c)``, without those that are missing; frame LPS, unit mm. The data are
+        read-only and share the image's memory; SimpleITK copies them before it writes to the image.
+        Metadata are in ``attrs["simpleitk"]``.
 
     Raises
     ------
@@ -70,12 +70,14 @@ def from_simpleitk(image: Any) -> Any:
         return simpleitk_transforms.from_simpleitk(image)
     if _is_label_map(image):
         raise FormatError(
-            "the SimpleITK image is a label map, which holds objects and no voxels: convert "
-            "SimpleITK.LabelMapToLabel(image)"
+            "the SimpleITK image is a label map, which holds objects and no voxels: convert it "
+            "first, with SimpleITK.LabelMapToLabel(image)"
         )
     n = image.GetDimension()
     if n > 4:
-        raise FormatError(f"a SimpleITK image of {n} dimensions has axes without names; extract 4")
+        raise FormatError(
+            f"expected a SimpleITK image of 2 to 4 dimensions, got {n}; extract 4 of them first"
+        )
     names = ("x", "y", "z", "t")[:n]
     meta = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     time = meta.pop(_TIME_UNIT, None)
@@ -99,10 +101,9 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
     Parameters
     ----------
     image : SpatialArray or Transform
-        SimpleITK copies the data of an image.
-        With 2 or 3 space axes, a time axis and one plain axis at most. A slice that lives in 3-D
-        becomes a volume of one slice. bool becomes uint8 and float16 float32, which change no
-        value.
+        A transform, or an image of 2 or 3 space axes, at most one time axis and one plain axis,
+        whose data SimpleITK copies. A slice in 3-D becomes a volume of one slice. bool becomes
+        uint8 and float16 float32, which changes no value.
     frame : str, optional
         The frame, if the image has none.
 
@@ -146,7 +147,7 @@ def _is_native(value: Any) -> bool:
 
 
 def _is_label_map(image: Any) -> bool:
-    """Whether an image holds objects, and no voxels that could be viewed."""
+    """Whether an image is a label map, which has objects and no voxels."""
     return str(image.GetPixelIDTypeAsString()).startswith("label of")
 
 

@@ -1,8 +1,8 @@
 """3D Slicer's volume nodes: conversion to and from the array and matrix of its Python functions.
 
-A volume node has a NumPy array indexed (K, J, I), which carries no geometry, and a 4×4 matrix from
-(I, J, K) to RAS in mm. These functions convert both; they import nothing of Slicer's and have not
-been run inside it. There, an image becomes a node with ::
+A volume node has a NumPy array indexed (K, J, I), without geometry, and a 4×4 matrix from (I, J, K)
+to RAS in mm. These functions convert both; they import nothing of Slicer and have not been tested
+inside it. There, an image becomes a node with ::
 
     array, matrix = sd.to_slicer(image)
     node = slicer.util.addVolumeFromArray(array, ijkToRAS=matrix)
@@ -14,8 +14,8 @@ and a node becomes an image with ::
     matrix = slicer.util.arrayFromVTKMatrix(matrix)
     image = sd.from_slicer(slicer.util.arrayFromVolume(node), matrix)
 
-Under a transform node, ``GetIJKToRASMatrix`` does not hold it: harden the transform first. Slicer
-reads NRRD, NIfTI and MetaImage files too, with shear.
+``GetIJKToRASMatrix`` does not include the transform of a parent node: harden it first. Slicer also
+reads NRRD, NIfTI and MetaImage files, sheared ones included.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ def to_slicer(image: SpatialArray, *, frame: str | None = None) -> tuple[Any, An
     Parameters
     ----------
     image : SpatialArray
-        With up to three space axes and one plain axis.
+        An image of up to three space axes and one plain axis.
     frame : str, optional
         The frame, if the image has none.
 
     Returns
     -------
     array : ndarray
-        Indexed (K, J, I), components last; shares the image's memory.
+        Voxels indexed (K, J, I), components last; shares the image's memory.
     matrix : ndarray of float, shape (4, 4)
-        From (I, J, K) to RAS in mm.
+        Matrix from (I, J, K) to RAS in mm.
 
     Raises
     ------
@@ -74,9 +74,9 @@ def from_slicer(array: Any, matrix: Any) -> SpatialArray:
     Parameters
     ----------
     array : ndarray
-        Indexed (K, J, I), components last.
+        Voxels indexed (K, J, I), components last.
     matrix : array_like of float, shape (4, 4)
-        From (I, J, K) to RAS in mm.
+        Matrix from (I, J, K) to RAS in mm.
 
     Returns
     -------

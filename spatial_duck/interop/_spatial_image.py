@@ -1,10 +1,10 @@
 """spatial-image and multiscale-spatial-image, to and from.
 
-Both are xarray's: a DataArray with dims among t, z, y, x and c and a coordinate for each axis, and
-a DataTree with such an array in ``/scale0/…``, ``/scale1/…``. Neither has a direction or a frame.
-The frame is kept in the attribute ``frame``; an image that is oblique, flipped or a slice in 3-D is
-refused, or with ``oblique="keep"`` keeps its exact geometry in the attributes that
-`spatial_duck.interop._xarray` documents, while other software sees it unrotated.
+The first is an xarray DataArray with dims among t, z, y, x and c and a coordinate for each axis,
+the second a DataTree of such arrays in ``/scale0/…``, ``/scale1/…``. Neither has a direction or a
+frame. The frame is stored in the attribute ``frame``. An image that is oblique, flipped or a slice
+in 3-D is refused; with ``oblique="keep"`` its exact geometry is stored in attributes, as
+`spatial_duck.interop._data_arrays` documents, while other software sees it unrotated.
 """
 
 from __future__ import annotations
@@ -54,20 +54,20 @@ def aligned(
     *,
     last: bool = False,
 ) -> SpatialArray:
-    """Return an image as libraries without a direction hold it, or refuse it.
+    """Return an image in the axis order of libraries without a direction, or refuse it.
 
     Parameters
     ----------
     image : SpatialArray
         Any image.
     name : str
-        The library, for messages.
+        Name of the library, for messages.
     oblique : str
-        What to do with a direction: ``"refuse"``, or one of `options`.
+        What to do with an oblique direction: ``"refuse"``, or one of `options`.
     options : tuple of str
-        What accepts the loss.
+        Values of `oblique` that accept the loss.
     last : bool, optional
-        Leave an axis of channels last where it is. Otherwise it is put between time and space.
+        Whether a last axis of channels stays last; else it is moved between time and space.
 
     Returns
     -------
@@ -97,11 +97,11 @@ def aligned(
 
 
 def scale_and_translation(g: Geometry) -> tuple[dict[str, float], dict[str, float]]:
-    """Return spacing and start along the namesake of each sampled axis."""
+    """Return the spacing of each sampled axis, and the origin along the world axis of its name."""
     names = [str(g.dims[i]) for i in g.sampled_axes]
     scale = dict(zip(names, map(float, g.spacing), strict=True))
-    start = {n: float(g.origin[g.world.axes.index(n)]) if n in g.world.axes else 0.0 for n in names}
-    return scale, start
+    origin = dict(zip(g.world.axes, map(float, g.origin), strict=True))
+    return scale, {n: origin.get(n, 0.0) for n in names}
 
 
 def to_spatial_image(
@@ -115,11 +115,11 @@ def to_spatial_image(
     Parameters
     ----------
     image : SpatialArray
-        Axes named t, z, y, x, and one plain axis.
+        An image of axes named t, z, y, x, and one plain axis.
     name : str, optional
         Name of the DataArray.
     oblique : {"refuse", "keep"}, optional
-        Keep a direction in attributes that spatial-image's own software does not read.
+        Refuse an oblique direction, or keep it in attributes that other software ignores.
 
     Returns
     -------
@@ -156,17 +156,17 @@ def to_spatial_image(
         )  # fmt: skip
     except ValueError as error:
         raise GeometryLossError(
-            f"spatial-image holds no image with dims {g.dims!r} ({error}); add an axis "
-            "(image[None]) or index one away"
+            f"spatial-image does not support the dims {g.dims!r} ({error}); add an axis "
+            "(image[None]) or index one with an integer"
         ) from error
     out.attrs.update(image.attrs)
     if oblique == "keep" and describe_loss(g):
-        own = _to_xarray(fit, wrap=False)
-        out.attrs.update({k: v for k, v in own.attrs.items() if k not in image.attrs})
-        out = out.assign_coords(own.coords)
+        exact = _to_xarray(fit, wrap=False)
+        out.attrs.update({k: v for k, v in exact.attrs.items() if k not in image.attrs})
+        out = out.assign_coords(exact.coords)
     elif g.frame is not None:
         out.attrs["frame"] = g.frame
-    # Steps of a single coordinate cannot be told from it.
+    # The coordinate of an axis of length 1 does not show its spacing.
     out.attrs.setdefault("spacing", [float(v) for v in g.spacing])
     out.attrs.setdefault("sampled", [str(g.dims[i]) for i in g.sampled_axes])
     return out
@@ -191,12 +191,12 @@ def from_multiscale_spatial_image(tree: Any) -> Pyramid:
     Parameters
     ----------
     tree : xarray.DataTree
-        With an array in each of ``scale0``, ``scale1`` and so on.
+        A tree with an array in each of ``scale0``, ``scale1`` and so on.
 
     Raises
     ------
     FormatError
-        If it has no such group.
+        If a group does not hold one image, or there is no such group.
     """
     levels: list[SpatialArray] = []
     while f"scale{len(levels)}" in tree.children:
@@ -222,7 +222,7 @@ def to_multiscale_spatial_image(
     Parameters
     ----------
     pyramid : Pyramid
-        Its levels as `to_spatial_image` takes them.
+        A pyramid of levels that `to_spatial_image` supports.
     name : str, optional
         Name of the arrays.
     oblique : {"refuse", "keep"}, optional

@@ -1,7 +1,7 @@
 """torchio's images, to and from.
 
-Tensors are ``(c, x, y, z)``, always of four axes, with a RAS affine in mm; shear is kept. A 2-D
-image has a last axis of length 1.
+Tensors always have the four axes ``(c, x, y, z)``, with a RAS affine in mm, which may be sheared. A
+2-D image has a last axis of length 1.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _RULES = Rules("torchio", ("RAS",), unit=("mm",), plain="first", time=False)
 
 
 def as_tensor(data: Any) -> Any:
-    """Return an array as a PyTorch tensor that shares its memory where that can be.
+    """Return an array as a PyTorch tensor that shares its memory where possible.
 
     Parameters
     ----------
     data : array
-        A tensor stays as it is, on its device. Backward strides, bytes in the other order and
-        read-only memory, which PyTorch has not, are copied.
+        An array, or a tensor, which is returned as it is. Arrays with negative strides, swapped
+        bytes or read-only memory, which PyTorch does not support, are copied.
     """
     import torch
 
@@ -76,9 +76,9 @@ def to_torchio(
     Parameters
     ----------
     image : SpatialArray
-        With up to three space axes and one plain axis.
+        An image of up to three space axes and one plain axis.
     kind : {"scalar", "label"}, optional
-        ScalarImage or LabelMap, by which torchio chooses interpolation.
+        ScalarImage or LabelMap, for which torchio chooses the interpolation.
     frame : str, optional
         The frame, if the image has none.
 
@@ -99,5 +99,5 @@ def to_torchio(
     tensor = as_tensor(data)
     if g.ndim == 3:
         tensor = tensor[None]
-    made = torchio.ScalarImage if kind == "scalar" else torchio.LabelMap
-    return made(tensor=tensor, affine=g.affine.copy())
+    cls = torchio.ScalarImage if kind == "scalar" else torchio.LabelMap
+    return cls(tensor=tensor, affine=g.affine.copy())

@@ -1,13 +1,13 @@
 """Interactive viewers: `view` hands images to napari, or to NiiVue in a notebook.
 
     from spatial_duck.interop import view
-    view(image, labels)                 # whichever is installed; in a notebook NiiVue first
+    view(image, labels)                 # the installed viewer; of both, NiiVue in a notebook
     view(image, viewer="napari")
-    view(image, viewer=my_viewer)       # a napari viewer or a NiiVue widget that is there
+    view(image, viewer=my_viewer)       # an open napari viewer or NiiVue widget
 
-napari draws arrays as they are, lazily; images with the same dims lie on top of each other, each on
-its own grid. NiiVue gets NIfTI in memory, so it wants a frame, and reads all voxels. The widgets of
-itkwidgets take ITK's images: ``itkwidgets.view(spatial_duck.to_itk(image))``.
+napari draws arrays lazily; images with the same dims overlap correctly, each on its own grid.
+NiiVue gets NIfTI in memory, so that images need a frame and all voxels are read. The widgets of
+itkwidgets take ITK images: ``itkwidgets.view(spatial_duck.to_itk(image))``.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ def view(image: SpatialArray, *overlays: SpatialArray, viewer: Any = None) -> An
     Parameters
     ----------
     image : SpatialArray
-        Drawn first.
+        The image, drawn first.
     *overlays : SpatialArray
-        Drawn over it, each on its own grid; those of bool or int as labels (napari), all half
-        transparent.
+        Images drawn over it, half transparent, each on its own grid; in napari those of bool or
+        int as labels.
     viewer : {"napari", "niivue"} or a viewer, optional
-        Which, or one that is open. By default the one that is installed; of both, NiiVue in a
-        notebook and napari elsewhere.
+        The viewer to open, or an open one. By default the one that is installed; of both, NiiVue in
+        a notebook and napari elsewhere.
 
     Returns
     -------
     napari.Viewer or ipyniivue.NiiVue
-        With the images added.
+        The viewer, with the images added.
 
     Raises
     ------
     ImportError
         If there is no viewer.
     FrameError, GeometryLossError
-        If NIfTI, for NiiVue, cannot hold an image.
+        If NiiVue is used, and NIfTI cannot hold an image.
     """
     if viewer is None:
         order = ("ipyniivue", "napari") if "ipykernel" in sys.modules else ("napari", "ipyniivue")

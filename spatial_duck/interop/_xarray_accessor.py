@@ -1,6 +1,6 @@
-"""``array.spatial``: what needs physical space, on DataArrays that have a place.
+"""``array.spatial``: geometry of DataArrays, and functions that need it.
 
-xarray's accessor is registered when images and DataArrays are first converted, or the engine is
+The accessor is registered in xarray when an image or DataArray is first converted, or the engine is
 first used, so that ``import spatial_duck`` needs no xarray.
 """
 
@@ -17,9 +17,9 @@ __all__ = ["SpatialAccessor"]
 
 
 class SpatialAccessor:
-    """The place of a DataArray, and what moves it.
+    """Geometry of a DataArray, and functions that change it.
 
-    Results hold an image if the array did, and otherwise bare voxels with an index.
+    Results hold a `SpatialArray` if the array does, and otherwise bare voxels with an index.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class SpatialAccessor:
     Attributes
     ----------
     image : SpatialArray
-        The same voxels and place.
+        The array as an image.
     """
 
     def __init__(self, array: Any) -> None:
@@ -64,18 +64,18 @@ class SpatialAccessor:
         to : DataArray, SpatialArray or Geometry, optional
             An image on the grid that is wanted, or its geometry.
         **options
-            ``spacing``, ``transform``, ``interpolation`` and so on.
+            Options of `spatial_duck.resample`.
         """
         to = from_xarray(to) if isinstance(to, xarray.DataArray) else to
         return self._like(self.image.resample(to, **options))
 
     def reorient(self, orientation: Any = None, **options: Any) -> Any:
-        """Return a view whose axes run as nearly as they can along the world's.
+        """Return a view with the nearest anatomical orientation: see `spatial_duck.reorient`.
 
         Parameters
         ----------
         orientation : str, optional
-            Such as ``"RAS"``.
+            Orientation of the axes, such as ``"RAS"``.
         **options
             Options of `spatial_duck.reorient`.
         """
@@ -88,7 +88,7 @@ class SpatialAccessor:
         Parameters
         ----------
         bounds : array_like
-            The lowest and the highest corner.
+            The lowest and the highest corner, in world coordinates.
         **options
             Options of `spatial_duck.crop`.
         """
@@ -105,10 +105,10 @@ class SpatialAccessor:
         return self.image.plot(*args, **options)
 
     def _like(self, image: SpatialArray) -> Any:
-        is_inside = isinstance(self._array.variable._data, SpatialArray)
-        return to_xarray(image, index=not is_inside, name=self._array.name)
+        is_wrapped = isinstance(self._array.variable._data, SpatialArray)
+        return to_xarray(image, index=not is_wrapped, name=self._array.name)
 
 
-# Another package may have taken the name.
+# Another package may have registered an accessor of the name.
 if not hasattr(xarray.DataArray, "spatial"):
     xarray.register_dataarray_accessor("spatial")(SpatialAccessor)

@@ -20,9 +20,9 @@ __all__ = ["SpatialDuckEntrypoint"]
 
 
 class SpatialDuckEntrypoint(BackendEntrypoint):
-    """Opens images as datasets of one variable, ``image``, whose place is an xarray index."""
+    """Opens images as datasets of one variable, ``image``, with an xarray index."""
 
-    description = "Medical, microscopy and Earth images in their place, by spatial_duck"
+    description = "Medical, microscopy and Earth images with their geometry, by spatial_duck"
     open_dataset_parameters: ClassVar = ("filename_or_obj", "drop_variables", "options")
 
     def open_dataset(
@@ -32,16 +32,16 @@ class SpatialDuckEntrypoint(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         options: dict[str, Any] | None = None,
     ) -> Any:
-        """Return a dataset, whose voxels are read when they are asked for.
+        """Return a dataset, whose voxels are read when they are used.
 
         Parameters
         ----------
         filename_or_obj : path or str
-            What `spatial_duck.read` takes.
+            An image, as for `spatial_duck.read`.
         drop_variables : str or iterable of str, optional
             Variables and coordinates to leave out.
         options : dict, optional
-            Passed to `spatial_duck.read`.
+            Options of `spatial_duck.read`.
         """
         image = read(filename_or_obj, **(options or {}))
         lazy = image.chunk() if backends.is_stored(image.data) else image
