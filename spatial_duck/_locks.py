@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lock"]
 
-_held: set[Lock] = set()
+_held: weakref.WeakSet[Lock] = weakref.WeakSet()
 _guard = threading.Lock()
 
 
@@ -77,10 +78,19 @@ class Lock:
             file, self.file = self.file, None
             _held.discard(self)
         if file is not None:
-            if fcntl is not None:
-                with suppress(OSError):
-                    fcntl.flock(file, fcntl.LOCK_UN)
-            os.close(file)
+            _free(file)
+
+    def __del__(self) -> None:
+        # Of a holder that was interrupted before it could release it.
+        if getattr(self, "file", None) is not None:
+            _free(self.file)
+
+
+def _free(file: int) -> None:
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
+    os.close(file)
 
 
 def _close_in_child() -> None:

@@ -280,15 +280,16 @@ def publish_atomically(
         If the target exists and `overwrite` is false.
     """
     target = check_target(path, overwrite=overwrite, directory=directory)
-    with _folder_lock(target.parent) as held:
-        # With the lock of the parent, a folder whose lock is free is that of a writer that ended.
-        if held:
-            _remove_leftovers(target, parts)
-        folder = Path(tempfile.mkdtemp(prefix=f"{partial_prefix(target)}-", dir=target.parent))
-        lock = Lock(folder / "lock", create=True)
-        with suppress(OSError):  # a file system without locks
-            lock.acquire()
+    folder = lock = None
     try:
+        with _folder_lock(target.parent) as held:
+            # Then a folder whose own lock is free is that of a writer that ended.
+            if held:
+                _remove_leftovers(target, parts)
+            folder = Path(tempfile.mkdtemp(prefix=f"{partial_prefix(target)}-", dir=target.parent))
+            lock = Lock(folder / "lock", create=True)
+            with suppress(OSError):  # a file system without locks
+                lock.acquire()
         left = [p for p in _known_parts(target, parts) if os.path.lexists(p)]
         if left and not overwrite:
             raise FileExistsError(f"{left[0]} is there already; replace it with overwrite=True")
@@ -299,8 +300,13 @@ def publish_atomically(
         yield fresh
         _publish(folder, fresh, target, overwrite, parts)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
+        try:
+            # Where parts are still listed, the next writer has to remove them.
+            if folder is not None and not (folder / "parts").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            if lock is not None:
+                lock.release()
 
 
 @contextmanager
@@ -342,20 +348,32 @@ def _publish_several(
     old = list(_known_parts(target, parts)) if overwrite else []
     names = dict.fromkeys([p.name for p in (*others, *old)])
     (folder / "parts").write_text("\n".join(names), encoding="utf-8")
-    for file in others:
-        place = target.with_name(file.name)
-        # An existing file is replaced only if it is a part of the old target.
-        if place in old:
-            _keep_copy(place, folder / "before")
-            file.replace(place)
-        else:
-            rename_new(file, place)
     try:
+        for file in others:
+            place = target.with_name(file.name)
+            # An existing file is replaced only if it is a part of the old target.
+            if place in old:
+                _keep_copy(place, folder / "before")
+                file.replace(place)
+            else:
+                rename_new(file, place)
         _publish_one(fresh, target, overwrite, folder / "old")
-    except OSError:
-        _remove_parts([target.with_name(p.name) for p in others], target, parts)
-        raise
-    _remove_parts(old, target, parts)
+    finally:
+        _tidy(folder, target, parts)
+
+
+def _tidy(folder: Path, target: Path, parts: Parts) -> None:
+    """Leave the parts of the target alone, whether it is the old one or the new one by now."""
+    before, new = folder / "before", folder / "new"
+    waiting = list(new.iterdir()) if new.is_dir() else []  # the target is renamed last
+    if before.is_dir() and waiting and not _is_linked(target, waiting):
+        for copy in before.iterdir():
+            copy.replace(target.with_name(copy.name))
+    listed = folder / "parts"
+    names = listed.read_text(encoding="utf-8").splitlines()
+    # Else the next writer removes them.
+    if _remove_parts([target.with_name(Path(n).name) for n in names], target, parts):
+        listed.unlink()
 
 
 def _keep_copy(part: Path, folder: Path) -> None:
@@ -391,21 +409,27 @@ def _known_parts(target: Path, parts: Parts) -> Sequence[Path]:
         return ()
 
 
-def _remove_parts(files: Sequence[Path], target: Path, parts: Parts) -> None:
-    """Remove data files that no header names."""
-    kept = set(_known_parts(target, parts)) if target.exists() else set()
-    for file in files:
-        if file not in kept and not _is_named(file):
-            with suppress(OSError):
-                file.unlink()
+def _remove_parts(files: Sequence[Path], target: Path, parts: Parts) -> bool:
+    """Remove data files that no header names; return whether none of them is left.
+
+    None is removed if it is not known what the target needs.
+    """
+    try:
+        kept = {Path(p) for p in parts(target)} if target.exists() else set()
+        for file in files:
+            if file not in kept and not _is_named(file):
+                file.unlink(missing_ok=True)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _is_named(file: Path) -> bool:
-    """Whether a header beside a data file names it."""
+    """Whether a header beside a data file names it; one that cannot be read may."""
     name = os.fsencode(file.name)
     for header in file.parent.iterdir():
-        if header.suffix.lower() in _HEADER_SUFFIXES:
-            with suppress(OSError), header.open("rb") as opened:
+        if header.suffix.lower() in _HEADER_SUFFIXES and header.is_file():
+            with header.open("rb") as opened:
                 if name in opened.read(_HEADER_BYTES):
                     return True
     return False
@@ -428,9 +452,12 @@ def _remove_leftovers(target: Path, parts: Parts) -> None:
                 lock.release()
 
 
+def _is_linked(target: Path, files: Sequence[Path]) -> bool:
+    """Whether a target is one of some files already, whose other name is yet to be removed."""
+    return target.exists() and any(file.samefile(target) for file in files)
+
+
 def _remove_leftover(folder: Path, target: Path, parts: Parts) -> None:
-    listed = folder / "parts"
-    if listed.is_file():
-        names = listed.read_text(encoding="utf-8").splitlines()
-        _remove_parts([target.with_name(Path(n).name) for n in names], target, parts)
+    if (folder / "parts").is_file():
+        _tidy(folder, target, parts)
     shutil.rmtree(folder, ignore_errors=True)
