@@ -48,14 +48,14 @@ OLD_SIGNATURES = {
     "bincount": "x weights",
     "busday_count": "begindates enddates",
     "busday_offset": "dates offsets",
-    "concatenate": "arrays axis out",
+    "concatenate": "arrays axis=0 out",
     "copyto": "dst src casting where",
     "datetime_as_string": "arr",
     "dot": "a b out",
     "empty_like": "prototype dtype order subok shape",
     "inner": "a b",
     "is_busday": "dates",
-    "lexsort": "keys axis",
+    "lexsort": "keys axis=-1",
     "packbits": "a axis bitorder",
     "putmask": "a mask values",
     "ravel_multi_index": "multi_index dims mode order",
@@ -75,9 +75,12 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(function)
     except ValueError:
-        names = OLD_SIGNATURES.get(function.__name__, "").split()
+        words = [w.partition("=") for w in OLD_SIGNATURES.get(function.__name__, "").split()]
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        return inspect.Signature([inspect.Parameter(n, kind, default=NO_VALUE) for n in names])
+        return inspect.Signature([
+            inspect.Parameter(name, kind, default=int(default) if default else NO_VALUE)
+            for name, _, default in words
+        ])  # fmt: skip
 
 
 def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -14,11 +14,19 @@ from numpy.testing.overrides import get_overridable_numpy_ufuncs
 from spatial_duck import SpatialArray, rules
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.rules.__main__ import main
-from spatial_duck.rules._bind import NO_VALUE, OLD_SIGNATURES, bind, parameters_of
+from spatial_duck.rules._bind import (
+    AXIS_PARAMETERS,
+    NO_VALUE,
+    OLD_SIGNATURES,
+    bind,
+    parameters_of,
+    signature_of,
+)
 from spatial_duck.rules._find import FAMILIES, LAZY
 from tests.rules.calls import OVERRIDABLE, find
 from tests.rules.recipes import RECIPES
 
+NO_DEFAULT = inspect.Parameter.empty
 FUNCTIONS = sorted(OVERRIDABLE, key=lambda f: (f.__module__, f.__name__))
 
 
@@ -97,10 +105,32 @@ def test_parameters_stand_in_for_signatures_that_old_versions_lack(name: str) ->
         theirs = inspect.signature(getattr(np, name)).parameters
     except ValueError:
         pytest.skip("this version gives none")
-    listed = OLD_SIGNATURES[name].split()
+    words = [word.partition("=") for word in OLD_SIGNATURES[name].split()]
+    listed = [word for word, _, _ in words]
+    assert all(theirs[word].default == int(default) for word, _, default in words if default)
+    assert all(default or word not in AXIS_PARAMETERS or theirs[word].default in (None, NO_DEFAULT)
+               for word, _, default in words)  # fmt: skip
     positional = [n for n, p in theirs.items() if p.kind is not p.KEYWORD_ONLY]
     assert [n for n in listed if n in positional] == positional[: len(listed)][: len(positional)]
     assert set(listed) <= {*theirs}
+
+
+def test_functions_of_c_are_bound_where_numpy_gives_no_signature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As before NumPy 2.4: coordinates, which bind arguments by name, are carried all the same."""
+
+    def no_signature(function: Any) -> Any:
+        raise ValueError(f"no signature found for {function!r}")
+
+    monkeypatch.setattr(inspect, "signature", no_signature)
+    signature_of.cache_clear()
+    try:
+        image = SpatialArray(np.ones((3, 4)), dims=("c", "x"), coords={"channel": ("c", [1, 2, 3])})
+        assert np.lexsort(image).shape == (4,)
+        assert list(np.concatenate([image, image]).coords["channel"]) == [1, 2, 3, 1, 2, 3]
+    finally:
+        signature_of.cache_clear()
 
 
 def test_a_rule_that_names_what_numpy_lacks_is_refused() -> None:
