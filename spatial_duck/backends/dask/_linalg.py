@@ -43,7 +43,7 @@ def _matrices(
         tried = func(*[sample(a)[(..., *[slice(1)] * min(a.ndim, 2))] for a in arrays], **given)
         many = isinstance(tried, tuple)
         result = da.apply_gufunc(
-            functools.partial(_as_tuple if many else _as_is, func, given),
+            functools.partial(_call, func, given, many),
             signature,
             *arrays,
             output_dtypes=[s.dtype for s in tried] if many else tried.dtype,
@@ -55,12 +55,9 @@ def _matrices(
     return run
 
 
-def _as_is(func: Any, given: dict[str, Any], *arrays: Any) -> Any:
-    return func(*arrays, **given)
-
-
-def _as_tuple(func: Any, given: dict[str, Any], *arrays: Any) -> Any:
-    return tuple(func(*arrays, **given))
+def _call(func: Any, given: dict[str, Any], many: bool, *arrays: Any) -> Any:
+    found = func(*arrays, **given)
+    return tuple(found) if many else found
 
 
 for _name, _signature in {
