@@ -296,6 +296,11 @@ class ArrayMethods(ImageState):
         data = _method_of(self._data, "byteswap")(inplace)
         return self if inplace else self._with_data(data)
 
+    # Other than most operators, these do not always give an image.
+    __divmod__: Any
+    __rdivmod__: Any
+    __matmul__: Any
+    __rmatmul__: Any
     __add__, __radd__ = binary(operator.add, np.add)
     __sub__, __rsub__ = binary(operator.sub, np.subtract)
     __mul__, __rmul__ = binary(operator.mul, np.multiply)
@@ -314,8 +319,8 @@ class ArrayMethods(ImageState):
     __le__, _ = binary(operator.le, np.less_equal)
     __gt__, _ = binary(operator.gt, np.greater)
     __ge__, _ = binary(operator.ge, np.greater_equal)
-    __eq__, _ = binary(operator.eq, np.equal)
-    __ne__, _ = binary(operator.ne, np.not_equal)
+    __eq__, _ = binary(operator.eq, np.equal)  # type: ignore[assignment]
+    __ne__, _ = binary(operator.ne, np.not_equal)  # type: ignore[assignment]
     del _
 
     __iadd__ = in_place(operator.iadd, np.add)

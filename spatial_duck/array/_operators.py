@@ -22,6 +22,8 @@ from spatial_duck.rules import _ufuncs as ufuncs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spatial_duck.array._typing import Same
+
 __all__ = ["binary", "in_place", "unary"]
 
 _COMPARISONS: dict[Any, bool] = {np.equal: False, np.not_equal: True}
@@ -31,7 +33,7 @@ _OTHER_FOR_MATRICES = frozenset({np.multiply, np.power})
 _IMAGE_ATTRIBUTES = ("spacing", "affine", "GetSpacing", "geometry")
 
 
-def binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any, Any]:
+def binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Same, Same]:
     """Return the method of an operator, and that of its reflected form."""
 
     def forward(self: ImageState, other: Any) -> Any:
@@ -45,7 +47,7 @@ def binary(function: Callable[[Any, Any], Any], ufunc: np.ufunc) -> tuple[Any, A
     return forward, reflected
 
 
-def unary(ufunc: np.ufunc) -> Any:
+def unary(ufunc: np.ufunc) -> Same:
     """Return the method that is a ufunc of one array."""
 
     def method(self: Any) -> Any:
