@@ -291,18 +291,27 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     def close(self) -> None:
         """Close the file that `read` opened: a mapped file, an archive, a TIFF, a store.
 
-        It can be deleted or replaced then. Slices and lazy results of the image cannot be read any
-        more and say so; what was computed stays. An image in memory has nothing to close. ``with
-        spatial_duck.read(path) as image:`` closes it at the end of the block.
+        Its voxels cannot be read any more, by slices and lazy results of the image neither, and
+        each says so; what was computed stays. An image in memory has nothing to close.
+        ``with spatial_duck.read(path) as image:`` closes it at the end of the block.
 
         Notes
         -----
-        Bare arrays that were taken of a mapped file (``image.data``) keep it open while they live.
-        A lazy image that was made of this one, as by `chunk`, closes nothing: close this one.
+        A mapped file is let go of with the last array that views it, as NumPy's are: slices of the
+        image, and ``image.data``, keep it open while they live, and can be read. A lazy image that
+        was made of this one, as by `chunk`, closes nothing: close this one.
         """
         for part in getattr(self, "_parts", ()):
             part.close()
-        backends.close(self)
+        if hasattr(self, "_closed"):
+            return
+        file = backends.mapped_file(self._data)
+        if file is None:
+            backends.backend_of(self._data).close(self._data)
+        else:
+            self.geometry  # noqa: B018 (asks the data for their shape)
+            self._closed = file
+            del self._data
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from spatial_duck import backends
 from spatial_duck.array._coordinates import Coordinates
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.geometry import Geometry
@@ -32,14 +31,16 @@ _new = object.__new__
 _MAX_DEFERRED = 32
 
 
-class ImageState(backends.Holder):
+class ImageState:
     """The state of `SpatialArray`, and the root of its mixins."""
 
-    __slots__ = ("_attrs", "_coords", "_geometry", "_parts")
+    __slots__ = ("__weakref__", "_attrs", "_closed", "_coords", "_data", "_geometry", "_parts")
 
     #: Above ndarray and Dask arrays, below xarray.
     __array_priority__: ClassVar[float] = 60.0
 
+    _data: Any
+    _closed: str  # the name of the mapped file that was closed: `_data` is unset then
     _geometry: Geometry | Deferred
     _attrs: dict[str, Any] | None
     _coords: dict[str, Held] | None  # never changed: images share it
@@ -92,10 +93,6 @@ class ImageState(backends.Holder):
                 geometry = _apply_moves(geometry)
         self._geometry = geometry
         return geometry  # type: ignore[no-any-return]
-
-    def _let_go(self, name: str) -> None:
-        self.geometry  # noqa: B018 (asks the data for their shape)
-        super()._let_go(name)
 
     def _defer(
         self, move: Callable[..., Any], arguments: Any, keywords: dict[str, Any] | None

@@ -7,13 +7,7 @@ from __future__ import annotations
 
 from spatial_duck.backends._arguments import host_type
 from spatial_duck.backends._backend import Backend, StoredBackend, even_chunks
-from spatial_duck.backends._maps import (
-    FileMap,
-    Holder,
-    closed_error,
-    file_map,
-    is_mapped,
-)
+from spatial_duck.backends._maps import FileMap, closed_error, is_mapped, mapped_file
 from spatial_duck.backends._operations import (
     adopt,
     as_numpy,
@@ -24,7 +18,6 @@ from spatial_duck.backends._operations import (
     chunk_values,
     chunked,
     chunks,
-    close,
     compute,
     copy,
     dask_form,
@@ -54,7 +47,6 @@ from spatial_duck.backends._registry import backend_of, is_known, register
 __all__ = [
     "Backend",
     "FileMap",
-    "Holder",
     "StoredBackend",
     "adopt",
     "as_numpy",
@@ -66,7 +58,6 @@ __all__ = [
     "chunk_values",
     "chunked",
     "chunks",
-    "close",
     "closed_error",
     "compute",
     "copy",
@@ -74,7 +65,6 @@ __all__ = [
     "device",
     "empty_block",
     "even_chunks",
-    "file_map",
     "has_namespace",
     "has_operators",
     "host_form",
@@ -90,6 +80,7 @@ __all__ = [
     "itemsize",
     "keeps_scalars",
     "library",
+    "mapped_file",
     "namespace",
     "persist",
     "read",

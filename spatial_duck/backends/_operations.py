@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.backends._arguments import host_type, leaves
-from spatial_duck.backends._maps import file_map, release
 from spatial_duck.backends._registry import (
     _SCALARS,
     adopter_of,
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spatial_duck.backends._maps import Holder
 
 __all__ = [
     "adopt",
@@ -41,7 +39,6 @@ __all__ = [
     "chunk_values",
     "chunked",
     "chunks",
-    "close",
     "compute",
     "copy",
     "dask_form",
@@ -103,17 +100,6 @@ def adopt(data: Any) -> Any:
     if found is None:
         raise not_an_array(data)
     return found.adopt(data)
-
-
-def close(holder: Holder) -> None:
-    """Close the file that an image was read from, for all that hold parts of it."""
-    if hasattr(holder, "_closed"):
-        return
-    mapped = file_map(holder._data)
-    if mapped is None:
-        backend_of(holder._data).close(holder._data)
-    else:
-        release(mapped, holder)
 
 
 def call(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -20,7 +20,6 @@ import numpy as np
 from spatial_duck.backends._arguments import adapt_arguments, map_leaves, with_tuples
 from spatial_duck.backends._common import pad_widths
 from spatial_duck.backends._keys import Steps, steps_of
-from spatial_duck.backends._maps import MappedBlocks, file_map
 from spatial_duck.backends.dask._along_axis import along
 from spatial_duck.backends.dask._functions import FUNCTIONS, REASONS
 from spatial_duck.backends.dask._private import implementation_of, meta_of
@@ -67,12 +66,8 @@ def from_reader(reader: Any, aligned: tuple[tuple[int, ...], ...], chunks: Any =
 
 
 def from_memory(data: Any, chunks: Any = "auto") -> Any:
-    """Make a Dask array of an array in memory; of one that is mapped, until its file is closed."""
-    chunks = _auto(data) if chunks is None or 0 in data.shape else chunks
-    if file_map(data) is None:
-        return da.from_array(data, chunks=chunks)
-    meta = np.empty((0,) * data.ndim, data.dtype)
-    return da.from_array(MappedBlocks(data), chunks=chunks, asarray=True, fancy=False, meta=meta)
+    """Make a Dask array of an array in memory."""
+    return da.from_array(data, chunks=_auto(data) if chunks is None or 0 in data.shape else chunks)
 
 
 #: Reductions by ufuncs that Dask knows by another name.
