@@ -16,9 +16,9 @@ __all__ = [
     "anatomy",
     "axis_name",
     "axis_unit",
-    "facts",
     "printable",
     "size",
+    "summary_rows",
     "unit_symbol",
 ]
 
@@ -109,13 +109,13 @@ def anatomy(geometry: Geometry) -> dict[int, str]:
         return {}
 
 
-def facts(geometry: Geometry) -> list[tuple[str, str]]:
+def summary_rows(geometry: Geometry) -> list[tuple[str, str]]:
     """Return the properties of a geometry, as pairs of a heading and text.
 
     Examples
     --------
     >>> from spatial_duck.geometry import Geometry
-    >>> facts(Geometry((4, 6), spacing=(2, 0.5), unit="mm"))
+    >>> summary_rows(Geometry((4, 6), spacing=(2, 0.5), unit="mm"))
     [('dims', 'y, x'), ('spacing', 'y 2, x 0.5 mm'), ('origin', 'y 0, x 0 mm')]
     """
     world, axes = geometry.world, geometry.sampled_axes

@@ -1,4 +1,4 @@
-"""Geometries as HTML: their facts in a table, and grids drawn where they lie in the world.
+"""Geometries as HTML: their properties in a table, and grids drawn where they lie in the world.
 
 Drawings are small inline SVG without scripts or outside references, in the colour of the text
 around them, so that they are right on light and dark pages alike.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck._display._describe import facts, printable, unit_symbol
+from spatial_duck._display._describe import printable, summary_rows, unit_symbol
 from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._world import SPACE_AXES
 
@@ -70,7 +70,9 @@ def html(geometry: Geometry) -> str:
     True
     """
     shape = " × ".join(map(str, geometry.shape)) or "0-d"
-    return card(type(geometry).__name__, shape, facts(geometry), drawing([Outline(geometry)]))
+    return card(
+        type(geometry).__name__, shape, summary_rows(geometry), drawing([Outline(geometry)])
+    )
 
 
 def card(kind: str, words: str, rows: Iterable[tuple[str, str]], pictures: str = "") -> str:

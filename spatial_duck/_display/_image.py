@@ -20,9 +20,9 @@ from spatial_duck import backends
 from spatial_duck._display._describe import (
     anatomy,
     axis_name,
-    facts,
     printable,
     size,
+    summary_rows,
 )
 from spatial_duck._display._drawing import Outline, card, drawing
 from spatial_duck._display._pictures import png, thumbnails
@@ -111,7 +111,7 @@ def text(image: Any) -> str:
     [[1. 0.]
      [0. 1.]]
     """
-    rows = [*facts(image.geometry), *_coord_lines(image)]
+    rows = [*summary_rows(image.geometry), *_coord_lines(image)]
     width = max(len(name) for name, _ in rows) + 2
     lines = [f"<{type(image).__name__} {_header(image)}>"]
     for name, value in rows:
@@ -260,7 +260,7 @@ def html(image: Any) -> str:
     str
         A fragment with no scripts and no outside references.
     """
-    rows = [*facts(image.geometry), *_coord_lines(image)]
+    rows = [*summary_rows(image.geometry), *_coord_lines(image)]
     attrs = image._attrs
     if attrs:
         short = reprlib.Repr()

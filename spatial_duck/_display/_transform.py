@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spatial_duck._display._describe import facts
+from spatial_duck._display._describe import summary_rows
 from spatial_duck._display._drawing import Outline, card, drawing
 from spatial_duck.geometry import Geometry
 from spatial_duck.transforms._affine import Affine
@@ -47,11 +47,11 @@ def rows(transform: Transform) -> list[tuple[str, str]]:
         return _affine_rows(transform)
     if isinstance(transform, DisplacementField):
         found = [("grid", " × ".join(map(str, transform.image.shape))), *_bounds(transform)]
-        return found + facts(transform.image.geometry)[1:]
+        return found + summary_rows(transform.image.geometry)[1:]
     if isinstance(transform, BSpline):
         grid = " × ".join(map(str, transform.geometry.shape))
         found = [("coefficients", f"{grid}, splines of order {transform.order}")]
-        return found + _bounds(transform) + facts(transform.geometry)[1:]
+        return found + _bounds(transform) + summary_rows(transform.geometry)[1:]
     parts = _parts(transform)
     found = [(f"{n + 1}", _one_line(part)) for n, part in enumerate(parts[:_MAX_PARTS])]
     return found + ([("…", f"{len(parts) - _MAX_PARTS} more")] if len(parts) > _MAX_PARTS else [])

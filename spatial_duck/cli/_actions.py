@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spatial_duck as sd
-from spatial_duck._display._describe import facts, printable
+from spatial_duck._display._describe import printable, summary_rows
 from spatial_duck._optional import require
 from spatial_duck.cli._reading import UsageError, read_options, write_options
 from spatial_duck.errors import SpatialDuckError
@@ -45,7 +45,7 @@ def info(args: argparse.Namespace) -> None:
     for path, found in described:
         shape = " × ".join(str(n) for n in found.geometry.shape)
         rows = [("format", found.format), ("voxels", f"{shape}, {found.dtype}")]
-        rows += facts(found.geometry)
+        rows += summary_rows(found.geometry)
         low, high = found.geometry.bounds.tolist()
         names = found.geometry.world.axes
         rows.append(

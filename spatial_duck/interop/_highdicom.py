@@ -18,7 +18,7 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io._axis_facts import coords_by_axis, warn_of_lost_coords
+from spatial_duck.io._coords import coords_by_axis, warn_of_lost_coords
 from spatial_duck.io._layout import Rules, fit_layout
 from spatial_duck.io.dicom._elements import coordinate_name, keyword_of
 from spatial_duck.io.dicom._segments import segment_coords
@@ -26,7 +26,7 @@ from spatial_duck.io.dicom._segments import segment_coords
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spatial_duck.io._axis_facts import AxisFact
+    from spatial_duck.io._coords import AxisCoord
 
 __all__ = ["from_highdicom", "to_highdicom"]
 
@@ -157,13 +157,13 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
 
 
 def _channels(
-    highdicom: Any, facts: Mapping[str, AxisFact], count: int
+    highdicom: Any, coords: Mapping[str, AxisCoord], count: int
 ) -> tuple[dict[Any, list[Any]], str]:
     """Return the descriptor of the channel axis with its values, and the name of its coordinate."""
     channel_coords = {
-        name: fact.values.tolist()
-        for name, fact in facts.items()
-        if fact.axis == 3 and fact.values.ndim == 1
+        name: coord.values.tolist()
+        for name, coord in coords.items()
+        if coord.axis == 3 and coord.values.ndim == 1
     }
     if channel_coords.get("channel") == list(_COLORS.values()):
         from highdicom.volume import RGB_COLOR_CHANNEL_DESCRIPTOR

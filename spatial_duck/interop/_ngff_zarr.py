@@ -21,7 +21,7 @@ from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
 from spatial_duck.interop._spatial_image import LONG_UNITS, aligned, scale_and_translation
-from spatial_duck.io._axis_facts import coords_by_axis
+from spatial_duck.io._coords import coords_by_axis
 from spatial_duck.io.ngff._channels import from_omero, to_omero
 from spatial_duck.pyramids import Pyramid
 
@@ -213,11 +213,11 @@ def _omero(image: SpatialArray, dims: tuple[str, ...]) -> Any:
     axis = dims.index("c") if "c" in dims else None
     count = image.shape[plain[0]] if plain else 1
     names = ["c" if a in plain else name for a, name in enumerate(image.dims)]
-    facts = {
-        name: fact._replace(axis=None if fact.axis is None else dims.index(names[fact.axis] or "c"))
-        for name, fact in coords_by_axis(image, image.dims).items()
+    coords = {
+        name: c._replace(axis=None if c.axis is None else dims.index(names[c.axis] or "c"))
+        for name, c in coords_by_axis(image, image.dims).items()
     }
-    omero, _ = to_omero(facts, axis, count, image.dtype)
+    omero, _ = to_omero(coords, axis, count, image.dtype)
     if omero is None:
         return None
     return Omero(

@@ -20,7 +20,7 @@ from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.interop._xarray import from_xarray
 from spatial_duck.interop._xarray import to_xarray as _to_xarray
 from spatial_duck.io._axis_aligned import require_axis_aligned
-from spatial_duck.io._axis_facts import coords_by_axis
+from spatial_duck.io._coords import coords_by_axis
 from spatial_duck.io._layout import Rules, column_kinds, fit_layout
 from spatial_duck.io.ngff._describe import describe_loss
 from spatial_duck.pyramids import Pyramid
@@ -88,8 +88,8 @@ def aligned(
                 "image.replace(dims=...)"
             )
     coords = {
-        fact: (() if axis is None else axis, values, dict(attrs))
-        for fact, (axis, values, attrs) in coords_by_axis(image, g.dims).items()
+        coord_name: (() if axis is None else axis, values, dict(attrs))
+        for coord_name, (axis, values, attrs) in coords_by_axis(image, g.dims).items()
     }
     if names != list(g.dims):
         g = g.replace(dims=names)

@@ -15,7 +15,7 @@ from spatial_duck.errors import FormatError, SpatialDuckError
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._signatures import show_keywords
 from spatial_duck.geometry._world import SPACE_AXES
-from spatial_duck.io._axis_facts import warn_of_lost_coords
+from spatial_duck.io._coords import warn_of_lost_coords
 from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks
 from spatial_duck.io._estimate import announce_large_write
 from spatial_duck.io._libraries import library_for

@@ -62,5 +62,5 @@ def components_in_frame(image: Any, frame: str) -> Any:
             )
         shape = [len(signs) if i == axis else 1 for i in range(image.ndim)]
         image = image * np.array(signs, image.dtype).reshape(shape)
-    facts = dict(found.attrs) | {"frame": frame} | ({"unit": found.unit} if found.unit else {})
-    return image.replace(coords={**image.coords, "component": (axis, labels, facts)})
+    attrs = dict(found.attrs) | {"frame": frame} | ({"unit": found.unit} if found.unit else {})
+    return image.replace(coords={**image.coords, "component": (axis, labels, attrs)})

@@ -37,7 +37,7 @@ from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._axis_facts import coords_by_axis, coords_from_json, coords_to_json
+from spatial_duck.io._coords import coords_by_axis, coords_from_json, coords_to_json
 from spatial_duck.io._format import Format
 from spatial_duck.io._hdf5_guard import HDF5_SIGNATURE, h5py_module, open_guarded
 from spatial_duck.io._json import from_record, parse_record, to_record

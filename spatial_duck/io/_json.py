@@ -19,7 +19,7 @@
 ``sampled`` are array axes; ``spacing`` and the columns of ``direction`` are in their order,
 ``origin`` and the rows of ``direction`` in that of the world's axes: world = origin + direction @
 (spacing * index), the centre of a voxel. ``lost`` maps array axes to the functions that lost their
-positions, and `spatial_duck.io._axis_facts` describes ``coords``. The world has ``"types"`` if they
+positions, and `spatial_duck.io._coords` describes ``coords``. The world has ``"types"`` if they
 do not follow from the names of its axes.
 """
 
@@ -60,7 +60,7 @@ def to_record(
     attrs : mapping, optional
         Free metadata; what JSON cannot hold exactly is left out.
     coords : mapping, optional
-        Coordinates, as `spatial_duck.io._axis_facts.coords_to_json` makes them.
+        Coordinates, as `spatial_duck.io._coords.coords_to_json` makes them.
     """
     g = geometry
     world = {"axes": list(g.world.axes), "units": list(g.unit), "frame": g.frame}

@@ -21,7 +21,7 @@ from numpy.lib import format as npy_format
 
 from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._axis_facts import coords_by_axis, coords_from_json, coords_to_json
+from spatial_duck.io._coords import coords_by_axis, coords_from_json, coords_to_json
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parse_record, to_record
 from spatial_duck.io._publishing import leftover_parts

@@ -31,8 +31,8 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._axis_facts import coords_by_axis, coords_from_json, coords_to_json
 from spatial_duck.io._axis_names import restore_names, standard_names
+from spatial_duck.io._coords import coords_by_axis, coords_from_json, coords_to_json
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import parse_record
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout

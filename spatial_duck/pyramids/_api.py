@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck._display._describe import facts, size
+from spatial_duck._display._describe import size, summary_rows
 from spatial_duck._display._drawing import Outline, card, drawing
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._nodata import warn_of_nodata
@@ -307,7 +307,7 @@ def _pyramid_html(levels: Pyramid) -> str:
     """Return a row for each level, and in one plane how each is cut into blocks."""
     rows, pictures = [], []
     for n, level in enumerate(levels):
-        row = {"spacing": "", **dict(facts(level.geometry))}["spacing"]
+        row = {"spacing": "", **dict(summary_rows(level.geometry))}["spacing"]
         shape = " × ".join(map(str, level.shape))
         rows.append((f"level {n}", f"{shape}, {size(level.nbytes)}, spacing {row}"))
         chunks = backends.chunks(level.data)

@@ -20,7 +20,7 @@ from spatial_duck import backends
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.geometry._world import SPACE_AXES
-from spatial_duck.io._axis_facts import same_coords
+from spatial_duck.io._coords import same_coords
 from spatial_duck.testing._subject import NotOffered, Wrong
 
 if TYPE_CHECKING:

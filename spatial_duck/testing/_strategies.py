@@ -304,12 +304,12 @@ def carrying_images(draw: Draw, dtype: Any = "u2") -> Any:
         if where is None and name in ("component", "t"):
             continue
         values = make(1 if where is None else geometry.shape[where])
-        facts: dict[str, Any] = {}
+        attrs: dict[str, Any] = {}
         if name in ("dwell", "slice_time", "echo_time", "b_value"):
             unit = draw(st.sampled_from((None, "s", "ms", "s/mm^2")))
-            facts = {} if unit is None else {"unit": unit}
+            attrs = {} if unit is None else {"unit": unit}
         if name == "gradient_direction" and geometry.frame is not None:
-            facts = {"frame": geometry.frame}
+            attrs = {"frame": geometry.frame}
         coords[name] = (() if where is None else where, values[0] if where is None else values,
-                        facts)  # fmt: skip
+                        attrs)  # fmt: skip
     return SpatialArray(voxel_numbers(geometry.shape).astype(dtype), geometry, coords=coords)

@@ -24,7 +24,7 @@ from spatial_duck._display._colors import (
     looks_like_labels,
     segment_colors,
 )
-from spatial_duck._display._describe import facts, printable, unit_symbol
+from spatial_duck._display._describe import printable, summary_rows, unit_symbol
 from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.pyramids import _api as multiscale
@@ -400,7 +400,7 @@ class Scene:
         steps = np.abs(self.view.axes.T @ layer._index_to_world(geometry)[0]).max(axis=1)
         return {
             "name": layer.name,
-            "facts": facts(geometry),
+            "summary": summary_rows(geometry),
             "shape": list(geometry.shape),
             "dtype": layer.dtype,
             "levels": [list(level.image.shape) for level in layer.levels],

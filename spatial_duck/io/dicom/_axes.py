@@ -147,32 +147,32 @@ def _sort_places(places: Places, rank: Callable[[int], Any]) -> Places:
     return [sorted(place, key=rank) for place in places]
 
 
-def _fact_getter(frames: Sequence[Frame], keyword: str) -> Callable[[int], Any]:
-    return lambda i: frames[i].facts.get(keyword)
+def _element_getter(frames: Sequence[Frame], keyword: str) -> Callable[[int], Any]:
+    return lambda i: frames[i].elements.get(keyword)
 
 
-def _tuple_of(facts: Sequence[Callable[[int], Any]]) -> Callable[[int], Any]:
-    return lambda i: tuple(fact(i) for fact in facts)
+def _tuple_of(getters: Sequence[Callable[[int], Any]]) -> Callable[[int], Any]:
+    return lambda i: tuple(get(i) for get in getters)
 
 
 def _by_tags(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
     count = len(places[0])
     differ = []
     for keyword in TAGS:
-        kinds = {frames[i].facts.get(keyword) for i in places[0]}
+        kinds = {frames[i].elements.get(keyword) for i in places[0]}
         if None not in kinds and 1 < len(kinds) <= count:
             differ.append(keyword)
     for size in range(1, _MAX_AXES + 1):
         for names in itertools.combinations(differ, size):
-            facts = [_fact_getter(frames, name) for name in names]
-            found = _complete(places, facts)
+            getters = [_element_getter(frames, name) for name in names]
+            found = _complete(places, getters)
             if found is None:
                 continue
             axes = tuple(
                 Axis(name, values, TAGS[name], f"values of {name}, the same at each position")
                 for name, values in zip(names, found, strict=True)
             )
-            return SortedFrames(axes, _sort_places(places, _tuple_of(facts)))
+            return SortedFrames(axes, _sort_places(places, _tuple_of(getters)))
     return None
 
 
@@ -182,18 +182,18 @@ def _size(value: Any) -> int:
 
 def _by_dimensions(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
     """Sort by the indices of enhanced files, in the order of the file's dimensions."""
-    sizes = {_size(f.facts.get("DimensionIndexValues")) for f in frames}
+    sizes = {_size(f.elements.get("DimensionIndexValues")) for f in frames}
     count = sizes.pop()
     if sizes or not count:
         return None
 
     def index(k: int) -> Callable[[int], Any]:
-        return lambda i: frames[i].facts["DimensionIndexValues"][k]
+        return lambda i: frames[i].elements["DimensionIndexValues"][k]
 
     differ = [k for k in range(count) if any(len(set(map(index(k), p))) > 1 for p in places)]
     if not differ:
         return None
-    pointers = frames[places[0][0]].facts.get("DimensionPointers") or ()
+    pointers = frames[places[0][0]].elements.get("DimensionPointers") or ()
 
     def name(k: int) -> str:
         return pointers[k] if k < len(pointers) else "DimensionIndexValues"
@@ -218,15 +218,15 @@ def _by_dimensions(frames: Sequence[Frame], places: Places) -> SortedFrames | No
 def _creation_order(frames: Sequence[Frame], i: int) -> tuple[Any, ...]:
     """Return a key that sorts frames in the order of their creation."""
     frame = frames[i]
-    return (frame.facts.get("InstanceNumber") or 0, frame.number or 0, frame.path.name)
+    return (frame.elements.get("InstanceNumber") or 0, frame.number or 0, frame.path.name)
 
 
 def _by_diffusion(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
     def weighting(i: int) -> tuple[Any, ...] | None:
-        facts = frames[i].facts
-        b = facts.get("DiffusionBValue")
-        way = facts.get("DiffusionGradientOrientation")
-        kind = facts.get("DiffusionDirectionality")
+        elements = frames[i].elements
+        b = elements.get("DiffusionBValue")
+        way = elements.get("DiffusionGradientOrientation")
+        kind = elements.get("DiffusionDirectionality")
         return None if b is None else (b, way if is_many(way) else None, kind)
 
     keys: dict[int, tuple[Any, ...]] = {}
@@ -246,7 +246,7 @@ def _by_diffusion(frames: Sequence[Frame], places: Places) -> SortedFrames | Non
         keys[i]: k for k, i in enumerate(sorted(first, key=lambda i: _creation_order(frames, i)))
     }
     sorted_places = _sort_places(places, lambda i: order[keys[i]])
-    values = tuple(frames[i].facts["DiffusionBValue"] for i in sorted_places[0])
+    values = tuple(frames[i].elements["DiffusionBValue"] for i in sorted_places[0])
     rule = "b-value and gradient direction, in the order of their creation"
     return SortedFrames((Axis("DiffusionBValue", values, None, rule),), sorted_places)
 
@@ -267,7 +267,7 @@ def _by_rank(
     frames: Sequence[Frame], places: Places, keyword: str, *, separate: bool
 ) -> SortedFrames | None:
     """Sort by the rank of an element at each position."""
-    value = _fact_getter(frames, keyword)
+    value = _element_getter(frames, keyword)
     kinds = {type(value(i)) for place in places for i in place}
     if type(None) in kinds or tuple in kinds or (str in kinds and len(kinds) > 1):
         return None

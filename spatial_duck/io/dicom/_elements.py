@@ -22,14 +22,14 @@ __all__ = [
     "is_many",
     "keyword_of",
     "numbers",
-    "shared_facts",
+    "shared_elements",
     "tag_name",
     "to_python",
 ]  # fmt: skip
 
-#: Value representations that are not read as facts.
+#: Value representations that are not read.
 _BULK = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN", "SQ", "AT"])
-#: Longest text of a value that is read as a fact.
+#: Longest text that is read as a value.
 _MAX_LENGTH = 1 << 14
 #: Names of coordinates that have a term in the field.
 _TERMS = {"DiffusionBValue": "b_value", "DiffusionGradientOrientation": "gradient_direction"}
@@ -54,7 +54,7 @@ _UNITS = {
     "TemporalResolution": "ms",
     "TriggerTime": "ms",
 }
-#: Sequences inside functional groups whose elements are facts of the frame too.
+#: Sequences inside functional groups whose elements are read as the frame's too.
 _NESTED = ("DiffusionGradientDirectionSequence", "MRVelocityEncodingSequence")
 
 
@@ -120,7 +120,7 @@ _KEYWORDS: dict[str, str] = {}
 
 
 def _element_values(dataset: Any) -> Iterator[tuple[str, Any]]:
-    """Yield keyword and value of each element that is a fact; invalid ones are left out."""
+    """Yield keyword and value of each element that is read; invalid ones are left out."""
     for tag in dataset.keys():  # noqa: SIM118 (iterating a data set converts its elements)
         if tag.is_private:
             continue
@@ -136,40 +136,40 @@ def _element_values(dataset: Any) -> Iterator[tuple[str, Any]]:
 
 
 class Elements:
-    """Facts of one frame: of its functional groups, the shared ones, and the file.
+    """Elements of one frame: of its functional groups, the shared ones, and the file.
 
     Parameters
     ----------
     dataset : pydicom.Dataset
         The file's header.
     shared : mapping
-        Facts of the file and its shared groups, by keyword; see `shared_facts`.
+        Elements of the file and its shared groups, by keyword; see `shared_elements`.
     index : int or None
         Number of the frame, if there are several.
     """
 
     def __init__(self, dataset: Any, shared: Mapping[str, Any], index: int | None) -> None:
-        self._dataset, self.facts = dataset, dict(shared)
+        self._dataset, self.values = dataset, dict(shared)
         per = dataset.get("PerFrameFunctionalGroupsSequence")
         if index is not None and per:
-            self.facts.update(_group_facts(per[index]))
+            self.values.update(_group_elements(per[index]))
 
     def get(self, keyword: str) -> Any:
         """Return a value as a Python value, or None."""
-        return self.facts.get(keyword)
+        return self.values.get(keyword)
 
 
-def shared_facts(dataset: Any) -> dict[str, Any]:
-    """Return the facts of a file and of its shared functional groups, by keyword."""
+def shared_elements(dataset: Any) -> dict[str, Any]:
+    """Return the elements of a file and of its shared functional groups, by keyword."""
     out = dict(_element_values(dataset))
     shared = dataset.get("SharedFunctionalGroupsSequence")
     if shared:
-        out.update(_group_facts(shared[0]))
+        out.update(_group_elements(shared[0]))
     return out
 
 
-def _group_facts(groups: Any) -> dict[str, Any]:
-    """Return the facts in the functional groups of a frame, by keyword.
+def _group_elements(groups: Any) -> dict[str, Any]:
+    """Return the elements in the functional groups of a frame, by keyword.
 
     Coded entries and sequences with several items are left out: their keywords have a meaning only
     within their item.

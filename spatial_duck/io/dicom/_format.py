@@ -20,7 +20,7 @@ frames. ``scaled=False`` reads the stored numbers.
 
 Elements that vary along one axis are its coordinates, also those of functional groups and vendors'
 b-values; those that all frames have in common are in ``attrs["dicom"]``, without bulk data and
-elements that geometry and array represent (`_facts`).
+elements that geometry and array represent (`_attrs_and_coords`).
 
 Options of `read`: ``series``; ``where={"EchoNumbers": 1, ...}`` takes the frames whose elements
 have these values; ``tolerance`` (mm, 0.01), ``irregular="resample"`` with ``step``, and
@@ -44,9 +44,9 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.io._format import Format
 from spatial_duck.io._source import Source
-from spatial_duck.io.dicom._facts import collect_facts
 from spatial_duck.io.dicom._files import Series, choose_series, looks_like_dicom, series_of
 from spatial_duck.io.dicom._frames import Frame, frames_of
+from spatial_duck.io.dicom._metadata import collect_metadata
 from spatial_duck.io.dicom._pixels import slice_loader
 from spatial_duck.io.dicom._segments import (
     SEGMENT_COORDS,
@@ -116,9 +116,9 @@ def open_source(
         raise FormatError(f"{place}: {error}") from error
     if any(s.other for s in stack.slices):
         dtype = np.dtype(np.float64)
-    attrs, coords = _facts(stack, scaled=scaled, is_masks=is_masks)
+    attrs, coords = _attrs_and_coords(stack, scaled=scaled, is_masks=is_masks)
     if is_masks:
-        attrs, more = _segment_facts(first, attrs, geometry)
+        attrs, more = _segment_metadata(first, attrs, geometry)
         coords |= more
     if len(frames[0].shape) > 2:
         attrs["PhotometricInterpretation"] = "RGB"  # pixels are decoded to RGB
@@ -149,7 +149,7 @@ def _stack_masks(
     return stack_segments(place, frames, numbers, tolerance)
 
 
-def _segment_facts(
+def _segment_metadata(
     dataset: Any, attrs: dict[str, Any], geometry: Geometry
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return attrs and coordinates with those of SegmentSequence; in attrs for a map of labels."""
@@ -159,7 +159,9 @@ def _segment_facts(
     return attrs | {"SegmentSequence": [describe_segment(item) for item in items]}, {}
 
 
-def _facts(stack: Stack, *, scaled: bool, is_masks: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def _attrs_and_coords(
+    stack: Stack, *, scaled: bool, is_masks: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
     without = frozenset[str]()
     if scaled:
         without |= _SCALING | _PALETTE
@@ -167,10 +169,10 @@ def _facts(stack: Stack, *, scaled: bool, is_masks: bool) -> tuple[dict[str, Any
         without |= _PER_SEGMENT
     shape = stack.geometry.shape[:-2]
     if any(s.other for s in stack.slices):
-        # Slices between two frames have no facts of their own: z has no coordinates.
+        # Slices between two frames have no elements of their own: z has no coordinates.
         firsts = [s.frame for s in stack.slices[:: shape[-1]]]
-        return collect_facts(firsts, shape[:-1], stack.axes, without)
-    return collect_facts([s.frame for s in stack.slices], shape, stack.axes, without)
+        return collect_metadata(firsts, shape[:-1], stack.axes, without)
+    return collect_metadata([s.frame for s in stack.slices], shape, stack.axes, without)
 
 
 def _with_samples(g: Geometry, shape: tuple[int, ...]) -> Geometry:

@@ -17,13 +17,13 @@ from spatial_duck.io.dicom._elements import (
     integer,
     is_many,
     numbers,
-    shared_facts,
+    shared_elements,
     tag_name,
     to_python,
 )
 from spatial_duck.io.dicom._files import Header, pydicom_module
 from spatial_duck.io.dicom._values import UNSCALED, PixelFormat, Scale, frame_scale, pixel_format
-from spatial_duck.io.dicom._vendors import is_mosaic, mosaic_tiles, private_facts
+from spatial_duck.io.dicom._vendors import is_mosaic, mosaic_tiles, private_elements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class Frame(NamedTuple):
         How the file stores pixels.
     scale : Scale
         Conversion of stored numbers to values.
-    facts : mapping
+    elements : mapping
         Elements of the file and of the frame, by keyword.
     """
 
@@ -73,7 +73,7 @@ class Frame(NamedTuple):
     thickness: float | None
     stored: PixelFormat
     scale: Scale
-    facts: Mapping[str, Any]
+    elements: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -118,22 +118,22 @@ def _frames(header: Header, where: Mapping[str, Any], scaled: bool) -> list[Fram
     if min(*size, stored.samples) < 1:
         raise FormatError(f"Rows, Columns and SamplesPerPixel must be positive, got {size}")
     _check_size(header, count)
-    facts = shared_facts(dataset)
+    shared = shared_elements(dataset)
     if "DimensionIndexSequence" in dataset:
-        facts["DimensionPointers"] = dimension_pointers(dataset)
-    for keyword, value in private_facts(dataset).items():
-        facts.setdefault(keyword, value)
+        shared["DimensionPointers"] = dimension_pointers(dataset)
+    for keyword, value in private_elements(dataset).items():
+        shared.setdefault(keyword, value)
     if is_mosaic(dataset) and not many:
-        return _mosaic_frames(header, facts, where, stored, scaled)
-    positions = None if per is not None or not many else _frame_positions(dataset, facts, count)
+        return _mosaic_frames(header, shared, where, stored, scaled)
+    positions = None if per is not None or not many else _frame_positions(dataset, shared, count)
     shape = (*size, *([stored.samples] if stored.samples > 1 else []))
     vectors = _frame_vectors(dataset, count) if per is None and many else {}
     out = []
     for index in range(count):
-        elements = Elements(dataset, facts, index if many else None)
-        elements.facts.update({k: values[index] for k, values in vectors.items()})
+        elements = Elements(dataset, shared, index if many else None)
+        elements.values.update({k: values[index] for k, values in vectors.items()})
         if positions is not None:
-            elements.facts["ImagePositionPatient"] = positions[index]
+            elements.values["ImagePositionPatient"] = positions[index]
         if _is_selected(elements, where):
             out.append(_frame(header, elements, index if many else None, shape, stored, scaled))
     return out
@@ -159,18 +159,18 @@ def _frame(
         header.path, number, None, shape, position, orientation,
         _pixel_spacing(elements, placed=position is not None),
         abs(thickness[0]) if thickness and thickness[0] else None,
-        stored, frame_scale(header.dataset, elements) if scaled else UNSCALED, elements.facts,
+        stored, frame_scale(header.dataset, elements) if scaled else UNSCALED, elements.values,
     )  # fmt: skip
 
 
 def _mosaic_frames(
     header: Header,
-    facts: dict[str, Any],
+    shared: dict[str, Any],
     where: Mapping[str, Any],
     stored: PixelFormat,
     scaled: bool,
 ) -> list[Frame]:
-    elements = Elements(header.dataset, facts, None)
+    elements = Elements(header.dataset, shared, None)
     if not _is_selected(elements, where):
         return []
     whole = _frame(header, elements, None, (0, 0), stored, scaled)
@@ -217,10 +217,10 @@ def _detector(dataset: Any) -> Any:
 
 
 def _frame_positions(
-    dataset: Any, facts: dict[str, Any], count: int
+    dataset: Any, shared: dict[str, Any], count: int
 ) -> list[tuple[float, ...]] | None:
     """Return the positions of the frames of a file with one position, by offsets from it."""
-    position, orientation = _plane(dataset, Elements(dataset, facts, None))
+    position, orientation = _plane(dataset, Elements(dataset, shared, None))
     if position is None or orientation is None:
         return None
     normal = np.cross(orientation[:3], orientation[3:])

@@ -93,16 +93,16 @@ def _lazy_slices(
         dask.array.zeros(plane, dtype, chunks=plane)
         if item.frame is None
         else dask.array.from_delayed(one(item, dtype), plane, dtype)
-        for item in (_without_facts(s) for s in slices)
+        for item in (_without_elements(s) for s in slices)
     ]
     return dask.array.stack(blocks).reshape(shape, merge_chunks=False)
 
 
-def _without_facts(item: Slice) -> Slice:
-    """Return a slice without the facts of its frames, which no task needs."""
+def _without_elements(item: Slice) -> Slice:
+    """Return a slice without the elements of its frames, which no task needs."""
     return item._replace(
-        frame=item.frame and item.frame._replace(facts={}),
-        other=item.other and item.other._replace(facts={}),
+        frame=item.frame and item.frame._replace(elements={}),
+        other=item.other and item.other._replace(elements={}),
     )
 
 

@@ -157,7 +157,7 @@ def stack_segments(
     ]
     for p, place in enumerate(places):
         for i in place:
-            number = frames[i].facts.get("ReferencedSegmentNumber")
+            number = frames[i].elements.get("ReferencedSegmentNumber")
             if segments and number not in order:
                 raise FormatError(
                     f"{where}: {frames[i].name} is of segment {number!r}, and SegmentSequence has "
@@ -197,7 +197,7 @@ def stack_unplaced(where: object, frames: Sequence[Frame]) -> Stack:
     slices = tuple(map(Slice, frames))
     if len(frames) == 1:
         return Stack(slices, geometry)
-    times = [f.facts.get("FrameTime") for f in frames]
+    times = [f.elements.get("FrameTime") for f in frames]
     if None not in times:
         axis = Axis("FrameTime", tuple(times), "ms", "FrameTime of the film")
         return Stack(slices, _add_leading_axis(geometry, axis), (axis,))
@@ -220,7 +220,7 @@ def _sort_within_places(
         return SortedFrames((), [place[:1] for place in places])
     twice = [place for place in places if len(place) > 1]
     pairs = "; ".join(" and ".join(frames[i].name for i in p[:3]) for p in twice[:MAX_NAMES])
-    tags = [k for k in TAGS if any(len({frames[i].facts.get(k) for i in p}) > 1 for p in twice)]
+    tags = [k for k in TAGS if any(len({frames[i].elements.get(k) for i in p}) > 1 for p in twice)]
     differ = f"they differ in {', '.join(sorted(tags))}" if tags else "they differ in no tag"
     if len(counts) > 1:
         some = min(places, key=len)

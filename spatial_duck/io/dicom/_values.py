@@ -180,10 +180,10 @@ def frame_scale(dataset: Any, elements: Elements) -> Scale:
     slope = slope or numbers(elements, "DoseGridScaling", 1)
     intercept = numbers(elements, "RescaleIntercept", 1)
     if slope is None and intercept is None and dataset.get("SOPClassUID") == _PARAMETRIC_MAP:
-        if "RealWorldValueSlope" in elements.facts:
+        if "RealWorldValueSlope" in elements.values:
             slope = numbers(elements, "RealWorldValueSlope", 1)
             intercept = numbers(elements, "RealWorldValueIntercept", 1)
-        elif "LUTLabel" not in elements.facts and _has_mapping(dataset):
+        elif "LUTLabel" not in elements.values and _has_mapping(dataset):
             raise FormatError(
                 "RealWorldValueMappingSequence holds several mappings or a table, and one linear "
                 "mapping is needed; read the stored numbers with scaled=False"

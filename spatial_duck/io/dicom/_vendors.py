@@ -15,7 +15,7 @@ import numpy as np
 from spatial_duck.errors import FormatError
 from spatial_duck.io.dicom._elements import numbers, to_python
 
-__all__ = ["Tile", "is_mosaic", "mosaic_tiles", "private_facts"]
+__all__ = ["Tile", "is_mosaic", "mosaic_tiles", "private_elements"]
 
 #: Group, element and creator of each vendor's b-value.
 _B_VALUES = (
@@ -92,8 +92,8 @@ def _finite_floats(value: Any) -> tuple[float, ...]:
     return out if all(math.isfinite(v) for v in out) else ()
 
 
-def private_facts(dataset: Any) -> dict[str, Any]:
-    """Return the facts of a frame in private elements, by keyword.
+def private_elements(dataset: Any) -> dict[str, Any]:
+    """Return values in private elements, by keyword.
 
     These are DiffusionBValue and DiffusionGradientOrientation, and of Philips' series of arterial
     spin labelling ASLContext (``"LABEL"`` or ``"CONTROL"``) and PhaseNumber, which no standard

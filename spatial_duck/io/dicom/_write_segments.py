@@ -140,23 +140,23 @@ def _segment_descriptions(
     from spatial_duck.io.dicom._segments import hex_to_lab
 
     coords = getattr(image, "coords", {})
-    facts: dict[str, Sequence[Any]] = {}
+    columns: dict[str, Sequence[Any]] = {}
     if has_axis:
-        facts = {k: list(coords[k]) for k in coords if len(coords[k].values.shape) == 1}
+        columns = {k: list(coords[k]) for k in coords if len(coords[k].values.shape) == 1}
     attrs = (image.attrs.get("dicom") or {}).get("SegmentSequence") or ()
     by_number = {int(d["SegmentNumber"]): d for d in attrs}
     out = []
     for k, number in enumerate(numbers):
         known = by_number.get(number, {}) if not has_axis else {}
-        label = (names or {}).get(number) or _first_value(facts, ("segment_label", "channel"), k)
-        colour = _first_value(facts, ("color",), k) or known.get("color")
+        label = (names or {}).get(number) or _first_value(columns, ("segment_label", "channel"), k)
+        colour = _first_value(columns, ("color",), k) or known.get("color")
         out.append(
             hd.seg.SegmentDescription(
                 number,
                 str(label or known.get("SegmentLabel") or f"segment {number}"),
-                _code(hd, _first_value(facts, ("segment_category",), k)
+                _code(hd, _first_value(columns, ("segment_category",), k)
                       or known.get("SegmentedPropertyCategoryCodeSequence")),
-                _code(hd, _first_value(facts, ("segment_type",), k)
+                _code(hd, _first_value(columns, ("segment_type",), k)
                       or known.get("SegmentedPropertyTypeCodeSequence")),
                 "MANUAL",
                 display_color=hd.color.CIELabColor(*_lab(hex_to_lab(colour))) if colour else None,
@@ -165,8 +165,8 @@ def _segment_descriptions(
     return out
 
 
-def _first_value(facts: Mapping[str, Sequence[Any]], names: Sequence[str], k: int) -> Any:
-    return next((facts[n][k] for n in names if n in facts and k < len(facts[n])), None)
+def _first_value(columns: Mapping[str, Sequence[Any]], names: Sequence[str], k: int) -> Any:
+    return next((columns[n][k] for n in names if n in columns and k < len(columns[n])), None)
 
 
 def _lab(stored: Sequence[int]) -> tuple[float, float, float]:

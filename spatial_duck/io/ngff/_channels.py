@@ -34,7 +34,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spatial_duck.io._axis_facts import AxisFact
+    from spatial_duck.io._coords import AxisCoord
 
 __all__ = ["from_omero", "to_omero"]
 
@@ -62,13 +62,13 @@ _PALETTE = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
 
 
 def to_omero(
-    facts: Mapping[str, AxisFact], axis: int | None, count: int, dtype: Any
+    coords: Mapping[str, AxisCoord], axis: int | None, count: int, dtype: Any
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Return ``omero``, or None if an image has no coordinate of its channels.
 
     Parameters
     ----------
-    facts : mapping of str to AxisFact
+    coords : mapping of str to AxisCoord
         Coordinates of the image.
     axis : int or None
         Channel axis of the image.
@@ -85,12 +85,12 @@ def to_omero(
         The coordinates that it holds exactly.
     """
     names = [
-        n for n in (*_ENTRIES, *_WINDOWS) if n in facts and _is_storable(n, facts[n], axis, count)
+        n for n in (*_ENTRIES, *_WINDOWS) if n in coords and _is_storable(n, coords[n], axis, count)
     ]
     if not names:
         return None, []
     columns = {
-        name: (facts[name].values if axis is not None else facts[name].values[None]).tolist()
+        name: (coords[name].values if axis is not None else coords[name].values[None]).tolist()
         for name in names
     }
     limits = _type_limits(np.dtype(dtype))
@@ -113,11 +113,11 @@ def to_omero(
     return {"channels": channels}, names
 
 
-def _is_storable(name: str, fact: AxisFact, axis: int | None, count: int) -> bool:
+def _is_storable(name: str, coord: AxisCoord, axis: int | None, count: int) -> bool:
     """Whether a coordinate lies along the channel axis and ``omero`` can hold it exactly."""
-    if fact.attrs or fact.axis != axis:
+    if coord.attrs or coord.axis != axis:
         return False
-    values = fact.values if axis is not None else fact.values[None]
+    values = coord.values if axis is not None else coord.values[None]
     if name in _WINDOWS:
         return values.shape == (count, 2) and values.dtype.kind in "iuf" and _is_finite(values)
     kind = {str: "U", bool: "b", float: "iuf"}[_ENTRIES[name][1]]

@@ -18,7 +18,7 @@ import numpy as np
 
 from spatial_duck.errors import GeometryLossError
 from spatial_duck.geometry._world import SPACE_AXES
-from spatial_duck.io._axis_facts import coords_by_axis, coords_to_json
+from spatial_duck.io._coords import coords_by_axis, coords_to_json
 from spatial_duck.io._json import is_json
 from spatial_duck.io._layout import Fitted, Rules, fit_layout
 from spatial_duck.io.ngff._axes import array_axes, axes_of_world
@@ -262,19 +262,19 @@ def _add_coordinates(
     ome: dict[str, Any], own: dict[str, Any], image: Any, first: Geometry, kept: Mapping[str, Any]
 ) -> None:
     """Add an image's coordinates: of channels as ``omero``, others to the library's attributes."""
-    facts = coords_by_axis(image, first.dims)
+    coords = coords_by_axis(image, first.dims)
     axis = channel_axis(first)
     count = 1 if axis is None else first.shape[axis]
-    omero, names = to_omero(facts, axis, count, image.dtype)
+    omero, names = to_omero(coords, axis, count, image.dtype)
     if omero is not None:
         ome["omero"] = omero
         own["omero"] = names
-    rest = {name: fact for name, fact in facts.items() if name not in names}
+    rest = {name: coord for name, coord in coords.items() if name not in names}
     if rest:
         own["coords"] = coords_to_json(rest)
     omero_attrs = kept.get("omero")
     has_channels = isinstance(omero_attrs, Mapping) and omero_attrs.get("channels")
-    if has_channels and "channel" not in facts:
+    if has_channels and "channel" not in coords:
         warnings.warn(
             "attrs['ome']['omero']['channels'] is not written, as attrs do not follow the "
             "channels: give names, colors and windows as coordinates of the channel axis, such as "

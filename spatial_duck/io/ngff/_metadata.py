@@ -19,8 +19,8 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
-from spatial_duck.io._axis_facts import check_coords, coords_from_json
 from spatial_duck.io._axis_names import restore_names
+from spatial_duck.io._coords import check_coords, coords_from_json
 from spatial_duck.io._safety import MALFORMED, check_axis_count
 from spatial_duck.io.ngff._axes import Axes, axes_by_name, sampled_axes, world_of_axes
 from spatial_duck.io.ngff._channels import from_omero

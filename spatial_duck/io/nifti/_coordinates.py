@@ -106,8 +106,8 @@ def _intent_coords(
     if code == VECTOR and header["intent_name"].item() == _CHANNELS_NAME.encode():
         return {}
     if code in named and directions and geometry.frame is not None:
-        facts = {"frame": named[code], "intent_code": code} | ({"unit": unit} if unit else {})
-        return {"component": (axis, list(SPACE_AXES[:count]), facts)}
+        attrs = {"frame": named[code], "intent_code": code} | ({"unit": unit} if unit else {})
+        return {"component": (axis, list(SPACE_AXES[:count]), attrs)}
     names = _tensor_components(count)
     if code == SYMMETRIC and names and dtype.kind in "if":
         return {"component": (axis, names, {"intent_code": code})}

@@ -51,7 +51,7 @@ from spatial_duck.errors import (
     SpatialDuckError,
 )
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._axis_facts import same_coords
+from spatial_duck.io._coords import same_coords
 from spatial_duck.io._format import Format
 from spatial_duck.io._gzip import MAGIC
 from spatial_duck.io._source import Source, write_voxels

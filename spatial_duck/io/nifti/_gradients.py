@@ -79,8 +79,8 @@ def gradient_coords(path: Path, geometry: Geometry) -> dict[str, Any]:
             directions = directions.T
         to_world = _fsl_to_world(geometry)
         if directions.shape == (3, count) and to_world is not None:
-            facts = {"frame": geometry.frame} if geometry.frame else {}
-            coords["gradient_direction"] = (3, (to_world @ directions).T + 0.0, facts)
+            attrs = {"frame": geometry.frame} if geometry.frame else {}
+            coords["gradient_direction"] = (3, (to_world @ directions).T + 0.0, attrs)
         else:
             _warn_unfit(sidecars(path)[1], f"holds directions of shape {directions.shape}")
     return coords

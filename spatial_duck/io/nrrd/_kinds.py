@@ -105,15 +105,15 @@ def _coord_of_kind(
     if lower in _BARE_KINDS:
         return "", None
     space = [n for n in geometry.world.axes if n in SPACE_AXES]
-    facts: dict[str, Any] = {"kind": kind}
+    attrs: dict[str, Any] = {"kind": kind}
     if lower in _VECTOR_KINDS and count == len(space) and frame is None:
         if geometry.frame is not None:
-            facts["frame"] = geometry.frame
-        return "component", (axis, space, facts)
+            attrs["frame"] = geometry.frame
+        return "component", (axis, space, attrs)
     if len(names := _TENSOR_COMPONENTS.get(lower, [])) == count and frame is None:
-        return "component", (axis, names, facts)
+        return "component", (axis, names, attrs)
     names = _CHANNEL_NAMES.get(lower) or _TENSOR_COMPONENTS.get(lower) or []
-    return "channel", (axis, names if len(names) == count else list(range(count)), facts)
+    return "channel", (axis, names if len(names) == count else list(range(count)), attrs)
 
 
 def _gradients(
@@ -141,10 +141,10 @@ def _gradients(
                      where=lengths[:, None] > 0)  # fmt: skip
     for name in [k for k in keys if _GRADIENT.match(k)] + [_B_VALUE, "measurement frame"]:
         keys.pop(name, None)
-    facts = {"frame": geometry.frame} if geometry.frame else {}
+    attrs = {"frame": geometry.frame} if geometry.frame else {}
     return {
         "b_value": (axes[0], highest * lengths**2, {"unit": "s/mm^2"}),
-        "gradient_direction": (axes[0], unit, facts),
+        "gradient_direction": (axes[0], unit, attrs),
     }
 
 

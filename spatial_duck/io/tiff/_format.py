@@ -42,8 +42,8 @@ import numpy as np
 from spatial_duck._optional import missing_extra
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._axis_facts import coords_from_json
 from spatial_duck.io._axis_names import restore_names
+from spatial_duck.io._coords import coords_from_json
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parse_record
 from spatial_duck.io._raster import open_raster

@@ -111,9 +111,9 @@ _CHANNEL = {
 }  # fmt: skip
 
 
-def ome_tags(facts: WrittenAxes, record: str) -> Tags:
+def ome_tags(axes: WrittenAxes, record: str) -> Tags:
     """Return metadata and options with which tifffile writes OME-XML."""
-    g, letters = facts.geometry, facts.letters
+    g, letters = axes.geometry, axes.letters
     metadata: dict[str, Any] = {"axes": letters}
     sizes = _axis_sizes(g)
     for name, (size, unit) in sizes.items():
@@ -125,45 +125,45 @@ def ome_tags(facts: WrittenAxes, record: str) -> Tags:
         )
         if name == "t" and unit is None:
             del metadata[field], metadata[field + "Unit"]
-    if facts.attrs.get("Name"):
-        metadata["Name"] = str(facts.attrs["Name"])
-    if plane := _ome_planes(facts, sizes):
+    if axes.attrs.get("Name"):
+        metadata["Name"] = str(axes.attrs["Name"])
+    if plane := _ome_planes(axes, sizes):
         metadata["Plane"] = plane
-    if channel := _ome_channels(facts):
+    if channel := _ome_channels(axes):
         metadata["Channel"] = channel
     metadata["MapAnnotation"] = {"Namespace": KEY, "geometry": record}
     return metadata, _resolution_tags(sizes)
 
 
 def _ome_planes(
-    facts: WrittenAxes, sizes: Mapping[str, tuple[float, str | None]]
+    axes: WrittenAxes, sizes: Mapping[str, tuple[float, str | None]]
 ) -> dict[str, list[Any]]:
     """Return positions and times of planes."""
-    g, count = facts.geometry, facts.n_planes
+    g, count = axes.geometry, axes.n_planes
     plane: dict[str, list[Any]] = {}
     for name, (start, unit) in _origins(g).items():
         field, places = f"Position{name.upper()}", [start] * count
-        if name == "z" and "Z" in facts.letters and name in sizes:
+        if name == "z" and "Z" in axes.letters and name in sizes:
             steps = (g.direction * g.spacing)[g.world.axes.index("z")]
-            step = float(steps[g.sampled_axes.index(facts.letters.index("Z"))])
-            count_z = g.shape[facts.letters.index("Z")]
-            places = facts.value_by_plane("Z", [start + step * k for k in range(count_z)])
+            step = float(steps[g.sampled_axes.index(axes.letters.index("Z"))])
+            count_z = g.shape[axes.letters.index("Z")]
+            places = axes.value_by_plane("Z", [start + step * k for k in range(count_z)])
         plane[field] = places
         plane[field + "Unit"] = [_OME_UNITS.get(unit, unit) if unit else "pixel"] * count
-    times, unit = _times(facts)
+    times, unit = _times(axes)
     if times is not None:
-        plane["DeltaT"] = facts.value_by_plane("T", times)
+        plane["DeltaT"] = axes.value_by_plane("T", times)
         plane["DeltaTUnit"] = [_OME_UNITS.get(unit, unit) or "s"] * count
     return plane
 
 
-def _times(facts: WrittenAxes) -> tuple[Any, str]:
+def _times(axes: WrittenAxes) -> tuple[Any, str]:
     """Return the times of the time points and their unit, if a step alone does not give them."""
     for name in ("t", "delta_t"):
-        found = facts.coordinate_along(name, "T")
+        found = axes.coordinate_along(name, "T")
         if found is not None and found.values.dtype.kind in "iuf":
             return [float(v) for v in found.values], str(found.unit or "s")
-    g = facts.geometry
+    g = axes.geometry
     if "t" in g.dims and "t" in g.world.axes and g.origin[g.world.axes.index("t")]:
         start, unit = float(g.origin[g.world.axes.index("t")]), g.unit[g.world.axes.index("t")]
         step = g.spacing[g.sampled_axes.index(g.dims.index("t"))]
@@ -173,10 +173,10 @@ def _times(facts: WrittenAxes) -> tuple[Any, str]:
     return None, "s"
 
 
-def _ome_channels(facts: WrittenAxes) -> dict[str, list[Any]]:
+def _ome_channels(axes: WrittenAxes) -> dict[str, list[Any]]:
     fields: dict[str, list[Any]] = {}
     for name, field in _CHANNEL.items():
-        found = facts.coordinate_along(name, "C")
+        found = axes.coordinate_along(name, "C")
         if found is None or found.ndim != 1:
             continue
         values = found.values.tolist()
@@ -186,7 +186,7 @@ def _ome_channels(facts: WrittenAxes) -> dict[str, list[Any]]:
                 continue
             fields[field + "Unit"] = ["nm"] * len(values)
         fields[field] = values if field.endswith("Wavelength") else [str(v) for v in values]
-    colors = facts.coordinate_along("channel_color", "C")
+    colors = axes.coordinate_along("channel_color", "C")
     if colors is not None and all(_is_color(v) for v in colors):
         fields["Color"] = [_as_signed(int(v, 16) << 8 | 0xFF) for v in colors]
     return fields
@@ -207,9 +207,9 @@ def _as_signed(value: int) -> int:
 # --- ImageJ -------------------------------------------------------------------------------
 
 
-def imagej_tags(facts: WrittenAxes, record: str) -> Tags:
+def imagej_tags(axes: WrittenAxes, record: str) -> Tags:
     """Return metadata and options with which tifffile writes ImageJ's TIFF."""
-    g, letters = facts.geometry, facts.letters
+    g, letters = axes.geometry, axes.letters
     sizes = _axis_sizes(g)
     metadata: dict[str, Any] = {"axes": letters, KEY: record}
     units = {unit for name, (_, unit) in sizes.items() if name != "t"}
@@ -225,29 +225,29 @@ def imagej_tags(facts: WrittenAxes, record: str) -> Tags:
     for name, (start, own) in _origins(g).items():
         if name in sizes and own == sizes[name][1]:
             metadata[f"{name}origin"] = -start / sizes[name][0]
-    metadata |= _imagej_coords(facts)
+    metadata |= _imagej_coords(axes)
     metadata |= {
-        k: v for k, v in facts.attrs.items()
+        k: v for k, v in axes.attrs.items()
         if k not in IMAGEJ_OWN and isinstance(v, str | int | float) and k not in metadata
     }  # fmt: skip
     resolution = (1 / sizes["x"][0], 1 / sizes["y"][0])
     return metadata, {"resolution": resolution, "resolutionunit": "NONE"}
 
 
-def _imagej_coords(facts: WrittenAxes) -> dict[str, Any]:
+def _imagej_coords(axes: WrittenAxes) -> dict[str, Any]:
     """Return labels of planes, and ranges and colors of channels."""
     metadata: dict[str, Any] = {}
     for name, letters in (("channel", "C"), ("label", "TZ")):
         for letter in letters:
-            found = facts.coordinate_along(name, letter)
+            found = axes.coordinate_along(name, letter)
             if found is not None and found.ndim == 1 and "Labels" not in metadata:
-                metadata["Labels"] = facts.value_by_plane(
+                metadata["Labels"] = axes.value_by_plane(
                     letter, [str(v) for v in found.values.tolist()]
                 )
-    window = facts.coordinate_along("display_window", "C")
+    window = axes.coordinate_along("display_window", "C")
     if window is not None and window.shape[1:] == (2,):
         metadata["Ranges"] = tuple(float(v) for v in window.values.ravel())
-    colors = facts.coordinate_along("channel_color", "C")
+    colors = axes.coordinate_along("channel_color", "C")
     if colors is not None and all(_is_color(v) for v in colors):
         ramp = np.arange(256)
         tops = [[int(v[k : k + 2], 16) for k in (0, 2, 4)] for v in colors]

@@ -11,8 +11,8 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import require_axis_aligned
-from spatial_duck.io._axis_facts import coords_by_axis, coords_to_json
 from spatial_duck.io._axis_names import standard_names
+from spatial_duck.io._coords import coords_by_axis, coords_to_json
 from spatial_duck.io._json import to_record
 from spatial_duck.io._layout import Fitted, Rules, check_dtype, fit_layout, in_order
 from spatial_duck.io._source import reporter, slabs
@@ -81,8 +81,8 @@ def write_image(
     coords = coords_to_json(coords_by_axis(image, g.dims))
     record = {**to_record(g, image.attrs, coords), **({"names": names} if names else {})}
     make = ome_tags if kind == "ome" else imagej_tags
-    facts = WrittenAxes(g, letters, image.coords, image.attrs.get(kind) or {})
-    metadata, options = make(facts, json.dumps(record))
+    axes = WrittenAxes(g, letters, image.coords, image.attrs.get(kind) or {})
+    metadata, options = make(axes, json.dumps(record))
     if compress:
         options |= {"compression": "zlib", "rowsperstrip": g.shape[-2]}
     if tile:

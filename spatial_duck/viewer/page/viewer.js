@@ -598,12 +598,12 @@ function controls(layer) {
     }
     row(slider.name, ...parts);
   }
-  const facts = element("table", { className: "facts" }, ...[
+  const table = element("table", { className: "summary" }, ...[
     ["shape", `${layer.shape.join(" × ")}, ${layer.dtype}`],
-    ["levels", layer.levels.length], ...layer.facts,
+    ["levels", layer.levels.length], ...layer.summary,
   ].map(([head, value]) => element("tr", {}, element("th", { textContent: head }),
     element("td", { textContent: value }))));
-  const more = element("details", {}, element("summary", { textContent: "Geometry" }), facts);
+  const more = element("details", {}, element("summary", { textContent: "Geometry" }), table);
   section.append(more);
   return section;
 }

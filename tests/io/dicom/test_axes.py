@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 DIRECTIONS = [(0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.6, 0.8, 0.0)]
 
 
-def make_frame(volume: int, place: int, facts: dict[str, Any]) -> Frame:
+def make_frame(volume: int, place: int, elements: dict[str, Any]) -> Frame:
     """Return a frame whose name says where it belongs."""
     return Frame(
         Path(f"{volume}_{place}.dcm"), None, None, (4, 4), (0.0, 0.0, 3.0 * place),
-        (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (1.0, 1.0), 3.0, PixelFormat("i2", 0, 1), Scale(), facts,
+        (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (1.0, 1.0), 3.0, PixelFormat("i2", 0, 1), Scale(), elements,
     )  # fmt: skip
 
 
-def facts_by(rule: str, t: int, k: int, count: int, places: int) -> dict[str, Any]:
+def elements_by(rule: str, t: int, k: int, count: int, places: int) -> dict[str, Any]:
     """Return what a scanner says of volume t at place k, where one rule tells volumes apart."""
     number = t * places + k + 1
     if rule == "tag":
@@ -66,7 +66,7 @@ NAMES = {"tag": "EchoTime", "dimensions": "EffectiveEchoTime", "diffusion": "Dif
 def test_each_rule_finds_the_volumes(rule: str, count: int, places: int, random: Any) -> None:
     pairs = list(itertools.product(range(count), range(places)))
     random.shuffle(pairs)
-    frames = [make_frame(t, k, facts_by(rule, t, k, count, places)) for t, k in pairs]
+    frames = [make_frame(t, k, elements_by(rule, t, k, count, places)) for t, k in pairs]
     piles = [[i for i, (_, k) in enumerate(pairs) if k == place] for place in range(places)]
     told = find_axes(frames, piles)
     assert told is not None
@@ -89,10 +89,10 @@ def test_each_combination_of_several_elements(
     random.shuffle(all_of)
     frames = []
     for *index, k in all_of:
-        facts: dict[str, Any] = dict(zip(names, index, strict=True))
+        elements: dict[str, Any] = dict(zip(names, index, strict=True))
         if indexed:
-            facts = {"DimensionIndexValues": (k + 1, *index), "DimensionPointers": ("P", *names)}
-        frames.append(make_frame(0, k, facts))
+            elements = {"DimensionIndexValues": (k + 1, *index), "DimensionPointers": ("P", *names)}
+        frames.append(make_frame(0, k, elements))
     piles = [[i for i, row in enumerate(all_of) if row[-1] == place] for place in range(places)]
     told = find_axes(frames, piles)
     assert told is not None

@@ -24,11 +24,13 @@ TURN = np.linalg.qr(np.array([[1, 2, 0.3], [0.5, -1, 2], [0.1, 0.4, 1.0]]))[0]
 PLANES = [(1.0, 0.0, 0.0, 0.0, 1.0, 0.0), tuple(TURN[:2].ravel().tolist())]
 
 
-def make_frame(position: Any, plane: tuple[float, ...], **facts: Any) -> Frame:
+def make_frame(position: Any, plane: tuple[float, ...], **elements: Any) -> Frame:
     name = Path("_".join(f"{v:.3f}" for v in position))
     place = tuple(float(v) for v in position)
     stored = PixelFormat("i2", 0, 1)
-    return Frame(name, None, None, (4, 4), place, plane, (1.0, 1.0), None, stored, Scale(), facts)
+    return Frame(
+        name, None, None, (4, 4), place, plane, (1.0, 1.0), None, stored, Scale(), elements
+    )
 
 
 def normal_of(plane: tuple[float, ...]) -> Any:
@@ -80,7 +82,7 @@ def test_absent_pairs_of_segment_and_place_are_empty(
     for (s, z), item in zip(np.ndindex(grid.shape), stack.slices, strict=True):
         if item.frame is not None:
             assert item.other is None
-            assert item.frame.facts["ReferencedSegmentNumber"] == s + 1
+            assert item.frame.elements["ReferencedSegmentNumber"] == s + 1
             assert np.allclose(
                 stack.geometry.index_to_physical((s, z, 0, 0)), item.frame.position, atol=1e-6
             )

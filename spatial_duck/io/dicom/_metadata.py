@@ -1,4 +1,4 @@
-"""Other facts of headers: coordinates of axes, and attrs of the whole image.
+"""Metadata of headers: coordinates of axes, and attrs of the whole image.
 
 An element that all frames have in common is an entry of ``attrs["dicom"]``, by its keyword. One
 that varies along a single axis is a coordinate of that axis, by its name in snake_case (or the
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spatial_duck.io.dicom._axes import Axis
     from spatial_duck.io.dicom._frames import Frame
 
-__all__ = ["IDENTIFIERS", "REPRESENTED", "collect_facts", "to_array"]
+__all__ = ["IDENTIFIERS", "REPRESENTED", "collect_metadata", "to_array"]
 
 #: Elements that are represented by the geometry, the array or the file.
 REPRESENTED = frozenset(
@@ -40,7 +40,7 @@ _LONGEST_VECTOR = 16
 Coords = dict[str, tuple[int, "NDArray[Any]", dict[str, Any]]]
 
 
-def collect_facts(
+def collect_metadata(
     frames: Sequence[Frame | None],
     shape: tuple[int, ...],
     axes: Sequence[Axis] = (),
@@ -62,20 +62,20 @@ def collect_facts(
     Returns
     -------
     attrs : dict
-        Facts of the whole image, by keyword.
+        Elements of the whole image, by keyword.
     coords : dict
         Coordinates by name: number of the axis, values, and attrs (with the unit).
     """
     there = [f for f in frames if f is not None]
-    keywords = dict.fromkeys(k for f in there for k in f.facts)
+    keywords = dict.fromkeys(k for f in there for k in f.elements)
     attrs: dict[str, Any] = {}
     coords: Coords = {}
     for keyword in keywords:
         if keyword in REPRESENTED or keyword in without:
             continue
-        values = [None if f is None else f.facts.get(keyword) for f in frames]
-        if keyword not in IDENTIFIERS and _are_equal([f.facts.get(keyword) for f in there]):
-            attrs[keyword] = _as_list(there[0].facts[keyword])
+        values = [None if f is None else f.elements.get(keyword) for f in frames]
+        if keyword not in IDENTIFIERS and _are_equal([f.elements.get(keyword) for f in there]):
+            attrs[keyword] = _as_list(there[0].elements[keyword])
             continue
         found = _vary_along(values, [f is not None for f in frames], shape, keyword in IDENTIFIERS)
         array = None if found is None else to_array(found[1])

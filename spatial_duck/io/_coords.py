@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
 
 __all__ = [
-    "AxisFact",
+    "AxisCoord",
     "check_coords",
     "coords_by_axis",
     "coords_from_json",
@@ -41,7 +41,7 @@ __all__ = [
 _OF_FILES = frozenset(["sop_instance_uid", "instance_number"])
 
 
-class AxisFact(NamedTuple):
+class AxisCoord(NamedTuple):
     """A coordinate, by the number of its axis.
 
     Attributes
@@ -59,7 +59,7 @@ class AxisFact(NamedTuple):
     attrs: Mapping[str, Any]
 
 
-def coords_by_axis(image: Any, dims: Sequence[str | None]) -> dict[str, AxisFact]:
+def coords_by_axis(image: Any, dims: Sequence[str | None]) -> dict[str, AxisCoord]:
     """Return the coordinates of an image, with the numbers of its axes when it is stored.
 
     Parameters
@@ -76,20 +76,20 @@ def coords_by_axis(image: Any, dims: Sequence[str | None]) -> dict[str, AxisFact
         if axis is not None and not same:
             axis = list(dims).index(image.dims[axis])
         unit = {} if given.unit is None else {"unit": given.unit}
-        found[name] = AxisFact(axis, given.values, {**given.attrs, **unit})
+        found[name] = AxisCoord(axis, given.values, {**given.attrs, **unit})
     return found
 
 
-def coords_to_json(facts: Mapping[str, AxisFact]) -> dict[str, Any]:
+def coords_to_json(coords: Mapping[str, AxisCoord]) -> dict[str, Any]:
     """Return coordinates as JSON; attributes that JSON cannot hold are left out."""
     return {
         name: {
-            "axis": fact.axis,
-            "values": _to_lists(fact.values),
-            "type": fact.values.dtype.newbyteorder("=").str[1:],
-            "attrs": json_attrs(fact.attrs),
+            "axis": coord.axis,
+            "values": _to_lists(coord.values),
+            "type": coord.values.dtype.newbyteorder("=").str[1:],
+            "attrs": json_attrs(coord.attrs),
         }
-        for name, fact in facts.items()
+        for name, coord in coords.items()
     }
 
 

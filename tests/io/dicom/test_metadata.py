@@ -105,7 +105,7 @@ def test_what_varies_along_two_axes_has_no_place(
     assert image.attrs["dicom"]["FlipAngle"] == 30
 
 
-def test_slices_keep_their_facts_through_turns_and_files(
+def test_slices_keep_their_elements_through_turns_and_files(
     tmp_path: Path, write_slice: Callable[..., Any], pixels: Any
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -140,7 +140,7 @@ def test_a_volume_is_written_with_what_was_the_same_for_all_its_slices(tmp_path:
         assert float(d.EchoTime) == 80
 
 
-def test_mixed_slices_have_no_facts_of_their_own(
+def test_mixed_slices_have_no_elements_of_their_own(
     tmp_path: Path, write_slice: Callable[..., Any], pixels: Any
 ) -> None:
     for k, z in enumerate((0.0, 2.0, 5.0)):
