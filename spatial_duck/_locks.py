@@ -82,8 +82,9 @@ class Lock:
 
     def __del__(self) -> None:
         # Of a holder that was interrupted before it could release it.
-        if getattr(self, "file", None) is not None:
-            _free(self.file)
+        file = getattr(self, "file", None)
+        if file is not None:
+            _free(file)
 
 
 def _free(file: int) -> None:
