@@ -30,7 +30,7 @@ from spatial_duck.rules import _ufuncs as ufuncs
 from spatial_duck.rules._rule import unplaced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from spatial_duck.rules import Rule
 
@@ -45,14 +45,6 @@ __all__ = [
 ]
 
 Coords = dict[str, Held] | None
-
-
-def _has_coords(images: Iterable[Any]) -> bool:
-    """Whether one of some images has coordinates."""
-    for image in images:  # noqa: SIM110  # a generator takes longer
-        if image._coords is not None:
-            return True
-    return False
 
 
 # --- keys ---------------------------------------------------------------------------------
@@ -74,7 +66,10 @@ def function_coords(
     As of `Rule.geometry`: a dict, a list of these, or a function of the result and the data of the
     images, which stand among the arguments in this order; None where none has coordinates.
     """
-    if not _has_coords(images):
+    for image in images:
+        if image._coords is not None:
+            break
+    else:
         return None
     check_mixing(getattr(function, "__name__", "function"), images)
     if function is not np.append and (function in JOINING_FUNCTIONS or function is np.stack):
@@ -337,7 +332,10 @@ def _stack_coords(found: Any, images: Sequence[Any], axis: int, count: int) -> C
 
 def elementwise(images: Sequence[Any], shape: Sequence[int]) -> Coords:
     """Return the coordinates of an elementwise result of images that are broadcast to a shape."""
-    if not _has_coords(images):
+    for image in images:
+        if image._coords is not None:
+            break
+    else:
         return None
     check_mixing("an elementwise operation", images)
     found = []
@@ -384,7 +382,10 @@ def ufunc_coords(
     images: Sequence[Any],
 ) -> Any:
     """Return the coordinates of each result of a method of a ufunc, before it is called."""
-    if not _has_coords(images):
+    for image in images:
+        if image._coords is not None:
+            break
+    else:
         return None
     check_mixing(ufunc.__name__, images)
     rule = ufuncs.METHODS[method] if ufunc.signature is None else ufuncs.GENERALIZED[method]
