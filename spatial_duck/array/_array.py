@@ -10,6 +10,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._advice import check_keywords
+from spatial_duck._signatures import show_keywords
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array import _fast as fast
 from spatial_duck.array import _frameworks as frameworks
@@ -30,7 +31,6 @@ from spatial_duck.array._state import ImageState
 from spatial_duck.array._typing import ImageChanges
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._signatures import show_keywords
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._advice import check_keywords
+from spatial_duck._signatures import show_keywords
 from spatial_duck.array import _carry as carry
 from spatial_duck.array._callers import asks_for_chunks, loses_place, wants_dask_array
 from spatial_duck.array._coordinates import freeze_coords
 from spatial_duck.array._state import ImageState, copy_attrs
 from spatial_duck.array._typing import ComputeOptions
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry._signatures import show_keywords
 
 if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry

@@ -17,6 +17,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, Unpack
 
 from spatial_duck._config import current
+from spatial_duck._signatures import show_keywords
 from spatial_duck.geometry import _algebra as algebra
 from spatial_duck.geometry import _align as align
 from spatial_duck.geometry import _compare as compare
@@ -32,7 +33,6 @@ from spatial_duck.geometry._construction import (
 from spatial_duck.geometry._grid import Grid
 from spatial_duck.geometry._map import index
 from spatial_duck.geometry._points import read_only
-from spatial_duck.geometry._signatures import show_keywords
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:

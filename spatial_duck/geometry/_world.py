@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import TypedDict, Unpack
 
 from spatial_duck._advice import check_keywords
+from spatial_duck._signatures import show_keywords
 from spatial_duck.errors import FrameError, GeometryError
-from spatial_duck.geometry._signatures import show_keywords
 
 __all__ = [
     "LENGTHS",

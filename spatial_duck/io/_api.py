@@ -10,10 +10,10 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck._display._describe import printable
 from spatial_duck._progress import progress_bar
+from spatial_duck._signatures import show_keywords
 from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError, SpatialDuckError
 from spatial_duck.geometry._points import nearest_axes
-from spatial_duck.geometry._signatures import show_keywords
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._coords import warn_of_lost_coords
 from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks

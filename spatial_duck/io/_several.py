@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from spatial_duck.geometry._signatures import show_keywords
+from spatial_duck._signatures import show_keywords
 from spatial_duck.io._api import info, read
 from spatial_duck.io._location import is_remote, location
 from spatial_duck.io._options import ReadOptions

@@ -8,8 +8,8 @@ import numpy as np
 
 from spatial_duck._display._colors import label_names, segment_colors
 from spatial_duck._progress import in_notebook
+from spatial_duck._signatures import show_keywords
 from spatial_duck.array import as_image
-from spatial_duck.geometry._signatures import show_keywords
 from spatial_duck.io._options import ReadOptions
 from spatial_duck.viewer._browser import open_browser
 from spatial_duck.viewer._scene import Scene
