@@ -18,7 +18,7 @@ from spatial_duck._optional import require
 from spatial_duck.backends import chunk_values
 from spatial_duck.errors import GeometryError
 from spatial_duck.measure._table import RegionTable
-from spatial_duck.ndimage._domain import domain
+from spatial_duck.ndimage._domain import find_domain
 from spatial_duck.ndimage._running import (
     check_image,
     data_on_same_grid,
@@ -126,9 +126,9 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
     (array([4., 1.]), array([[1.  , 0.75], [4.  , 0.  ]]))
     """
     labels = check_image(labels, "regionprops", "biu")
-    place = domain(labels, None, "regionprops")
-    if len(place.axes) != labels.ndim:
-        others = [labels.dims[i] or i for i in range(labels.ndim) if i not in place.axes]
+    domain = find_domain(labels, None, "regionprops")
+    if len(domain.axes) != labels.ndim:
+        others = [labels.dims[i] or i for i in range(labels.ndim) if i not in domain.axes]
         raise GeometryError(
             f"regionprops measures in space, and the axes {others!r} are not space axes: index "
             "them away first, as in [regionprops(frame) for frame in image] for a first axis t"
@@ -141,12 +141,12 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
             raise TypeError(f"regionprops: intensities must be real numbers, got {marks.dtype}")
     lazy = lazy_data(labels)
     if lazy is None and (marks is None or not backends.is_lazy(marks)):
-        whole = _sums(labels.data, marks, [0] * labels.ndim, place)
-        return _table([whole], labels.geometry, place, marks is not None)
-    return _delayed_table(backends.chunked(labels.data, None), marks, labels.geometry, place)
+        whole = _sums(labels.data, marks, [0] * labels.ndim, domain)
+        return _table([whole], labels.geometry, domain, marks is not None)
+    return _delayed_table(backends.chunked(labels.data, None), marks, labels.geometry, domain)
 
 
-def _delayed_table(data: Any, marks: Any, geometry: Geometry, place: Domain) -> Any:
+def _delayed_table(data: Any, marks: Any, geometry: Geometry, domain: Domain) -> Any:
     import dask
 
     if marks is None:
@@ -158,19 +158,19 @@ def _delayed_table(data: Any, marks: Any, geometry: Geometry, place: Domain) -> 
     edges = [np.cumsum([0, *c]).tolist() for c in data.chunks]
     sums, table = dask.delayed(_sums, pure=True), dask.delayed(_table, pure=True)
     parts = [
-        sums(block, mark, [edges[axis][i] for axis, i in enumerate(where)], place)
+        sums(block, mark, [edges[axis][i] for axis, i in enumerate(where)], domain)
         for block, mark, where in zip(
             chunk_values(data), others,
             product(*[range(n) for n in data.numblocks]), strict=True,
         )
     ]  # fmt: skip
-    return table(parts, geometry, place, marks is not None)
+    return table(parts, geometry, domain, marks is not None)
 
 
-def _sums(data: Any, marks: Any, start: Sequence[int], place: Domain) -> _Sums:
+def _sums(data: Any, marks: Any, start: Sequence[int], domain: Domain) -> _Sums:
     """Sum over the voxels of each label of a block."""
     inside = np.nonzero(data)
-    n, rows = len(place.axes), len(place.rows)
+    n, rows = len(domain.axes), len(domain.rows)
     found, which = np.unique(data[inside], return_inverse=True)
     which = which.ravel()
     k = len(found)
@@ -185,7 +185,7 @@ def _sums(data: Any, marks: Any, start: Sequence[int], place: Domain) -> _Sums:
         for j in range(i, n):
             second[:, i, j] = second[:, j, i] = np.bincount(which, offset[i] * offset[j], k)
     low, high = np.full((k, rows), np.inf), np.full((k, rows), -np.inf)
-    for row, step in enumerate(place.steps):
+    for row, step in enumerate(domain.steps):
         position = sum((s * i for s, i in zip(step, index, strict=True)), np.zeros(len(which)))
         np.minimum.at(low[:, row], which, position)
         np.maximum.at(high[:, row], which, position)
@@ -269,27 +269,27 @@ def _join(parts: Sequence[_Sums]) -> _Sums:
 
 
 def _table(
-    parts: Sequence[_Sums], geometry: Geometry, place: Domain, with_values: bool
+    parts: Sequence[_Sums], geometry: Geometry, domain: Domain, with_values: bool
 ) -> RegionTable:
     """Return the properties in world units that sums give."""
     sums = parts[0] if len(parts) == 1 else _join(parts)
-    n, count = len(place.axes), sums.voxels
+    n, count = len(domain.axes), sums.voxels
     # From the steps: the metric treats nearly orthogonal axes as orthogonal.
-    voxel = math.sqrt(float(np.linalg.det(place.steps.T @ place.steps)))
+    voxel = math.sqrt(float(np.linalg.det(domain.steps.T @ domain.steps)))
     volume = count * voxel
     mean = sums.first / count[:, None]
     spread = sums.second / count[:, None, None] - mean[:, :, None] * mean[:, None, :]
     spread = spread + np.eye(n) / 12
-    covariance = np.einsum("ri,kij,sj->krs", place.steps, spread, place.steps)
+    covariance = np.einsum("ri,kij,sj->krs", domain.steps, spread, domain.steps)
     variances, vectors = np.linalg.eigh(covariance)
     largest = slice(None, -n - 1, -1)
     lengths = 2 * np.sqrt((n + 2) * np.maximum(variances[:, largest], 0.0))
     axes = np.zeros((len(count), n, len(geometry.world.axes)))
-    axes[:, :, list(place.rows)] = np.swapaxes(vectors, 1, 2)[:, largest]
+    axes[:, :, list(domain.rows)] = np.swapaxes(vectors, 1, 2)[:, largest]
     bounds = np.broadcast_to(geometry.origin, (len(count), 2, len(geometry.origin))).copy()
-    half = abs(place.steps).sum(axis=1) / 2
-    bounds[:, 0, list(place.rows)] += sums.low - half
-    bounds[:, 1, list(place.rows)] += sums.high + half
+    half = abs(domain.steps).sum(axis=1) / 2
+    bounds[:, 0, list(domain.rows)] += sums.low - half
+    bounds[:, 1, list(domain.rows)] += sums.high + half
     unit_ball = math.pi ** (n / 2) / math.gamma(n / 2 + 1)
     table: dict[str, Any] = {
         "label": sums.labels,
@@ -315,12 +315,12 @@ def _table(
         "centroid": [world], "bounds": [("low", "high"), world], "axis_lengths": [numbers],
         "principal_axes": [numbers, world],
     }  # fmt: skip
-    return RegionTable(table, names, _units(geometry, place, n))
+    return RegionTable(table, names, _units(geometry, domain, n))
 
 
-def _units(geometry: Geometry, place: Domain, n: int) -> dict[str, str | None]:
+def _units(geometry: Geometry, domain: Domain, n: int) -> dict[str, str | None]:
     """Return the unit of each property, where all axes of space have one and the same."""
-    found = {geometry.unit[row] for row in place.rows}
+    found = {geometry.unit[row] for row in domain.rows}
     unit = found.pop() if len(found) == 1 else None
     if unit is None:
         return {}
@@ -386,8 +386,8 @@ def marching_cubes(
             "marching_cubes works in the host's memory: use image.compute() of a lazy image, or "
             "image.to('numpy')"
         )
-    place = domain(image, None, "marching_cubes")
-    if len(place.axes) != 3 or image.ndim != 3 or min(image.shape) < 2:
+    domain = find_domain(image, None, "marching_cubes")
+    if len(domain.axes) != 3 or image.ndim != 3 or min(image.shape) < 2:
         raise GeometryError(
             "marching_cubes needs three space axes of 2 voxels at least and no others, got dims "
             f"{image.dims!r} of shape {image.shape}; index other axes away first"
@@ -413,7 +413,7 @@ def marching_cubes(
     if not whole:
         corners, faces, values = _finite_faces(corners, faces, values, finite, step_size)
     # Left-handed steps reverse the orientation of the triangles.
-    if np.linalg.det(place.steps) > 0:
+    if np.linalg.det(domain.steps) > 0:
         faces = faces[:, ::-1]
     vertices = image.geometry.index_to_physical(corners.astype(np.float64))
     return Surface(vertices, np.ascontiguousarray(faces, dtype=np.int64), values.astype(np.float64))

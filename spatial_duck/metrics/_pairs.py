@@ -11,7 +11,7 @@ from spatial_duck import backends
 from spatial_duck.array import as_image
 from spatial_duck.backends import chunk_values
 from spatial_duck.errors import GeometryError
-from spatial_duck.ndimage._domain import domain
+from spatial_duck.ndimage._domain import find_domain
 from spatial_duck.ndimage._running import check_image, data_on_same_grid, require_host
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def check_pair(what: str, reference: Any, prediction: Any) -> tuple[SpatialArray
         If they are not masks or labels.
     """
     reference = check_image(as_image(reference, what, "reference"), what, "biu")
-    place = domain(reference, None, what)
-    if len(place.axes) != reference.ndim:
-        others = [reference.dims[i] or i for i in range(reference.ndim) if i not in place.axes]
+    domain = find_domain(reference, None, what)
+    if len(domain.axes) != reference.ndim:
+        others = [reference.dims[i] or i for i in range(reference.ndim) if i not in domain.axes]
         raise GeometryError(
             f"{what} measures in space, and the axes {others!r} are not space axes: index them "
             "away first"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.ndimage._domain import domain, embed, groups
+from spatial_duck.ndimage._domain import embed, find_domain, groups
 from spatial_duck.ndimage._filters import (
     correlate_all,
     float_type,
@@ -48,18 +48,23 @@ _DIFFERENCES = {0: [0.0, 1.0, 0.0], 1: [-0.5, 0.0, 0.5], 2: [1.0, -2.0, 1.0]}
 
 
 def _index_derivatives(
-    image: SpatialArray, place: Domain, sigma: PerAxis | None, truncate: float, mode: str, cval: Any
+    image: SpatialArray,
+    domain: Domain,
+    sigma: PerAxis | None,
+    truncate: float,
+    mode: str,
+    cval: Any,
 ) -> list[SpatialArray]:
     """Return the derivatives by index along each axis of a domain."""
     dtype = float_type(image.dtype)
     found = []
-    for i, axis in enumerate(place.axes):
+    for i, axis in enumerate(domain.axes):
         if sigma is None:
             halo = [int(k == axis) for k in range(image.ndim)]
             found.append(run(image, _central_difference, halo=halo, dtype=dtype, axis=axis))
             continue
-        orders = [int(k == i) for k in range(len(place.axes))]
-        kernels = gaussian_kernels(place, image.ndim, sigma, orders, truncate)
+        orders = [int(k == i) for k in range(len(domain.axes))]
+        kernels = gaussian_kernels(domain, image.ndim, sigma, orders, truncate)
         halo = list(total_reach(kernels, image.ndim))
         found.append(
             run(image, correlate_all, halo=halo, dtype=dtype, mode=mode, kernels=kernels, cval=cval)
@@ -131,18 +136,18 @@ def gradient(
     array([3., 2.])
     """
     image = check_image(image, "gradient")
-    place = domain(image, axes, "gradient")
-    slopes = _index_derivatives(image, place, sigma, truncate, mode, cval)
-    turn: Any = place.steps @ place.inverse
+    domain = find_domain(image, axes, "gradient")
+    slopes = _index_derivatives(image, domain, sigma, truncate, mode, cval)
+    turn: Any = domain.steps @ domain.inverse
     turn[abs(turn) < 1e-15 * abs(turn).max(initial=0.0)] = 0.0
     components: list[Any] = [_linear_combination(slopes, row.tolist()) for row in turn]
     stacked: SpatialArray = np.stack(components)  # type: ignore[assignment]
     return stacked.replace(attrs=image.attrs)
 
 
-def _magnitude(slopes: list[SpatialArray], place: Domain) -> SpatialArray:
+def _magnitude(slopes: list[SpatialArray], domain: Domain) -> SpatialArray:
     """Return the length of a gradient from the derivatives by index."""
-    turned = np.linalg.cholesky(place.inverse)
+    turned = np.linalg.cholesky(domain.inverse)
     parts: list[Any] = [_linear_combination(slopes, row.tolist()) for row in turned.T]
     total = parts[0] * parts[0].conj()
     for part in parts[1:]:
@@ -170,8 +175,8 @@ def gradient_magnitude(
         On the same grid.
     """
     image = check_image(image, "gradient_magnitude")
-    place = domain(image, axes, "gradient_magnitude")
-    return _magnitude(_index_derivatives(image, place, sigma, 4.0, "reflect", 0.0), place)
+    domain = find_domain(image, axes, "gradient_magnitude")
+    return _magnitude(_index_derivatives(image, domain, sigma, 4.0, "reflect", 0.0), domain)
 
 
 def gaussian_gradient_magnitude(
@@ -198,18 +203,18 @@ def gaussian_gradient_magnitude(
         On the same grid, floating.
     """
     image = check_image(image, "gaussian_gradient_magnitude")
-    place = domain(image, axes, "gaussian_gradient_magnitude")
-    return _magnitude(_index_derivatives(image, place, sigma, truncate, mode, cval), place)
+    domain = find_domain(image, axes, "gaussian_gradient_magnitude")
+    return _magnitude(_index_derivatives(image, domain, sigma, truncate, mode, cval), domain)
 
 
-def _laplacian_terms(place: Domain) -> list[tuple[list[int], float]]:
+def _laplacian_terms(domain: Domain) -> list[tuple[list[int], float]]:
     """Return the second derivatives by index that make a Laplacian, and their factors."""
-    n = len(place.axes)
+    n = len(domain.axes)
     terms = []
     for i in range(n):
         for j in range(i, n):
-            factor = float(place.inverse[i, j]) * (1 if i == j else 2)
-            if any(i in group and j in group for group in groups(place)):
+            factor = float(domain.inverse[i, j]) * (1 if i == j else 2)
+            if any(i in group and j in group for group in groups(domain)):
                 terms.append(([(k == i) + (k == j) for k in range(n)], factor))
     return terms
 
@@ -238,10 +243,10 @@ def gaussian_laplace(
         On the same grid, floating.
     """
     image = check_image(image, "gaussian_laplace")
-    place = domain(image, axes, "gaussian_laplace")
+    domain = find_domain(image, axes, "gaussian_laplace")
     passes = [
-        scale_kernels(gaussian_kernels(place, image.ndim, sigma, orders, truncate), factor)
-        for orders, factor in _laplacian_terms(place)
+        scale_kernels(gaussian_kernels(domain, image.ndim, sigma, orders, truncate), factor)
+        for orders, factor in _laplacian_terms(domain)
     ]
     halo = np.max([total_reach(kernels, image.ndim) for kernels in passes], axis=0).tolist()
     dtype = float_type(image.dtype)
@@ -277,11 +282,11 @@ def laplace(
         On the same grid, floating.
     """
     image = check_image(image, "laplace")
-    place = domain(image, axes, "laplace")
-    stencil = np.zeros((3,) * len(place.axes))
-    for orders, factor in _laplacian_terms(place):
+    domain = find_domain(image, axes, "laplace")
+    stencil = np.zeros((3,) * len(domain.axes))
+    for orders, factor in _laplacian_terms(domain):
         stencil += factor * _outer_product([_DIFFERENCES[n] for n in orders])
-    kernels = [embed(stencil, place, image.ndim)]
+    kernels = [embed(stencil, domain, image.ndim)]
     halo = total_reach(kernels, image.ndim)
     dtype = float_type(image.dtype)
     return run(image, correlate_all, halo=halo, dtype=dtype, mode=mode, kernels=kernels, cval=cval)
@@ -368,14 +373,14 @@ def _derivative_operator(
     what: str,
 ) -> SpatialArray:
     image = check_image(image, what)
-    place = domain(image, axes, what)
-    chosen = place.axes[-1] if axis == -1 else domain(image, axis, what).axes[0]
-    if chosen not in place.axes:
-        raise ValueError(f"{what}: axis {axis!r} is not among the axes {place.names!r}")
+    domain = find_domain(image, axes, what)
+    chosen = domain.axes[-1] if axis == -1 else find_domain(image, axis, what).axes[0]
+    if chosen not in domain.axes:
+        raise ValueError(f"{what}: axis {axis!r} is not among the axes {domain.names!r}")
     kernels = []
-    for i, k in enumerate(place.axes):
-        line = np.array(_DIFFERENCES[1]) / place.spacing[i] if k == chosen else across
-        kernels.append(embed(line, place._replace(axes=(k,)), image.ndim))
+    for i, k in enumerate(domain.axes):
+        line = np.array(_DIFFERENCES[1]) / domain.spacing[i] if k == chosen else across
+        kernels.append(embed(line, domain._replace(axes=(k,)), image.ndim))
     halo = total_reach(kernels, image.ndim)
     dtype = float_type(image.dtype)
     return run(image, correlate_all, halo=halo, dtype=dtype, mode=mode, kernels=kernels, cval=cval)

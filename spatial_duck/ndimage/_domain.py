@@ -33,8 +33,8 @@ __all__ = [
     "Domain",
     "ball_footprint",
     "box_footprint",
-    "domain",
     "embed",
+    "find_domain",
     "footprint_of",
     "groups",
     "halo_of",
@@ -86,7 +86,7 @@ class Domain(NamedTuple):
         return bool((self.metric == np.diag(np.diag(self.metric))).all())
 
 
-def domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
+def find_domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
     """Return the axes that an operation works along.
 
     Parameters
@@ -109,7 +109,7 @@ def domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain:
     Examples
     --------
     >>> from spatial_duck.geometry import Geometry
-    >>> found = domain(Geometry((2, 3, 9, 9), (2, 1, 1), dims="czyx"), None, "a filter")
+    >>> found = find_domain(Geometry((2, 3, 9, 9), (2, 1, 1), dims="czyx"), None, "a filter")
     >>> found.axes, found.spacing
     ((1, 2, 3), array([2., 1., 1.]))
     """
@@ -201,14 +201,14 @@ def _check_units(geometry: Geometry, rows: Sequence[int], what: str) -> None:
         )
 
 
-def per_axis(value: PerAxis, place: Domain, field: str) -> Floats:
+def per_axis(value: PerAxis, domain: Domain, field: str) -> Floats:
     """Return one length for each axis of a domain.
 
     Parameters
     ----------
     value : float, sequence of float, or mapping of str to float
         For all axes, for each in array order, or by name (0 for the others).
-    place : Domain
+    domain : Domain
         The axes.
     field : str
         What it is called.
@@ -218,26 +218,26 @@ def per_axis(value: PerAxis, place: Domain, field: str) -> Floats:
     GeometryError
         If it does not fit the axes, is negative, or differs along axes that are not orthogonal.
     """
-    value = lengths_along(value, place.names, place.units, field)
+    value = lengths_along(value, domain.names, domain.units, field)
     if isinstance(value, Mapping):
-        unknown = [name for name in value if name not in place.names]
+        unknown = [name for name in value if name not in domain.names]
         if unknown:
-            raise GeometryError(f"{field}: {unknown!r} are not among the axes {place.names!r}")
-        values = np.array([value.get(n, 0.0) if n else 0.0 for n in place.names], float)
+            raise GeometryError(f"{field}: {unknown!r} are not among the axes {domain.names!r}")
+        values = np.array([value.get(n, 0.0) if n else 0.0 for n in domain.names], float)
     else:
         values = np.array(value, dtype=np.float64)
         if values.ndim == 0:
-            values = np.full(len(place.axes), values)
-    if values.shape != (len(place.axes),):
+            values = np.full(len(domain.axes), values)
+    if values.shape != (len(domain.axes),):
         raise GeometryError(
-            f"{field} must be one number, or one for each of the axes {place.names!r}, got "
+            f"{field} must be one number, or one for each of the axes {domain.names!r}, got "
             f"{value!r}"
         )
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise GeometryError(f"{field} must hold finite lengths of 0 or more, got {value!r}")
-    for group in groups(place):
+    for group in groups(domain):
         if len(set(values[group].tolist())) > 1:
-            names = [place.names[i] for i in group]
+            names = [domain.names[i] for i in group]
             raise GeometryError(
                 f"{field} differs along the axes {names!r}, which are not at right angles, so that "
                 f"the shape it means is not known: give one number, or resample onto an orthogonal "
@@ -246,10 +246,10 @@ def per_axis(value: PerAxis, place: Domain, field: str) -> Floats:
     return values
 
 
-def groups(place: Domain) -> list[list[int]]:
+def groups(domain: Domain) -> list[list[int]]:
     """Return the positions in a domain's axes in groups that are orthogonal to each other."""
     found: list[list[int]] = []
-    for i, row in enumerate(place.metric):
+    for i, row in enumerate(domain.metric):
         joined = [g for g in found if any(row[j] for j in g)]
         rest = [g for g in found if g not in joined]
         found = [*rest, sorted([*(j for g in joined for j in g), i])]
@@ -267,12 +267,12 @@ def _reach(lengths: Floats, limit: ArrayLike = np.inf) -> list[int]:
     return [int(n) for n in counts]
 
 
-def ball_footprint(place: Domain, radius: PerAxis) -> NDArray[np.bool_]:
+def ball_footprint(domain: Domain, radius: PerAxis) -> NDArray[np.bool_]:
     """Return which voxels have their centres within a ball around a voxel's centre.
 
     Parameters
     ----------
-    place : Domain
+    domain : Domain
         The axes.
     radius : float, sequence or mapping
         In world units; for orthogonal axes also one for each: an ellipsoid along the axes, flat
@@ -285,22 +285,22 @@ def ball_footprint(place: Domain, radius: PerAxis) -> NDArray[np.bool_]:
     Examples
     --------
     >>> from spatial_duck.geometry import Geometry
-    >>> ball_footprint(domain(Geometry((9, 9), spacing=(2, 1)), None, "it"), 2).astype(int)
+    >>> ball_footprint(find_domain(Geometry((9, 9), spacing=(2, 1)), None, "it"), 2).astype(int)
     array([[0, 0, 1, 0, 0],
            [1, 1, 1, 1, 1],
            [0, 0, 1, 0, 0]])
     """
-    radii = per_axis(radius, place, "radius")
+    radii = per_axis(radius, domain, "radius")
     scale = np.where(radii > 0, radii, 1.0)
-    metric = place.metric / scale / scale[:, None]
-    reach = _reach(radii * np.sqrt(np.diag(place.inverse)))
+    metric = domain.metric / scale / scale[:, None]
+    reach = _reach(radii * np.sqrt(np.diag(domain.inverse)))
     offsets = _offsets(reach)
     squares = np.einsum("...i,ij,...j->...", offsets, metric, offsets)
     inside: NDArray[np.bool_] = squares <= (1 + _RELATIVE_TOLERANCE) ** 2
     return inside
 
 
-def box_footprint(place: Domain, size: PerAxis) -> NDArray[np.bool_]:
+def box_footprint(domain: Domain, size: PerAxis) -> NDArray[np.bool_]:
     """Return which voxels have their centres within a box around a voxel's centre: all of a block.
 
     The box runs along the array's axes, and `size` is its whole width: a box of 3 mm on voxels of
@@ -308,21 +308,21 @@ def box_footprint(place: Domain, size: PerAxis) -> NDArray[np.bool_]:
 
     Parameters
     ----------
-    place : Domain
+    domain : Domain
         The axes.
     size : float, sequence or mapping
         In world units, for all axes or for each.
     """
-    if place.orthogonal or np.ndim(size) == 0:
-        sizes = per_axis(size, place, "size")
+    if domain.orthogonal or np.ndim(size) == 0:
+        sizes = per_axis(size, domain, "size")
     else:  # along the axes one by one, a box is known on any grid
-        square = np.diag(np.diag(place.metric))
-        sizes = per_axis(size, place._replace(metric=square), "size")
-    return np.ones([2 * n + 1 for n in _reach(sizes / 2 / place.spacing)], bool)
+        square = np.diag(np.diag(domain.metric))
+        sizes = per_axis(size, domain._replace(metric=square), "size")
+    return np.ones([2 * n + 1 for n in _reach(sizes / 2 / domain.spacing)], bool)
 
 
 def footprint_of(
-    place: Domain, size: PerAxis | None, radius: PerAxis | None, footprint: ArrayLike | None
+    domain: Domain, size: PerAxis | None, radius: PerAxis | None, footprint: ArrayLike | None
 ) -> NDArray[np.bool_]:
     """Return the footprint given by size, radius or array, centred and of odd sides."""
     given = [size is not None, radius is not None, footprint is not None]
@@ -332,30 +332,30 @@ def footprint_of(
             f"(voxels); got {sum(given)} of them"
         )
     if size is not None:
-        return box_footprint(place, size)
+        return box_footprint(domain, size)
     if radius is not None:
-        return ball_footprint(place, radius)
+        return ball_footprint(domain, radius)
     found = np.array(footprint, dtype=bool)
-    if found.ndim != len(place.axes) or any(n % 2 == 0 for n in found.shape) or not found.any():
+    if found.ndim != len(domain.axes) or any(n % 2 == 0 for n in found.shape) or not found.any():
         raise ValueError(
-            f"footprint must have one axis for each of {place.names!r}, sides of odd length and "
+            f"footprint must have one axis for each of {domain.names!r}, sides of odd length and "
             f"one voxel at least, got shape {found.shape}"
         )
     return found
 
 
-def halo_of(place: Domain, distance: float, ndim: int) -> list[int]:
+def halo_of(domain: Domain, distance: float, ndim: int) -> list[int]:
     """Return how many voxels a distance reaches along each axis of an image."""
     halo = [0] * ndim
-    for axis, per_voxel in zip(place.axes, np.sqrt(np.diag(place.inverse)), strict=True):
+    for axis, per_voxel in zip(domain.axes, np.sqrt(np.diag(domain.inverse)), strict=True):
         halo[axis] = math.ceil(distance * per_voxel)
     return halo
 
 
-def embed(weights: NDArray[Any], place: Domain, ndim: int) -> NDArray[Any]:
+def embed(weights: NDArray[Any], domain: Domain, ndim: int) -> NDArray[Any]:
     """Return weights along a domain's axes with an axis of length 1 for each other axis."""
     shape = [1] * ndim
-    for axis, n in zip(place.axes, weights.shape, strict=True):
+    for axis, n in zip(domain.axes, weights.shape, strict=True):
         shape[axis] = n
     return weights.reshape(shape)
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.ndimage._domain import domain, embed, footprint_of, groups, kernel_reach, per_axis
+from spatial_duck.ndimage._domain import (
+    embed,
+    find_domain,
+    footprint_of,
+    groups,
+    kernel_reach,
+    per_axis,
+)
 from spatial_duck.ndimage._kernels import box_weights, gaussian_weights
 from spatial_duck.ndimage._running import check_image, run
 
@@ -85,7 +92,7 @@ def _smooth(engine: Engine, block: Any, **values: Any) -> Any:
 
 
 def gaussian_kernels(
-    place: Domain, ndim: int, sigma: PerAxis, orders: Sequence[int], truncate: float
+    domain: Domain, ndim: int, sigma: PerAxis, orders: Sequence[int], truncate: float
 ) -> list[Any]:
     """Return the kernels of a Gaussian derivative by index: one for each group of axes.
 
@@ -93,17 +100,17 @@ def gaussian_kernels(
     """
     if not truncate > 0:
         raise ValueError(f"truncate must be positive, got {truncate!r}")
-    sigmas = per_axis(sigma, place, "sigma")
+    sigmas = per_axis(sigma, domain, "sigma")
     kernels = []
-    for group in groups(place):
+    for group in groups(domain):
         order = [orders[i] for i in group]
         if not sum(order) and not sigmas[group[0]]:
             continue
         # A standard deviation of 0 becomes the least one, which does not smooth.
-        least = _MIN_SIGMA * float(np.min(place.spacing[group]))
-        metric = place.metric[np.ix_(group, group)] / max(sigmas[group[0]], least) ** 2
+        least = _MIN_SIGMA * float(np.min(domain.spacing[group]))
+        metric = domain.metric[np.ix_(group, group)] / max(sigmas[group[0]], least) ** 2
         weights = gaussian_weights(metric, order, truncate)
-        part = place._replace(axes=tuple([place.axes[i] for i in group]))
+        part = domain._replace(axes=tuple([domain.axes[i] for i in group]))
         kernels.append(embed(weights, part, ndim))
     return kernels
 
@@ -113,12 +120,12 @@ def total_reach(kernels: Sequence[Any], ndim: int) -> tuple[int, ...]:
     return tuple([sum(kernel_reach(w)[axis] for w in kernels) for axis in range(ndim)])
 
 
-def check_orders(order: int | Sequence[int], place: Domain) -> list[int]:
+def check_orders(order: int | Sequence[int], domain: Domain) -> list[int]:
     """Return the order of a derivative along each axis."""
-    orders = [order] * len(place.axes) if isinstance(order, int) else list(order)
-    if len(orders) != len(place.axes) or any(n != int(n) or n < 0 for n in orders):
+    orders = [order] * len(domain.axes) if isinstance(order, int) else list(order)
+    if len(orders) != len(domain.axes) or any(n != int(n) or n < 0 for n in orders):
         raise ValueError(
-            f"order must be an int of 0 or more, or one for each of the axes {place.names!r}, got "
+            f"order must be an int of 0 or more, or one for each of the axes {domain.names!r}, got "
             f"{order!r}"
         )
     return [int(n) for n in orders]
@@ -183,14 +190,14 @@ def gaussian_filter(
     3.0
     """
     image = check_image(image, "gaussian_filter")
-    place = domain(image, axes, "gaussian_filter")
-    orders = check_orders(order, place)
-    kernels = gaussian_kernels(place, image.ndim, sigma, orders, truncate)
+    domain = find_domain(image, axes, "gaussian_filter")
+    orders = check_orders(order, domain)
+    kernels = gaussian_kernels(domain, image.ndim, sigma, orders, truncate)
     halo = total_reach(kernels, image.ndim)
     if not any(orders):
         dtype = smooth_type(image.dtype)
         return run(image, _smooth, halo=halo, dtype=dtype, mode=mode, kernels=kernels, cval=cval)
-    kernels = scale_kernels(kernels, 1 / float(np.prod(place.spacing**orders)))
+    kernels = scale_kernels(kernels, 1 / float(np.prod(domain.spacing**orders)))
     dtype = float_type(image.dtype)
     return run(image, correlate_all, halo=halo, dtype=dtype, mode=mode, kernels=kernels, cval=cval)
 
@@ -232,11 +239,11 @@ def uniform_filter(
     array([0., 1., 2., 1., 0.])
     """
     image = check_image(image, "uniform_filter")
-    place = domain(image, axes, "uniform_filter")
-    square = place._replace(metric=np.diag(np.diag(place.metric)))
+    domain = find_domain(image, axes, "uniform_filter")
+    square = domain._replace(metric=np.diag(np.diag(domain.metric)))
     kernels = []
-    for i, width in enumerate(per_axis(size, square, "size") / place.spacing):
-        one = place._replace(axes=(place.axes[i],))
+    for i, width in enumerate(per_axis(size, square, "size") / domain.spacing):
+        one = domain._replace(axes=(domain.axes[i],))
         kernels.append(embed(box_weights(float(width)), one, image.ndim))
     return run(
         image,
@@ -314,8 +321,8 @@ def run_rank_filter(
 ) -> SpatialArray:
     """Run one of SciPy's filters that compare values within a footprint."""
     image = check_image(image, function, "biuf")
-    place = domain(image, axes, function)
-    where = embed(footprint_of(place, size, radius, footprint), place, image.ndim)
+    domain = find_domain(image, axes, function)
+    where = embed(footprint_of(domain, size, radius, footprint), domain, image.ndim)
     return run(
         image, _apply_rank_filter, halo=kernel_reach(where), mode=mode, function=function,
         footprint=where, cval=cval, options=options or {},

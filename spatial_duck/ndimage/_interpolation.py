@@ -15,7 +15,7 @@ import numpy as np
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._quantity import in_unit
 from spatial_duck.geometry._world import SPACE_AXES
-from spatial_duck.ndimage._domain import domain, per_axis
+from spatial_duck.ndimage._domain import find_domain, per_axis
 from spatial_duck.ndimage._running import check_image
 from spatial_duck.resampling import resample
 from spatial_duck.transforms import Affine
@@ -61,15 +61,15 @@ def zoom(
     array([-0.5])
     """
     image = check_image(image, "zoom")
-    place = domain(image, axes, "zoom")
-    square = place._replace(metric=np.diag(np.diag(place.metric)))
+    domain = find_domain(image, axes, "zoom")
+    square = domain._replace(metric=np.diag(np.diag(domain.metric)))
     if isinstance(zoom, Mapping):  # axes that are not named keep their voxels
-        zoom = {name: 1.0 for name in place.names if name} | dict(zoom)
+        zoom = {name: 1.0 for name in domain.names if name} | dict(zoom)
     factors = per_axis(zoom, square, "zoom")
     if not (factors > 0).all():
         raise GeometryError(f"zoom must hold positive numbers, got {zoom!r}")
     shape: list[int | None] = [None] * len(image.geometry.sampled_axes)
-    for axis, factor in zip(place.axes, factors, strict=True):
+    for axis, factor in zip(domain.axes, factors, strict=True):
         at = image.geometry.sampled_axes.index(axis)
         shape[at] = max(round(image.shape[axis] * float(factor)), min(image.shape[axis], 1))
     result: SpatialArray = resample(image, shape=shape, interpolation=interpolation, fill="edge")

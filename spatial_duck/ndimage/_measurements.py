@@ -16,7 +16,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.backends import chunk_values
 from spatial_duck.ndimage._components import chunked_label, full_structure
-from spatial_duck.ndimage._domain import domain
+from spatial_duck.ndimage._domain import find_domain
 from spatial_duck.ndimage._morphology import joining_structure
 from spatial_duck.ndimage._running import check_image, data_on_same_grid, engine_of, lazy_data, wrap
 
@@ -73,8 +73,8 @@ def label(
     (array([1, 1, 0, 0, 2], dtype=int32), 2)
     """
     image = check_image(image, "label")
-    place = domain(image, axes, "label")
-    joins = joining_structure(structure, place, image.ndim, "label")
+    domain = find_domain(image, axes, "label")
+    joins = joining_structure(structure, domain, image.ndim, "label")
     lazy = lazy_data(image)
     if lazy is not None:
         labels, count = chunked_label(lazy, joins)
@@ -180,8 +180,8 @@ def _extremes(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
                 continue
             at = int(flat[int(getattr(values.ravel()[flat], function)())])
             where = np.unravel_index(at, values.shape)
-            place = [int(i) + s for i, s in zip(where, start, strict=True)]
-            row += [values.ravel()[at].item(), place]
+            index = [int(i) + s for i, s in zip(where, start, strict=True)]
+            row += [values.ravel()[at].item(), index]
         rows.append(row)
     return rows
 
@@ -214,12 +214,12 @@ def measure_frames(
 ) -> tuple[Any, tuple[int, ...]]:
     """Measure each frame of an image: columns of numbers, shape (*others, [k,] width)."""
     image = check_image(image, what, kinds)
-    place = domain(image, axes, what)
+    domain = find_domain(image, axes, what)
     marks = None if labels is None else data_on_same_grid(what, image, labels)
     if index is not None and marks is None:
         raise TypeError(f"{what}: index= chooses among labels, and no labels are given")
     wanted = None if index is None else np.atleast_1d(np.asarray(index)).tolist()
-    others = [axis for axis in range(image.ndim) if axis not in place.axes]
+    others = [axis for axis in range(image.ndim) if axis not in domain.axes]
     outer = tuple([image.shape[axis] for axis in others])
     data, lazy = image.data, lazy_data(image)
     if lazy is not None or (marks is not None and backends.is_lazy(marks)):
@@ -232,7 +232,7 @@ def measure_frames(
         frame = data[tuple(key)]
         frame_marks = None if marks is None else marks[tuple(key)]
         join = partial(
-            measure.join, key=tuple(key), shape=frame.shape, axes=place.axes,
+            measure.join, key=tuple(key), shape=frame.shape, axes=domain.axes,
             geometry=image.geometry,
         )  # fmt: skip
         if backends.is_dask(frame):

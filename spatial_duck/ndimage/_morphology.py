@@ -19,8 +19,8 @@ from spatial_duck.geometry._quantity import length_in
 from spatial_duck.ndimage._components import chunked_holes
 from spatial_duck.ndimage._domain import (
     ball_footprint,
-    domain,
     embed,
+    find_domain,
     footprint_of,
     halo_of,
     kernel_reach,
@@ -73,7 +73,7 @@ def ball(
     (3, 7, 7)
     """
     grid = image if isinstance(image, Geometry) else as_image(image, "ball", keeps_mask=True)
-    return ball_footprint(domain(grid, axes, "ball"), radius)
+    return ball_footprint(find_domain(grid, axes, "ball"), radius)
 
 
 # --- binary -------------------------------------------------------------------------------
@@ -99,8 +99,8 @@ def _run_binary(
     border_value: int,
 ) -> SpatialArray:
     image = check_image(image, what)
-    place = domain(image, axes, what)
-    structure = embed(footprint_of(place, size, radius, footprint), place, image.ndim)
+    domain = find_domain(image, axes, what)
+    structure = embed(footprint_of(domain, size, radius, footprint), domain, image.ndim)
     for step in steps:
         image = run(
             image, _apply_binary, halo=kernel_reach(structure), dtype=bool, function=step,
@@ -257,14 +257,14 @@ def binary_fill_holes(image: SpatialArray, *, axes: Axes = None) -> SpatialArray
         On the same grid. On a lazy image, lazy: parts are found chunk by chunk and joined.
     """
     image = check_image(image, "binary_fill_holes")
-    place = domain(image, axes, "binary_fill_holes")
-    structure = connectivity(len(place.axes))
+    domain = find_domain(image, axes, "binary_fill_holes")
+    structure = connectivity(len(domain.axes))
     lazy = lazy_data(image)
     if lazy is not None:
-        joined = embed(structure, place, image.ndim)
-        return wrap(image, chunked_holes(lazy, joined, place.axes))
+        joined = embed(structure, domain, image.ndim)
+        return wrap(image, chunked_holes(lazy, joined, domain.axes))
     return run(
-        image, _fill, halo=[0] * image.ndim, dtype=bool, axes=place.axes, structure=structure
+        image, _fill, halo=[0] * image.ndim, dtype=bool, axes=domain.axes, structure=structure
     )
 
 
@@ -275,7 +275,7 @@ def connectivity(n: int) -> NDArray[np.bool_]:
 
 
 def joining_structure(
-    structure: ArrayLike | None, place: Domain, ndim: int, what: str
+    structure: ArrayLike | None, domain: Domain, ndim: int, what: str
 ) -> NDArray[np.bool_]:
     """Return which neighbours are joined, with an axis of length 1 or 3 for each of an image's.
 
@@ -284,7 +284,7 @@ def joining_structure(
     structure : array_like of bool, optional
         As it was given: of the 3ⁿ neighbours along the domain's axes; those that share a face by
         default.
-    place : Domain
+    domain : Domain
         The axes.
     ndim : int
         Number of axes of the image.
@@ -296,14 +296,14 @@ def joining_structure(
     ValueError
         If it is not symmetric, or of another shape.
     """
-    n = len(place.axes)
+    n = len(domain.axes)
     joins = connectivity(n) if structure is None else np.asarray(structure, dtype=bool)
     if joins.shape != (3,) * n or not (joins == np.flip(joins)).all():
         raise ValueError(
             f"{what}: structure must be symmetric and of shape {(3,) * n}, 3 along each of the "
-            f"axes {place.names!r}, got shape {joins.shape}"
+            f"axes {domain.names!r}, got shape {joins.shape}"
         )
-    return embed(joins, place, ndim)
+    return embed(joins, domain, ndim)
 
 
 def _fill(engine: Engine, block: Any, *, axes: Sequence[int], structure: Any, mode: str) -> Any:
@@ -364,21 +364,21 @@ def distance_transform_edt(
     array([0. , 0.5, 1. , 1.5, 2. ])
     """
     image = check_image(image, "distance_transform_edt")
-    place = domain(image, axes, "distance_transform_edt")
+    domain = find_domain(image, axes, "distance_transform_edt")
     halo = [0] * image.ndim
     if max_distance is not None:
         max_distance = float(length_in(max_distance, image.world, "max_distance"))
         if not 0 < max_distance < math.inf:
             raise ValueError(f"max_distance must be positive and finite, got {max_distance!r}")
-        halo = halo_of(place, max_distance, image.ndim)
+        halo = halo_of(domain, max_distance, image.ndim)
     elif lazy_data(image) is not None:
         raise TypeError(
             "distance_transform_edt: any distance may depend on the whole of a lazy image: give "
             "max_distance= to work by chunks, or bring it into memory with image.compute()"
         )
     return run(
-        image, _distances, halo=halo, dtype=np.float64, axes=place.axes,
-        spacing=place.spacing if place.orthogonal else None, steps=place.steps,
+        image, _distances, halo=halo, dtype=np.float64, axes=domain.axes,
+        spacing=domain.spacing if domain.orthogonal else None, steps=domain.steps,
         limit=math.inf if max_distance is None else max_distance,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 from spatial_duck.backends import chunk_values, empty_block
 from spatial_duck.geometry._quantity import has_unit, length_in
 from spatial_duck.ndimage._components import Parts, select_parts
-from spatial_duck.ndimage._domain import Domain, domain, halo_of
+from spatial_duck.ndimage._domain import Domain, find_domain, halo_of
 from spatial_duck.ndimage._morphology import by_frame, joining_structure
 from spatial_duck.ndimage._running import Engine, check_image, lazy_data, require_host, run, wrap
 
@@ -65,9 +65,9 @@ def keep_largest(
     if int(count) != count or count < 1:
         raise ValueError(f"count must be a whole number of 1 or more, got {count!r}")
     labels = check_image(labels, "keep_largest", "biu")
-    place = domain(labels, axes, "keep_largest")
-    choose = partial(_is_largest, int(count), _frames(labels.shape, place.axes))
-    return _select_objects(labels, place, structure, "keep_largest", choose)
+    domain = find_domain(labels, axes, "keep_largest")
+    choose = partial(_is_largest, int(count), _frames(labels.shape, domain.axes))
+    return _select_objects(labels, domain, structure, "keep_largest", choose)
 
 
 def remove_small_objects(
@@ -102,14 +102,14 @@ def remove_small_objects(
     array([False, False,  True,  True])
     """
     labels = check_image(labels, "remove_small_objects", "biu")
-    place = domain(labels, axes, "remove_small_objects")
-    wanted = _volume_in_units(volume, place)
+    domain = find_domain(labels, axes, "remove_small_objects")
+    wanted = _volume_in_units(volume, domain)
     if not 0 <= wanted < math.inf:
         raise ValueError(f"volume must be finite, and 0 or more, got {volume!r}")
     # Spacings read from text have few digits: a part of exactly this volume is kept.
-    voxels = wanted / math.sqrt(max(float(np.linalg.det(place.metric)), 0.0)) * (1 - 1e-6)
+    voxels = wanted / math.sqrt(max(float(np.linalg.det(domain.metric)), 0.0)) * (1 - 1e-6)
     return _select_objects(
-        labels, place, structure, "remove_small_objects", partial(_is_large_enough, voxels)
+        labels, domain, structure, "remove_small_objects", partial(_is_large_enough, voxels)
     )
 
 
@@ -140,15 +140,15 @@ def expand_labels(labels: SpatialArray, distance: Any, *, axes: Axes = None) -> 
     """
     labels = check_image(labels, "expand_labels", "biu")
     require_host(labels.data, "expand_labels")
-    place = domain(labels, axes, "expand_labels")
+    domain = find_domain(labels, axes, "expand_labels")
     reach = float(length_in(distance, labels.world, "distance"))
     if not 0 <= reach < math.inf:
         raise ValueError(f"distance must be finite, and 0 or more, got {distance!r}")
     reach *= 1 + 1e-6
     return run(
-        labels, _expand, halo=halo_of(place, reach, labels.ndim), axes=place.axes, reach=reach,
-        steps=place.steps,
-        spacing=place.spacing if place.orthogonal else None,
+        labels, _expand, halo=halo_of(domain, reach, labels.ndim), axes=domain.axes, reach=reach,
+        steps=domain.steps,
+        spacing=domain.spacing if domain.orthogonal else None,
     )  # fmt: skip
 
 
@@ -200,10 +200,10 @@ def relabel_sequential(labels: SpatialArray) -> tuple[SpatialArray, Any]:
 
 
 def _select_objects(
-    labels: SpatialArray, place: Domain, structure: ArrayLike | None, what: str,
+    labels: SpatialArray, domain: Domain, structure: ArrayLike | None, what: str,
     choose: Callable[[Parts], NDArray[np.bool_]],
 ) -> SpatialArray:  # fmt: skip
-    joins = joining_structure(structure, place, labels.ndim, what)
+    joins = joining_structure(structure, domain, labels.ndim, what)
     lazy = lazy_data(labels)
     data = require_host(labels.data, what) if lazy is None else lazy
     return wrap(labels, select_parts(data, joins, choose))
@@ -237,12 +237,12 @@ def _is_large_enough(voxels: float, parts: Parts) -> NDArray[np.bool_]:
     return parts.sizes >= voxels
 
 
-def _volume_in_units(volume: Any, place: Domain) -> float:
+def _volume_in_units(volume: Any, domain: Domain) -> float:
     """Return a volume as a number in the axes' unit to the power of their number."""
     if not has_unit(volume):
         return float(volume)
-    n = len(place.axes)
-    unit = place.units[0]
+    n = len(domain.axes)
+    unit = domain.units[0]
     ask = getattr(volume, "to", None)
     if unit is None or ask is None or isinstance(volume, str):
         raise ValueError(
