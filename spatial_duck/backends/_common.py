@@ -1,7 +1,4 @@
-"""NumPy's functions that need nothing of an array but slices, its shape and its type.
-
-And the widths of `numpy.pad`, which NumPy alone takes by axis.
-"""
+"""NumPy's functions by slices, shapes and types alone, for any backend; and widths of `numpy.pad`."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ __all__ = ["COMMON", "at_least", "pad_widths"]
 
 
 def pad_widths(widths: Any, ndim: int) -> Any:
-    """Return what `numpy.pad` adds to each axis, of widths that may be given for some by number."""
+    """Return the widths of `numpy.pad` for each axis; a dict of widths by axis is expanded."""
     if not isinstance(widths, dict):
         return widths
     found = [(0, 0)] * ndim
@@ -89,7 +86,7 @@ def _size(a: Any, axis: Any = None) -> int:
     return math.prod([a.shape[i] for i in normalize_axes(axis, a.ndim)])
 
 
-#: NumPy function: what does it to any array.
+#: Implementation of NumPy functions for any array.
 COMMON: dict[Any, Callable[..., Any]] = {
     np.split: _split,
     np.array_split: _array_split,

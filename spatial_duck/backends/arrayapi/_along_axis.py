@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.backends.arrayapi._tools import (
-    does,
-    flat_of,
-    held,
-    no,
-    slices,
+    all_false,
+    flatten,
+    implements,
+    is_library_array,
+    slice_keys,
     to_array,
     to_floating,
 )
@@ -22,7 +22,7 @@ from spatial_duck.rules._bind import NO_VALUE
 __all__: list[str] = []
 
 
-@does(np.gradient)
+@implements(np.gradient)
 def _gradient(xp: Any, f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     axes = normalize_axes(axis, f.ndim)
     steps = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
@@ -31,7 +31,7 @@ def _gradient(xp: Any, f: Any, *varargs: Any, axis: Any = None, edge_order: int 
     f = to_floating(xp, f)
     found = []
     for i, step in zip(axes, steps, strict=True):
-        first, second, left, right, late, last = slices(
+        first, second, left, right, late, last = slice_keys(
             f.ndim, i, slice(0, 1), slice(1, 2), slice(None, -2), slice(2, None), slice(-2, -1),
             slice(-1, None),
         )  # fmt: skip
@@ -41,27 +41,27 @@ def _gradient(xp: Any, f: Any, *varargs: Any, axis: Any = None, edge_order: int 
     return found[0] if len(axes) == 1 else tuple(found)
 
 
-@does(np.partition)
+@implements(np.partition)
 def _partition(xp: Any, a: Any, kth: Any, axis: Any = -1, **_: Any) -> Any:
     """Sort, which is a partition at every place."""
-    return xp.sort(flat_of(xp, a) if axis is None else a, axis=-1 if axis is None else axis)
+    return xp.sort(flatten(xp, a) if axis is None else a, axis=-1 if axis is None else axis)
 
 
-@does(np.argpartition)
+@implements(np.argpartition)
 def _argpartition(xp: Any, a: Any, kth: Any, axis: Any = -1, **_: Any) -> Any:
-    return xp.argsort(flat_of(xp, a) if axis is None else a, axis=-1 if axis is None else axis)
+    return xp.argsort(flatten(xp, a) if axis is None else a, axis=-1 if axis is None else axis)
 
 
-@does(np.append)
+@implements(np.append)
 def _append(xp: Any, arr: Any, values: Any, axis: Any = None) -> Any:
-    like = arr if held(arr) else values
+    like = arr if is_library_array(arr) else values
     arr, values = to_array(xp, arr, like), to_array(xp, values, like)
     if axis is None:
-        arr, values, axis = flat_of(xp, arr), flat_of(xp, values), 0
+        arr, values, axis = flatten(xp, arr), flatten(xp, values), 0
     return xp.concat([arr, values], axis=normalize_axis(axis, arr.ndim))
 
 
-@does(np.diff)
+@implements(np.diff)
 def _diff(
     xp: Any, a: Any, n: int = 1, axis: int = -1, prepend: Any = NO_VALUE, append: Any = NO_VALUE
 ) -> Any:
@@ -77,22 +77,22 @@ def _diff(
     return xp.diff(a, axis=axis, n=n, prepend=ends[0], append=ends[1])
 
 
-@does(np.repeat)
+@implements(np.repeat)
 def _repeat(xp: Any, a: Any, repeats: Any, axis: Any = None) -> Any:
     if not isinstance(repeats, int):
         repeats = to_array(xp, repeats, a)
-    return xp.repeat(flat_of(xp, a) if axis is None else a, repeats, axis=axis or 0)
+    return xp.repeat(flatten(xp, a) if axis is None else a, repeats, axis=axis or 0)
 
 
-@does(np.take)
+@implements(np.take)
 def _take(
     xp: Any, a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise"
 ) -> Any:
     if out is not None or mode != "raise":
         raise TypeError(f"take on {xp.__name__} takes no out and no mode")
-    a, axis = (flat_of(xp, a), 0) if axis is None else (a, normalize_axis(axis, a.ndim))
+    a, axis = (flatten(xp, a), 0) if axis is None else (a, normalize_axis(axis, a.ndim))
     n, given = a.shape[axis], np.shape(indices)
-    if not held(indices):
+    if not is_library_array(indices):
         numbers = np.ravel(indices)
         if numbers.size and not -n <= numbers.min() <= numbers.max() < n:
             raise IndexError(f"index out of bounds for axis {axis} with size {n}")
@@ -100,32 +100,32 @@ def _take(
         if xp.__name__ != "sparse":  # which indexes by NumPy's arrays alone
             flat = to_array(xp, flat, a, xp.int64)
     else:
-        flat = flat_of(xp, indices)
+        flat = flatten(xp, indices)
     found = xp.take(a, flat, axis=axis)
     return xp.reshape(found, tuple(a.shape[:axis]) + given + tuple(a.shape[axis + 1 :]))
 
 
-@does(np.take_along_axis)
+@implements(np.take_along_axis)
 def _take_along_axis(xp: Any, arr: Any, indices: Any, axis: Any = -1) -> Any:
     if axis is None:
-        arr, axis = flat_of(xp, arr), 0
+        arr, axis = flatten(xp, arr), 0
     return xp.take_along_axis(arr, xp.astype(to_array(xp, indices, arr), xp.int64), axis=axis)
 
 
-@does(np.compress)
+@implements(np.compress)
 def _compress(xp: Any, condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
-    if held(condition):
+    if is_library_array(condition):
         raise TypeError(f"compress on {xp.__name__} takes a condition of NumPy or a list")
     return _take(xp, a, np.flatnonzero(condition), axis, out)
 
 
-@does(np.delete)
+@implements(np.delete)
 def _delete(xp: Any, arr: Any, obj: Any, axis: Any = None) -> Any:
     n = math.prod(arr.shape) if axis is None else arr.shape[axis]
     return _take(xp, arr, np.delete(np.arange(n), obj), axis)
 
 
-@does(np.lib.stride_tricks.sliding_window_view)
+@implements(np.lib.stride_tricks.sliding_window_view)
 def _windows(
     xp: Any, x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False,
     writeable: bool = False,
@@ -143,17 +143,17 @@ def _windows(
     return x
 
 
-@does(np.rollaxis)
+@implements(np.rollaxis)
 def _rollaxis(xp: Any, a: Any, axis: int, start: int = 0) -> Any:
     axis = normalize_axis(axis, a.ndim)
     start = start + a.ndim if start < 0 else start
     return xp.moveaxis(a, axis, start - 1 if start > axis else start)
 
 
-@does(getattr(np, "trapezoid", None), getattr(np, "trapz", None))
+@implements(getattr(np, "trapezoid", None), getattr(np, "trapz", None))
 def _trapezoid(xp: Any, y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     axis = normalize_axis(axis, y.ndim)
-    after, before = slices(y.ndim, axis, slice(1, None), slice(None, -1))
+    after, before = slice_keys(y.ndim, axis, slice(1, None), slice(None, -1))
     step = dx
     if x is not None:
         x = to_array(xp, x, y)
@@ -169,83 +169,83 @@ def _trapezoid(xp: Any, y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) ->
 # --- sets and counts ----------------------------------------------------------------------
 
 
-@does(np.isin, getattr(np, "in1d", None))
+@implements(np.isin, getattr(np, "in1d", None))
 def _isin(
     xp: Any, element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False,
     *, kind: Any = None,
 ) -> Any:  # fmt: skip
-    like = next(filter(held, (element, test_elements)))
-    element, tested = to_array(xp, element, like), flat_of(xp, to_array(xp, test_elements, like))
+    like = next(filter(is_library_array, (element, test_elements)))
+    element, tested = to_array(xp, element, like), flatten(xp, to_array(xp, test_elements, like))
     kinds = xp.result_type(element, tested)
     element, tested = xp.astype(element, kinds), xp.sort(xp.astype(tested, kinds))
-    found = no(xp, element)
+    found = all_false(xp, element)
     if tested.shape[0]:
-        flat = flat_of(xp, element)
+        flat = flatten(xp, element)
         at = xp.clip(xp.searchsorted(tested, flat), 0, tested.shape[0] - 1)
         found = xp.reshape(xp.take(tested, at) == flat, element.shape)
     return xp.logical_not(found) if invert else found
 
 
-@does(np.union1d)
+@implements(np.union1d)
 def _union1d(xp: Any, ar1: Any, ar2: Any) -> Any:
-    like = next(filter(held, (ar1, ar2)))
-    parts = [flat_of(xp, to_array(xp, a, like)) for a in (ar1, ar2)]
+    like = next(filter(is_library_array, (ar1, ar2)))
+    parts = [flatten(xp, to_array(xp, a, like)) for a in (ar1, ar2)]
     kind = xp.result_type(*parts)
     return xp.sort(xp.unique_values(xp.concat([xp.astype(p, kind) for p in parts])))
 
 
-@does(np.setdiff1d)
+@implements(np.setdiff1d)
 def _setdiff1d(xp: Any, ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
-    like = next(filter(held, (ar1, ar2)))
+    like = next(filter(is_library_array, (ar1, ar2)))
     ar1 = xp.sort(xp.unique_values(to_array(xp, ar1, like)))
     return ar1[_isin(xp, ar1, ar2, invert=True)]
 
 
-@does(np.intersect1d)
+@implements(np.intersect1d)
 def _intersect1d(
     xp: Any, ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False
 ) -> Any:
     if return_indices:
         raise TypeError(f"intersect1d on {xp.__name__} has no return_indices")
-    like = next(filter(held, (ar1, ar2)))
+    like = next(filter(is_library_array, (ar1, ar2)))
     ar1 = xp.sort(xp.unique_values(to_array(xp, ar1, like)))
     return ar1[_isin(xp, ar1, ar2)]
 
 
-@does(np.setxor1d)
+@implements(np.setxor1d)
 def _setxor1d(xp: Any, ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
-    like = next(filter(held, (ar1, ar2)))
+    like = next(filter(is_library_array, (ar1, ar2)))
     ar1, ar2 = to_array(xp, ar1, like), to_array(xp, ar2, like)
     return _union1d(xp, _setdiff1d(xp, ar1, ar2), _setdiff1d(xp, ar2, ar1))
 
 
-@does(np.unique)
+@implements(np.unique)
 def _unique(xp: Any, ar: Any, **options: Any) -> Any:
     if any(v for k, v in options.items() if k not in ("equal_nan", "sorted")):
         raise TypeError(f"unique on {xp.__name__}: use numpy.unique_counts, unique_inverse or _all")
     return xp.sort(xp.unique_values(ar))
 
 
-@does(np.digitize)
+@implements(np.digitize)
 def _digitize(xp: Any, x: Any, bins: Any, right: bool = False) -> Any:
     bins = to_array(xp, bins, x, x.dtype)
     if bins.shape[0] > 1 and bool(xp.any(bins[1:] < bins[:-1])):
         raise TypeError(f"digitize on {xp.__name__} takes bins that increase")
     side = "left" if right else "right"
-    return xp.reshape(xp.searchsorted(bins, flat_of(xp, x), side=side), x.shape)
+    return xp.reshape(xp.searchsorted(bins, flatten(xp, x), side=side), x.shape)
 
 
-@does(np.interp)
+@implements(np.interp)
 def _interp(
     xp: Any, x: Any, xs: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
 ) -> Any:
     if period is not None:
         raise TypeError(f"interp on {xp.__name__} has no period")
-    like = next(filter(held, (x, xs, fp)))
+    like = next(filter(is_library_array, (x, xs, fp)))
     x, xs, fp = (to_floating(xp, to_array(xp, a, like)) for a in (x, xs, fp))
     kind = xp.result_type(x, xs, fp)
     x, xs, fp = (xp.astype(a, kind) for a in (x, xs, fp))
-    flat, n = flat_of(xp, x), xs.shape[0]
+    flat, n = flatten(xp, x), xs.shape[0]
     if n < 2:
         raise TypeError(f"interp on {xp.__name__} takes two points or more")
     i = xp.clip(xp.searchsorted(xs, flat, side="right") - 1, 0, n - 2)
@@ -262,13 +262,13 @@ def _interp(
     return xp.reshape(found, x.shape)
 
 
-@does(np.histogram)
+@implements(np.histogram)
 def _histogram(
     xp: Any, a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
 ) -> Any:
     if weights is not None or isinstance(bins, str):
         raise TypeError(f"histogram on {xp.__name__} takes no weights, and no rule for the bins")
-    flat = to_floating(xp, flat_of(xp, a))
+    flat = to_floating(xp, flatten(xp, a))
     if np.ndim(bins) == 0 and range is None:
         range = (float(xp.min(flat)), float(xp.max(flat)))
     edges = to_array(xp, np.histogram_bin_edges(np.empty(0), bins, range), a, flat.dtype)

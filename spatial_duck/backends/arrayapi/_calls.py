@@ -22,7 +22,7 @@ from spatial_duck.backends.arrayapi import _along_axis, _reductions  # noqa: F40
 from spatial_duck.backends.arrayapi._functions import UFUNCS, created
 from spatial_duck.backends.arrayapi._tools import (
     FUNCTIONS,
-    flat_of,
+    flatten,
     to_complex,
     to_dtype,
     to_floating,
@@ -163,9 +163,9 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
         leading = [v if hasattr(v, "dtype") else xp.asarray(v) for v in leading]
     x = leading[0]
     if func in (np.cumsum, np.cumprod) and options.get("axis") is None:
-        leading[0], options["axis"] = flat_of(xp, x), 0
+        leading[0], options["axis"] = flatten(xp, x), 0
     elif func in (np.sort, np.argsort) and "axis" in options and options["axis"] is None:
-        leading[0], options["axis"] = flat_of(xp, x), -1
+        leading[0], options["axis"] = flatten(xp, x), -1
     if func in (np.mean, np.std, np.var) or name.startswith(("linalg.", "fft.")):
         leading[0] = to_floating(xp, x)
     if name in _COMPLEX:

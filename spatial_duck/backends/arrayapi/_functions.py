@@ -13,11 +13,11 @@ import numpy as np
 
 from spatial_duck.backends._common import at_least, pad_widths
 from spatial_duck.backends.arrayapi._tools import (
-    does,
-    flat_of,
-    held,
+    all_false,
+    flatten,
+    implements,
     is_floating,
-    no,
+    is_library_array,
     to_array,
     to_complex,
     to_dtype,
@@ -51,7 +51,7 @@ def created(xp: Any, func: Any, args: Any, kwargs: Any) -> Any:
     """Call a function with ``like=``: NumPy makes the array, and the library takes it."""
     kwargs = dict(kwargs)
     place = array_api_compat.device(kwargs.pop("like"))
-    if args and held(args[0]):
+    if args and is_library_array(args[0]):
         if func in (np.asarray, np.asanyarray) and not kwargs and len(args) == 1:
             return args[0]
         raise TypeError(f"numpy.{func.__name__} on {xp.__name__} takes lists and arrays of NumPy")
@@ -63,18 +63,18 @@ def created(xp: Any, func: Any, args: Any, kwargs: Any) -> Any:
 # --- axes and shapes ----------------------------------------------------------------------
 
 
-@does(np.transpose)
+@implements(np.transpose)
 def _transpose(xp: Any, a: Any, axes: Any = None) -> Any:
     order = range(a.ndim)[::-1] if axes is None else normalize_axes(tuple(axes), a.ndim)
     return xp.permute_dims(a, tuple(order))
 
 
-@does(np.swapaxes)
+@implements(np.swapaxes)
 def _swapaxes(xp: Any, a: Any, axis1: int, axis2: int) -> Any:
     return xp.permute_dims(a, swapped_axes(axis1, axis2, a.ndim))
 
 
-@does(np.rot90)
+@implements(np.rot90)
 def _rot90(xp: Any, m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     first, second = normalize_axes(tuple(axes), m.ndim)
     turned = _swapaxes(xp, m, first, second) if k % 2 else m
@@ -82,23 +82,23 @@ def _rot90(xp: Any, m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     return xp.flip(turned, axis=flipped) if flipped else turned
 
 
-@does(np.flipud)
+@implements(np.flipud)
 def _flipud(xp: Any, m: Any) -> Any:
     return xp.flip(m, axis=0)
 
 
-@does(np.fliplr)
+@implements(np.fliplr)
 def _fliplr(xp: Any, m: Any) -> Any:
     return xp.flip(m, axis=1)
 
 
-@does(np.squeeze)
+@implements(np.squeeze)
 def _squeeze(xp: Any, a: Any, axis: Any = None) -> Any:
     axes = [i for i, n in enumerate(a.shape) if n == 1] if axis is None else axis
     return xp.squeeze(a, axis=normalize_axes(axes, a.ndim))
 
 
-@does(np.expand_dims)
+@implements(np.expand_dims)
 def _expand_dims(xp: Any, a: Any, axis: Any) -> Any:
     axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     for i in sorted(normalize_axes(axes, a.ndim + len(axes))):
@@ -106,19 +106,19 @@ def _expand_dims(xp: Any, a: Any, axis: Any) -> Any:
     return a
 
 
-@does(np.reshape)
+@implements(np.reshape)
 def _reshape(xp: Any, a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any:
     if order not in ("C", "A"):
         raise TypeError(f"reshape on {xp.__name__} takes order 'C' alone, got {order!r}")
     return xp.reshape(a, shape if isinstance(shape, tuple | list) else (shape,), copy=copy)
 
 
-@does(np.ravel)
+@implements(np.ravel)
 def _ravel(xp: Any, a: Any, order: str = "C") -> Any:
     return _reshape(xp, a, (-1,), order)
 
 
-@does(np.concatenate)
+@implements(np.concatenate)
 def _concatenate(xp: Any, arrays: Any, /, axis: Any = 0) -> Any:
     return xp.concat(arrays, axis=axis)
 
@@ -131,12 +131,12 @@ def _joined(least: int, axis: int) -> Callable[..., Any]:
     return join
 
 
-does(np.hstack)(_joined(1, 1))
-does(np.vstack)(_joined(2, 0))
-does(np.dstack)(_joined(3, 2))
+implements(np.hstack)(_joined(1, 1))
+implements(np.vstack)(_joined(2, 0))
+implements(np.dstack)(_joined(3, 2))
 
 
-@does(np.column_stack)
+@implements(np.column_stack)
 def _column_stack(xp: Any, tup: Any) -> Any:
     return xp.concat([xp.reshape(a, (-1, 1)) if a.ndim == 1 else a for a in tup], axis=1)
 
@@ -145,7 +145,7 @@ def _column_stack(xp: Any, tup: Any) -> Any:
 _REPEATING = frozenset({"edge", "reflect", "symmetric", "wrap"})
 
 
-@does(np.pad)
+@implements(np.pad)
 def _pad(xp: Any, array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
     if not (mode == "constant" or mode in _REPEATING):
         raise TypeError(f"pad on {xp.__name__} has no mode {mode!r}")
@@ -170,23 +170,23 @@ def _pad(xp: Any, array: Any, pad_width: Any, mode: Any = "constant", **options:
 
 if hasattr(np, "astype"):  # NumPy 2.1
 
-    @does(np.astype)
+    @implements(np.astype)
     def _astype(xp: Any, x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
         return xp.astype(x, to_dtype(xp, dtype), copy=copy, device=device)
 
 
-@does(np.copy)
+@implements(np.copy)
 def _copy(xp: Any, a: Any, **_: Any) -> Any:
     return xp.asarray(a, copy=True)
 
 
-@does(np.result_type)
+@implements(np.result_type)
 def _result_type(xp: Any, *arrays_and_dtypes: Any) -> Any:
     return xp.result_type(*[to_dtype(xp, a) if isinstance(a, type | str | np.dtype) else a
                             for a in arrays_and_dtypes])  # fmt: skip
 
 
-@does(np.round, np.around)
+@implements(np.round, np.around)
 def _round(xp: Any, a: Any, decimals: int = 0, out: Any = None) -> Any:
     if out is not None:
         raise TypeError(f"round on {xp.__name__} takes no out")
@@ -196,12 +196,12 @@ def _round(xp: Any, a: Any, decimals: int = 0, out: Any = None) -> Any:
     return xp.round(a * scale) / scale if decimals > 0 else xp.round(a / scale) * scale
 
 
-@does(np.fix)
+@implements(np.fix)
 def _fix(xp: Any, x: Any) -> Any:
     return xp.trunc(x)
 
 
-@does(np.clip)
+@implements(np.clip)
 def _clip(xp: Any, a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) -> Any:
     kwargs = {k: v for k, v in kwargs.items() if v is not None and v is not NO_VALUE}
     low = kwargs.pop("min", a_min)
@@ -212,32 +212,32 @@ def _clip(xp: Any, a: Any, a_min: Any = None, a_max: Any = None, **kwargs: Any) 
     return xp.clip(a, low, high)
 
 
-@does(np.angle)
+@implements(np.angle)
 def _angle(xp: Any, z: Any, deg: bool = False) -> Any:
     return xp.atan2(xp.imag(z), xp.real(z)) * (180 / np.pi if deg else 1)
 
 
-@does(np.iscomplex)
+@implements(np.iscomplex)
 def _iscomplex(xp: Any, x: Any) -> Any:
-    return xp.imag(x) != 0 if xp.isdtype(x.dtype, "complex floating") else no(xp, x)
+    return xp.imag(x) != 0 if xp.isdtype(x.dtype, "complex floating") else all_false(xp, x)
 
 
-@does(np.isreal)
+@implements(np.isreal)
 def _isreal(xp: Any, x: Any) -> Any:
     return xp.logical_not(_iscomplex(xp, x))
 
 
-@does(np.isposinf)
+@implements(np.isposinf)
 def _isposinf(xp: Any, x: Any) -> Any:
-    return x == np.inf if is_floating(xp, x) else no(xp, x)
+    return x == np.inf if is_floating(xp, x) else all_false(xp, x)
 
 
-@does(np.isneginf)
+@implements(np.isneginf)
 def _isneginf(xp: Any, x: Any) -> Any:
-    return x == -np.inf if is_floating(xp, x) else no(xp, x)
+    return x == -np.inf if is_floating(xp, x) else all_false(xp, x)
 
 
-@does(np.nan_to_num)
+@implements(np.nan_to_num)
 def _nan_to_num(
     xp: Any, x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
@@ -259,14 +259,14 @@ def _nan_to_num(
     return x
 
 
-@does(np.sinc)
+@implements(np.sinc)
 def _sinc(xp: Any, x: Any) -> Any:
     x = to_floating(xp, x) * np.pi
     safe = xp.where(x == 0, xp.ones_like(x), x)
     return xp.where(x == 0, xp.ones_like(x), xp.sin(safe) / safe)
 
 
-@does(np.polyval)
+@implements(np.polyval)
 def _polyval(xp: Any, p: Any, x: Any) -> Any:
     found = xp.zeros_like(x)
     for i in range(len(p)):
@@ -277,7 +277,7 @@ def _polyval(xp: Any, p: Any, x: Any) -> Any:
 # --- choices and comparisons --------------------------------------------------------------
 
 
-@does(np.where)
+@implements(np.where)
 def _where(xp: Any, condition: Any, x: Any = None, y: Any = None) -> Any:
     if x is None and y is None:
         return xp.nonzero(condition)
@@ -286,9 +286,9 @@ def _where(xp: Any, condition: Any, x: Any = None, y: Any = None) -> Any:
     return xp.where(condition, x, y)
 
 
-@does(np.select)
+@implements(np.select)
 def _select(xp: Any, condlist: Any, choicelist: Any, default: Any = 0) -> Any:
-    like = next(filter(held, [*choicelist, *condlist]))
+    like = next(filter(is_library_array, [*choicelist, *condlist]))
     choices = [to_array(xp, c, like) for c in [*choicelist, default]]
     kind = xp.result_type(*[c for c in choicelist if hasattr(c, "dtype")] or choices)
     found = xp.astype(choices[-1], kind)
@@ -297,7 +297,7 @@ def _select(xp: Any, condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return found
 
 
-@does(np.isclose)
+@implements(np.isclose)
 def _isclose(
     xp: Any, a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Any:
@@ -306,12 +306,12 @@ def _isclose(
     return near | (xp.isnan(a) & xp.isnan(b)) if equal_nan else near
 
 
-@does(np.allclose)
+@implements(np.allclose)
 def _allclose(xp: Any, a: Any, b: Any, *args: Any, **kwargs: Any) -> bool:
     return bool(xp.all(_isclose(xp, a, b, *args, **kwargs)))
 
 
-@does(np.array_equal)
+@implements(np.array_equal)
 def _array_equal(xp: Any, a1: Any, a2: Any, equal_nan: bool = False) -> bool:
     if tuple(a1.shape) != tuple(a2.shape):
         return False
@@ -319,7 +319,7 @@ def _array_equal(xp: Any, a1: Any, a2: Any, equal_nan: bool = False) -> bool:
     return bool(xp.all(same | ((a1 != a1) & (a2 != a2)) if equal_nan else same))
 
 
-@does(np.array_equiv)
+@implements(np.array_equiv)
 def _array_equiv(xp: Any, a1: Any, a2: Any) -> bool:
     try:
         np.broadcast_shapes(tuple(a1.shape), tuple(a2.shape))
@@ -331,14 +331,14 @@ def _array_equiv(xp: Any, a1: Any, a2: Any) -> bool:
 # --- indices, and in place ----------------------------------------------------------------
 
 
-@does(np.argwhere)
+@implements(np.argwhere)
 def _argwhere(xp: Any, a: Any) -> Any:
     return xp.stack(xp.nonzero(a), axis=1)
 
 
-@does(np.flatnonzero)
+@implements(np.flatnonzero)
 def _flatnonzero(xp: Any, a: Any) -> Any:
-    return xp.nonzero(flat_of(xp, a))[0]
+    return xp.nonzero(flatten(xp, a))[0]
 
 
 def _host_indices(func: Any) -> Callable[..., Any]:
@@ -350,10 +350,10 @@ def _host_indices(func: Any) -> Callable[..., Any]:
 
 
 for _func in (np.diag_indices_from, np.tril_indices_from, np.triu_indices_from):
-    does(_func)(_host_indices(_func))
+    implements(_func)(_host_indices(_func))
 
 
-@does(np.copyto)
+@implements(np.copyto)
 def _copyto(xp: Any, dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     src = to_array(xp, src, dst)
     if casting != "unsafe" and not xp.can_cast(src, dst.dtype) and not is_floating(xp, dst):
@@ -362,7 +362,7 @@ def _copyto(xp: Any, dst: Any, src: Any, casting: Any = "same_kind", where: Any 
     dst[...] = src if where is True else xp.where(where, src, dst)
 
 
-@does(np.putmask)
+@implements(np.putmask)
 def _putmask(xp: Any, a: Any, /, mask: Any, values: Any) -> None:
     if np.prod(np.shape(values)) != 1 and np.shape(values) != tuple(a.shape):
         raise TypeError(f"putmask on {xp.__name__} takes one value, or values of the array's shape")
@@ -381,5 +381,5 @@ def _transformed(name: str) -> Callable[..., Any]:
     return transform
 
 
-does(np.fft.fft2)(_transformed("fftn"))
-does(np.fft.ifft2)(_transformed("ifftn"))
+implements(np.fft.fft2)(_transformed("fftn"))
+implements(np.fft.ifft2)(_transformed("ifftn"))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.backends.arrayapi._tools import (
-    does,
-    flat_of,
-    held,
+    flatten,
+    implements,
     is_floating,
-    over,
+    is_library_array,
+    reduction_options,
     to_array,
     to_dtype,
     to_floating,
@@ -27,17 +27,19 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
-@does(np.ptp)
+@implements(np.ptp)
 def _ptp(xp: Any, a: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    return xp.max(a, **over(axis, keepdims)) - xp.min(a, **over(axis, keepdims))
+    return xp.max(a, **reduction_options(axis, keepdims)) - xp.min(
+        a, **reduction_options(axis, keepdims)
+    )
 
 
-@does(np.average)
+@implements(np.average)
 def _average(
     xp: Any, a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *,
     keepdims: Any = False,
 ) -> Any:  # fmt: skip
-    how = over(axis, keepdims)
+    how = reduction_options(axis, keepdims)
     a = to_floating(xp, a)
     if weights is None:
         found = xp.mean(a, **how)
@@ -58,7 +60,7 @@ def _average(
 
 def _nan_total(name: str, neutral: float) -> Callable[..., Any]:
     def total(xp: Any, a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
-        return getattr(xp, name)(without_nan(xp, a, neutral), **over(axis, keepdims))
+        return getattr(xp, name)(without_nan(xp, a, neutral), **reduction_options(axis, keepdims))
 
     return total
 
@@ -66,7 +68,7 @@ def _nan_total(name: str, neutral: float) -> Callable[..., Any]:
 def _nan_running(name: str, neutral: float) -> Callable[..., Any]:
     def running(xp: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:
         a = without_nan(xp, a, neutral)
-        a, axis = (flat_of(xp, a), 0) if axis is None else (a, axis)
+        a, axis = (flatten(xp, a), 0) if axis is None else (a, axis)
         return getattr(xp, name)(a, axis=axis, dtype=dtype and to_dtype(xp, dtype))
 
     return running
@@ -74,7 +76,7 @@ def _nan_running(name: str, neutral: float) -> Callable[..., Any]:
 
 def _nan_extreme(name: str, value: float) -> Callable[..., Any]:
     def extreme(xp: Any, a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
-        how = over(axis, keepdims)
+        how = reduction_options(axis, keepdims)
         found = getattr(xp, name)(without_nan(xp, a, value), **how)
         if not is_floating(xp, a):
             return found
@@ -87,32 +89,32 @@ def _nan_index(name: str, value: float) -> Callable[..., Any]:
     def index(xp: Any, a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
         if is_floating(xp, a) and bool(xp.any(xp.all(xp.isnan(a), axis=axis))):
             raise ValueError("All-NaN slice encountered")
-        return getattr(xp, name)(without_nan(xp, a, value), **over(axis, keepdims))
+        return getattr(xp, name)(without_nan(xp, a, value), **reduction_options(axis, keepdims))
 
     return index
 
 
-does(np.nansum)(_nan_total("sum", 0.0))
-does(np.nanprod)(_nan_total("prod", 1.0))
-does(np.nancumsum)(_nan_running("cumulative_sum", 0.0))
-does(np.nancumprod)(_nan_running("cumulative_prod", 1.0))
-does(np.nanmax)(_nan_extreme("max", -math.inf))
-does(np.nanmin)(_nan_extreme("min", math.inf))
-does(np.nanargmax)(_nan_index("argmax", -math.inf))
-does(np.nanargmin)(_nan_index("argmin", math.inf))
+implements(np.nansum)(_nan_total("sum", 0.0))
+implements(np.nanprod)(_nan_total("prod", 1.0))
+implements(np.nancumsum)(_nan_running("cumulative_sum", 0.0))
+implements(np.nancumprod)(_nan_running("cumulative_prod", 1.0))
+implements(np.nanmax)(_nan_extreme("max", -math.inf))
+implements(np.nanmin)(_nan_extreme("min", math.inf))
+implements(np.nanargmax)(_nan_index("argmax", -math.inf))
+implements(np.nanargmin)(_nan_index("argmin", math.inf))
 
 
-@does(np.nanmean)
+@implements(np.nanmean)
 def _nanmean(xp: Any, a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
-    how = over(axis, keepdims)
+    how = reduction_options(axis, keepdims)
     a = to_floating(xp, a)
     known = xp.astype(xp.logical_not(xp.isnan(a)), a.dtype)
     return xp.sum(without_nan(xp, a, 0.0), **how) / xp.sum(known, **how)
 
 
-@does(np.nanvar)
+@implements(np.nanvar)
 def _nanvar(xp: Any, a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: Any = False) -> Any:
-    how = over(axis, keepdims)
+    how = reduction_options(axis, keepdims)
     a = to_floating(xp, a)
     known = xp.astype(xp.logical_not(xp.isnan(a)), a.dtype)
     squares = (a - _nanmean(xp, a, axis, keepdims=True)) ** 2
@@ -120,7 +122,7 @@ def _nanvar(xp: Any, a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: Any =
     return xp.sum(squares, **how) / (xp.sum(known, **how) - ddof)
 
 
-@does(np.nanstd)
+@implements(np.nanstd)
 def _nanstd(xp: Any, a: Any, axis: Any = None, **options: Any) -> Any:
     return xp.sqrt(_nanvar(xp, a, axis, **options))
 
@@ -140,7 +142,7 @@ def _sorted_lines(xp: Any, a: Any, axis: Any, keepdims: Any) -> tuple[Any, Any, 
     return lines, xp.any(xp.isnan(lines), axis=-1), shape if keepdims else kept
 
 
-@does(np.median)
+@implements(np.median)
 def _median(xp: Any, a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     lines, unknown, shape = _sorted_lines(xp, a, axis, keepdims)
     n = lines.shape[-1]
@@ -148,12 +150,12 @@ def _median(xp: Any, a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     return xp.reshape(xp.where(unknown, xp.full_like(middle, math.nan), middle), shape)
 
 
-@does(np.quantile)
+@implements(np.quantile)
 def _quantile(
     xp: Any, a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
     method: str = "linear", keepdims: Any = False,
 ) -> Any:  # fmt: skip
-    if out is not None or method != "linear" or held(q):
+    if out is not None or method != "linear" or is_library_array(q):
         raise TypeError(f"quantile on {xp.__name__} is linear, of numbers, and takes no out")
     lines, unknown, shape = _sorted_lines(xp, a, axis, keepdims)
     n = lines.shape[-1]
@@ -168,9 +170,9 @@ def _quantile(
     return xp.reshape(xp.stack(found), (*np.shape(q), *shape)) if np.ndim(q) else found[0]
 
 
-@does(np.percentile)
+@implements(np.percentile)
 def _percentile(xp: Any, a: Any, q: Any, *args: Any, **options: Any) -> Any:
-    if held(q):
+    if is_library_array(q):
         raise TypeError(f"percentile on {xp.__name__} is of numbers")
     return _quantile(xp, a, (np.asarray(q) / 100).tolist(), *args, **options)
 
@@ -178,7 +180,7 @@ def _percentile(xp: Any, a: Any, q: Any, *args: Any, **options: Any) -> Any:
 # --- norms and products -------------------------------------------------------------------
 
 
-@does(np.linalg.norm)
+@implements(np.linalg.norm)
 def _norm(xp: Any, x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     x = to_floating(xp, x)
     axes = normalize_axes(axis, x.ndim)
@@ -192,12 +194,12 @@ def _norm(xp: Any, x: Any, ord: Any = None, axis: Any = None, keepdims: bool = F
     return norm
 
 
-@does(np.diagonal)
+@implements(np.diagonal)
 def _diagonal(xp: Any, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return xp.linalg.diagonal(xp.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset)
 
 
-@does(np.trace)
+@implements(np.trace)
 def _trace(
     xp: Any, a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None
 ) -> Any:
@@ -210,7 +212,7 @@ def _arrays_of(xp: Any, *values: Any) -> list[Any]:
     return [x if hasattr(x, "shape") and np.ndim(x) else xp.asarray(x) for x in values]
 
 
-@does(np.dot)
+@implements(np.dot)
 def _dot(xp: Any, a: Any, b: Any) -> Any:
     a, b = _arrays_of(xp, a, b)
     if a.ndim == 0 or b.ndim == 0:
@@ -218,7 +220,7 @@ def _dot(xp: Any, a: Any, b: Any) -> Any:
     return xp.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
 
 
-@does(np.inner)
+@implements(np.inner)
 def _inner(xp: Any, a: Any, b: Any) -> Any:
     a, b = _arrays_of(xp, a, b)
     if a.ndim == 0 or b.ndim == 0:
@@ -226,13 +228,13 @@ def _inner(xp: Any, a: Any, b: Any) -> Any:
     return xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
 
 
-@does(np.outer)
+@implements(np.outer)
 def _outer(xp: Any, a: Any, b: Any) -> Any:
-    a, b = [flat_of(xp, x) for x in _arrays_of(xp, a, b)]
+    a, b = [flatten(xp, x) for x in _arrays_of(xp, a, b)]
     return a[:, None] * b[None, :]
 
 
-@does(np.linalg.qr)
+@implements(np.linalg.qr)
 def _qr(xp: Any, a: Any, mode: str = "reduced") -> Any:
     if mode not in ("reduced", "complete", "r"):
         raise TypeError(f"numpy.linalg.qr on {xp.__name__} has no mode {mode!r}")
@@ -240,7 +242,7 @@ def _qr(xp: Any, a: Any, mode: str = "reduced") -> Any:
     return found[1] if mode == "r" else found
 
 
-@does(np.einsum)
+@implements(np.einsum)
 def _einsum(xp: Any, subscripts: Any, *operands: Any, **options: Any) -> Any:
     run = getattr(xp, "einsum", None)
     if run is None or not isinstance(subscripts, str) or options.keys() - {"optimize"}:
@@ -248,20 +250,20 @@ def _einsum(xp: Any, subscripts: Any, *operands: Any, **options: Any) -> Any:
     return run(subscripts, *operands)
 
 
-@does(np.vdot)
+@implements(np.vdot)
 def _vdot(xp: Any, a: Any, b: Any) -> Any:
-    a, b = flat_of(xp, a), flat_of(xp, b)
+    a, b = flatten(xp, a), flatten(xp, b)
     return xp.sum((xp.conj(a) if xp.isdtype(a.dtype, "complex floating") else a) * b)
 
 
-@does(np.linalg.multi_dot)
+@implements(np.linalg.multi_dot)
 def _multi_dot(xp: Any, arrays: Any, *, out: Any = None) -> Any:
     if out is not None:
         raise TypeError(f"multi_dot on {xp.__name__} takes no out")
     return functools.reduce(xp.matmul, arrays)
 
 
-@does(np.kron)
+@implements(np.kron)
 def _kron(xp: Any, a: Any, b: Any) -> Any:
     a, b = _arrays_of(xp, a, b)
     n = max(a.ndim, b.ndim)
@@ -272,12 +274,12 @@ def _kron(xp: Any, a: Any, b: Any) -> Any:
     return xp.reshape(left * right, shape)
 
 
-@does(np.cross)
+@implements(np.cross)
 def _cross(
     xp: Any, a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None
 ) -> Any:
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
-    like = a if held(a) else b
+    like = a if is_library_array(a) else b
     a, b = to_array(xp, a, like), to_array(xp, b, like)
     a, b = xp.moveaxis(a, axisa, -1), xp.moveaxis(b, axisb, -1)
     if (a.shape[-1], b.shape[-1]) != (3, 3):

@@ -1,8 +1,7 @@
-"""What the functions here are made with: the table of them, and types, shapes and places.
+"""Table of NumPy's functions on array-API arrays, and helpers for implementing them.
 
-Each function takes the namespace first, and then what NumPy's function takes; some parameters
-change nothing here. Nothing is copied to the host but single numbers, such as the ends of a
-histogram.
+Each function takes the namespace first and then the parameters of NumPy's function, some of which
+are ignored. Only single numbers are copied to the host, such as the limits of a histogram.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FUNCTIONS",
-    "does",
-    "flat_of",
-    "held",
+    "all_false",
+    "flatten",
+    "implements",
     "is_floating",
-    "no",
-    "over",
-    "slices",
+    "is_library_array",
+    "reduction_options",
+    "slice_keys",
     "to_array",
     "to_complex",
     "to_dtype",
@@ -33,18 +32,18 @@ __all__ = [
     "without_nan",
 ]
 
-#: NumPy function: what does it, given the namespace first.
+#: Implementation of each NumPy function.
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
 
-def does(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter the decorated function for some of NumPy's, where NumPy has them."""
+def implements(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the decorated function as the implementation of some of NumPy's; None is skipped."""
 
-    def enter(made: Callable[..., Any]) -> Callable[..., Any]:
-        FUNCTIONS.update(dict.fromkeys([f for f in functions if f is not None], made))
-        return made
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        FUNCTIONS.update(dict.fromkeys([f for f in functions if f is not None], function))
+        return function
 
-    return enter
+    return register
 
 
 def to_dtype(xp: Any, dtype: Any) -> Any:
@@ -69,20 +68,20 @@ def to_complex(xp: Any, x: Any) -> Any:
     return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
 
 
-def held(value: Any) -> bool:
+def is_library_array(value: Any) -> bool:
     """Whether a value is an array of the library."""
     return hasattr(value, "dtype") and not isinstance(value, np.ndarray | np.generic)
 
 
 def to_array(xp: Any, value: Any, like: Any, dtype: Any = None) -> Any:
     """Return an array on the device of another."""
-    if held(value):
+    if is_library_array(value):
         return value if dtype is None else xp.astype(value, dtype)
     return xp.asarray(value, dtype=dtype, device=array_api_compat.device(like))
 
 
-def flat_of(xp: Any, a: Any) -> Any:
-    """Return all voxels as one line."""
+def flatten(xp: Any, a: Any) -> Any:
+    """Return all voxels along one axis."""
     return xp.reshape(a, (-1,))
 
 
@@ -91,23 +90,23 @@ def is_floating(xp: Any, a: Any) -> bool:
     return bool(xp.isdtype(a.dtype, ("real floating", "complex floating")))
 
 
-def no(xp: Any, x: Any) -> Any:
+def all_false(xp: Any, x: Any) -> Any:
     """Return False for each voxel."""
     return xp.zeros_like(x, dtype=xp.bool)
 
 
 def without_nan(xp: Any, a: Any, value: float) -> Any:
-    """Return values with a number in the place of NaN."""
+    """Return values with NaN replaced by a number."""
     if not is_floating(xp, a):
         return a
     return xp.where(xp.isnan(a), to_array(xp, value, a, a.dtype), a)
 
 
-def over(axis: Any, keepdims: Any) -> dict[str, Any]:
-    """Return a reduction's options, of which NumPy's default of `keepdims` may be none."""
+def reduction_options(axis: Any, keepdims: Any) -> dict[str, Any]:
+    """Return the keywords of a reduction; `keepdims` may be NumPy's default, no value."""
     return {"axis": axis, "keepdims": keepdims is not NO_VALUE and bool(keepdims)}
 
 
-def slices(ndim: int, axis: int, *cuts: Any) -> list[tuple[Any, ...]]:
+def slice_keys(ndim: int, axis: int, *cuts: Any) -> list[tuple[Any, ...]]:
     """Return keys that cut along one axis."""
     return [tuple([cut if i == axis else slice(None) for i in range(ndim)]) for cut in cuts]

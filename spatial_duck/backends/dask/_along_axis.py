@@ -1,8 +1,8 @@
 """NumPy's functions voxel by voxel and along one axis, on Dask arrays, lazily.
 
-Where Dask has none, blocks are joined along the axis, so that each holds whole lines, and NumPy's
-function runs on each. A function is here only if its result's type and shape follow from those of
-its arguments.
+Where Dask has no such function, chunks are joined along the axis and NumPy's function runs on each
+block. A function is here only if the type and shape of its result follow from those of its
+arguments.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FUNCTIONS",
-    "added",
     "along",
-    "arguments",
+    "bind_arguments",
     "elementwise",
     "elemwise",
+    "implements",
     "is_lazy",
     "refuse_lazy",
-    "sample",
+    "sample_block",
 ]
 
-#: NumPy function: what does it lazily. The modules beside this one add theirs.
+#: Lazy implementation of each NumPy function; other modules of this folder register theirs.
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
 #: With Dask's expressions it is public.
 elemwise = getattr(da, "elemwise", None) or da.core.elemwise
 
 
-def added(*names: str, module: Any = np) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter the decorated function for NumPy's functions of some names, where NumPy has them."""
+def implements(*names: str, module: Any = np) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the decorated function as the implementation of some of NumPy's, if it has them."""
 
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
         for name in names:
             if hasattr(module, name):
                 FUNCTIONS[getattr(module, name)] = function
         return function
 
-    return enter
+    return register
 
 
 # --- arguments ----------------------------------------------------------------------------
@@ -62,7 +62,7 @@ def is_lazy(value: Any) -> bool:
     )
 
 
-def arguments(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+def bind_arguments(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     """Return a call's arguments by name, with NumPy's default for the axis."""
     signature = signature_of(func)
     given: dict[str, Any] = dict(signature.bind(*args, **kwargs).arguments)
@@ -83,7 +83,7 @@ def refuse_lazy(func: Any, given: dict[str, Any]) -> None:
 
 
 def _flat(func: Any, a: Any) -> Any:
-    """Return all voxels as one line; refused where that would join chunks beyond all bounds."""
+    """Return all voxels along one axis; refused where that would join all chunks."""
     if a.ndim > 1 and a.npartitions > 1:
         raise TypeError(
             f"numpy.{func.__name__} over all axes would put the whole array into one block: give "
@@ -92,14 +92,14 @@ def _flat(func: Any, a: Any) -> Any:
     return a.reshape(-1)
 
 
-def _known(func: Any, a: Any, axes: Any) -> None:
+def _check_known_length(func: Any, a: Any, axes: Any) -> None:
     if any(np.isnan(a.shape[i]) for i in axes):
         raise TypeError(
             f"numpy.{func.__name__} needs a known length: use data.compute_chunk_sizes() first"
         )
 
 
-def sample(a: Any, *axes: int) -> Any:
+def sample_block(a: Any, *axes: int) -> Any:
     """Return an array in memory like a piece of `a`: whole along some axes, 1 along the others."""
     shape = tuple([n if i in axes else 1 for i, n in enumerate(a.shape)])
     return np.ones_like(meta_of(a), shape=shape)
@@ -118,7 +118,7 @@ def elementwise(func: Any, *names: str) -> Callable[..., Any]:
     """Make a function whose result has the shape of some arguments, broadcast together."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        given = arguments(func, args, kwargs)
+        given = bind_arguments(func, args, kwargs)
         arrays = {n: given.pop(n) for n in names if given.get(n) is not None}
         refuse_lazy(func, given)
         return elemwise(functools.partial(_by_name, func, tuple(arrays), given), *arrays.values())
@@ -142,14 +142,14 @@ for _curve in (np.interp, np.polyval):
     FUNCTIONS[_curve] = elementwise(_curve, "x")
 
 
-@added("nan_to_num")
+@implements("nan_to_num")
 def _nan_to_num(x: Any, copy: bool = True, *values: Any, **named: Any) -> Any:  # noqa: ARG001
     """Replace values, never in place: blocks are shared."""
     run = elementwise(np.nan_to_num, "x", "nan", "posinf", "neginf")
     return run(x, True, *values, **named)
 
 
-@added("searchsorted")
+@implements("searchsorted")
 def _searchsorted(a: Any, v: Any, side: Any = "left", sorter: Any = None) -> Any:
     if is_lazy(a):
         return da.searchsorted(a, da.asarray(v), side, sorter)
@@ -168,10 +168,10 @@ FUNCTIONS[np.busday_offset] = _of_dates(np.busday_offset, "M8[D]")
 FUNCTIONS[np.busday_count] = _of_dates(np.busday_count, np.int64)
 
 
-@added("datetime_as_string")
+@implements("datetime_as_string")
 def _datetime_as_string(arr: Any, **options: Any) -> Any:
     run = functools.partial(np.datetime_as_string, **options)
-    return elemwise(run, arr, dtype=run(sample(arr)).dtype)
+    return elemwise(run, arr, dtype=run(sample_block(arr)).dtype)
 
 
 def _same_width(func: Any) -> Callable[..., Any]:
@@ -189,12 +189,12 @@ for _name in ("equal", "not_equal", "greater", "greater_equal", "less", "less_eq
     )
 
 
-@added("astype")
+@implements("astype")
 def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:  # noqa: ARG001
     return x.astype(dtype, copy=copy)
 
 
-@added("copy")
+@implements("copy")
 def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:  # noqa: ARG001
     return a.copy()
 
@@ -207,7 +207,7 @@ def _along(func: Any) -> Callable[..., Any]:
     first = next(iter(signature_of(func).parameters))
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        given = arguments(func, args, kwargs)
+        given = bind_arguments(func, args, kwargs)
         a, axis = given.pop(first), given.pop("axis")
         refuse_lazy(func, given)
         if axis is None:
@@ -220,8 +220,8 @@ def _along(func: Any) -> Callable[..., Any]:
 def along(func: Any, a: Any, axis: int, given: dict[str, Any]) -> Any:
     """Call a function on whole lines along an axis, which may get another length or go away."""
     axis = normalize_axis(axis, a.ndim)
-    _known(func, a, (axis,))
-    tried = func(sample(a, axis), axis=axis, **given)
+    _check_known_length(func, a, (axis,))
+    tried = func(sample_block(a, axis), axis=axis, **given)
     a = a.rechunk({axis: -1})
     run = functools.partial(func, axis=axis, **given)
     if tried.ndim < a.ndim:
@@ -246,7 +246,7 @@ for _packing in (np.packbits, np.unpackbits):
     FUNCTIONS[_packing] = _of_bits(_packing)
 
 
-@added("sort_complex")
+@implements("sort_complex")
 def _sort_complex(a: Any) -> Any:
     a = _along(np.sort)(a)
     small = a.dtype.kind in "iu" and a.dtype.itemsize < 4
@@ -257,12 +257,12 @@ def _sort_complex(a: Any) -> Any:
     )
 
 
-@added("unwrap")
+@implements("unwrap")
 def _unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.pi) -> Any:
     return along(np.unwrap, p, axis, {"discont": discont, "period": period})
 
 
-@added("trapezoid", "trapz")
+@implements("trapezoid", "trapz")
 def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     axis = normalize_axis(axis, y.ndim)
     step = dx
@@ -296,11 +296,11 @@ def _cumulative(run: Any, neutral: int) -> Callable[..., Any]:
     return cumulative
 
 
-added("cumulative_sum")(_cumulative(da.cumsum, 0))
-added("cumulative_prod")(_cumulative(da.cumprod, 1))
+implements("cumulative_sum")(_cumulative(da.cumsum, 0))
+implements("cumulative_prod")(_cumulative(da.cumprod, 1))
 
 
-@added("lexsort")
+@implements("lexsort")
 def _lexsort(keys: Any, axis: int = -1) -> Any:
     keys = da.stack(keys) if isinstance(keys, tuple | list) else keys
     if keys.ndim == 1:
@@ -310,7 +310,7 @@ def _lexsort(keys: Any, axis: int = -1) -> Any:
     return keys.map_blocks(np.lexsort, axis=axis, drop_axis=0, dtype=np.intp)
 
 
-@added("take_along_axis")
+@implements("take_along_axis")
 def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     if axis is None:
         arr, axis = _flat(np.take_along_axis, arr), 0
@@ -333,7 +333,7 @@ def _quantiles(func: Any) -> Callable[..., Any]:
     """Make a median or quantile of whole lines, or planes, along axes that go away."""
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        given = arguments(func, args, kwargs)
+        given = bind_arguments(func, args, kwargs)
         a, axis, keepdims = given.pop("a"), given.pop("axis"), given.pop("keepdims", False)
         keepdims = keepdims is True
         refuse_lazy(func, given)
@@ -341,9 +341,9 @@ def _quantiles(func: Any) -> Callable[..., Any]:
         if axis is None and n > 1:
             _flat(func, a)
         axes = normalize_axes(axis, n)
-        _known(func, a, axes)
+        _check_known_length(func, a, axes)
         block = functools.partial(func, axis=axes, keepdims=keepdims, **given)
-        tried = block(sample(a))
+        tried = block(sample_block(a))
         new = np.ndim(given.get("q", 0))
         a = a.rechunk(dict.fromkeys(axes, -1))
         kept = [
@@ -412,7 +412,7 @@ def _sliding(func: Any, first: str) -> Callable[..., Any]:
     def run(a: Any, v: Any, mode: str = "valid" if first == "a" else "full") -> Any:
         a, v = da.asarray(a).rechunk(-1), da.asarray(v).rechunk(-1)
         block = functools.partial(func, mode=mode)
-        tried = block(sample(a, 0), sample(v, 0))
+        tried = block(sample_block(a, 0), sample_block(v, 0))
         return da.blockwise(
             block, "k", a, "i", v, "j", new_axes={"k": len(tried)}, concatenate=True,
             dtype=tried.dtype,
@@ -425,14 +425,16 @@ FUNCTIONS[np.convolve] = _sliding(np.convolve, "")
 FUNCTIONS[np.correlate] = _sliding(np.correlate, "a")
 
 
-@added("vander")
+@implements("vander")
 def _vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
     n = x.shape[0] if N is None else N
     block = functools.partial(np.vander, N=n, increasing=increasing)
-    return x.map_blocks(block, new_axis=1, chunks=(x.chunks[0], (n,)), dtype=block(sample(x)).dtype)
+    return x.map_blocks(
+        block, new_axis=1, chunks=(x.chunks[0], (n,)), dtype=block(sample_block(x)).dtype
+    )
 
 
-@added("diff")
+@implements("diff")
 def _diff(a: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
     """Subtract neighbours; Dask's own function would compute what is put before or after."""
     pieces = {k: v for k, v in ends.items() if isinstance(v, da.Array) and v.ndim}
@@ -445,7 +447,7 @@ def _diff(a: Any, n: int = 1, axis: int = -1, **ends: Any) -> Any:
     return da.diff(da.concatenate([p for p in parts if p is not None], axis), n, axis)
 
 
-@added("gradient")
+@implements("gradient")
 def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: Any = 1) -> Any:
     """Do what Dask does, in chunks that are long enough for it."""
     refuse_lazy(np.gradient, {"varargs": varargs})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 
-from spatial_duck.backends.dask._along_axis import FUNCTIONS, added, refuse_lazy, sample
+from spatial_duck.backends.dask._along_axis import FUNCTIONS, implements, refuse_lazy, sample_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 __all__ = ["FUNCTIONS"]
 
 
-@added("eye")
+@implements("eye")
 def _eye(N: Any, M: Any = None, k: int = 0, dtype: Any = float, *_: Any, **__: Any) -> Any:
     # Dask's own is wrong where it is not square.
     rows, columns = da.arange(N), da.arange(N if M is None else M)
     return (columns - rows[:, None] == k).astype(dtype)
 
 
-@added("identity")
+@implements("identity")
 def _identity(n: Any, dtype: Any = None) -> Any:
     return _eye(n, dtype=dtype or float)
 
 
-@added("ascontiguousarray", "asfortranarray", "require")
+@implements("ascontiguousarray", "asfortranarray", "require")
 def _arranged(a: Any, dtype: Any = None, requirements: Any = None) -> Any:  # noqa: ARG001
     """Make a Dask array; how its blocks will lie in memory is theirs."""
     return da.asarray(a if dtype is None else np.asarray(a, dtype))
 
 
-@added("fromfunction")
+@implements("fromfunction")
 def _fromfunction(function: Any, shape: Any, *, dtype: Any = float, **options: Any) -> Any:
     grid = da.indices(tuple(shape), dtype=dtype, chunks="auto")
     return function(*[grid[i] for i in range(len(shape))], **options)
@@ -66,7 +66,7 @@ def _spaced(func: Any) -> Callable[..., Any]:
         axes = tuple(range(1, start.ndim + 1))
         line = da.blockwise(
             block, (0, *axes), start, axes, stop, axes, new_axes={0: num},
-            dtype=block(sample(start), sample(stop)).dtype,
+            dtype=block(sample_block(start), sample_block(stop)).dtype,
         )  # fmt: skip
         line = da.moveaxis(line, 0, axis)
         if not retstep:

@@ -17,11 +17,11 @@ from numpy.polynomial import polynomial
 from spatial_duck.backends._common import COMMON
 from spatial_duck.backends.dask._along_axis import (
     FUNCTIONS,
-    added,
     elementwise,
     elemwise,
+    implements,
     is_lazy,
-    sample,
+    sample_block,
 )
 from spatial_duck.backends.dask._creation import FUNCTIONS as _CREATION
 from spatial_duck.backends.dask._linalg import FUNCTIONS as _MATRICES
@@ -69,7 +69,7 @@ REASONS = {
 # --- by other functions -------------------------------------------------------------------
 
 
-@added("array_equal")
+@implements("array_equal")
 def _array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     a1, a2 = da.asarray(a1), da.asarray(a2)
     if a1.shape != a2.shape:
@@ -78,7 +78,7 @@ def _array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     return ((same | ((a1 != a1) & (a2 != a2))) if equal_nan else same).all()
 
 
-@added("array_equiv")
+@implements("array_equiv")
 def _array_equiv(a1: Any, a2: Any) -> Any:
     try:
         np.broadcast_shapes(a1.shape, a2.shape)
@@ -87,17 +87,17 @@ def _array_equiv(a1: Any, a2: Any) -> Any:
     return (a1 == a2).all()
 
 
-@added("transpose")
+@implements("transpose")
 def _transpose(a: Any, axes: Any = None) -> Any:
     return a.transpose() if axes is None else a.transpose(axes)
 
 
-@added("swapaxes")
+@implements("swapaxes")
 def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     return a.transpose(swapped_axes(axis1, axis2, a.ndim))
 
 
-@added("reshape")
+@implements("reshape")
 def _reshape(a: Any, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
     if order not in ("C", "F") or copy is False:
         raise TypeError(
@@ -113,7 +113,7 @@ def _along(a: Any, axis: int | None) -> tuple[Any, int]:
     return (a.reshape(-1), 0) if axis is None else (a, normalize_axis(axis, a.ndim))
 
 
-@added("take")
+@implements("take")
 def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
     if out is not None or (mode != "raise" and is_lazy(indices)):
         raise TypeError("numpy.take on Dask takes no out=, and mode= with indices in memory alone")
@@ -127,7 +127,7 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "
     return found.reshape((*a.shape[:axis], *index.shape, *a.shape[axis + 1 :]))
 
 
-@added("delete")
+@implements("delete")
 def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     arr, axis = _along(arr, axis)
     if not isinstance(obj, slice) and not is_lazy(obj) and np.asarray(obj).dtype == bool:
@@ -136,7 +136,7 @@ def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     return da.delete(arr, obj, axis)
 
 
-@added("insert")
+@implements("insert")
 def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     arr, axis = _along(arr, axis)
     if not is_lazy(values):
@@ -158,7 +158,7 @@ def _inserted(arr: Any, obj: Any, values: Any, axis: int) -> Any:
     return da.asarray(np.broadcast_to(values, (*others[:axis], count, *others[axis:])))
 
 
-@added("repeat")
+@implements("repeat")
 def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     a, axis = _along(a, axis)
     if np.ndim(repeats) == 0 or is_lazy(repeats):
@@ -166,7 +166,7 @@ def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     return da.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
 
 
-@added("clip")
+@implements("clip")
 def _clip(
     a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *,
     min: Any = NO_VALUE, max: Any = NO_VALUE, **options: Any,
@@ -175,13 +175,13 @@ def _clip(
     return da.clip(a, low, high, out=out, **options)
 
 
-@added("column_stack")
+@implements("column_stack")
 def _column_stack(tup: Any) -> Any:
     arrays = [da.asarray(a) for a in tup]
     return da.concatenate([a.reshape(-1, 1) if a.ndim < 2 else a for a in arrays], 1)
 
 
-@added("copyto")
+@implements("copyto")
 def _copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     if not isinstance(dst, da.Array):
         raise TypeError("numpy.copyto of Dask data needs an array to write to in Dask as well")
@@ -192,19 +192,19 @@ def _copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -
     dst[...] = value if where is True else da.where(where, value, dst)
 
 
-@added("putmask")
+@implements("putmask")
 def _putmask(a: Any, /, mask: Any, values: Any) -> None:
     if np.size(values) != 1 and np.shape(values) != a.shape:
         raise TypeError("numpy.putmask on Dask takes one value, or values of the array's shape")
     _copyto(a, values, "unsafe", mask)
 
 
-@added("diagflat")
+@implements("diagflat")
 def _diagflat(v: Any, k: int = 0) -> Any:
     return da.diag(v.reshape(-1), k)
 
 
-@added("resize")
+@implements("resize")
 def _resize(a: Any, new_shape: Any) -> Any:
     shape = tuple(new_shape) if hasattr(new_shape, "__len__") else (new_shape,)
     size = int(np.prod(shape))
@@ -215,7 +215,7 @@ def _resize(a: Any, new_shape: Any) -> Any:
     return da.concatenate([flat] * repeats)[:size].reshape(shape)
 
 
-@added("ix_")
+@implements("ix_")
 def _ix(*args: Any) -> Any:
     if any(np.ndim(a) != 1 for a in args):
         raise ValueError("Cross index must be 1 dimensional")
@@ -227,7 +227,7 @@ def _ix(*args: Any) -> Any:
     )
 
 
-@added("select")
+@implements("select")
 def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """Choose by conditions; Dask names every such result alike, so that two in one graph mix."""
     if len(condlist) != len(choicelist):
@@ -243,14 +243,14 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return result.astype(kind)
 
 
-@added("histogram_bin_edges")
+@implements("histogram_bin_edges")
 def _histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, **_: Any) -> Any:
     if isinstance(bins, str) or (np.ndim(bins) == 0 and range is None) or is_lazy((bins, range)):
         raise TypeError("numpy.histogram_bin_edges on Dask needs a number of bins and their range")
     return np.histogram_bin_edges(np.empty(0, a.dtype), bins, range)
 
 
-@added("histogram2d")
+@implements("histogram2d")
 def _histogram2d(
     x: Any, y: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
 ) -> Any:
@@ -260,15 +260,15 @@ def _histogram2d(
     return da.histogram2d(x, y, bins, **given)
 
 
-@added("histogramdd")
+@implements("histogramdd")
 def _histogramdd(
-    sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+    sample_block: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
 ) -> Any:
     given = {"range": range, "density": density, "weights": weights}
-    if isinstance(sample, tuple | list):
-        *lines, given = _beside(np.histogramdd, bins, given, *sample)
+    if isinstance(sample_block, tuple | list):
+        *lines, given = _beside(np.histogramdd, bins, given, *sample_block)
         return da.histogramdd(tuple(lines), bins, **given)
-    lines, given = _beside(np.histogramdd, bins, given, da.asarray(sample).rechunk({1: -1}))
+    lines, given = _beside(np.histogramdd, bins, given, da.asarray(sample_block).rechunk({1: -1}))
     return da.histogramdd(lines, bins, **given)
 
 
@@ -286,12 +286,12 @@ def _beside(func: Any, bins: Any, given: dict[str, Any], *lines: Any) -> Any:
     return *lines, given
 
 
-@added("union1d")
+@implements("union1d")
 def _union1d(ar1: Any, ar2: Any) -> Any:
     return da.unique(da.concatenate([da.asarray(a).reshape(-1) for a in (ar1, ar2)]))
 
 
-@added("unique_values")
+@implements("unique_values")
 def _unique_values(x: Any, /) -> Any:
     return da.unique(x.reshape(-1))
 
@@ -308,19 +308,19 @@ def _unique_parts(name: str, *parts: str) -> Callable[..., Any]:
     return run
 
 
-added("unique_counts")(_unique_parts("unique_counts", "counts"))
-added("unique_inverse")(_unique_parts("unique_inverse", "inverse"))
-added("unique_all")(_unique_parts("unique_all", "index", "inverse", "counts"))
+implements("unique_counts")(_unique_parts("unique_counts", "counts"))
+implements("unique_inverse")(_unique_parts("unique_inverse", "inverse"))
+implements("unique_all")(_unique_parts("unique_all", "index", "inverse", "counts"))
 
 
-@added("setdiff1d")
+@implements("setdiff1d")
 def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     ar1, ar2 = da.asarray(ar1), da.asarray(ar2)
     ar1 = ar1.reshape(-1) if assume_unique else _unique_values(ar1)
     return ar1[~da.isin(ar1, ar2)]
 
 
-@added("intersect1d")
+@implements("intersect1d")
 def _intersect1d(
     ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False
 ) -> Any:
@@ -330,7 +330,7 @@ def _intersect1d(
     return found[da.isin(found, da.asarray(ar2))]
 
 
-@added("setxor1d")
+@implements("setxor1d")
 def _setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:  # noqa: ARG001
     return da.unique(da.concatenate([_setdiff1d(ar1, ar2), _setdiff1d(ar2, ar1)]))
 
@@ -338,7 +338,7 @@ def _setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:  # noqa: 
 # --- what types and shapes tell -----------------------------------------------------------
 
 
-@added("diag_indices_from")
+@implements("diag_indices_from")
 def _diag_indices_from(arr: Any) -> Any:
     if arr.ndim < 2 or len(set(arr.shape)) != 1:
         raise ValueError("diag_indices_from needs 2 dimensions or more of equal length")
@@ -347,7 +347,7 @@ def _diag_indices_from(arr: Any) -> Any:
 
 def _by_type(func: Any) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
-        return func(*[sample(a) if isinstance(a, da.Array) else a for a in args], **kwargs)
+        return func(*[sample_block(a) if isinstance(a, da.Array) else a for a in args], **kwargs)
 
     return run
 
@@ -356,7 +356,7 @@ for _func in (np.common_type, np.min_scalar_type, np.can_cast):
     FUNCTIONS[_func] = _by_type(_func)
 
 
-@added("einsum_path")
+@implements("einsum_path")
 def _einsum_path(*operands: Any, optimize: Any = "greedy") -> Any:
     known = [np.broadcast_to(0, a.shape) if isinstance(a, da.Array) else a for a in operands]
     return np.einsum_path(*known, optimize=optimize)
@@ -365,14 +365,14 @@ def _einsum_path(*operands: Any, optimize: Any = "greedy") -> Any:
 # --- polynomials in several variables, and fields -----------------------------------------
 
 
-@added("polyval2d", module=polynomial)
+@implements("polyval2d", module=polynomial)
 def _polyval2d(x: Any, y: Any, c: Any) -> Any:
     if is_lazy(c) or np.ndim(c) != 2:
         raise TypeError("numpy.polyval2d on Dask needs a matrix of coefficients in memory")
     return elementwise(polynomial.polyval2d, "x", "y")(x, y, c)
 
 
-@added("polygrid2d", module=polynomial)
+@implements("polygrid2d", module=polynomial)
 def _polygrid2d(x: Any, y: Any, c: Any) -> Any:
     x, y = da.asarray(x), da.asarray(y)
     n = x.ndim + y.ndim
@@ -380,7 +380,7 @@ def _polygrid2d(x: Any, y: Any, c: Any) -> Any:
     return _polyval2d(x, da.broadcast_to(y, x.shape[: n - y.ndim] + y.shape), c)
 
 
-@added("polyvalnd", module=polynomial)
+@implements("polyvalnd", module=polynomial)
 def _polyvalnd(pts: Any, c: Any) -> Any:
     if is_lazy(c) or np.ndim(c) != len(pts):
         raise TypeError("numpy.polyvalnd on Dask needs an axis of coefficients for each point's")
@@ -409,13 +409,13 @@ for _name in ("rename_fields", "require_fields", "repack_fields"):
     FUNCTIONS[getattr(recfunctions, _name)] = _of_fields(getattr(recfunctions, _name))
 
 
-@added("apply_along_fields", module=recfunctions)
+@implements("apply_along_fields", module=recfunctions)
 def _apply_along_fields(func: Any, arr: Any) -> Any:
     block = functools.partial(recfunctions.apply_along_fields, func)
-    return arr.map_blocks(block, dtype=block(sample(arr)).dtype)
+    return arr.map_blocks(block, dtype=block(sample_block(arr)).dtype)
 
 
-@added("structured_to_unstructured", module=recfunctions)
+@implements("structured_to_unstructured", module=recfunctions)
 def _structured_to_unstructured(arr: Any, *args: Any, **kwargs: Any) -> Any:
     block = functools.partial(_first, recfunctions.structured_to_unstructured, args, kwargs)
     tried = block(meta_of(arr))
@@ -423,8 +423,8 @@ def _structured_to_unstructured(arr: Any, *args: Any, **kwargs: Any) -> Any:
     return arr.map_blocks(block, new_axis=arr.ndim, chunks=chunks, meta=tried)
 
 
-@added("unstructured_to_structured", module=recfunctions)
+@implements("unstructured_to_structured", module=recfunctions)
 def _unstructured_to_structured(arr: Any, *args: Any, **kwargs: Any) -> Any:
     block = functools.partial(_first, recfunctions.unstructured_to_structured, args, kwargs)
-    meta = block(sample(arr, -1 % arr.ndim))[(slice(0, 0),) * (arr.ndim - 1)]
+    meta = block(sample_block(arr, -1 % arr.ndim))[(slice(0, 0),) * (arr.ndim - 1)]
     return arr.rechunk({-1: -1}).map_blocks(block, drop_axis=arr.ndim - 1, meta=meta)

@@ -14,11 +14,11 @@ import numpy as np
 
 from spatial_duck.backends.dask._along_axis import (
     FUNCTIONS,
-    added,
-    arguments,
+    bind_arguments,
+    implements,
     is_lazy,
     refuse_lazy,
-    sample,
+    sample_block,
 )
 
 if TYPE_CHECKING:
@@ -37,10 +37,12 @@ def _matrices(
     count = signature.partition("->")[0].count("(")
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        given = dict(list(arguments(func, args, kwargs).items())[count:])
+        given = dict(list(bind_arguments(func, args, kwargs).items())[count:])
         refuse_lazy(func, given)
         arrays = [da.asarray(a) for a in args[:count]]
-        tried = func(*[sample(a)[(..., *[slice(1)] * min(a.ndim, 2))] for a in arrays], **given)
+        tried = func(
+            *[sample_block(a)[(..., *[slice(1)] * min(a.ndim, 2))] for a in arrays], **given
+        )
         many = isinstance(tried, tuple)
         result = da.apply_gufunc(
             functools.partial(_call, func, given, many),
@@ -73,26 +75,26 @@ for _name, _signature in {
     "cholesky": "(m,m)->(m,m)",  # Dask's own is the upper triangle
 }.items():
     FUNCTIONS[getattr(np.linalg, _name)] = _matrices(getattr(np.linalg, _name), _signature)
-added("svdvals", module=np.linalg)(
+implements("svdvals", module=np.linalg)(
     _matrices(
         getattr(np.linalg, "svdvals", None), "(m,n)->(k)", sizes=lambda m, n: {"k": min(m, n)}
     )
 )
 
 
-@added("solve", module=np.linalg)
+@implements("solve", module=np.linalg)
 def _solve(a: Any, b: Any) -> Any:
     signature = "(m,m),(m)->(m)" if b.ndim == 1 else "(m,m),(m,n)->(m,n)"
     return _matrices(np.linalg.solve, signature)(a, b)
 
 
-@added("matrix_norm", module=np.linalg)
+@implements("matrix_norm", module=np.linalg)
 def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     norm = _matrices(np.linalg.matrix_norm, "(m,n)->()")(x, ord=ord)
     return norm[..., None, None] if keepdims else norm
 
 
-@added("vector_norm", module=np.linalg)
+@implements("vector_norm", module=np.linalg)
 def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     size = abs(x if x.dtype.kind in "fc" else x.astype(float))
     over = {"axis": axis, "keepdims": keepdims}
@@ -109,42 +111,42 @@ def _swapped(x: Any, /) -> Any:
     return x.swapaxes(-1, -2)
 
 
-added("matrix_transpose")(_swapped)
-added("matrix_transpose", module=np.linalg)(_swapped)
+implements("matrix_transpose")(_swapped)
+implements("matrix_transpose", module=np.linalg)(_swapped)
 
 
-@added("diagonal", module=np.linalg)
+@implements("diagonal", module=np.linalg)
 def _diagonals(x: Any, /, *, offset: int = 0) -> Any:
     return da.diagonal(x, offset, -2, -1)
 
 
-@added("trace", module=np.linalg)
+@implements("trace", module=np.linalg)
 def _traces(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     return da.diagonal(x, offset, -2, -1).sum(-1, dtype=dtype)
 
 
-@added("outer", module=np.linalg)
+@implements("outer", module=np.linalg)
 def _outer(x1: Any, x2: Any, /) -> Any:
     return da.asarray(x1)[:, None] * da.asarray(x2)[None, :]
 
 
-@added("vecdot", module=np.linalg)
+@implements("vecdot", module=np.linalg)
 def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return (da.conj(x1) * x2).sum(axis)
 
 
-added("matmul", module=np.linalg)(lambda x1, x2, /: da.matmul(x1, x2))
-added("tensordot", module=np.linalg)(lambda x1, x2, /, *, axes=2: da.tensordot(x1, x2, axes))
+implements("matmul", module=np.linalg)(lambda x1, x2, /: da.matmul(x1, x2))
+implements("tensordot", module=np.linalg)(lambda x1, x2, /, *, axes=2: da.tensordot(x1, x2, axes))
 
 
-@added("multi_dot", module=np.linalg)
+@implements("multi_dot", module=np.linalg)
 def _multi_dot(arrays: Any, *, out: Any = None) -> Any:
     if out is not None:
         raise TypeError("numpy.linalg.multi_dot on Dask takes no out=")
     return functools.reduce(da.dot, [da.asarray(a) for a in arrays])
 
 
-@added("cross")
+@implements("cross")
 def _cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Any:
@@ -157,27 +159,27 @@ def _cross(
     return da.moveaxis(product, -1, axisc)
 
 
-added("cross", module=np.linalg)(lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis))
+implements("cross", module=np.linalg)(lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis))
 
 
-@added("dot")
+@implements("dot")
 def _dot(a: Any, b: Any) -> Any:
     a, b = da.asarray(a), da.asarray(b)
     return da.dot(a, b) if a.ndim and b.ndim else a * b
 
 
-@added("outer")
+@implements("outer")
 def _outer_of_any(a: Any, b: Any) -> Any:
     return da.outer(da.asarray(a), da.asarray(b))
 
 
-@added("inner")
+@implements("inner")
 def _inner(a: Any, b: Any, /) -> Any:
     a, b = da.asarray(a), da.asarray(b)
     return da.tensordot(a, b, axes=((-1,), (-1,))) if a.ndim and b.ndim else a * b
 
 
-@added("kron")
+@implements("kron")
 def _kron(a: Any, b: Any) -> Any:
     a, b = da.asarray(a), da.asarray(b)
     n = max(a.ndim, b.ndim)
@@ -201,7 +203,7 @@ def _whole_side(a: Any) -> Any:
     return a.rechunk({int(a.shape[0] >= a.shape[1]): -1})
 
 
-@added("qr", module=np.linalg)
+@implements("qr", module=np.linalg)
 def _qr(a: Any, mode: str = "reduced") -> Any:
     signature = {
         "reduced": "(m,n)->(m,k),(k,n)", "r": "(m,n)->(k,n)", "complete": "(m,n)->(m,m),(m,n)",
@@ -221,7 +223,7 @@ def _shorter(m: int, n: int) -> dict[str, int]:
     return {"k": min(m, n)}
 
 
-@added("svd", module=np.linalg)
+@implements("svd", module=np.linalg)
 def _svd(
     a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
 ) -> Any:
@@ -241,7 +243,7 @@ def _svd(
     return run(a, full_matrices=full_matrices, hermitian=hermitian)
 
 
-@added("lstsq", module=np.linalg)
+@implements("lstsq", module=np.linalg)
 def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     if not is_lazy(a):
         return _lstsq_of_columns(np.asarray(a), b, rcond)
@@ -260,7 +262,7 @@ def _lstsq_of_columns(a: Any, b: Any, rcond: Any) -> Any:
     """Fit each column of lazy data with one matrix in memory."""
     _, none, rank, singular = np.linalg.lstsq(a, np.zeros((len(a), 0)), rcond)
     columns = b.rechunk({0: -1})
-    kind = np.linalg.lstsq(a, sample(columns, 0), rcond)[0].dtype
+    kind = np.linalg.lstsq(a, sample_block(columns, 0), rcond)[0].dtype
     x = columns.map_blocks(
         _solution, a, rcond, dtype=kind, chunks=((a.shape[1],), *columns.chunks[1:])
     )
@@ -274,7 +276,7 @@ def _solution(b: Any, a: Any, rcond: Any) -> Any:
     return np.linalg.lstsq(a, b, rcond)[0]
 
 
-@added("polyfit")
+@implements("polyfit")
 def _polyfit(
     x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
 ) -> Any:
@@ -284,7 +286,7 @@ def _polyfit(
         raise TypeError("numpy.polyfit on Dask gives the coefficients alone: no full=, no cov=")
     y = y.rechunk({0: -1})
     fit = functools.partial(_fit, x, deg, rcond, w)
-    kind = fit(sample(y, 0)).dtype
+    kind = fit(sample_block(y, 0)).dtype
     count = deg + 1 if np.ndim(deg) == 0 else len(deg)
     return y.map_blocks(fit, dtype=kind, chunks=((count,), *y.chunks[1:]))
 
