@@ -1,4 +1,4 @@
-"""NumPy's functions by slices, shapes and types alone, for any backend; and widths of `numpy.pad`."""
+"""NumPy's functions by slices, shapes and types alone, for any backend; widths of `numpy.pad`."""
 
 from __future__ import annotations
 
