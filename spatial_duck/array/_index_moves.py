@@ -19,8 +19,10 @@ import numpy as np
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.geometry._keys import is_advanced, normalize_key, parse_advanced_key
 from spatial_duck.geometry._map import identity, index
+from spatial_duck.geometry._numbering import as_tuple
 from spatial_duck.geometry._origin_map import index_map_of
 from spatial_duck.rules._bind import signature_of
+from spatial_duck.rules._rule import is_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -165,15 +167,11 @@ def _moves_by_index(
         if axis is None and len(shape) != 1:
             return dict.fromkeys(range(len(shape)))
         i = int(axis or 0) % len(shape)
-        if not _is_known(given[chooser]):
+        if not is_known(given[chooser]):
             return {i: None}
         return {i: (i, run(np.arange(shape[i]), given[chooser], given, i, len(shape)))}
 
     return moves
-
-
-def _is_known(value: Any) -> bool:
-    return isinstance(value, int | slice | list | tuple | range | np.integer | np.ndarray)
 
 
 def _take(given: dict[str, Any], shape: Sequence[int]) -> Moves:
@@ -181,13 +179,13 @@ def _take(given: dict[str, Any], shape: Sequence[int]) -> Moves:
     if axis is None and len(shape) != 1:
         return dict.fromkeys(range(len(shape)))
     i = int(axis or 0) % len(shape)
-    if _is_known(indices) and given.get("mode", "raise") != "raise":
+    if is_known(indices) and given.get("mode", "raise") != "raise":
         line = np.arange(shape[i])
         indices = np.take(line, indices, mode=given["mode"])
     if not np.ndim(indices):
         return {}
     return moves_by_key(
-        shape, (*[slice(None)] * i, np.asarray(indices) if _is_known(indices) else indices)
+        shape, (*[slice(None)] * i, np.asarray(indices) if is_known(indices) else indices)
     )
 
 
@@ -228,15 +226,14 @@ def _shift(shift: Callable[[Any], Any]) -> Callable[..., Moves]:
 
 def _tile(given: dict[str, Any], shape: Sequence[int]) -> Moves:
     reps = given["reps"]
-    times = tuple(reps) if hasattr(reps, "__len__") else (reps,)
+    times = as_tuple(reps)
     extra = max(len(times) - len(shape), 0)
     times = (1,) * (len(shape) - len(times)) + times
     return {a: (a + extra, np.tile(np.arange(n), times[a + extra])) for a, n in enumerate(shape)}
 
 
 def _resize(given: dict[str, Any], shape: Sequence[int]) -> Moves:
-    new = given["new_shape"]
-    new = tuple(new) if hasattr(new, "__len__") else (new,)
+    new = as_tuple(given["new_shape"])
     if new[len(new) - len(shape) + 1 :] != tuple(shape[1:]) or len(new) < len(shape):
         return dict.fromkeys(range(len(shape)))
     lead = len(new) - len(shape)

@@ -1,52 +1,36 @@
-"""NumPy's functions by slices, shapes and types alone, for any backend; widths of `numpy.pad`."""
+"""NumPy's functions by slices, shapes and types alone, for any backend."""
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck.backends._arguments import host_type
-from spatial_duck.geometry._numbering import missing_axes, normalize_axes, normalize_axis
+from spatial_duck.geometry._numbering import (
+    missing_axes,
+    normalize_axes,
+    normalize_axis,
+    split_slices,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["COMMON", "at_least", "pad_widths"]
+__all__ = ["COMMON", "at_least"]
 
 
-def pad_widths(widths: Any, ndim: int) -> Any:
-    """Return the widths of `numpy.pad` for each axis; a dict of widths by axis is expanded."""
-    if not isinstance(widths, dict):
-        return widths
-    found = [(0, 0)] * ndim
-    for axis, width in widths.items():
-        before, after = np.broadcast_to(np.asarray(width), 2).tolist()
-        found[normalize_axis(axis, ndim)] = (before, after)
-    return found
-
-
-def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    axis = normalize_axis(axis, ary.ndim)
-    if not hasattr(indices_or_sections, "__len__"):
-        n = int(indices_or_sections)
-        if n <= 0:
-            raise ValueError("number sections must be larger than 0.")
-        each, extra = divmod(ary.shape[axis], n)
-        indices_or_sections = [i * each + min(i, extra) for i in range(1, n)]
-    cuts = [0, *map(int, indices_or_sections), None]
-    before = (slice(None),) * axis
-    # Strict libraries take no slice that ends outside.
-    ends = [slice(a, b).indices(ary.shape[axis])[:2] for a, b in pairwise(cuts)]
-    return [ary[(*before, slice(a, max(a, b)), ...)] for a, b in ends]
+def _array_split(
+    ary: Any, indices_or_sections: Any, axis: int = 0, *, equal: bool = False
+) -> list[Any]:
+    i = normalize_axis(axis, ary.ndim)
+    cuts = split_slices(indices_or_sections, ary.shape[i], equal=equal)
+    return [ary[(slice(None),) * i + (cut, ...)] for cut in cuts]
 
 
 def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    if not hasattr(indices_or_sections, "__len__") and ary.shape[axis] % indices_or_sections:
-        raise ValueError("array split does not result in an equal division")
-    return _array_split(ary, indices_or_sections, axis)
+    return _array_split(ary, indices_or_sections, axis, equal=True)
 
 
 def _splitter(name: str, axis: int) -> Callable[..., list[Any]]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spatial_duck.geometry._map import (
     NEW_AXIS,
     Axis,
@@ -20,7 +18,13 @@ from spatial_duck.geometry._map import (
     merged_steps,
     remove_axis,
 )
-from spatial_duck.geometry._numbering import as_tuple, normalize_axes, normalize_axis, swapped_axes
+from spatial_duck.geometry._numbering import (
+    as_tuple,
+    normalize_axes,
+    normalize_axis,
+    pad_widths,
+    swapped_axes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -132,16 +136,7 @@ def pad(grid: IndexMap, pad_width: Any) -> IndexMap:
     pad_width : int, (before, after), one such pair for each axis, or dict of them by axis
         Voxels added before and after, as `numpy.pad` takes them. May be negative, which crops.
     """
-    ndim = len(grid.shape)
-    if isinstance(pad_width, dict):
-        widths = [(0, 0)] * ndim
-        for a, width in pad_width.items():
-            before, after = np.broadcast_to(np.asarray(width), 2).tolist()
-            widths[normalize_axis(a, ndim)] = (int(before), int(after))
-    else:
-        pairs = np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()
-        widths = [(int(before), int(after)) for before, after in pairs]
-    for i, (before, after) in enumerate(widths):
+    for i, (before, after) in enumerate(pad_widths(pad_width, len(grid.shape))):
         if before or after:
             grid = shift(grid, i, -2 * before, grid.shape[i] + before + after)
     return grid

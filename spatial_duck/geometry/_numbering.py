@@ -1,13 +1,22 @@
-"""Numbers of array axes, as NumPy reads them."""
+"""Axes, widths and cuts, as NumPy reads them."""
 
 from __future__ import annotations
 
 import operator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_tuple", "missing_axes", "normalize_axes", "normalize_axis", "swapped_axes"]
+__all__ = [
+    "as_tuple",
+    "missing_axes",
+    "normalize_axes",
+    "normalize_axis",
+    "pad_widths",
+    "split_slices",
+    "swapped_axes",
+]
 
 
 def normalize_axis(axis: Any, ndim: int) -> int:
@@ -47,3 +56,34 @@ def missing_axes(ndim: int, least: int) -> tuple[int, int]:
 def as_tuple(value: Any) -> tuple[Any, ...]:
     """Return a sequence as a tuple, and anything else as a tuple of one."""
     return tuple(value) if hasattr(value, "__len__") else (value,)
+
+
+def pad_widths(widths: Any, ndim: int) -> list[tuple[int, int]]:
+    """Return what `numpy.pad` adds before and after each axis, of widths as it takes them."""
+    if not isinstance(widths, dict):
+        pairs = np.broadcast_to(np.asarray(widths), (ndim, 2)).tolist()
+        return [(int(before), int(after)) for before, after in pairs]
+    found = [(0, 0)] * ndim
+    for axis, width in widths.items():
+        before, after = np.broadcast_to(np.asarray(width), 2).tolist()
+        found[normalize_axis(axis, ndim)] = (int(before), int(after))
+    return found
+
+
+def split_slices(sections: Any, n: int, *, equal: bool) -> list[slice]:
+    """Return the slices of an axis of length `n` that `numpy.split` or (not equal) array_split cut.
+
+    They lie within the axis, as strict libraries want them.
+    """
+    if hasattr(sections, "__len__") and np.ndim(sections):
+        cuts = [operator.index(c) for c in sections]
+    else:
+        count = operator.index(sections)
+        if count <= 0:
+            raise ValueError("number sections must be larger than 0.")
+        if equal and n % count:
+            raise ValueError("array split does not result in an equal division")
+        each, extra = divmod(n, count)
+        cuts = [i * each + min(i, extra) for i in range(1, count)]
+    ends = [slice(a, b).indices(n)[:2] for a, b in pairwise([0, *cuts, None])]
+    return [slice(a, max(a, b)) for a, b in ends]

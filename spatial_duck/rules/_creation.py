@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._numbering import as_tuple
 from spatial_duck.rules._rule import (
     UNKNOWN,
     elementwise_geometry,
@@ -63,7 +64,7 @@ def _like(name: str, image: Any, shape: Any = None, fill_value: Any = None) -> G
     if grid is None:
         return None
     if shape is not None:
-        shape = tuple(shape) if hasattr(shape, "__len__") else (shape,)
+        shape = as_tuple(shape)
         grid = grid if shape == grid.shape else unplaced(shape)
     return elementwise_geometry(name, grid, fill_value) if geometries(fill_value) else grid
 

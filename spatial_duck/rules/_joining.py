@@ -5,20 +5,19 @@ Along a sampled axis each piece must begin where the one before it ended.
 
 from __future__ import annotations
 
-import operator
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
-from spatial_duck.geometry._numbering import normalize_axis
+from spatial_duck.geometry._numbering import normalize_axis, split_slices
 from spatial_duck.rules._moves import at_least, flatten, index_axis, lose_length, working_axis
 from spatial_duck.rules._rule import (
     check_aligned_except,
     existing,
     geometries,
+    is_known,
     rule,
     shape_of,
 )
@@ -150,7 +149,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any) -> Geometry | None:
         # At a single position NumPy takes planes from the first axis of the values.
         piece = piece.moveaxis(0, i) if np.ndim(obj) == 0 and not isinstance(obj, slice) else piece
         check_aligned_except("insert", i, grid, piece)
-    if not isinstance(obj, int | slice | list | tuple | range | np.integer | np.ndarray):
+    if not is_known(obj):
         return lose_length(grid, i, "insert")
     # A single position takes as many planes as the values have; of several, each takes one.
     shape = shape_of(values)
@@ -172,23 +171,8 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any) -> Geometry | None:
 
 def _split_along(function: str, ary: Geometry, sections: Any, axis: Any) -> list[Geometry]:
     i = normalize_axis(axis, ary.ndim)
-    n = ary.shape[i]
-    if hasattr(sections, "__len__") and np.ndim(sections):
-        cuts = [None, *[operator.index(c) for c in sections], None]
-    else:
-        count = operator.index(sections)
-        if count <= 0:
-            raise ValueError("number sections must be larger than 0.")
-        if function != "array_split" and n % count:
-            raise ValueError("array split does not result in an equal division")
-        size, longer = divmod(n, count)
-        ends = np.cumsum([0] + [size + 1] * longer + [size] * (count - longer)).tolist()
-        return [_split_piece(ary, i, a, b) for a, b in pairwise(ends)]
-    return [_split_piece(ary, i, a, b) for a, b in pairwise(cuts)]
-
-
-def _split_piece(ary: Geometry, axis: int, start: int | None, stop: int | None) -> Geometry:
-    return ary[(slice(None),) * axis + (slice(start, stop),)]
+    cuts = split_slices(sections, ary.shape[i], equal=function != "array_split")
+    return [ary[(slice(None),) * i + (cut,)] for cut in cuts]
 
 
 @rule("moves", np.split, np.array_split)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._numbering import missing_axes, normalize_axis
+from spatial_duck.geometry._numbering import as_tuple, missing_axes, normalize_axis
 from spatial_duck.rules._rule import (
     UNKNOWN,
     check_aligned_except,
     elementwise_geometry,
     geometry_or_none,
     index_geometry,
+    is_known,
     loss_of_all,
     rule,
     shape_of,
@@ -158,7 +159,7 @@ def _broadcast_arrays(args: Any) -> Any:
 @rule("moves", np.reshape)
 def _reshape(a: Geometry, shape: Any = None, newshape: Any = None, order: Any = "C") -> Geometry:
     shape = newshape if shape is None else shape
-    wanted = [operator.index(n) for n in (shape if hasattr(shape, "__len__") else (shape,))]
+    wanted = [operator.index(n) for n in as_tuple(shape)]
     if -1 in wanted:
         known = math.prod([n for n in wanted if n != -1])
         size = math.prod(a.shape)
@@ -184,7 +185,7 @@ def _ravel(a: Geometry, order: Any) -> Geometry:
 def _tile(A: Any, reps: Any) -> Geometry | None:
     if not isinstance(A, Geometry):
         return None
-    times = tuple(reps) if hasattr(reps, "__len__") else (reps,)
+    times = as_tuple(reps)
     # The grid goes on: a tile is the next field of view.
     grid = A[(None,) * (len(times) - A.ndim) + (...,)] if len(times) > A.ndim else A
     times = (1,) * (grid.ndim - len(times)) + times
@@ -194,7 +195,7 @@ def _tile(A: Any, reps: Any) -> Geometry | None:
 
 @rule("plain", np.resize)
 def _resize(a: Geometry, new_shape: Any) -> Geometry:
-    shape = tuple(new_shape) if hasattr(new_shape, "__len__") else (new_shape,)
+    shape = as_tuple(new_shape)
     if a.ndim and shape[-a.ndim + 1 :] == a.shape[1:] and len(shape) == a.ndim:
         return a.resize_axis(0, shape[0])
     if a.ndim == 1 and len(shape) == 1:
@@ -222,9 +223,7 @@ def _repeat(a: Any, repeats: Any, axis: Any) -> Geometry | None:
 
 def wrap_indices(indices: Any, n: int, mode: Any) -> Any:
     """Return indices as the modes of `numpy.take` read them."""
-    if mode == "raise" or not isinstance(
-        indices, int | range | list | tuple | np.integer | np.ndarray
-    ):
+    if mode == "raise" or not is_known(indices):
         return indices
     return np.clip(indices, 0, n - 1) if mode == "clip" else np.mod(indices, n)
 
@@ -298,7 +297,7 @@ def _delete(arr: Any, obj: Any, axis: Any) -> Geometry | None:
     if not isinstance(arr, Geometry):
         return None
     grid, i = working_axis(arr, axis, "delete")
-    if not isinstance(obj, int | slice | list | tuple | range | np.integer | np.ndarray):
+    if not is_known(obj):
         return lose_length(grid, i, "delete")
     return index_axis(grid, i, np.delete(np.arange(grid.shape[i]), obj), "delete")
 

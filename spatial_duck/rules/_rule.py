@@ -48,6 +48,7 @@ __all__ = [
     "geometries",
     "geometry_or_none",
     "index_geometry",
+    "is_known",
     "loss_of_all",
     "refuse",
     "rule",
@@ -200,6 +201,11 @@ def shape_of(array: Any) -> tuple[int, ...]:
     if isinstance(array, list | tuple) and geometries(*array):
         return (len(array), *shape_of(array[0]))
     return np.shape(array)
+
+
+def is_known(value: Any) -> bool:
+    """Whether the values of an index can be looked at: NumPy's, Python's, and no image's."""
+    return isinstance(value, int | slice | list | tuple | range | np.integer | np.ndarray)
 
 
 def geometries(*arguments: Any) -> list[Geometry]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat
 import numpy as np
 
-from spatial_duck.backends._common import at_least, pad_widths
+from spatial_duck.backends._common import at_least
 from spatial_duck.backends.arrayapi._tools import (
     all_false,
     flatten,
@@ -23,7 +23,7 @@ from spatial_duck.backends.arrayapi._tools import (
     to_dtype,
     to_floating,
 )
-from spatial_duck.geometry._numbering import normalize_axes, swapped_axes
+from spatial_duck.geometry._numbering import normalize_axes, pad_widths, swapped_axes
 from spatial_duck.rules._bind import NO_VALUE
 
 if TYPE_CHECKING:
@@ -149,10 +149,9 @@ _REPEATING = frozenset({"edge", "reflect", "symmetric", "wrap"})
 def _pad(xp: Any, array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
     if not (mode == "constant" or mode in _REPEATING):
         raise TypeError(f"pad on {xp.__name__} has no mode {mode!r}")
-    widths = np.broadcast_to(pad_widths(pad_width, array.ndim), (array.ndim, 2))
     values = np.broadcast_to(options.pop("constant_values", 0), (array.ndim, 2))
     place = array_api_compat.device(array)
-    for axis, (before, after) in enumerate(widths.tolist()):
+    for axis, (before, after) in enumerate(pad_widths(pad_width, array.ndim)):
         if mode == "constant":
             parts = []
             for n, value in ((before, values[axis, 0]), (after, values[axis, 1])):

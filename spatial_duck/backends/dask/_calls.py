@@ -18,12 +18,12 @@ import dask.array as da
 import numpy as np
 
 from spatial_duck.backends._arguments import adapt_arguments, map_leaves, with_tuples
-from spatial_duck.backends._common import pad_widths
 from spatial_duck.backends._keys import Steps, steps_of
 from spatial_duck.backends.dask._along_axis import along
 from spatial_duck.backends.dask._functions import FUNCTIONS, REASONS
 from spatial_duck.backends.dask._private import implementation_of, meta_of
 from spatial_duck.errors import TooLargeError
+from spatial_duck.geometry._numbering import pad_widths
 from spatial_duck.rules._bind import NO_VALUE
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from spatial_duck.backends.dask._along_axis import (
 from spatial_duck.backends.dask._creation import FUNCTIONS as _CREATION
 from spatial_duck.backends.dask._linalg import FUNCTIONS as _MATRICES
 from spatial_duck.backends.dask._private import meta_of
-from spatial_duck.geometry._numbering import normalize_axis, swapped_axes
+from spatial_duck.geometry._numbering import as_tuple, normalize_axis, swapped_axes
 from spatial_duck.rules._bind import NO_VALUE
 from spatial_duck.rules._moves import wrap_indices
 
@@ -206,7 +206,7 @@ def _diagflat(v: Any, k: int = 0) -> Any:
 
 @implements("resize")
 def _resize(a: Any, new_shape: Any) -> Any:
-    shape = tuple(new_shape) if hasattr(new_shape, "__len__") else (new_shape,)
+    shape = as_tuple(new_shape)
     size = int(np.prod(shape))
     flat = a.reshape(-1)
     repeats = -(-size // flat.shape[0]) if flat.shape[0] else 0
