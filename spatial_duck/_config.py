@@ -63,8 +63,8 @@ def config(**changes: Any) -> Iterator[Settings]:
         function's name and nothing more; a warning is given as well; or `GeometryLossError`.
     on_bare : {"keep", "warn", "raise"}, optional
         What happens when other code takes an image's bare array, by ``__array__``, ``__dlpack__``
-        or the buffer protocol, and leaves its place behind: nothing; a warning that names the
-        library and the converter that keeps the place; or `GeometryLossError`.
+        or the buffer protocol, and loses its geometry: nothing; a warning that names the
+        library and the converter that keeps the geometry; or `GeometryLossError`.
     max_read_bytes : float, optional
         Most bytes that ``np.asarray`` of an array on disk reads; above it, it refuses and says
         how to go on.
@@ -148,7 +148,7 @@ def note_loss(function: str, axis: int, name: str | None) -> None:
     warnings.warn(message, UserWarning, stacklevel=4)
 
 
-#: What keeps the place on the way into a library, by the library's name.
+#: Converters that keep the geometry, by the name of the library that takes the image.
 _CONVERTERS = {
     "SimpleITK": "spatial_duck.to_simpleitk(image), or spatial_duck.sitk.<Filter>(image)",
     "ants": "spatial_duck.to_ants(image)",
@@ -177,8 +177,8 @@ def note_bare(library: str | None) -> None:
     if on_bare == "keep" or library is None:
         return
     message = (
-        f"{library} takes the bare array of an image, and leaves its place behind: use "
-        + _CONVERTERS.get(library, "image.data where the place does not matter")
+        f"{library} takes the bare array of an image, and loses its geometry: use "
+        + _CONVERTERS.get(library, "image.data where the geometry does not matter")
         + ", or config(on_bare='keep')"
     )
     if on_bare == "raise":

@@ -18,7 +18,7 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 
 def show_keywords(keywords: type) -> Callable[[_Function], _Function]:
-    """Return a decorator that shows names in the place of a function's ``**options``.
+    """Return a decorator that shows names instead of a function's ``**options``.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The duck interface of images that know where they are: a specification.
 
 An image is an array that says where its voxels lie. A library that writes for this interface
-accepts any class that has it, and needs to import none of them; `spatial_duck.testing.check` tells
-whether a class has it right.
+accepts any class that has it, and imports none of them; `spatial_duck.testing.check` reports
+whether a class implements it correctly.
 
 The three attributes
 --------------------
@@ -60,14 +60,14 @@ must be right.
     NumPy's functions give the values that they give for the array, to the bit, and the place that
     follows: flip, rot90, transpose, pad, split, concatenate, stack and repeat move it, elementwise
     functions keep it, reductions take an axis out of it. An axis that cannot keep its positions has
-    none in the result; it never has false ones. Images of different places do not mix.
+    none in the result; it never has false ones. Images on different grids do not mix.
 ``lazy``
     None of this computes, reads or copies to the host what the array has not been asked for.
 ``exchange``
     Copies and pickles are the same image; the array API's functions and DLPack work.
 
 A bare array instead of an image is an honest answer of a class that has neither of NumPy's
-protocols; of one that has, it is a place lost without a word.
+protocols; from one that has, it is a silent loss of the geometry.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
     """Any array, and where it lies in the physical world.
 
     NumPy's functions, ufuncs and operators work on it as on the array that it holds, and give
-    images whose voxels have kept their places.
+    images whose voxels have kept their positions.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         NumPy, Dask, CuPy or Zarr array, or any array-API array (PyTorch, JAX, …). It is held, not
         copied. Lists and scalars become NumPy arrays.
     geometry : Geometry, optional
-        Shape and place; excludes the parameters that follow.
+        Shape and position; excludes the parameters that follow.
     spacing : float, sequence of float or mapping, optional
         Positive distance between neighbouring voxel centres, one for each sampled axis, in
         array-axis order, or by name. Default 1. Numbers with a unit (pint, astropy, unyt,

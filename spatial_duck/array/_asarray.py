@@ -188,7 +188,7 @@ def as_image(
     elif isinstance(obj, Geometry):
         hint = "a geometry has no voxels: SpatialArray(data, geometry) is an image"
     elif backends.is_known(type(obj)) or hasattr(obj, "__array__") or isinstance(obj, list | tuple):
-        hint = "SpatialArray(data, spacing=..., origin=...) gives an array its place"
+        hint = "SpatialArray(data, spacing=..., origin=...) gives an array a geometry"
     else:
         hint = "asarray(...) lists what is one"
     raise TypeError(f"{function} needs an image as its {argument}, got {kind}; {hint}")
@@ -242,7 +242,7 @@ def _how_to_take(obj: object) -> str:
     if row is not None:
         return f"from_{row.name} takes this one, and asarray any of them"
     if backends.is_known(type(obj)):
-        return "SpatialArray(data, spacing=..., origin=...) gives an array its place"
+        return "SpatialArray(data, spacing=..., origin=...) gives an array a geometry"
     return "asarray takes the images of all libraries"
 
 

@@ -173,7 +173,7 @@ class GeometryAttributes(ImageState):
         return found
 
     def sel(self, labels: Mapping[str, Any] | None = None, **by_name: Any) -> Self:
-        """Return the voxels at values of coordinates, or at places along axes of the world.
+        """Return the voxels at values of coordinates, or at positions along axes of the world.
 
         Parameters
         ----------

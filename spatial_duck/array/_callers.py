@@ -2,7 +2,7 @@
 
 xarray treats every Dask collection as a Dask array, and passes images to functions of Dask that do
 not know them. These read a key in another way, or take the bare array and drop the geometry, and no
-argument tells. Therefore the calling function is inspected, in this module alone.
+argument shows. Therefore the calling function is inspected, in this module alone.
 """
 
 from __future__ import annotations

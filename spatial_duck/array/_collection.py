@@ -80,7 +80,7 @@ class Collection(ImageState):
         asked = loses_place()
         if asked is not None:
             raise TypeError(
-                f"xarray's {asked} of a lazy image would leave its place behind: use "
+                f"xarray's {asked} of a lazy image would lose its geometry: use "
                 "dask='allowed' or a function of NumPy, which keep images; or work without one, "
                 "on spatial_duck.to_xarray(image, wrap=False)"
             )
@@ -163,7 +163,7 @@ class Collection(ImageState):
         if asked == "save":
             raise TypeError(
                 "xarray saves no lazy image that is wrapped: save "
-                "spatial_duck.to_xarray(image, index=True), whose place comes back, or use "
+                "spatial_duck.to_xarray(image, index=True), whose geometry is kept, or use "
                 "spatial_duck.write(path, image)"
             )
         return self._dask("chunks").chunks  # type: ignore[no-any-return]

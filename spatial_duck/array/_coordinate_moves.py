@@ -122,7 +122,7 @@ def keep_off_grid_coords(
     """Return the coordinates of axes that a physical operation leaves as they are.
 
     Plain axes keep their order among themselves, and sampled ones are found by their names: they
-    keep theirs, such as those of time, only where their places are the same.
+    keep theirs, such as those of time, only where their positions are the same.
     """
     if coords is None or old is new:
         return coords

@@ -47,7 +47,7 @@ def _enter_collate(module: Any, cls: type[ImageState]) -> bool:
 def _collate(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:  # noqa: ARG001
     """Return images as one image of a PyTorch tensor, with a new first axis.
 
-    Images on one grid keep it. Of others, as patches of a volume are, no place is claimed.
+    Images on one grid keep it. The batch of others, such as patches of a volume, has none.
     """
     first = batch[0]
     tensors = [image.to("torch") for image in batch]
@@ -106,7 +106,7 @@ class _StaticPart:
         """Return the image with other data, as JAX gives them back.
 
         `vmap` takes an axis out and puts one in: which one is told by its tracer, or by the only
-        axis that fits; where several would, no place is claimed.
+        axis that fits; where several would, the result has no geometry.
         """
         g = self.geometry
         shape = getattr(data, "shape", None)

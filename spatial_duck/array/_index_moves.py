@@ -1,6 +1,6 @@
 """Derive which index of the source each index of a result comes from, axis by axis.
 
-To learn where an axis goes, the rule of a function is run on an *index grid*: the grid whose place
+To learn where an axis goes, the rule of a function is run on an *index grid*: the grid whose origin
 along its n-th world axis is the index along its n-th array axis. The map of integers of what it
 gives says, for each voxel of the result, which indices of the source it came from.
 

@@ -123,7 +123,7 @@ def _operand(ufunc: np.ufunc, other: Any) -> Any:
     Raises
     ------
     TypeError
-        If it has a place of its own, or is a matrix where matrices have their own meaning.
+        If it has a geometry of its own, or is a matrix where matrices have their own meaning.
     """
     cls = other.__class__
     if isinstance(other, ImageState | list | tuple) or other is None:

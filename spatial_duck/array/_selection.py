@@ -37,7 +37,7 @@ def isel(image: Any, indexers: Mapping[str, Any]) -> Any:
 
 
 def sel(image: ImageState, labels: Mapping[str, Any]) -> Any:
-    """Return the voxels at values of coordinates, or at places along axes of the world."""
+    """Return the voxels at values of coordinates, or at positions along axes of the world."""
     geometry = image.geometry
     chosen: dict[int, Any] = {}
     for name, wanted in labels.items():
@@ -152,14 +152,14 @@ def _between(name: str, values: NDArray[Any], wanted: slice) -> Any:
 
 
 def _by_place(geometry: Geometry, name: str, wanted: Any) -> tuple[int, Any]:
-    """Return the array axis along a world axis, and the indices nearest to places there."""
+    """Return the array axis along a world axis, and the indices nearest to positions on it."""
     row = geometry.world.axes.index(name)
     steps = geometry.direction * geometry.spacing
     along = np.flatnonzero(steps[row])
     if len(along) != 1 or np.count_nonzero(steps[:, along[0]]) != 1:
         ways = "no array axis runs" if not len(along) else "the array's axes run obliquely"
         raise GeometryError(
-            f"sel: {ways} along {name!r}, so that no index is at a place along it; use "
+            f"sel: {ways} along {name!r}, so that no index is at a position along it; use "
             "crop(image, bounds), sample(image, points), or resample onto a grid along the world"
         )
     axis = geometry.sampled_axes[along[0]]

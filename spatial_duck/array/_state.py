@@ -73,7 +73,7 @@ class ImageState:
 
     @property
     def geometry(self) -> Geometry:
-        """Shape and place of the image in the world."""
+        """Shape of the image and its position in the world."""
         geometry = self._geometry
         if geometry.__class__ is not tuple:
             return geometry  # type: ignore[return-value]

@@ -104,7 +104,7 @@ class Backend(ABC):
         return self.index(data, (slice(0, 0),) * data.ndim)
 
     def identity(self, data: Any) -> Any:
-        """Return what tells these data from all others, for Dask to make a name of.
+        """Return a value that identifies these data, of which Dask makes a name.
 
         Two arrays may share it only if their values are the same, whatever their names are. By
         default Dask looks at the values of arrays in memory.
@@ -213,7 +213,7 @@ class StoredBackend(Backend):
         """Read a box of the data."""
 
     def take(self, data: Any, **options: Any) -> Any:
-        """Refuse: a store is written to by a function that is told where."""
+        """Refuse: writing to a store needs a path."""
         raise TypeError(f"to put data in a store of {self.name}, use spatial_duck.write")
 
     def device(self, data: Any) -> Any:

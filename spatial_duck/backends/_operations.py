@@ -207,7 +207,7 @@ def empty_block(data: Any, dtype: Any = None) -> Any:
 
 
 def identity(data: Any) -> Any:
-    """Return what tells the data from all others, for Dask to make a name of."""
+    """Return a value that identifies the data, of which Dask makes a name."""
     return backend_of(data).identity(data)
 
 
@@ -386,7 +386,7 @@ def to_device(data: Any, device: Any, stream: Any = None) -> Any:
     return backend_of(data).to_device(data, device, stream)
 
 
-#: Libraries of the array API, and what they are told apart by in `to`.
+#: Libraries of the array API, and how `to` recognises them.
 _LIBRARIES = ("torch", "jax", "sparse", "array_api_strict")
 
 

@@ -216,7 +216,7 @@ def run(
 
 
 def _listed(job: BlockJob, values: Sequence[Any]) -> list[BlockValue]:
-    """Return values with the places of their blocks."""
+    """Return values with the positions of their blocks."""
     return [
         BlockValue(job.grid[slices(job.core(number))], value)
         for number, value in zip(job.numbers, values, strict=True)
@@ -391,7 +391,7 @@ def _job(
 
 
 def _source(image: SpatialArray, grid: Geometry, how: str | None) -> Source:
-    """Return an image's place on the grid, or the map to it where it lies on another."""
+    """Return an image's axes on the grid, or the map to it where it lies on another."""
     geometry = image.geometry
     same = geometry is grid or geometry == grid
     if same:

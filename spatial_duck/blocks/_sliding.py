@@ -83,7 +83,7 @@ def sliding_window(
     Raises
     ------
     BlockError
-        If the function raises, with the window's place in the world.
+        If the function raises; the message names the window's position in the world.
 
     Examples
     --------
@@ -176,7 +176,7 @@ class _Module:
         if len(channels) > 1:
             raise GeometryError(
                 f"a PyTorch module takes one axis of channels, and the image has the plain axes "
-                f"{[geometry.dims[a] for a in channels]!r}; index the others away"
+                f"{[geometry.dims[a] for a in channels]!r}; index the others with an integer"
             )
         data = _for_torch(block.data)
         with torch.inference_mode():

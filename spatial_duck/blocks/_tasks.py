@@ -188,7 +188,7 @@ class BlockJob:
         Raises
         ------
         BlockError
-            If the function raises; with the place of the block, chained to what was raised.
+            If the function raises; the message names the position of the block.
         """
         grid = self.grid[slices(self.needed(number))]
         blocks = self._blocks(boxes, data)

@@ -281,7 +281,7 @@ COMMANDS = (
     ),
     Command(
         "check",
-        "check an image class: does every voxel keep its value and place",
+        "check an image class: does every voxel keep its value and position",
         (
             _argument(
                 "subject",

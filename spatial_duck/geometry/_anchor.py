@@ -65,7 +65,7 @@ class Anchor(NamedTuple):
     world : World
         The world coordinates.
     lost : tuple of (str, str)
-        Names of world axes along which the place is unknown, and the functions that lost them.
+        Names of world axes with unknown positions, and the functions that lost these.
     """
 
     sources: tuple[Source, ...]
@@ -184,7 +184,7 @@ def make_anchor(
 ) -> tuple[Anchor, IndexMap]:
     """Return the anchor of a grid given by numbers, and the map that is its identity.
 
-    `lost` names world axes along which the place is unknown, and `along` gives, for axes whose
+    `lost` names world axes with unknown positions, and `along` gives, for axes whose
     positions are lost, the world axes that they ran along, as a column.
     """
     sources, out = [], []

@@ -150,7 +150,7 @@ def axis_kind(axis: PlacedAxis) -> str:
 def to_common_world(a: G, b: G) -> tuple[G, G, str | None]:
     """Return two grids in the world of the one with more axes, and why that fails (or None).
 
-    A world axis that only one has is added to the other, at the place of the one.
+    A world axis that only one has is added to the other, at the position of the first.
     """
     v, w = a.world, b.world
     if v == w:

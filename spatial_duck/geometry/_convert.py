@@ -23,7 +23,7 @@ G = TypeVar("G", bound=Grid)
 
 
 def to_frame(grid: G, frame: str) -> G:
-    """Return the same place in the coordinates of another anatomical frame.
+    """Return the same grid in the coordinates of another anatomical frame.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def to_frame(grid: G, frame: str) -> G:
 
 
 def to_unit(grid: G, unit: str | Mapping[str, str | None]) -> G:
-    """Return the same place in other units.
+    """Return the same grid in other units.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def to_unit(grid: G, unit: str | Mapping[str, str | None]) -> G:
 
 
 def to_world(grid: G, axes: Sequence[str]) -> G:
-    """Return the same place with the world axes in another order, or with fewer.
+    """Return the same grid with the world axes in another order, or with fewer.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def to_world(grid: G, axes: Sequence[str]) -> G:
 
 
 def rebase(grid: G) -> G:
-    """Return the grid on an anchor whose origin is the place of the voxel at index 0."""
+    """Return the grid on an anchor whose origin is the position of the voxel at index 0."""
     if not any(grid._map.offset):
         return grid
     anchor = grid._anchor._replace(origin=grid._origin)

@@ -76,7 +76,7 @@ def _loss(
 
 
 class Geometry(Grid):
-    """Shape of an image and its place in the world.
+    """Shape of an image and its position in the world.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Geometry(Grid):
         Unit of the space axes, or of each world axis.
     lost : mapping of (int or str) to str, optional
         Array axes that are plain because a function lost their positions, and world axes along
-        which the place is unknown, with the name of that function.
+        which the position is unknown, with the name of that function.
     affine : array_like of float, shape (n_world + 1, n_sampled + 1), optional
         Instead of spacing, origin and direction: see `from_affine`.
 
@@ -313,7 +313,7 @@ class Geometry(Grid):
         key : int, slice, None, Ellipsis, array of int or bool, or a tuple of these
             Any key that NumPy takes. Arrays of int that walk the grid in even steps (and masks of
             one axis that select such a walk) keep its geometry exactly; other arrays make the
-            axes that they index plain. An integer index of such an axis finds its place again.
+            axes that they index plain. An integer index of such an axis has a position again.
 
         Raises
         ------

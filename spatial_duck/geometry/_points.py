@@ -239,7 +239,7 @@ def physical_to_index(grid: Grid, point: ArrayLike) -> Floats:
     if condition_number(direction) > MAX_CONDITION:
         raise GeometryError(
             f"physical_to_index: the sampled axes {sampled} are not independent, "
-            "so that a point has no single index; index one axis of each pair away first"
+            "so that a point has no single index; index one axis of each pair with an integer first"
         )
     inverse = np.linalg.pinv(direction) / spacing[:, None]
     out = np.zeros((*points.shape[:-1], len(grid.shape)))

@@ -49,7 +49,7 @@ class Info(NamedTuple):
     dtype : dtype
         Data type of the voxels when they are read.
     attrs : dict
-        Header fields that have no place in the geometry.
+        Header fields that the geometry does not represent.
     levels : int
         Number of resolutions in the file.
     """
@@ -235,7 +235,7 @@ def read(
     plain : bool, optional
         TIFF: pixels and the standard's own tags alone. Default False.
     labels : bool, optional
-        NRRD segments: one image of labels in the place of a mask for each segment. Default False.
+        NRRD segments: one label image instead of a mask for each segment. Default False.
     data_anywhere : bool, optional
         NRRD, MetaImage: allow a data file in another folder. Default False.
     dataset : str, optional
@@ -399,7 +399,7 @@ def write(
     Warns
     -----
     UserWarning
-        If the format has no place for some of the image's coordinates, which are left out.
+        If the format cannot store some of the image's coordinates, which are left out.
     """
     if isinstance(path, SpatialArray):
         raise TypeError(f"write(path, image) takes the path first, got {type(path).__name__}")

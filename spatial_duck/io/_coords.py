@@ -202,7 +202,7 @@ def warn_of_lost_coords(path: object, name: str, image: Any, held: Collection[st
     if lost:
         others = "" if path is None else ".ome.zarr, .h5, .npy, .tif and .vti hold all, and "
         warnings.warn(
-            f"{'' if path is None else f'{path}: '}{name} has no place for the coordinates "
+            f"{'' if path is None else f'{path}: '}{name} cannot store the coordinates "
             f"{', '.join(map(repr, lost))}, which are left out; {others}"
             f"image.replace(coords={{}}) {'converts' if path is None else 'writes'} without them",
             UserWarning,

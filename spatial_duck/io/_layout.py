@@ -142,8 +142,8 @@ def add_space_axes(geometry: Geometry, minimum: int = 0) -> Geometry:
         for name in new:
             if name in g.lost:
                 raise GeometryLossError(
-                    f"the place along {name!r} was lost by {g.lost[name]!r}, and the format asks "
-                    "for it: set it with "
+                    f"the position along {name!r} was lost by {g.lost[name]!r}, and the format "
+                    "needs it: set it with "
                     f"image.replace(world={(*g.world.axes, name)!r}, origin=...)"
                 )
         unit = next((u for n, u in zip(g.world.axes, g.unit, strict=True) if n in have), None)
@@ -229,12 +229,12 @@ def xyz_world(geometry: Geometry, rules: Rules, frame: str | None = None) -> Geo
     if others:
         call = rename_advice(g)
         raise GeometryLossError(
-            f"{rules.name} has no place for the world axes {others!r}; "
+            f"{rules.name} cannot store the world axes {others!r}; "
             + (
                 f"name them as it does: {call}"
                 if call
-                else "index those axes away, or make them plain by naming the space axes alone in "
-                "a new SpatialArray"
+                else "index those axes with an integer, or make them plain by naming the space "
+                "axes alone in a new SpatialArray"
             )
         )
     if g.frame is None and frame is not None:

@@ -86,13 +86,13 @@ def patches(
         Cover each case with patches that share this part of their size at least, from 0 up to but
         not including 1, instead of drawing them at random.
     labels : sequence of str or int, optional
-        Names, or places in the tuple, of images whose values are never mixed. By default all but
+        Names, or positions in the tuple, of images whose values are never mixed. By default all but
         the first of a tuple, none of a mapping; images of bool always are.
     balance : str or int, optional
-        Name or place of a label image: a patch lies around a voxel of one of its values, each
+        Name or position of a label image: a patch lies around a voxel of one of its values, each
         value being drawn as often as the others.
     weights : str or int, optional
-        Name or place of an image of weights of 0 or more, by which the voxel is drawn that a
+        Name or position of an image of weights of 0 or more, by which the voxel is drawn that a
         patch lies around.
     augment : mapping, optional
         Options of `random_affine`, about the centre of the patch, and under ``"elastic"`` those of
@@ -170,7 +170,7 @@ class _Case(NamedTuple):
     Attributes
     ----------
     images : dict
-        By name, or by place in the tuple.
+        Images by name, or by position in the tuple.
     grid : Geometry
         Geometry of the patches, over the whole of the first image: space axes alone.
     size : tuple of int
@@ -283,7 +283,7 @@ class Patches(Sequence[Any]):
         """Return the numbers of a case's patches in the order in which little is read twice.
 
         Columns of the case are gone through along its longest axis, each so narrow that what
-        patches of one place along that axis need may be kept.
+        patches at one position along that axis need may be kept.
         """
         case = self._case(k)
         starts = np.array([self._start(k, i) for i in range(total)])

@@ -82,7 +82,7 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
     ----------
     labels : SpatialArray of int
         0 outside regions; on a NumPy, Dask or Zarr array. All axes must be space axes:
-        index a time or a channel away first.
+        index axes of time and channels with an integer first.
     intensity : SpatialArray or array, optional
         Image of real numbers, on the same grid.
 
@@ -131,7 +131,8 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
         others = [labels.dims[i] or i for i in range(labels.ndim) if i not in domain.axes]
         raise GeometryError(
             f"regionprops measures in space, and the axes {others!r} are not space axes: index "
-            "them away first, as in [regionprops(frame) for frame in image] for a first axis t"
+            "them with an integer first, as in [regionprops(frame) for frame in image] for a first "
+            "axis t"
         )
     require_host(labels.data, "regionprops")
     marks = None
@@ -390,7 +391,7 @@ def marching_cubes(
     if len(domain.axes) != 3 or image.ndim != 3 or min(image.shape) < 2:
         raise GeometryError(
             "marching_cubes needs three space axes of 2 voxels at least and no others, got dims "
-            f"{image.dims!r} of shape {image.shape}; index other axes away first"
+            f"{image.dims!r} of shape {image.shape}; index other axes with an integer first"
         )
     march = require("skimage.measure", "marching_cubes").marching_cubes
     work = np.float32 if image.dtype.kind in "biu" and image.dtype.itemsize < 4 else np.float64

@@ -1,6 +1,6 @@
 """Geometric transforms under SciPy's names: each is a resampling, in world units.
 
-`zoom` changes the voxels and not the place of the object; `shift`, `rotate` and `affine_transform`
+`zoom` changes the voxels and not the object's position; `shift`, `rotate` and `affine_transform`
 move the object through the world, seen on the image's own grid.
 """
 

@@ -1,4 +1,4 @@
-"""`register`: what the user says, turned into a job for an engine, and its answer judged."""
+"""`register`: makes a job for an engine of the arguments, and checks its result."""
 
 from __future__ import annotations
 

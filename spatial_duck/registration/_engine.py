@@ -2,7 +2,7 @@
 
 A package adds one by deriving from `Engine`, and gives an object of its class to
 ``register(..., engine=...)`` or names it as an entry point, whose engines `register` finds by name;
-``spatial_duck.testing.EngineConformance`` tells what is wrong with it::
+``spatial_duck.testing.EngineConformance`` tests it::
 
     [project.entry-points."spatial_duck.registration"]
     foo = "foo_duck:ENGINE"

@@ -274,7 +274,7 @@ def _check_spread(points: Floats, name: str, count: int, model: str) -> None:
     spanned = int(np.count_nonzero(extents > _FLAT * extents[0])) if extents[0] > 0 else 0
     if spanned >= needed:
         return
-    lies = ("at one place", "on one line", "in one plane")
+    lies = ("at one point", "on one line", "in one plane")
     raise RegistrationError(
         f"{name}: a {model} transform needs {needed + 1} or more points that are not "
         f"{lies[needed - 1]}; the {count} that count lie {lies[spanned]}"

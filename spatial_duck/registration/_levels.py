@@ -46,7 +46,7 @@ def _finest(image: SpatialArray | Pyramid) -> SpatialArray:
 
 
 def check_image(image: Any, name: str) -> None:
-    """Refuse what has no place in space, or has other axes."""
+    """Refuse images without positions in space, or with other axes."""
     found = _finest(image)
     g = found.geometry
     if found.dtype.kind not in "biuf":

@@ -1,8 +1,8 @@
 """The job of an engine of registration, its outcome, and the `Registration` that users get.
 
 Images of a job are float32 NumPy arrays without plain axes, in one world: the space axes of the
-fixed image, in its frame and unit. An engine minimises; whether its answer is to be believed is
-judged elsewhere.
+fixed image, in its frame and unit. An engine minimises; `_trust` and `_similarity_check` decide
+whether its result is plausible.
 """
 
 from __future__ import annotations

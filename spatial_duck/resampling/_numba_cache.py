@@ -2,7 +2,7 @@
 
 Its own cache of a function knows that function's file alone, and would keep kernels whose parts in
 other files have changed; so that without the private names that are used here nothing is kept, and
-each process compiles anew. `tests/test_private_names.py` tells when that is so.
+each process compiles again. `tests/test_private_names.py` fails when that is so.
 """
 # mypy: allow-untyped-calls, disable-error-code="misc"
 

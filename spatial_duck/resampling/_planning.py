@@ -177,7 +177,7 @@ def _index_map(
     if np.linalg.matrix_rank(steps / np.linalg.norm(steps, axis=0), tol=1e-6) < len(ours):
         raise GeometryError(
             f"resample: the sampled axes {tuple(ours)} of the image are not independent, so that a "
-            "point has no single index; index one axis of each pair away first"
+            "point has no single index; index one axis of each pair with an integer first"
         )
     inverse = np.linalg.pinv(steps)
     nonlinear = None

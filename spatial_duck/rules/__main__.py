@@ -14,7 +14,7 @@ from spatial_duck.rules._rule import REFUSED, RULES
 __all__ = ["describe", "family", "main"]
 
 _KINDS = {
-    "moves": "moves voxels; each keeps its place exactly",
+    "moves": "moves voxels; each keeps its position exactly",
     "keeps": "keeps the grid",
     "derives": "derives a new grid from the old one",
     "plain": "leaves axes without positions, or returns no image",

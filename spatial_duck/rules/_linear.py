@@ -44,7 +44,7 @@ def contraction(
     Raises
     ------
     GeometryMismatchError
-        If axes of two images that share a label are not the same places.
+        If axes of two images that share a label have different positions.
     """
     lengths: dict[Any, int] = {}
     images: list[tuple[Geometry, list[Any]]] = []
@@ -235,7 +235,7 @@ def outer(function: str, a: Any, b: Any) -> Geometry | None:
     shape = (*shape_of(a), *shape_of(b))
     n, m = len(shape_of(a)), len(shape_of(b))
     if isinstance(a, Geometry):
-        # The axes of a second image are the same places again: they cannot be sampled twice.
+        # The axes of a second image have the same positions: they cannot be sampled twice.
         result = a.expand_dims(tuple(range(n, n + m))).with_shape(shape)
         lost = b.lose(None, function).lost_axes if isinstance(b, Geometry) else {}
         for i, lost_by in lost.items():

@@ -42,7 +42,7 @@ def _compare_grids(name: str, image: Any, other: Any) -> None:
 # --- files --------------------------------------------------------------------------------
 
 refuse(
-    "would drop the place of the image: use spatial_duck.write(path, image), or save image.data",
+    "would lose the geometry: use spatial_duck.write(path, image), or save image.data",
     np.save,
     np.savez,
     np.savez_compressed,

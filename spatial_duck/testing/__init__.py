@@ -1,8 +1,8 @@
 """Tests for images that know where they are: checks of a class, strategies, oracles, assertions.
 
-`check` tells of any image class what is right, what is wrong (with the smallest example) and what
-is not offered; `Conformance` makes tests of the same, `FormatConformance` tests of a file format,
-`BackendConformance` of a backend and `EngineConformance` of an engine of registration.
+`check` reports what an image class does right, what it does wrong (with the smallest example) and
+what it does not offer; `Conformance` makes tests of the same, `FormatConformance` tests a file
+format, `BackendConformance` a backend and `EngineConformance` an engine of registration.
 `spatial_duck.interface` says what is wanted. Everything here is public, and the project's own tests
 use it. Needs NumPy and, for the checks and `strategies`, Hypothesis; `stores` needs zarr.
 """

@@ -1,4 +1,4 @@
-"""The coordinate oracle: where each voxel of an image must lie, told without the code under test.
+"""The coordinate oracle: where each voxel of an image must lie, without the code under test.
 
 An image is filled with its own voxel numbers, operations are applied, and the place that the result
 gives for each surviving number is compared with the place that the number had at first. This works
@@ -34,7 +34,7 @@ NO_VOXEL = -1
 
 
 class Place(NamedTuple):
-    """Where an image lies, as its class tells it.
+    """Spacing, origin and direction of an image, as its class states them.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Place(NamedTuple):
 
 
 def place_of(image: Any, geometry_of: Callable[[Any], Sequence[Any]] | None = None) -> Place:
-    """Read the place of an image of any class.
+    """Read the geometry of an image of any class.
 
     Parameters
     ----------

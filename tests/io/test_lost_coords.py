@@ -30,7 +30,7 @@ def carrying(**coords: object) -> sd.SpatialArray:
 def test_coordinates_that_a_format_cannot_hold_are_named(suffix: str, tmp_path: Path) -> None:
     image = carrying(dwell=("z", [1.5, 2.5], {"unit": "ms"}), operator=((), "me"))
     path = tmp_path / f"a{suffix}"
-    with pytest.warns(UserWarning, match=r"no place for the coordinates 'dwell', 'operator'"):
+    with pytest.warns(UserWarning, match=r"cannot store the coordinates 'dwell', 'operator'"):
         sd.write(path, image)
     assert not {"dwell", "operator"} & set(sd.read(path).coords)
     sd.write(path, image.replace(coords={}), overwrite=True)
@@ -59,7 +59,7 @@ def test_formats_with_a_record_hold_all(suffix: str, tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_where_a_warning_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserWarning, match="no place"):
+    with pytest.raises(UserWarning, match="cannot store"):
         sd.write(tmp_path / "a.mha", carrying(operator=((), "me")))
     assert list(tmp_path.iterdir()) == []
 

@@ -110,7 +110,7 @@ def test_itks_vectors_are_components(tmp_path: Path) -> None:
     again = sitk.ReadImage(str(tmp_path / "b.nii"))
     assert np.array_equal(sitk.GetArrayFromImage(again), values)
     # One component is a volume, and no vector.
-    with pytest.warns(UserWarning, match="no place for the coordinates 'component'"):
+    with pytest.warns(UserWarning, match="cannot store the coordinates 'component'"):
         sd.write(tmp_path / "c.nii", image[..., 1])
     assert nib.load(tmp_path / "c.nii").header["intent_code"] == 0
 
@@ -158,7 +158,7 @@ def test_rgb_comes_back_as_rgb(count: int, tmp_path: Path) -> None:
         assert read.get_data_dtype() == dtype
         assert np.array_equal(np.asarray(read.dataobj), values.view(dtype)[..., 0])
     # Without one of its colors it is no RGB.
-    with pytest.warns(UserWarning, match="no place for the coordinates 'channel'"):
+    with pytest.warns(UserWarning, match="cannot store the coordinates 'channel'"):
         sd.write(tmp_path / "c.nii", image[..., :2])
     assert nib.load(tmp_path / "c.nii").get_data_dtype() == np.uint8
 

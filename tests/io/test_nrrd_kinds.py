@@ -72,7 +72,7 @@ def test_kinds_come_back(kind: str, count: int, name: str, first: str, tmp_path:
     sd.write(tmp_path / "c.nrrd", image)
     assert np.array_equal(nrrd.read(str(tmp_path / "c.nrrd"))[0], values)
     # A part of the axis is of that kind no more.
-    with pytest.warns(UserWarning, match=f"no place for the coordinates '{name}'"):
+    with pytest.warns(UserWarning, match=f"cannot store the coordinates '{name}'"):
         sd.write(tmp_path / "d.nrrd", image[..., 1:])
     assert kind not in nrrd.read_header(str(tmp_path / "d.nrrd"))["kinds"]
 

@@ -152,7 +152,7 @@ def test_no_regions_make_an_empty_table() -> None:
 
 def test_what_cannot_be_measured_is_refused() -> None:
     frames = sd.SpatialArray(np.ones((2, 3, 4), int), dims=("t", "y", "x"))
-    with pytest.raises(sd.GeometryError, match=r"'t'.*index them away"):
+    with pytest.raises(sd.GeometryError, match=r"'t'.*index them with an integer"):
         measure.regionprops(frames)
     assert measure.regionprops(frames[1])["centroid"].tolist() == [[1.0, 1.0, 1.5]]
     with pytest.raises(sd.GeometryLossError, match="reshape"):

@@ -325,7 +325,7 @@ def _is_field(key: Any) -> bool:
 
 
 def _inserting(places: tuple[int, ...], ndim: int) -> tuple[Any, ...]:
-    """Return the key that puts new axes at places of the result."""
+    """Return the key that inserts new axes at some positions of the result."""
     return tuple([None if i in places else slice(None) for i in range(ndim + len(places))])
 
 

@@ -307,7 +307,7 @@ class ZarrView(NDArrayOperatorsMixin):
         Returns
         -------
         dask.array.Array
-            Its name depends only on the place in the store and on the view.
+            Its name depends only on the array in the store and on the view.
         """
         return backend_of(self).to_dask(self, chunks)
 

@@ -85,7 +85,7 @@ def in_ngff_order(image: Any, version: str) -> Fitted:
     if not 2 <= n_space <= 3 or not 2 <= g.ndim <= 5:
         raise GeometryLossError(
             f"OME-Zarr holds 2 or 3 space axes, and at most one time and one channel axis; the "
-            f"image has dims {image.dims!r}; add an axis (image[None]) or index one away"
+            f"image has dims {image.dims!r}; add an axis (image[None]) or index one with an integer"
         )
     order = [*world.axes, *[n for n in g.world.axes if n not in world.axes]]
     return Fitted(out.data, g.to_world(order))

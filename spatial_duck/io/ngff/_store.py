@@ -196,7 +196,7 @@ def _array_error(place: Any) -> FormatError:
 
 
 def store_path(place: Any, storage_options: Mapping[str, Any] | None = None) -> Any:
-    """Return a place as a writable zarr.storage.StorePath; nothing is created.
+    """Return a path, store or group as a writable zarr.storage.StorePath; nothing is created.
 
     Raises
     ------

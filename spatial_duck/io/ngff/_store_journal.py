@@ -175,7 +175,7 @@ def _list_names(place: Any) -> set[str]:
 
 
 def _open_or_create_group(target: Any, zarr_format: int) -> Any:
-    """Return the group at a place; an empty one is created if there is none."""
+    """Return the group at a store path; an empty one is created if there is none."""
     import zarr
 
     try:

@@ -327,7 +327,7 @@ def make_header(image: Any, *, version: int = 1, frame: str | None = None) -> Fi
     if back.ndim != file_g.ndim:
         raise GeometryLossError(
             "NIfTI vectors drop a time axis of length 1 without a unit; give time its unit with "
-            "image.replace(unit=...), or index the axis away"
+            "image.replace(unit=...), or index the axis with an integer"
         )
     unit = dict(zip(file_g.world.axes, file_g.unit, strict=True))
     back = back.replace(world=World(back.world.axes, unit, file_g.frame), dims=file_g.dims)
