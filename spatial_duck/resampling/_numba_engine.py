@@ -41,37 +41,6 @@ def supports(dtype: np.dtype[Any]) -> bool:
 # --- flat arrays --------------------------------------------------------------------------
 
 
-class _Span:
-    """The memory that a strided view spans, as one flat writeable array.
-
-    Kernels never write into a source; that it says it is writeable spares a compiled variant.
-    """
-
-    __slots__ = ("__array_interface__", "owner")
-
-    def __init__(self, view: NDArray[Any], address: int, count: int, typestr: str) -> None:
-        self.owner = view
-        self.__array_interface__ = {
-            "data": (address, False), "shape": (count,), "typestr": typestr, "version": 3,
-        }  # fmt: skip
-
-
-def _flat(view: NDArray[Any]) -> tuple[NDArray[Any], int, tuple[int, ...]]:
-    """Return the memory of a view as a flat array, with offset and strides in elements."""
-    size = view.itemsize
-    strides = tuple([s // size for s in view.strides])
-    low = sum([(n - 1) * s for n, s in zip(view.shape, strides, strict=True) if s < 0])
-    high = sum([(n - 1) * s for n, s in zip(view.shape, strides, strict=True) if s > 0])
-    address = view.__array_interface__["data"][0] + low * size
-    return np.asarray(_Span(view, address, high - low + 1, view.dtype.str)), -low, strides
-
-
-def _usable(view: NDArray[Any]) -> NDArray[Any]:
-    """Return the view itself, or a copy where its elements do not lie at whole strides."""
-    aligned = view.flags.aligned and all(s % view.itemsize == 0 for s in view.strides)
-    return view if aligned and view.dtype.isnative else view.astype(view.dtype.newbyteorder("="))
-
-
 _Dims = list[tuple[int, int, int]]
 
 
@@ -126,9 +95,9 @@ def _along(
     """Run a loop along one axis: one kernel for the inner axis, one for all others."""
     if out.size == 0:
         return
-    source = _usable(source)
-    src, so, ss = _flat(source)
-    dst, do, ds = _flat(out)
+    source = numpy_engine.usable(source)
+    src, so, ss = numpy_engine.flat(source)
+    dst, do, ds = numpy_engine.flat(out)
     dims = list(zip(out.shape, ss, ds, strict=True))
     before, after = _merged(dims[:axis]), _merged(dims[axis + 1 :])
     if not after:
@@ -157,9 +126,9 @@ def prefilter(source: NDArray[Any], axis: int, poles: Sequence[float], out: NDAr
         prefilter(source.real, axis, poles, out.real)
         prefilter(source.imag, axis, poles, out.imag)
         return
-    source = _usable(source)
-    src, so, ss = _flat(source)
-    dst, do, ds = _flat(out)
+    source = numpy_engine.usable(source)
+    src, so, ss = numpy_engine.flat(source)
+    dst, do, ds = numpy_engine.flat(out)
     found = [numpy_engine.first_powers(z, n) for z in poles]
     starts = np.zeros((len(poles), max(map(len, found))))
     for line, powers in zip(starts, found, strict=True):
@@ -188,9 +157,9 @@ def gather(source: NDArray[Any], indices: Sequence[Ints], out: NDArray[Any]) -> 
     """Gather values at indices along every axis."""
     if out.size == 0:
         return
-    source = _usable(source)
-    src, so, ss = _flat(_bits(source))
-    dst, do, ds = _flat(_bits(out))
+    source = numpy_engine.usable(source)
+    src, so, ss = numpy_engine.flat(_bits(source))
+    dst, do, ds = numpy_engine.flat(_bits(out))
     tables = [i * s for i, s in zip(indices, ss, strict=True)]
     axes = [a for a in range(out.ndim) if out.shape[a] > 1]
     so += sum([int(tables[a][0]) for a in range(out.ndim) if a not in axes])
@@ -308,7 +277,7 @@ def _operands(
 ) -> tuple[NDArray[Any], NDArray[Any], Any]:
     """Return source, output and fill as the kernels take them."""
     value = np.asarray(fill, dtype=out.dtype).reshape(1)
-    source = _usable(source)
+    source = numpy_engine.usable(source)
     if how == "nearest":
         source, out, value = _bits(source), _bits(out), _bits(value)
     return source, out, value[0]
@@ -319,8 +288,8 @@ def _batches(
     batch: int, lead: int,
 ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """Yield the arguments of the kernels, for each index of the axes that are not resampled."""
-    src, so, ss = _flat(source)
-    dst, do, ds = _flat(out)
+    src, so, ss = numpy_engine.flat(source)
+    dst, do, ds = numpy_engine.flat(out)
     at = _offsets(out.shape[batch:-1], ds[batch:-1])
     here = [0] * lead + list(ss[batch:]) + [1] * lead + [int(n) for n in lengths]
     so -= sum([int(f) * s for f, s in zip(first, ss[batch:], strict=True)])

@@ -9,6 +9,7 @@ no part in a value, not even where it is NaN.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.intp]
 
-__all__ = ["affine", "gather", "lerp", "points", "prefilter", "supports", "taps"]
+__all__ = [
+    "affine", "flat", "gather", "lerp", "points", "prefilter", "supports", "taps", "usable",
+]  # fmt: skip
 
 #: Points that are worked on together, so that their coordinates fit in a cache.
-_BATCH = 1 << 16
+_BATCH = 1 << 14
 #: Values that are worked on together.
 _SLAB = 1 << 18
 
@@ -37,6 +40,37 @@ def supports(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "biufcmM"
 
 
+class _Span:
+    """The memory that a strided view spans, as one flat writeable array.
+
+    No engine writes into a source; that it says it is writeable spares a compiled variant.
+    """
+
+    __slots__ = ("__array_interface__", "owner")
+
+    def __init__(self, view: NDArray[Any], address: int, count: int, typestr: str) -> None:
+        self.owner = view
+        self.__array_interface__ = {
+            "data": (address, False), "shape": (count,), "typestr": typestr, "version": 3,
+        }  # fmt: skip
+
+
+def flat(view: NDArray[Any]) -> tuple[NDArray[Any], int, tuple[int, ...]]:
+    """Return the memory of a view as a flat array, with offset and strides in elements."""
+    size = view.itemsize
+    strides = tuple([s // size for s in view.strides])
+    low = sum([(n - 1) * s for n, s in zip(view.shape, strides, strict=True) if s < 0])
+    high = sum([(n - 1) * s for n, s in zip(view.shape, strides, strict=True) if s > 0])
+    address = view.__array_interface__["data"][0] + low * size
+    return np.asarray(_Span(view, address, high - low + 1, view.dtype.str)), -low, strides
+
+
+def usable(view: NDArray[Any]) -> NDArray[Any]:
+    """Return the view itself, or a copy where its elements do not lie at whole strides."""
+    aligned = view.flags.aligned and all(s % view.itemsize == 0 for s in view.strides)
+    return view if aligned and view.dtype.isnative else view.astype(view.dtype.newbyteorder("="))
+
+
 def store(out: NDArray[Any], values: NDArray[Any]) -> None:
     """Write floating values into an array of any type; integers are rounded and saturate."""
     if out.dtype.kind not in "iu":
@@ -44,6 +78,9 @@ def store(out: NDArray[Any], values: NDArray[Any]) -> None:
         return
     info = np.iinfo(out.dtype)
     rounded = np.rint(values)
+    if out.dtype.itemsize <= 4 and rounded.dtype == np.float64:  # which holds both ends
+        np.copyto(out, np.clip(rounded, info.min, info.max, out=rounded), casting="unsafe")
+        return
     high = rounded >= float(info.max)
     low = rounded <= float(info.min)
     out[...] = np.where(high | low, 0.0, rounded).astype(out.dtype)
@@ -73,11 +110,21 @@ def lerp(
     shape = [-1 if i == axis else 1 for i in range(source.ndim)]
     f = fraction.reshape(shape)
     one = fraction.dtype.type(1)
+    exact: Any = (*[slice(None)] * axis, np.flatnonzero(fraction == 0))
     for part in _slabs(out.shape, axis):
-        a = np.take(source[part], low, axis=axis) * one
-        b = np.take(source[part], high, axis=axis) * one
+        a = _lift(np.take(source[part], low, axis=axis), one)
+        b = _lift(np.take(source[part], high, axis=axis), one)
         with np.errstate(invalid="ignore"):
-            store(out[part], np.where(f == 0, a, a + f * (b - a)))
+            b -= a
+            b *= f
+            b += a
+        b[exact] = a[exact]
+        store(out[part], b)
+
+
+def _lift(values: NDArray[Any], one: Any) -> NDArray[Any]:
+    """Return values in the type of the arithmetic, that of `one` or its complex numbers."""
+    return values if values.dtype == one.dtype else values * one
 
 
 def _slabs(shape: Sequence[int], axis: int) -> Iterator[tuple[slice, ...]]:
@@ -135,20 +182,17 @@ def affine(
         Whether the outermost values go on for ever.
     """
     k = len(slope)
+    source = usable(source)
     batch = source.ndim - k
     count = out.shape[-1]
-    outer = out.shape[batch:-1]
     steps = np.arange(start, start + count, dtype=np.float64)
-    for r0 in range(0, len(rows), max(_BATCH // max(count, 1), 1)):
-        part = rows[r0 : r0 + max(_BATCH // max(count, 1), 1)]
+    block = np.empty((*out.shape[:batch], len(rows), count), dtype=out.dtype)
+    each = max(_BATCH // max(count, 1), 1)
+    for r in range(0, len(rows), each):
+        part = rows[r : r + each]
         x = np.stack([part[:, s, None] + slope[s] * steps for s in range(k)])
-        block = np.empty((*source.shape[:batch], *x.shape[1:]), dtype=out.dtype)
-        points(source, first, lengths, x, block, fill, how, edge, ())
-        if outer:
-            here: Any = np.unravel_index(np.arange(r0, r0 + len(part)), outer)
-            out[(..., *here, slice(None))] = block
-        else:
-            out[...] = block[..., 0, :]
+        points(source, first, lengths, x, block[..., r : r + each, :], fill, how, edge, ())
+    out[...] = block.reshape(out.shape)
 
 
 def points(
@@ -175,11 +219,13 @@ def points(
     reach : sequence of float
         For labels: how far the weights reach along each axis.
     """
+    source = usable(source)
     inside = np.ones(positions.shape[1:], dtype=bool)
     if not edge:
         for p, n in zip(positions, lengths, strict=True):
             inside &= (p >= -0.5) & (p < n - 0.5)
-    x = [p[inside] for p in positions]
+    everywhere = bool(inside.all())
+    x = [p.ravel() if everywhere else p[inside] for p in positions]
     if how == "nearest":
         values = _nearest(source, x, first, lengths)
     elif how == "linear":
@@ -189,54 +235,61 @@ def points(
     else:
         way = _splines if kinds[how].poles else _tapped
         values = way(source, x, first, lengths, how, edge)
-    out[...] = fill
-    kept = np.empty(values.shape, dtype=out.dtype)
+    if everywhere:
+        values = values.reshape(out.shape)
+    else:
+        out[...] = fill
+    kept = out if everywhere else np.empty(values.shape, dtype=out.dtype)
     store(kept, values) if how not in ("nearest", "label") else np.copyto(kept, values)
-    out[..., inside] = kept
+    if not everywhere:
+        out[..., inside] = kept
 
 
 def _nearest(
     source: NDArray[Any], x: list[Floats], first: Sequence[int], lengths: Sequence[int]
 ) -> NDArray[Any]:
-    index: list[Any] = [
+    index = [
         np.clip(np.floor(p + 0.5), 0, n - 1).astype(np.intp) - f
         for p, f, n in zip(x, first, lengths, strict=True)
     ]
-    values: NDArray[Any] = source[(..., *index)]
-    return values
+    return _near(source, [(i,) for i in index])[0]
 
 
 def _linear(
     source: NDArray[Any], x: list[Floats], first: Sequence[int], lengths: Sequence[int]
 ) -> NDArray[Any]:
     kind = np.float32 if source.dtype.char in "fF" else np.float64
-    low: list[Any] = []
-    high: list[Any] = []
+    index: list[tuple[Ints, Ints]] = []
     fraction: list[Any] = []
     for p, f, n in zip(x, first, lengths, strict=True):
         clamped = np.clip(p, 0.0, n - 1)
         floor = np.floor(clamped)
-        index = floor.astype(np.intp)
-        low.append(index - f)
-        high.append(index + (clamped > floor) - f)
+        low = floor.astype(np.intp) - f
+        index.append((low, low + (clamped > floor)))
         fraction.append((clamped - floor).astype(kind))
-    return _blend(source, low, high, fraction, ())
-
-
-def _blend(
-    source: NDArray[Any], low: list[Ints], high: list[Ints], fraction: list[Floats],
-    chosen: tuple[Any, ...],
-) -> NDArray[Any]:  # fmt: skip
-    """Interpolate along the last axis first, and along the first one last."""
-    axis = len(chosen)
-    if axis == len(low):
-        values: NDArray[Any] = source[(..., *chosen)] * fraction[0].dtype.type(1)
-        return values
-    a = _blend(source, low, high, fraction, (*chosen, low[axis]))
-    b = _blend(source, low, high, fraction, (*chosen, high[axis]))
+    near = [_lift(values, kind(1)) for values in _near(source, index)]
     with np.errstate(invalid="ignore"):
-        between: NDArray[Any] = a + fraction[axis] * (b - a)
-    return between
+        # Along the last axis first, and along the first one last.
+        for between in reversed(fraction):
+            for low, high in zip(near[::2], near[1::2], strict=True):
+                high -= low
+                high *= between
+                high += low
+            near = near[1::2]
+    return near[0]
+
+
+def _near(source: NDArray[Any], index: Sequence[tuple[Ints, ...]]) -> list[NDArray[Any]]:
+    """Return the values at all combinations of indices along the last axes, as new arrays."""
+    if source.ndim > len(index):
+        return [source[(..., *chosen)] for chosen in itertools.product(*index)]
+    # Twice as fast as index arrays for each axis.
+    memory, start, strides = flat(source)
+    places: list[Any] = [start]
+    for along, step in zip(index, strides, strict=True):
+        offsets = [i * step for i in along]
+        places = [place + offset for place in places for offset in offsets]
+    return [memory.take(place) for place in places]
 
 
 def _neighbours(x: Floats, n: int, first: int, how: str, edge: bool) -> tuple[Ints, Floats]:

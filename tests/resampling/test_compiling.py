@@ -16,6 +16,7 @@ pytest.importorskip("numba", reason="needs numba, which compiles")
 from numba.core import caching
 
 from spatial_duck.resampling import _compiling as compiling
+from spatial_duck.resampling import _engines as engines
 
 RUN = """
 import json, numpy as np, spatial_duck as sd
@@ -33,7 +34,7 @@ print(json.dumps([sum(found[0::2]), sum(found[1::2])]))
 
 
 @pytest.mark.slow
-def test_a_second_process_compiles_nothing(tmp_path):
+def test_a_second_process_compiles_nothing(tmp_path, monkeypatch):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     found = []
     for _ in range(2):
@@ -42,6 +43,10 @@ def test_a_second_process_compiles_nothing(tmp_path):
         )
         found.append(json.loads(done.stdout))
     (_, compiled), (loaded, again) = found
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "empty"))
+    assert not engines._is_compiled.__wrapped__()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert engines._is_compiled.__wrapped__()
     assert compiled == loaded >= 3
     assert again == 0
 

@@ -87,6 +87,7 @@ def test_small_images_do_not_wait_for_numba():
 def test_numpy_works_until_numba_would_be_loaded(monkeypatch):
     """For all small images together no longer than the patience, and never for a large one."""
     monkeypatch.setattr(engines, "_is_loaded", lambda: False)
+    monkeypatch.setattr(engines, "_is_compiled", lambda: True)
     monkeypatch.setattr(engines, "PATIENCE", 1000 * engines._NANOSECONDS["linear"])
     monkeypatch.setattr(engines, "_spent", 0.0)
     values = np.zeros(400)
