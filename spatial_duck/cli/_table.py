@@ -281,7 +281,7 @@ COMMANDS = (
     ),
     Command(
         "check",
-        "check an image class: does every voxel keep its value and position",
+        "check that an image class keeps each voxel's value and position",
         (
             _argument(
                 "subject",
