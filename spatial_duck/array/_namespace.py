@@ -22,6 +22,7 @@ from spatial_duck.array._state import ImageState, adapt_shape
 from spatial_duck.geometry import Geometry
 from spatial_duck.rules import _ufuncs as ufuncs
 from spatial_duck.rules import find
+from spatial_duck.rules._rule import unplaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,8 +132,7 @@ def _bare_namespace(backend: str) -> Any:
 
 def _unplaced_image(data: Any, image_class: type[ImageState]) -> ImageState:
     """Return an image without positions."""
-    shape = tuple(data.shape)
-    return image_class._wrap(data, Geometry(shape, dims=(None,) * len(shape)))
+    return image_class._wrap(data, unplaced(data.shape))
 
 
 def _is_array(value: Any) -> bool:
@@ -171,26 +171,28 @@ def _numpy_function(part: str, name: str) -> Any:
     return getattr(getattr(np, part) if part else np, name, None) or getattr(np, name, None)
 
 
-def _geometry_of(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Return what the rule of a NumPy function gives, from arguments as the standard has them."""
+def _geometry_and_coords(
+    namespace: Namespace, name: str, args: Any, kwargs: dict[str, Any], images: list[Any]
+) -> tuple[Any, Any]:
+    """Return what NumPy's rule gives for a function of the standard, and where coordinates go."""
+    function = _numpy_function(namespace._part, name)
+    grids, _ = dispatch.split_images(args, images)
+    grid_kwargs, _ = dispatch.split_keywords(kwargs, images)
+    if not images:
+        return None, None
     if isinstance(function, np.ufunc):
         table = ufuncs.METHODS if function.signature is None else ufuncs.GENERALIZED
-        return table["__call__"](function, args, kwargs)
+        geometry = table["__call__"](function, grids, grid_kwargs)
+        return geometry, carry.ufunc_coords(function, "__call__", args, kwargs, images)
     rule = find(function)
-    assert rule is not None
-    return rule.geometry(*args, **kwargs)
-
-
-def _coords_of(
-    name: str, function: Any, args: Any, kwargs: dict[str, Any], images: list[Any]
-) -> Any:
-    """Return where the coordinates of images go in a function of the standard."""
-    kwargs = {k: v for k, v in kwargs.items() if k not in _STANDARD_ONLY.get(name, ())}
-    if isinstance(function, np.ufunc):
-        return carry.ufunc_coords(function, "__call__", args, kwargs, images)
-    rule = find(function)
-    assert rule is not None
-    return carry.function_coords(function, rule, args, kwargs, images)
+    if rule is None:
+        raise TypeError(
+            f"spatial_duck has no rule for {namespace.__name__}.{name}, so that it cannot say "
+            "where its result would lie; call the backend's own on image.data"
+        )
+    known = {k: v for k, v in kwargs.items() if k not in _STANDARD_ONLY.get(name, ())}
+    geometry = rule.geometry(*grids, **grid_kwargs)
+    return geometry, carry.function_coords(function, rule, args, known, images)
 
 
 def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> Any:
@@ -199,20 +201,10 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
         if "ddof" in kwargs and name in ("std", "var"):  # as xarray says it
             kwargs["correction"] = kwargs.pop("ddof")
         images: list[Any] = []
-        numpys = _numpy_function(namespace._part, name)
-        args, kwargs = dispatch.resolve_axis_names(numpys, args, kwargs)
-        grids, _ = dispatch.split_images(args, images)
-        grid_kwargs, _ = dispatch.split_keywords(kwargs, images)
-        geometry: Any = None
-        coords: Any = None
-        if images:
-            if not isinstance(numpys, np.ufunc) and find(numpys) is None:
-                raise TypeError(
-                    f"spatial_duck has no rule for {namespace.__name__}.{name}, so that it cannot "
-                    "say where its result would lie; call the backend's own on image.data"
-                )
-            geometry = _geometry_of(numpys, grids, grid_kwargs)
-            coords = _coords_of(name, numpys, args, kwargs, images)
+        args, kwargs = dispatch.resolve_axis_names(
+            _numpy_function(namespace._part, name), args, kwargs
+        )
+        geometry, coords = _geometry_and_coords(namespace, name, args, kwargs, images)
         result = function(*[_unwrap(a) for a in args], **{k: _unwrap(v) for k, v in kwargs.items()})
         if callable(geometry) and not isinstance(geometry, Geometry):
             geometry = geometry(result, *[_unwrap(i) for i in images])
