@@ -253,13 +253,14 @@ def wrap_result(
             coords = coords(result, *[i._data for i in images])
         return carry.attach(wrap_result(result, geometry, images, out), coords)
     cls = images[0].__class__
-    if geometry.__class__ is Geometry and geometry.shape == getattr(result, "shape", None):
-        if not geometry.shape:
+    shape = getattr(result, "shape", None)
+    if geometry.__class__ is Geometry and geometry.shape == shape:
+        if not shape:
             return result
         new = _new(cls)
         new._data = result
         new._geometry = geometry
-        new._attrs = common_attrs(images)
+        new._attrs = common_attrs(images) if images[0]._attrs else None
         new._coords = None
         return new
     if geometry.__class__ is FunctionType:
