@@ -1,4 +1,4 @@
-"""The table of ITK's and SimpleITK's filters in spatial_duck/interop/README.md.
+"""The table of ITK's and SimpleITK's filters in benchmarks/README.md.
 
     python -m benchmarks.filters [--list] [NAME ...]
 
@@ -33,12 +33,11 @@ import numpy as np
 
 from benchmarks._filter_inputs import SKIPPED, inputs
 from benchmarks._filters_in_parts import HALO, in_blocks, in_frames
-from spatial_duck import interop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-README = Path(interop.__file__).with_name("README.md")
+README = Path(__file__).with_name("README.md")
 MARKS = "<!-- filters -->\n", "<!-- end of filters -->"
 LIBRARIES = {"ITK": ("itk", "itk"), "SimpleITK": ("sitk", "SimpleITK")}
 #: For one filter, and until a new process has loaded the library.

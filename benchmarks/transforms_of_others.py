@@ -3,7 +3,7 @@
     python -m benchmarks.transforms_of_others
 
 Each file is written by the other library with 20 random transforms between oblique images, and maps
-1,000 points; the table in ``spatial_duck/transforms/README.md`` gets the worst distance.
+1,000 points; the table in ``benchmarks/README.md`` gets the worst distance.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "README", "main", "worst"]
 
-README = Path(__file__).resolve().parent.parent / "spatial_duck" / "transforms" / "README.md"
+README = Path(__file__).with_name("README.md")
 RAS = sd.World(("x", "y", "z"), "mm", "RAS")
 LPS = sd.World(("x", "y", "z"), "mm", "LPS")
 COUNT = 20
@@ -202,7 +202,7 @@ def main() -> int:
             text, failed = f"refused: {error}", failed + 1
         lines.append(f"| {kind} | {referee} | {text} |")
         print(lines[-1], flush=True)
-    begin, end = "<!-- table -->\n", "<!-- end of table -->"
+    begin, end = "<!-- transforms -->\n", "<!-- end of transforms -->"
     table = begin + "\n".join(lines) + "\n" + end
     text = README.read_text("utf-8")
     README.write_text(re.sub(f"{begin}.*?{end}", lambda _: table, text, flags=re.DOTALL), "utf-8")
