@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
-from spatial_duck.geometry._numbering import normalize_axis
+from spatial_duck.geometry._numbering import as_tuple, normalize_axis
 from spatial_duck.rules._moves import flatten
 from spatial_duck.rules._rule import elementwise_geometry, geometries, rule, shape_of
 
@@ -138,54 +139,37 @@ def generalized_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[s
     assert signature is not None
     if not geometries(*inputs):
         return None
-    cores, _, result = signature.replace(" ", "").partition("->")
-    names = [core.split(",") if core else [] for core in cores[1:-1].split("),(")]
-    out_names = result[1:-1].split(",") if result != "()" else []
-    ndims = [len(shape_of(a)) for a in inputs]
+    cores = [re.findall(r"[^,() ]+", core) for core in re.findall(r"\([^()]*\)", signature)]
     # A core axis that may be missing (n?) is missing where the array is too short for it.
-    missing = set()
-    for core, n in zip(names, ndims, strict=True):
-        while len([c for c in core if c.rstrip("?") not in missing]) > n:
-            optional = [c[:-1] for c in core if c.endswith("?") and c[:-1] not in missing]
-            if not optional:
-                raise ValueError(
-                    f"{ufunc.__name__}: expected arrays with core dimensions {signature}, got "
-                    f"shapes {[shape_of(a) for a in inputs]}"
-                )
-            missing.add(optional[0])
-    cores_of = [[c.rstrip("?") for c in core if c.rstrip("?") not in missing] for core in names]
-    output = [c.rstrip("?") for c in out_names if c.rstrip("?") not in missing]
-    places = keywords.get("axes")
-    axis = keywords.get("axis")
-    labelled = []
-    most = 0
-    for k, (a, core) in enumerate(zip(inputs, cores_of, strict=True)):
-        n = len(shape_of(a))
-        where = list(range(n - len(core), n))
-        if places is not None:
-            given = places[k] if isinstance(places[k], tuple) else (places[k],)
-            where = [normalize_axis(i, n) for i in given]
-        elif axis is not None and len(core) == 1:
+    missing: set[str] = set()
+    for core, a in zip(cores, inputs, strict=False):
+        optional = [c for c in core if c.endswith("?") and c not in missing]
+        excess = len([c for c in core if c not in missing]) - len(shape_of(a))
+        if excess > len(optional):
+            raise ValueError(
+                f"{ufunc.__name__}: expected arrays with core dimensions {signature}, got "
+                f"shapes {[shape_of(a) for a in inputs]}"
+            )
+        missing.update(optional[: max(excess, 0)])
+    *given, output = [[c.rstrip("?") for c in core if c not in missing] for core in cores]
+    axis, axes = keywords.get("axis"), keywords.get("axes") or ()
+
+    def with_core(k: int, core: list[str], loops: int) -> list[Any]:
+        """Return the labels of the axes of an operand, or of the result after the operands."""
+        n = loops + len(core)
+        where: Any = range(loops, n)
+        if k < len(axes):
+            where = [normalize_axis(i, n) for i in as_tuple(axes[k])]
+        elif axis is not None and len(core) == 1 and k < len(inputs):
             where = [normalize_axis(axis, n)]
-        loops = n - len(core)
-        most = max(most, loops)
-        labels: list[Any] = [None] * n
-        for i, name in zip(where, core, strict=True):
-            labels[i] = name
-        rest = iter(range(-loops, 0))
-        labelled.append((a, [("loop", next(rest)) if x is None else x for x in labels]))
-    order: list[Any] = [("loop", i) for i in range(-most, 0)]
-    if len(output) and places is not None and len(places) > len(inputs):
-        given = places[len(inputs)]
-        total = most + len(output)
-        spots = [
-            normalize_axis(i, total) for i in (given if isinstance(given, tuple) else (given,))
-        ]
-        for spot, name in sorted(zip(spots, output, strict=True)):
-            order.insert(spot, name)
-    else:
-        order += output
-    return contraction(ufunc.__name__, labelled, order)
+        labels: list[Any] = [("loop", i) for i in range(-loops, 0)]
+        for i, name in sorted(zip(where, core, strict=True)):
+            labels.insert(i, name)
+        return labels
+
+    loops = [len(shape_of(a)) - len(core) for a, core in zip(inputs, given, strict=True)]
+    labelled = [(a, with_core(k, given[k], loops[k])) for k, a in enumerate(inputs)]
+    return contraction(ufunc.__name__, labelled, with_core(len(inputs), output, max(loops)))
 
 
 @rule("plain", np.linalg.matmul)
