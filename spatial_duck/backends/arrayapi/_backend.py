@@ -35,23 +35,28 @@ def _host_key(key: Any) -> Any:
     return key
 
 
-def _cut(xp: Any, data: Any, cut: tuple[Any, ...]) -> Any:
-    """Cut by integers and slices; the standard has no slices that run backwards."""
-    if all(isinstance(k, slice) and k == slice(None) for k in cut):
-        return data
+def _forward(cut: tuple[Any, ...], shape: Any) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    """Return a cut with rising slices alone, as in the standard, and the axes to flip after it."""
     forward: list[Any] = []
-    turned: list[int] = []
+    flipped: list[int] = []
     left = 0
-    for k, n in zip(cut, data.shape, strict=True):
+    for k, n in zip(cut, shape, strict=True):
         if isinstance(k, slice):
             if k.step is not None and k.step < 0:
                 walked = range(*k.indices(n))
                 k = slice(walked[-1], walked[0] + 1, -k.step)
-                turned.append(left)
+                flipped.append(left)
             left += 1
         forward.append(k)
-    out = data[tuple(forward)]
-    return xp.flip(out, axis=tuple(turned)) if turned else out
+    return tuple(forward), tuple(flipped)
+
+
+def _cut(xp: Any, data: Any, cut: tuple[Any, ...]) -> Any:
+    """Cut by integers and slices."""
+    if all(isinstance(k, slice) and k == slice(None) for k in cut):
+        return data
+    forward, flipped = _forward(cut, data.shape)
+    return xp.flip(data[forward], axis=flipped) if flipped else data[forward]
 
 
 def _index_array(xp: Any, index: Any, place: Any) -> Any:
@@ -117,25 +122,15 @@ def _assign(data: Any, key: Any, value: Any) -> None:
 
 
 def _assign_cut(xp: Any, data: Any, steps: Steps, value: Any) -> None:
-    """Assign through integers and slices: where one runs backwards, the value is turned."""
-    forward: list[Any] = []
-    shape: list[int] = []
-    turned: list[int] = []
-    for k, n in zip(steps.cut, data.shape, strict=True):
-        if isinstance(k, slice):
-            walked = range(*k.indices(n))
-            if walked.step < 0:
-                k = slice(walked[-1], walked[0] + 1, -walked.step)
-                turned.append(len(shape))
-            shape.append(len(walked))
-        forward.append(k)
-    if np.ndim(value) and (turned or steps.insert):
+    """Assign through integers and slices: where one runs backwards, the value is flipped."""
+    forward, flipped = _forward(steps.cut, data.shape)
+    if np.ndim(value) and (flipped or steps.insert):
+        shape = tuple(data[forward].shape)
         full = list(shape)
         for axis in steps.insert:
             full.insert(axis, 1)
-        value = xp.broadcast_to(value, tuple(full))
-        value = xp.reshape(value, tuple(shape)) if steps.insert else value
-        value = xp.flip(value, axis=tuple(turned)) if turned else value
+        value = xp.reshape(xp.broadcast_to(value, tuple(full)), shape)
+        value = xp.flip(value, axis=flipped) if flipped else value
     data[(*forward, ...)] = value
 
 
