@@ -11,6 +11,7 @@ from spatial_duck.array import _carry as carry
 from spatial_duck.array._callers import reads_orthogonally
 from spatial_duck.array._ordered import KEY, ordered_field
 from spatial_duck.array._state import ImageState, adapt_shape, copy_attrs
+from spatial_duck.backends._keys import is_field
 from spatial_duck.geometry import _align as alignment
 from spatial_duck.geometry._keys import count_axes
 
@@ -24,15 +25,15 @@ def select(image: ImageState, key: Any) -> Any:
     """Return ``image[key]``."""
     if isinstance(key, str) and (ordered := _ordered_field_of(image, key)):
         return ordered_field(image.geometry, *ordered)
-    bare = key if _is_field(key) else _bare_key(image, key)
+    bare = key if is_field(key) else _bare_key(image, key)
     if backends.is_dask(image._data) and _has_several_arrays(bare) and reads_orthogonally():
         raise NotImplementedError("arrays for several axes: one after the other is another key")
-    geometry = image.geometry if _is_field(key) else image.geometry[_place_key(key, bare)]
+    geometry = image.geometry if is_field(key) else image.geometry[_place_key(key, bare)]
     data = backends.index(image._data, bare)
     if getattr(data, "ndim", 0) == 0 and not backends.keeps_scalars(data):
         return data
     coords = image._coords
-    if coords is not None and not _is_field(key):
+    if coords is not None and not is_field(key):
         coords = carry.index_coords(coords, image._data.shape, bare)
     return image._wrap(data, adapt_shape(geometry, data), copy_attrs(image._attrs), coords)
 
@@ -44,9 +45,9 @@ def assign(image: ImageState, key: Any, value: Any) -> None:
             f"{key!r} cannot be set, as others may share the geometry: make another image with "
             f"image.replace({ordered[0]}=...)"
         )
-    bare = key if _is_field(key) else _bare_key(image, key)
+    bare = key if is_field(key) else _bare_key(image, key)
     if isinstance(value, ImageState):
-        target = image.geometry if _is_field(key) else image.geometry[bare]
+        target = image.geometry if is_field(key) else image.geometry[bare]
         check_writable("assignment", target, value.geometry)
         carry.check_written(image, bare, value)
         value = value._data
@@ -81,12 +82,6 @@ def _ordered_field_of(image: ImageState, key: str) -> tuple[str, str] | None:
     if found is None or key in (getattr(image._data.dtype, "names", None) or ()):
         return None
     return found[1], found[2]
-
-
-def _is_field(key: Any) -> bool:
-    return isinstance(key, str) or (
-        isinstance(key, list) and bool(key) and all(isinstance(k, str) for k in key)
-    )
 
 
 def _bare_key(image: ImageState, key: Any) -> Any:

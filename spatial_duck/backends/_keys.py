@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.intp]
 
-__all__ = ["Steps", "block_indices", "open_key", "steps_of"]
+__all__ = ["Steps", "block_indices", "is_field", "open_key", "steps_of"]
 
 
 class Steps(NamedTuple):
@@ -62,6 +62,13 @@ class Steps(NamedTuple):
     order: tuple[int, ...] | None = None
     insert: tuple[int, ...] = ()
     empty_axis: int | None = None
+
+
+def is_field(key: Any) -> bool:
+    """Whether a key names fields of a structured type."""
+    return isinstance(key, str) or (
+        isinstance(key, list) and bool(key) and all(isinstance(k, str) for k in key)
+    )
 
 
 def steps_of(shape: tuple[int, ...], key: Any) -> Steps:

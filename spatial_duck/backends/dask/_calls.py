@@ -18,7 +18,7 @@ import dask.array as da
 import numpy as np
 
 from spatial_duck.backends._arguments import adapt_arguments, map_leaves, with_tuples
-from spatial_duck.backends._keys import Steps, steps_of
+from spatial_duck.backends._keys import Steps, is_field, steps_of
 from spatial_duck.backends.dask._along_axis import along
 from spatial_duck.backends.dask._functions import FUNCTIONS, REASONS
 from spatial_duck.backends.dask._private import implementation_of, meta_of
@@ -293,7 +293,7 @@ def index(data: Any, key: Any) -> Any:
     """Return ``data[key]`` by NumPy's law, which Dask's own is not where arrays are in the key."""
     if isinstance(key, da.Array) and key.ndim > 1:
         return data[key]  # of a mask for all axes nobody knows how many voxels it selects
-    if _is_field(key):
+    if is_field(key):
         return data[key]
     return by_steps(data, steps_of(data.shape, key))
 
@@ -315,13 +315,6 @@ def by_steps(data: Any, steps: Steps) -> Any:
     if steps.empty_axis is not None:
         out = out[(*(slice(None),) * steps.empty_axis, slice(0, 0))]
     return out
-
-
-def _is_field(key: Any) -> bool:
-    """Whether a key names fields of a structured type."""
-    return isinstance(key, str) or (
-        isinstance(key, list) and bool(key) and all(isinstance(k, str) for k in key)
-    )
 
 
 def _inserting(places: tuple[int, ...], ndim: int) -> tuple[Any, ...]:
