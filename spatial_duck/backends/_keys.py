@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.intp]
 
-__all__ = ["Steps", "block_indices", "is_field", "open_key", "steps_of"]
+__all__ = ["Steps", "is_field", "open_key", "steps_of"]
 
 
 class Steps(NamedTuple):
@@ -155,7 +155,7 @@ def _advanced_steps(shape: tuple[int, ...], keys: tuple[Any, ...]) -> Steps:
             "a key with an array that is not NumPy's takes one such array of one axis, beside "
             "slices and integers; index in steps, or bring the arrays to NumPy first"
         )
-    indices = block_indices(shape, keys, len(advanced.shape))
+    indices = _block_indices(shape, keys, len(advanced.shape))
     cut: list[int | slice] = [_bounded_slice(k, n) for k, n in zip(full, shape, strict=True)]
     moving = {
         a: [d for d, n in enumerate(x.shape) if n != 1] if isinstance(x, np.ndarray) else [0]
@@ -228,7 +228,7 @@ def _make_steps(
     return Steps(cut, takes, points, None if order == tuple(sorted(order)) else order, insert)
 
 
-def block_indices(shape: tuple[int, ...], keys: tuple[Any, ...], ndim: int) -> dict[int, Any]:
+def _block_indices(shape: tuple[int, ...], keys: tuple[Any, ...], ndim: int) -> dict[int, Any]:
     """Return the index along each axis that arrays and the ints beside them take, none negative.
 
     Of keys that `normalize_key` gave. NumPy's arrays get `ndim` axes, as many as are new in the

@@ -15,6 +15,7 @@ from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.rules._moves import flatten
 from spatial_duck.rules._rule import (
     UNKNOWN,
+    common_grid,
     elementwise,
     elementwise_geometry,
     existing,
@@ -27,11 +28,6 @@ from spatial_duck.rules._rule import (
 )
 
 __all__: list[str] = []
-
-
-def _common_grid(function: str, *arguments: Any) -> Geometry | None:
-    """Return the grid of elementwise arguments, or None where none of them is an image."""
-    return elementwise_geometry(function, *arguments) if geometries(*arguments) else None
 
 
 # --- of one array -------------------------------------------------------------------------
@@ -83,7 +79,7 @@ def _cumulative(x: Any, axis: Any, include_initial: Any) -> Geometry | None:
 
 @rule("keeps", np.lexsort)
 def _lexsort(keys: Any) -> Geometry | None:
-    return keys.reduce(0) if geometry_or_none(keys) else _common_grid("lexsort", *keys)
+    return keys.reduce(0) if geometry_or_none(keys) else common_grid("lexsort", *keys)
 
 
 # --- of several arrays --------------------------------------------------------------------
@@ -95,14 +91,14 @@ elementwise("x p", np.lib.scimath.power)
 
 @rule("keeps", np.busday_count, np.busday_offset)
 def _date_pair_function(name: str, image: Any, other: Any) -> Geometry | None:
-    return _common_grid(name, image, other)
+    return common_grid(name, image, other)
 
 
 @rule("keeps", np.where)
 def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if x is None and y is None:
         return (loss_of_all("where", condition, (UNKNOWN,)),) * condition.ndim
-    return _common_grid("where", condition, x, y)
+    return common_grid("where", condition, x, y)
 
 
 @rule("keeps", np.clip, deferrable=True)
@@ -114,19 +110,19 @@ def _clip(
     max: Any = None,
     where: Any = None,
 ) -> Geometry | None:
-    return _common_grid("clip", a, a_min, a_max, min, max, None if where is True else where)
+    return common_grid("clip", a, a_min, a_max, min, max, None if where is True else where)
 
 
 @rule("keeps", np.select)
 def _select(condlist: Any, choicelist: Any, default: Any) -> Geometry | None:
-    return _common_grid("select", *condlist, *choicelist, default)
+    return common_grid("select", *condlist, *choicelist, default)
 
 
 @rule("keeps", np.choose)
 def _choose(a: Any, choices: Any) -> Geometry | None:
     if isinstance(choices, Geometry | np.ndarray):
         choices = [choices[i] for i in range(choices.shape[0])]
-    return _common_grid("choose", a, *choices)
+    return common_grid("choose", a, *choices)
 
 
 @rule("keeps", np.piecewise)
@@ -159,7 +155,7 @@ def _in1d(ar1: Any) -> Geometry:
 
 @rule("keeps", np.interp)
 def _interp(x: Any, xp: Any, fp: Any) -> Geometry:
-    _common_grid("interp", *geometries(xp, fp))
+    common_grid("interp", *geometries(xp, fp))
     return x if isinstance(x, Geometry) else unplaced(shape_of(x))
 
 
@@ -172,4 +168,4 @@ def _unravel_index(indices: Geometry, shape: Any) -> tuple[Geometry, ...]:
 def _ravel_multi_index(multi_index: Any) -> Geometry | None:
     if isinstance(multi_index, Geometry):
         return multi_index.reduce(0)
-    return _common_grid("ravel_multi_index", *multi_index)
+    return common_grid("ravel_multi_index", *multi_index)

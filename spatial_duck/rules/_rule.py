@@ -42,6 +42,7 @@ __all__ = [
     "Kind",
     "Rule",
     "check_aligned_except",
+    "common_grid",
     "elementwise",
     "elementwise_geometry",
     "existing",
@@ -157,12 +158,12 @@ def rule(
 
 def elementwise(reads: str, *functions: Any, deferrable: bool = False) -> None:
     """Register functions whose result has a value for each voxel of arguments that broadcast."""
+    rule("keeps", *functions, deferrable=deferrable, reads=reads)(common_grid)
 
-    def aligned(name: str, *operands: Any) -> Geometry | None:
-        """Keep the grid on which all images lie."""
-        return elementwise_geometry(name, *operands) if geometries(*operands) else None
 
-    rule("keeps", *functions, deferrable=deferrable, reads=reads)(aligned)
+def common_grid(name: str, *operands: Any) -> Geometry | None:
+    """Return the grid on which all images lie, or None where there are none."""
+    return elementwise_geometry(name, *operands) if geometries(*operands) else None
 
 
 def refuse(reason: str, *functions: Any) -> None:
