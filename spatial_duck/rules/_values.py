@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from spatial_duck.rules._rule import (
     rule,
     shape_of,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__: list[str] = []
 
@@ -55,14 +58,6 @@ def _tril_indices_from(name: str, arr: Geometry) -> Any:
 # --- histograms ---------------------------------------------------------------------------
 
 
-def _edges(function: str, source: Geometry, bins: Any) -> tuple[Any, Any]:
-    """Return the geometries of a histogram's counts and of the edges of its bins."""
-    given = not isinstance(bins, str) and len(shape_of(bins))
-    n = shape_of(bins)[0] - 1 if given else UNKNOWN
-    counts, edges = loss_of_all(function, source, (n,), (n + 1,))
-    return counts, edges
-
-
 def _first_image(*arguments: Any) -> Geometry:
     return geometries(*arguments)[0]
 
@@ -72,16 +67,13 @@ def _check_together(function: str, *arguments: Any) -> None:
         elementwise_geometry(function, *geometries(*arguments))
 
 
-@rule("plain", np.histogram)
-def _histogram(a: Any, bins: Any, weights: Any) -> Any:
-    _check_together("histogram", a, weights)
-    return _edges("histogram", _first_image(a, weights, bins), bins)
-
-
-@rule("plain", np.histogram_bin_edges)
-def _histogram_bin_edges(a: Any, bins: Any, weights: Any) -> Any:
-    _check_together("histogram_bin_edges", a, weights)
-    return _edges("histogram_bin_edges", _first_image(a, weights, bins), bins)[1]
+@rule("plain", np.histogram, np.histogram_bin_edges)
+def _histogram(name: str, a: Any, bins: Any, weights: Any) -> Any:
+    _check_together(name, a, weights)
+    given = not isinstance(bins, str) and len(shape_of(bins))
+    n = shape_of(bins)[0] - 1 if given else UNKNOWN
+    counts, edges = loss_of_all(name, _first_image(a, weights, bins), (n,), (n + 1,))
+    return (counts, edges) if name == "histogram" else edges
 
 
 @rule("plain", np.histogram2d)
@@ -239,21 +231,20 @@ def _fit_coefficients(source: Geometry, array: Any) -> Any:
 # --- bits ---------------------------------------------------------------------------------
 
 
-@rule("plain", np.packbits)
-def _packbits(a: Geometry, axis: Any = None) -> Any:
+def _repack(name: str, a: Geometry, axis: Any, length: Callable[[int], int]) -> Geometry:
+    """Return the geometry with another length of one axis, or of the flattened image."""
     if axis is None:
-        return a.take_axes(((math.prod(a.shape) + 7) // 8,), (None,), "packbits")
+        return a.take_axes((length(math.prod(a.shape)),), (None,), name)
     i = operator.index(axis) % a.ndim
-    return a.lose(i, "packbits", shape=(*a.shape[:i], (a.shape[i] + 7) // 8, *a.shape[i + 1 :]))
+    return a.lose(i, name, shape=(*a.shape[:i], length(a.shape[i]), *a.shape[i + 1 :]))
+
+
+@rule("plain", np.packbits)
+def _packbits(name: str, a: Geometry, axis: Any = None) -> Any:
+    return _repack(name, a, axis, lambda n: (n + 7) // 8)
 
 
 @rule("plain", np.unpackbits)
-def _unpackbits(a: Geometry, axis: Any = None, count: Any = None) -> Any:
-    def length(n: int) -> int:
-        bits = 0 if count is None else operator.index(count)
-        return bits if bits > 0 or count == 0 else n * 8 + bits
-
-    if axis is None:
-        return a.take_axes((length(math.prod(a.shape)),), (None,), "unpackbits")
-    i = operator.index(axis) % a.ndim
-    return a.lose(i, "unpackbits", shape=(*a.shape[:i], length(a.shape[i]), *a.shape[i + 1 :]))
+def _unpackbits(name: str, a: Geometry, axis: Any = None, count: Any = None) -> Any:
+    bits = 0 if count is None else operator.index(count)
+    return _repack(name, a, axis, lambda n: bits if bits > 0 or count == 0 else n * 8 + bits)
