@@ -1,12 +1,8 @@
-"""The checks of an image class: a table of small judges, each with a name, a level and a wish.
+"""The checks of an image class: a table of expressions and what is expected of their results.
 
-A check draws an expression in ``x`` for the shape of an image, and judges what the class makes of
-it: the values must be NumPy's, and every voxel must keep its place. To add one, add its row to
-`CHECKS`; most are one line, with one of the judges in
-`spatial_duck.testing._judges`.
-
-A judge returns where the class is right, raises `Wrong` where it is not, and `NotOffered` where the
-class refuses.
+A check draws an expression in ``x`` for the shape of an image, and checks the class's result: the
+values must be NumPy's, and every voxel must keep its position. To add one, add its row to `CHECKS`;
+most are one line, with one of the expectations in `spatial_duck.testing._expectations`.
 """
 
 from __future__ import annotations
@@ -16,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from spatial_duck.testing import _judges as judges
+from spatial_duck.testing import _expectations as expect
 from spatial_duck.testing._strategies import directions
 from spatial_duck.testing._subject import FILL, Grid, Subject
 
@@ -25,17 +21,17 @@ if TYPE_CHECKING:
 
     Draw = Callable[[st.SearchStrategy[Any]], Any]
     Write = Callable[[Draw, tuple[int, ...], Subject], str]
-    Judge = Callable[[Subject, Grid, str], None]
+    Expectation = Callable[[Subject, Grid, str], None]
 
 __all__ = ["CHECKS", "Check", "grids"]
 
-#: What checks want, where several want the same.
-KEPT = "every voxel keeps its value and place"
+#: What several checks expect.
+KEPT = "every voxel keeps its value and position"
 SAME = "values as NumPy's, on the same grid"
 REDUCED = "values as NumPy's, in the middle of where they came from"
-HONEST = "no false place: an axis has none, or its neighbours lie one step apart"
-LAZY = "nothing is computed before it is asked for, and every voxel keeps its place"
-DEVICE = "nothing is copied to the host, and every voxel keeps its place"
+HONEST = "no false positions: an axis has none, or its neighbours lie one step apart"
+LAZY = "nothing is computed before the user asks, and every voxel keeps its position"
+DEVICE = "nothing is copied to the host, and every voxel keeps its position"
 XP = "x.__array_namespace__()"
 
 
@@ -48,8 +44,8 @@ class Check(NamedTuple):
         As a report shows them.
     write : callable
         ``write(draw, shape, subject)`` draws the expression that is tried.
-    judge : callable
-        ``judge(subject, grid, text)``.
+    expectation : callable
+        ``expectation(subject, grid, text)`` raises `Wrong` or `NotOffered`, or returns.
     sides : tuple of int
         Least and largest number of voxels along an axis.
     """
@@ -58,7 +54,7 @@ class Check(NamedTuple):
     level: str
     wanted: str
     write: Write
-    judge: Judge
+    expectation: Expectation
     sides: tuple[int, int] = (2, 5)
 
 
@@ -93,8 +89,8 @@ def _always(text: str) -> Write:
     return lambda _draw, _shape, _subject: text
 
 
-def _fact(name: str) -> Write:
-    """Write how a fact of the place is read from a class."""
+def _attribute(name: str) -> Write:
+    """Write how spacing, origin or direction is read from a class."""
     place = ("spacing", "origin", "direction").index(name)
 
     def write(_draw: Draw, _shape: tuple[int, ...], subject: Subject) -> str:
@@ -190,7 +186,11 @@ CHECKS: tuple[Check, ...] = (
     # The place that was given comes back.
     *(
         Check(
-            name, "attributes", f"{name} comes back as it was given", _fact(name), judges.read(name)
+            name,
+            "attributes",
+            f"{name} comes back as it was given",
+            _attribute(name),
+            expect.attribute_kept(name),
         )
         for name in ("spacing", "origin", "direction")
     ),
@@ -198,8 +198,8 @@ CHECKS: tuple[Check, ...] = (
         "single voxel",
         "attributes",
         "an axis of one voxel keeps its spacing",
-        _fact("spacing"),
-        judges.read("spacing"),
+        _attribute("spacing"),
+        expect.attribute_kept("spacing"),
         (1, 1),
     ),
     Check(
@@ -207,7 +207,7 @@ CHECKS: tuple[Check, ...] = (
         "attributes",
         "np.asarray(x) gives the array, and x.shape its shape",
         _always("np.asarray(x)"),
-        judges.values,
+        expect.values_kept,
     ),
     *(
         Check(
@@ -215,7 +215,7 @@ CHECKS: tuple[Check, ...] = (
             "attributes",
             f"{name} is found by this name",
             _always(f"x.{name}"),
-            judges.named,
+            expect.interface_attribute,
         )
         for name in ("spacing", "origin", "direction")
     ),
@@ -224,7 +224,7 @@ CHECKS: tuple[Check, ...] = (
         "attributes",
         "index_to_physical and physical_to_index follow the equation, both ways",
         _always("x.index_to_physical(...)"),
-        judges.mapped,
+        expect.mapping_right,
     ),
     *(
         Check(
@@ -232,7 +232,7 @@ CHECKS: tuple[Check, ...] = (
             "attributes",
             f"{name}_xyz and {name}_zyx agree with {name}",
             _always(f"x.{name}_xyz, x.{name}_zyx"),
-            judges.ordered,
+            expect.ordered_names_agree,
         )
         for name in ("spacing", "origin")
     ),
@@ -242,103 +242,109 @@ CHECKS: tuple[Check, ...] = (
             "attributes",
             f"a spacing of {value} is refused",
             _made_with(value),
-            judges.nonsense,
+            expect.nonsense_refused,
         )
         for value in ("nan", "inf", "0")
     ),
     # Indexing.
-    Check("x[1:]", "indexing", KEPT, _slicing("1:", ":-1", "1:-1"), judges.kept, (3, 5)),
-    Check("x[::2]", "indexing", KEPT, _slicing("::2", "1::2", "::3"), judges.kept),
-    Check("x[::-1]", "indexing", KEPT, _slicing("::-1", "::-2", "-1:0:-1"), judges.kept),
+    Check("x[1:]", "indexing", KEPT, _slicing("1:", ":-1", "1:-1"), expect.voxels_kept, (3, 5)),
+    Check("x[::2]", "indexing", KEPT, _slicing("::2", "1::2", "::3"), expect.voxels_kept),
+    Check("x[::-1]", "indexing", KEPT, _slicing("::-1", "::-2", "-1:0:-1"), expect.voxels_kept),
     Check(
         "several slices",
         "indexing",
         KEPT,
         _slicing("1:", "::2", ":-1", whole=True),
-        judges.kept,
+        expect.voxels_kept,
         (2, 5),
     ),
     Check(
-        "x[1]", "indexing", f"an integer takes a plane: {KEPT}", _slicing("1", "-1"), judges.plane
+        "x[1]",
+        "indexing",
+        f"an integer takes a plane: {KEPT}",
+        _slicing("1", "-1"),
+        expect.plane_kept,
     ),
-    Check("x[..., 1:]", "indexing", KEPT, _last, judges.kept),
-    Check("x[None]", "indexing", f"a new axis moves nothing: {KEPT}", _newaxis, judges.kept),
-    Check("x[1:1]", "indexing", "an empty slice is empty", _slicing("1:1"), judges.kept),
-    Check("x[[0, 2, 3]]", "indexing", HONEST, _slicing("[0, 2, 3]"), judges.honest, (4, 5)),
-    Check("x[mask]", "indexing", HONEST, _masked, judges.honest),
-    Check("x.T", "indexing", KEPT, _always("x.T"), judges.kept),
+    Check("x[..., 1:]", "indexing", KEPT, _last, expect.voxels_kept),
+    Check("x[None]", "indexing", f"a new axis moves nothing: {KEPT}", _newaxis, expect.voxels_kept),
+    Check("x[1:1]", "indexing", "an empty slice is empty", _slicing("1:1"), expect.voxels_kept),
+    Check(
+        "x[[0, 2, 3]]", "indexing", HONEST, _slicing("[0, 2, 3]"), expect.no_false_positions, (4, 5)
+    ),
+    Check("x[mask]", "indexing", HONEST, _masked, expect.no_false_positions),
+    Check("x.T", "indexing", KEPT, _always("x.T"), expect.voxels_kept),
     # NumPy's functions, or the class's own in their place.
-    Check("np.flip", "functions", KEPT, _axis("np.flip(x, A)"), judges.kept),
-    Check("np.rot90", "functions", KEPT, _axes("np.rot90(x, 1, (A, B))"), judges.kept),
-    Check("np.transpose", "functions", KEPT, _transposition, judges.kept),
-    Check("np.moveaxis", "functions", KEPT, _axes("np.moveaxis(x, A, B)"), judges.kept),
-    Check("np.swapaxes", "functions", KEPT, _axes("np.swapaxes(x, A, B)"), judges.kept),
-    Check("np.pad", "functions", KEPT, _padding, judges.kept),
-    Check("np.split", "functions", KEPT, _axis("np.split(x, [1], A)[1]"), judges.kept),
+    Check("np.flip", "functions", KEPT, _axis("np.flip(x, A)"), expect.voxels_kept),
+    Check("np.rot90", "functions", KEPT, _axes("np.rot90(x, 1, (A, B))"), expect.voxels_kept),
+    Check("np.transpose", "functions", KEPT, _transposition, expect.voxels_kept),
+    Check("np.moveaxis", "functions", KEPT, _axes("np.moveaxis(x, A, B)"), expect.voxels_kept),
+    Check("np.swapaxes", "functions", KEPT, _axes("np.swapaxes(x, A, B)"), expect.voxels_kept),
+    Check("np.pad", "functions", KEPT, _padding, expect.voxels_kept),
+    Check("np.split", "functions", KEPT, _axis("np.split(x, [1], A)[1]"), expect.voxels_kept),
     Check(
         "np.concatenate",
         "functions",
         KEPT,
         _pieces("np.concatenate([{FIRST}, {REST}], 0)"),
-        judges.kept,
+        expect.voxels_kept,
     ),
     Check(
         "np.concatenate, gap",
         "functions",
         "pieces that do not continue each other get no false place",
         _pieces("np.concatenate([{FIRST}, {LATER}], 0)"),
-        judges.gap,
+        expect.gap_refused,
         (3, 5),
     ),
-    Check("np.stack", "functions", KEPT, _always("np.stack([x, x], 0)"), judges.kept),
-    Check("np.expand_dims", "functions", KEPT, _axis("np.expand_dims(x, A)"), judges.kept),
-    Check("np.squeeze", "functions", KEPT, _pieces("np.squeeze({ONE}, 0)"), judges.kept),
+    Check("np.stack", "functions", KEPT, _always("np.stack([x, x], 0)"), expect.voxels_kept),
+    Check("np.expand_dims", "functions", KEPT, _axis("np.expand_dims(x, A)"), expect.voxels_kept),
+    Check("np.squeeze", "functions", KEPT, _pieces("np.squeeze({ONE}, 0)"), expect.voxels_kept),
     Check(
         "np.repeat",
         "functions",
         "voxels get thinner, the middle one of three stays",
         _always("np.repeat(x, 3, 0)[1::3]"),
-        judges.kept,
+        expect.voxels_kept,
     ),
-    Check("np.sqrt", "functions", SAME, _always("np.sqrt(x)"), judges.same_grid),
-    Check("x * 2 + x", "functions", SAME, _always("x * 2 + x"), judges.same_grid),
-    Check("x += 1", "functions", SAME, _always("operator.iadd(x, 1)"), judges.same_grid),
-    Check("np.where", "functions", SAME, _always("np.where(x > 1, x, 0)"), judges.same_grid),
-    Check("np.clip", "functions", SAME, _always("np.clip(x, 1, 3)"), judges.same_grid),
-    Check("np.cumsum", "functions", SAME, _axis("np.cumsum(x, A)"), judges.same_grid),
-    Check("x.astype", "functions", SAME, _always("x.astype(np.float32)"), judges.same_grid),
-    Check("np.max", "functions", REDUCED, _always("np.max(x, 0)"), judges.reduced),
-    Check("np.mean", "functions", REDUCED, _always("np.mean(x, 0)"), judges.reduced),
-    Check("np.ravel", "functions", HONEST, _always("np.ravel(x)"), judges.honest),
+    Check("np.sqrt", "functions", SAME, _always("np.sqrt(x)"), expect.same_grid),
+    Check("x * 2 + x", "functions", SAME, _always("x * 2 + x"), expect.same_grid),
+    Check("x += 1", "functions", SAME, _always("operator.iadd(x, 1)"), expect.same_grid),
+    Check("np.where", "functions", SAME, _always("np.where(x > 1, x, 0)"), expect.same_grid),
+    Check("np.clip", "functions", SAME, _always("np.clip(x, 1, 3)"), expect.same_grid),
+    Check("np.cumsum", "functions", SAME, _axis("np.cumsum(x, A)"), expect.same_grid),
+    Check("x.astype", "functions", SAME, _always("x.astype(np.float32)"), expect.same_grid),
+    Check("np.max", "functions", REDUCED, _always("np.max(x, 0)"), expect.reduction_kept),
+    Check("np.mean", "functions", REDUCED, _always("np.mean(x, 0)"), expect.reduction_kept),
+    Check("np.ravel", "functions", HONEST, _always("np.ravel(x)"), expect.no_false_positions),
     Check(
         "x + y elsewhere",
         "functions",
         "images of different places do not mix",
         _always("x + y"),
-        judges.mixed,
+        expect.mixing_refused,
     ),
     # Data that are not to be touched.
-    Check("Dask, as made", "lazy", LAZY, _always("x"), judges.over_dask(judges.kept)),
-    Check("Dask, x[1:]", "lazy", LAZY, _slicing("1:", "::2"), judges.over_dask(judges.kept)),
-    Check("Dask, np.flip", "lazy", LAZY, _axis("np.flip(x, A)"), judges.over_dask(judges.kept)),
-    Check("Dask, np.transpose", "lazy", LAZY, _transposition, judges.over_dask(judges.kept)),
-    Check("Dask, np.pad", "lazy", LAZY, _padding, judges.over_dask(judges.kept)),
+    Check("Dask, as made", "lazy", LAZY, _always("x"), expect.on_dask(expect.voxels_kept)),
+    Check("Dask, x[1:]", "lazy", LAZY, _slicing("1:", "::2"), expect.on_dask(expect.voxels_kept)),
     Check(
-        "Dask, arithmetic", "lazy", LAZY, _always("x * 2 + x"), judges.over_dask(judges.same_grid)
+        "Dask, np.flip", "lazy", LAZY, _axis("np.flip(x, A)"), expect.on_dask(expect.voxels_kept)
     ),
-    Check("device, x[1:]", "lazy", DEVICE, _slicing("1:", "::2"), judges.on_device),
-    Check("device, np.flip", "lazy", DEVICE, _axis("np.flip(x, A)"), judges.on_device),
+    Check("Dask, np.transpose", "lazy", LAZY, _transposition, expect.on_dask(expect.voxels_kept)),
+    Check("Dask, np.pad", "lazy", LAZY, _padding, expect.on_dask(expect.voxels_kept)),
+    Check("Dask, arithmetic", "lazy", LAZY, _always("x * 2 + x"), expect.on_dask(expect.same_grid)),
+    Check("device, x[1:]", "lazy", DEVICE, _slicing("1:", "::2"), expect.on_device),
+    Check("device, np.flip", "lazy", DEVICE, _axis("np.flip(x, A)"), expect.on_device),
     # The way to others.
-    Check("copy", "exchange", SAME, _always("copy.copy(x)"), judges.same_grid),
-    Check("deepcopy", "exchange", SAME, _always("copy.deepcopy(x)"), judges.same_grid),
-    Check("pickle", "exchange", SAME, _always("pickle.loads(pickle.dumps(x))"), judges.same_grid),
-    Check("array API flip", "exchange", KEPT, _axis(f"{XP}.flip(x, axis=A)"), judges.kept),
-    Check("array API sqrt", "exchange", SAME, _always(f"{XP}.sqrt(x)"), judges.same_grid),
+    Check("copy", "exchange", SAME, _always("copy.copy(x)"), expect.same_grid),
+    Check("deepcopy", "exchange", SAME, _always("copy.deepcopy(x)"), expect.same_grid),
+    Check("pickle", "exchange", SAME, _always("pickle.loads(pickle.dumps(x))"), expect.same_grid),
+    Check("array API flip", "exchange", KEPT, _axis(f"{XP}.flip(x, axis=A)"), expect.voxels_kept),
+    Check("array API sqrt", "exchange", SAME, _always(f"{XP}.sqrt(x)"), expect.same_grid),
     Check(
         "DLPack",
         "exchange",
         "the array goes over",
         _always("np.from_dlpack(x)"),
-        judges.handed_over,
+        expect.values_exchanged,
     ),
 )

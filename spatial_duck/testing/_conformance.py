@@ -92,7 +92,7 @@ def check(
     >>> report["origin"].status.value, report["x[1:]"].status.value
     ('right', 'wrong')
     >>> print(report["x[1:]"])
-    x[1:]: wrong. Wanted: every voxel keeps its value and place.
+    x[1:]: wrong. Wanted: every voxel keeps its value and position.
       voxel 3 was at [1.0, 0.0] and is, at index (0, 0) of the result, at [0.0, 0.0]
         import numpy as np
         numbers = np.arange(9.0).reshape((3, 3))
@@ -156,7 +156,7 @@ def run_check(row: Check, subject: Subject, max_examples: int = EXAMPLES) -> Fin
 
     def is_wrong(example: _Example) -> bool:
         try:
-            _judge(row, subject, example)
+            _evaluate(row, subject, example)
         except Wrong:
             return True
         except NotOffered as error:
@@ -179,7 +179,7 @@ def run_check(row: Check, subject: Subject, max_examples: int = EXAMPLES) -> Fin
         worst = None
     if worst is not None:
         try:
-            _judge(row, subject, worst)
+            _evaluate(row, subject, worst)
             said = "it is wrong at times: the same example came out right again"
         except (Wrong, NotOffered) as error:
             said = str(error)
@@ -189,9 +189,9 @@ def run_check(row: Check, subject: Subject, max_examples: int = EXAMPLES) -> Fin
     return _finding(row, Status.NOT_OFFERED, refusals[0] if refusals else "nothing could be tried")
 
 
-def _judge(row: Check, subject: Subject, example: _Example) -> None:
+def _evaluate(row: Check, subject: Subject, example: _Example) -> None:
     try:
-        row.judge(subject, example.grid, example.text)
+        row.expectation(subject, example.grid, example.text)
     except (Wrong, NotOffered):
         raise
     except Exception as error:

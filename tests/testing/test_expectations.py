@@ -91,7 +91,7 @@ _OFF = {"physical_to_index": lambda x, p: x.physical_to_index(p) + 0.1}
 _COPIED = {"flip": lambda x, axis: x.replace(data=DeviceArray(np.flip(x.data.get(), axis)))}
 
 PLANTED = [
-    Planted("x + y elsewhere", Mixing, {}, Status.WRONG, "different places were mixed"),
+    Planted("x + y elsewhere", Mixing, {}, Status.WRONG, "different grids were mixed"),
     Planted("values", Longer, {}, Status.WRONG, "its shape is"),
     Planted("spacing_xyz", Swapped, {}, Status.WRONG, "they are"),
     Planted("x.spacing", Method, {}, Status.NOT_OFFERED, "is a method"),
@@ -107,7 +107,7 @@ PLANTED = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda p: f"{p.check}, {p.said or 'flat'}")
-def test_a_planted_defect_is_told(planted: Planted) -> None:
+def test_a_planted_defect_is_found(planted: Planted) -> None:
     factory = ours if planted.cls is None else _made_of(planted.cls)
     finding = run_check(ROWS[planted.check], Subject(factory, functions=planted.functions), 30)
     assert finding.status is planted.status, str(finding)

@@ -1,7 +1,7 @@
-"""The judges of an image class: each evaluates one expression and says whether it is right.
+"""Expectations of an image class: each evaluates one expression and checks its result.
 
-A judge returns where the class is right, raises `Wrong` where it is not, and `NotOffered` where the
-class refuses. `spatial_duck.testing._checks` says which judge sits over what.
+An expectation returns where the class is right, raises `Wrong` where it is not, and `NotOffered`
+where the class refuses. `spatial_duck.testing._checks` is the table that uses them.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
     from spatial_duck.testing._oracles import Place
 
-    Judge = Callable[[Subject, Grid, str], None]
+    Expectation = Callable[[Subject, Grid, str], None]
 
 __all__ = [
-    "gap",
-    "handed_over",
-    "honest",
-    "kept",
-    "mapped",
-    "mixed",
-    "named",
-    "nonsense",
+    "attribute_kept",
+    "gap_refused",
+    "interface_attribute",
+    "mapping_right",
+    "mixing_refused",
+    "no_false_positions",
+    "nonsense_refused",
+    "on_dask",
     "on_device",
-    "ordered",
-    "over_dask",
-    "plane",
-    "read",
-    "reduced",
+    "ordered_names_agree",
+    "plane_kept",
+    "reduction_kept",
     "same_grid",
-    "values",
+    "values_exchanged",
+    "values_kept",
+    "voxels_kept",
 ]
 
 #: Largest displacement that counts as none, in voxels.
@@ -52,22 +52,22 @@ def _reference(text: str, numbers: Any, **more: Any) -> Any:
     return np.asarray(evaluate(text, numbers, index=lambda array, key: array[key], **more))
 
 
-def kept(subject: Subject, grid: Grid, text: str) -> None:
-    """Expect that every voxel that survives has the value and the place that it had."""
+def voxels_kept(subject: Subject, grid: Grid, text: str) -> None:
+    """Expect that every voxel of the result has the value and the position that it had."""
     x = subject.make(grid)
     y = subject.apply(text, x)
     expected = _reference(text, grid.numbers())
-    # Where no voxel is left, none has a place to keep.
+    # A result without voxels needs no geometry.
     place = subject.expect_place(y, x) if expected.size else None
     if place is None and type(y) is not type(x):
         raise NotOffered(f"gives a bare {type(y).__name__}")
     subject.expect_values(y, expected)
     if place is not None:
-        _expect_kept(grid, place, expected)
+        _expect_positions(grid, place, expected)
 
 
-def plane(subject: Subject, grid: Grid, text: str) -> None:
-    """Expect a plane that lies where it lay; it may keep its axis, of one voxel."""
+def plane_kept(subject: Subject, grid: Grid, text: str) -> None:
+    """Expect a plane at its position; it may keep its axis, of one voxel."""
     x = subject.make(grid)
     y = subject.apply(text, x)
     place = subject.expect_place(y, x)
@@ -76,10 +76,10 @@ def plane(subject: Subject, grid: Grid, text: str) -> None:
         kept = [i for i, n in enumerate(subject.values(y).shape) if n == 1]
         expected = np.expand_dims(expected, kept[0]) if kept else expected
     subject.expect_values(y, expected)
-    _expect_kept(grid, place, expected)
+    _expect_positions(grid, place, expected)
 
 
-def _expect_kept(grid: Grid, place: Place, numbers: Any) -> None:
+def _expect_positions(grid: Grid, place: Place, numbers: Any) -> None:
     try:
         distance, report = displacement(grid.place, grid.shape, place, numbers.astype(int))
     except AssertionError as error:
@@ -96,11 +96,11 @@ def same_grid(subject: Subject, grid: Grid, text: str) -> None:
     y = subject.apply(text, x)
     place = subject.expect_place(y, x)
     subject.expect_values(y, _reference(text, grid.numbers()))
-    _expect_kept(grid, place, grid.numbers())
+    _expect_positions(grid, place, grid.numbers())
 
 
-def reduced(subject: Subject, grid: Grid, text: str) -> None:
-    """Expect each voxel of the result in the line of voxels that it came from."""
+def reduction_kept(subject: Subject, grid: Grid, text: str) -> None:
+    """Expect each voxel of the result within the line of voxels that were reduced."""
     x = subject.make(grid)
     y = subject.apply(text, x)
     if y is x:
@@ -125,18 +125,18 @@ def reduced(subject: Subject, grid: Grid, text: str) -> None:
         raise Wrong("the result lies beyond the voxels that were reduced")
 
 
-def honest(subject: Subject, grid: Grid, text: str) -> None:
-    """Expect that an axis either has no positions, or its neighbours lie one step apart."""
+def no_false_positions(subject: Subject, grid: Grid, text: str) -> None:
+    """Expect that an axis has no positions, or neighbours one step apart."""
     x = subject.make(grid)
     y = subject.apply(text, x)
-    _expect_honest(subject, grid, y, x, _reference(text, grid.numbers()).astype(int))
+    _expect_steps(subject, grid, y, x, _reference(text, grid.numbers()).astype(int))
 
 
-def _expect_honest(subject: Subject, grid: Grid, y: Any, x: Any, numbers: Any) -> None:
-    """Compare the step that each axis claims with those between the voxels that it holds."""
+def _expect_steps(subject: Subject, grid: Grid, y: Any, x: Any, numbers: Any) -> None:
+    """Compare the step of each axis with the distances between its voxels."""
     try:
         place = subject.place(y)
-    except Exception as error:  # it claims no place, in whatever way
+    except Exception as error:  # it has no geometry, whatever it raises
         if type(y) is type(x):
             return
         raise NotOffered(f"gives a bare {type(y).__name__}") from error
@@ -157,28 +157,28 @@ def _expect_honest(subject: Subject, grid: Grid, y: Any, x: Any, numbers: Any) -
             )
 
 
-def gap(subject: Subject, grid: Grid, text: str) -> None:
-    """Expect that joining pieces with a gap is refused, or that the axis loses its place."""
+def gap_refused(subject: Subject, grid: Grid, text: str) -> None:
+    """Expect that joining pieces with a gap is refused, or that the axis loses its positions."""
     fits = f"np.concatenate([{subject.index(':1')}, {subject.index('1:')}], 0)"
     try:
-        kept(subject, grid, fits)
+        voxels_kept(subject, grid, fits)
     except Wrong as error:
         raise NotOffered("pieces that fit are not joined rightly") from error
     try:
-        honest(subject, grid, text)
+        no_false_positions(subject, grid, text)
     except NotOffered:
-        return  # it joins pieces that fit, and refuses these
+        return  # it joins adjacent pieces, and refuses these
 
 
-def handed_over(subject: Subject, grid: Grid, text: str) -> None:
-    """Want another library to get the same numbers."""
+def values_exchanged(subject: Subject, grid: Grid, text: str) -> None:
+    """Expect that another library gets the same numbers."""
     got = subject.apply(text, subject.make(grid))
     if not np.array_equal(np.asarray(got), grid.numbers()):
         raise Wrong("other values came out")
 
 
-def mixed(subject: Subject, grid: Grid, text: str) -> None:
-    """Expect that images of different places do not mix."""
+def mixing_refused(subject: Subject, grid: Grid, text: str) -> None:
+    """Expect that images on different grids do not mix."""
     x = subject.make(grid)
     same = subject.apply("x + y", x, y=subject.make(grid))
     subject.expect_place(same, x)
@@ -189,17 +189,17 @@ def mixed(subject: Subject, grid: Grid, text: str) -> None:
     except NotOffered:
         return
     if subject.values(mixed).size:
-        raise Wrong(f"values of different places were mixed; y is x with origin {moved.origin}")
+        raise Wrong(f"values of different grids were mixed; y is x with origin {moved.origin}")
 
 
-def read(name: str) -> Judge:
-    """Return the judge of a fact of the place, which must come back as it was given."""
+def attribute_kept(name: str) -> Expectation:
+    """Return the expectation that spacing, origin or direction comes back as it was given."""
 
-    def judge(subject: Subject, grid: Grid, text: str) -> None:
+    def expectation(subject: Subject, grid: Grid, text: str) -> None:
         found = np.asarray(getattr(_place_of(subject, subject.make(grid)), name))
         _expect_close(name, found, getattr(grid.place, name))
 
-    return judge
+    return expectation
 
 
 def _expect_close(what: str, found: Any, given: Any) -> None:
@@ -214,11 +214,11 @@ def _place_of(subject: Subject, x: Any) -> Place:
     except AssertionError as error:
         raise Wrong(str(error)) from error
     except Exception as error:
-        raise NotOffered(f"no place can be read: {type(error).__name__}: {error}") from error
+        raise NotOffered(f"no geometry can be read: {type(error).__name__}: {error}") from error
 
 
-def values(subject: Subject, grid: Grid, text: str) -> None:
-    """Want the image to hold the numbers that it was made of."""
+def values_kept(subject: Subject, grid: Grid, text: str) -> None:
+    """Expect the values that the image was made of."""
     x = subject.make(grid)
     subject.expect_values(x, grid.numbers())
     shape = getattr(x, "shape", None) if subject.values_of is None else None
@@ -226,7 +226,7 @@ def values(subject: Subject, grid: Grid, text: str) -> None:
         raise Wrong(f"its shape is {tuple(shape)}, and its array has {grid.shape}")
 
 
-def named(subject: Subject, grid: Grid, text: str) -> None:
+def interface_attribute(subject: Subject, grid: Grid, text: str) -> None:
     """Expect an attribute by the name that the interface gives it, with its meaning."""
     x = subject.make(grid)
     value = subject.apply(text, x)
@@ -235,7 +235,7 @@ def named(subject: Subject, grid: Grid, text: str) -> None:
     _expect_close(text, value, getattr(grid.place, text.removeprefix("x.")))
 
 
-def mapped(subject: Subject, grid: Grid, text: str) -> None:
+def mapping_right(subject: Subject, grid: Grid, text: str) -> None:
     """Expect that indices and points map to each other by the one equation."""
     x = subject.make(grid)
     own = subject.functions
@@ -255,22 +255,22 @@ def mapped(subject: Subject, grid: Grid, text: str) -> None:
             raise Wrong(f"{point.tolist()} has index {index}, and {back} says {got.tolist()}")
 
 
-def ordered(subject: Subject, grid: Grid, text: str) -> None:
-    """Expect that names that say their order agree with each other and with the place."""
+def ordered_names_agree(subject: Subject, grid: Grid, text: str) -> None:
+    """Expect that names that say their order agree with each other and with the geometry."""
     forth, back = (np.asarray(v, float) for v in subject.apply(text, subject.make(grid)))
     given = grid.spacing if "spacing" in text else grid.origin
     if not np.array_equal(forth, back[::-1]) or not np.allclose(sorted(forth), sorted(given)):
         raise Wrong(f"they are {forth.tolist()} and {back.tolist()}")
 
 
-def nonsense(subject: Subject, grid: Grid, text: str) -> None:
-    """Expect that what cannot be a place is refused."""
+def nonsense_refused(subject: Subject, grid: Grid, text: str) -> None:
+    """Expect that an invalid geometry is refused."""
     subject.make(grid)
     try:
         evaluate(text, None, factory=subject.factory, numbers=grid.numbers())
-    except Exception:  # in its own way
+    except Exception:  # of any type
         return
-    raise Wrong("the image is made, and nothing is said")
+    raise Wrong("the image is made without an error")
 
 
 class _Computed(Exception):
@@ -291,8 +291,8 @@ class _Voxels:
         return part
 
 
-def over_dask(judge: Judge) -> Judge:
-    """Make a judge work on Dask data, of which nothing may be computed before it is asked for."""
+def on_dask(expectation: Expectation) -> Expectation:
+    """Return an expectation on Dask data, which may not be computed before the user asks."""
 
     def lazily(subject: Subject, grid: Grid, text: str) -> None:
         try:
@@ -306,16 +306,16 @@ def over_dask(judge: Judge) -> Judge:
             lazy = da.from_array(made[-1], chunks=2, meta=np.empty((0,) * data.ndim, data.dtype))
             return subject.factory(lazy, *place)
 
-        over_dask = replace(subject, factory=factory)
-        x = over_dask.make(grid)
+        lazy_subject = replace(subject, factory=factory)
+        x = lazy_subject.make(grid)
         if not _is_lazy(subject, x):
             raise NotOffered("data are computed, or not taken, when an image is made")
         try:
-            y = over_dask.apply(text, x)
-            over_dask.expect_place(y, x)
+            y = lazy_subject.apply(text, x)
+            lazy_subject.expect_place(y, x)
         except NotOffered as error:
             if isinstance(error.__cause__, _Computed):
-                raise Wrong("Dask data are computed before they are asked for") from error
+                raise Wrong("Dask data are computed before the user asks for values") from error
             raise
 
         def opened(data: Any, *place: Any) -> Any:
@@ -323,13 +323,13 @@ def over_dask(judge: Judge) -> Judge:
             made[-1].closed = False
             return lazy
 
-        judge(replace(subject, factory=opened), grid, text)
+        expectation(replace(subject, factory=opened), grid, text)
 
     return lazily
 
 
 def _is_lazy(subject: Subject, x: Any) -> bool:
-    """Whether reading an image's values computes, where that is refused."""
+    """Whether reading an image's values computes Dask data."""
     try:
         subject.values(x)
     except _Computed:
@@ -347,4 +347,4 @@ def on_device(subject: Subject, grid: Grid, text: str) -> None:
     place = subject.expect_place(y, x)
     if DeviceArray.copies != before:
         raise Wrong("data were copied from the device to the host")
-    _expect_kept(grid, place, _reference(text, grid.numbers()))
+    _expect_positions(grid, place, _reference(text, grid.numbers()))
