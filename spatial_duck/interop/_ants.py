@@ -16,6 +16,7 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.io._layout import Rules, fit_layout, in_order
 
 __all__ = ["from_ants", "to_ants"]
@@ -62,6 +63,7 @@ def from_ants(image: Any) -> SpatialArray:
     return SpatialArray(data, geometry)
 
 
+@names_lost_coords("ANTsPy's image", from_ants)
 def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
     """Return an image as an ANTsPy image; ANTsPy copies the data.
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GEOMETRY_COORD",
+    "coords_to_xarray",
     "decode_attrs",
     "encode_attrs",
     "geometry_attrs",
@@ -242,6 +243,21 @@ def image_coords(
     for name, part in parts.items():
         axis, _, attrs = part[min(part)]
         out[name] = (axis, np.stack([part[k][1] for k in sorted(part)], axis=-1), attrs)
+    return out
+
+
+def coords_to_xarray(image: SpatialArray, dims: Sequence[str]) -> dict[str, Any]:
+    """Return the coordinates of an image as xarray takes them."""
+    out: dict[str, Any] = {}
+    for name, c in image.coords.items():
+        axis = image._coords[name].axis if image._coords else None
+        c_dims = () if axis is None else (dims[axis],)
+        attrs = dict(c.attrs) | ({} if c.unit is None else {"units": c.unit})
+        if c.ndim == len(c_dims):
+            out[name] = (c_dims, c.values, attrs)
+            continue
+        for k in range(c.shape[-1]):  # coordinates in xarray have no axes but their array's
+            out[f"{name}_{k}"] = (c_dims, c.values[..., k], {**attrs, "part_of": name, "part": k})
     return out
 
 

@@ -24,6 +24,7 @@ from spatial_duck.errors import (
     TooLargeError,
 )
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.io._components import vectors_in_lps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -315,9 +316,7 @@ def _run_by_vectors(
 
 def _vectors_to_lps(image: SpatialArray) -> SpatialArray:
     """Return an image with its vectors, if it has any, in components along x, y, z in LPS."""
-    if COMPONENT not in image.coords:
-        return image
-    return _sort_components(image if image.frame is None else image.to_frame("LPS"), "xyz")
+    return vectors_in_lps(image if image.frame is None else image.to_frame("LPS"))
 
 
 def _sort_components(image: SpatialArray, names: Sequence[str]) -> SpatialArray:

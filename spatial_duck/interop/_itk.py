@@ -13,6 +13,7 @@ as `SpatialArray`::
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from spatial_duck.array._coordinates import COMPONENT
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.interop._filters import FilterLibrary, run_filter
+from spatial_duck.interop._lost_coords import names_lost_coords
+from spatial_duck.io._components import vectors_in_lps
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 
 if TYPE_CHECKING:
@@ -122,6 +125,7 @@ def _complex_image(itk: Any, array: Any) -> Any:
     return out
 
 
+@names_lost_coords("ITK's Image", from_itk, vectors=True)
 def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
     """Return an image as an ITK image that shares its memory.
 
@@ -146,7 +150,7 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
     GeometryLossError, FrameError, FormatError
         If ITK's Python wrapping cannot hold it.
     """
-    image = as_image(image, "to_itk")
+    image = vectors_in_lps(as_image(image, "to_itk"), frame)
     itk = _itk()
     data, g = fit_layout(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in g.shape:
@@ -192,7 +196,7 @@ def _is_native(value: Any) -> bool:
     return hasattr(value, "GetLargestPossibleRegion") and hasattr(value, "GetBufferPointer")
 
 
-LIBRARY = FilterLibrary("itk", to_itk, from_itk, _is_native)
+LIBRARY = FilterLibrary("itk", unwrap(to_itk), from_itk, _is_native)
 
 
 def through_itk(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

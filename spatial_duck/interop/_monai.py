@@ -18,6 +18,7 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.interop._torchio import as_tensor
 from spatial_duck.io._layout import Rules, fit_layout, in_order
 
@@ -84,6 +85,7 @@ def _has_channel(meta: dict[str, Any], shape: tuple[int, ...]) -> bool:
     )
 
 
+@names_lost_coords("MONAI's MetaTensor", from_monai)
 def to_monai(image: SpatialArray, *, frame: str | None = None) -> Any:
     """Return an image as a `MetaTensor` that shares its memory where its strides allow.
 

@@ -22,6 +22,7 @@ from spatial_duck.errors import FormatError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._validation import SAMPLED_NAMES
 from spatial_duck.geometry._world import SPACE_AXES, World
+from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.io._layout import add_space_axes, add_time_axis, column_kinds
 
 __all__ = ["from_napari", "to_napari"]
@@ -31,6 +32,7 @@ _KEY = "spatial_duck"
 _UNITS = {None: "pixel", "angstrom": "angstrom", "in": "inch", "ft": "foot", "um": "um"}
 
 
+@names_lost_coords("napari's layer", None)
 def to_napari(
     image: SpatialArray, *, name: str | None = None, kind: Literal["image", "labels"] = "image"
 ) -> tuple[Any, dict[str, Any], str]:

@@ -6,6 +6,7 @@ layers. A format that cannot hold an image raises `GeometryLossError`, as in `sp
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def _read(path: str | list[str]) -> list[Any]:
         image = read(one)
         kind = "labels" if _is_labels(image) else "image"
         name = str(one).replace("\\", "/").rstrip("/").rpartition("/")[2].partition(".")[0]
-        layers.append(to_napari(image, name=name, kind=kind))  # type: ignore[arg-type]
+        layers.append(unwrap(to_napari)(image, name=name, kind=kind))
     return layers
 
 

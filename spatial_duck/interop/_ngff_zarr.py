@@ -9,6 +9,7 @@ three space axes. Names and colors of channels are coordinates; in Multiscales, 
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from inspect import unwrap
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES, World
+from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.interop._spatial_image import LONG_UNITS, aligned, scale_and_translation
 from spatial_duck.io._coords import coords_by_axis
 from spatial_duck.io.ngff._channels import from_omero, to_omero
@@ -100,6 +102,7 @@ def from_ngff_multiscales(multiscales: Any) -> Pyramid:
     return Pyramid([level.replace(coords={**level.coords, **coords}) for level in levels])
 
 
+@names_lost_coords("ngff-zarr's NgffImage", from_ngff_image)
 def to_ngff_image(
     image: SpatialArray, *, name: str = "image", oblique: Literal["refuse", "drop"] = "refuse"
 ) -> Any:
@@ -156,6 +159,7 @@ def to_ngff_image(
     return out
 
 
+@names_lost_coords("ngff-zarr's Multiscales", from_ngff_multiscales)
 def to_ngff_multiscales(
     pyramid: Pyramid, *, name: str = "image", oblique: Literal["refuse", "drop"] = "refuse"
 ) -> Any:
@@ -180,7 +184,9 @@ def to_ngff_multiscales(
     GeometryLossError
         If the levels are not aligned with their world axes.
     """
-    images = [to_ngff_image(level, name=name, oblique=oblique) for level in Pyramid(pyramid)]
+    images = [
+        unwrap(to_ngff_image)(level, name=name, oblique=oblique) for level in Pyramid(pyramid)
+    ]
     import ngff_zarr
     from ngff_zarr.v04.zarr_metadata import Axis, Dataset, Metadata, Scale, Translation
 

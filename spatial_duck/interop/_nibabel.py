@@ -13,6 +13,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
+from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.io.nifti import _format as nifti
 from spatial_duck.io.nifti._coordinates import header_coords
 from spatial_duck.io.nifti._nibabel import affine_geometry
@@ -62,6 +63,7 @@ def from_nibabel(image: Any) -> SpatialArray:
     return SpatialArray(data, geometry, attrs={"nifti": attrs} if attrs else {}, coords=coords)
 
 
+@names_lost_coords("nibabel's image", from_nibabel)
 def to_nibabel(
     image: SpatialArray, *, version: int = 1, frame: str | None = None, mapped: bool = False
 ) -> Any:

@@ -7,6 +7,7 @@ such differences, unless its ``geometryTolerance`` is so large that it accepts w
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,4 +64,5 @@ def to_pyradiomics(
             "resample(mask, to=image, interpolation='nearest') first"
         )
     mask = mask.replace(geometry=image.geometry)
-    return to_simpleitk(image, frame=frame), to_simpleitk(mask, frame=frame)
+    convert = unwrap(to_simpleitk)  # features ask for no coordinates
+    return convert(image, frame=frame), convert(mask, frame=frame)

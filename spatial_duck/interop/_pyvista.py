@@ -20,6 +20,7 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.io._layout import Rules, fit_layout
 
 __all__ = ["from_pyvista", "to_pyvista"]
@@ -89,6 +90,7 @@ def _choose_array(grid: Any, name: str | None) -> tuple[Any, bool]:
     )  # fmt: skip
 
 
+@names_lost_coords("PyVista's ImageData", from_pyvista)
 def to_pyvista(image: SpatialArray, *, name: str = "values") -> Any:
     """Return an image as PyVista's image data that share its memory.
 

@@ -16,7 +16,8 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library, type_error
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry
-from spatial_duck.interop._data_arrays import image_from_coords
+from spatial_duck.interop._data_arrays import coords_to_xarray, image_coords, image_from_coords
+from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.io._layout import Rules, fit_layout
 from spatial_duck.io._raster import corner_transform, raster_geometry, raster_source
 
@@ -96,6 +97,7 @@ def _scaled(image: SpatialArray) -> SpatialArray:
     return SpatialArray(image.data * scale + offset, image.geometry, attrs=attrs, coords=coords)
 
 
+@names_lost_coords("rasterio's profile", lambda out: _numbered_bands(out[0]))
 def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
     """Return an image as an array and a profile, for writing with rasterio.
 
@@ -130,6 +132,12 @@ def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
     }
     profile |= {k: image.attrs[k] for k in ("crs", "nodata") if k in image.attrs}
     return array, profile
+
+
+def _numbered_bands(array: Any) -> SpatialArray:
+    """Return an array of bands as rasterio reads it: their numbers are all that is known."""
+    bands = {"band": ("band", np.arange(1, len(array) + 1))}
+    return SpatialArray(array, dims=("band", "y", "x"), coords=bands)
 
 
 def _fit_raster(image: SpatialArray) -> tuple[Any, Geometry]:
@@ -169,7 +177,7 @@ def from_rioxarray(array: Any) -> SpatialArray:
     reference = dict(array.coords["spatial_ref"].attrs)
     crs = reference.get("crs_wkt") or reference.get("spatial_ref")
     text = reference.get("GeoTransform")
-    bare = array.drop_vars([n for n in array.coords if n not in array.dims])
+    bare = array.drop_vars("spatial_ref")
     attrs = dict(array.attrs) | ({"crs": crs} if crs else {})
     if "x" in array.coords or text is None or array.dims[-2:] != ("y", "x"):
         image = image_from_coords(bare)
@@ -182,9 +190,10 @@ def from_rioxarray(array: Any) -> SpatialArray:
     geometry = Geometry(
         array.shape, plane.spacing, plane.origin, plane.direction, dims, world=plane.world
     )
-    return SpatialArray(array.data, geometry, attrs=attrs)
+    return SpatialArray(array.data, geometry, attrs=attrs, coords=image_coords(bare))
 
 
+@names_lost_coords("rioxarray's array", from_rioxarray)
 def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
     """Return an image as a DataArray for rioxarray, which shares its memory.
 
@@ -221,5 +230,10 @@ def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
             coords[n] = (n, g.origin[row] + step * np.arange(g.shape[axis]))
     kept = {k: v for k, v in image.attrs.items() if k != "crs"}
     out = xarray.DataArray(data, coords, dims, name=name, attrs=kept)
+    own = image.geometry
+    names = ["band"] * own.ndim
+    for axis, column in zip(own.sampled_axes, own.direction.T, strict=True):
+        names[axis] = own.world.axes[int(np.argmax(np.abs(column)))]
+    out = out.assign_coords(coords_to_xarray(image, names))
     out = out.rio.write_transform(Affine(*transform), inplace=True)
     return out.rio.write_crs(image.attrs["crs"], inplace=True) if "crs" in image.attrs else out

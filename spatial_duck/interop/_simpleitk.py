@@ -6,6 +6,7 @@ images have the plain axis ``c`` last; the fourth axis is time ``t``.
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.interop._filters import FilterLibrary
+from spatial_duck.interop._lost_coords import names_lost_coords
+from spatial_duck.io._components import vectors_in_lps
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.transforms import Transform
 
@@ -95,6 +98,7 @@ def from_simpleitk(image: Any) -> Any:
     return SpatialArray(data, geometry, attrs={"simpleitk": meta} if meta else {})
 
 
+@names_lost_coords("SimpleITK's Image", from_simpleitk, vectors=True)
 def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -> Any:
     """Return an image as a SimpleITK image, or a transform as a SimpleITK transform.
 
@@ -103,7 +107,8 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
     image : SpatialArray or Transform
         A transform, or an image of 2 or 3 space axes, at most one time axis and one plain axis,
         whose data SimpleITK copies. A slice in 3-D becomes a volume of one slice. bool becomes
-        uint8 and float16 float32, which changes no value.
+        uint8 and float16 float32, which changes no value. Components of vectors become those
+        along x, y, z in LPS.
     frame : str, optional
         The frame, if the image has none.
 
@@ -122,6 +127,7 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
 
         return simpleitk_transforms.to_simpleitk(image, frame=frame)
     image = as_image(image, "to_simpleitk")
+    image = vectors_in_lps(image, frame)
     sitk = _simpleitk()
     data, g = fit_layout(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in g.shape:
@@ -151,4 +157,4 @@ def _is_label_map(image: Any) -> bool:
     return str(image.GetPixelIDTypeAsString()).startswith("label of")
 
 
-LIBRARY = FilterLibrary("SimpleITK", to_simpleitk, from_simpleitk, _is_native)
+LIBRARY = FilterLibrary("SimpleITK", unwrap(to_simpleitk), from_simpleitk, _is_native)

@@ -27,6 +27,7 @@ import numpy as np
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.io._layout import Rules, fit_layout
 
 __all__ = ["from_slicer", "to_slicer"]
@@ -34,6 +35,7 @@ __all__ = ["from_slicer", "to_slicer"]
 _RULES = Rules("3D Slicer", ("RAS",), unit=("mm",), plain="last", time=False)
 
 
+@names_lost_coords("Slicer's array", None)
 def to_slicer(image: SpatialArray, *, frame: str | None = None) -> tuple[Any, Any]:
     """Return an image as the array and matrix of a volume node.
 

@@ -9,6 +9,7 @@ in 3-D is refused; with ``oblique="keep"`` its exact geometry is stored in attri
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError, GeometryLossError
+from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.interop._xarray import from_xarray
 from spatial_duck.interop._xarray import to_xarray as _to_xarray
 from spatial_duck.io._axis_aligned import require_axis_aligned
@@ -104,6 +106,7 @@ def scale_and_translation(g: Geometry) -> tuple[dict[str, float], dict[str, floa
     return scale, {n: origin.get(n, 0.0) for n in names}
 
 
+@names_lost_coords("spatial-image's array", from_xarray)
 def to_spatial_image(
     image: SpatialArray,
     *,
@@ -214,6 +217,7 @@ def from_multiscale_spatial_image(tree: Any) -> Pyramid:
     return Pyramid(levels)
 
 
+@names_lost_coords("multiscale-spatial-image's tree", from_multiscale_spatial_image)
 def to_multiscale_spatial_image(
     pyramid: Pyramid, *, name: str = "image", oblique: Literal["refuse", "keep"] = "refuse"
 ) -> Any:
@@ -236,6 +240,6 @@ def to_multiscale_spatial_image(
 
     groups = {}
     for n, level in enumerate(Pyramid(pyramid)):
-        array = to_spatial_image(level, name=name, oblique=oblique)
+        array = unwrap(to_spatial_image)(level, name=name, oblique=oblique)
         groups[f"/scale{n}"] = array.to_dataset(name=name)
     return xarray.DataTree.from_dict(groups)

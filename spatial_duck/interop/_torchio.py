@@ -15,6 +15,7 @@ from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
+from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.io._layout import Rules, fit_layout, in_order
 
 __all__ = ["as_tensor", "from_torchio", "to_torchio"]
@@ -68,6 +69,7 @@ def from_torchio(image: Any) -> SpatialArray:
     return SpatialArray(tensor, geometry)
 
 
+@names_lost_coords("torchio's Image", from_torchio)
 def to_torchio(
     image: SpatialArray, *, kind: Literal["scalar", "label"] = "scalar", frame: str | None = None
 ) -> Any:

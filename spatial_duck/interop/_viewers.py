@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from importlib.util import find_spec
+from inspect import unwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ def _in_napari(viewer: Any, image: SpatialArray, overlays: tuple[SpatialArray, .
         labels = number > 0 and _is_labels(layer)
         if labels and np.dtype(layer.dtype).kind == "b":
             layer = layer.astype("u1")
-        data, arguments, _ = to_napari(layer, kind="labels" if labels else "image")
+        data, arguments, _ = unwrap(to_napari)(layer, kind="labels" if labels else "image")
         if number:
             arguments |= {"opacity": 0.5}
         (viewer.add_labels if labels else viewer.add_image)(data, **arguments)

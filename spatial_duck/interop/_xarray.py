@@ -18,6 +18,7 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.interop import _rasterio as rasterio
 from spatial_duck.interop._data_arrays import (
     GEOMETRY_COORD,
+    coords_to_xarray,
     decode_attrs,
     encode_attrs,
     geometry_coords,
@@ -74,13 +75,13 @@ def to_xarray(
     attrs, encoded = encode_attrs(image.attrs)
     data = image if wrap and not index else image.data
     if not index:
-        coords = geometry_coords(g, dims, encoded) | _coords_to_xarray(image, dims)
+        coords = geometry_coords(g, dims, encoded) | coords_to_xarray(image, dims)
         return xarray.DataArray(data, coords, dims, name=name, attrs=attrs)
     from spatial_duck.interop._xarray_index import index_coords
 
     coords = index_coords(g, dims, encoded)
     out = xarray.DataArray(data, coords, dims, name=name, attrs=attrs)
-    return out.assign_coords(_coords_to_xarray(image, dims))
+    return out.assign_coords(coords_to_xarray(image, dims))
 
 
 @from_library("an xarray.DataArray", "variable")
@@ -144,18 +145,3 @@ def _check_sampled(array: Any, wrapped: Any, sampled: Sequence[str]) -> None:
         raise GeometryError(
             "the array has a geometry of its own, which names its sampled axes; leave sampled= out"
         )
-
-
-def _coords_to_xarray(image: SpatialArray, dims: Sequence[str]) -> dict[str, Any]:
-    """Return the coordinates of an image as xarray takes them."""
-    out: dict[str, Any] = {}
-    for name, c in image.coords.items():
-        axis = image._coords[name].axis if image._coords else None
-        c_dims = () if axis is None else (dims[axis],)
-        attrs = dict(c.attrs) | ({} if c.unit is None else {"units": c.unit})
-        if c.ndim == len(c_dims):
-            out[name] = (c_dims, c.values, attrs)
-            continue
-        for k in range(c.shape[-1]):  # coordinates in xarray have no axes but their array's
-            out[f"{name}_{k}"] = (c_dims, c.values[..., k], {**attrs, "part_of": name, "part": k})
-    return out

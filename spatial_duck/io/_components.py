@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry._world import SPACE_AXES, frame_change
 
-__all__ = ["components_in_frame"]
+if TYPE_CHECKING:
+    from spatial_duck.array import SpatialArray
+
+__all__ = ["components_in_frame", "vectors_in_lps"]
+
+
+def vectors_in_lps(image: SpatialArray, frame: str | None = None) -> SpatialArray:
+    """Return an image with its vectors, if it has any, as ITK takes them: along x, y, z in LPS.
+
+    Parameters
+    ----------
+    image : SpatialArray
+        An image with or without a coordinate ``component``.
+    frame : str, optional
+        The frame, if the image has none.
+    """
+    if "component" not in image.coords:
+        return image
+    if image.frame or frame:
+        image = components_in_frame(image if image.frame else image.replace(frame=frame), "LPS")
+    found = image.coords["component"]
+    labels = [str(label) for label in found]
+    if labels == [*SPACE_AXES] or {*labels} != {*SPACE_AXES}:
+        return image
+    axis = image.dims.index(found.dims[0])
+    turned: SpatialArray = image[
+        (*[slice(None)] * axis, [labels.index(name) for name in SPACE_AXES])
+    ]
+    return turned
 
 
 def components_in_frame(image: Any, frame: str) -> Any:

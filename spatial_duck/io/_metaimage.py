@@ -27,7 +27,7 @@ import numpy as np
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._components import components_in_frame
+from spatial_duck.io._components import vectors_in_lps
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
 from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
@@ -212,10 +212,7 @@ def write_image(
     compress: bool = False,
 ) -> None:
     """Write a MetaImage file; see `spatial_duck.write`."""
-    if "component" in image.coords and (image.frame or frame):
-        # As ITK takes the components of vectors in MetaImage.
-        image = image if image.frame else image.replace(frame=frame)
-        image = components_in_frame(image, "LPS")
+    image = vectors_in_lps(image, frame)
     # The fourth axis is time: with fewer space axes it would take the place of one.
     data, g = fit_layout(image, RULES, frame=frame, minimum=3 if "t" in image.world.axes else 1)
     dtype = check_dtype(np.dtype(data.dtype), tuple(_NAMES), RULES.name)

@@ -35,6 +35,7 @@ def image(dims: tuple[str, ...]) -> sd.SpatialArray:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:ngff-zarr's NgffImage cannot store:UserWarning")
 @pytest.mark.parametrize("dims", list(itertools.permutations("tczyx"))[::7])
 def test_axes_are_in_the_standards_order(dims: tuple[str, ...], tmp_path: Path) -> None:
     models = pytest.importorskip("ome_zarr_models", reason="needs ome-zarr-models")
@@ -59,6 +60,7 @@ def test_axes_are_in_the_standards_order(dims: tuple[str, ...], tmp_path: Path) 
             assert np.array_equal(again.coords[name], made.coords[name])
 
 
+@pytest.mark.filterwarnings("ignore:ngff-zarr's NgffImage cannot store:UserWarning")
 def test_names_and_colors_of_one_image() -> None:
     other = interop.to_ngff_image(image(("c", "y", "x")))
     if not hasattr(other, "channel_names"):
