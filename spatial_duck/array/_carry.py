@@ -7,6 +7,7 @@ its coordinates are moved accordingly, and those of several images are merged, j
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import count
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from spatial_duck.array._index_moves import (
     moves_of_function,
 )
 from spatial_duck.array._vectors import check_mixing
+from spatial_duck.backends._arguments import map_leaves
 from spatial_duck.rules import _ufuncs as ufuncs
 from spatial_duck.rules._rule import unplaced
 
@@ -160,32 +162,23 @@ def _run_on_index_grids(
     bare: bool = False,
 ) -> list[Any]:
     """Return the results of a rule for the index grid of each image, the others unplaced."""
-    grids = []
+
+    def run(chosen: int) -> Any:
+        numbers = count()
+
+        def stand_in(argument: Any) -> Any:
+            if not hasattr(argument, "_coords"):
+                return argument
+            shape = tuple(argument.shape)
+            if next(numbers) == chosen:
+                return index_grid(shape)
+            return _bare(shape) if bare else unplaced(shape)
+
+        on_grids, keywords = map_leaves(stand_in, (tuple(args), kwargs))
+        return rule(*on_grids, **keywords)
+
     with config(on_loss="keep"):
-        for k in range(len(images)):
-            stand_ins = _IndexGridArguments(k, bare)
-            on_grids = [stand_ins.of(a) for a in args]
-            keywords = {name: stand_ins.of(a) for name, a in kwargs.items()}
-            grids.append(rule(*on_grids, **keywords))
-    return grids
-
-
-class _IndexGridArguments:
-    """Replace one image among arguments by its index grid, and the others by bare shapes."""
-
-    def __init__(self, chosen: int, bare: bool) -> None:
-        self.left, self.bare = chosen, bare
-
-    def of(self, argument: Any) -> Any:
-        if argument.__class__ in (list, tuple):
-            return type(argument)([self.of(a) for a in argument])
-        if not hasattr(argument, "_coords"):
-            return argument
-        self.left -= 1
-        shape = argument.shape
-        if self.left == -1:
-            return index_grid(tuple(shape))
-        return _bare(tuple(shape)) if self.bare else unplaced(shape)
+        return [run(chosen) for chosen in range(len(images))]
 
 
 @lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ from spatial_duck._optional import missing_extra
 from spatial_duck.array import _carry as carry
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array._state import ImageState, adapt_shape
+from spatial_duck.backends._arguments import map_leaves
 from spatial_duck.geometry import Geometry
 from spatial_duck.rules import _ufuncs as ufuncs
 from spatial_duck.rules import find
@@ -140,17 +141,16 @@ def _is_array(value: Any) -> bool:
 
 
 def _unwrap(value: Any) -> Any:
-    if isinstance(value, ImageState):
-        return backends.dask_form(value.data)
-    if isinstance(value, list | tuple):
-        return type(value)([_unwrap(v) for v in value]) if type(value) in (list, tuple) else value
-    return value
+    """Return arguments with bare arrays in place of images; those on a store as Dask arrays."""
+    return map_leaves(
+        lambda v: backends.dask_form(v.data) if isinstance(v, ImageState) else v, value
+    )
 
 
 def _call_on_bare(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return function(*[_unwrap(a) for a in args], **kwargs)
+        return function(*_unwrap(args), **kwargs)
 
     return call
 
@@ -158,7 +158,7 @@ def _call_on_bare(function: Callable[..., Any]) -> Callable[..., Any]:
 def _creation(namespace: Namespace, _: str, function: Callable[..., Any]) -> Any:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        made = function(*[_unwrap(a) for a in args], **kwargs)
+        made = function(*_unwrap(args), **kwargs)
         if args and isinstance(args[0], ImageState):
             return args[0]._with_data(made)
         return _unplaced_image(made, namespace._image_class)
@@ -205,7 +205,7 @@ def _function(namespace: Namespace, name: str, function: Callable[..., Any]) -> 
             _numpy_function(namespace._part, name), args, kwargs
         )
         geometry, coords = _geometry_and_coords(namespace, name, args, kwargs, images)
-        result = function(*[_unwrap(a) for a in args], **{k: _unwrap(v) for k, v in kwargs.items()})
+        result = function(*_unwrap(args), **_unwrap(kwargs))
         if callable(geometry) and not isinstance(geometry, Geometry):
             geometry = geometry(result, *[_unwrap(i) for i in images])
         if callable(coords):
