@@ -127,15 +127,15 @@ def _known_options(path: str, verb: str, format: str | None = None) -> dict[str,
 
     None where the format is not known, or nothing is there.
     """
-    from spatial_duck.io._location import is_remote, location
+    from spatial_duck.io._location import is_remote, parse_location
     from spatial_duck.io._registry import find_format, format_of, format_to_write
 
-    place = location(path)
+    location = parse_location(path)
     try:
-        if format is not None or is_remote(place):
+        if format is not None or is_remote(location):
             found: Any = find_format(format or "ome-zarr")
         else:
-            found = format_of(place) if verb == "read" else format_to_write(place)
+            found = format_of(location) if verb == "read" else format_to_write(location)
     except (OSError, SpatialDuckError):
         return None
     if found is None:

@@ -19,7 +19,7 @@ from spatial_duck.io._coords import warn_of_lost_coords
 from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks
 from spatial_duck.io._estimate import announce_large_write
 from spatial_duck.io._libraries import library_for
-from spatial_duck.io._location import is_remote, location
+from spatial_duck.io._location import is_remote, parse_location
 from spatial_duck.io._many import is_stream, join_images, missing_error, paths_of, temporary_copy
 from spatial_duck.io._options import ReadOptions, WriteOptions
 from spatial_duck.io._publishing import publish_atomically
@@ -105,7 +105,7 @@ class _Opened(NamedTuple):
     """An open file, with what it takes to open it again."""
 
     format: Format
-    place: Any
+    location: Any
     options: dict[str, Any]
     source: Source
 
@@ -117,14 +117,14 @@ class _Opened(NamedTuple):
             return data
         if data is None or (lazy and type(data) is np.ndarray and not backends.is_mapped(data)):
             shape, dtype = source.geometry.shape, source.dtype
-            return deferred_array(self.format, self.place, self.options, identity, shape, dtype)
+            return deferred_array(self.format, self.location, self.options, identity, shape, dtype)
         return guarded_blocks(data, identity) if backends.is_dask(data) else data
 
 
 def _open(path: Any, format: str | None, level: int | None, options: dict[str, Any]) -> _Opened:
-    place = location(path)
-    chosen = _format_to_read(place, format)
-    if is_remote(place) and not chosen.opens_stores:
+    location = parse_location(path)
+    chosen = _format_to_read(location, format)
+    if is_remote(location) and not chosen.opens_stores:
         raise FormatError(f"{path}: {chosen.name} is read from files, not from URLs or stores")
     if level is not None:
         if "level" in chosen.options("read"):
@@ -134,7 +134,7 @@ def _open(path: Any, format: str | None, level: int | None, options: dict[str, A
                 f"{path}: {chosen.name} has one level only, level={level} was asked for"
             )
     chosen.check_options("read", options)
-    opened = chosen.open(place, **options)
+    opened = chosen.open(location, **options)
     if not isinstance(opened, Source):
         image = asarray(opened)
         opened = Source(
@@ -142,7 +142,7 @@ def _open(path: Any, format: str | None, level: int | None, options: dict[str, A
             lambda _: image.data, coords=image.coords,
         )  # fmt: skip
     _check_names(path, opened.geometry)
-    return _Opened(chosen, place, options, opened)
+    return _Opened(chosen, location, options, opened)
 
 
 def _check_names(path: Any, geometry: Geometry) -> None:
@@ -153,15 +153,15 @@ def _check_names(path: Any, geometry: Geometry) -> None:
             raise FormatError(f"{path}: {word!r} is not a valid name of an axis, a unit or a frame")
 
 
-def _file_identity(opened: Format, place: Any) -> Identity | None:
+def _file_identity(opened: Format, location: Any) -> Identity | None:
     """Return the identity of the files that are opened; stores have their own."""
-    if is_remote(place) or opened.opens_stores:
+    if is_remote(location) or opened.opens_stores:
         return None
     try:
-        parts = opened.parts(place)
+        parts = opened.parts(location)
     except (OSError, ValueError):
         parts = ()
-    return Identity.of([place, *parts])
+    return Identity.of([location, *parts])
 
 
 @show_keywords(ReadOptions)
@@ -261,15 +261,15 @@ def read(
     if is_stream(path):
         if lazy:
             raise FormatError("bytes and open files are read into memory: lazy=True needs a path")
-        with temporary_copy(path) as place:
+        with temporary_copy(path) as location:
             try:
-                return read(place, dims=dims, lazy=False, **own)
+                return read(location, dims=dims, lazy=False, **own)
             except FormatError as error:
-                message = str(error).replace(str(place), f"the content of {type(path).__name__}")
+                message = str(error).replace(str(location), f"the content of {type(path).__name__}")
                 raise FormatError(message) from error
     opened = _open(path, format, level, dict(options))
     # Noted before voxels are read, so that later changes are found.
-    identity = _file_identity(opened.format, opened.place)
+    identity = _file_identity(opened.format, opened.location)
     data, source = opened.load(lazy, identity), opened.source
     image = SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
     return image if dims is None else _order_axes(image, dims)
@@ -403,55 +403,58 @@ def write(
     """
     if isinstance(path, SpatialArray):
         raise TypeError(f"write(path, image) takes the path first, got {type(path).__name__}")
-    place = location(path)
-    chosen = _format_to_write(place, format)
+    location = parse_location(path)
+    chosen = _format_to_write(location, format)
     image = _one_image(image)
     data = backends.host_form(image.data, "write")
     image = image if data is image.data else image.replace(data)
     if axis_order is not None:
         image = _in_file_order(image, axis_order)
-    own = {k: v for k, v in options.items() if k != "storage_options" or not is_remote(place)}
+    own = {k: v for k, v in options.items() if k != "storage_options" or not is_remote(location)}
     chosen.check_options("write", own)
     if image.coords:
         warn_of_lost_coords(path, chosen.name, image, chosen.held_coords(image, **own))
-    name = str(place).rstrip("/").rpartition("/")[2] if isinstance(place, str | Path) else "store"
+    has_name = isinstance(location, str | Path)
+    name = str(location).rstrip("/").rpartition("/")[2] if has_name else "store"
     with progress_bar(f"writing {printable(name)}", progress) as report:
         if not callable(progress) and progress is not False:
-            announce_large_write(place, image)
-        _write(place, chosen, image, overwrite, report, dict(options))
+            announce_large_write(location, image)
+        _write(location, chosen, image, overwrite, report, dict(options))
 
 
 def _write(
-    place: Any, chosen: Format, image: SpatialArray, overwrite: bool, progress: Progress,
+    location: Any, chosen: Format, image: SpatialArray, overwrite: bool, progress: Progress,
     options: dict[str, Any],
 ) -> None:  # fmt: skip
-    if is_remote(place):
+    if is_remote(location):
         if not chosen.opens_stores:
-            raise FormatError(f"{place}: {chosen.name} is written to paths, not to URLs or stores")
+            raise FormatError(
+                f"{location}: {chosen.name} is written to paths, not to URLs or stores"
+            )
         given = {"overwrite": overwrite, "progress": progress, **options}
         if chosen.write_store is not None:
-            chosen.write_store(place, image, **given)
+            chosen.write_store(location, image, **given)
         else:
             from spatial_duck.io.ngff._store import write_by_folder
 
-            write_by_folder(chosen.write, place, image, **given)
+            write_by_folder(chosen.write, location, image, **given)
         return
-    folder = place.parent
+    folder = location.parent
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{place} cannot be written: there is no folder {str(folder)!r}; create it first"
+            f"{location} cannot be written: there is no folder {str(folder)!r}; create it first"
         )
     if chosen.publishes:
-        chosen.write(place, image, overwrite=overwrite, progress=progress, **options)
+        chosen.write(location, image, overwrite=overwrite, progress=progress, **options)
         return
     with publish_atomically(
-        place, overwrite=overwrite, directory=chosen.writes_folder(place), parts=chosen.parts
+        location, overwrite=overwrite, directory=chosen.writes_folder(location), parts=chosen.parts
     ) as fresh:
         own = chosen.arguments_of_write(overwrite=overwrite, progress=progress)
         try:
             chosen.write(fresh, image, **own, **options)
         except SpatialDuckError as error:
-            message = str(error).replace(str(fresh), str(place))
+            message = str(error).replace(str(fresh), str(location))
             if message == str(error):
                 raise
             raise type(error)(message) from error

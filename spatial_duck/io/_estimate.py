@@ -24,11 +24,11 @@ __all__ = ["announce_large_write", "estimate"]
 _LARGE, _SAMPLE = 10e9, 32_000_000
 
 
-def announce_large_write(place: Any, image: SpatialArray) -> None:
+def announce_large_write(location: Any, image: SpatialArray) -> None:
     """Print the size and time of a write of more than 10 GB, in a terminal or notebook."""
     count = image.size * backends.host_type(image.dtype).itemsize
     if count > _LARGE and is_watched():
-        folder = place.parent if isinstance(place, Path) else None
+        folder = location.parent if isinstance(location, Path) else None
         sys.stderr.write(estimate(count, folder) + "\n")
         sys.stderr.flush()
 

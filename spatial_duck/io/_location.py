@@ -13,10 +13,10 @@ from urllib.parse import unquote, urlsplit
 
 from spatial_duck.errors import FormatError
 
-__all__ = ["is_remote", "location"]
+__all__ = ["is_remote", "parse_location"]
 
 
-def location(path: Any) -> Any:
+def parse_location(path: Any) -> Any:
     """Return a local path as a `Path`, and a URL or store unchanged.
 
     Parameters
@@ -33,9 +33,9 @@ def location(path: Any) -> Any:
 
     Examples
     --------
-    >>> location("s3://bucket/a.ome.zarr")
+    >>> parse_location("s3://bucket/a.ome.zarr")
     's3://bucket/a.ome.zarr'
-    >>> location("file:///tmp/a%20b.nii").as_posix()
+    >>> parse_location("file:///tmp/a%20b.nii").as_posix()
     '/tmp/a b.nii'
     """
     if isinstance(path, str) and "://" in path:
@@ -91,6 +91,6 @@ def _lost_slash_message(name: str) -> str:
     )
 
 
-def is_remote(place: Any) -> bool:
+def is_remote(location: Any) -> bool:
     """Whether a location is not a local path."""
-    return not isinstance(place, Path)
+    return not isinstance(location, Path)

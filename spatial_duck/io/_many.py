@@ -83,16 +83,16 @@ def temporary_copy(stream: Any) -> Iterator[Path]:
 
 def missing_error(path: Any) -> FileNotFoundError:
     """Return the error for a path that does not exist, with a similar name that does."""
-    place = Path(path)
+    file_path = Path(path)
     words = os.strerror(errno.ENOENT)
-    folder = place.parent
+    folder = file_path.parent
     if not folder.is_dir():
         words += f"; there is no folder {str(folder)!r} either"
     else:
         names = [entry.name for _, entry in zip(range(2000), folder.iterdir(), strict=False)]
-        near = difflib.get_close_matches(place.name, names, 1, 0.75)
+        near = difflib.get_close_matches(file_path.name, names, 1, 0.75)
         words += f"; did you mean {str(folder / near[0])!r}?" if near else ""
-    if not place.is_absolute():
+    if not file_path.is_absolute():
         words += f" (the working folder is {str(Path.cwd())!r})"
     return FileNotFoundError(errno.ENOENT, words, str(path))
 

@@ -76,8 +76,8 @@ def _record(file: Path, key: str | None) -> dict[str, Any]:
     record = parse_record(beside, beside.read_bytes()[: 1 << 25])
     if key is None or key == record.get("key"):
         return record
-    for place in leftover_parts(file, beside.name):
-        record = parse_record(place, place.read_bytes()[: 1 << 25])
+    for part in leftover_parts(file, beside.name):
+        record = parse_record(part, part.read_bytes()[: 1 << 25])
         if key == record.get("key"):
             return record
     raise FormatError(

@@ -56,39 +56,41 @@ def _refusal(path: Path, error: Exception) -> FormatError:
 
 def open_source(path: str | os.PathLike[str]) -> Source:
     """Open a picture; see `spatial_duck.read`."""
-    place = Path(path)
+    file_path = Path(path)
     _imageio()
     try:
-        with _open_picture(place) as file:
+        with _open_picture(file_path) as file:
             several = (file.properties(index=...).n_images or 1) > 1
             found = file.properties(index=... if several else 0)
             meta = file.metadata(index=0, exclude_applied=False)
     except (MemoryError, RecursionError):
         raise
     except Exception as error:  # each plugin raises its own
-        raise _refusal(place, error) from error
+        raise _refusal(file_path, error) from error
     shape, dtype = tuple(int(n) for n in found.shape), np.dtype(found.dtype)
     if not 2 <= len(shape) <= 4 or dtype.kind not in "biufc":
-        raise FormatError(f"{place}: a picture has 2 to 4 axes of numbers, got {shape} of {dtype}")
+        raise FormatError(
+            f"{file_path}: a picture has 2 to 4 axes of numbers, got {shape} of {dtype}"
+        )
     colours = len(shape) - several > 2
     dims = (*([None] if several else []), "y", "x", *(["c"] if colours else []))
     spacing, unit = _spacing(meta.get("dpi"))
     geometry = Geometry(shape, spacing, dims=dims, world=World(("x", "y"), unit))
     needed = safety.count_bytes(shape, dtype)
-    if needed > place.stat().st_size * _RATIO:
-        safety.check_memory(place, needed)
+    if needed > file_path.stat().st_size * _RATIO:
+        safety.check_memory(file_path, needed)
 
     def read() -> NDArray[Any]:
-        safety.check_memory(place, needed)
+        safety.check_memory(file_path, needed)
         try:
-            with _open_picture(place) as file:
+            with _open_picture(file_path) as file:
                 values = np.asarray(file.read(index=... if several else 0))
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # as above
-            raise _refusal(place, error) from error
+            raise _refusal(file_path, error) from error
         if values.shape != shape:
-            raise FormatError(f"{place}: expected shape {shape}, got {values.shape}")
+            raise FormatError(f"{file_path}: expected shape {shape}, got {values.shape}")
         return values
 
     def load(lazy: bool | None) -> Any:

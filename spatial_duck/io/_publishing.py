@@ -350,13 +350,13 @@ def _publish_several(
     (folder / "parts").write_text("\n".join(names), encoding="utf-8")
     try:
         for file in others:
-            place = target.with_name(file.name)
+            destination = target.with_name(file.name)
             # An existing file is replaced only if it is a part of the old target.
-            if place in old:
-                _keep_copy(place, folder / "before")
-                file.replace(place)
+            if destination in old:
+                _keep_copy(destination, folder / "before")
+                file.replace(destination)
             else:
-                rename_new(file, place)
+                rename_new(file, destination)
         _publish_one(fresh, target, overwrite, folder / "old")
     finally:
         _tidy(folder, target, parts)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from spatial_duck._signatures import show_keywords
 from spatial_duck.io._api import info, read
-from spatial_duck.io._location import is_remote, location
+from spatial_duck.io._location import is_remote, parse_location
 from spatial_duck.io._options import ReadOptions
 from spatial_duck.io._registry import format_of
 
@@ -91,11 +91,11 @@ def list_images(path: str | os.PathLike[str]) -> tuple[str, ...]:
     FileNotFoundError
         If there is no such file.
     """
-    place = location(path)
-    found = None if is_remote(place) else format_of(Path(place))
+    location = parse_location(path)
+    found = None if is_remote(location) else format_of(Path(location))
     if found is not None and not found.name.startswith("ome-zarr"):
         return (".",)
     from spatial_duck.io.ngff._contents import list_images as list_inside
     from spatial_duck.io.ngff._format import open_group
 
-    return tuple(list_inside(open_group(place)[0]))
+    return tuple(list_inside(open_group(location)[0]))

@@ -304,8 +304,8 @@ class Patches(Sequence[Any]):
         """Return where patch i of a case begins on the case's grid."""
         case, options = self._case(k), self._options
         if case.starts:
-            place = np.unravel_index(i, [len(line) for line in case.starts])
-            return [line[int(p)] for line, p in zip(case.starts, place, strict=True)]
+            index = np.unravel_index(i, [len(line) for line in case.starts])
+            return [line[int(p)] for line, p in zip(case.starts, index, strict=True)]
         if k not in self._starts:
             draws = [np.random.default_rng([options.seed, self.epoch, k, j])
                      for j in range(options.count)]  # fmt: skip

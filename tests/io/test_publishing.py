@@ -14,7 +14,7 @@ import pytest
 import spatial_duck as sd
 from spatial_duck.errors import FormatError
 from spatial_duck.io import Format, data_name
-from spatial_duck.io._location import location
+from spatial_duck.io._location import parse_location
 from spatial_duck.io._publishing import partial_prefix, publish_atomically
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def test_names_that_are_no_paths(tmp_path: Path) -> None:
             call(f"{tmp_path}/a\0.nii")
         with pytest.raises(FormatError, match="as a str"):
             call(Path("s3://bucket/a.ome.zarr"))
-    assert location(f"file://{tmp_path}/a%20b.nii") == tmp_path / "a b.nii"
+    assert parse_location(f"file://{tmp_path}/a%20b.nii") == tmp_path / "a b.nii"
 
 
 class _Broken(Format):

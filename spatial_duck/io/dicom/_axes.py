@@ -61,7 +61,7 @@ _TIMES = ("TriggerTime", "FrameAcquisitionDateTime", "AcquisitionDateTime", "Acq
 _RELATIVE = ("TriggerTime",)
 _MAX_AXES = 3
 
-Places = list[list[int]]
+Groups = list[list[int]]
 
 
 class Axis(NamedTuple):
@@ -92,22 +92,22 @@ class SortedFrames(NamedTuple):
     ----------
     axes : tuple of Axis
         The axes, slowest first.
-    places : list of list of int
+    groups : list of list of int
         For each position, the numbers of its frames.
     """
 
     axes: tuple[Axis, ...]
-    places: Places
+    groups: Groups
 
 
-def find_axes(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
+def find_axes(frames: Sequence[Frame], groups: Groups) -> SortedFrames | None:
     """Return the axes by which the frames at each position differ, with the frames sorted.
 
     Parameters
     ----------
     frames : sequence of Frame
         All frames.
-    places : list of list of int
+    groups : list of list of int
         For each position, the numbers of its frames, equally many at each.
 
     Returns
@@ -116,35 +116,35 @@ def find_axes(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
         None if no rule fits.
     """
     for rule in (_by_tags, _by_dimensions, _by_diffusion, _by_times, _by_instance):
-        found_axes = rule(frames, places)
+        found_axes = rule(frames, groups)
         if found_axes is not None:
             return found_axes
     return None
 
 
 def _complete(
-    places: Places, values: Sequence[Callable[[int], Any]]
+    groups: Groups, values: Sequence[Callable[[int], Any]]
 ) -> list[tuple[Any, ...]] | None:
     """Return the sorted values of each key if every position has each combination; else None."""
     found = []
     for value in values:
-        kinds = {value(i) for place in places for i in place}
+        kinds = {value(i) for group in groups for i in group}
         if None in kinds or len(kinds) < 2:
             return None
         try:
             found.append(tuple(sorted(kinds)))
         except TypeError:
             return None
-    if math.prod(map(len, found)) != len(places[0]):
+    if math.prod(map(len, found)) != len(groups[0]):
         return None
     wanted = set(itertools.product(*found))
-    if all({tuple(v(i) for v in values) for i in place} == wanted for place in places):
+    if all({tuple(v(i) for v in values) for i in group} == wanted for group in groups):
         return found
     return None
 
 
-def _sort_places(places: Places, rank: Callable[[int], Any]) -> Places:
-    return [sorted(place, key=rank) for place in places]
+def _sort_groups(groups: Groups, rank: Callable[[int], Any]) -> Groups:
+    return [sorted(group, key=rank) for group in groups]
 
 
 def _element_getter(frames: Sequence[Frame], keyword: str) -> Callable[[int], Any]:
@@ -155,24 +155,24 @@ def _tuple_of(getters: Sequence[Callable[[int], Any]]) -> Callable[[int], Any]:
     return lambda i: tuple(get(i) for get in getters)
 
 
-def _by_tags(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
-    count = len(places[0])
+def _by_tags(frames: Sequence[Frame], groups: Groups) -> SortedFrames | None:
+    count = len(groups[0])
     differ = []
     for keyword in TAGS:
-        kinds = {frames[i].elements.get(keyword) for i in places[0]}
+        kinds = {frames[i].elements.get(keyword) for i in groups[0]}
         if None not in kinds and 1 < len(kinds) <= count:
             differ.append(keyword)
     for size in range(1, _MAX_AXES + 1):
         for names in itertools.combinations(differ, size):
             getters = [_element_getter(frames, name) for name in names]
-            found = _complete(places, getters)
+            found = _complete(groups, getters)
             if found is None:
                 continue
             axes = tuple(
                 Axis(name, values, TAGS[name], f"values of {name}, the same at each position")
                 for name, values in zip(names, found, strict=True)
             )
-            return SortedFrames(axes, _sort_places(places, _tuple_of(getters)))
+            return SortedFrames(axes, _sort_groups(groups, _tuple_of(getters)))
     return None
 
 
@@ -180,7 +180,7 @@ def _size(value: Any) -> int:
     return len(value) if is_many(value) else 0
 
 
-def _by_dimensions(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
+def _by_dimensions(frames: Sequence[Frame], groups: Groups) -> SortedFrames | None:
     """Sort by the indices of enhanced files, in the order of the file's dimensions."""
     sizes = {_size(f.elements.get("DimensionIndexValues")) for f in frames}
     count = sizes.pop()
@@ -190,29 +190,29 @@ def _by_dimensions(frames: Sequence[Frame], places: Places) -> SortedFrames | No
     def index(k: int) -> Callable[[int], Any]:
         return lambda i: frames[i].elements["DimensionIndexValues"][k]
 
-    differ = [k for k in range(count) if any(len(set(map(index(k), p))) > 1 for p in places)]
+    differ = [k for k in range(count) if any(len(set(map(index(k), p))) > 1 for p in groups)]
     if not differ:
         return None
-    pointers = frames[places[0][0]].elements.get("DimensionPointers") or ()
+    pointers = frames[groups[0][0]].elements.get("DimensionPointers") or ()
 
     def name(k: int) -> str:
         return pointers[k] if k < len(pointers) else "DimensionIndexValues"
 
     rule = "DimensionIndexValues"
-    found = _complete(places, [index(k) for k in differ])
+    found = _complete(groups, [index(k) for k in differ])
     if found is not None and len(differ) <= _MAX_AXES:
         axes = tuple(
             Axis(name(k), values, None, f"{rule} of {name(k)}")
             for k, values in zip(differ, found, strict=True)
         )
         return SortedFrames(
-            axes, _sort_places(places, lambda i: tuple(index(k)(i) for k in differ))
+            axes, _sort_groups(groups, lambda i: tuple(index(k)(i) for k in differ))
         )
-    joined = _complete(places, [lambda i: tuple(index(k)(i) for k in differ)])
+    joined = _complete(groups, [lambda i: tuple(index(k)(i) for k in differ)])
     if joined is None:
         return None
     axis = Axis("DimensionIndexValues", joined[0], None, f"{rule} of {[name(k) for k in differ]}")
-    return SortedFrames((axis,), _sort_places(places, lambda i: tuple(index(k)(i) for k in differ)))
+    return SortedFrames((axis,), _sort_groups(groups, lambda i: tuple(index(k)(i) for k in differ)))
 
 
 def _creation_order(frames: Sequence[Frame], i: int) -> tuple[Any, ...]:
@@ -221,7 +221,7 @@ def _creation_order(frames: Sequence[Frame], i: int) -> tuple[Any, ...]:
     return (frame.elements.get("InstanceNumber") or 0, frame.number or 0, frame.path.name)
 
 
-def _by_diffusion(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
+def _by_diffusion(frames: Sequence[Frame], groups: Groups) -> SortedFrames | None:
     def weighting(i: int) -> tuple[Any, ...] | None:
         elements = frames[i].elements
         b = elements.get("DiffusionBValue")
@@ -230,50 +230,50 @@ def _by_diffusion(frames: Sequence[Frame], places: Places) -> SortedFrames | Non
         return None if b is None else (b, way if is_many(way) else None, kind)
 
     keys: dict[int, tuple[Any, ...]] = {}
-    for place in places:
+    for group in groups:
         seen: dict[Any, int] = {}
-        for i in sorted(place, key=lambda i: _creation_order(frames, i)):
+        for i in sorted(group, key=lambda i: _creation_order(frames, i)):
             key = weighting(i)
             if key is None:
                 return None
             seen[key] = seen.get(key, 0) + 1
             keys[i] = (key, seen[key])
-    wanted = {keys[i] for i in places[0]}
-    if len({key for key, _ in wanted}) < 2 or any({keys[i] for i in p} != wanted for p in places):
+    wanted = {keys[i] for i in groups[0]}
+    if len({key for key, _ in wanted}) < 2 or any({keys[i] for i in p} != wanted for p in groups):
         return None
-    first = min(places, key=lambda p: min(_creation_order(frames, i) for i in p))
+    first = min(groups, key=lambda p: min(_creation_order(frames, i) for i in p))
     order = {
         keys[i]: k for k, i in enumerate(sorted(first, key=lambda i: _creation_order(frames, i)))
     }
-    sorted_places = _sort_places(places, lambda i: order[keys[i]])
-    values = tuple(frames[i].elements["DiffusionBValue"] for i in sorted_places[0])
+    sorted_groups = _sort_groups(groups, lambda i: order[keys[i]])
+    values = tuple(frames[i].elements["DiffusionBValue"] for i in sorted_groups[0])
     rule = "b-value and gradient direction, in the order of their creation"
-    return SortedFrames((Axis("DiffusionBValue", values, None, rule),), sorted_places)
+    return SortedFrames((Axis("DiffusionBValue", values, None, rule),), sorted_groups)
 
 
-def _by_times(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
+def _by_times(frames: Sequence[Frame], groups: Groups) -> SortedFrames | None:
     for keyword in _TIMES:
-        found_axes = _by_rank(frames, places, keyword, separate=keyword not in _RELATIVE)
+        found_axes = _by_rank(frames, groups, keyword, separate=keyword not in _RELATIVE)
         if found_axes is not None:
             return found_axes
     return None
 
 
-def _by_instance(frames: Sequence[Frame], places: Places) -> SortedFrames | None:
-    return _by_rank(frames, places, "InstanceNumber", separate=True)
+def _by_instance(frames: Sequence[Frame], groups: Groups) -> SortedFrames | None:
+    return _by_rank(frames, groups, "InstanceNumber", separate=True)
 
 
 def _by_rank(
-    frames: Sequence[Frame], places: Places, keyword: str, *, separate: bool
+    frames: Sequence[Frame], groups: Groups, keyword: str, *, separate: bool
 ) -> SortedFrames | None:
     """Sort by the rank of an element at each position."""
     value = _element_getter(frames, keyword)
-    kinds = {type(value(i)) for place in places for i in place}
+    kinds = {type(value(i)) for group in groups for i in group}
     if type(None) in kinds or tuple in kinds or (str in kinds and len(kinds) > 1):
         return None
-    if any(len({value(i) for i in place}) != len(place) for place in places):
+    if any(len({value(i) for i in group}) != len(group) for group in groups):
         return None
-    ranked = _sort_places(places, value)
+    ranked = _sort_groups(groups, value)
     volumes = list(zip(*ranked, strict=True))
     if separate and not (
         _are_consecutive(value, volumes) or _are_consecutive(value, _sort_by_first(value, ranked))
@@ -284,8 +284,8 @@ def _by_rank(
     return SortedFrames((Axis(keyword, values, None, rule),), ranked)
 
 
-def _sort_by_first(value: Callable[[int], Any], places: Places) -> list[list[int]]:
-    return sorted(places, key=lambda place: value(place[0]))
+def _sort_by_first(value: Callable[[int], Any], groups: Groups) -> list[list[int]]:
+    return sorted(groups, key=lambda group: value(group[0]))
 
 
 def _are_consecutive(value: Callable[[int], Any], groups: Sequence[Iterable[int]]) -> bool:

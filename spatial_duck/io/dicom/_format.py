@@ -90,30 +90,30 @@ def open_source(
     scaled: bool = True,
 ) -> Source:
     """Open a DICOM file or series; see `spatial_duck.read`."""
-    place = Path(path)
-    headers = choose_series(place, series)
+    file_path = Path(path)
+    headers = choose_series(file_path, series)
     frames = [f for h in headers for f in frames_of(h, where or {}, scaled=scaled)]
     if not frames:
-        raise FormatError(f"{place}: no frame has {dict(where or {})}")
+        raise FormatError(f"{file_path}: no frame has {dict(where or {})}")
     first = headers[0].dataset
     is_masks = is_segmentation(first)
     try:
         if is_masks:
-            stack = _stack_masks(place, headers, frames, tolerance)
+            stack = _stack_masks(file_path, headers, frames, tolerance)
         elif all(f.is_placed for f in frames):
             stack = stack_frames(
-                place, frames, tolerance=tolerance, irregular=irregular, step=step,
+                file_path, frames, tolerance=tolerance, irregular=irregular, step=step,
                 duplicates=duplicates,
             )  # fmt: skip
         else:
-            stack = stack_unplaced(place, frames)
+            stack = stack_unplaced(file_path, frames)
         geometry = _with_samples(stack.geometry, frames[0].shape)
     except GeometryError as error:
-        raise FormatError(f"{place}: its geometry is not valid: {error}") from error
+        raise FormatError(f"{file_path}: its geometry is not valid: {error}") from error
     try:
         dtype = smallest_type((f.stored, f.scale) for f in _used(stack))
     except FormatError as error:
-        raise FormatError(f"{place}: {error}") from error
+        raise FormatError(f"{file_path}: {error}") from error
     if any(s.other for s in stack.slices):
         dtype = np.dtype(np.float64)
     attrs, coords = _attrs_and_coords(stack, scaled=scaled, is_masks=is_masks)
@@ -122,7 +122,7 @@ def open_source(
         coords |= more
     if len(frames[0].shape) > 2:
         attrs["PhotometricInterpretation"] = "RGB"  # pixels are decoded to RGB
-    load = slice_loader(place, stack.slices, geometry.shape, dtype)
+    load = slice_loader(file_path, stack.slices, geometry.shape, dtype)
     return Source("dicom", geometry, dtype, {"dicom": attrs}, load, coords=coords)
 
 
@@ -131,22 +131,22 @@ def _used(stack: Stack) -> list[Frame]:
 
 
 def _stack_masks(
-    place: Path, headers: Sequence[Header], frames: list[Frame], tolerance: float
+    file_path: Path, headers: Sequence[Header], frames: list[Frame], tolerance: float
 ) -> Stack:
     if len(headers) > 1:
         names = ", ".join(h.path.name for h in headers[:4])
         raise FormatError(
-            f"{place}: {len(headers)} segmentations in one series ({names}); open one file"
+            f"{file_path}: {len(headers)} segmentations in one series ({names}); open one file"
         )
     if not all(f.is_placed for f in frames):
         raise FormatError(
-            f"{place}: frames of a segmentation need position, orientation and pixel spacing; "
+            f"{file_path}: frames of a segmentation need position, orientation and pixel spacing; "
             "tiled slides are not read: use highdicom"
         )
     items = segments_of(headers[0].dataset)
     is_labels = headers[0].dataset.get("SegmentationType") == "LABELMAP"
     numbers = [] if is_labels else [int(item.SegmentNumber) for item in items]
-    return stack_segments(place, frames, numbers, tolerance)
+    return stack_segments(file_path, frames, numbers, tolerance)
 
 
 def _segment_metadata(

@@ -150,22 +150,22 @@ def find_line(
     """
     if irregular not in ("refuse", "resample"):
         raise ValueError(f"irregular must be 'refuse' or 'resample', got {irregular!r}")
-    places = np.array([f.position for f in frames])
-    n = len(places)
+    positions = np.array([f.position for f in frames])
+    n = len(positions)
     if n == 1:
-        return Line(places[0], normal * (frames[0].thickness or 1.0), np.zeros(1))
+        return Line(positions[0], normal * (frames[0].thickness or 1.0), np.zeros(1))
     numbers = np.arange(n, dtype=np.float64)
     fits = [
-        (o, v, _largest_norm(o + numbers[:, None] * v - places))
-        for o, v in _candidate_lines(places)
+        (o, v, _largest_norm(o + numbers[:, None] * v - positions))
+        for o, v in _candidate_lines(positions)
     ]
     if irregular == "refuse" or step is None:
         for origin, vector, off in fits:
             if off <= tolerance:
                 return Line(origin, vector, numbers)
     if irregular == "refuse":
-        raise FormatError(_describe_irregularity(where, frames, places, normal, tolerance, fits))
-    return _even_line(where, frames, places, tolerance, step)
+        raise FormatError(_describe_irregularity(where, frames, positions, normal, tolerance, fits))
+    return _even_line(where, frames, positions, tolerance, step)
 
 
 def find_lattice(
@@ -185,10 +185,10 @@ def find_lattice(
     FormatError
         If there are none.
     """
-    places = np.array([f.position for f in frames])
-    if len(places) == 1:
-        return Line(places[0], normal * (step or 1.0), np.zeros(1))
-    depth = (places - places[0]) @ normal
+    positions = np.array([f.position for f in frames])
+    if len(positions) == 1:
+        return Line(positions[0], normal * (step or 1.0), np.zeros(1))
+    depth = (positions - positions[0]) @ normal
     gaps = np.diff(depth)
     for size in (step, float(np.min(gaps))):
         if size is None or not size > 0:
@@ -196,11 +196,11 @@ def find_lattice(
         counts = np.round(depth / size)
         if (np.diff(counts) < 1).any():
             continue
-        vector = (places[-1] - places[0]) / counts[-1]
-        if _largest_norm(places[0] + counts[:, None] * vector - places) <= tolerance:
+        vector = (positions[-1] - positions[0]) / counts[-1]
+        if _largest_norm(positions[0] + counts[:, None] * vector - positions) <= tolerance:
             numbers = np.full(int(counts[-1]) + 1, np.nan)
-            numbers[counts.astype(int)] = np.arange(len(places))
-            return Line(places[0], vector, numbers)
+            numbers[counts.astype(int)] = np.arange(len(positions))
+            return Line(positions[0], vector, numbers)
     raise FormatError(
         f"{where}: the frames of its segments are not at even steps: "
         f"{', '.join(f'{g:.6g}' for g in gaps[:MAX_NAMES])} mm"
@@ -210,12 +210,12 @@ def find_lattice(
 
 
 def _even_line(
-    where: object, frames: Sequence[Frame], places: Floats, tolerance: float, step: float | None
+    where: object, frames: Sequence[Frame], positions: Floats, tolerance: float, step: float | None
 ) -> Line:
-    chord = places[-1] - places[0]
+    chord = positions[-1] - positions[0]
     length = float(np.linalg.norm(chord))
-    along = (places - places[0]) @ chord / length
-    off = np.linalg.norm(places[0] + along[:, None] * (chord / length) - places, axis=1)
+    along = (positions - positions[0]) @ chord / length
+    off = np.linalg.norm(positions[0] + along[:, None] * (chord / length) - positions, axis=1)
     if float(np.max(off)) > tolerance:
         worst = int(np.argmax(off))
         raise FormatError(
@@ -227,35 +227,35 @@ def _even_line(
     if not size > 0:
         raise ValueError(f"step must be positive, got {step!r}")
     targets = np.arange(int(np.floor(length / size + 1e-6)) + 1) * size
-    numbers = np.interp(targets, along, np.arange(len(places)))
-    return Line(places[0], chord / length * size, numbers)
+    numbers = np.interp(targets, along, np.arange(len(positions)))
+    return Line(positions[0], chord / length * size, numbers)
 
 
 def _largest_norm(vectors: Floats) -> float:
     return float(np.max(np.linalg.norm(vectors, axis=1)))
 
 
-def _candidate_lines(places: Floats) -> list[tuple[Floats, Floats]]:
+def _candidate_lines(positions: Floats) -> list[tuple[Floats, Floats]]:
     """Return origins and steps to try: from the first slice to the last, and by least squares."""
-    n = len(places)
+    n = len(positions)
     numbers = np.arange(n) - (n - 1) / 2
-    slope = numbers @ places / (numbers @ numbers)
+    slope = numbers @ positions / (numbers @ numbers)
     return [
-        (places[0], (places[-1] - places[0]) / (n - 1)),
-        (places.mean(axis=0) - slope * (n - 1) / 2, slope),
+        (positions[0], (positions[-1] - positions[0]) / (n - 1)),
+        (positions.mean(axis=0) - slope * (n - 1) / 2, slope),
     ]
 
 
 def _describe_irregularity(
     where: object,
     frames: Sequence[Frame],
-    places: Floats,
+    positions: Floats,
     normal: Floats,
     tolerance: float,
     fits: Sequence[tuple[Floats, Floats, float]],
 ) -> str:
     """Return a message on why slices lie on no grid."""
-    steps = np.diff(places, axis=0)
+    steps = np.diff(positions, axis=0)
     gaps: Floats = np.asarray(steps @ normal)
     usual = float(np.median(gaps))
     smallest = float(np.min(gaps))

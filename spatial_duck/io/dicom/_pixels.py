@@ -29,13 +29,13 @@ __all__ = ["slice_loader"]
 
 
 def slice_loader(
-    place: Path, slices: Sequence[Slice], shape: tuple[int, ...], dtype: np.dtype[Any]
+    file_path: Path, slices: Sequence[Slice], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Callable[[bool | None], Any]:
     """Return the function that loads an image.
 
     Parameters
     ----------
-    place : Path
+    file_path : Path
         Named in messages.
     slices : sequence of Slice
         Slices along the axes before rows and columns, the last the fastest.
@@ -49,16 +49,16 @@ def slice_loader(
     def load(lazy: bool | None) -> Any:
         if lazy:
             return _lazy_slices(slices, plane, shape, dtype)
-        return _read(place, slices, plane, shape, dtype)
+        return _read(file_path, slices, plane, shape, dtype)
 
     return load
 
 
 def _read(
-    place: Path, slices: Sequence[Slice], plane: tuple[int, ...], shape: tuple[int, ...],
+    file_path: Path, slices: Sequence[Slice], plane: tuple[int, ...], shape: tuple[int, ...],
     dtype: np.dtype[Any],
 ) -> NDArray[Any]:  # fmt: skip
-    safety.check_memory(place, safety.count_bytes(shape, dtype))
+    safety.check_memory(file_path, safety.count_bytes(shape, dtype))
     out = np.zeros(shape, dtype)
     flat = out.reshape(len(slices), *plane)
     files: dict[Path, list[int]] = {}

@@ -105,10 +105,10 @@ def stack_frames(
     check_same_plane(where, frames, tolerance)
     across, down = plane_vectors(where, frames[0])
     normal = np.cross(across, down)
-    places = group_by_plane(frames, normal, tolerance)
-    found = _sort_within_places(where, frames, places, duplicates)
+    groups = group_by_plane(frames, normal, tolerance)
+    found = _sort_within_groups(where, frames, groups, duplicates)
     line = find_line(
-        where, [frames[place[0]] for place in found.places], normal,
+        where, [frames[group[0]] for group in found.groups], normal,
         tolerance=tolerance, irregular=irregular, step=step,
     )  # fmt: skip
     geometry = plane_geometry(frames[0], line, (across, down))
@@ -116,8 +116,8 @@ def stack_frames(
         geometry = _add_leading_axis(geometry, axis)
     slices = [
         part
-        for k in range(len(found.places[0]))
-        for part in _even_slices([frames[place[k]] for place in found.places], line.numbers)
+        for k in range(len(found.groups[0]))
+        for part in _even_slices([frames[group[k]] for group in found.groups], line.numbers)
     ]
     return Stack(tuple(slices), geometry, found.axes)
 
@@ -146,17 +146,17 @@ def stack_segments(
     check_same_plane(where, frames, tolerance)
     across, down = plane_vectors(where, frames[0])
     normal = np.cross(across, down)
-    places = group_by_plane(frames, normal, tolerance)
+    groups = group_by_plane(frames, normal, tolerance)
     line = find_lattice(
-        where, [frames[place[0]] for place in places], normal, frames[0].thickness, tolerance
+        where, [frames[group[0]] for group in groups], normal, frames[0].thickness, tolerance
     )
     rows = {int(p): z for z, p in enumerate(line.numbers) if np.isfinite(p)}
     order = {number: k for k, number in enumerate(segments)}
     grid: list[list[Slice]] = [
         [Slice(None)] * len(line.numbers) for _ in range(max(len(segments), 1))
     ]
-    for p, place in enumerate(places):
-        for i in place:
+    for p, group in enumerate(groups):
+        for i in group:
             number = frames[i].elements.get("ReferencedSegmentNumber")
             if segments and number not in order:
                 raise FormatError(
@@ -204,26 +204,26 @@ def stack_unplaced(where: object, frames: Sequence[Frame]) -> Stack:
     return Stack(slices, _add_plain_axis(geometry, len(frames), None))
 
 
-def _sort_within_places(
-    where: object, frames: Sequence[Frame], places: list[list[int]], duplicates: str
+def _sort_within_groups(
+    where: object, frames: Sequence[Frame], groups: list[list[int]], duplicates: str
 ) -> SortedFrames:
     """Return the axes and the sorted frames of each position; raise for duplicates."""
     if duplicates not in ("refuse", "first"):
         raise ValueError(f"duplicates must be 'refuse' or 'first', got {duplicates!r}")
-    counts = {len(place) for place in places}
+    counts = {len(group) for group in groups}
     if counts == {1}:
-        return SortedFrames((), places)
-    found = find_axes(frames, places) if len(counts) == 1 else None
+        return SortedFrames((), groups)
+    found = find_axes(frames, groups) if len(counts) == 1 else None
     if found is not None:
         return found
     if duplicates == "first":
-        return SortedFrames((), [place[:1] for place in places])
-    twice = [place for place in places if len(place) > 1]
+        return SortedFrames((), [group[:1] for group in groups])
+    twice = [group for group in groups if len(group) > 1]
     pairs = "; ".join(" and ".join(frames[i].name for i in p[:3]) for p in twice[:MAX_NAMES])
     tags = [k for k in TAGS if any(len({frames[i].elements.get(k) for i in p}) > 1 for p in twice)]
     differ = f"they differ in {', '.join(sorted(tags))}" if tags else "they differ in no tag"
     if len(counts) > 1:
-        some = min(places, key=len)
+        some = min(groups, key=len)
         differ += (
             f", and not all positions have equally many ({len(some)} at {frames[some[0]].name}, "
             f"up to {max(counts)} elsewhere)"

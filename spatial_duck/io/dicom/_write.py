@@ -89,17 +89,17 @@ def write_series(path: Path, image: Any, *, progress: Any, frame: str | None) ->
     if "SliceThickness" not in common:
         common.SliceThickness = texts[0]
     common.ImageOrientationPatient = cosines
-    places = [
+    positions = [
         [_decimal(pydicom, v) for v in g.origin + g.direction[:, 0] * (g.spacing[0] * k)]
         for k in range(g.shape[0])
     ]
-    _check_digits(g, texts, cosines, places)
+    _check_digits(g, texts, cosines, positions)
     path.mkdir()
     columns = slice_elements(image, g.shape[0])
     for k in range(g.shape[0]):
         plane = np.ascontiguousarray(np.asarray(data[k]), dtype=dtype)
         own = {keyword: values[k] for keyword, values in columns.values()}
-        _write_slice(pydicom, path, common, own, plane, places[k], k)
+        _write_slice(pydicom, path, common, own, plane, positions[k], k)
         done += plane.nbytes
         report(done, plane.nbytes * g.shape[0])
 
@@ -120,9 +120,9 @@ def _decimal(pydicom: Any, value: float) -> Any:
 
 
 def _check_digits(
-    g: Geometry, spacing: Sequence[Any], cosines: Sequence[Any], places: Sequence[Any]
+    g: Geometry, spacing: Sequence[Any], cosines: Sequence[Any], positions: Sequence[Any]
 ) -> None:
-    written = np.array([[float(str(v)) for v in row] for row in places])
+    written = np.array([[float(str(v)) for v in row] for row in positions])
     steps = (
         np.diff(written, axis=0).mean(axis=0)
         if len(written) > 1

@@ -77,7 +77,7 @@ class ChunkLayout:
             for n, w, c in zip(g.shape, wanted, self.chunks, strict=True)
         )
 
-    def create(self, place: Path) -> None:
+    def create(self, path: Path) -> None:
         """Create the Zarr array, without any chunk."""
         import zarr
 
@@ -91,7 +91,7 @@ class ChunkLayout:
             import numcodecs
 
             zarr.create_array(
-                place,
+                path,
                 zarr_format=2,
                 # Every reader of format 2 supports gzip, which has a checksum (CRC-32).
                 compressors=numcodecs.GZip(level=1),
@@ -102,7 +102,7 @@ class ChunkLayout:
         from zarr.codecs import BloscCodec, Crc32cCodec
 
         zarr.create_array(
-            place,
+            path,
             zarr_format=3,
             shards=self.shards,
             # Several times as fast as zstd on images and labels, and no larger on images.

@@ -325,9 +325,9 @@ def _with_systems(geometries: Sequence[Geometry]) -> dict[str, Any]:
     if not aligned:
         axes = array_axes(first, in_world=False)
         of_world = axes_of_world(first.world)
-        for place, row in enumerate(world_axis_order(first)):
+        for axis, row in enumerate(world_axis_order(first)):
             if row is not None:
-                axes[place] = of_world[row]
+                axes[axis] = of_world[row]
         systems.append({"name": WORLD, "axes": axes})
         steps = affine_steps(world_matrix(first))
         found["coordinateTransformations"] = [

@@ -96,7 +96,7 @@ from spatial_duck.errors import (
 )
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
-from spatial_duck.io._location import is_remote, location
+from spatial_duck.io._location import is_remote, parse_location
 from spatial_duck.io._source import Source
 from spatial_duck.io.ngff import _checksum as checksums
 from spatial_duck.io.ngff import _journal as journal
@@ -228,12 +228,12 @@ def open_source(
 
     if missing not in ("refuse", "fill"):
         raise ValueError(f"missing must be 'refuse' or 'fill', got {missing!r}")
-    place = location(path)
-    is_there = is_remote(place) or place.exists()
-    interrupted = None if is_there else journal.describe_unfinished(place)
+    location = parse_location(path)
+    is_there = is_remote(location) or location.exists()
+    interrupted = None if is_there else journal.describe_unfinished(location)
     if interrupted:
         raise FormatError(interrupted)
-    path, group, attributes = open_image_group(place, image, storage_options)
+    path, group, attributes = open_image_group(location, image, storage_options)
 
     def load_matrix(name: str) -> Any:
         return read_matrix(group, name)
@@ -244,9 +244,9 @@ def open_source(
     if not -count <= level < count:
         raise FormatError(f"{path}: it has {count} levels, level {level} was asked for")
     dataset = chosen.datasets[level]
-    check_inside(place, dataset.path if image in (None, ".") else f"{image}/{dataset.path}")
+    check_inside(location, dataset.path if image in (None, ".") else f"{image}/{dataset.path}")
     try:
-        owned = not is_remote(place)
+        owned = not is_remote(location)
         array = _open_level(group, dataset.path, level % count, attributes, missing, owned)
         shape = tuple(array.shape)
     except FormatError as error:
@@ -347,8 +347,8 @@ def _open_level(
     from spatial_duck.io.ngff._store import ImageStore
 
     array = group[name]
-    place = array.store_path
-    identity = stamp_of(place.store, place.path, array.metadata.zarr_format)
+    location = array.store_path
+    identity = stamp_of(location.store, location.path, array.metadata.zarr_format)
     own = attributes.get(NAMESPACE)
     noted = own.get("complete") if isinstance(own, Mapping) else None
     complete = isinstance(noted, Mapping) and missing != "fill"
@@ -361,9 +361,9 @@ def _open_level(
                 f"{count} by what its writer noted in the group: the metadata were changed. Read "
                 "it all the same with missing='fill'"
             )
-    store = ImageStore(place.store, complete=complete, identity=identity, owned=owned)
+    store = ImageStore(location.store, complete=complete, identity=identity, owned=owned)
     zarr_format = array.metadata.zarr_format
-    return zarr.open_array(store, path=place.path, mode="r", zarr_format=zarr_format)
+    return zarr.open_array(store, path=location.path, mode="r", zarr_format=zarr_format)
 
 
 def _count_files(array: Any) -> int:
@@ -382,15 +382,15 @@ class OmeZarr(Format):
     open = staticmethod(open_source)
     write = staticmethod(write_image)
 
-    def write_store(self, place: Any, image: Any, **options: Any) -> None:
+    def write_store(self, location: Any, image: Any, **options: Any) -> None:
         """Write into a store: block by block if keys of the store can be deleted."""
         zarr_module("Writing OME-Zarr")
         from spatial_duck.io.ngff._store import can_replace, write_by_folder
 
-        if can_replace(place):
-            write_to_store(place, image, **options)
+        if can_replace(location):
+            write_to_store(location, image, **options)
         else:
-            write_by_folder(write_image, place, image, **options)
+            write_by_folder(write_image, location, image, **options)
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
         """Whether a path is a folder that holds a Zarr group."""

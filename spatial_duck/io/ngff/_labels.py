@@ -89,16 +89,16 @@ def copy_other_entries(target: Path, fresh: Path, version: str) -> None:
             f"{'0.4' if found == 2 else '0.5'!r}, or to another name"
         )
     for entry in others:
-        place = fresh / entry.name
-        if place.exists():
+        destination = fresh / entry.name
+        if destination.exists():
             raise FormatError(
                 f"{target}: it holds {entry.name!r} beside its image, where a level of the new "
                 "image would lie; write it to another name, or move that away"
             )
         if entry.is_dir() and not entry.is_symlink():
-            shutil.copytree(entry, place, symlinks=True, copy_function=_link_or_copy)
+            shutil.copytree(entry, destination, symlinks=True, copy_function=_link_or_copy)
         else:
-            _link_or_copy(str(entry), str(place))
+            _link_or_copy(str(entry), str(destination))
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -140,29 +140,29 @@ class ImageStore(_private.ForwardingStore):
 # --- opening ------------------------------------------------------------------------------
 
 
-def _open_arguments(place: Any, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
+def _open_arguments(location: Any, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the arguments with which zarr opens a place."""
     import zarr
 
-    if type(place).__module__.partition(".")[0] == "obstore":
-        return {"store": zarr.storage.ObjectStore(place)}
-    if isinstance(place, zarr.Group):  # its attributes may be out of date
-        return {"store": place.store_path.store, "path": place.store_path.path}
+    if type(location).__module__.partition(".")[0] == "obstore":
+        return {"store": zarr.storage.ObjectStore(location)}
+    if isinstance(location, zarr.Group):  # its attributes may be out of date
+        return {"store": location.store_path.store, "path": location.store_path.path}
     # A path of universal_pathlib, which need not be one of pathlib.
-    kept = getattr(place, "storage_options", None)
-    if kept is not None and getattr(place, "protocol", None):
-        return {"store": str(place), "storage_options": {**kept, **(storage_options or {})}}
+    kept = getattr(location, "storage_options", None)
+    if kept is not None and getattr(location, "protocol", None):
+        return {"store": str(location), "storage_options": {**kept, **(storage_options or {})}}
     if storage_options:
-        return {"store": place, "storage_options": dict(storage_options)}
-    return {"store": place}
+        return {"store": location, "storage_options": dict(storage_options)}
+    return {"store": location}
 
 
-def open_group(place: Any, storage_options: Mapping[str, Any] | None = None) -> Any:
+def open_group(location: Any, storage_options: Mapping[str, Any] | None = None) -> Any:
     """Open a Zarr group for reading.
 
     Parameters
     ----------
-    place : Path, str or store
+    location : Path, str or store
         Where it is.
     storage_options : mapping, optional
         Options for a URL, as fsspec takes them.
@@ -174,28 +174,28 @@ def open_group(place: Any, storage_options: Mapping[str, Any] | None = None) -> 
     """
     import zarr
 
-    if isinstance(place, zarr.Array):
-        raise _array_error(place.store_path)
-    given = _open_arguments(place, storage_options)
+    if isinstance(location, zarr.Array):
+        raise _array_error(location.store_path)
+    given = _open_arguments(location, storage_options)
     try:
-        if is_remote(place):
+        if is_remote(location):
             # To look for each format costs requests; most stores are in the newer one.
             with suppress(FileNotFoundError):
                 return zarr.open_group(**given, mode="r", zarr_format=3)
         return zarr.open_group(**given, mode="r")
     except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError) as error:
-        raise _array_error(place) from error
+        raise _array_error(location) from error
 
 
-def _array_error(place: Any) -> FormatError:
+def _array_error(location: Any) -> FormatError:
     return FormatError(
-        f"{place}: it is a Zarr array, and an image is the group that holds it: open the folder "
+        f"{location}: it is a Zarr array, and an image is the group that holds it: open the folder "
         "above, with level= if it has several, or wrap the array, SpatialArray(zarr.open_array("
         "...), spacing=...)"
     )
 
 
-def store_path(place: Any, storage_options: Mapping[str, Any] | None = None) -> Any:
+def store_path(location: Any, storage_options: Mapping[str, Any] | None = None) -> Any:
     """Return a path, store or group as a writable zarr.storage.StorePath; nothing is created.
 
     Raises
@@ -205,7 +205,7 @@ def store_path(place: Any, storage_options: Mapping[str, Any] | None = None) -> 
     """
     from zarr.storage import FsspecStore, MemoryStore, StorePath
 
-    given = _open_arguments(place, storage_options)
+    given = _open_arguments(location, storage_options)
     store, path = given["store"], given.get("path", "")
     if isinstance(store, StorePath):
         store, path = store.store, store.path
@@ -216,7 +216,7 @@ def store_path(place: Any, storage_options: Mapping[str, Any] | None = None) -> 
     elif not hasattr(store, "supports_writes"):
         store = FsspecStore.from_mapper(store)
     if store.read_only or not store.supports_writes:
-        raise FormatError(f"{place}: it is open for reading only; open it for writing")
+        raise FormatError(f"{location}: it is open for reading only; open it for writing")
     return StorePath(store, path)
 
 
@@ -225,7 +225,7 @@ def store_path(place: Any, storage_options: Mapping[str, Any] | None = None) -> 
 
 def write_by_folder(
     write: Callable[..., None],
-    place: Any,
+    location: Any,
     image: Any,
     *,
     overwrite: bool = False,
@@ -238,7 +238,7 @@ def write_by_folder(
     ----------
     write : callable
         Writes the format to a path.
-    place : str or store
+    location : str or store
         The target.
     image : SpatialArray
         The image.
@@ -257,18 +257,18 @@ def write_by_folder(
     refused = [name for name in ("resume", "label") if options.get(name)]
     if refused:
         raise FormatError(
-            f"{place}: {refused[0]}= does not work in this kind of store; write to a folder, or "
+            f"{location}: {refused[0]}= does not work in this kind of store; write to a folder, or "
             "leave it out"
         )
-    name = str(place).rstrip("/").rpartition("/")[2] if isinstance(place, str) else "image"
+    name = str(location).rstrip("/").rpartition("/")[2] if isinstance(location, str) else "image"
     with tempfile.TemporaryDirectory(prefix="spatial_duck-") as folder:
         fresh = Path(folder) / name
         write(fresh, image, overwrite=False, **options)
-        fill_store(fresh, place, storage_options, overwrite=overwrite)
+        fill_store(fresh, location, storage_options, overwrite=overwrite)
 
 
 def fill_store(
-    folder: Path, place: Any, storage_options: Mapping[str, Any] | None, *, overwrite: bool
+    folder: Path, location: Any, storage_options: Mapping[str, Any] | None, *, overwrite: bool
 ) -> None:
     """Copy a group in a folder into a store; its own metadata, which make it an image, last.
 
@@ -276,7 +276,7 @@ def fill_store(
     ----------
     folder : Path
         The group.
-    place : str or store
+    location : str or store
         The target.
     storage_options : mapping, optional
         Options for a URL, as fsspec takes them.
@@ -291,12 +291,14 @@ def fill_store(
     """
     import zarr
 
-    target = store_path(place, storage_options)
+    target = store_path(location, storage_options)
     if _holds_node(target):
         if not overwrite:
-            raise FileExistsError(f"{place} is there already; replace it with overwrite=True")
-        if not can_replace(place):
-            raise FormatError(f"{place}: nothing in such a store can be replaced; write a new one")
+            raise FileExistsError(f"{location} is there already; replace it with overwrite=True")
+        if not can_replace(location):
+            raise FormatError(
+                f"{location}: nothing in such a store can be replaced; write a new one"
+            )
         zarr.open_group(target, mode="w")  # deletes the old image
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     last = [p for p in files if p.parent == folder]
@@ -333,7 +335,7 @@ async def _copy(files: list[Path], folder: Path, target: Any) -> None:
     await asyncio.gather(*map(copy, files))
 
 
-def can_replace(place: Any) -> bool:
+def can_replace(location: Any) -> bool:
     """Whether keys of a store can be deleted: not in a zip file that is being written."""
-    store = getattr(place, "store", place)
+    store = getattr(location, "store", location)
     return bool(getattr(store, "supports_deletes", True))

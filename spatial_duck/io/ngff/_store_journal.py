@@ -120,8 +120,8 @@ class StoreJournal:
 
     def size_of(self, number: int, key: str) -> int:
         """Return the number of bytes of a chunk of a level."""
-        place = self.level(number) / key
-        return int(sync(place.store.getsize(place.path)))
+        store_path = self.level(number) / key
+        return int(sync(store_path.store.getsize(store_path.path)))
 
     def find_done(self, blocks: BlockPlan, arrays: Sequence[Any]) -> None:
         """Add the blocks whose chunks are all in the store, when a write is resumed."""
@@ -158,15 +158,15 @@ class StoreJournal:
 # --- contents of the store ----------------------------------------------------------------
 
 
-def _list_names(place: Any) -> set[str]:
+def _list_names(store_path: Any) -> set[str]:
     """Return the names of all keys below a place, from a new listing."""
-    forget = getattr(getattr(place.store, "fs", None), "invalidate_cache", None)
+    forget = getattr(getattr(store_path.store, "fs", None), "invalidate_cache", None)
     if forget is not None:  # file systems of fsspec keep listings
         forget()
-    prefix = f"{place.path}/" if place.path else ""
+    prefix = f"{store_path.path}/" if store_path.path else ""
 
     async def names() -> set[str]:
-        return {key.removeprefix(prefix) async for key in place.store.list_prefix(prefix)}
+        return {key.removeprefix(prefix) async for key in store_path.store.list_prefix(prefix)}
 
     with suppress(FileNotFoundError):
         found: set[str] = sync(names())
@@ -200,19 +200,19 @@ def _read_marker(target: Any) -> dict[str, Any] | None:
     return None
 
 
-def describe_unfinished(place: Any) -> str | None:
+def describe_unfinished(store_path: Any) -> str | None:
     """Return a message on an interrupted write and how to resume it, or None.
 
     Parameters
     ----------
-    place : zarr.storage.StorePath
+    store_path : zarr.storage.StorePath
         A group that is not an image.
     """
-    if _read_marker(place) is None:
+    if _read_marker(store_path) is None:
         return None
     return (
-        f"{place} is not complete: writing it was interrupted, or is still going on. Continue with "
-        "write(..., resume=True) and the same image and options; or start again without it"
+        f"{store_path} is not complete: writing it was interrupted, or is still going on. Continue "
+        "with write(..., resume=True) and the same image and options; or start again without it"
     )
 
 

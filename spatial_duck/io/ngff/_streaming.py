@@ -103,8 +103,8 @@ class WriteJob:
         """Join a block of the bins of the blocks below, and write it; return its bins."""
         box = self.blocks.box(level, index)
         block = np.empty([s.stop - s.start for s in box], self.arrays[level].dtype)
-        for place, part in zip(below, parts, strict=True):
-            there = self.blocks.binned_box(level - 1, place)
+        for child, part in zip(below, parts, strict=True):
+            there = self.blocks.binned_box(level - 1, child)
             key = [slice(s.start - b.start, s.stop - b.start)
                    for s, b in zip(there, box, strict=True)]  # fmt: skip
             if part.size:
@@ -213,8 +213,8 @@ class _Runner:
             if not (finished and level == top):
                 yield index
         elif not finished:
-            for place in self.blocks.blocks_below(level, index):
-                yield from self.remaining(level - 1, place, cut)
+            for child in self.blocks.blocks_below(level, index):
+                yield from self.remaining(level - 1, child, cut)
 
     def run_batch(
         self, level: int, batch: Sequence[Shape], parts: dict[Shape, Any]
@@ -257,7 +257,7 @@ class _Runner:
             graph[key] = (partial(WriteJob.write_smoothed, level=level, index=index), job)
         else:
             below = self.blocks.blocks_below(level, index)
-            made = [self.add_task(graph, name, leaves, parts, level - 1, place) for place in below]
+            made = [self.add_task(graph, name, leaves, parts, level - 1, child) for child in below]
             graph[key] = (
                 partial(WriteJob.write_joined, level=level, index=index, below=below),
                 job,

@@ -218,7 +218,7 @@ def field_attributes(field: Field, name: str, array: str) -> dict[str, Any]:
 # --- reading ------------------------------------------------------------------------------
 
 
-def read_document(ome: Any, place: Surroundings, frame: str | None = None) -> Transform:
+def read_document(ome: Any, surroundings: Surroundings, frame: str | None = None) -> Transform:
     """Return the transform of a document.
 
     Parameters
@@ -226,7 +226,7 @@ def read_document(ome: Any, place: Surroundings, frame: str | None = None) -> Tr
     ome : mapping
         A scene, or its ``coordinateSystems`` and ``coordinateTransformations`` alone, as in the
         standard's examples.
-    place : Surroundings
+    surroundings : Surroundings
         Functions that read what it refers to.
     frame : str, optional
         The frame, if the axes have no orientations.
@@ -250,15 +250,15 @@ def read_document(ome: Any, place: Surroundings, frame: str | None = None) -> Tr
         raise FormatError(f"expected one transformation, got {len(items)}")
     item = items[0]
     own = {str(s["name"]): tuple(s["axes"]) for s in scene.get("coordinateSystems") or ()}
-    start, end = [_axes(item.get(side), own, place) for side in ("input", "output")]
-    return _combine(_steps(item, len(start), place), start, end, frame)
+    start, end = [_axes(item.get(side), own, surroundings) for side in ("input", "output")]
+    return _combine(_steps(item, len(start), surroundings), start, end, frame)
 
 
-def _axes(reference: Any, own: Mapping[str, Axes], place: Surroundings) -> Axes:
+def _axes(reference: Any, own: Mapping[str, Axes], surroundings: Surroundings) -> Axes:
     """Return the axes of the coordinate system at an end of a transformation."""
     entry = reference if isinstance(reference, Mapping) else {"name": reference}
     name, path = entry.get("name"), entry.get("path")
-    known = own if path in (None, "", ".") else place.systems(str(path))
+    known = own if path in (None, "", ".") else surroundings.systems(str(path))
     if name not in known:
         raise FormatError(
             f"the coordinate system {reference!r} is not described; there are {sorted(known)}"
@@ -266,13 +266,15 @@ def _axes(reference: Any, own: Mapping[str, Axes], place: Surroundings) -> Axes:
     return known[str(name)]
 
 
-def _steps(item: Item, n: int, place: Surroundings, depth: int = 0) -> list[Floats | SpatialArray]:
+def _steps(
+    item: Item, n: int, surroundings: Surroundings, depth: int = 0
+) -> list[Floats | SpatialArray]:
     """Return the matrices and fields that are applied to points of `n` coordinates in turn."""
     kind = str(item["type"])
     if depth > _MAX_DEPTH:
         raise FormatError(f"transformations are nested more than {_MAX_DEPTH} deep")
     if kind == "bijection":
-        return _steps(item["forward"], n, place, depth + 1)
+        return _steps(item["forward"], n, surroundings, depth + 1)
     if kind == "displacements":
         way = item.get("interpolation") or "linear"
         if way != "linear":
@@ -282,9 +284,9 @@ def _steps(item: Item, n: int, place: Surroundings, depth: int = 0) -> list[Floa
                 UserWarning,
                 stacklevel=2,
             )
-        return [place.field(str(item["path"]))]
+        return [surroundings.field(str(item["path"]))]
     if kind != "sequence":
-        matrix = matrix_of(item, n, place.load)
+        matrix = matrix_of(item, n, surroundings.load)
         if matrix.shape != (n + 1, n + 1):
             raise FormatError(f"{kind} makes {len(matrix) - 1} numbers of {n}")
         return [matrix]
@@ -293,7 +295,7 @@ def _steps(item: Item, n: int, place: Surroundings, depth: int = 0) -> list[Floa
         raise FormatError("a sequence holds no transformation")
     for part in item["transformations"]:
         last = found[-1] if found else None
-        steps = _steps(part, n, place, depth + 1)
+        steps = _steps(part, n, surroundings, depth + 1)
         if part["type"] == "translation" and isinstance(last, np.ndarray) and not last[:n, n].any():
             found[-1] = steps[0] @ last  # exact: parts of one matrix become one again
         else:

@@ -60,11 +60,11 @@ def affine_geometry(shape: tuple[int, ...], affine: NDArray[Any], header: Any = 
 def open_source(path: str | os.PathLike[str]) -> Source:
     """Open an image with nibabel; see `spatial_duck.read`."""
     nibabel = require("nibabel", "Reading MGH, Analyze, PAR/REC and AFNI")
-    place = Path(path)
-    is_mgh = place.name.lower().endswith(_MGH)
+    file_path = Path(path)
+    is_mgh = file_path.name.lower().endswith(_MGH)
     try:
-        image = None if is_mgh else nibabel.load(place)
-        header = _mgh_header(place) if image is None else image.header
+        image = None if is_mgh else nibabel.load(file_path)
+        header = _mgh_header(file_path) if image is None else image.header
         shape = tuple(int(n) for n in header.get_data_shape())
         affine = header.get_affine() if image is None else image.affine
         geometry = affine_geometry(shape, np.asarray(affine, np.float64), header)
@@ -72,15 +72,15 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     except (MemoryError, RecursionError):
         raise
     except GeometryError as error:
-        raise FormatError(f"{place}: its geometry is not valid: {error}") from error
+        raise FormatError(f"{file_path}: its geometry is not valid: {error}") from error
     except Exception as error:  # nibabel raises many kinds for a file that is not valid
-        raise FormatError(f"{place}: nibabel cannot read it: {error}") from error
+        raise FormatError(f"{file_path}: nibabel cannot read it: {error}") from error
     if stored.kind not in "biufc":
-        raise FormatError(f"{place}: voxels must be numbers, got {stored}")
+        raise FormatError(f"{file_path}: voxels must be numbers, got {stored}")
     load = (
-        _mgh_loader(place, header, shape, stored)
+        _mgh_loader(file_path, header, shape, stored)
         if image is None
-        else _nibabel_loader(place, image, shape, stored)
+        else _nibabel_loader(file_path, image, shape, stored)
     )
     attrs = {"nibabel": {"descrip": text}} if (text := _description(header)) else {}
     return Source("nibabel", geometry, load.dtype, attrs, load)

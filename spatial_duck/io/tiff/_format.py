@@ -85,14 +85,14 @@ def open_source(
     plain: bool = False,
 ) -> Source:
     """Open a series of a TIFF file; see `spatial_duck.read`."""
-    place = Path(path)
+    file_path = Path(path)
     tifffile_module()
-    if not plain and _is_geotiff(place):
-        return _open_geotiff(place, series, level)
+    if not plain and _is_geotiff(file_path):
+        return _open_geotiff(file_path, series, level)
     try:
-        with _logged_errors() as errors, open_tiff(place, plain) as file:
-            _check_ome_files(place, file, series, plain)
-            chosen, whole, count = _select_level(place, file, series, level)
+        with _logged_errors() as errors, open_tiff(file_path, plain) as file:
+            _check_ome_files(file_path, file, series, plain)
+            chosen, whole, count = _select_level(file_path, file, series, level)
             axes, shape = str(chosen.axes), tuple(int(n) for n in chosen.shape)
             dtype = np.dtype(chosen.dtype)
             # Pages in another file cannot be mapped in this one.
@@ -101,48 +101,48 @@ def open_source(
                 contiguous = None
             if contiguous is not None:
                 dtype = dtype.newbyteorder(file.byteorder)
-            found = _read_metadata(place, file, whole, series, plain)
+            found = _read_metadata(file_path, file, whole, series, plain)
             geometry, attrs, coords = _geometry_and_coords(
-                place, found, axes, shape, exact and level == 0
+                file_path, found, axes, shape, exact and level == 0
             )
             if level:
                 geometry = _level_geometry(geometry, tuple(int(n) for n in whole.shape), shape)
             offset = None if contiguous is None else int(contiguous)
             needed, pages = safety.count_bytes(shape, dtype), len(chosen.pages)
             page = chosen.keyframe
-            _check_segments(place, [page])
+            _check_segments(file_path, [page])
             listed, declared = len(page.dataoffsets), math.prod(page.chunked)
             if listed < declared:
-                raise FormatError(f"{place}: it lists {listed} tiles or strips of {declared}")
+                raise FormatError(f"{file_path}: it lists {listed} tiles or strips of {declared}")
         if errors:
             # Otherwise a file with damaged metadata would be read without its geometry.
-            raise FormatError(f"{place}: it is not a valid TIFF file: {errors[0]}")
+            raise FormatError(f"{file_path}: it is not a valid TIFF file: {errors[0]}")
     except (MemoryError, RecursionError):
         raise
     except GeometryError as error:
-        raise FormatError(f"{place}: its geometry is not valid: {error}") from error
+        raise FormatError(f"{file_path}: its geometry is not valid: {error}") from error
     except (FormatError, Warning):
         raise
     except Exception as error:  # tifffile raises many kinds for a file that is not valid
-        raise FormatError(f"{place}: it is not a valid TIFF file: {error}") from error
+        raise FormatError(f"{file_path}: it is not a valid TIFF file: {error}") from error
     if dtype.kind not in "biufc":
-        raise FormatError(f"{place}: voxels must be numbers, got {dtype}")
+        raise FormatError(f"{file_path}: voxels must be numbers, got {dtype}")
     # Missing tiles are valid, and read as 0, so that the size of the file limits raw voxels alone.
-    safety.check_size(place, pages if offset is None else needed, offset or 0)
+    safety.check_size(file_path, pages if offset is None else needed, offset or 0)
 
     def read() -> NDArray[Any]:
-        safety.check_memory(place, needed)
+        safety.check_memory(file_path, needed)
         try:
-            with open_tiff(place, plain) as file:
-                chosen = _select_level(place, file, series, level)[0]
-                _check_segments(place, chosen.pages)
+            with open_tiff(file_path, plain) as file:
+                chosen = _select_level(file_path, file, series, level)[0]
+                _check_segments(file_path, chosen.pages)
                 values = chosen.asarray()
         except (MemoryError, RecursionError):
             raise
         except Exception as error:  # as above, and exceptions of codecs
-            raise FormatError(f"{place}: its voxels cannot be read: {error}") from error
+            raise FormatError(f"{file_path}: its voxels cannot be read: {error}") from error
         if np.size(values) != math.prod(shape):
-            raise FormatError(f"{place}: expected shape {shape}, got {np.shape(values)}")
+            raise FormatError(f"{file_path}: expected shape {shape}, got {np.shape(values)}")
         return np.asarray(values).reshape(shape)
 
     def view() -> Any:
@@ -151,17 +151,17 @@ def open_source(
         from spatial_duck.backends.zarr._view import ZarrView
         from spatial_duck.io.tiff._store import open_store
 
-        store = open_store(str(place.absolute()), series, level, plain)
+        store = open_store(str(file_path.absolute()), series, level, plain)
         array = zarr.open_array(store, mode="r")
         if array.size != math.prod(shape):
-            raise FormatError(f"{place}: expected shape {shape}, got {array.shape}")
+            raise FormatError(f"{file_path}: expected shape {shape}, got {array.shape}")
         return ZarrView(array)
 
     def loaded(lazy: bool | None) -> Any:
         if lazy is False or 0 in shape:
             return read()
         if offset is not None:
-            return safety.map_raw(place, dtype, shape, offset)
+            return safety.map_raw(file_path, dtype, shape, offset)
         try:
             return view()
         except ImportError:

@@ -114,8 +114,8 @@ def standard_geometry(axes: str, shape: tuple[int, ...], found: TiffMetadata) ->
 def metadata_coords(found: TiffMetadata, dims: tuple[str | None, ...]) -> Mapping[str, Any]:
     """Return the coordinates along the image's axes, and positions along axes that it lacks."""
     coords = {name: value for name, value in found.coords.items() if value[0] in dims}
-    for name, place in found.origin.items():
+    for name, position in found.origin.items():
         if name not in dims and name in SPACE_AXES:
             unit = found.steps.get(name, (1.0, None))[1]
-            coords[f"position_{name}"] = ((), place, {"unit": unit} if unit else {})
+            coords[f"position_{name}"] = ((), position, {"unit": unit} if unit else {})
     return coords

@@ -230,13 +230,13 @@ def _positions(
             value = finite_number(plane.get(field))
             if value is None:
                 continue
-            place = _position_in_unit(value, plane.get(field + "Unit"), steps.get(name))
-            if place is None:
+            position = _position_in_unit(value, plane.get(field + "Unit"), steps.get(name))
+            if position is None:
                 unit = plane.get(field + "Unit")
                 problems.add(f"in {unit!r}, unlike its pixel size, and is not read")
                 continue
             where = plane["Z"] if name == "z" else 0
-            if not math.isclose(values.setdefault(where, place), place, abs_tol=1e-9):
+            if not math.isclose(values.setdefault(where, position), position, abs_tol=1e-9):
                 problems.add("not the same; that of the first is used")
         for text in sorted(problems):
             warnings.warn(f"{path}: the {field} of its planes is {text}", stacklevel=8)
@@ -272,11 +272,11 @@ def _set_depth(values: dict[int, float], steps: dict[str, tuple[float, str | Non
 
     Returns whether they agree.
     """
-    numbers, places = np.array(list(values)), np.array(list(values.values()))
+    numbers, positions = np.array(list(values)), np.array(list(values.values()))
     size, unit = steps.get("z", (None, None))
-    found = float((places[-1] - places[0]) / (numbers[-1] - numbers[0]))
+    found = float((positions[-1] - positions[0]) / (numbers[-1] - numbers[0]))
     even = bool(found) and np.allclose(
-        places, places[0] + (numbers - numbers[0]) * found, rtol=0, atol=1e-2 * abs(found)
+        positions, positions[0] + (numbers - numbers[0]) * found, rtol=0, atol=1e-2 * abs(found)
     )
     agrees = size is None or abs(abs(found) - size) <= 1e-2 * size
     if even and agrees:

@@ -22,13 +22,13 @@ class TiffStore(ForwardingStore):
         The open store.
     file : tifffile.TiffFile
         Its file, which is closed when the store is closed or no longer used.
-    place : tuple
+    arguments : tuple
         The arguments of `open_store`.
     """
 
-    def __init__(self, store: Any, file: Any, place: tuple[str, int, int, bool]) -> None:
+    def __init__(self, store: Any, file: Any, arguments: tuple[str, int, int, bool]) -> None:
         super().__init__(store)
-        self._place = place
+        self._arguments = arguments
         self._close_file = weakref.finalize(store, file.close)
 
     def close(self) -> None:
@@ -37,17 +37,17 @@ class TiffStore(ForwardingStore):
         self._close_file()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, self._place
+        return open_store, self._arguments
 
     def __str__(self) -> str:
-        path, series, level, _ = self._place
+        path, series, level, _ = self._arguments
         return f"tiff://{path}?series={series}&level={level}"
 
     def __repr__(self) -> str:
         return f"TiffStore({str(self)!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TiffStore) and self._place == other._place
+        return isinstance(other, TiffStore) and self._arguments == other._arguments
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -59,7 +59,7 @@ class TiffStore(ForwardingStore):
             raise
         except Exception as error:  # lengths beyond memory too: nothing was read at open
             raise FormatError(
-                f"{self._place[0]}: its voxels cannot be read, it is damaged: {error!r}"
+                f"{self._arguments[0]}: its voxels cannot be read, it is damaged: {error!r}"
             ) from error
 
 

@@ -142,13 +142,13 @@ def _ome_planes(
     g, count = axes.geometry, axes.n_planes
     plane: dict[str, list[Any]] = {}
     for name, (start, unit) in _origins(g).items():
-        field, places = f"Position{name.upper()}", [start] * count
+        field, positions = f"Position{name.upper()}", [start] * count
         if name == "z" and "Z" in axes.letters and name in sizes:
             steps = (g.direction * g.spacing)[g.world.axes.index("z")]
             step = float(steps[g.sampled_axes.index(axes.letters.index("Z"))])
             count_z = g.shape[axes.letters.index("Z")]
-            places = axes.value_by_plane("Z", [start + step * k for k in range(count_z)])
-        plane[field] = places
+            positions = axes.value_by_plane("Z", [start + step * k for k in range(count_z)])
+        plane[field] = positions
         plane[field + "Unit"] = [_OME_UNITS.get(unit, unit) if unit else "pixel"] * count
     times, unit = _times(axes)
     if times is not None:

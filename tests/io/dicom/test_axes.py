@@ -73,7 +73,7 @@ def test_each_rule_finds_the_volumes(rule: str, count: int, places: int, random:
     (axis,) = told.axes
     assert axis.keyword == NAMES.get(rule, "InstanceNumber")
     assert len(axis.values) == count
-    for pile in told.places:
+    for pile in told.groups:
         assert [pairs[i][0] for i in pile] == list(range(count))
 
 
@@ -97,7 +97,7 @@ def test_each_combination_of_several_elements(
     told = find_axes(frames, piles)
     assert told is not None
     assert [len(axis.values) for axis in told.axes] == sizes
-    for pile in told.places:
+    for pile in told.groups:
         assert [all_of[i][:-1] for i in pile] == list(itertools.product(*map(range, sizes)))
 
 
