@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,7 +140,7 @@ def generalized_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[s
     assert signature is not None
     if not geometries(*inputs):
         return None
-    cores = [re.findall(r"[^,() ]+", core) for core in re.findall(r"\([^()]*\)", signature)]
+    cores = _core_axes(signature)
     # A core axis that may be missing (n?) is missing where the array is too short for it.
     missing: set[str] = set()
     for core, a in zip(cores, inputs, strict=False):
@@ -170,6 +171,12 @@ def generalized_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...], keywords: dict[s
     loops = [len(shape_of(a)) - len(core) for a, core in zip(inputs, given, strict=True)]
     labelled = [(a, with_core(k, given[k], loops[k])) for k, a in enumerate(inputs)]
     return contraction(ufunc.__name__, labelled, with_core(len(inputs), output, max(loops)))
+
+
+@cache
+def _core_axes(signature: str) -> list[list[str]]:
+    """Return the names of the core axes of each operand, and of the result."""
+    return [re.findall(r"[^,() ]+", core) for core in re.findall(r"\([^()]*\)", signature)]
 
 
 @rule("plain", np.linalg.matmul)
