@@ -147,6 +147,7 @@ NO_LENGTHS = {
     ("config", "tolerance"),  # a part of a voxel
     ("patches", "size"),  # plain numbers are voxels
     ("plot", "at"),  # a point, not a spacing
+    ("read", "tolerance"), ("read_pyramid", "tolerance"),  # of DICOM, whose tests have units
 }  # fmt: skip
 #: Whose call takes seconds: what they make of a length is tested beside them.
 SLOW = {"register"}

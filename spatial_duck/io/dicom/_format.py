@@ -42,6 +42,7 @@ import numpy as np
 
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
+from spatial_duck.geometry._quantity import in_unit
 from spatial_duck.io._format import Format
 from spatial_duck.io._source import Source
 from spatial_duck.io.dicom._files import Series, choose_series, looks_like_dicom, series_of
@@ -91,6 +92,7 @@ def open_source(
 ) -> Source:
     """Open a DICOM file or series; see `spatial_duck.read`."""
     file_path = Path(path)
+    tolerance, step = in_unit(tolerance, "mm", "tolerance"), in_unit(step, "mm", "step")
     headers = choose_series(file_path, series)
     frames = [f for h in headers for f in frames_of(h, where or {}, scaled=scaled)]
     if not frames:

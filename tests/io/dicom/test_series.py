@@ -267,6 +267,7 @@ def test_sideways_jump_is_refused(folder: Path) -> None:
     with pytest.raises(FormatError, match="do not lie on one line"):
         io.read(folder, irregular="resample", step=1)
     assert io.read(folder, tolerance=0.1).shape == SHAPE
+    assert io.read(folder, tolerance="100 um").shape == SHAPE
 
 
 def test_duplicates_are_named(folder: Path) -> None:
