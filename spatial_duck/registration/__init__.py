@@ -1,9 +1,9 @@
 """Registration: `register` finds the transform that brings one image onto another.
 
-`register` checks what the user gives, brings a coarse level of both images into memory
-(``_levels``), finds where to start (``_initial_transforms``), and judges the answer
-(``_similarity_check``, ``_trust``); an `Engine` optimises. README.md beside this file holds the
-recipe for one more. `register_landmarks` fits points that belong together, without images.
+`register` checks its arguments, reads coarse levels of both images into memory (``_levels``), finds
+an initial transform (``_initial_transforms``), and checks the result (``_similarity_check``,
+``_trust``); an `Engine` optimises. README.md in this folder has the recipe for one more engine.
+`register_landmarks` fits corresponding points, without images.
 """
 
 from __future__ import annotations

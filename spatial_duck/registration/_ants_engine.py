@@ -23,11 +23,11 @@ from spatial_duck._optional import missing_extra
 from spatial_duck.errors import RegistrationError
 from spatial_duck.registration._common import (
     check_job,
+    engine_error,
+    engine_input,
     field_outcome,
-    given_up,
-    numbers,
     outcome,
-    reported,
+    report_log,
 )
 from spatial_duck.registration._engine import Engine
 from spatial_duck.registration._metric import histogram_bins
@@ -36,7 +36,7 @@ from spatial_duck.registration._outcome import LevelLog
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spatial_duck.registration._common import Numbers
+    from spatial_duck.registration._common import EngineInput
     from spatial_duck.registration._outcome import Outcome, RegistrationJob
 
     Floats = NDArray[np.float64]
@@ -83,12 +83,12 @@ class ANTsEngine(Engine):
             If ANTs gives up, with what it says, or cannot take the images or the start.
         """
         check_job(job, "ants")
-        given = numbers(job)
+        given = engine_input(job)
         with TemporaryDirectory() as folder:
             said = _call(job, given, Path(folder))
             answer = np.load(Path(folder) / "found.npz")["answer"]
         log = _log(job, given, said)
-        found = reported(job, log)
+        found = report_log(job, log)
         if job.model == "syn":
             return field_outcome(job, given, answer, found)
         corners = answer
@@ -99,7 +99,7 @@ class ANTsEngine(Engine):
 ENGINE = ANTsEngine()
 
 
-def _call(job: RegistrationJob, given: Numbers, folder: Path) -> str:
+def _call(job: RegistrationJob, given: EngineInput, folder: Path) -> str:
     """Run ANTs, and return what it says."""
     arrays: dict[str, Any] = {"arguments": np.array(_arguments(job, given))}
     sides = {"fixed": given.fixed, "moving": given.moving}
@@ -116,11 +116,11 @@ def _call(job: RegistrationJob, given: Numbers, folder: Path) -> str:
         capture_output=True, text=True, errors="replace", check=False, env=os.environ | threads,
     )  # fmt: skip
     if done.returncode or not (folder / "found.npz").exists():
-        raise given_up("ANTs", done.stderr or f"nothing, exit status {done.returncode}")
+        raise engine_error("ANTs", done.stderr or f"nothing, exit status {done.returncode}")
     return done.stdout
 
 
-def _limits(job: RegistrationJob, given: Numbers) -> list[tuple[float, float]]:
+def _limits(job: RegistrationJob, given: EngineInput) -> list[tuple[float, float]]:
     """Return the lowest and the highest value that each image may keep.
 
     ANTs brings the values of each image to 0 to 1 by its own lowest and highest, masked or not.
@@ -147,10 +147,10 @@ def _limits(job: RegistrationJob, given: Numbers) -> list[tuple[float, float]]:
     return [(low, high)] * 2
 
 
-def _arguments(job: RegistrationJob, given: Numbers) -> list[str]:
+def _arguments(job: RegistrationJob, given: EngineInput) -> list[str]:
     """Return antsRegistration's arguments, with names for images and files."""
-    share = 1.0 if job.samples is None else min(1.0, job.samples / given.inside)
-    bins = histogram_bins(given.inside)  # of mutual information; others have no use for it
+    share = 1.0 if job.samples is None else min(1.0, job.samples / given.n_voxels)
+    bins = histogram_bins(given.n_voxels)  # of mutual information; others have no use for it
     # With "Regular" and a mask the answer was up to 0.7 of a voxel off.
     strategy = f"Random,{share:.9g}" if share < 1 else "None"
     factors = [2**k for k in reversed(range(len(job.levels)))]
@@ -177,7 +177,7 @@ def _arguments(job: RegistrationJob, given: Numbers) -> list[str]:
     return [text for option, value in options.items() for text in (option, str(value))]
 
 
-def _log(job: RegistrationJob, given: Numbers, said: str) -> tuple[LevelLog, ...]:
+def _log(job: RegistrationJob, given: EngineInput, said: str) -> tuple[LevelLog, ...]:
     """Return the metric of each iteration; a level begins where they are counted from 1 again."""
     levels: list[list[float]] = []
     for number, value in re.findall(r"DIAGNOSTIC,\s*(\d+),\s*([^\s,]+),", said):

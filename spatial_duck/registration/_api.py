@@ -14,9 +14,9 @@ from spatial_duck._progress import is_watched
 from spatial_duck.array import as_image
 from spatial_duck.geometry._quantity import length_in
 from spatial_duck.pyramids import Pyramid
-from spatial_duck.registration._initial_transforms import STARTS, find_start
+from spatial_duck.registration._initial_transforms import INITIAL_SHIFTS, find_start
 from spatial_duck.registration._levels import check_image, common_world, level_spacings, make_levels
-from spatial_duck.registration._metric import NOISE, around
+from spatial_duck.registration._metric import NOISE, best_nearby
 from spatial_duck.registration._outcome import (
     DEFORMABLE,
     Outcome,
@@ -27,8 +27,8 @@ from spatial_duck.registration._registry import engines_for, named_engine
 from spatial_duck.registration._similarity_check import (
     check_answer,
     check_contrast,
+    check_convergence,
     check_overlap,
-    verdict,
 )
 from spatial_duck.registration._trust import check_trust
 from spatial_duck.transforms import Affine, Transform
@@ -184,9 +184,10 @@ def register(
             f"{', '.join(chosen.metrics)}, got model={model!r}, metric={metric!r}; that has "
             f"engine {' or '.join(engines_for(model, metric))}"
         )
-    if not isinstance(initial, Transform) and initial not in ("auto", *STARTS):
+    if not isinstance(initial, Transform) and initial not in ("auto", *INITIAL_SHIFTS):
         raise ValueError(
-            f"initial must be a Transform, 'auto' or one of {', '.join(STARTS)}, got {initial!r}"
+            f"initial must be a Transform, 'auto' or one of {', '.join(INITIAL_SHIFTS)}, got "
+            f"{initial!r}"
         )
     fixed, moving = [
         image if isinstance(image, Pyramid) else as_image(image, "register", name)
@@ -251,9 +252,9 @@ def _check(named: dict[str, tuple[str, Any]], numbers: dict[str, tuple[float | N
 def _run(
     job: RegistrationJob, engine: Engine, began: float, first: Registration | None = None
 ) -> Registration:
-    """Run a job, and refuse an answer that is none.
+    """Run a job, and refuse a result that cannot be right.
 
-    `first` is what went before, and counts in the log and in whether the search came to rest.
+    `first` is the registration before it, which counts in the log and in `converged`.
     """
     finest = job.levels[-1]
     check_overlap(job.start, finest, "at the start")
@@ -267,8 +268,8 @@ def _run(
     check_answer(job, outcome)
     better, noise = outcome.better, 0.0
     if better is None and isinstance(outcome.transform, Affine):
-        better, noise = around(job, outcome.transform), NOISE[job.metric]
-    converged, reason = verdict(job, outcome, better, noise)
+        better, noise = best_nearby(job, outcome.transform), NOISE[job.metric]
+    converged, reason = check_convergence(job, outcome, better, noise)
     log, before = outcome.log, outcome.before
     if first is not None:
         log, before = (*first.log, *log), first.before

@@ -1,12 +1,12 @@
 """Helpers of engines: scaled values, and coordinates for engines other than SimpleITK.
 
 Such an engine gets both images in coordinates in which the fixed image has its centre at 0 and
-voxels of about 1, so that neither units nor where the scanner stood matter to its limits. The start
-is part of where the moving image lies there: the engine begins with no motion at all, and its
-answer, a map of the same model, is put before the start.
+voxels of about 1, so that its limits do not depend on units or positions. The initial transform is
+applied to the moving image's grid: the engine begins with the identity, and its result, a transform
+of the same model, is composed with the initial one.
 
-They report metrics over voxels of their own choice; those before and after are measured, over the
-same voxels each time (`spatial_duck.registration._metric`).
+Engines report metrics over voxels of their own choice; the metric before and after is measured
+here, over the same voxels each time (`spatial_duck.registration._metric`).
 """
 
 from __future__ import annotations
@@ -34,58 +34,58 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "Contrast",
-    "Numbers",
-    "Side",
+    "EngineImage",
+    "EngineInput",
+    "IntensityScale",
     "check_job",
-    "contrast",
+    "compose",
+    "engine_error",
+    "engine_input",
     "field_outcome",
-    "given_up",
-    "joined",
-    "judged",
-    "numbers",
+    "intensity_scale",
+    "make_outcome",
     "outcome",
-    "reported",
+    "report_log",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Contrast:
-    """How the values of a level are brought to one scale: limits of optimisers are absolute.
+class IntensityScale:
+    """Scaling of values to mean 0 and deviation 1, as limits of optimisers are absolute.
 
     Attributes
     ----------
     mean, deviation : float
         Mean and standard deviation of the voxels of the fixed image that take part.
     metric : float
-        What the metric of scaled images is to be multiplied by.
-    inside : int
+        Factor from the metric of scaled images to that of the originals.
+    n_voxels : int
         Number of these voxels.
     """
 
     mean: float
     deviation: float
     metric: float
-    inside: int
+    n_voxels: int
 
     def scaled(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return values less the mean, over the standard deviation."""
-        found: NDArray[np.float32] = (data - self.mean) / self.deviation
-        return found
+        out: NDArray[np.float32] = (data - self.mean) / self.deviation
+        return out
 
 
-def contrast(level: Level, metric: str) -> Contrast:
-    """Return how the values of a level are scaled."""
+def intensity_scale(level: Level, metric: str) -> IntensityScale:
+    """Return the scaling of the values of a level."""
     values = level.fixed.data
     if level.fixed_mask is not None:
         values = values[level.fixed_mask.data.astype(bool)]
     deviation = float(values.std(dtype=np.float64)) or 1.0
     squared = deviation**2 if metric == "mean_squares" else 1.0
-    return Contrast(float(values.mean(dtype=np.float64)), deviation, squared, values.size)
+    return IntensityScale(float(values.mean(dtype=np.float64)), deviation, squared, values.size)
 
 
-def joined(first: Transform, then: Transform) -> Transform:
-    """Return one map for two, the simplest."""
+def compose(first: Transform, then: Transform) -> Transform:
+    """Return the composition of two transforms, as one Affine where possible."""
     if isinstance(first, Affine) and isinstance(then, Affine):
         return Affine(then.matrix @ first.matrix, then.world)
     if isinstance(then, Affine) and np.array_equal(then.matrix, np.eye(len(then.matrix))):
@@ -94,13 +94,13 @@ def joined(first: Transform, then: Transform) -> Transform:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
-    """An image as a library takes it.
+class EngineImage:
+    """An image in the engine's coordinates.
 
     Attributes
     ----------
     data : ndarray of float32
-        Less the mean of the fixed image, over its standard deviation.
+        Values less the mean of the fixed image, over its standard deviation.
     mask : ndarray of uint8 or None
         1 where voxels take part.
     spacing, direction, origin : ndarray
@@ -115,35 +115,35 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Numbers:
-    """Both images of the finest level, and the way back.
+class EngineInput:
+    """Both images of the finest level in the engine's coordinates, and the map to these.
 
     Attributes
     ----------
     fixed, moving : Side
-        In the engine's coordinates.
+        The images.
     unit : Affine
-        From the world to these.
+        Transform from the world to the engine's coordinates.
     scale : float
-        What the engine's metric is to be multiplied by.
-    inside : int
+        Factor from the engine's metric to that of the images.
+    n_voxels : int
         Number of voxels of the fixed image that take part.
     """
 
-    fixed: Side
-    moving: Side
+    fixed: EngineImage
+    moving: EngineImage
     unit: Affine
     scale: float
-    inside: int
+    n_voxels: int
 
 
 def check_job(job: RegistrationJob, engine: str, least: int = 4) -> None:
-    """Refuse images that are too thin for an engine's filters, and starts that it cannot take.
+    """Refuse images that are too thin for an engine's filters, and unsupported initial transforms.
 
     Raises
     ------
     RegistrationError
-        If they are, or the start is not an Affine.
+        If an image is too thin, or the initial transform is not an Affine.
     """
     level = job.levels[-1]
     thick = start = "use engine='simpleitk'"
@@ -161,8 +161,8 @@ def check_job(job: RegistrationJob, engine: str, least: int = 4) -> None:
         )
 
 
-def given_up(engine: str, said: str, where: str = "") -> RegistrationError:
-    """Return the error for an engine that gave up, with the last line of what it said."""
+def engine_error(engine: str, said: str, where: str = "") -> RegistrationError:
+    """Return the error for an engine that failed, with the last line of its output."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     reason = lines[-1] if lines else "no reason given"
     return RegistrationError(
@@ -171,7 +171,7 @@ def given_up(engine: str, said: str, where: str = "") -> RegistrationError:
     )
 
 
-def reported(job: RegistrationJob, log: tuple[LevelLog, ...]) -> tuple[LevelLog, ...]:
+def report_log(job: RegistrationJob, log: tuple[LevelLog, ...]) -> tuple[LevelLog, ...]:
     """Report all iterations to the user's `progress`, once the search is over."""
     if job.progress is not None:
         for number, level in enumerate(log):
@@ -180,40 +180,42 @@ def reported(job: RegistrationJob, log: tuple[LevelLog, ...]) -> tuple[LevelLog,
     return log
 
 
-def numbers(job: RegistrationJob) -> Numbers:
-    """Return what an engine is given; the job's start must be an Affine."""
+def engine_input(job: RegistrationJob) -> EngineInput:
+    """Return the images of a job for an engine; the job's start must be an Affine."""
     level, world = job.levels[-1], job.start.world
     n = len(world.axes)
     matrix = np.eye(n + 1)
     matrix[:n, :n] /= min(level.fixed.spacing.tolist())
     matrix[:n, n] = -matrix[:n, :n] @ job.centre
     unit = Affine(matrix, world)
-    scaling = contrast(level, job.metric)
-    back = joined(job.start.inverse(), unit)
+    scaling = intensity_scale(level, job.metric)
+    back = compose(job.start.inverse(), unit)
     assert isinstance(back, Affine)
     sides = [
-        _side(image, mask, way, scaling)
+        _engine_image(image, mask, way, scaling)
         for image, mask, way in (
             (level.fixed, level.fixed_mask, unit), (level.moving, level.moving_mask, back)
         )
     ]  # fmt: skip
-    return Numbers(sides[0], sides[1], unit, scaling.metric, scaling.inside)
+    return EngineInput(sides[0], sides[1], unit, scaling.metric, scaling.n_voxels)
 
 
-def _side(image: SpatialArray, mask: SpatialArray | None, way: Affine, scaling: Contrast) -> Side:
+def _engine_image(
+    image: SpatialArray, mask: SpatialArray | None, to_engine: Affine, scaling: IntensityScale
+) -> EngineImage:
     g = image.geometry
-    columns = way.matrix[:-1, :-1] @ (g.direction * g.spacing)
+    columns = to_engine.matrix[:-1, :-1] @ (g.direction * g.spacing)
     spacing = np.sqrt((columns**2).sum(axis=0))
-    return Side(
+    return EngineImage(
         np.ascontiguousarray(scaling.scaled(image.data), dtype=np.float32),
         None if mask is None else np.ascontiguousarray(mask.data, dtype=np.uint8),
-        spacing, way(g.origin), columns / spacing,
+        spacing, to_engine(g.origin), columns / spacing,
     )  # fmt: skip
 
 
 def outcome(
     job: RegistrationJob,
-    given: Numbers,
+    given: EngineInput,
     map_points: Callable[[Floats], Floats],
     log: tuple[LevelLog, ...],
 ) -> Outcome:
@@ -236,20 +238,20 @@ def outcome(
     matrix[:n, :n], matrix[:n, n] = (corners[1:] - corners[0]).T, corners[0]
     unit = given.unit.matrix
     found = Affine(np.linalg.solve(unit, matrix @ unit), job.start.world)
-    return judged(job, found, log)
+    return make_outcome(job, found, log)
 
 
 def field_outcome(
-    job: RegistrationJob, given: Numbers, vectors: NDArray[Any], log: tuple[LevelLog, ...]
+    job: RegistrationJob, given: EngineInput, vectors: NDArray[Any], log: tuple[LevelLog, ...]
 ) -> Outcome:
-    """Return what was found, where the engine's answer is a displacement at each fixed voxel.
+    """Return the outcome of an engine whose result is a displacement at each fixed voxel.
 
     Parameters
     ----------
     job, given, log
         As for `outcome`.
     vectors : ndarray of float, shape (*shape, n_world)
-        On the finest level of the fixed image, in the engine's coordinates.
+        Displacements on the finest level of the fixed image, in the engine's coordinates.
     """
     geometry = job.levels[-1].fixed.geometry
     length = given.unit.matrix[0, 0]  # the engine's coordinates differ by a shift and this scale
@@ -259,11 +261,11 @@ def field_outcome(
         dims=(*geometry.dims, name), sampled=range(geometry.ndim), world=geometry.world,
     )  # fmt: skip
     field = DisplacementField(SpatialArray(np.asarray(vectors / length, np.float32), grid))
-    return judged(job, field, log)
+    return make_outcome(job, field, log)
 
 
-def judged(job: RegistrationJob, found: Transform, log: tuple[LevelLog, ...]) -> Outcome:
-    """Return a map that goes before the start, with the metric before and after."""
-    whole = joined(found, job.start)
+def make_outcome(job: RegistrationJob, found: Transform, log: tuple[LevelLog, ...]) -> Outcome:
+    """Return the outcome of a transform before the start, with the metric before and after."""
+    whole = compose(found, job.start)
     measure = Measure(job.levels[-1], job.metric)
     return Outcome(whole, log, measure(job.start), measure(whole))

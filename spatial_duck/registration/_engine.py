@@ -28,23 +28,23 @@ __all__ = ["Engine"]
 class Engine(ABC):
     """Abstract class of optimisers that search for the transform between two images.
 
-    A class gives `name` and `run`, and `models` and `metrics` where it has not all of the defaults.
-    Everything else is done for it: images come to memory at several resolutions, in one world, as
-    float32 without NaN; a good start is found; and whether the answer is to be believed is judged
-    afterwards, by the same rules for every engine.
+    A class defines `name` and `run`, and `models` and `metrics` if these are not the defaults.
+    `register` does the rest: it reads the images at several resolutions, in one world, as float32
+    without NaN, finds an initial transform, and checks whether the result is plausible, by the same
+    rules for every engine.
 
     Attributes
     ----------
     name : str
-        What `register` calls it.
+        Name of the engine for `register`.
     models : tuple of str
-        What it searches for, of `MODELS`.
+        Models of `MODELS` that it can optimise.
     metrics : tuple of str
-        What it minimises, of `METRICS`.
+        Metrics of `METRICS` that it can minimise.
 
     Examples
     --------
-    An engine that is content with the start:
+    An engine that returns the initial transform:
 
     >>> class Still(Engine):
     ...     name = "still"
@@ -68,16 +68,16 @@ class Engine(ABC):
     def run(self, job: RegistrationJob) -> Outcome:
         """Search, over the job's levels from the coarsest to the finest.
 
-        The job's arrays are not to be written to, and the settings of the process, its random
-        numbers included, not to be changed: another registration may run in another thread.
+        Do not write to the job's arrays, nor change settings of the process, its random numbers
+        included: another registration may run in another thread.
 
         Raises
         ------
         RegistrationError
-            If the engine gives up, with its reason, or cannot take the images or the start.
+            If the engine fails, with its reason, or does not support the images or the start.
         """
 
-    # --- what most engines need -----------------------------------------------------------
+    # --- Helpers for engines -----------------------------------------------------------
 
     def measure(self, job: RegistrationJob, number: int = -1) -> Callable[[Transform], float]:
         """Return the job's metric at a level as a function of a transform; smaller is better.
@@ -85,7 +85,7 @@ class Engine(ABC):
         Parameters
         ----------
         job : RegistrationJob
-            That is run.
+            The job.
         number : int, optional
             Number of the level; the finest by default.
 
@@ -98,37 +98,42 @@ class Engine(ABC):
         return Measure(job.levels[number], job.metric)
 
     def log(
-        self, job: RegistrationJob, number: int, values: Sequence[float], reason: str, rest: bool
+        self,
+        job: RegistrationJob,
+        number: int,
+        values: Sequence[float],
+        reason: str,
+        converged: bool,
     ) -> LevelLog:
-        """Return how a level went: the metric of each iteration, and why the search ended.
+        """Return the log of a level: the metric of each iteration, and why the search ended.
 
         Parameters
         ----------
         job : RegistrationJob
-            That is run.
+            The job.
         number : int
             Number of the level.
         values : sequence of float
             The metric of each iteration.
         reason : str
-            Why it ended, in the engine's words.
-        rest : bool
-            False where it ended because iterations were used up.
+            Why the search ended, in the engine's words.
+        converged : bool
+            False if the search ended because iterations were used up.
         """
         image = job.levels[number].fixed
         return LevelLog(
-            job.model, tuple(image.spacing.tolist()), image.shape, tuple(values), reason, rest
+            job.model, tuple(image.spacing.tolist()), image.shape, tuple(values), reason, converged
         )
 
     def outcome(
         self, job: RegistrationJob, transform: Transform, log: Sequence[LevelLog]
     ) -> Outcome:
-        """Return an answer, with the metric before and after it.
+        """Return the outcome of a transform, with the metric before and after.
 
         Parameters
         ----------
         job : RegistrationJob
-            That was run.
+            The job.
         transform : Transform
             From points of the fixed image to points of the moving one, the start included.
         log : sequence of LevelLog

@@ -1,9 +1,9 @@
-"""Where a registration starts: the first alignment of two images.
+"""The initial transform of a registration.
 
-A search that begins far from the answer ends in an optimum beside it. So at the coarsest level
-shifts are compared, and for models that turn, rotations all the way round: those that bring most of
-the images' common information together are improved a little and compared again. The best is the
-start; the others are what an answer must be better than to be trusted.
+An optimiser that begins far from the right alignment ends in a local optimum. So shifts, and for
+models with rotations also rotations in all directions, are compared by mutual information at the
+coarsest level; the best of them are refined and compared again. The best is the start; the others
+are alternatives that the result must be better than to be trusted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spatial_duck.errors import RegistrationError
-from spatial_duck.registration._similarity_check import overlapping, probes
+from spatial_duck.registration._similarity_check import sample_points, values_inside
 from spatial_duck.transforms import Affine, Transform
 
 if TYPE_CHECKING:
@@ -30,31 +30,30 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["STARTS", "Start", "find_start"]
+__all__ = ["INITIAL_SHIFTS", "Start", "find_start"]
 
-#: Bins of the joint histogram by which starts are compared.
+#: Bins of the joint histogram by which alignments are compared.
 _BINS = 24
-#: Voxels over which they are compared.
-_COMPARED = 4000
+#: Most voxels by which they are compared.
+_MAX_POINTS = 4000
 #: Degrees between rotations in a plane, and the number of rotations in space: about 30 degrees
 #: apart.
-_STEP, _ROTATIONS = 15, 480
-#: So many of the best rotations are improved, in steps of so many degrees and voxels, each half of
-#: the one before.
-_IMPROVED, _FINER = 8, (8.0, 4.0, 2.0)
-#: A rotated start must be better than the best that only shifts by this part of its value.
-_BETTER = 0.05
+_ANGLE_STEP, _ROTATIONS = 15, 480
+#: Number of the best rotations that are refined, and the steps of it, in degrees and voxels.
+_N_REFINED, _REFINE_STEPS = 8, (8.0, 4.0, 2.0)
+#: By which part of its value a rotation must be better than the best shift.
+_MIN_GAIN = 0.05
 
 
 class Start(NamedTuple):
-    """Where to start, and what else was tried.
+    """An initial transform, and alternatives.
 
     Attributes
     ----------
     transform : Transform
-        In the world of the images.
+        The initial transform, in the world of the images.
     others : tuple of Affine
-        The best alignments that lie apart from it, the best first.
+        The best alignments that differ from it by their rotation, the best first.
     """
 
     transform: Transform
@@ -62,19 +61,19 @@ class Start(NamedTuple):
 
 
 def find_start(initial: str | Transform, level: Level, world: World, turns: bool = True) -> Start:
-    """Return where to start, in the world of the images of a level.
+    """Return the initial transform, in the world of the images of a level.
 
     Parameters
     ----------
     initial : str or Transform
-        One of `STARTS`; "auto" for the shift or rotation that brings most of the images' common
-        information together; or a transform.
+        One of `INITIAL_SHIFTS`; "auto" for the shift or rotation with the most mutual information;
+        or a transform.
     level : Level
-        By whose voxels starts are found.
+        The coarsest level of the images.
     world : World
         World of the images of the level.
     turns : bool, optional
-        Whether the model can turn, so that "auto" tries rotations.
+        Whether the model has rotations, so that "auto" tries them.
 
     Raises
     ------
@@ -86,45 +85,45 @@ def find_start(initial: str | Transform, level: Level, world: World, turns: bool
         _ = moved.parts  # raises where the answer could not be applied
         return Start(moved)
     if initial != "auto":
-        return Start(_shifted(STARTS[initial](level), world))
-    points, values = probes(level)
+        return Start(_translation(INITIAL_SHIFTS[initial](level), world))
+    points, values = sample_points(level)
     shifts = []
-    for make in STARTS.values():
+    for make in INITIAL_SHIFTS.values():
         try:
             shifts.append(make(level))
         except RegistrationError:  # without a centre of mass the others are left
             continue
-    scores = [_common(level, points + shift, values) for shift in shifts]
+    scores = [_mutual_information(level, points + shift, values) for shift in shifts]
     shift = shifts[int(np.argmax(scores))]
     if not turns or len(shift) not in (2, 3):
-        return Start(_shifted(shift, world))
-    return _turned(level, shift, world)
+        return Start(_translation(shift, world))
+    return _best_rotation(level, shift, world)
 
 
-def _turned(level: Level, shift: Floats, world: World) -> Start:
-    """Return a rotated start where one is better than a shift, and the best others."""
-    points, values = probes(level)
-    every = max(1, len(points) // _COMPARED)
+def _best_rotation(level: Level, shift: Floats, world: World) -> Start:
+    """Return the best rotation if it is better than a shift, and alternatives."""
+    points, values = sample_points(level)
+    every = max(1, len(points) // _MAX_POINTS)
     points, values = points[::every], values[::every]
     voxel = float(max(*level.fixed.spacing.tolist(), *level.moving.spacing.tolist()))
 
     def score(matrix: Floats) -> float:
-        return _common(level, points @ matrix[:-1, :-1].T + matrix[:-1, -1], values)
+        return _mutual_information(level, points @ matrix[:-1, :-1].T + matrix[:-1, -1], values)
 
     upright = np.eye(len(shift) + 1)
     upright[:-1, -1] = shift
     pairs = [(level.fixed.center, level.moving.center)]
     with contextlib.suppress(RegistrationError):  # a constant image has no centre of mass
-        here = _mass(level.fixed, level.fixed_mask, "fixed")
-        pairs.append((here, _mass(level.moving, level.moving_mask, "moving")))
+        here = _center_of_mass(level.fixed, level.fixed_mask, "fixed")
+        pairs.append((here, _center_of_mass(level.moving, level.moving_mask, "moving")))
     tried = [(score(m), m) for m in _rotations(len(shift), pairs)]
     tried.sort(key=lambda found: -found[0])
     center = np.asarray(level.fixed.center)
-    best = [_improved(score, m, s, center, voxel) for s, m in tried[:_IMPROVED]]
+    best = [_refine(score, m, s, center, voxel) for s, m in tried[:_N_REFINED]]
     best.sort(key=lambda found: -found[0])
-    reference, near = _improved(score, upright, score(upright), center, voxel)
+    reference, near = _refine(score, upright, score(upright), center, voxel)
     candidates = [*best, (reference, near)]
-    start = best[0][1] if best and best[0][0] > (1 + _BETTER) * reference else upright
+    start = best[0][1] if best and best[0][0] > (1 + _MIN_GAIN) * reference else upright
     others = [m for _, m in sorted(candidates, key=lambda found: -found[0]) if _is_apart(m, start)]
     return Start(Affine(start, world), tuple([Affine(m, world) for m in others[:3]]))
 
@@ -138,13 +137,13 @@ def _is_apart(matrix: Floats, other: Floats) -> bool:
 
 
 def _rotations(n: int, pairs: list[tuple[Floats, Floats]]) -> Iterator[Floats]:
-    """Yield rotations all the way round, each about each pair of centres.
+    """Yield rotations in all directions, each about each pair of centres.
 
     In space by the super-Fibonacci spiral of quaternions (Alexa, Super-Fibonacci spirals: fast,
     low-discrepancy sampling of SO(3), CVPR 2022).
     """
     if n == 2:
-        angles = np.deg2rad(np.arange(_STEP, 360, _STEP))
+        angles = np.deg2rad(np.arange(_ANGLE_STEP, 360, _ANGLE_STEP))
         turns = [np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in angles]
     else:
         part = (np.arange(_ROTATIONS) + 0.5) / _ROTATIONS
@@ -170,13 +169,13 @@ def _from_quaternion(q: Floats) -> Floats:
     )
 
 
-def _improved(
+def _refine(
     score: Callable[[Floats], float], matrix: Floats, best: float, center: Floats, voxel: float
 ) -> tuple[float, Floats]:
-    """Climb in steps of rotation and shift, and return the score and matrix that are reached."""
+    """Improve a matrix by hill climbing over rotations and shifts; return its score and it."""
     n = len(center)
     planes = list(itertools.combinations(range(n), 2))
-    for size in _FINER:
+    for size in _REFINE_STEPS:
         for _ in range(4):
             before = best
             for kind, sign in itertools.product([*planes, *range(n)], (-1, 1)):
@@ -188,7 +187,7 @@ def _improved(
                     step[a, b], step[b, a] = -s, s
                     step[:n, n] = center - step[:n, :n] @ center
                 else:
-                    step[kind, n] = sign * voxel * size / _FINER[-1] / 2
+                    step[kind, n] = sign * voxel * size / _REFINE_STEPS[-1] / 2
                 found = score(matrix @ step)
                 if found > best:
                     matrix, best = matrix @ step, found
@@ -197,25 +196,25 @@ def _improved(
     return best, matrix
 
 
-def _shifted(shift: Floats, world: World) -> Affine:
+def _translation(shift: Floats, world: World) -> Affine:
     matrix = np.eye(len(shift) + 1)
     matrix[:-1, -1] = shift
     return Affine(matrix, world)
 
 
-def _common(level: Level, points: Floats, values: NDArray[np.float32]) -> float:
-    """Return the mutual information of two images, times the part of the fixed one that it is of.
+def _mutual_information(level: Level, points: Floats, values: NDArray[np.float32]) -> float:
+    """Return the mutual information of two images, times the overlapping part of the fixed one.
 
     Parameters
     ----------
     level : Level
         Both images.
     points : ndarray of float, shape (n, n_world)
-        Where voxels of the fixed image come to lie.
+        Points of the moving image to which voxels of the fixed one are mapped.
     values : ndarray of float, shape (n,)
-        Their values.
+        Values of these voxels.
     """
-    inside, there = overlapping(level, points)
+    inside, there = values_inside(level, points)
     if not inside.any():
         return 0.0
     joint = np.histogram2d(values[inside], there[inside], bins=_BINS)[0] / inside.sum()
@@ -229,20 +228,20 @@ def _geometry(level: Level) -> Floats:
 
 
 def _moments(level: Level) -> Floats:
-    here = _mass(level.fixed, level.fixed_mask, "fixed")
-    return _mass(level.moving, level.moving_mask, "moving") - here
+    here = _center_of_mass(level.fixed, level.fixed_mask, "fixed")
+    return _center_of_mass(level.moving, level.moving_mask, "moving") - here
 
 
 def _world(level: Level) -> Floats:
     return np.zeros(len(level.fixed.center))
 
 
-#: Shifts to start from: where the images lie, their centres on each other, or their centres of
-#: mass. Of several that are as good the first is taken.
-STARTS = {"world": _world, "geometry": _geometry, "moments": _moments}
+#: Shifts to start from: none, of the images' centres onto each other, or of their centres of mass.
+#: Of several that are equally good the first is used.
+INITIAL_SHIFTS = {"world": _world, "geometry": _geometry, "moments": _moments}
 
 
-def _mass(image: SpatialArray, mask: SpatialArray | None, name: str) -> Floats:
+def _center_of_mass(image: SpatialArray, mask: SpatialArray | None, name: str) -> Floats:
     """Return the world position of the centre of mass of the values, less the lowest."""
     values = image.data.astype(np.float64)
     inside = np.ones(values.shape, bool) if mask is None else mask.data.astype(bool)

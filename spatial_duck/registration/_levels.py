@@ -1,7 +1,7 @@
-"""The coarse levels of two images that registration brings into memory.
+"""The coarse levels of two images that registration reads into memory.
 
-Values are means of bins, which lie where the level's geometry says; nothing finer than the finest
-level is ever whole in memory. All levels lie in one world: the space axes of the fixed image.
+Values are means of bins; only the finest level is ever whole in memory, never the full resolution.
+All levels lie in one world: the space axes of the fixed image.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 __all__ = ["check_image", "common_world", "level_spacings", "make_levels"]
 
-#: A level with fewer voxels along its longest axis says too little.
-_SHORTEST = 16
-#: Bins leave this many voxels along an axis, where there were as many.
-_FEWEST = 4
-#: Voxels by which values are continued where there are none.
-_REACH = 4
+#: Least number of voxels along the longest axis of a level.
+_MIN_LENGTH = 16
+#: Least number of bins along an axis that has as many voxels.
+_MIN_BINS = 4
+#: Number of voxels by which values are extrapolated into unknown ones.
+_EXTRAPOLATED = 4
 #: Bytes of a slab of an image in memory that is binned at once.
-_SLAB = 1 << 26
+_SLAB_BYTES = 1 << 26
 
 
 def _finest(image: SpatialArray | Pyramid) -> SpatialArray:
@@ -119,7 +119,7 @@ def _bins(geometry: Geometry, spacing: Floats) -> tuple[int, ...]:
         spacing = np.full(len(geometry.spacing), min(spacing.tolist()))
     return tuple(
         [
-            max(1, min(math.floor(wanted / own * (1 + 1e-6)), n // _FEWEST))
+            max(1, min(math.floor(wanted / own * (1 + 1e-6)), n // _MIN_BINS))
             for wanted, own, n in zip(
                 spacing.tolist(), geometry.spacing.tolist(), geometry.shape, strict=True
             )
@@ -158,7 +158,7 @@ def level_spacings(
     while len(out) < levels:
         coarser = out[0] * 2
         bins = _bins(here[0], coarser)
-        if max(k // b for k, b in zip(here[0].shape, bins, strict=True)) < _SHORTEST:
+        if max(k // b for k, b in zip(here[0].shape, bins, strict=True)) < _MIN_LENGTH:
             break
         out.insert(0, coarser)
     return out
@@ -177,7 +177,7 @@ def make_levels(
     spacings: Sequence[Floats],
     world: World,
 ) -> tuple[Level, ...]:
-    """Read the finest level of both images, bin it for the others, and bring the masks to them."""
+    """Read the finest level of both images, bin it for the others, and resample the masks."""
     sides: list[list[tuple[SpatialArray, SpatialArray | None]]] = []
     # The moving image has other axes: the finest spacing goes for all of them.
     uniform = [np.array([min(s.tolist())]) for s in spacings]
@@ -186,10 +186,10 @@ def make_levels(
     ):  # fmt: skip
         finest = _read(image, wanted[-1], world)
         side = [
-            _masked(shrink(finest, _bins(finest.geometry, spacing)), mask)
+            _apply_mask(shrink(finest, _bins(finest.geometry, spacing)), mask)
             for spacing in wanted[:-1]
         ]
-        sides.append([*side, _masked(finest, mask)])
+        sides.append([*side, _apply_mask(finest, mask)])
     return tuple([Level(f[0], m[0], f[1], m[1]) for f, m in zip(*sides, strict=True)])
 
 
@@ -203,10 +203,10 @@ def _read(source: SpatialArray | Pyramid, spacing: Floats, world: World) -> Spat
         image = source.at(own.tolist() if len(own) == image.ndim else min(own.tolist()))
     bins = _bins(image.geometry, own)
     geometry = _in_space(shrunk_geometry(image.geometry, bins), world)
-    return SpatialArray(_binned(image, bins).reshape(geometry.shape), geometry)
+    return SpatialArray(_bin_means(image, bins).reshape(geometry.shape), geometry)
 
 
-def _binned(image: SpatialArray, bins: tuple[int, ...]) -> NDArray[np.float32]:
+def _bin_means(image: SpatialArray, bins: tuple[int, ...]) -> NDArray[np.float32]:
     """Return the means of bins, in memory, as float32."""
     data = image.data
     if backends.is_lazy(data):
@@ -218,7 +218,7 @@ def _binned(image: SpatialArray, bins: tuple[int, ...]) -> NDArray[np.float32]:
         return np.asarray(found.data, dtype=np.float32)
     if image.ndim == 0 or not image.size:
         return data.astype(np.float32)
-    rows = max(1, _SLAB // max(4 * image[:1].size * bins[0], 1)) * bins[0]
+    rows = max(1, _SLAB_BYTES // max(4 * image[:1].size * bins[0], 1)) * bins[0]
     parts = [
         shrink(image[start : start + rows].astype(np.float32), bins).data
         for start in range(0, image.shape[0] // bins[0] * bins[0], rows)
@@ -226,10 +226,10 @@ def _binned(image: SpatialArray, bins: tuple[int, ...]) -> NDArray[np.float32]:
     return np.asarray(np.concatenate(parts), dtype=np.float32)
 
 
-def _masked(
+def _apply_mask(
     image: SpatialArray, mask: SpatialArray | None
 ) -> tuple[SpatialArray, SpatialArray | None]:
-    """Return an image without NaN, and where its voxels take part."""
+    """Return an image without NaN, and its mask."""
     finite = np.isfinite(image.data)
     inside = None
     if mask is not None:
@@ -241,22 +241,22 @@ def _masked(
         inside = inside.reshape(image.shape)
     if not finite.all():
         inside = finite.astype(np.uint8) if inside is None else inside * finite
-        image = image.replace(_continued(image.data, finite))
+        image = image.replace(_extrapolate(image.data, finite))
     if inside is None:
         return image, None
     return image, SpatialArray(np.ascontiguousarray(inside, np.uint8), image.geometry)
 
 
-def _continued(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return values, continued by means of their neighbours where they are not known.
+def _extrapolate(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return values with unknown ones replaced by the mean of their known neighbours.
 
-    What is smoothed and interpolated near the border then shows no edge that is not there.
+    Smoothing and interpolation near the border then make no false edge.
     """
     out = np.where(known, values, np.float32(0))
-    for _ in range(_REACH):
+    for _ in range(_EXTRAPOLATED):
         total, count = out, known.astype(np.float32)
         for axis in range(out.ndim):
-            total, count = _summed(total, axis), _summed(count, axis)
+            total, count = _neighbour_sums(total, axis), _neighbour_sums(count, axis)
         fresh = ~known & (count > 0)
         out[fresh] = total[fresh] / count[fresh]
         known = known | fresh
@@ -264,7 +264,7 @@ def _continued(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray
     return out
 
 
-def _summed(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+def _neighbour_sums(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """Return the sum of each voxel and its two neighbours along an axis."""
     widths = [(1, 1) if a == axis else (0, 0) for a in range(values.ndim)]
     lines = np.moveaxis(np.pad(values, widths), axis, 0)

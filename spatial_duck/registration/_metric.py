@@ -1,9 +1,9 @@
-"""The metric of an answer, measured by us: over the same voxels each time, whatever the engine.
+"""The metric of a result, measured over the same voxels each time, whatever the engine.
 
-Engines smooth what they minimise. Mutual information whose joint histogram is smoothed, as Mattes'
-is, prefers answers that lead voxels of little information out of the other image, by up to a voxel
-at a coarse level; what is measured here has a histogram that is not smoothed. Where it is better a
-little way from an answer, along any parameter of the model, the answer is not to be relied on.
+Engines smooth the metrics that they minimise. Mutual information with a smoothed joint histogram,
+such as Mattes', prefers transforms that map voxels of little information out of the other image, by
+up to a voxel at a coarse level; the histogram here is not smoothed. If the metric is better near a
+result, along any parameter of the model, the search did not converge.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spatial_duck.registration._similarity_check import overlapping, probes
+from spatial_duck.registration._similarity_check import sample_points, values_inside
 from spatial_duck.resampling._sampling import values_at_points
 from spatial_duck.transforms import Affine
 
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["AROUND", "NOISE", "Measure", "around", "histogram_bins", "voxel_size"]
+__all__ = ["NEARBY", "NOISE", "Measure", "best_nearby", "histogram_bins", "voxel_size"]
 
-#: How far around an answer is looked, in voxels.
-AROUND = 0.25
-#: By us: nearer too, where a histogram that is not smoothed has its best value.
-_NEAR = (0.1, AROUND)
-#: Part of a metric's value that is noise: a joint histogram of other voxels is another one.
+#: Distance from a result at which engines measure the metric, in voxels.
+NEARBY = 0.25
+#: Distances at which it is measured here.
+_NEAR = (0.1, NEARBY)
+#: Part of a metric's value that is noise, from joint histograms of different voxels.
 NOISE = {"mattes": 0.01, "mean_squares": 0.0, "correlation": 0.0}
-#: Bins of the joint histogram, and the number of voxels from which there are as many.
+#: Least number of voxels for a joint histogram of so many bins.
 _BINS = ((0, 32), (30_000, 64))
 
 
-def around(job: RegistrationJob, found: Affine) -> float:
-    """Return the least metric a small step away along any parameter of the model.
+def best_nearby(job: RegistrationJob, found: Affine) -> float:
+    """Return the best metric a small step away along any parameter of the model.
 
     Parameters
     ----------
     job : RegistrationJob
-        That was run; its model is one of those that are matrices.
+        The job; its model is a matrix.
     found : Affine
-        The answer, from points of the fixed image to points of the moving one.
+        The result, from points of the fixed image to points of the moving one.
     """
     level = job.levels[-1]
     measure = Measure(level, job.metric)
@@ -106,13 +106,13 @@ class Measure:
 
     def __init__(self, level: Level, metric: str) -> None:
         self.level, self.metric = level, _METRICS[metric]
-        self.points, self.values = probes(level)
+        self.points, self.values = sample_points(level)
 
     def __call__(self, transform: Transform) -> float:
         """Return the metric, infinite where nothing overlaps; smaller is better."""
         moving = self.level.moving
         points = transform(self.points)
-        inside, _ = overlapping(self.level, points)
+        inside, _ = values_inside(self.level, points)
         if not inside.any():
             return float("inf")
         index = moving.geometry.physical_to_index(points[inside])

@@ -54,7 +54,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegistrationJob:
-    """Something to optimise.
+    """Input of an engine.
 
     Attributes
     ----------
@@ -63,9 +63,9 @@ class RegistrationJob:
     model, metric : str
         One of `MODELS` and one of `METRICS`.
     start : Transform
-        Where to start: points go through the model's transform and then through this one.
+        Initial transform: points are mapped by the model's transform and then by this one.
     centre : ndarray of float, shape (n_world,)
-        What a rotation turns about.
+        Centre of rotations.
     mesh : tuple of int
         Number of control intervals of a B-spline along each array axis of the finest level.
     samples : int or None
@@ -91,12 +91,12 @@ class RegistrationJob:
 
 @dataclass(frozen=True, slots=True)
 class LevelLog:
-    """How one level went.
+    """Log of one level.
 
     Attributes
     ----------
     model : str
-        What was searched for: a B-spline begins with an affine transform.
+        Model that was optimised: a B-spline begins with an affine transform.
     spacing : tuple of float
         Spacing of the fixed image at this level.
     shape : tuple of int
@@ -138,8 +138,8 @@ class Outcome:
     before, after : float
         The metric at the finest level, over the same voxels, with the start and with the answer.
     better : float or None
-        The least metric found a little way from the answer, over the same voxels: an answer that
-        is at rest is better than all around it. None where the engine did not look.
+        The best metric near the result, over the same voxels: a converged result is better than all
+        around it. None if the engine did not measure it.
     """
 
     transform: Transform
@@ -161,24 +161,24 @@ class Registration(Transform):
     transform : Transform
         The bare transform, in the world of the fixed image.
     converged : bool
-        Whether the search came to rest in the finest level, where no small step makes the metric
-        better, and with a better metric than at the start.
+        Whether the search converged at the finest level: no small step improves the metric, and it
+        is better than at the start.
     stop_reason : str
-        Why the search ended, in the engine's words, and what speaks against the answer.
+        Why the search ended, in the engine's words, and the reasons against the result.
     metric, before : float
         The metric at the finest level with the transform, and with the one to start from. Smaller
         is better; mutual information and correlation are negative.
     log : tuple of LevelLog
         The metric of each iteration at each level, the coarsest first.
     overlap : float
-        The part of the fixed image's voxels that the transform leads into the moving image.
+        The part of the fixed image's voxels that the transform maps into the moving image.
     seconds : float
         Time taken, reading included.
     model, metric_name, engine : str
-        What was asked for.
+        The arguments of `register`.
     doubt : str, optional
-        Why the answer is not to be trusted, although the search may have come to rest; empty where
-        nothing speaks against it. See `trusted`.
+        Reasons not to trust the result, although the search may have converged; empty if there are
+        none. See `trusted`.
     """
 
     transform: Transform
@@ -196,13 +196,13 @@ class Registration(Transform):
 
     @property
     def trusted(self) -> bool:
-        """Whether the search converged and nothing else speaks against its answer.
+        """Whether the search converged and there are no other reasons against its result.
 
-        A search comes to rest in the optimum next to its start, which need not be the right one.
-        So the answer is compared with other alignments that were tried before it began, all the way
-        round: where one of them brings the images as well together, or where the answer leads
-        little of the fixed image into the moving one, it is not to be trusted. Nor is a field that
-        folds space, or leads neighbourhoods beside what they are more alike.
+        An optimiser finds the optimum next to its start, which need not be the right one. So the
+        result is compared with other alignments that were tried before it began, at all rotations:
+        it is not trusted if one of them is as good, or if it maps little of the fixed image into
+        the moving one. Nor is a displacement field that folds space, or maps neighbourhoods beside
+        similar ones.
         """
         return self.converged and not self.doubt
 

@@ -1,4 +1,4 @@
-"""Whether a registration can begin, and whether its answer is one."""
+"""Checks before a registration begins, and of its result."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "NOTICEABLE",
+    "MIN_DIFFERENCE",
     "check_answer",
     "check_contrast",
+    "check_convergence",
     "check_overlap",
-    "overlapping",
-    "probes",
-    "verdict",
+    "sample_points",
+    "values_inside",
 ]
 
-#: An answer with less of the fixed image on the moving one is none.
-_LEAST_OVERLAP = 0.01
-#: Over this many voxels the overlap is found.
-_PROBES = 20000
-#: Metrics differ if they do by this part of what the search gained: jittered voxels are noise.
-NOTICEABLE = 0.05
+#: Least part of the fixed image that a result must map into the moving one.
+_MIN_OVERLAP = 0.01
+#: Most voxels by which the overlap is measured.
+_MAX_POINTS = 20000
+#: Least difference of metrics, as a part of the search's gain; smaller ones are noise.
+MIN_DIFFERENCE = 0.05
 
 
 def check_contrast(level: Level) -> None:
-    """Refuse images that have nothing to align."""
+    """Refuse images without contrast."""
     for name, image, mask in (
         ("fixed", level.fixed, level.fixed_mask), ("moving", level.moving, level.moving_mask)
     ):  # fmt: skip
@@ -54,17 +54,17 @@ def check_contrast(level: Level) -> None:
             )
 
 
-def probes(level: Level) -> tuple[Floats, NDArray[np.float32]]:
+def sample_points(level: Level) -> tuple[Floats, NDArray[np.float32]]:
     """Return world positions of some voxels of the fixed image that take part, and their values."""
     fixed, mask = level.fixed, level.fixed_mask
     numbers = np.arange(fixed.size) if mask is None else np.flatnonzero(mask.data)
-    numbers = numbers[:: max(1, len(numbers) // _PROBES)]
+    numbers = numbers[:: max(1, len(numbers) // _MAX_POINTS)]
     index = np.column_stack(np.unravel_index(numbers, fixed.shape))
     points = np.asarray(fixed.geometry.index_to_physical(index), dtype=np.float64)
     return points, fixed.data.ravel()[numbers]
 
 
-def overlapping(level: Level, points: Floats) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+def values_inside(level: Level, points: Floats) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Return which points lie within the moving image and its mask, and the values there."""
     index = level.moving.geometry.physical_to_index(points)
     shape = np.array(level.moving.shape)
@@ -76,10 +76,10 @@ def overlapping(level: Level, points: Floats) -> tuple[NDArray[np.bool_], NDArra
 
 
 def check_overlap(transform: Transform, level: Level, when: str) -> float:
-    """Return the part of the fixed image that a transform leads into the moving one."""
-    inside, _ = overlapping(level, transform(probes(level)[0]))
+    """Return the part of the fixed image that a transform maps into the moving one."""
+    inside, _ = values_inside(level, transform(sample_points(level)[0]))
     found = float(inside.mean())
-    if found < _LEAST_OVERLAP:
+    if found < _MIN_OVERLAP:
         raise RegistrationError(
             f"the images do not overlap {when}: {found:.1%} of the fixed image's voxels fall into "
             f"the moving image. Fixed lies in {level.fixed.bounds.tolist()}, moving in "
@@ -90,7 +90,7 @@ def check_overlap(transform: Transform, level: Level, when: str) -> float:
 
 
 def check_answer(job: RegistrationJob, outcome: Outcome) -> None:
-    """Refuse an answer that cannot be one."""
+    """Refuse a result that cannot be right."""
     if not np.isfinite(outcome.after):
         raise RegistrationError(f"registration failed: the metric is {outcome.after} at the end")
     if isinstance(outcome.transform, Affine):
@@ -101,27 +101,27 @@ def check_answer(job: RegistrationJob, outcome: Outcome) -> None:
             raise RegistrationError("registration failed: the transform turns the image inside out")
 
 
-def verdict(
+def check_convergence(
     job: RegistrationJob, outcome: Outcome, better: float | None, noise: float = 0.0
 ) -> tuple[bool, str]:
-    """Return whether the search came to rest at an answer, and why it ended.
+    """Return whether the search converged, and why it ended.
 
-    Its steps have to have ended by themselves at the finest level, with a better metric than at
-    the start, and none a little way around.
+    It converged if it ended before its iterations were used up at the finest level, with a better
+    metric than at the start, and no better one nearby.
 
     Parameters
     ----------
     job : RegistrationJob
-        That was run.
+        The job.
     outcome : Outcome
-        What the engine says.
+        The engine's result.
     better : float or None
-        The least metric a little way from the answer. None where nobody looked.
+        The best metric near the result; None if it was not measured.
     noise : float, optional
-        Metrics differ if they do by this part of their value, too.
+        Least difference of metrics as a part of their value.
     """
     last = outcome.log[-1]
-    least = max(NOTICEABLE * abs(outcome.before - outcome.after), noise * abs(outcome.after))
+    least = max(MIN_DIFFERENCE * abs(outcome.before - outcome.after), noise * abs(outcome.after))
     against = []
     if not last.converged:
         against.append(f"the {job.iterations} iterations were used up before it came to rest")
@@ -141,7 +141,7 @@ def verdict(
 
 def _largest_move(job: RegistrationJob, transform: Transform) -> float:
     """Return how far the answer is from the start, in voxels of the finest level."""
-    points, _ = probes(job.levels[-1])
+    points, _ = sample_points(job.levels[-1])
     moved = float(np.abs(transform(points) - job.start(points)).max())
     voxel: float = min(job.levels[-1].fixed.spacing.tolist())
     return moved / voxel

@@ -30,14 +30,14 @@ from spatial_duck.io._itk_transforms import (
     transform_to_itk,
 )
 from spatial_duck.registration._common import (
-    contrast,
-    given_up,
-    joined,
+    compose,
+    engine_error,
+    intensity_scale,
 )
 from spatial_duck.registration._engine import Engine
-from spatial_duck.registration._metric import AROUND, histogram_bins, voxel_size
+from spatial_duck.registration._metric import NEARBY, histogram_bins, voxel_size
 from spatial_duck.registration._outcome import LevelLog, Outcome
-from spatial_duck.registration._similarity_check import NOTICEABLE
+from spatial_duck.registration._similarity_check import MIN_DIFFERENCE
 from spatial_duck.transforms import Affine, BSpline, Composite
 
 if TYPE_CHECKING:
@@ -104,15 +104,18 @@ class SimpleITKEngine(Engine):
         better = None
         if job.model != "bspline":
             for _ in range(_AGAIN):
-                better, there = finest.around(model)
-                if better >= after - 0.5 * NOTICEABLE * abs(before - after) and log[-1].converged:
+                better, there = finest.best_nearby(model)
+                if (
+                    better >= after - 0.5 * MIN_DIFFERENCE * abs(before - after)
+                    and log[-1].converged
+                ):
                     break
                 if better < after:
                     model.SetParameters(there)
                 log.append(finest.optimise(model, polish=True))
                 after = finest.value(model)
             else:
-                better, _ = finest.around(model)
+                better, _ = finest.best_nearby(model)
         found = transform_from_itk(model, job.start.world)
         if isinstance(found, BSpline):
             # Beyond the last voxels too, so that every voxel of the full image lies on the field.
@@ -122,9 +125,9 @@ class SimpleITKEngine(Engine):
             matrix = back @ found.matrix @ unit.matrix
             matrix[-1] = found.matrix[-1]
             found = Affine(matrix, found.world)
-        scale = finest.contrast.metric
+        scale = finest.intensity_scale.metric
         return Outcome(
-            joined(found, job.start), tuple(log), scale * before, scale * after,
+            compose(found, job.start), tuple(log), scale * before, scale * after,
             None if better is None else scale * better,
         )  # fmt: skip
 
@@ -165,10 +168,10 @@ class _Search:
         self.factor = float(unit.matrix[0, 0])
         self.voxel = self.factor * voxel_size(level)
         self.start = transform_to_itk(Composite(unit.inverse(), job.start, unit))
-        self.contrast = contrast(level, job.metric)
+        self.intensity_scale = intensity_scale(level, job.metric)
         self.pair = tuple(
             [
-                self._smooth(self._image(self.contrast.scaled(i.data), i.geometry))
+                self._smooth(self._image(self.intensity_scale.scaled(i.data), i.geometry))
                 for i in (level.fixed, level.moving)
             ]
         )
@@ -190,7 +193,7 @@ class _Search:
         sitk, job, level = self.sitk, self.job, self.level
         method = sitk.ImageRegistrationMethod()
         method.SetNumberOfThreads(job.threads)
-        inside = self.contrast.inside
+        inside = self.intensity_scale.n_voxels
         _METRICS[job.metric](method, histogram_bins(inside))
         for mask, give in (
             (level.fixed_mask, method.SetMetricFixedMask),
@@ -232,7 +235,7 @@ class _Search:
             method.SetOptimizerAsPowell(
                 numberOfIterations=iterations,
                 maximumLineIterations=100,
-                stepLength=AROUND * self.voxel,
+                stepLength=NEARBY * self.voxel,
                 stepTolerance=_SHORTEST * self.voxel,
                 valueTolerance=1e-7,
             )
@@ -252,7 +255,7 @@ class _Search:
         self._give_optimiser(method, model, polish)
         values: list[float] = []
         failed: list[BaseException] = []
-        scale = self.contrast.metric
+        scale = self.intensity_scale.metric
 
         def note() -> None:
             values.append(scale * method.GetMetricValue())
@@ -287,7 +290,7 @@ class _Search:
         except RuntimeError as error:
             raise self._gave_up(error) from error
 
-    def around(self, model: Any) -> tuple[float, tuple[float, ...]]:
+    def best_nearby(self, model: Any) -> tuple[float, tuple[float, ...]]:
         """Return the least metric a small step away along any parameter, and where that is."""
         here = model.GetParameters()
         shifts = _shift_per_unit(model, self.unit(self.level.fixed.bounds))
@@ -295,7 +298,7 @@ class _Search:
         for number, shift in enumerate(shifts.tolist()):
             for sign in (-1, 1):
                 there = list(here)
-                there[number] += sign * AROUND * self.voxel / shift
+                there[number] += sign * NEARBY * self.voxel / shift
                 moved = self.sitk.Transform(model)  # shares nothing once it is changed
                 moved.SetParameters(there)
                 with suppress(RegistrationError):  # so far away that nothing overlaps
@@ -303,7 +306,7 @@ class _Search:
         return min(found, default=(np.inf, here))
 
     def _gave_up(self, error: RuntimeError) -> RegistrationError:
-        return given_up("SimpleITK", str(error), f" at level {self.number}")
+        return engine_error("SimpleITK", str(error), f" at level {self.number}")
 
 
 def _shift_per_unit(model: Any, bounds: Floats) -> Floats:

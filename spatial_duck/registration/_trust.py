@@ -1,9 +1,10 @@
-"""Whether an answer can be trusted, apart from whether the search came to rest.
+"""Checks whether a result is plausible, beyond the convergence of the optimiser.
 
-A search is content with the optimum next to its start. What was tried before it began, all the way
-round, says whether there is a better one elsewhere. A field can be wrong in one part of the image
-and smooth, which no number for the whole shows: there, small neighbourhoods of the fixed image are
-more like what lies a few voxels beside the place that the field leads them to.
+An optimiser finds the optimum next to its start. The alignments that were tried before it began, at
+all rotations, show whether there is a better one elsewhere. A displacement field can be smooth and
+wrong in one part of the image, which no metric of the whole image shows: there, small
+neighbourhoods of the fixed image are more similar to the moving image a few voxels beside where the
+field maps them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.registration._metric import Measure, voxel_size
-from spatial_duck.registration._similarity_check import overlapping, probes
+from spatial_duck.registration._similarity_check import sample_points, values_inside
 from spatial_duck.resampling._sampling import values_at_points
 from spatial_duck.transforms import Affine
 
@@ -29,43 +30,43 @@ if TYPE_CHECKING:
 
 __all__ = ["check_trust"]
 
-#: With less overlap an answer is not to be trusted, nor where another alignment, apart from it, has
-#: by this part more information in common.
-_DOUBTFUL_OVERLAP, _AMBIGUOUS = 0.1, 0.02
-#: Neighbourhoods of so many voxels to each side, in the plane and in space, are compared, so many
-#: of them, where the image has most structure, with what lies so many voxels from their place.
-_SIDE, _NEIGHBOURHOODS, _BESIDE = {2: 4, 3: 2}, 400, (1.5, 3.0, 5.0)
-#: One lies beside its place if the squared correlation is better there by so much; an answer is
-#: doubted if so large a part of them do.
-_MORE_ALIKE, _MISPLACED = 0.15, 0.02
-#: Alignments are apart if most points lie so far from each other, as a part of the image's size.
+#: Least overlap of a result, and by which part of its mutual information another alignment must be
+#: better to be an alternative.
+_MIN_OVERLAP, _MIN_BETTER = 0.1, 0.02
+#: Neighbourhoods reach so many voxels to each side, in 2-D and 3-D; so many of them, with the most
+#: structure, are compared with the moving image at offsets of so many voxels.
+_SIDE, _NEIGHBOURHOODS, _OFFSETS = {2: 4, 3: 2}, 400, (1.5, 3.0, 5.0)
+#: A neighbourhood is misplaced if its squared correlation at an offset is better by so much; a
+#: result is doubted if so large a part of them are.
+_MIN_GAIN, _MAX_MISPLACED = 0.15, 0.02
+#: Alignments differ if most points lie so far from each other, as a part of the image's size.
 _APART = 0.1
 
 
 def check_trust(
     found: Registration, level: Level, others: Sequence[Affine], finest: Level
 ) -> Registration:
-    """Return the reasons against an answer of the search.
+    """Return a registration with the reasons against trusting it.
 
     Parameters
     ----------
     found : Registration
-        What the search found.
+        The result of the search.
     level : Level
-        The coarsest one.
+        The coarsest level.
     others : sequence of Affine
-        Alignments that lie apart from where it began.
+        Alignments that differ from the start.
     finest : Level
-        The finest one, at which a field is looked at.
+        The finest level, at which displacement fields are checked.
     """
     doubts = []
-    if found.overlap < _DOUBTFUL_OVERLAP:
+    if found.overlap < _MIN_OVERLAP:
         doubts.append(f"only {found.overlap:.0%} of the fixed image lie in the moving one")
-    folded = _folded(found.transform, level)
+    folded = _folded_part(found.transform, level)
     if folded:
         doubts.append(f"the transform folds space at {folded:.2%} of the fixed image's voxels")
-    misplaced = _misplaced(found.transform, finest)
-    if misplaced > _MISPLACED:
+    misplaced = _misplaced_part(found.transform, finest)
+    if misplaced > _MAX_MISPLACED:
         doubts.append(
             f"{misplaced:.0%} of the neighbourhoods with structure are more alike a few voxels "
             "beside where the field leads them"
@@ -76,7 +77,7 @@ def check_trust(
         if _are_near(found.transform, other, level):
             continue
         theirs = measure(other)
-        if theirs < mine * (1 - _AMBIGUOUS):
+        if theirs < mine * (1 - _MIN_BETTER):
             doubts.append(
                 f"an alignment apart from it has more information in common, {-theirs:.3g} against "
                 f"{-mine:.3g}: give initial= that, Affine({np.round(other.matrix, 3).tolist()})"
@@ -85,8 +86,8 @@ def check_trust(
     return replace(found, doubt="; ".join(doubts)) if doubts else found
 
 
-def _folded(found: Transform, level: Level) -> float:
-    """Return at what part of the voxels that take part a map that is no matrix turns inside out."""
+def _folded_part(found: Transform, level: Level) -> float:
+    """Return the part of the voxels at which a transform that is not affine folds space."""
     if _is_matrix(found):
         return 0.0
     values = np.asarray(found.jacobian_determinant(level.fixed.geometry).data)
@@ -99,11 +100,11 @@ def _is_matrix(found: Transform) -> bool:
     return all(isinstance(part, Affine) for part in found.parts)
 
 
-def _misplaced(found: Transform, level: Level) -> float:
-    """Return what part of the neighbourhoods lie beside where a map that is no matrix leads them.
+def _misplaced_part(found: Transform, level: Level) -> float:
+    """Return the part of the neighbourhoods that a transform that is not affine misplaces.
 
-    Where images differ in more than place (another modality, a lesion) neighbourhoods have little
-    in common anywhere, and count as in place.
+    Where images differ in content (another modality, a lesion) neighbourhoods correlate nowhere,
+    and count as right.
     """
     if _is_matrix(found):
         return 0.0
@@ -112,14 +113,14 @@ def _misplaced(found: Transform, level: Level) -> float:
     if not len(here):
         return 0.0
     points = found(fixed.geometry.index_to_physical(index.reshape(-1, index.shape[-1])))
-    best = base = _alike(level, points, here)
+    best = base = _squared_correlations(level, points, here)
     seen = base >= 0  # others end outside the moving image
     if not seen.any():
         return 0.0
-    for way, size, sign in itertools.product(level.moving.direction.T, _BESIDE, (-1, 1)):
+    for way, size, sign in itertools.product(level.moving.direction.T, _OFFSETS, (-1, 1)):
         beside = points + sign * size * voxel_size(level) * way
-        best = np.maximum(best, _alike(level, beside, here))
-    return float(np.mean(best[seen] > base[seen] + _MORE_ALIKE))
+        best = np.maximum(best, _squared_correlations(level, beside, here))
+    return float(np.mean(best[seen] > base[seen] + _MIN_GAIN))
 
 
 def _neighbourhoods(level: Level) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -139,13 +140,15 @@ def _neighbourhoods(level: Level) -> tuple[NDArray[np.intp], NDArray[np.float64]
     return index, fixed.data[tuple(np.moveaxis(index, -1, 0))].astype(np.float64)
 
 
-def _alike(level: Level, points: NDArray[Any], here: NDArray[np.float64]) -> NDArray[np.float64]:
+def _squared_correlations(
+    level: Level, points: NDArray[Any], here: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the squared correlation of each neighbourhood with the moving image at points.
 
     It is -1 where some of them do not take part.
     """
     moving = level.moving
-    inside = overlapping(level, points)[0].reshape(here.shape)
+    inside = values_inside(level, points)[0].reshape(here.shape)
     index = np.clip(moving.geometry.physical_to_index(points), 0, np.array(moving.shape) - 1)
     found = values_at_points(moving.data, index.T, "linear")
     there = np.asarray(found, dtype=np.float64).reshape(here.shape)
@@ -157,8 +160,8 @@ def _alike(level: Level, points: NDArray[Any], here: NDArray[np.float64]) -> NDA
 
 
 def _are_near(found: Transform, other: Transform, level: Level) -> bool:
-    """Return whether two transforms bring most of the fixed image to about the same place."""
-    points, _ = probes(level)
+    """Whether two transforms map most of the fixed image to about the same positions."""
+    points, _ = sample_points(level)
     points = points[:: max(1, len(points) // 500)]
     size = float(np.linalg.norm(np.ptp(np.asarray(points), axis=0)))
     moved = np.linalg.norm(found(points) - other(points), axis=1)

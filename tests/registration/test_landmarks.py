@@ -176,7 +176,7 @@ NAMED = Markup(SQUARE, ("a", "b", "c", "d"))
 REFUSED = {
     "no points": (np.empty((0, 3)), np.empty((0, 3)), {}, RegistrationError, "got none"),
     "a line": (LINE, LINE, {}, RegistrationError, "3 or more points that are not on one line"),
-    "one place": (LINE * 0, LINE, {}, RegistrationError, "the 5 that count lie at one place"),
+    "one place": (LINE * 0, LINE, {}, RegistrationError, "the 5 that count lie at one point"),
     "one place, moving": (SQUARE, np.zeros((4, 3)), {"model": "similarity"}, RegistrationError,
                           "moving: a similarity"),
     "a plane": (FLAT, FLAT, {"model": "affine"}, RegistrationError, "4 or more .* in one plane"),
