@@ -146,7 +146,12 @@ def asarray(obj: Any) -> SpatialArray:
 
 
 def as_image(
-    obj: Any, function: str, argument: str = "image", *, keeps_mask: bool = False
+    obj: Any,
+    function: str,
+    argument: str = "image",
+    *,
+    keeps_mask: bool = False,
+    on_host: bool = False,
 ) -> SpatialArray:
     """Return the image that a public function was given, or raise for other objects.
 
@@ -162,6 +167,9 @@ def as_image(
         What the argument is called there.
     keeps_mask : bool, optional
         Whether the function keeps the mask of a masked array, as those do that move voxels alone.
+    on_host : bool, optional
+        Whether the function works in the host's memory: other libraries' arrays that are there
+        become NumPy's, and those of a device are refused.
 
     Raises
     ------
@@ -174,12 +182,16 @@ def as_image(
     Traceback (most recent call last):
     TypeError: crop needs an image as its image, got list; SpatialArray(data, spacing=..., ...
     """
+    found = None
     if isinstance(obj, SpatialArray):
         if not keeps_mask:
             backends.refuse_masked(obj.data, function)
-        return obj
-    if library_of(obj) is not None or _has_duck_interface(obj) or _has_affine(obj):
-        return asarray(obj)
+        found = obj
+    elif library_of(obj) is not None or _has_duck_interface(obj) or _has_affine(obj):
+        found = asarray(obj)
+    if found is not None:
+        data = backends.host_form(found.data, function) if on_host else found.data
+        return found if data is found.data else found._with_data(data)
     kind = type(obj).__name__
     if isinstance(obj, str | bytes | os.PathLike):
         hint = "read(path) opens a file"

@@ -305,6 +305,13 @@ def _is_lazy(values: Any) -> bool:
 def _values(name: str, values: Any) -> NDArray[Any]:
     """Return values as an array of numbers, times or text."""
     array = np.asarray(values)
+    if array.dtype.kind == "U" and isinstance(values, list | tuple):
+        other = next((v for v in _leaves(values) if not isinstance(v, str)), None)
+        if other is not None:
+            raise GeometryError(
+                f"coords[{name!r}] must hold values of one kind, got text and {other!r}: write "
+                "all of them as text, or all as numbers with NaN for what is unknown"
+            )
     if array.dtype.kind == "O":
         kinds = {type(v) for v in array.flat}
         if kinds <= {str, np.str_}:
@@ -322,6 +329,15 @@ def _values(name: str, values: Any) -> NDArray[Any]:
             "free metadata belong in attrs"
         )
     return array
+
+
+def _leaves(values: Any) -> Iterator[Any]:
+    """Yield the values of nested lists."""
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _leaves(value)
+        else:
+            yield value
 
 
 def _freeze(array: NDArray[Any]) -> NDArray[Any]:

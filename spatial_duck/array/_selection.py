@@ -27,7 +27,15 @@ def isel(image: Any, indexers: Mapping[str, Any]) -> Any:
     dims = image.dims
     unknown = [name for name in indexers if name not in dims or name is None]
     if unknown:
-        raise GeometryError(f"isel: there is no axis {unknown[0]!r} among dims {dims!r}")
+        message = f"isel: there is no axis {unknown[0]!r} among dims {dims!r}"
+        found = (image._coords or {}).get(unknown[0])
+        if found is not None and found.axis is not None:
+            axis = dims[found.axis]
+            message += (
+                f"; {unknown[0]!r} is a coordinate of axis {axis!r}: use isel({axis}=...) with an "
+                f"index, or sel({unknown[0]}=...) with a value"
+            )
+        raise GeometryError(message)
     basic = [indexers.get(name, slice(None)) if name is not None else slice(None) for name in dims]
     arrays = {a: k for a, k in enumerate(basic) if not isinstance(k, slice) and np.ndim(k)}
     for axis, key in arrays.items():

@@ -323,7 +323,14 @@ def as_numpy(data: Any, dtype: Any = None, copy: bool | None = None) -> Any:
         if copy is False:
             raise ValueError("copy=False: a Dask array must be computed to be an array in memory")
         data = compute(data)
-    return np.array(data, dtype=dtype, copy=copy)
+    try:
+        return np.array(data, dtype=dtype, copy=copy)
+    except TypeError as error:
+        if "bfloat16" in str(getattr(data, "dtype", "")):
+            raise TypeError(
+                "NumPy has no bfloat16: use image.to('numpy'), whose float32 holds all its values"
+            ) from error
+        raise
 
 
 def host_form(data: Any, what: str) -> Any:

@@ -38,6 +38,7 @@ __all__ = [
     "Units",
     "anchor_of",
     "changed_fields",
+    "check_columns",
     "fields_of_affine",
 ]
 
@@ -169,6 +170,18 @@ def fields_of_affine(
             "through the world"
         )
     return lengths.tolist(), matrix[:-1, -1].tolist(), matrix[:-1, :-1] / lengths
+
+
+def check_columns(direction: Any, shape: Any, dims: Any, sampled: Any, lost: Any) -> None:
+    """Check that an affine has a column for each sampled axis, beside the one of the origin."""
+    names = check_dims(dims, len(check_shape(shape)))
+    along = [names[i] for i in find_sampled(names, sampled, check_lost(lost, len(names))[0])]
+    rows, columns = np.shape(direction)
+    if columns != len(along):
+        raise GeometryError(
+            f"affine must have a column for each sampled axis {tuple(along)!r} and one for the "
+            f"origin: shape (n_world + 1, {len(along) + 1}), got {(rows + 1, columns + 1)}"
+        )
 
 
 def changed_fields(

@@ -90,7 +90,13 @@ def to_unit(grid: G, unit: str | Mapping[str, str | None]) -> G:
     array([500., 500.])
     """
     world = grid.world
-    wanted = dict.fromkeys(world.axes_of(unit), unit) if isinstance(unit, str) else dict(unit)
+    if isinstance(unit, str):  # of the axes of its type, of which there must be one
+        units = World(world.axes, unit, types=world.types).units
+        wanted: dict[str, str | None] = {
+            name: new for name, new in zip(world.axes, units, strict=True) if new is not None
+        }
+    else:
+        wanted = dict(unit)
     new = world.replace(
         units={n: wanted.get(n, u) for n, u in zip(world.axes, world.units, strict=True)}
         | {n: u for n, u in wanted.items() if n not in world.axes}

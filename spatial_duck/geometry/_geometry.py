@@ -28,6 +28,7 @@ from spatial_duck.geometry._construction import (
     GeometryChanges,
     anchor_of,
     changed_fields,
+    check_columns,
     fields_of_affine,
 )
 from spatial_duck.geometry._grid import Grid
@@ -146,6 +147,7 @@ class Geometry(Grid):
     ) -> None:
         if affine is not None:
             spacing, origin, direction = fields_of_affine(affine, spacing, origin, direction)
+            check_columns(direction, shape, dims, sampled, lost)
         self._anchor, self._map = anchor_of(
             shape, spacing, origin, direction, dims, sampled, world, frame, unit, lost
         )

@@ -87,8 +87,9 @@ def find_sampled(
     names: tuple[str | None, ...], sampled: Sequence[str | int] | None, lost: Mapping[int, str]
 ) -> tuple[int, ...]:
     """Return the array axes that are sampled, by their names and by what the caller names."""
-    extra = (sampled,) if isinstance(sampled, str) else tuple(sampled or ())
     known = {*range(len(names)), *names} - {None}
+    # As of dims, the letters of a text are names, unless it is one itself.
+    extra = (sampled,) if isinstance(sampled, str) and sampled in known else tuple(sampled or ())
     unknown = [name for name in extra if name not in known]
     if unknown:
         raise GeometryError(

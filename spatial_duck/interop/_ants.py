@@ -86,7 +86,7 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
     FormatError
         If ANTsPy has no type for the values.
     """
-    image = as_image(image, "to_ants")
+    image = as_image(image, "to_ants", on_host=True)
     ants = require("ants", "Converting ANTsPy images")
     fit = fit_layout(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in fit.geometry.shape:

@@ -131,7 +131,7 @@ def to_highdicom(image: SpatialArray, *, frame: str | None = None) -> Any:
     UserWarning
         If the image has other coordinates than that of the channels, which are lost.
     """
-    image = as_image(image, "to_highdicom")
+    image = as_image(image, "to_highdicom", on_host=True)
     highdicom = require("highdicom", "Converting highdicom's Volume")
     data, g = fit_layout(image, _RULES, frame=frame, minimum=3)
     if 0 in g.shape:

@@ -150,7 +150,7 @@ def to_itk(image: SpatialArray, *, frame: str | None = None) -> Any:
     GeometryLossError, FrameError, FormatError
         If ITK's Python wrapping cannot hold it.
     """
-    image = vectors_in_lps(as_image(image, "to_itk"), frame)
+    image = vectors_in_lps(as_image(image, "to_itk", on_host=True), frame)
     itk = _itk()
     data, g = fit_layout(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)
     if 0 in g.shape:

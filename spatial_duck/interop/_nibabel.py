@@ -91,7 +91,7 @@ def to_nibabel(
     GeometryLossError, FrameError, FormatError
         If NIfTI cannot hold it.
     """
-    image = as_image(image, "to_nibabel")
+    image = as_image(image, "to_nibabel", on_host=True)
     header, data, affine, _ = nifti.make_header(image, version=version, frame=frame)
     import nibabel
 

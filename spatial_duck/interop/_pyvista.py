@@ -112,7 +112,7 @@ def to_pyvista(image: SpatialArray, *, name: str = "values") -> Any:
     GeometryLossError
         If there is a time axis.
     """
-    image = as_image(image, "to_pyvista")
+    image = as_image(image, "to_pyvista", on_host=True)
     pyvista = _pyvista()
     data, g = fit_layout(image, _RULES, minimum=3)
     if 0 in g.shape:

@@ -126,7 +126,7 @@ def to_simpleitk(image: SpatialArray | Transform, *, frame: str | None = None) -
         from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
 
         return simpleitk_transforms.to_simpleitk(image, frame=frame)
-    image = as_image(image, "to_simpleitk")
+    image = as_image(image, "to_simpleitk", on_host=True)
     image = vectors_in_lps(image, frame)
     sitk = _simpleitk()
     data, g = fit_layout(image, _RULES, frame=frame, minimum=3 if "t" in image.world.axes else 2)

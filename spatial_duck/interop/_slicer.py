@@ -64,7 +64,7 @@ def to_slicer(image: SpatialArray, *, frame: str | None = None) -> tuple[Any, An
     >>> to_slicer(image)[1].diagonal()
     array([-1., -2.,  3.,  1.])
     """
-    image = as_image(image, "to_slicer")
+    image = as_image(image, "to_slicer", on_host=True)
     data, g = fit_layout(image, _RULES, frame=frame, minimum=3)
     matrix = g.affine[:, [2, 1, 0, 3]] + 0.0
     return np.asarray(data), matrix

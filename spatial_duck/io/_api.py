@@ -406,8 +406,6 @@ def write(
     location = parse_location(path)
     chosen = _format_to_write(location, format)
     image = _one_image(image)
-    data = backends.host_form(image.data, "write")
-    image = image if data is image.data else image.replace(data)
     if axis_order is not None:
         image = _in_file_order(image, axis_order)
     own = {k: v for k, v in options.items() if k != "storage_options" or not is_remote(location)}
@@ -489,4 +487,4 @@ def _one_image(image: Any) -> SpatialArray:
                 "write takes one image, got a Pyramid: write(path, pyramid[0], "
                 f"levels={len(image)}) makes its levels again, in OME-Zarr"
             )
-    return as_image(image, "write")
+    return as_image(image, "write", on_host=True)

@@ -128,4 +128,5 @@ def format_to_write(path: Path) -> Format:
         longest = max(length for length, _ in fits)
         return next(f for length, f in fits if length == longest)
     known = ", ".join(s for f in formats() for s in f.suffixes)
-    raise FormatError(f"{path}: its suffix is none of {known}; rename it, or name format=")
+    advice = "" if path.suffix else " (format='dicom' writes a folder with a file for each slice)"
+    raise FormatError(f"{path}: its suffix is none of {known}; rename it, or name format={advice}")

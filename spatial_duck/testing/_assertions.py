@@ -48,8 +48,14 @@ def assert_same_place(
     tolerance : float, optional
         Largest displacement, in voxels.
     """
+    numbers = np.asarray(result)
+    if numbers.dtype.kind not in "iu":
+        raise TypeError(
+            f"the values must be voxel numbers, got {numbers.dtype}: fill the original with "
+            "voxel_numbers(shape), or compare grids with assert_geometry_equal"
+        )
     before, after = place_of(original, geometry_of), place_of(result, geometry_of)
-    distance, report = displacement(before, original.shape, after, np.asarray(result))
+    distance, report = displacement(before, original.shape, after, numbers)
     assert distance <= tolerance, f"moved by {distance:.3g} voxels: {report}"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from spatial_duck._optional import require
 from spatial_duck.testing._report import LEVELS, Finding, Report, Status
 from spatial_duck.testing._subject import NotOffered, Subject, Wrong
 
@@ -99,6 +100,7 @@ def check(
         x = factory(numbers, (1.0, 1.0), (0.0, 0.0), np.eye(2))
         y = x[1:]
     """
+    require("hypothesis", "Checking an image class")
     from spatial_duck.testing._checks import CHECKS
 
     unknown = set(levels) - set(LEVELS)
@@ -214,7 +216,7 @@ class Conformance:
     --------
     >>> from spatial_duck.testing import Conformance
     >>> class TestMyImage(Conformance):
-    ...     oblique = False
+    ...     oblique = flipped = False  # the class has no direction
     ...
     ...     @staticmethod
     ...     def factory(data, spacing, origin, direction):
@@ -248,6 +250,7 @@ class Conformance:
     @classmethod
     def report(cls, levels: Sequence[str] = LEVELS) -> Report:
         """Run all checks outside pytest."""
+        require("hypothesis", "Checking an image class")
         from spatial_duck.testing._checks import CHECKS
 
         rows = [row for row in CHECKS if row.level in levels]

@@ -13,6 +13,10 @@ __all__ = ["pytest_generate_tests"]
 
 def pytest_generate_tests(metafunc: Any) -> None:
     """Make one test of each check."""
+    if {"spatial_check", "format_check"} & {*metafunc.fixturenames}:
+        from spatial_duck._optional import require
+
+        require("hypothesis", "spatial_duck.testing")
     if "spatial_check" in metafunc.fixturenames:
         from spatial_duck.testing._checks import CHECKS
 

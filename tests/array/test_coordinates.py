@@ -218,3 +218,17 @@ def test_times_of_python_are_times(values: list[Any], expected: str) -> None:
     held = image.coords["time"].values
     assert held.dtype == expected
     np.testing.assert_array_equal(held, np.array(values, expected))
+
+
+@pytest.mark.parametrize("values", [["a", 1], [1.5, "a"], (True, "a")])
+def test_text_and_numbers_do_not_mix(values: Any) -> None:
+    with pytest.raises(GeometryError, match=r"coords\['name'\] must hold values of one kind, got"):
+        sd.SpatialArray(np.zeros((2, 3)), coords={"name": ("y", values)})
+
+
+def test_isel_of_a_coordinate_names_its_axis() -> None:
+    image = sd.SpatialArray(
+        np.zeros((2, 3)), dims=("c", "x"), coords={"channel": ("c", ["DAPI", "GFP"])}
+    )
+    with pytest.raises(GeometryError, match=r"use isel\(c=...\) with an index, or sel\(channel="):
+        image.isel(channel=0)

@@ -537,3 +537,25 @@ def test_a_plane_of_an_axis_that_lost_its_place_is_unknown_along_that_axis_alone
     assert plane.shape == (5, 6)
     assert plane.lost == {"z": "sort"}
     assert plane == Geometry((5, 6), spacing=(2, 1), origin=(8, 9), lost={"z": "sort"})
+
+
+def test_units_of_axes_that_are_not_there_are_refused() -> None:
+    for thing in (Geometry((2, 2)), Geometry((2, 2), unit="mm")):
+        with pytest.raises(GeometryError, match="'s' stands for the axes of time, and there is no"):
+            thing.to_unit("s")
+    moving = Geometry((3, 2, 2), dims=("t", "y", "x"), unit={"t": "s", "y": "mm", "x": "mm"})
+    assert moving.to_unit("ms").unit == ("ms", "mm", "mm")
+    assert moving.to_unit("um").unit == ("s", "um", "um")
+
+
+@pytest.mark.parametrize("sampled", ["ab", ("a", "b"), ["a", 1]])
+def test_sampled_takes_letters_as_dims_does(sampled) -> None:
+    assert Geometry((2, 2), dims="ab", sampled=sampled).sampled_axes == (0, 1)
+    assert Geometry((2, 2), dims=("ab", "c"), sampled="ab").sampled_axes == (0,)
+
+
+@pytest.mark.parametrize("shape, size", [((3, 4, 5), 3), ((3, 4, 5), 5), ((3, 4), 4), ((3, 4), 2)])
+def test_an_affine_of_other_axes_is_told_by_its_shape(shape, size) -> None:
+    match = f"affine must have a column for each .* {len(shape) + 1}\\), got \\({size}, {size}\\)"
+    with pytest.raises(GeometryError, match=match):
+        Geometry.from_affine(shape, np.eye(size))

@@ -897,3 +897,26 @@ def test_asarray_says_what_it_takes() -> None:
         sd.asarray(np.zeros(3))
     with pytest.raises((GeometryError, FormatError)):
         interop.from_slicer(np.zeros((2, 2)), np.eye(4))
+
+
+@pytest.mark.parametrize("name", ["simpleitk", "itk", "nibabel", "ants", "pyvista", "highdicom"])
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_tensors_are_taken(name: str, kind: str) -> None:
+    torch = pytest.importorskip("torch", reason="needs torch")
+    package = {"simpleitk": "SimpleITK"}.get(name, name)
+    pytest.importorskip(package, reason=f"needs {package}")
+    values = torch.arange(24).reshape(2, 3, 4).to(getattr(torch, kind))
+    image = sd.SpatialArray(values, frame="LPS", unit="mm")
+    found = sd.asarray(getattr(interop, f"to_{name}")(image))
+    assert sorted(np.asarray(found).ravel()) == list(range(24))
+    assert np.array_equal(image.to("numpy").data, np.arange(24).reshape(2, 3, 4))
+
+
+def test_a_type_that_numpy_lacks_is_named() -> None:
+    torch = pytest.importorskip("torch", reason="needs torch")
+    image = sd.SpatialArray(torch.zeros(2, 3, dtype=torch.bfloat16))
+    with pytest.raises(TypeError, match=r"no bfloat16: use image.to\('numpy'\)"):
+        np.asarray(image)
+    if hasattr(torch, "float8_e5m2"):
+        with pytest.raises(TypeError, match=r"NumPy has no type for torch.float8_e5m2"):
+            sd.SpatialArray(torch.zeros(2, 3).to(torch.float8_e5m2)).to("numpy")

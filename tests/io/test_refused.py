@@ -358,3 +358,8 @@ def test_a_folder_is_replaced_whole_or_stays(
         (fresh / "new").write_text("new")
     assert [p.name for p in target.iterdir()] == ["new"]
     assert [p.name for p in tmp_path.iterdir()] == ["series"]
+
+
+def test_a_target_without_suffix_may_be_a_dicom_folder(tmp_path: Path) -> None:
+    with pytest.raises(sd.FormatError, match=r"name format= \(format='dicom' writes a folder"):
+        sd.write(tmp_path / "series", IMAGE)

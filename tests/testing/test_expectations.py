@@ -156,3 +156,15 @@ def test_a_read_only_view_writes_into_the_same_records() -> None:
     assert store.chunks_read[-1] == "c/0"
     with pytest.raises((PermissionError, ValueError)):
         zarr.open_array(view, mode="r")[...] = 2
+
+
+def test_images_without_voxel_numbers_are_not_compared_by_place() -> None:
+    image = sd.SpatialArray(np.full((2, 3), 0.5))
+    with pytest.raises(TypeError, match="fill the original with voxel_numbers"):
+        sd.testing.assert_same_place(image, image)
+
+
+def test_names_of_other_measures_lead_to_the_table() -> None:
+    for name in ("volume", "label_statistics"):
+        with pytest.raises(AttributeError, match=r"regionprops\(labels\) has the volume"):
+            getattr(sd.measure, name)

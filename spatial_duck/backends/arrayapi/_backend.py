@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -138,9 +139,21 @@ def _to_numpy(data: Any) -> Any:
     return _TO_NUMPY.get(root_of(type(data)), np.asarray)(data)
 
 
+def _from_torch(data: Any) -> Any:
+    """Return a tensor in the host's memory; float32 holds every value of bfloat16."""
+    torch = sys.modules["torch"]
+    bare = data.detach().cpu().resolve_conj().resolve_neg()
+    try:
+        return (bare.float() if bare.dtype == torch.bfloat16 else bare).numpy()
+    except TypeError as error:
+        raise TypeError(
+            f"NumPy has no type for {data.dtype}: use image.astype(torch.float32) first"
+        ) from error
+
+
 #: How each library copies to the host; NumPy knows the others.
 _TO_NUMPY: dict[str, Callable[[Any], Any]] = {
-    "torch": lambda x: x.detach().cpu().resolve_conj().resolve_neg().numpy(),
+    "torch": _from_torch,
     "sparse": lambda x: x.todense(),
     # Of its devices, only the first may be read by NumPy.
     "array_api_strict": lambda x: np.asarray(x.to_device(type(x.device)("CPU_DEVICE"))),

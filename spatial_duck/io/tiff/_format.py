@@ -181,8 +181,8 @@ def _open_geotiff(path: Path, series: int, level: int) -> Source:
         return open_raster(path, series, level)
     except ImportError as error:
         raise FormatError(
-            f"{path}: it is a GeoTIFF, georeferenced by tags that rasterio reads; install rasterio "
-            "(pip install 'spatial_duck[interop]'), or read its pixels alone with plain=True"
+            f"{path}: it is a GeoTIFF: {missing_extra('rasterio', 'reading its place')}, or read its "
+            "pixels alone with plain=True"
         ) from error
 
 
