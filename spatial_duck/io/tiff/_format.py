@@ -181,7 +181,7 @@ def _open_geotiff(path: Path, series: int, level: int) -> Source:
         return open_raster(path, series, level)
     except ImportError as error:
         raise FormatError(
-            f"{path}: it is a GeoTIFF: {missing_extra('rasterio', 'reading its place')}, or read its "
+            f"{path}: it is a GeoTIFF: {missing_extra('rasterio', 'its place')}, or read its "
             "pixels alone with plain=True"
         ) from error
 
