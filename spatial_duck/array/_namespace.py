@@ -174,7 +174,7 @@ def _numpy_function(part: str, name: str) -> Any:
 def _geometry_and_coords(
     namespace: Namespace, name: str, args: Any, kwargs: dict[str, Any], images: list[Any]
 ) -> tuple[Any, Any]:
-    """Return what NumPy's rule gives for a function of the standard, and where coordinates go."""
+    """Return the geometry and coordinates of a result, by the rule of NumPy's function."""
     function = _numpy_function(namespace._part, name)
     grids, _ = dispatch.split_images(args, images)
     grid_kwargs, _ = dispatch.split_keywords(kwargs, images)

@@ -88,7 +88,7 @@ class Backend(ABC):
     # --- what an array is -----------------------------------------------------------------
 
     def adopt(self, data: Any) -> Any:
-        """Return what an image holds for an array that a user gave."""
+        """Return the array that an image holds for one that a user gave."""
         return data
 
     def itemsize(self, data: Any) -> int:

@@ -69,7 +69,7 @@ __all__ = [
 
 
 def adopt(data: Any) -> Any:
-    """Return what an image holds for the data that a user gave.
+    """Return the array that an image holds for the data that a user gave.
 
     Parameters
     ----------

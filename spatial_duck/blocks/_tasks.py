@@ -144,7 +144,7 @@ class BlockJob:
         return itertools.product(*map(range, self.counts))
 
     def window(self, number: Number) -> Box:
-        """Return what a block sees of the grid, its halo too."""
+        """Return the part of the grid that a block reads, its halo too."""
         return tuple([c.windows[k] for c, k in zip(self.covers, number, strict=True)])
 
     def core(self, number: Number) -> Box:

@@ -70,7 +70,7 @@ def info(args: argparse.Namespace) -> None:
 
 
 def _as_json(path: str, found: Any) -> dict[str, Any]:
-    """Return what `info` prints, as a script reads it."""
+    """Return the values that `info --json` prints."""
     geometry = found.geometry
     return {
         "path": path,

@@ -160,7 +160,7 @@ def _pairs(name: str, given: list[str] | None) -> dict[str, str]:
 
 
 def _typed(given: Any, annotation: str | None) -> Any:
-    """Return what a text of the line stands for, where an option is of that type: 0.6 is a name."""
+    """Return the value of an argument's text; a text option keeps it as it is (``0.6``)."""
     if not isinstance(given, str):
         return given
     is_text = annotation is not None and set(re.findall(r"\w+", annotation)) <= _TEXT

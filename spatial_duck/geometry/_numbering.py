@@ -59,7 +59,7 @@ def as_tuple(value: Any) -> tuple[Any, ...]:
 
 
 def pad_widths(widths: Any, ndim: int) -> list[tuple[int, int]]:
-    """Return what `numpy.pad` adds before and after each axis, of widths as it takes them."""
+    """Return the numbers of voxels that `numpy.pad` adds before and after each axis."""
     if not isinstance(widths, dict):
         pairs = np.broadcast_to(np.asarray(widths), (ndim, 2)).tolist()
         return [(int(before), int(after)) for before, after in pairs]

@@ -170,7 +170,7 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _factor(value: Any, given: str | None, wanted: str | None, field: str) -> float:
-    """Return what a value is multiplied by to be in the unit wanted."""
+    """Return the factor that converts a value to the unit wanted."""
     if wanted is None:
         raise GeometryError(
             f"{field} came in {given!r}, and the image has no unit to convert it to: give the "

@@ -289,7 +289,7 @@ class World:
         return tuple(map(tuple, found.values()))
 
     def type_of(self, axis: str) -> str:
-        """Return what a coordinate measures: space, time or other."""
+        """Return the type of a coordinate: space, time or other."""
         return self.types[self.axes.index(axis)]
 
     def axes_of(self, unit: str | None) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ _BY_HEAD: tuple[tuple[bytes, str, str], ...] = (
 
 
 def library_for(path: Path) -> str | None:
-    """Return what a file seems to be and what would open it, as part of a sentence, or None.
+    """Return a clause on the format of a file and the library that opens it, or None.
 
     Parameters
     ----------

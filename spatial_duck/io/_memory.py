@@ -60,7 +60,7 @@ def _of_windows() -> int | None:
 
 
 def _of_groups(root: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> list[int]:
-    """Return what each control group with a limit leaves, those above this process's own too."""
+    """Return the free memory of each control group with a limit, its parents' too."""
     try:
         lines = own.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

@@ -108,14 +108,14 @@ def _opened(path: Path | str, **options: Any) -> Iterator[Any]:
 
 
 def raster_source(dataset: Any, level: int = 0) -> Source:
-    """Return what an open dataset holds.
+    """Return the source of an open dataset.
 
     Parameters
     ----------
     dataset : rasterio.DatasetReader
         Open for reading. Ground control points and RPCs are ignored.
     level : int, optional
-        Overview as which it was opened.
+        Overview that was opened.
 
     Returns
     -------

@@ -70,7 +70,7 @@ def read_pyramid(
 
 
 def list_images(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Return what ``read(path, image=...)`` opens: the images inside a group of OME-Zarr.
+    """Return the paths for ``read(path, image=...)``: the images inside a group of OME-Zarr.
 
     These are labels of an image, fields of a plate or well, series of bioformats2raw, images of a
     scene, or of any group. Metadata alone are read.

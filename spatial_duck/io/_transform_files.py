@@ -212,7 +212,7 @@ def _check_numbers(path: Path, name: str, values: list[str]) -> None:
 
 
 def _read_text(sitk: Any, path: Path) -> Any:
-    """Return what SimpleITK reads of a text file, with a class that it has."""
+    """Read a text file with SimpleITK, after replacing a class that it lacks."""
     text = path.read_text("ascii", "replace")
     if _WITHOUT_CLASS[0] not in text:
         return sitk.ReadTransform(str(path))

@@ -175,7 +175,7 @@ def white_tophat(
     mode: str = "reflect",
     cval: Any = 0.0,
 ) -> SpatialArray:
-    """Return what opening takes away: bright detail that is narrower than the element.
+    """Return the image minus its opening: bright detail that is narrower than the element.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def black_tophat(
     mode: str = "reflect",
     cval: Any = 0.0,
 ) -> SpatialArray:
-    """Return what closing adds: dark detail that is narrower than the element.
+    """Return the closing minus the image: dark detail that is narrower than the element.
 
     Parameters
     ----------

@@ -219,7 +219,7 @@ def outcome(
     map_points: Callable[[Floats], Floats],
     log: tuple[LevelLog, ...],
 ) -> Outcome:
-    """Return what was found.
+    """Return the outcome of an engine whose result is an affine map of points.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def outcome(
     given : Numbers
         What the engine was given.
     map_points : callable
-        The engine's answer, an affine map of points of shape (n, n_world) in its coordinates.
+        The engine's result, an affine map of points of shape (n, n_world) in its coordinates.
     log : tuple of LevelLog
         The coarsest level first.
     """

@@ -235,7 +235,7 @@ class Conformance:
 
     @classmethod
     def subject(cls) -> Subject:
-        """Return what is checked."""
+        """Return the subject of the checks, of the attributes of this class."""
         return Subject(
             cls.factory,
             cls.geometry_of,

@@ -169,7 +169,7 @@ class _Namespace:
         return function
 
     def __array_namespace_info__(self) -> Any:
-        """Return what NumPy says of itself."""
+        """Return NumPy's own ``__array_namespace_info__``."""
         return np.__array_namespace_info__()
 
 

@@ -87,7 +87,7 @@ class FormatCheck(NamedTuple):
 
 
 def _entries(folder: Path) -> list[str]:
-    """Return what is in a folder, without what an interrupted write keeps to be continued."""
+    """Return the names in a folder, without the folder in which an interrupted write is kept."""
     return sorted(
         p.name for p in folder.iterdir() if not (p / "journal").is_file()
     )  # fmt: skip

@@ -69,7 +69,7 @@ class FormatConformance:
 
     @classmethod
     def subject(cls) -> FormatSubject:
-        """Return what is checked."""
+        """Return the subject of the checks, of the attributes of this class."""
         from spatial_duck import io
         from spatial_duck.io._registry import find_format, format_to_write
         from spatial_duck.testing._format_checks import FormatSubject

@@ -153,7 +153,7 @@ def voxel_labels(shape: Sequence[int]) -> list[Floats]:
 def false_labels(
     labels: Mapping[int, tuple[int | None, Any]], numbers: NDArray[Any], shape: Sequence[int]
 ) -> str | None:
-    """Return what is wrong with the labels of a result, in words, or None.
+    """Return a sentence on the first false label of a result, or None.
 
     Parameters
     ----------

@@ -195,7 +195,7 @@ def render_base(
     limits: tuple[float, float] | None,
     cmap: str,
 ) -> Rendering:
-    """Return what is drawn of the image itself."""
+    """Return the planes to draw of the image itself."""
     images = [[_subsample(plane.cut(part)) for part in layer.parts] for plane in planes]
     cuts = [[_load_values(one) for one in several] for several in images]
     if layer.kind == "colors":
@@ -216,7 +216,7 @@ def render_base(
 def render_overlay(
     layer: PlottedImage, parts: Sequence[SpatialArray], labels: bool | None, cmap: str
 ) -> Rendering:
-    """Return what is drawn of an overlay, sampled at the points of the image's planes."""
+    """Return the planes to draw of an overlay, sampled at the points of the image's planes."""
     if layer.kind == "colors":
         cuts = [[_sample_overlay(p, part, "linear") for p in layer.parts] for part in parts]
         rendering = _render_colors([[np.nan_to_num(c) for c in several] for several in cuts])

@@ -375,7 +375,7 @@ class Scene:
         return judge([tile.astype(np.int64) for tile in tiles])
 
     def describe(self) -> dict[str, Any]:
-        """Return what the page needs of the scene, as JSON values."""
+        """Return the description of the scene that the page needs, as JSON values."""
         units = dict(zip(self.world.axes, map(unit_symbol, self.world.units), strict=True))
         return {
             "tile": TILE,

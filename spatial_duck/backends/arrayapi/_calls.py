@@ -92,7 +92,7 @@ _NAMES = {
 
 
 def _found(owner: Any, name: str) -> Any:
-    """Return what a dotted name stands for, or None."""
+    """Return the object of a dotted name, or None."""
     for part in name.split("."):
         owner = getattr(owner, part, None)
     return owner

@@ -89,7 +89,7 @@ _REDUCERS = {getattr(np, name): ufunc for ufunc, name in _REDUCTIONS.items()}
 
 
 def _find(func: Callable[..., Any]) -> Callable[..., Any] | None:
-    """Return what runs a NumPy function lazily on Dask arrays, or None."""
+    """Return the function that runs a NumPy function lazily on Dask arrays, or None."""
     if func in FUNCTIONS:
         return FUNCTIONS[func]
     handled: Callable[..., Any] | None = implementation_of(func)
@@ -198,7 +198,7 @@ def _lazy(value: Any) -> Any:
 
 
 def _auto(data: Any) -> Any:
-    """Return what lets Dask choose the chunks; an empty array is one, which Dask cannot divide."""
+    """Return the ``chunks=`` that let Dask choose; an empty array is one chunk."""
     return -1 if 0 in data.shape else "auto"
 
 
@@ -299,7 +299,7 @@ def index(data: Any, key: Any) -> Any:
 
 
 def by_steps(data: Any, steps: Steps) -> Any:
-    """Return what the steps of a key select."""
+    """Return the part of an array that the steps of a key select."""
     out = data[steps.cut] if steps.cut else data
     for axis, along_axis in steps.takes:
         out = out[(*(slice(None),) * axis, along_axis)]

@@ -91,7 +91,7 @@ class NodeStamp:
 
 
 def stamp_of(store: Any, path: str, zarr_format: int) -> Identity | NodeStamp | None:
-    """Return what identifies the array at a path of a store; None if that is not available.
+    """Return the identity of the array at a path of a store; None if that is not available.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ class _WritePlan(NamedTuple):
     version: str
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what must be equal in an interrupted write and the one that resumes it."""
+        """Return the values in which an interrupted write and its resumption must agree."""
         own = self.attributes[NAMESPACE]
         return {
             "dtype": self.layouts[0].dtype.str,
