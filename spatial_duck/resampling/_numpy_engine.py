@@ -282,7 +282,8 @@ def _linear(
 def _near(source: NDArray[Any], index: Sequence[tuple[Ints, ...]]) -> list[NDArray[Any]]:
     """Return the values at all combinations of indices along the last axes, as new arrays."""
     if source.ndim > len(index):
-        return [source[(..., *chosen)] for chosen in itertools.product(*index)]
+        keys: Any = itertools.product([...], *index)
+        return [source[key] for key in keys]
     # Twice as fast as index arrays for each axis.
     memory, start, strides = flat(source)
     places: list[Any] = [start]

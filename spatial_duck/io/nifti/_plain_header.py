@@ -6,7 +6,7 @@ of. It has the names and numbers of nibabel's headers, as far as reading asks fo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -43,7 +43,7 @@ _FIELDS = {
 _MAGIC = {348: (b"n+1", b"ni1"), 540: (b"n+2", b"ni2")}
 #: How far from 0 the square of a quaternion's first number counts as 0.
 _NOTHING = {348: 3 * np.finfo(np.float32).eps, 540: 3 * np.finfo(np.float64).eps}
-_DTYPES = {
+_DTYPES: dict[int, Any] = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 32: "c8", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
     1024: "i8", 1280: "u8", 1792: "c16", 128: [(n, "u1") for n in "RGB"],
     2304: [(n, "u1") for n in "RGBA"],
@@ -71,7 +71,9 @@ class PlainHeader:
 
     def get_data_dtype(self) -> np.dtype[Any]:
         """Return the type of the voxels in the file."""
-        return np.dtype(_DTYPES[int(self["datatype"])]).newbyteorder(self["dim"].dtype.byteorder)
+        order: Any = self["dim"].dtype.byteorder
+        found: np.dtype[Any] = np.dtype(_DTYPES[int(self["datatype"])]).newbyteorder(order)
+        return found
 
     def get_slope_inter(self) -> tuple[float | None, float | None]:
         """Return scale and offset of the values; None for both where there are none."""
@@ -103,7 +105,8 @@ class PlainHeader:
         if code == 0:
             return None, 0
         x, y, z = part = np.array([self[f"quatern_{n}"] for n in "bcd"], np.longdouble)
-        square = 1.0 - part @ part
+        square: Any = 1.0 - part @ part
+        w: Any
         if abs(square) < _NOTHING[self._size]:
             w = np.longdouble(0)
         elif square < 0:
@@ -136,8 +139,9 @@ def plain_header(head: bytes) -> PlainHeader | None:
     head : bytes
         The first 544 bytes, or all there are of a file without voxels.
     """
-    for order in "<>":
-        size = int.from_bytes(head[:4], "little" if order == "<" else "big")
+    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
+    for order in orders:
+        size = int.from_bytes(head[:4], order)
         if size in _FIELDS and len(head) >= size and not any(head[size : size + 1]):
             fields = np.array(np.frombuffer(head, np.dtype(_FIELDS[size]).newbyteorder(order), 1))
             header = PlainHeader(fields[0])
