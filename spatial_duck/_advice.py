@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-__all__ = ["check_keywords", "instead_of"]
+__all__ = ["check_keywords", "instead_of", "nearest_name"]
 
 #: What other libraries call it, in lower case without underscores, by what it is called here.
 _WORDS = {
@@ -54,8 +53,16 @@ def instead_of(name: str, public: Sequence[str]) -> str:
     here = _KNOWN.get(name.lower().replace("_", ""))
     if here is not None:
         return f"; use spatial_duck.{here}"
-    near = difflib.get_close_matches(name, [n for n in public if n != name], 1, 0.75)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest_name(name, [n for n in public if n != name], 0.75)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def nearest_name(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the name that is most like one that is not known; None if none is like it."""
+    from difflib import get_close_matches  # which takes longer to load than this package
+
+    found = get_close_matches(name, list(known), 1, cutoff)
+    return found[0] if found else None
 
 
 def check_keywords(function: str, given: Iterable[str], known: Collection[str]) -> None:
@@ -74,7 +81,7 @@ def check_keywords(function: str, given: Iterable[str], known: Collection[str]) 
     """
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            guess = f"; did you mean {near[0]}=?" if near else "."
+            near = nearest_name(name, known)
+            guess = f"; did you mean {near}=?" if near else "."
             listed = ", ".join(f"{each}=" for each in known) or "none"
             raise TypeError(f"{function} has no option {name}={guess} It has {listed}")

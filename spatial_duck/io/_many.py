@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import glob
 import os
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck._advice import nearest_name
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
@@ -90,8 +90,8 @@ def missing_error(path: Any) -> FileNotFoundError:
         words += f"; there is no folder {str(folder)!r} either"
     else:
         names = [entry.name for _, entry in zip(range(2000), folder.iterdir(), strict=False)]
-        near = difflib.get_close_matches(file_path.name, names, 1, 0.75)
-        words += f"; did you mean {str(folder / near[0])!r}?" if near else ""
+        near = nearest_name(file_path.name, names, 0.75)
+        words += f"; did you mean {str(folder / near)!r}?" if near else ""
     if not file_path.is_absolute():
         words += f" (the working folder is {str(Path.cwd())!r})"
     return FileNotFoundError(errno.ENOENT, words, str(path))

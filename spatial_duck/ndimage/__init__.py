@@ -14,9 +14,9 @@ add its name here, and rows to the tables of ``tests/ndimage``.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
+from spatial_duck._advice import nearest_name
 from spatial_duck.ndimage._derivatives import (
     gaussian_gradient_magnitude,
     gaussian_laplace,
@@ -132,8 +132,8 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    near = get_close_matches(name, __all__, 1, 0.8)
+    near = nearest_name(name, __all__, 0.8)
     hint = _ELSEWHERE.get(name) or (
-        f"did you mean {near[0]!r}?" if near else "scipy.ndimage works on image.data, in voxels"
+        f"did you mean {near!r}?" if near else "scipy.ndimage works on image.data, in voxels"
     )
     raise AttributeError(f"module 'spatial_duck.ndimage' has no {name!r}: {hint}")
