@@ -63,7 +63,7 @@ def engine_for(*arrays: NDArray[Any], work: str = "", total: int = 0) -> Any:
 
 
 #: How long NumPy takes for a value.
-_NANOSECONDS = {"gather": 4.0, "lerp": 6.0, "nearest": 16.0, "linear": 38.0}
+_NANOSECONDS = {"gather": 4.0, "lerp": 6.0, "nearest": 16.0, "linear": 30.0}
 #: The longest work, in nanoseconds, that NumPy does before Numba is loaded, and half of all of it:
 #: about as long as that takes; two and a half times as much where kernels are to be compiled first.
 PATIENCE = 4e8

@@ -186,7 +186,11 @@ def affine(
     batch = source.ndim - k
     count = out.shape[-1]
     steps = np.arange(start, start + count, dtype=np.float64)
-    block = np.empty((*out.shape[:batch], len(rows), count), dtype=out.dtype)
+    shape = (*out.shape[:batch], len(rows), count)
+    # Once an array has been freed glibc keeps what is smaller, and does not ask the system for
+    # fresh pages for each part, which took as long as all the rest.
+    np.empty(shape, dtype=out.dtype)
+    block = np.empty(shape, dtype=out.dtype)
     each = max(_BATCH // max(count, 1), 1)
     for r in range(0, len(rows), each):
         part = rows[r : r + each]
