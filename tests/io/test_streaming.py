@@ -263,6 +263,57 @@ def test_workers_of_distributed_write_the_same_bytes(method: str, tmp_path: Path
     assert calls[-1][0] == calls[-1][1]
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_tasks_of_a_write_that_was_given_up_write_nothing(
+    tmp_path: Path, monkeypatch: Any, again: bool
+) -> None:
+    distributed = pytest.importorskip("distributed", reason="needs distributed")
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    write = streaming.write
+
+    def late(array: Any, box: Any, block: Any) -> None:
+        is_late = block.flat[0] == 1 and all(s.start for s in box)
+        if is_late:
+            begun.set()
+            assert go_on.wait(60)
+        write(array, box, block)
+        if is_late:
+            ended.set()
+
+    def stop(done: int, total: int) -> None:
+        if done < total and begun.wait(60):
+            raise KeyboardInterrupt
+
+    def release(done: int = 1, total: int = 1) -> None:
+        if done == total:  # all is written, and not published yet
+            go_on.set()
+            ended.wait(5)
+
+    monkeypatch.setattr(streaming, "write", late)
+    monkeypatch.setattr(blockplan, "_BLOCK_BYTES", 1)
+    first, second = np.ones((32, 32, 32), "u1"), np.full((32, 32, 32), 2, "u1")
+    lazy = sd.SpatialArray(da.from_array(first, chunks=16))
+    path, options = tmp_path / "x.zarr", {"chunks": 16, "levels": 1}
+    with distributed.Client(
+        n_workers=1,
+        threads_per_worker=2,
+        processes=False,
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            io.write(path, lazy, progress=stop, **options)
+        if again:
+            io.write(path, sd.SpatialArray(second), progress=release, **options)
+            np.testing.assert_array_equal(io.read(path), second)
+            assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
+        else:
+            release()
+            assert not path.exists()
+            io.write(path, sd.SpatialArray(second), **options)
+            assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
+
+
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )

@@ -59,6 +59,13 @@ def interrupted(path: Path, image: sd.SpatialArray, n: int = 10, **options: Any)
     assert "resume=True" in caught.value.__notes__[0]
 
 
+def unfinished(path: Path) -> Path:
+    """Return the folder in which a write was interrupted."""
+    notes = journal.Journal(journal.partial_path(path), path)
+    notes.close()
+    return notes.fresh
+
+
 def wrong(found: Any) -> list[str]:
     return [what for what in found if what.startswith("wrong")]
 
@@ -258,7 +265,7 @@ def test_a_journal_that_was_cut_off_costs_a_block(tmp_path: Path) -> None:
         notes = journal.partial_path(path) / "journal"
         notes.write_bytes(notes.read_bytes()[:-cut])
         # Half a chunk, as the store leaves it.
-        (journal.partial_path(path) / "a.zarr" / "0" / "c.0123.partial").write_bytes(b"half")
+        (unfinished(path) / "0" / "c.0123.partial").write_bytes(b"half")
         io.write(path, volume(), resume=True, **OPTIONS)
         assert faults.trees_differ(path, whole) is None
         shutil.rmtree(path)
@@ -267,10 +274,10 @@ def test_a_journal_that_was_cut_off_costs_a_block(tmp_path: Path) -> None:
 def test_chunks_that_vanish_meanwhile_are_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     interrupted(path, volume(), 24)
-    chunks = [p for p in (journal.partial_path(path) / "a.zarr" / "1").rglob("*") if p.is_file()]
+    chunks = [p for p in (unfinished(path) / "1").rglob("*") if p.is_file()]
     others = [p for p in chunks if p.name != "zarr.json"]
     if not others:
-        chunks = (journal.partial_path(path) / "a.zarr" / "0").rglob("*")
+        chunks = (unfinished(path) / "0").rglob("*")
         others = sorted(p for p in chunks if p.is_file() and p.name != "zarr.json")
     min(others, key=lambda p: p.stat().st_size).unlink()
     with pytest.raises(FormatError, match=r"missing|chunk files"):

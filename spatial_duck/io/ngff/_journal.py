@@ -1,9 +1,11 @@
 """Writing a folder safely: one writer, a journal of finished blocks, publication when complete.
 
-A directory ``name`` is written as ``.name.partial/name`` beside its target, together with::
+A directory ``name`` is written beside its target::
 
-    .name.partial/lock      locked while the writer runs; contains its process and host
-    .name.partial/journal   JSON lines: a header, then each finished block
+    .name.partial/lock          locked while the writer runs; contains its process and host
+    .name.partial/journal       JSON lines: a header, then each finished block
+    .name.partial/WRITER/name   the directory; the header has the name of its writer, so that tasks
+                                of a write that was given up never write into that of another
 
 It is renamed to the target when it is complete, in one step: with ``renameat2(RENAME_EXCHANGE)`` if
 a target is replaced. If the file system does not support that there are two renames, and the next
@@ -22,6 +24,7 @@ import os
 import shutil
 import socket
 import threading
+import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +44,7 @@ __all__ = [
     "partial_path",
 ]
 
-_FORMAT = 1
+_FORMAT = 2
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 #: Held while the file is opened, so that several threads open it once.
 _opening = threading.Lock()
@@ -79,8 +82,8 @@ class Journal:
 
     Attributes
     ----------
-    fresh : Path
-        The group while it is written.
+    writer : str
+        Identifies the writer.
     header : dict or None
         Description of the image that is written; None for a new journal.
     done : set of tuple of int
@@ -88,8 +91,8 @@ class Journal:
     """
 
     def __init__(self, folder: Path, target: Path) -> None:
-        self.path = folder / "journal"
-        self.fresh = folder / target.name
+        self.path, self.name = folder / "journal", target.name
+        self.writer = uuid.uuid4().hex
         self.header: dict[str, Any] | None = None
         self.done: set[tuple[int, ...]] = set()
         self.published: tuple[int, int] | None = None
@@ -98,6 +101,11 @@ class Journal:
         self.done = self.read_new()
         if self._offset < (self.path.stat().st_size if self.path.exists() else 0):
             self._write(b"\n")  # ends a truncated line
+
+    @property
+    def fresh(self) -> Path:
+        """The group while it is written."""
+        return self.path.parent / self.writer / self.name
 
     def read_new(self) -> set[tuple[int, ...]]:
         """Return the blocks that any process has added since this was last called."""
@@ -118,7 +126,7 @@ class Journal:
             if isinstance(record, list):
                 found.add(tuple(record))
             elif isinstance(record, dict) and record.get("format") == _FORMAT:
-                self.header = record
+                self.header, self.writer = record, str(record["writer"])
             elif isinstance(record, dict) and "publish" in record:
                 self.published = tuple(record["publish"])
         return found
@@ -132,15 +140,24 @@ class Journal:
     def _write(self, line: bytes) -> None:
         with _opening:
             if self._file is None:
-                self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+                self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         # One call, so that lines of several writers do not mix. On a full disk it may be partial.
         if os.write(self._file, line) < len(line):
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {self.path}")
 
     def begin(self, header: Mapping[str, Any]) -> None:
         """Write the header, before the first block."""
-        self.header = {"format": _FORMAT, **header}
+        self.header = {"format": _FORMAT, "writer": self.writer, **header}
+        self.path.touch()
         self._append(self.header)
+
+    def check_current(self) -> None:
+        """Raise if the write was given up: tasks on the workers of Dask may still run then."""
+        first = b""
+        with suppress(FileNotFoundError), self.path.open("rb") as file:
+            first = file.readline().rstrip()
+        if first != json.dumps(self.header).encode():
+            raise FormatError(f"the write into {self.fresh} was given up; nothing more is written")
 
     def add(self, *block: int) -> None:
         """Add a block that has been written."""

@@ -141,6 +141,7 @@ class WriteJob:
         return self._bin(level, block)
 
     def _write(self, level: int, index: Shape, block: Any) -> None:
+        self.journal.check_current()
         write(self.arrays[level], self.blocks.box(level, index), block)
         self.journal.add(level, *index)
 
