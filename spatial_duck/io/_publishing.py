@@ -5,7 +5,8 @@ A target ``name`` is written in a temporary folder beside it::
     .name.partial-k3v9/lock      locked while the writer runs
     .name.partial-k3v9/new/      the files that the format writes: `name`, and its parts
     .name.partial-k3v9/before/   parts of the old target that have been replaced already
-    .name.partial-k3v9/parts     names of the parts, the new ones and those of the old target
+    .name.partial-k3v9/parts     names of the parts, after a plus the new ones, after a minus those
+                                 of the old target
 
 The parts, such as the data file of a header, are renamed first, and never to the name of another
 image's data; the target is renamed last and in one step. With ``overwrite=False`` that step fails
@@ -346,8 +347,8 @@ def _publish_several(
     if not overwrite and os.path.lexists(target):
         raise _taken_error(target)
     old = list(_known_parts(target, parts)) if overwrite else []
-    names = dict.fromkeys([p.name for p in (*others, *old)])
-    (folder / "parts").write_text("\n".join(names), encoding="utf-8")
+    lines = [f"+{p.name}" for p in others] + [f"-{p.name}" for p in old]
+    (folder / "parts").write_text("\n".join(lines), encoding="utf-8")
     try:
         for file in others:
             destination = target.with_name(file.name)
@@ -364,13 +365,15 @@ def _publish_several(
 
 def _tidy(folder: Path, target: Path, parts: Parts) -> None:
     """Leave the parts of the target alone, whether it is the old one or the new one by now."""
-    before, new = folder / "before", folder / "new"
-    waiting = list(new.iterdir()) if new.is_dir() else []  # the target is renamed last
-    if before.is_dir() and waiting and not _is_linked(target, waiting):
+    before, new, listed = folder / "before", folder / "new", folder / "parts"
+    waiting = [p for p in new.iterdir() if not _is_linked(p, target.parent)] if new.is_dir() else []
+    if waiting and before.is_dir():  # the target is renamed last
         for copy in before.iterdir():
             copy.replace(target.with_name(copy.name))
-    listed = folder / "parts"
-    names = listed.read_text(encoding="utf-8").splitlines()
+    # What has the name of a part that waits is another image's.
+    kept = {p.name for p in waiting}
+    lines = listed.read_text(encoding="utf-8").splitlines()
+    names = {line[1:] for line in lines if line[0] == "-+"[bool(waiting)]} - kept
     # Else the next writer removes them.
     if _remove_parts([target.with_name(Path(n).name) for n in names], target, parts):
         listed.unlink()
@@ -452,9 +455,10 @@ def _remove_leftovers(target: Path, parts: Parts) -> None:
                 lock.release()
 
 
-def _is_linked(target: Path, files: Sequence[Path]) -> bool:
-    """Whether a target is one of some files already, whose other name is yet to be removed."""
-    return target.exists() and any(file.samefile(target) for file in files)
+def _is_linked(file: Path, folder: Path) -> bool:
+    """Whether a file has its final name in a folder already, beside the one that is to go."""
+    place = folder / file.name
+    return place.exists() and file.samefile(place)
 
 
 def _remove_leftover(folder: Path, target: Path, parts: Parts) -> None:

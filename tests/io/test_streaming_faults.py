@@ -61,9 +61,8 @@ def interrupted(path: Path, image: sd.SpatialArray, n: int = 10, **options: Any)
 
 def unfinished(path: Path) -> Path:
     """Return the folder in which a write was interrupted."""
-    notes = journal.Journal(journal.partial_path(path), path)
-    notes.close()
-    return notes.fresh
+    (found,) = journal.partial_path(path).glob(f"*/{path.name}")
+    return found
 
 
 def wrong(found: Any) -> list[str]:
@@ -176,7 +175,7 @@ def test_what_two_renames_moved_comes_back_where_the_second_fails(
     rename = type(path).rename
 
     def fails(self: Path, target: Path) -> Path:
-        if self.name == "a.ome.zarr" and self.parent.name.endswith(".partial"):
+        if self.name == "a.ome.zarr" and self.parent.parent.name.endswith(".partial"):
             raise OSError("no")
         return rename(self, target)
 
