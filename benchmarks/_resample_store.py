@@ -7,6 +7,7 @@ it is written by `spatial_duck.write`, which has Blosc's LZ4.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -136,20 +137,24 @@ LAYOUTS: dict[str, tuple[Any, Any]] = {
     "64×256×256": ((64, 256, 256), None), "1×2048×2048": ((1, 2048, 2048), None),
     "64³": ((64,) * 3, None), "32³ in shards of 128³": ((32,) * 3, (128,) * 3),
 }  # fmt: skip
+#: What is done with each.
+WAYS = ("copy", "limit", "to_zarr", "sd.write", "dask-image")
 
 
 def _layout(name: str, path: str, out: str) -> dict[str, float]:
     """Copy a store, or turn it, and count how often its voxels are read."""
     import dask
-    import dask.array as da
     import zarr
 
-    import spatial_duck as sd
     from spatial_duck.resampling._chunk_reader import ChunkReader
 
     dask.config.set(scheduler="threads", num_workers=THREADS)
     source = zarr.open_array(path, mode="r")
-    np.asarray(_ours(da.from_array(np.zeros((200,) * 3, source.dtype))))  # loads and compiles
+    if name == "limit":
+        return _limit(source)
+    small = zarr.create_array({}, shape=(200,) * 3, chunks=(64,) * 3, dtype=source.dtype)
+    small[...] = 1
+    _turned(name, small, f"{out}.small")  # loads and compiles
     read = [0]
     find = ChunkReader._read
 
@@ -160,48 +165,89 @@ def _layout(name: str, path: str, out: str) -> dict[str, float]:
 
     ChunkReader._read = counted  # type: ignore[method-assign]
     with _Peak() as peak:
-        if name == "copy":
-            target = zarr.create_array(out, shape=source.shape, chunks=source.chunks,
-                                       shards=source.shards, dtype=source.dtype)  # fmt: skip
-            deep = (source.shards or source.chunks)[0]
-            for i in range(0, source.shape[0], deep):
-                target[i : i + deep] = source[i : i + deep]
-        elif name == "sd.write":
-            sd.write(out, _ours(source), format="ome-zarr", levels=1, chunks=CHUNK, oblique="keep")
-        else:
-            found = _ours(source)
-            target = zarr.create_array(
-                out, shape=found.shape, chunks=found.data.chunksize, dtype=source.dtype
-            )
-            da.store(found.data, sd.SpatialArray(target).data, lock=False)
+        _turned(name, source, out)
     return {"seconds": peak.wall, "cpu": peak.cpu, "peak": peak.most / 1e6,
             "reads": read[0] / source.nbytes}  # fmt: skip
 
 
-def layouts(quick: bool, types: Sequence[str]) -> None:
+def _turned(name: str, source: Any, out: str) -> None:
+    """Write a copy of a store, or what it is when turned, in one of the ways."""
+    import zarr
+
+    import spatial_duck as sd
+
+    if name == "copy":
+        target = zarr.create_array(
+            out, shape=source.shape, chunks=source.chunks, shards=source.shards,
+            dtype=source.dtype, filters=source.filters,
+        )  # fmt: skip
+        deep = (source.shards or source.chunks)[0]
+        for i in range(0, source.shape[0], deep):
+            target[i : i + deep] = source[i : i + deep]
+    elif name == "sd.write":
+        sd.write(out, _ours(source), format="ome-zarr", levels=1, chunks=CHUNK, oblique="keep")
+    elif name == "dask-image":
+        _dask_image(source).to_zarr(out)
+    else:
+        _ours(source).data.to_zarr(out)
+
+
+def _limit(source: Any) -> dict[str, float]:
+    """Time codecs on the chunks of the source and of the result, and the kernel in memory."""
+    import zarr
+
+    from spatial_duck.backends.zarr._chunks import _files
+
+    data = source[...]
+    _ours(np.ones((200,) * 3, source.dtype))
+    grid = [range(-(-n // c)) for n, c in zip(source.shape, source.chunks, strict=True)]
+    begin, cpu = time.perf_counter(), time.process_time()
+    files = _files(source)
+    for number in itertools.product(*grid):
+        files.load(number)
+    turned = np.asarray(_ours(data))
+    cpu = time.process_time() - cpu
+    target = zarr.create_array({}, shape=turned.shape, chunks=(CHUNK,) * 3, dtype=turned.dtype)
+    encoder = target.compressors[0]._zstd_codec
+    starts = itertools.product(*[range(0, n, CHUNK) for n in turned.shape])
+    pieces = [turned[tuple([slice(i, i + CHUNK) for i in start])].copy() for start in starts]
+    middle = time.process_time()
+    for piece in pieces:
+        encoder.encode(piece)
+    cpu += time.process_time() - middle
+    return {"seconds": time.perf_counter() - begin, "cpu": cpu, "peak": 0, "reads": 1}
+
+
+def layouts(
+    shape: tuple[int, ...], only: Sequence[str], types: Sequence[str], orders: Sequence[str],
+    ways: Sequence[str],
+) -> None:  # fmt: skip
     """Print the table of chunk layouts."""
     import shutil
 
-    shape = (128, 256, 256) if quick else (512, 768, 768)
     rows = []
     with tempfile.TemporaryDirectory() as place:
-        for label, (chunks, shards) in LAYOUTS.items():
-            for kind in types:
-                source, out = Path(place) / "source.zarr", Path(place) / "out.zarr"
-                make_volume(source, shape, chunks, shards, kind)
-                copy = None
-                for name in ("copy", "Dask's store", "sd.write"):
-                    found = _child("layout", name, str(source), str(out))
-                    shutil.rmtree(out, ignore_errors=True)
-                    row = f"{label}, {kind}: {name}"
-                    if isinstance(found, str):
-                        rows.append([row, "not run:", found, "", "", ""])
-                        continue
-                    copy = copy or found
-                    rows.append([row, f"{found['seconds']:.1f}", f"{found['cpu']:.1f}",
-                                 f"{found['cpu'] / copy['cpu']:.2f}", f"{found['peak']:.0f}",
-                                 f"{found['reads']:.2f}" if name != "copy" else ""])  # fmt: skip
-                shutil.rmtree(source)
+        for label, kind, order in itertools.product(LAYOUTS, types, orders):
+            if only and not any(part in label for part in only):
+                continue
+            chunks, shards = LAYOUTS[label]
+            source, out = Path(place) / f"{len(rows)}.zarr", Path(place) / "out.zarr"
+            make_volume(source, shape, chunks, shards, kind, order)
+            copy = None
+            for name in ways:
+                found = _child("layout", name, str(source), f"{out}.{len(rows)}")
+                shutil.rmtree(f"{out}.{len(rows)}", ignore_errors=True)
+                row = f"{label}, {kind}, {order}: {name}"
+                if isinstance(found, str):
+                    rows.append([row, "not run:", found, "", "", ""])
+                    continue
+                copy = copy or found
+                counted = name in ("to_zarr", "sd.write")
+                rows.append([row, f"{found['seconds']:.1f}", f"{found['cpu']:.1f}",
+                             f"{found['cpu'] / copy['cpu']:.2f}",
+                             f"{found['peak']:.0f}" if name != "limit" else "",
+                             f"{found['reads']:.2f}" if counted else ""])  # fmt: skip
+            shutil.rmtree(source)
     title = f"{'×'.join(map(str, shape))}, Zarr to Zarr, rotation about two axes, linear"
     print(render(title, ["", "s", "CPU s", "× CPU", "peak MB", "each voxel read"], rows))
 
@@ -255,12 +301,14 @@ def _child(*arguments: str, **environment: str) -> dict[str, float] | str:
 
 def make_volume(
     path: Path, shape: tuple[int, ...], chunks: tuple[int, ...] = (CHUNK,) * 3,
-    shards: tuple[int, ...] | None = None, kind: str = "u2",
+    shards: tuple[int, ...] | None = None, kind: str = "u2", order: str = "C",
 ) -> None:  # fmt: skip
     """Write something smooth with noise, a slab of chunks at a time."""
     import zarr
 
-    volume = zarr.create_array(str(path), shape=shape, chunks=chunks, shards=shards, dtype=kind)
+    turned = [zarr.codecs.TransposeCodec(order=(2, 1, 0))] if order == "F" else "auto"
+    volume = zarr.create_array(str(path), shape=shape, chunks=chunks, shards=shards, dtype=kind,
+                               filters=turned)  # fmt: skip
     rng = np.random.default_rng(0)
     rows, columns = np.ogrid[: shape[1], : shape[2]]
     step = (shards or (CHUNK,))[0]

@@ -3,10 +3,11 @@
 ``python -m benchmarks.benchmark_resample`` prints its tables: volumes in memory, with accuracy; a
 Zarr store of 512×768×768 uint16 turned into another, and such of other chunks and types; planning,
 compiling and starting. ``--part memory store layouts start`` chooses some, ``--only`` and
-``--against`` kinds of work and contenders in memory, ``--types`` those of the layouts, ``--quick``
-makes volumes smaller, ``--scales 1 4`` says how often the store's volume is repeated.
-``--beside FOLDER`` prints instead what the volumes in memory take this checkout and another one, in
-processes that take turns. asv runs the class.
+``--against`` kinds of work and contenders in memory; ``--types``, ``--orders``, ``--shape``,
+``--layouts`` and ``--ways`` those of the layouts; ``--quick`` makes volumes smaller, ``--scales 1
+4`` says how often the store's volume is repeated. Stores lie in ``TMPDIR``. ``--beside FOLDER``
+prints instead what the volumes in memory take this checkout and another one, in processes that take
+turns. asv runs the class.
 
 In memory every contender works in this process with two threads, in interleaved rounds; seconds
 and CPU seconds are the best of them. ``×`` is how many times longer than ours the contender takes,
@@ -295,6 +296,10 @@ def main() -> None:
     parser.add_argument("--types", nargs="+", default=["u1", "u2", "f4"], help="of the layouts")
     parser.add_argument("--beside", type=Path, help="the folder of another checkout")
     parser.add_argument("--own", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--orders", nargs="+", choices="CF", default=["C", "F"])
+    parser.add_argument("--shape", type=int, nargs=3, default=[512, 768, 768])
+    parser.add_argument("--layouts", nargs="+", default=[], help="those with this in the name")
+    parser.add_argument("--ways", nargs="+", help="of writing the layouts, after the copy")
     given = parser.parse_args()
     if given.own:
         print(json.dumps(_own_times(given.quick, given.rounds, given.only)))
@@ -310,7 +315,9 @@ def main() -> None:
         if "store" in given.part:
             _resample_store.stores(given.quick, given.scales)
         if "layouts" in given.part:
-            _resample_store.layouts(given.quick, given.types)
+            shape = (128, 256, 256) if given.quick else tuple(given.shape)
+            ways = ["copy", *given.ways] if given.ways else _resample_store.WAYS
+            _resample_store.layouts(shape, given.layouts, given.types, given.orders, ways)
         if "start" in given.part:
             _resample_store.starts(given.quick)
     packages = ("numpy", "numba", "scipy", "SimpleITK", "nibabel", "torch", "torchio", "monai")

@@ -28,7 +28,7 @@ from spatial_duck.blocks._index_map import slices
 from spatial_duck.blocks._memory import rounded
 from spatial_duck.resampling._blocks import work_type
 from spatial_duck.resampling._chunk_reader import ChunkReader, assemble, cache_limit, chunks_meeting
-from spatial_duck.resampling._chunked import edges_of
+from spatial_duck.resampling._chunk_tasks import edges_of
 from spatial_duck.resampling._turns import in_turns, layers
 
 if TYPE_CHECKING:

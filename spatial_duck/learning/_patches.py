@@ -29,7 +29,7 @@ from spatial_duck.learning._drawing import DrawnVoxels
 from spatial_duck.resampling import resample, target_grid
 from spatial_duck.resampling._api import per_axis, resample_stored
 from spatial_duck.resampling._chunk_reader import ChunkReader
-from spatial_duck.resampling._chunked import edges_of
+from spatial_duck.resampling._chunk_tasks import edges_of
 from spatial_duck.resampling._physical import reorient
 from spatial_duck.transforms import Composite
 from spatial_duck.transforms._base import world_change

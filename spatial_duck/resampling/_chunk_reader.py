@@ -3,8 +3,9 @@
 A chunk is needed by all output chunks around it. As tasks of a graph, decoded chunks stay in memory
 until the last of these is done, which with a rotation is nearly the whole volume. A `ChunkReader`
 keeps a fixed number of bytes instead (``config(max_kept_bytes=...)``): what nothing needs any more
-goes first, then what was used longest ago, which is read again when its turn comes. A reader lives
-as long as one computation: the next one reads what is on disk then.
+goes first, then what was used longest ago, which is read again when its turn comes. Of a large
+chunk parts are kept and go by themselves. A reader lives as long as one computation: the next one
+reads what is on disk then.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spatial_duck.resampling._coupled import Box
+
+    Number = tuple[int, ...]
 
 __all__ = ["ChunkReader", "Cuts", "assemble", "cache_limit", "chunks_meeting"]
 
@@ -74,7 +77,10 @@ def assemble(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
         return parts[0]
     if not on_host(parts[0]):
         return device.concatenate_blocks(parts, [len(c) for c in cuts])
-    out = np.empty([stop - start for start, stop in box], pieces[0].dtype)
+    # In the pieces' own order of axes, which may be Fortran's.
+    order = sorted(range(len(box)), key=lambda axis: -abs(parts[0].strides[axis]))
+    sizes = [box[axis][1] - box[axis][0] for axis in order]
+    out = np.empty(sizes, pieces[0].dtype).transpose(np.argsort(order))
     starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
     places = itertools.product(*[itertools.pairwise(s) for s in starts])
     for part, place in zip(parts, places, strict=True):
@@ -110,10 +116,13 @@ class ChunkReader:
     kept : float, optional
         Bytes of decoded chunks to keep; what the settings say by default.
     uses : callable, optional
-        Returns how often each chunk is needed in all, an array of one entry for each. It is asked
+        Returns how often each part is needed in all, an array of one entry for each. It is asked
         when there is more than may be kept; too high a number costs memory, too low a one reading.
     dtype : numpy.dtype, optional
         What chunks are converted to once they are read; by default they are not.
+    parts : sequence of ndarray of int, optional
+        Where the parts begin that are kept or dropped, with all `edges` among them; by default
+        those are whole chunks.
     """
 
     def __init__(
@@ -123,87 +132,136 @@ class ChunkReader:
         kept: float | None = None,
         uses: Callable[[], NDArray[np.intp]] | None = None,
         dtype: np.dtype[Any] | None = None,
+        parts: Sequence[NDArray[np.intp]] | None = None,
     ) -> None:
         self._data, self._edges, self._uses = data, tuple(edges), uses
         self._dtype = dtype
+        self._parts = self._edges if parts is None else tuple(parts)
+        pairs = list(zip(self._edges, self._parts, strict=True))
+        #: For each axis the chunk that a part lies in, and the first part of each chunk.
+        self._owners = [(e.searchsorted(p[:-1], "right") - 1).tolist() for e, p in pairs]
+        self._firsts = [p.searchsorted(e).tolist() for e, p in pairs]
         self._kept = current().max_kept_bytes if kept is None else kept
-        self._chunks: OrderedDict[tuple[int, ...], Future[NDArray[Any]]] = OrderedDict()
+        self._pieces: OrderedDict[Number, NDArray[Any]] = OrderedDict()
+        self._reading: dict[Number, Future[NDArray[Any]]] = {}
         self._size = 0
         self._lock = Lock()
-        #: How often each chunk was used, until it is known how often it will be.
-        self._used: Counter[tuple[int, ...]] = Counter()
+        #: How often each part was used, until it is known how often it will be.
+        self._used: Counter[Number] = Counter()
         self._left: NDArray[np.intp] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ChunkReader, (self._data, self._edges, self._kept, self._uses, self._dtype)
+        return ChunkReader, (
+            self._data, self._edges, self._kept, self._uses, self._dtype, self._parts
+        )  # fmt: skip
 
     def box(self, box: Box) -> NDArray[Any]:
         """Return the voxels of a box."""
-        met = [chunks_meeting(e, *bounds) for e, bounds in zip(self._edges, box, strict=True)]
-        pieces = [self._chunk(number) for number in itertools.product(*[m[0] for m in met])]
-        found: NDArray[Any] = assemble(pieces, box, [m[1] for m in met])
+        met = [chunks_meeting(e, *bounds) for e, bounds in zip(self._parts, box, strict=True)]
+        numbers = list(itertools.product(*[m[0] for m in met]))
+        owned: dict[Number, list[Number]] = {}
+        for number in numbers:
+            owned.setdefault(self._owner(number), []).append(number)
+        found: dict[Number, NDArray[Any]] = {}
+        for owner, parts in owned.items():
+            found.update(self._parts_of(owner, parts))
+        voxels: NDArray[Any] = assemble([found[n] for n in numbers], box, [m[1] for m in met])
+        return voxels
+
+    def _parts_of(self, owner: Number, parts: Sequence[Number]) -> dict[Number, NDArray[Any]]:
+        """Return parts of a chunk, which is read once even where several threads ask for it."""
+        found, mine = {}, False
+        with self._lock:
+            for number in parts:
+                piece = self._take(number)
+                if piece is not None:
+                    found[number] = piece
+            if len(found) == len(parts):
+                return found
+            reading = self._reading.get(owner)
+            if reading is None:
+                reading = self._reading[owner] = Future()
+                mine = True
+        if mine:
+            try:
+                self._read_chunk(owner)
+            except BaseException as error:
+                with self._lock:
+                    self._reading.pop(owner, None)
+                reading.set_exception(error)
+                raise
+        values = reading.result()
+        for number in parts:
+            if number not in found:
+                found[number] = values[self._place(number, owner)]
         return found
 
-    def _chunk(self, number: tuple[int, ...]) -> NDArray[Any]:
-        """Return one chunk, read once even where several threads ask for it."""
-        with self._lock:
-            self._note_use(number)
-            known = self._chunks.get(number)
-            if known is None:
-                mine: Future[NDArray[Any]] = Future()
-                self._chunks[number] = mine
-            elif self._is_over(number) and known.done():
-                self._drop(number)
-            else:
-                self._chunks.move_to_end(number)
-        if known is not None:
-            return known.result()
-        try:
-            values = self._read(number)
-        except BaseException as error:
-            with self._lock:
-                self._chunks.pop(number, None)
-            mine.set_exception(error)
-            raise
-        with self._lock:
-            # At once, so that what is done is counted: another thread may drop it right after.
-            mine.set_result(values)
-            self._size += values.nbytes
+    def _owner(self, number: Number) -> Number:
+        """Return the chunk that a part lies in."""
+        return tuple([o[i] for o, i in zip(self._owners, number, strict=True)])
+
+    def _place(self, number: Number, owner: Number) -> tuple[slice, ...]:
+        """Return where a part lies in its chunk."""
+        return tuple([
+            slice(int(p[i] - e[o]), int(p[i + 1] - e[o]))
+            for e, p, o, i in zip(self._edges, self._parts, owner, number, strict=True)
+        ])  # fmt: skip
+
+    def _take(self, number: Number) -> NDArray[Any] | None:
+        """Return a part if it is here, and note its use."""
+        if self._left is not None:
+            self._left[number] -= 1
+        elif self._uses is not None:
+            self._used[number] += 1
+        piece = self._pieces.get(number)
+        if piece is not None:
             if self._is_over(number):
                 self._drop(number)
-            elif self._size > self._kept:
-                self._make_room()
-        return values
+            else:
+                self._pieces.move_to_end(number)
+        return piece
 
-    def _read(self, number: tuple[int, ...]) -> NDArray[Any]:
+    def _read_chunk(self, owner: Number) -> None:
+        """Read a chunk, and keep the parts of it that will be needed again."""
+        values = self._read(owner)
+        numbers = list(itertools.product(
+            *[range(f[o], f[o + 1]) for f, o in zip(self._firsts, owner, strict=True)]
+        ))  # fmt: skip
+        with self._lock:
+            left = [n for n in numbers if n not in self._pieces and not self._is_over(n)]
+        # Copies, since a view of one would keep all of the chunk.
+        cut = {n: values[self._place(n, owner)].copy("K") for n in left} if len(numbers) > 1 else (
+            dict.fromkeys(left, values))  # fmt: skip
+        with self._lock:
+            for number, piece in cut.items():
+                if not self._is_over(number):  # another thread may have been the last
+                    self._pieces[number] = piece
+                    self._size += piece.nbytes
+            if self._size > self._kept:
+                self._make_room(len(cut))
+            self._reading.pop(owner).set_result(values)
+
+    def _read(self, number: Number) -> NDArray[Any]:
         bounds = [slice(int(e[i]), int(e[i + 1])) for e, i in
                   zip(self._edges, number, strict=True)]  # fmt: skip
         values: NDArray[Any] = backends.read(self._data, tuple(bounds))
         return values if self._dtype is None else values.astype(self._dtype, copy=False)
 
-    def _note_use(self, number: tuple[int, ...]) -> None:
-        if self._left is not None:
-            self._left[number] -= 1
-        elif self._uses is not None:
-            self._used[number] += 1
-
-    def _is_over(self, number: tuple[int, ...]) -> bool:
-        """Whether nothing will need a chunk any more."""
+    def _is_over(self, number: Number) -> bool:
+        """Whether nothing will need a part any more."""
         return self._left is not None and self._left[number] <= 0
 
-    def _make_room(self) -> None:
+    def _make_room(self, latest: int) -> None:
+        """Drop what nothing needs, then what was used longest ago, but not what was read last."""
         if self._uses is not None and self._left is None:
             self._left = self._uses()
             for number, times in self._used.items():
                 self._left[number] -= times
             self._used.clear()
-            for number in [n for n, f in self._chunks.items() if f.done() and self._is_over(n)]:
+            for number in [n for n in self._pieces if self._is_over(n)]:
                 self._drop(number)
-        while self._size > self._kept:
-            oldest = next(n for n, f in self._chunks.items() if f.done())
-            if oldest == next(reversed(self._chunks)):
-                break  # what was read last stays
-            self._drop(oldest)
+        while self._size > self._kept and len(self._pieces) > max(latest, 1):
+            self._drop(next(iter(self._pieces)))
 
-    def _drop(self, number: tuple[int, ...]) -> None:
-        self._size -= self._chunks.pop(number).result().nbytes
+    def _drop(self, number: Number) -> None:
+        self._size -= self._pieces.pop(number).nbytes

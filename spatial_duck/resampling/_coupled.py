@@ -50,6 +50,11 @@ def spans(
     return lows, highs
 
 
+def _within(values: Any, low: float, high: float) -> Any:
+    """Return ``numpy.clip`` of values, in a tenth of its time for a single one."""
+    return np.minimum(np.maximum(values, low), high)
+
+
 @dataclass(frozen=True, slots=True)
 class CoupledAxes:
     """Source axes along which the position depends on several output axes.
@@ -150,11 +155,11 @@ class CoupledAxes:
             elif not edge:
                 met = np.logical_and(met, (high > -0.5 - SNAP) & (low < n - 0.5 + SNAP))
             # From the outermost voxels on everything is said by those within reach of them.
-            inside = np.clip(low, -0.5, n - 0.5), np.clip(high, -0.5, n - 0.5)
+            inside = _within(low, -0.5, n - 0.5), _within(high, -0.5, n - 0.5)
             wide = math.ceil(reach)
             first = np.floor(inside[0] - SNAP) - wide + 1
             stop = np.floor(inside[1] + SNAP) + wide + 1
             if wide > 1:  # what is beyond an end may stand for what lies before it
                 first, stop = np.minimum(first, 2 * n - 1 - stop), np.maximum(stop, 1 - first)
-            box.append((np.clip(first, 0, n - 1), np.clip(stop, 1, n)))
+            box.append((_within(first, 0, n - 1), _within(stop, 1, n)))
         return box, met

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -226,7 +227,8 @@ _KINDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _tiles(shape: Sequence[int], edge: int = 8) -> Ints:
+@lru_cache(maxsize=64)
+def _tiles(shape: tuple[int, ...], edge: int = 8) -> Ints:
     """Return an order of rows in which neighbours in both directions come soon after each other."""
     count = math.prod(shape)
     if len(shape) < 2 or count < 4 * edge * edge:

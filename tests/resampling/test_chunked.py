@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 import spatial_duck as sd
 from spatial_duck.errors import TooLargeError
 from spatial_duck.geometry import Geometry
+from spatial_duck.resampling import _chunked as chunked
 from spatial_duck.resampling import resample
+from spatial_duck.resampling._chunk_reader import ChunkReader
+from spatial_duck.resampling._chunk_tasks import ResampleTasks, edges_of, uses
+from spatial_duck.resampling._output_chunks import best_order, output_chunks
+from spatial_duck.resampling._planning import make_plan
 from spatial_duck.testing import _strategies as strategies
 from spatial_duck.testing import assert_lazy
 from spatial_duck.testing._stores import RecordingStore
@@ -217,3 +222,32 @@ def test_runs_on_distributed():
     ):
         result = resample(image, TARGETS["affine"]).compute()
     np.testing.assert_array_equal(result.data, expected.data)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_what_an_order_keeps_is_what_a_reader_keeps(data):
+    """A reader that may hold the bytes that `best_order` tells reads each chunk once."""
+    shape = tuple(data.draw(st.integers(8, 40), label="n") for _ in range(3))
+    sizes = tuple(data.draw(st.integers(3, 20), label="chunk") for _ in range(3))
+    angle = data.draw(st.floats(0.1, 0.7), label="angle")
+    c, s = np.cos(angle), np.sin(angle)
+    source = Geometry(shape)
+    target = source.replace(direction=[[c, -s, 0], [s, c, 0], [0, 0, 1]], origin=(3.2, -2.1, 0.3))
+    plan = make_plan(source, target)
+    values = np.random.default_rng(0).normal(size=shape)
+    chunks = da.core.normalize_chunks(sizes, shape)
+    edges = edges_of(chunks)
+    out = output_chunks(plan, chunks, 8, 0)
+    work = ResampleTasks(plan, edges_of(out), edges, values.dtype, 0.0)
+    order, most = best_order(work, 8)
+    assert sorted(order) == list(np.ndindex(*map(len, out)))
+    left = uses(work)
+    reader = ChunkReader(values, edges, most, lambda: left)
+    reader._left = left.copy()
+    reads = []
+    read = reader._read
+    reader._read = lambda number: (reads.append(number), read(number))[1]
+    for index in order:
+        chunked._read_block(chunked.TaskRun(work, reader), index)
+    assert len(reads) == len(set(reads)) == np.count_nonzero(left)

@@ -1,8 +1,8 @@
 """The plan and its blocks know nothing of Dask: cubed computes the same, to the bit.
 
 Cubed bounds the memory of each task ahead, and keeps what is between operations in Zarr. All that
-it needs of this library is what `chunked` has: the box of the source for a box of the output, and
-the function that makes the one of the other.
+it needs of this library is what `_chunk_tasks` has: the box of the source for a box of the output,
+and the function that makes the one of the other.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
-from spatial_duck.resampling import _chunked as chunked
+from spatial_duck.resampling import _chunk_tasks as tasks
 from spatial_duck.resampling import make_plan
+from spatial_duck.resampling._output_chunks import output_chunks
 from spatial_duck.resampling._prefilter import prepared_type
 
 cubed = pytest.importorskip("cubed", reason="needs cubed")
@@ -68,10 +69,10 @@ def test_cubed_computes_the_same(name, how, tmp_path):
     array = cubed.from_array(
         data, chunks=(10, 10, 10), spec=cubed.Spec(work_dir=str(tmp_path), allowed_mem="500MB")
     )
-    edges = chunked.edges_of(array.chunks)
+    edges = tasks.edges_of(array.chunks)
     if plan.filters:
         kind = prepared_type(data.dtype)
-        array = by_cubed(chunked.Filter(plan, edges, edges, kind, 0), array, array.chunks)
-    chunks = chunked.output_chunks(plan, array.chunks, 4)
-    work = chunked.ResampleTasks(plan, chunked.edges_of(chunks), edges, data.dtype, np.float32(7))
+        array = by_cubed(tasks.Filter(plan, edges, edges, kind, 0), array, array.chunks)
+    chunks = output_chunks(plan, array.chunks, 4)
+    work = tasks.ResampleTasks(plan, tasks.edges_of(chunks), edges, data.dtype, np.float32(7))
     np.testing.assert_array_equal(by_cubed(work, array, chunks).compute(), lazy.data.compute())

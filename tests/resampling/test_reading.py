@@ -14,9 +14,10 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
+from spatial_duck.resampling import _output_chunks as planned
 from spatial_duck.resampling import resample
 from spatial_duck.resampling._chunk_reader import ChunkReader, cache_limit, chunks_meeting
-from spatial_duck.resampling._chunked import ResampleTasks, uses
+from spatial_duck.resampling._chunk_tasks import ResampleTasks, uses
 from spatial_duck.testing._stores import RecordingStore
 
 zarr = pytest.importorskip("zarr", reason="needs zarr")
@@ -50,6 +51,41 @@ def test_boxes_are_those_of_the_array(kept):
     for _ in range(60):
         box = tuple(tuple(sorted(rng.choice(n + 1, 2, replace=False))) for n in DATA.shape)
         found = reader.box(box)
+        np.testing.assert_array_equal(found, DATA[tuple(slice(*b) for b in box)])
+        assert reader._size <= max(kept, 7 * 16 * 11 * 8)
+
+
+PARTS = (np.array([0, 4, 7, 14, 17, 20]), EDGES[1], np.array([0, 5, 11, 16, 22, 28, 33, 37, 40]))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_parts_of_a_chunk_go_by_themselves(order):
+    """A chunk is read once though its parts are needed at different times, and then are gone."""
+    source = _counted(np.asarray(DATA, order=order))
+    boxes = [((a, b), (0, 30), (5, 30)) for a, b in ((0, 4), (3, 7), (7, 14), (12, 20))]
+    left = np.zeros([len(p) - 1 for p in PARTS], int)
+    for box in boxes:
+        met = [chunks_meeting(e, *bounds)[0] for e, bounds in zip(PARTS, box, strict=True)]
+        left[np.ix_(*met)] += 1
+    reader = ChunkReader(source, EDGES, 1.5 * DATA.nbytes, lambda: left, parts=PARTS)
+    reader._left = left.copy()
+    for box in boxes:
+        found = reader.box(box)
+        np.testing.assert_array_equal(found, DATA[tuple(slice(*b) for b in box)])
+        assert reader._size == sum(piece.nbytes for piece in reader._pieces.values())
+        assert all(piece.base is None for piece in reader._pieces.values())
+        assert all(reader._left[number] > 0 for number in reader._pieces)
+    assert source.reads == 3 * 2 * 3
+    assert not reader._pieces
+
+
+@pytest.mark.parametrize("kept", [1, 20_000, 1 << 20])
+def test_boxes_of_parts_are_those_of_the_array(kept):
+    reader = ChunkReader(_counted(DATA), EDGES, kept, parts=PARTS)
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        box = tuple(tuple(sorted(rng.choice(n + 1, 2, replace=False))) for n in DATA.shape)
+        found = pickle.loads(pickle.dumps(reader)).box(box) if kept == 1 else reader.box(box)
         np.testing.assert_array_equal(found, DATA[tuple(slice(*b) for b in box)])
         assert reader._size <= max(kept, 7 * 16 * 11 * 8)
 
@@ -107,7 +143,7 @@ def test_threads_drop_what_is_over_once():
             with ThreadPoolExecutor(8) as pool:
                 for found in pool.map(reader.box, boxes):
                     np.testing.assert_array_equal(found, DATA)
-            assert reader._size == sum(f.result().nbytes for f in reader._chunks.values())
+            assert reader._size == sum(piece.nbytes for piece in reader._pieces.values())
     finally:
         sys.setswitchinterval(switch)
 
@@ -218,6 +254,21 @@ def test_a_graph_costs_little_for_each_chunk(stored):
     assert sys.getsizeof(pickle.dumps(result.data.__dask_graph__()[common])) < 20_000
 
 
+@pytest.mark.parametrize("target", [
+    GEOMETRY.replace(spacing=(1.5, 0.7, 1), origin=(2, -3, 0.2)), TARGET, TARGET[:, 4],
+], ids=["aligned", "turned", "slice"])  # fmt: skip
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+@pytest.mark.parametrize("many", [0, 1 << 20])
+def test_what_does_not_fit_is_the_same(target, interpolation, many, monkeypatch):
+    monkeypatch.setattr(planned, "ORDERED", many)
+    array = zarr.create_array({}, shape=DATA.shape, chunks=(7, 16, 11), dtype=DATA.dtype)
+    array[...] = DATA
+    with sd.config(max_kept_bytes=1):
+        lazy = resample(sd.SpatialArray(array, GEOMETRY), target, interpolation=interpolation)
+    whole = resample(sd.SpatialArray(DATA, GEOMETRY), target, interpolation=interpolation)
+    np.testing.assert_allclose(np.asarray(lazy.data), whole.data, atol=1e-7)
+
+
 def test_a_worker_with_little_memory_keeps_less(monkeypatch):
     distributed = pytest.importorskip("distributed", reason="needs dask.distributed")
     assert cache_limit(240e6) == 240e6, "here is no worker"
@@ -228,9 +279,13 @@ def test_a_worker_with_little_memory_keeps_less(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chunks", [(16, 64, 64), (1, 192, 192), (64, 64, 64), (32, 32, 32)])
+@pytest.mark.parametrize("chunks", [
+    (16, 64, 64), (1, 192, 192), (64, 64, 64), (32, 32, 32), (32, 128, 128),
+])  # fmt: skip
 def test_a_turned_store_is_read_once_with_few_chunks_kept(chunks, tmp_path, monkeypatch):
     """Chunks of the result are as large, and come in such an order, that it can be."""
+    monkeypatch.setattr(planned, "_DIVIDED", 1 << 19)  # as if the volume were larger
+    monkeypatch.setattr(planned, "_PART", 1 << 17)
     values = np.random.default_rng(0).integers(0, 999, (128, 192, 192)).astype("u2")
     array = zarr.create_array(str(tmp_path / "a"), shape=values.shape, chunks=chunks, dtype="u2")
     array[...] = values
@@ -250,6 +305,7 @@ def test_a_turned_store_is_read_once_with_few_chunks_kept(chunks, tmp_path, monk
     monkeypatch.setattr(ChunkReader, "_read", counted)
     with sd.config(max_kept_bytes=0.6 * values.nbytes):
         lazy = resample(image, turned)
+    assert all(a % b == 0 for a, b in zip(chunks, lazy.data.chunksize, strict=True)) or 1 in chunks
     found = lazy.data.compute(scheduler="sync")
     assert sum(taken) <= 1.1 * values.nbytes
     np.testing.assert_array_equal(found, resample(image.compute(), turned).data)

@@ -26,6 +26,8 @@ __all__ = ["BlockPlan", "make_block_plan"]
 
 #: Bytes of a block if the memory allows; a block has at least one chunk.
 _BLOCK_BYTES = 1 << 23
+#: The same of a lazy image with smaller chunks.
+_LAZY_BYTES = 1 << 20
 #: Memory to process a block, in blocks: as computed, copied, binned, compressed.
 _BLOCKS_IN_FLIGHT = 4
 #: The same for a kernel that extends beyond a bin, in regions that are read: as stored, as read,
@@ -158,6 +160,7 @@ def make_block_plan(
     method: str,
     memory: int,
     threads: int,
+    computed: int | None = None,
 ) -> BlockPlan:
     """Return the division of levels into blocks.
 
@@ -173,6 +176,9 @@ def make_block_plan(
         Most bytes that the blocks may take.
     threads : int
         Number of blocks to process at once if the memory allows.
+    computed : int, optional
+        Bytes of a chunk of a lazy image. Blocks are not larger, since chunks of one block would
+        wait for each other in memory.
 
     Raises
     ------
@@ -198,9 +204,10 @@ def make_block_plan(
         )
     # Larger blocks make fewer tasks; they grow while as many of them fit into memory.
     count = made.count_workers(size, reach, memory, threads)
+    most = _BLOCK_BYTES if computed is None else min(max(computed, _LAZY_BYTES), _BLOCK_BYTES)
     while True:
         larger = _double_block(made.blocks[0], shapes[0])
-        if size * math.prod(larger) > _BLOCK_BYTES or larger == made.blocks[0]:
+        if size * math.prod(larger) > most or larger == made.blocks[0]:
             return made
         if reach:
             rest = zip(made.blocks[1:], shapes[1:], strict=True)

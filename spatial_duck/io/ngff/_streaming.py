@@ -31,7 +31,7 @@ from spatial_duck.backends.zarr._chunks import read, write
 from spatial_duck.errors import FormatError
 from spatial_duck.pyramids._binning import find_method, trim
 from spatial_duck.resampling._chunk_reader import assemble, chunks_meeting
-from spatial_duck.resampling._chunked import edges_of
+from spatial_duck.resampling._chunk_tasks import edges_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -230,7 +231,10 @@ def _make_plan(
     if label is not None:
         add_source(attributes, version)
     shapes, written = [g.shape for g in geometries], [x.written for x in layouts]
-    blocks = blockplan.make_block_plan(shapes, bins, written, dtype, method, budget, threads)
+    computed = dtype.itemsize * math.prod(data.chunksize) if lazy else None
+    blocks = blockplan.make_block_plan(
+        shapes, bins, written, dtype, method, budget, threads, computed
+    )
     return _WritePlan(data, lazy, layouts, attributes, blocks, method, version)
 
 
