@@ -69,7 +69,7 @@ def _differs_at(found: Any, k: int, alone: Any) -> str:
         return "other voxels"
     space = frame.to_world(alone.world.axes).geometry
     placed = space.isclose(alone.geometry) and abs(where["t"] - (7 + 3 * k)) < 1e-9
-    return "" if placed else "another place"
+    return "" if placed else "another geometry or time"
 
 
 def in_blocks(proxy: Any, images: list[Any], kwargs: dict[str, Any]) -> tuple[str, str]:
@@ -87,7 +87,7 @@ def in_blocks(proxy: Any, images: list[Any], kwargs: dict[str, Any]) -> tuple[st
         return "refused", type(error).__name__
     wanted = np.asarray(whole)
     if not lazy.geometry.isclose(whole.geometry):
-        return "wrong", "another place"
+        return "wrong", "another geometry"
     if np.array_equal(found, wanted, equal_nan=wanted.dtype.kind in "fc"):
         return "equal", ""
     size = float(np.nanmax(np.abs(wanted), initial=0))

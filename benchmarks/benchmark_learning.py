@@ -1,10 +1,9 @@
 """nnU-Net's resampling, beside nnU-Net's own.
 
-Each contender runs in a fresh process on an array that is mapped from a file, after a small call
-that loads and compiles what it needs. What is measured is its processor time, and the most memory
-of its own that it held above what it began with, in which the mapped file does not count (on
-Linux). ``--classes``, ``--side`` and ``--type`` choose the logits, ``--what`` and ``--who`` what is
-measured. nnU-Net is left out where it is not installed.
+Each library runs in a fresh process on an array that is mapped from a file, after a small call that
+loads and compiles what it needs. Measured are its processor time, and its peak memory above its
+start, without the mapped file (on Linux). ``--classes``, ``--side`` and ``--type`` choose the
+logits, ``--what`` and ``--who`` the cases. nnU-Net is left out if it is not installed.
 """
 
 from __future__ import annotations

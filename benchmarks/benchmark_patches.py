@@ -1,12 +1,11 @@
 """Patches for training, beside TorchIO's Queue and MONAI's datasets on the same volumes.
 
-Volumes and labels lie in files that are not compressed: a NIfTI file for the others, an OME-Zarr
-store in chunks of 64³ for `sd.patches`. Each contender runs in a fresh process, without workers,
-after a small epoch that loads and compiles what it needs, and is left out where its library is not
-installed. Measured are the processor time of each pair of patches in the second epoch; the most
-memory of its own that it held; and the bytes that the first epoch read from files (as Linux counts
-them) over those of all files, for patches that together need all of them. Then so many patches are
-cut from stores that what is left over would show.
+Volumes and labels are in uncompressed files: NIfTI for the others, an OME-Zarr store in chunks of
+64³ for `sd.patches`. Each library runs in a fresh process, without workers, after a small epoch
+that loads and compiles what it needs, and is left out if it is not installed. Measured are the
+processor time of each pair of patches in the second epoch; the peak memory of the process; and the
+bytes that the first epoch read (as Linux counts them) divided by the size of all files, for patches
+that together need all of them. Finally, many patches are cut from stores, to show any memory leak.
 """
 
 from __future__ import annotations

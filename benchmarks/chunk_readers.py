@@ -1,10 +1,10 @@
-"""Readers of Zarr's chunks in one run: this package's, zarr's pipelines, zarrs and TensorStore.
+"""Readers of Zarr chunks in one run: this package's, zarr's pipelines, zarrs and TensorStore.
 
-``python -m benchmarks.chunk_readers`` prints three tables: how many milliseconds a read takes, and
-of the processor's in brackets, which other work does not change, for whole volumes, slices and
-resampling, in shards or not, from a local folder and over HTTP (a server on loopback); and what
-becomes of a chunk of 256 KiB whose bytes become 256 MiB. Chunks of 32 × 64 × 64 voxels of 2 bytes;
-the volume is 128 × 256 × 256. Readers that are not installed are left out.
+``python -m benchmarks.chunk_readers`` prints three tables. Two have the milliseconds of a read, and
+those of processor time in brackets, which depend less on other work, for whole volumes, slices and
+resampling, in shards or not, from a local folder and over HTTP (a server on loopback). The third
+has the result of reading a chunk of 256 KiB that decodes to 256 MiB. Chunks have 32 × 64 × 64
+voxels of 2 bytes; the volume is 128 × 256 × 256. Readers that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PARTS: dict[str, Any] = {
 }
 CHUNKS = (32, 64, 64)
 REPEATS = 3
-#: What a chunk's bytes become that says, or does not say, that it becomes more than a chunk.
+#: Decoded bytes of a chunk that exceeds its declared size.
 BOMB = 1 << 28
 
 
@@ -241,7 +241,7 @@ def _rows(
 
 
 def _bomb(folder: Path) -> dict[str, Path]:
-    """Write arrays of one chunk whose file becomes far more than the chunk."""
+    """Write arrays of one chunk whose file decodes to far more than its declared size."""
     import numcodecs
     import zarr
 
@@ -264,7 +264,7 @@ def _bomb(folder: Path) -> dict[str, Path]:
 
 
 def _swallow(reader: str, place: str) -> str:
-    """Read such a chunk, and return what came of it and how much memory it took."""
+    """Read such a chunk, and return the result and the memory used, as text."""
     with tempfile.TemporaryDirectory() as folder:  # what a first read needs anyway is not counted
         import zarr
 
@@ -303,7 +303,7 @@ def main() -> None:
                       for codec in ("zstd", "zstd in shards")}  # fmt: skip
             some = {part: PARTS[part] for part in ("whole", "one plane")}
             _printed(_rows(remote, data, some, True), "over HTTP")
-        _printed(_swallowed(_bomb(folder)), "a chunk that becomes too long")
+        _printed(_swallowed(_bomb(folder)), "a chunk larger than declared")
 
 
 def _swallowed(bombs: dict[str, Path]) -> Iterator[list[str]]:

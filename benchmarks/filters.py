@@ -3,7 +3,7 @@
     python -m benchmarks.filters [--list] [NAME ...]
 
 Each filter that takes one or two images is called natively, on images of its own library, and
-through ``spatial_duck.itk`` or ``spatial_duck.sitk``: voxels and place must be the same. Those that
+through ``spatial_duck.itk`` or ``spatial_duck.sitk``: voxels and geometry must be equal. Those that
 are equal run again on a time axis, against each frame alone, and lazily in blocks, against the
 whole. Filters run in a process of their own, which is started again where one crashes or takes too
 long.
@@ -43,8 +43,8 @@ LIBRARIES = {"ITK": ("itk", "itk"), "SimpleITK": ("sitk", "SimpleITK")}
 #: For one filter, and until a new process has loaded the library.
 SECONDS, LOADING = 90, 600
 KINDS = {
-    "equal": "equal in voxels and place",
-    "wrong": "**other voxels or another place**",
+    "equal": "equal in voxels and geometry",
+    "wrong": "**other voxels or geometry**",
     "refused": "**refused by the proxy**",
     "unconverted": "take or give no image of voxels",
     "skipped": "not comparable",
@@ -55,15 +55,16 @@ KINDS = {
 
 #: What became of a filter in frames and in blocks.
 PART_KINDS = {
-    ("frames", "equal"): "a time axis: each frame is as it is alone, in its place and time",
+    ("frames", "equal"): "a time axis: each frame equals the result of the frame alone, with its "
+    "geometry and time",
     ("frames", "refused"): "a time axis: refused",
-    ("frames", "wrong"): "**a time axis: other voxels or another place**",
+    ("frames", "wrong"): "**a time axis: other voxels or geometry**",
     ("blocks", "equal"): f"lazily in blocks with `halo={HALO}`: equal to the whole, to the bit",
     ("blocks", "close"): "in blocks: equal to 1e-4 of the largest value",
     ("blocks", "other"): f"in blocks: other voxels, since they look farther than {HALO} voxels, "
     "or at positions",
     ("blocks", "refused"): "in blocks: refused",
-    ("blocks", "wrong"): "**in blocks: another place, or computed unasked**",
+    ("blocks", "wrong"): "**in blocks: another geometry, or computed early**",
 }
 
 
@@ -102,7 +103,7 @@ def compare(found: Any, wanted: Any, library: Any) -> str:
         return f"{found.dtype}{found.shape} in place of {wanted.dtype}{wanted.shape}"
     if not np.allclose(np.asarray(found), np.asarray(wanted), rtol=1e-5, atol=1e-6, equal_nan=True):
         return "other voxels"
-    return "" if g.isclose(wanted.geometry) else "another place"
+    return "" if g.isclose(wanted.geometry) else "another geometry"
 
 
 def has_image(value: Any, library: Any) -> bool:
@@ -205,10 +206,10 @@ def _words(value: Any) -> str:
 
 def _brief(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next(
+    brief = next(
         (line for line in lines if "ERROR" in line or "Error" in line), lines[0] if lines else ""
     )
-    return re.sub(r"0x[0-9a-f]+|\(?/[^ ]*[/.]\S*", "…", told)[:160]
+    return re.sub(r"0x[0-9a-f]+|\(?/[^ ]*[/.]\S*", "…", brief)[:160]
 
 
 def serve(module: str) -> None:

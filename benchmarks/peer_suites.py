@@ -1,9 +1,9 @@
-"""What peers try or answer, on images: passed, refused by design, failed.
+"""Test suites and function tables of other libraries, run with images.
 
-``python -m benchmarks.peer_suites`` prints a table with a row for each suite, and below it what is
-refused by design, by name and reason. ``--array-api PATH`` adds the array-API standard's suite,
-checked out at PATH, by ``benchmarks/array_api.py``. It exits with 1 if anything fails. Suites that
-need a library which is not installed say so.
+``python -m benchmarks.peer_suites`` prints a table of what passed, was refused by design or failed,
+with a row for each suite, and below it what is refused by design, with the reason. ``--array-api
+PATH`` adds the array-API standard's suite, checked out at PATH, by ``benchmarks/array_api.py``. The
+exit status is 1 if anything fails. Suites of a library that is not installed are named as such.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: Suites that are tests of ours already: what each needs, and where it stands.
+#: Suites that are among this package's tests: the library, and the arguments of pytest.
 TESTS = {
     "xarray: `test_duck_array_wrapping`, on NumPy and Dask": (
         "xarray", ["tests/array/test_nesting_xarray.py", "-k", "xarray_keeps_images"],

@@ -1,11 +1,11 @@
-"""What files and stores may do to a reader, tried: flipped bits, bombs, traversal, giants, objects.
+"""Read damaged and hostile files: flipped bits, bombs, traversal, giant shapes, pickled objects.
 
     python -m benchmarks.safety [--flips 10000] [--rounds 20]
 
-Every line counts what came of it. *refused*: an error of ours that names the file; *told*: read,
-with a warning; *the same*: what was changed meant nothing, such as a space between two numbers.
-Whatever else came is *wrong*, is printed with what was changed, and makes the command fail.
-Mutated headers are the subject of `benchmarks.fuzz_files`, stopped writers of `benchmarks.faults`.
+Every line counts the results. *refused*: an error of this package that names the file; *warned*:
+read, with a warning; *the same*: the change had no meaning, such as a space between two numbers.
+Any other result is *wrong*, is printed with the change, and makes the command fail.
+Mutated headers are in `benchmarks.fuzz_files`, interrupted writers in `benchmarks.faults`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BOMBS", "GIANTS", "OBJECTS", "TRAVERSALS", "flips", "outcome", "two_writers"]
 
-Tried = tuple[str, str]  # what came of it, and what was changed
+Tried = tuple[str, str]  # the result, and what was changed
 
 
 def image(dtype: str = "u2") -> sd.SpatialArray:
-    """Return the image that is written and spoilt."""
+    """Return the image that is written and then damaged."""
     values = np.random.default_rng(0).integers(1, 60_000, (12, 14, 16)).astype(dtype)
     return sd.SpatialArray(
         values,
@@ -59,7 +59,7 @@ def load(path: Path, lazy: bool = False) -> list[sd.SpatialArray]:
 
 
 def same(a: list[sd.SpatialArray], b: list[sd.SpatialArray]) -> bool:
-    """Whether two images are the same to the bit, in voxels, place and attributes."""
+    """Whether two images are the same to the bit, in voxels, geometry and attributes."""
     return len(a) == len(b) and all(
         x.dtype == y.dtype
         and np.array_equal(x.data, y.data)
@@ -73,8 +73,8 @@ def same(a: list[sd.SpatialArray], b: list[sd.SpatialArray]) -> bool:
 
 
 def outcome(path: Path, reference: list[sd.SpatialArray] | None = None) -> str:
-    """Return what comes of reading a file."""
-    with warnings.catch_warnings(record=True) as told:
+    """Return the result of reading a file, in one word, or "wrong: …"."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             found = load(path)
@@ -84,7 +84,7 @@ def outcome(path: Path, reference: list[sd.SpatialArray] | None = None) -> str:
             return f"wrong: {type(error).__name__}"
     if reference is not None and same(found, reference):
         return "the same"
-    return "told" if told else "wrong: silent"
+    return "warned" if caught else "wrong: silent"
 
 
 # --- flipped bits -------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def _zeros(compressor: Any) -> bytes:
 
 
 def _spoilt(folder: Path, name: str, compressed: bytes, options: dict[str, Any]) -> Path:
-    """Write an image and put other compressed data in the place of its voxels."""
+    """Write an image and replace its voxels by other compressed data."""
     path = folder / name
     sd.write(path, image(), **options)
     content = path.read_bytes()
@@ -222,7 +222,7 @@ def _png_bomb(folder: Path) -> Path:
     return path
 
 
-#: Files that grow to 1 GB, or would, in the place of 5 kB.
+#: Files that decompress to 1 GB instead of 5 kB.
 BOMBS: dict[str, Callable[[Path], Path]] = {
     "NIfTI, gzip": _nifti_bomb,
     "NRRD, gzip": lambda f: _spoilt(
@@ -248,7 +248,7 @@ def _explode(path: str, answer: Any) -> None:
 
 
 def load_first(path: str) -> None:
-    """Load what reading such a file loads, so that it does not count."""
+    """Load the libraries that reading such a file needs, so that their memory does not count."""
     with tempfile.TemporaryDirectory() as folder:
         other = Path(folder) / Path(path).name
         small = image("u1")
@@ -262,7 +262,7 @@ def load_first(path: str) -> None:
 
 
 def bombs() -> Iterator[tuple[str, Tried, int]]:
-    """Read each bomb in a process of its own: what came of it, and how many bytes it took."""
+    """Read each bomb in a process of its own; yield the result and the bytes of memory used."""
     context = multiprocessing.get_context("spawn")
     for name, make in BOMBS.items():
         with tempfile.TemporaryDirectory() as folder:
