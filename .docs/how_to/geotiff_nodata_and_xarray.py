@@ -69,5 +69,18 @@ part = sd.from_rioxarray(box)
 print(part)
 assert np.array_equal(part.data, heights[10:27, 10:33], equal_nan=True)
 
+# %% [markdown]
+# An image with a coordinate reference system is written as a GeoTIFF, however it was cut: by
+# xarray as above, or by places of the map.
+
+# %%
+clipped = sd.crop(raster, {"x": (500_300, 501_000), "y": (5_399_200, 5_399_700)})
+sd.write(Path(scratch.name) / "clipped.tif", clipped)
+with rasterio.open(Path(scratch.name) / "clipped.tif") as dataset:
+    print(dataset.crs, dataset.transform, dataset.nodata)
+    assert dataset.crs.to_epsg() == 32633
+    assert dataset.xy(0, 0) == (500_315, 5_399_685)
+    assert np.array_equal(dataset.read(1), heights[10:27, 10:33])
+
 # %%
 scratch.cleanup()

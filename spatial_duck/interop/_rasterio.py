@@ -14,12 +14,17 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.array._asarray import from_library, type_error
-from spatial_duck.errors import FormatError, GeometryLossError
+from spatial_duck.errors import GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.interop._data_arrays import coords_to_xarray, image_coords, image_from_coords
 from spatial_duck.interop._lost_coords import names_lost_coords
-from spatial_duck.io._layout import Rules, fit_layout
-from spatial_duck.io._raster import corner_transform, raster_geometry, raster_source
+from spatial_duck.io._raster import (
+    corner_transform,
+    fit_raster,
+    raster_geometry,
+    raster_profile,
+    raster_source,
+)
 
 __all__ = [
     "from_rasterio",
@@ -28,8 +33,6 @@ __all__ = [
     "to_rasterio",
     "to_rioxarray",
 ]
-
-_RULES = Rules("rasterio", (), plain="first", plain_names=None, unspecified=True, time=False)
 
 
 def from_rasterio(
@@ -119,39 +122,14 @@ def to_rasterio(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
         If there is a time axis or a third world axis.
     """
     image = as_image(image, "to_rasterio")
-    Affine = require("rasterio", "Converting rasters").Affine
-    data, g = _fit_raster(image)
-    array = data if g.ndim == 3 else data[None]
-    profile: dict[str, Any] = {
-        "driver": "GTiff",
-        "count": array.shape[0],
-        "height": array.shape[1],
-        "width": array.shape[2],
-        "dtype": np.dtype(array.dtype).name,
-        "transform": Affine(*corner_transform(g)),
-    }
-    profile |= {k: image.attrs[k] for k in ("crs", "nodata") if k in image.attrs}
-    return array, profile
+    require("rasterio", "Converting rasters")
+    return raster_profile(image)
 
 
 def _numbered_bands(array: Any) -> SpatialArray:
     """Return an array of bands as rasterio reads it: their numbers are all that is known."""
     bands = {"band": ("band", np.arange(1, len(array) + 1))}
     return SpatialArray(array, dims=("band", "y", "x"), coords=bands)
-
-
-def _fit_raster(image: SpatialArray) -> tuple[Any, Geometry]:
-    """Return the data and geometry of an image in the axis order of a raster."""
-    extra = [n for n in image.world.axes if n not in ("x", "y")]
-    if extra:
-        raise GeometryLossError(
-            f"a raster has the world axes x and y, and would lose {extra!r}; take a slice along "
-            "them and give it a new geometry with SpatialArray(image.data, ...)"
-        )
-    data, g = fit_layout(image, _RULES, minimum=2)
-    if 0 in g.shape:
-        raise FormatError(f"a raster cannot be without pixels, got shape {g.shape}")
-    return data, g
 
 
 def is_rioxarray(array: Any) -> bool:
@@ -214,7 +192,7 @@ def to_rioxarray(image: SpatialArray, *, name: str | None = None) -> Any:
     require("rioxarray", "Converting rasters")
     xarray = require("xarray", "Converting rasters", "libraries")
     Affine = require("rasterio", "Converting rasters").Affine
-    data, g = _fit_raster(image)
+    data, g = fit_raster(image)
     transform = corner_transform(g)
     if not (transform[0] or transform[4]):
         raise GeometryLossError(

@@ -372,7 +372,8 @@ def write(
     storage_options : mapping, optional
         OME-Zarr: how to reach a URL, as fsspec takes it.
     kind : str, optional
-        DICOM: ``"image"``, ``"seg"`` or ``"labelmap"``; TIFF: ``"ome"`` or ``"imagej"``.
+        DICOM: ``"image"``, ``"seg"`` or ``"labelmap"``; TIFF: ``"ome"``,
+        ``"imagej"`` or ``"geotiff"``, the default for images with ``attrs["crs"]``.
     source : path, optional
         DICOM: the series that a segmentation refers to.
     segments : mapping of int to str, optional

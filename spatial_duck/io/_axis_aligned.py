@@ -21,7 +21,6 @@ def require_axis_aligned(
     oblique: str,
     options: Sequence[str] = ("keep",),
     more: Sequence[str] = (),
-    advice: str = "",
 ) -> bool:
     """Check that an origin and a spacing along the world axes of the same names are all there is.
 
@@ -37,8 +36,6 @@ def require_axis_aligned(
         Values of `oblique` that the caller accepts.
     more : sequence of str, optional
         What else would be lost, for the message.
-    advice : str, optional
-        Further advice at the end of the message.
 
     Returns
     -------
@@ -57,6 +54,5 @@ def require_axis_aligned(
         raise GeometryLossError(
             f"{name} would lose {lost}. Bring the image onto a grid that it holds with "
             f"reorient(...) or resample(...), or accept the loss with oblique={options[0]!r}"
-            f"{advice}"
         )
     return bool(lost)

@@ -56,7 +56,7 @@ class WriteOptions(TypedDict, total=False):
     resume: bool
     label: str | None
     storage_options: Mapping[str, Any] | None
-    kind: str
+    kind: str | None
     source: str | os.PathLike[str] | None
     segments: Mapping[int, str] | None
     omit_empty: bool

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck._optional import require
-from spatial_duck.errors import FormatError
+from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
-from spatial_duck.io._source import Source
+from spatial_duck.io import _safety as safety
+from spatial_duck.io._layout import Rules, check_dtype, fit_layout
+from spatial_duck.io._source import Source, reporter, slab_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +30,28 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["corner_transform", "open_raster", "raster_geometry", "raster_source"]
+    from spatial_duck.array import SpatialArray
+
+__all__ = [
+    "corner_transform",
+    "fit_raster",
+    "held_by_bands",
+    "open_raster",
+    "raster_geometry",
+    "raster_profile",
+    "raster_source",
+    "write_raster",
+]
+
+_RULES = Rules("rasterio", (), plain="first", plain_names=None, unspecified=True, time=False)
+_DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8", "c8", "c16")
+#: Coordinates along the axis of bands, by what rasterio calls them.
+_OF_BANDS = {
+    "description": "descriptions",
+    "unit": "units",
+    "scale_factor": "scales",
+    "add_offset": "offsets",
+}
 
 _HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
 
@@ -197,3 +221,88 @@ def _coords(dataset: Any) -> dict[str, Any]:
         values = [np.nan if v is None else float(v) for v in dataset.nodatavals]
         coords["no_data"] = ("band", values)
     return coords
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+def fit_raster(image: SpatialArray) -> tuple[Any, Geometry]:
+    """Return the data and geometry of an image in the axis order of a raster."""
+    extra = [n for n in image.world.axes if n not in ("x", "y")]
+    if extra:
+        raise GeometryLossError(
+            f"a raster has the world axes x and y, and would lose {extra!r}; take a slice along "
+            "them and give it a new geometry with SpatialArray(image.data, ...)"
+        )
+    data, g = fit_layout(image, _RULES, minimum=2)
+    if 0 in g.shape:
+        raise FormatError(f"a raster cannot be without pixels, got shape {g.shape}")
+    return data, g
+
+
+def raster_profile(image: SpatialArray) -> tuple[Any, dict[str, Any]]:
+    """Return an image as an array ``(band, y, x)`` and rasterio's profile to write it."""
+    import rasterio
+
+    data, g = fit_raster(image)
+    array = data if g.ndim == 3 else data[None]
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "count": array.shape[0],
+        "height": array.shape[1],
+        "width": array.shape[2],
+        "dtype": np.dtype(array.dtype).name,
+        "transform": rasterio.Affine(*corner_transform(g)),
+    }
+    profile |= {k: image.attrs[k] for k in ("crs", "nodata") if k in image.attrs}
+    return array, profile
+
+
+def held_by_bands(image: SpatialArray) -> list[str]:
+    """Return the coordinates of an image that a GeoTIFF holds."""
+    bands = {n: c for n, c in image.coords.items() if c.ndim == 1 and c.dims != ("y",)}
+    held = [n for n in _OF_BANDS if n in bands]
+    if "band" in bands and list(bands["band"]) == [*range(1, len(bands["band"]) + 1)]:
+        held.append("band")
+    return held
+
+
+def write_raster(
+    path: Path,
+    image: SpatialArray,
+    *,
+    progress: Any = None,
+    compress: bool = False,
+    tile: int | None = None,
+) -> None:
+    """Write a GeoTIFF file; see `spatial_duck.write`."""
+    rasterio = require("rasterio", "Writing GeoTIFF")
+    array, profile = raster_profile(image)
+    dtype = check_dtype(np.dtype(array.dtype), _DTYPES, "GeoTIFF").newbyteorder("=")
+    profile |= {"dtype": dtype.name, "BIGTIFF": "IF_SAFER"}
+    if compress:
+        profile["compress"] = "deflate"
+    if tile:
+        side = max(16, -(-tile // 16) * 16)
+        profile |= {"tiled": True, "blockxsize": side, "blockysize": side}
+    report, done, total = reporter(progress), 0, safety.count_bytes(array.shape, dtype)
+    try:
+        with rasterio.open(path, "w", **profile) as file:
+            for name in held_by_bands(image):
+                if name in _OF_BANDS:
+                    setattr(file, _OF_BANDS[name], list(image.coords[name]))
+            file.update_tags(**{k: str(v) for k, v in (image.attrs.get("tags") or {}).items()})
+            for key in slab_keys(array.shape, dtype, backends.chunks(array)):
+                whole = (*key, *[slice(None)] * (3 - len(key)))
+                box = [
+                    slice(k, k + 1) if isinstance(k, int) else slice(*k.indices(n)[:2])
+                    for k, n in zip(whole, array.shape, strict=True)
+                ]
+                part = backends.to(backends.index(array, tuple(box)), "numpy")
+                window = rasterio.windows.Window.from_slices(*box[1:])
+                bands = [*range(box[0].start + 1, box[0].stop + 1)]
+                file.write(np.ascontiguousarray(part, dtype=dtype), bands, window=window)
+                done += part.nbytes
+                report(done, total)
+    except rasterio.errors.RasterioError as error:
+        raise FormatError(f"{path.name}: rasterio cannot write it: {error}") from error

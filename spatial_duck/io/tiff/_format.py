@@ -24,8 +24,9 @@ software sees it unrotated.
 
 Options of `read`: ``series`` (number, 0), ``exact=False`` (the standard's metadata alone),
 ``plain=True`` (pixels and the standard tags of TIFF alone), and ``level`` of a pyramid. Options of
-`write`: ``kind`` ("ome", the default, or "imagej"), ``oblique``, ``compress=True`` (zlib), ``tile``
-(side of tiles in pixels).
+`write`: ``kind`` ("ome", "imagej", or "geotiff" through rasterio; by default GeoTIFF if there is
+``attrs["crs"]``, else OME-TIFF), ``oblique``, ``compress=True`` (zlib), ``tile`` (side of tiles in
+pixels).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from spatial_duck.io._axis_names import restore_names
 from spatial_duck.io._coords import coords_from_json
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parse_record
-from spatial_duck.io._raster import open_raster
+from spatial_duck.io._raster import held_by_bands, open_raster
 from spatial_duck.io._source import Source
 from spatial_duck.io.tiff._companion import check_series_in_file, open_tiff
 from spatial_duck.io.tiff._dialects import (
@@ -63,7 +64,7 @@ from spatial_duck.io.tiff._metadata import (
     standard_geometry,
 )
 from spatial_duck.io.tiff._ome import check_ome, ome_metadata, parse_xml
-from spatial_duck.io.tiff._write import RULES, tifffile_module, write_image
+from spatial_duck.io.tiff._write import RULES, default_kind, tifffile_module, write_image
 
 if TYPE_CHECKING:
     import os
@@ -382,9 +383,10 @@ class Tiff(Format):
         """Whether a file begins as a TIFF or BigTIFF."""
         return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-    def held_coords(self, image: Any, **options: Any) -> Collection[str]:  # noqa: ARG002
-        """Return the names of all coordinates: the JSON record holds any."""
-        return list(image.coords)
+    def held_coords(self, image: Any, **options: Any) -> Collection[str]:
+        """Return all, as the JSON record holds any; of a GeoTIFF those of its bands."""
+        kind = options.get("kind") or default_kind(image)
+        return held_by_bands(image) if kind == "geotiff" else list(image.coords)
 
 
 FORMAT = Tiff()

@@ -15,6 +15,7 @@ from spatial_duck.io._axis_names import standard_names
 from spatial_duck.io._coords import coords_by_axis, coords_to_json
 from spatial_duck.io._json import to_record
 from spatial_duck.io._layout import Fitted, Rules, check_dtype, fit_layout, in_order
+from spatial_duck.io._raster import write_raster
 from spatial_duck.io._source import reporter, slabs
 from spatial_duck.io.tiff._tags import WrittenAxes, imagej_tags, ome_tags
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-__all__ = ["RULES", "tifffile_module", "write_image"]
+__all__ = ["RULES", "default_kind", "tifffile_module", "write_image"]
 
 RULES = Rules(
     "TIFF", (), plain="first", plain_names=None, unspecified=True, named=True, moment=True
@@ -42,30 +43,34 @@ def tifffile_module() -> Any:
     return require("tifffile", "Reading and writing TIFF")
 
 
+def default_kind(image: Any) -> Literal["ome", "geotiff"]:
+    """Return the kind of TIFF of an image: a GeoTIFF if it has a coordinate reference system."""
+    return "geotiff" if "crs" in image.attrs else "ome"
+
+
 def write_image(
     path: Path,
     image: Any,
     *,
     progress: Any = None,
-    kind: Literal["ome", "imagej"] = "ome",
+    kind: Literal["ome", "imagej", "geotiff"] | None = None,
     oblique: Literal["refuse", "keep"] = "refuse",
     compress: bool = False,
     tile: int | None = None,
 ) -> None:
     """Write a TIFF file; see `spatial_duck.write`."""
+    kind = kind or default_kind(image)
+    if kind == "geotiff":
+        write_raster(path, image, progress=progress, compress=compress, tile=tile)
+        return
     tifffile = tifffile_module()
     if kind not in _DTYPES:
-        raise ValueError(f"kind must be 'ome' or 'imagej', got {kind!r}")
+        raise ValueError(f"kind must be 'ome', 'imagej' or 'geotiff', got {kind!r}")
     renamed, names = standard_names(image.geometry)
     image = image.replace(geometry=renamed)
     fit = in_order(fit_layout(image, RULES, minimum=2), "tzpyx" if kind == "imagej" else "tpzyx")
     g = fit.geometry
-    advice = (
-        "; for a GeoTIFF, array, profile = to_rasterio(image) is what rasterio writes"
-        if "crs" in image.attrs
-        else ""
-    )
-    require_axis_aligned(g, "TIFF", oblique, advice=advice)
+    require_axis_aligned(g, "TIFF", oblique)
     if g.dims[-2:] != ("y", "x"):
         raise GeometryLossError(
             f"TIFF's planes run along y and x, and the image has dims {image.dims!r}; "

@@ -1,0 +1,90 @@
+"""Images with a coordinate reference system are written as GeoTIFF, as rasterio reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import spatial_duck as sd
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+rasterio = pytest.importorskip("rasterio", reason="needs rasterio")
+pytestmark = [
+    pytest.mark.library,
+    pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning"),
+]
+
+
+def raster(path: Path, dtype: str = "i2") -> sd.SpatialArray:
+    """Return an image of two bands that rasterio wrote, north up."""
+    values = np.arange(2 * 20 * 30).reshape(2, 20, 30).astype(dtype)
+    place = rasterio.Affine(30, 0, 500_000, 0, -30, 5_400_000)
+    with rasterio.open(
+        path, "w", driver="GTiff", height=20, width=30, count=2, dtype=values.dtype.name,
+        crs="EPSG:32633", transform=place, nodata=7,
+    ) as dataset:  # fmt: skip
+        dataset.write(values)
+        dataset.descriptions = ("height", "slope")
+        dataset.units = ("m", "degree")
+        dataset.scales, dataset.offsets = (0.1, 0.2), (0.0, 5.0)
+    return sd.read(path)
+
+
+MOVES: dict[str, Any] = {
+    "whole": lambda image: image,
+    "clipped": lambda image: image[:, 3:11, 5:25],
+    "thinned and flipped": lambda image: image[:, ::2, ::-1],
+    "transposed": lambda image: image.transpose("x", "band", "y"),
+    "one band": lambda image: image[1],
+    "lazy": lambda image: image.chunk({"y": 7, "band": 1}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*tiff cannot store:UserWarning")
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("options", [{}, {"compress": True}, {"tile": 16}, {"kind": "geotiff"}])
+def test_what_is_written_comes_back(move: str, options: dict[str, Any], tmp_path: Path) -> None:
+    image = MOVES[move](raster(tmp_path / "a.tif"))
+    sd.write(tmp_path / "b.tif", image, **options)
+    back = sd.read(tmp_path / "b.tif")
+    wanted = image if image.ndim == 3 else image[None]
+    wanted = wanted.transpose([*(a for a, n in enumerate(wanted.dims) if n not in ("x", "y")),
+                               wanted.dims.index("y"), wanted.dims.index("x")])  # fmt: skip
+    assert np.array_equal(np.asarray(back), np.asarray(wanted))
+    indices = np.moveaxis(np.indices(wanted.shape), 0, -1)
+    assert np.allclose(
+        back.geometry.to_world(["x", "y"]).index_to_physical(indices),
+        wanted.geometry.to_world(["x", "y"]).index_to_physical(indices),
+    )
+    assert back.attrs["crs"] == image.attrs["crs"]
+    assert back.attrs["nodata"] == 7
+    if image.ndim == 3:
+        assert dict(back.coords) == dict(image.coords)
+    with rasterio.open(tmp_path / "b.tif") as dataset:
+        assert dataset.crs.to_epsg() == 32633
+
+
+def test_xarray_clips_and_write_takes_it(tmp_path: Path) -> None:
+    pytest.importorskip("xarray", reason="needs xarray")
+    array = sd.to_xarray(raster(tmp_path / "a.tif"), index=True)
+    box = array.sel(x=slice(500_100, 500_400), y=slice(5_399_900, 5_399_600))
+    sd.write(tmp_path / "b.tif", box)
+    with rasterio.open(tmp_path / "b.tif") as dataset:
+        assert dataset.xy(0, 0) == (float(box.x[0]), float(box.y[0]))
+        assert np.array_equal(dataset.read(), box.values)
+
+
+def test_what_a_raster_cannot_hold_is_said_before_it_is_written(tmp_path: Path) -> None:
+    image = raster(tmp_path / "a.tif")
+    noted = image.replace(coords={**image.coords, "row_time": ("y", np.arange(20.0))})
+    with pytest.warns(UserWarning, match="cannot store the coordinates 'row_time'"):
+        sd.write(tmp_path / "b.tif", noted)
+    with pytest.raises(sd.FormatError, match="GeoTIFF has no type for int64"):
+        sd.write(tmp_path / "c.tif", image.astype("i8"))
+    assert not (tmp_path / "c.tif").exists()
+    sd.write(tmp_path / "d.tif", image[:, ::-1], kind="ome")
+    assert sd.read(tmp_path / "d.tif", plain=True).shape == image.shape
