@@ -1,8 +1,8 @@
 """First use in fresh processes: the import, ``spatial-duck info``, the first resampling.
 
 Seconds are those of the processor, user and system, of whole processes, which run one after the
-other in rounds beside their peers: ``nib-ls`` of nibabel, ``import numpy``, and the least that a
-function of Numba's takes. Python's compiled files are warm, as they are for an installed package.
+other in rounds beside their peers: ``nib-ls`` of nibabel, ``import numpy``, and Numba with a
+function of one line. Python's compiled files are warm, as they are for an installed package.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _RESAMPLE = (
 sd.resample(image, **{"to": target} if sys.argv[3] == "turned" else {"spacing": 1.1})
 """
 )
-_LEAST = _IMAGE + "import numba; numba.njit(lambda x: x)(1)\n"
+_NUMBA = _IMAGE + "import numba; numba.njit(lambda x: x)(1)\n"
 
 
 class Taken(NamedTuple):
@@ -110,13 +110,13 @@ def resamplings(cache: str, edge: int, kind: str, way: str, rounds: int = 3) -> 
     Returns
     -------
     list of float
-        With nothing compiled before, and in later processes; what Numba's least function adds.
+        With nothing compiled before, and in later processes; what Numba with a function of one line adds.
     """
     arguments = (str(edge), kind, way)
     taken: list[list[float]] = [[], [], [], []]
     for i in range(rounds):
         here = {"NUMBA_CACHE_DIR": str(Path(cache, f"{edge} {kind} {way} {i}"))}
-        for seconds, code in zip(taken, (_IMAGE, _RESAMPLE, _RESAMPLE, _LEAST), strict=True):
+        for seconds, code in zip(taken, (_IMAGE, _RESAMPLE, _RESAMPLE, _NUMBA), strict=True):
             seconds.append(processor_seconds(_python(code, *arguments), **here))
     base, *others = map(min, taken)
     return [seconds - base for seconds in others]
@@ -159,7 +159,7 @@ def main() -> None:
             for way in ("along the axes", "turned")
         ]  # fmt: skip
     title = "The first linear resampling of a process, s of the processor that it adds"
-    header = ["", "nothing compiled", "later", "Numba's least"]
+    header = ["", "nothing compiled", "later", "Numba alone"]
     print(render(title, header, rows))
     print(environment(["numpy", "numba", "nibabel"]))
 
