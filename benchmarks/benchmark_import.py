@@ -110,7 +110,7 @@ def resamplings(cache: str, edge: int, kind: str, way: str, rounds: int = 3) -> 
     Returns
     -------
     list of float
-        With nothing compiled before, and in later processes; what Numba with a function of one line adds.
+        With nothing compiled before, in later processes, and what Numba alone adds.
     """
     arguments = (str(edge), kind, way)
     taken: list[list[float]] = [[], [], [], []]
