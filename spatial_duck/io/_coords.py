@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AxisCoord",
     "check_coords",
+    "color_names",
     "coords_by_axis",
     "coords_from_json",
     "coords_to_json",
@@ -39,6 +40,11 @@ __all__ = [
 
 #: Coordinates that identify the files of a DICOM series, which do not apply to other files.
 _OF_FILES = frozenset(["sop_instance_uid", "instance_number"])
+
+
+def color_names(count: int) -> list[str]:
+    """Return the names of the three or four channels of a color."""
+    return ["red", "green", "blue", "alpha"][:count]
 
 
 class AxisCoord(NamedTuple):

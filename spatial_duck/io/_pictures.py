@@ -21,6 +21,7 @@ from spatial_duck.errors import FormatError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_aligned import require_axis_aligned
+from spatial_duck.io._coords import color_names
 from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, check_dtype, check_precision, fit_layout, in_order
 from spatial_duck.io._source import Source
@@ -97,7 +98,14 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         return None if lazy else read()
 
     kept = {k: v for k, v in meta.items() if isinstance(v, str | int | float) and k != "shape"}
-    return Source("picture", geometry, dtype, {"picture": kept} if kept else {}, load)
+    attrs = {"picture": kept} if kept else {}
+    return Source("picture", geometry, dtype, attrs, load, coords=_colors(geometry))
+
+
+def _colors(geometry: Geometry) -> dict[str, Any]:
+    """Return the coordinate of the colors of a picture; none of one in shades of gray."""
+    count = geometry.shape[-1] if geometry.dims[-1] == "c" else 0
+    return {"channel": ("c", color_names(count))} if count in (3, 4) else {}
 
 
 def _spacing(dpi: Any) -> tuple[tuple[float, float], str | None]:
@@ -187,6 +195,11 @@ class Picture(Format):
 
     open = staticmethod(open_source)
     write = staticmethod(write_image)
+
+    def held_coords(self, image: Any, **options: Any) -> list[str]:  # noqa: ARG002
+        """Return the names of colors, which a picture has without words."""
+        found = [str(name) for name in image.coords.get("channel", ())]
+        return ["channel"] if found in (color_names(3), color_names(4)) else []
 
     def matches(self, path: Path, head: bytes) -> bool:  # noqa: ARG002
         """Whether a file is of this format, by its first bytes."""

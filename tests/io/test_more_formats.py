@@ -449,3 +449,23 @@ def test_truncated_files_are_refused(name: str, tmp_path: Path) -> None:
             warnings.simplefilter("ignore")
             with pytest.raises((FormatError, UnsafeInputError)):
                 io.read(tmp_path / name, lazy=False)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.filterwarnings("error")
+def test_colors_are_named(suffix: str, count: int, tmp_path: Path) -> None:
+    """Those of pictures, as NIfTI's and NRRD's are; a picture holds the names without words."""
+    imageio = pytest.importorskip("imageio.v3", reason="needs imageio")
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
+    values = np.random.default_rng(0).integers(0, 255, (6, 5, count)).astype("u1")
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        imageio.imwrite(path, values)
+    else:
+        tifffile.imwrite(path, values, photometric="rgb")
+    image = sd.read(path)
+    assert list(image.coords["channel"]) == ["red", "green", "blue", "alpha"][:count]
+    assert np.array_equal(image.sel(channel="green"), values[..., 1])
+    sd.write(tmp_path / f"b{suffix}", image)
+    assert list(sd.read(tmp_path / f"b{suffix}").coords["channel"]) == list(image.coords["channel"])

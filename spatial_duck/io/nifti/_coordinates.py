@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.io._coords import color_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,6 @@ __all__ = [
     "SYMMETRIC",
     "VECTOR",
     "VectorAxis",
-    "color_names",
     "header_coords",
     "set_axis_fields",
     "vector_axis",
@@ -51,11 +51,6 @@ AXIS_INTENTS = frozenset([MATRIX, SYMMETRIC, DISPLACEMENT, VECTOR, 1008, 1009, 1
 _CHANNELS_NAME = "channels"
 _TIME_UNITS = {8: "s", 16: "ms", 24: "us"}
 _ENCODING_COORDS = ("frequency_encoding", "phase_encoding", "slice_encoding")
-
-
-def color_names(count: int) -> list[str]:
-    """Return the names of the three or four channels of a color."""
-    return ["red", "green", "blue", "alpha"][:count]
 
 
 def _tensor_components(count: int) -> list[str] | None:

@@ -17,6 +17,7 @@ from spatial_duck.errors import (
 )
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io._components import components_in_frame
+from spatial_duck.io._coords import color_names
 from spatial_duck.io._layout import (
     Rules,
     check_dtype,
@@ -29,7 +30,6 @@ from spatial_duck.io.nifti._coordinates import (
     SYMMETRIC,
     VECTOR,
     VectorAxis,
-    color_names,
     set_axis_fields,
     vector_axis,
 )

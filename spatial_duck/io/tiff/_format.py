@@ -44,7 +44,7 @@ from spatial_duck._optional import missing_extra
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_names import restore_names
-from spatial_duck.io._coords import coords_from_json
+from spatial_duck.io._coords import color_names, coords_from_json
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parse_record
 from spatial_duck.io._raster import held_by_bands, open_raster
@@ -76,6 +76,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "RULES"]
 
+#: What TIFF's PhotometricInterpretation says of red, green and blue.
+_RGB = 2
+
 
 def open_source(
     path: str | os.PathLike[str],
@@ -106,6 +109,8 @@ def open_source(
             geometry, attrs, coords = _geometry_and_coords(
                 file_path, found, axes, shape, exact and level == 0
             )
+            if axes.endswith("S") and chosen.keyframe.photometric == _RGB and shape[-1] in (3, 4):
+                coords.setdefault("channel", (geometry.ndim - 1, color_names(shape[-1])))
             if level:
                 geometry = _level_geometry(geometry, tuple(int(n) for n in whole.shape), shape)
             offset = None if contiguous is None else int(contiguous)
