@@ -190,13 +190,14 @@ def affine(
     # Once an array has been freed glibc keeps what is smaller, and does not ask the system for
     # fresh pages for each part, which took as long as all the rest.
     np.empty(shape, dtype=out.dtype)
-    block = np.empty(shape, dtype=out.dtype)
+    block = out.reshape(shape)  # a view where there can be one
     each = max(_BATCH // max(count, 1), 1)
     for r in range(0, len(rows), each):
         part = rows[r : r + each]
         x = np.stack([part[:, s, None] + slope[s] * steps for s in range(k)])
         points(source, first, lengths, x, block[..., r : r + each, :], fill, how, edge, ())
-    out[...] = block.reshape(out.shape)
+    if not np.may_share_memory(block, out):
+        out[...] = block.reshape(out.shape)
 
 
 def points(
