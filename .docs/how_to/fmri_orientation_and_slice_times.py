@@ -63,3 +63,12 @@ print(mean.dims, mean.spacing)
 back = result.reorient(like=scan)
 assert back.geometry.isclose(scan.geometry)
 assert nib.aff2axcodes(sd.to_nibabel(back).affine) == nib.aff2axcodes(affine)
+
+# %% [markdown]
+# The mean still lies at a time, the middle of the series, which NIfTI keeps in a fourth axis of
+# length 1. Other programs want a file of three axes: leave the time out.
+
+# %%
+anatomical = mean.to_world(["x", "y", "z"])
+assert sd.to_nibabel(mean).ndim == 4
+assert sd.to_nibabel(anatomical).ndim == 3
