@@ -1,4 +1,4 @@
-"""The arithmetic of resampling in NumPy, and SciPy if it is there, for want of Numba.
+"""The arithmetic of resampling in NumPy, and SciPy if it is there, without Numba.
 
 An engine is a module with the functions of this one. Each writes into `out`, which may be any
 strided view; where `out` holds integers the values are rounded to the nearest, halves to even, and
