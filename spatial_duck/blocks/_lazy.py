@@ -2,10 +2,10 @@
 
 A task depends on those chunks of each image that meet the box which its block needs; an image on
 disk is read in the tasks themselves, by a `ChunkReader` that keeps some of its chunks, since chunks
-that are results wait in memory for all blocks around them. Blocks of it come layer after layer, so
-that few results wait for their neighbours. Where windows are blended, each chunk of the result is
-the weighted sum of the blocks that reach into it. The job itself is a node of the graph, so that it
-(a network, perhaps) goes to each worker once.
+that are results wait in memory for all blocks around them. Blocks of it, and windows that are
+blended, come layer after layer, so that few results wait for their neighbours. Where windows are
+blended, each chunk of the result is the weighted sum of the blocks that reach into it. The job
+itself is a node of the graph, so that it (a network, perhaps) goes to each worker once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from spatial_duck.blocks._memory import rounded
 from spatial_duck.resampling._blocks import work_type
 from spatial_duck.resampling._chunk_reader import ChunkReader, assemble, cache_limit, chunks_meeting
 from spatial_duck.resampling._chunk_tasks import edges_of
-from spatial_duck.resampling._turns import in_turns, layers
+from spatial_duck.resampling._turns import LayerGates, in_turns, is_led, layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -103,6 +103,7 @@ class _Chunked(NamedTuple):
     meta: Any
     stored: Any  # what is on disk, or None
     kept: float
+    led: bool  # whether its chunks come in turns
 
     @property
     def edges(self) -> list[Any]:
@@ -160,8 +161,10 @@ class _Graph(_Made):
             [(c.edges, c.windows, c.weights) for c in job.covers],
             [(s.geometry, s.attrs, s.axes, s.interpolation, s.coords) for s in job.sources],
         )  # fmt: skip
-        known = tuple([_Chunked(a.name, a.chunks, backends.empty_block(a), s, kept)
-                       for a, s in zip(arrays, stored, strict=True)])  # fmt: skip
+        known = tuple([
+            _Chunked(a.name, a.chunks, backends.empty_block(a), s, kept, s is not None or is_led(a))
+            for a, s in zip(arrays, stored, strict=True)
+        ])  # fmt: skip
         needed = [a for a, s in zip(arrays, stored, strict=True) if s is None]
         return cls(f"{what}-{token}", compute, job, known), needed
 
@@ -185,7 +188,10 @@ class _Graph(_Made):
                 first = first or reader
             finders.append(_Finder(array, reader))
         numbers: Iterable[tuple[Number, tuple[Any, ...]]] = zip(job.numbers, itertools.repeat(()))
-        if first is not None:
+        gates = None
+        if job.blended and not all(array.led for array in self.arrays):
+            gates = LayerGates(name, job.counts)
+        elif first is not None:
             numbers = in_turns(name, first, *layers(job.counts), tasks)
         for number, before in numbers:
             boxes = job.boxes(number)
@@ -194,6 +200,8 @@ class _Graph(_Made):
                 cut, found = finder(box)
                 cuts.append(cut)
                 pieces += found
+            if gates is not None:
+                before = (*before, gates.gate(number, len(pieces)))
             key = (name, *number)
             # The pieces are arguments of their own: containers would be tasks inside the task.
             tasks[key] = Task(
@@ -205,7 +213,10 @@ class _Graph(_Made):
                 blocks = tuple(itertools.product(*near))
                 key = (f"{name}-blend", *number)
                 parts = [TaskRef((name, *k)) for k in blocks]
-                tasks[key] = Task(key, _blend, ref, number, blocks, *parts)
+                own = None if gates is None else gates.own(number, tasks)
+                tasks[key] = Task(key, _blend, ref, number, blocks, own, *parts)
+        if gates is not None:
+            gates.add(tasks)
         return tasks
 
 
@@ -343,7 +354,7 @@ def _value(
     return job.value(number, boxes, _parts(boxes, cuts, pieces))
 
 
-def _blend(job: BlockJob, number: Number, blocks: Sequence[Number], *parts: Any) -> Any:
+def _blend(job: BlockJob, number: Number, blocks: Sequence[Number], _own: Any, *parts: Any) -> Any:
     """Add up the blocks that reach into one chunk of the result."""
     assert job.dtype is not None
     core = job.core(number)

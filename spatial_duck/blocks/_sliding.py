@@ -75,10 +75,8 @@ def sliding_window(
     SpatialArray
         On the image's grid; lazy where the image is. Memory follows the windows in flight and,
         where they are blended, those that wait for the ones beside them: about two layers across
-        the longest axis. This holds for what is computed of the result in turn (the largest of
-        the classes, `restore`), and for images in memory, on disk, and from `conform` or `resample`
-        of those on disk. Other Dask arrays are computed in an order of Dask's own, in which more
-        waits the longer they are.
+        the longest axis, whatever is computed of the result in turn (the largest of the classes,
+        `restore`).
 
     Raises
     ------

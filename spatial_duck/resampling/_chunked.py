@@ -38,7 +38,7 @@ from spatial_duck.resampling._chunk_tasks import (
 from spatial_duck.resampling._device_values import place_of
 from spatial_duck.resampling._output_chunks import best_order, output_chunks, part_edges
 from spatial_duck.resampling._prefilter import prepared_type
-from spatial_duck.resampling._turns import MOST_GROUPS, in_turns, layers
+from spatial_duck.resampling._turns import MOST_GROUPS, LayerGates, in_turns, is_led, layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,10 +93,11 @@ def execute(plan: Plan, data: Any, fill: Any, dtype: Any = None) -> Any:
     chunks = output_chunks(plan, array.chunks, array.dtype.itemsize, kept)
     kind = array.dtype.newbyteorder("=")
     stored = data if on_disk else None
+    layered = bool(plan.filters) and not on_disk and not is_led(array)
     if plan.filters:
         array, stored = _filtered(da, plan, array, stored), None
     work = ResampleTasks(plan, edges_of(chunks), edges_of(array.chunks), kind, fill, like)
-    return _graph(da, work, array, stored, chunks)
+    return _graph(da, work, array, stored, chunks, layered)
 
 
 def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
@@ -107,8 +108,13 @@ def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
     return _graph(da, work, array, stored, array.chunks)
 
 
-def _graph(da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks) -> Any:
-    """Make the lazy array: of the chunks of a Dask array, or of what is stored."""
+def _graph(
+    da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks, layered: bool = False
+) -> Any:
+    """Make the lazy array: of the chunks of a Dask array, or of what is stored.
+
+    What is filtered overlaps, and waits for what needs it: it comes layer after layer if asked.
+    """
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
@@ -132,6 +138,7 @@ def _graph(da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks
     sizes = [range(len(c)) for c in chunks]
     refs: dict[tuple[int, ...], Any] = {}
     source = array.name
+    gates = LayerGates(name, [len(c) for c in chunks]) if layered else None
     for slab, (hit, met) in enumerate(chunks_needed(work)):
         hits = hit.tolist()
         spans = [list(zip(first.tolist(), stop.tolist(), strict=True)) for first, stop in met]
@@ -147,7 +154,12 @@ def _graph(da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks
                 if ref is None:
                     refs[number] = ref = TaskRef((source, *number))
                 needed.append(ref)
-            tasks[key] = Task(key, _block, common, index, *needed)
+            before = (None, None)
+            if gates is not None:
+                before = gates.gate(index, len(needed)), gates.own(index, tasks)
+            tasks[key] = Task(key, _block, common, index, *before, *needed)
+    if gates is not None:
+        gates.add(tasks)
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[array])
     return da.Array(graph, name, chunks, dtype=work.dtype, meta=meta)
 
@@ -170,7 +182,7 @@ def _filled(work: ResampleTasks, shape: Sequence[int]) -> Any:
     return device.outside(place, shape, place.named(work.dtype), work.fill)
 
 
-def _block(work: ResampleTasks, index: tuple[int, ...], *pieces: Any) -> Any:
+def _block(work: ResampleTasks, index: tuple[int, ...], _gate: Any, _own: Any, *pieces: Any) -> Any:
     """Compute one chunk of the output from the chunks of the source that it needs."""
     out_box = _out_box(work, index)
     box = work.box(out_box)

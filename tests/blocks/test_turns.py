@@ -1,6 +1,6 @@
-"""What waits in memory while blocks of a stored image are computed does not grow with its length.
+"""What waits in memory while blocks of an image are computed does not grow with its length.
 
-Counted in the order in which Dask would compute the tasks.
+Counted in the order in which Dask would compute the tasks, and as it does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import spatial_duck as sd
 
 zarr = pytest.importorskip("zarr", reason="needs zarr")
 dask = pytest.importorskip("dask", reason="needs dask")
+da = pytest.importorskip("dask.array", reason="needs dask")
 
 TURN = np.array([[0.98, -0.199, 0.0], [0.199, 0.98, 0.0], [0.0, 0.0, -1.0]])
 
@@ -28,6 +29,28 @@ def _stored(layers, longest, dtype):
     return sd.SpatialArray(array, spacing=(1.0, 0.8, 0.8), direction=TURN, frame="LPS", unit="mm")
 
 
+def _random(shape):
+    return da.random.default_rng(0).random(shape, chunks=12).astype("f4")
+
+
+def _overlapped(shape):
+    return da.zeros(shape, chunks=12, dtype="f4").map_overlap(np.sin, depth=2, dtype="f4")
+
+
+def _slabs(shape):
+    return da.ones(shape, chunks=(12, 36, 36), dtype="f4")
+
+
+def _large(shape):
+    return da.ones(shape, chunks=20, dtype="f4")
+
+
+def _plain(source, layers, longest):
+    """An image of that shape over a Dask array of another kind."""
+    stored = _stored(layers, longest, "f4")
+    return stored.replace(source(stored.shape))
+
+
 def _most_waiting(array):
     """Return how many results wait at once for others that need them."""
     from dask.core import get_deps
@@ -39,11 +62,30 @@ def _most_waiting(array):
     left = Counter(key for keys in needs.values() for key in keys)
     waiting, most = set(), 0
     for key in sorted(graph, key=place.__getitem__):
-        if isinstance(key, tuple) and not key[0].endswith("-turn"):
+        if _is_block(key):
             waiting.add(key)
         most = max(most, len(waiting))
         left.subtract(needs[key])
         waiting -= {needed for needed in (*needs[key], key) if not left[needed]}
+    return most
+
+
+def _is_block(key):
+    return isinstance(key, tuple) and not key[0].endswith("-turn")
+
+
+def _most_held(compute, array, **scheduler):
+    """Return how many results are held at once while an array is computed, not those asked for."""
+    from dask.callbacks import Callback
+
+    most, wanted = 0, set(dask.core.flatten(array.__dask_keys__()))
+
+    def count(key, value, graph, state, worker):
+        nonlocal most
+        most = max(most, sum(_is_block(k) and k not in wanted for k in state["cache"]))
+
+    with Callback(posttask=count):
+        compute(array, **scheduler)
     return most
 
 
@@ -82,6 +124,32 @@ def test_longer_images_keep_no_more_waiting(way, chunks, dtype, longest):
         array = way(_stored(layers, longest, dtype))
         found.append(_most_waiting(array if chunks is None else array.rechunk(chunks)))
     assert found[1] <= 1.25 * found[0]
+
+
+def _cubic(image):
+    return sd.resample(image, spacing=0.9, interpolation="cubic").data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compute", [dask.compute, dask.persist])  # to one result, or to many
+@pytest.mark.parametrize("source", [_random, _overlapped, _slabs, _large])
+@pytest.mark.parametrize("way", [_labels, _there_and_back, _cubic])
+def test_few_results_wait_while_a_long_dask_array_is_computed(way, source, compute):
+    array = way(_plain(source, 24, 0))
+    most = 500 if source is _overlapped else 100  # of thousands; Dask's overlaps are small parts
+    assert _most_held(compute, array, scheduler="sync") < most
+
+
+def test_few_windows_wait_while_threads_compute_a_long_dask_array():
+    array = _labels(_plain(_random, 24, 0))
+    assert _most_held(dask.compute, array, num_workers=2) < 60
+
+
+@pytest.mark.parametrize("source", [_random, _slabs])
+def test_one_chunk_of_windows_needs_few_windows(source):
+    array = _windows(_plain(source, 40, 0))
+    (one,) = dask.optimize(array.blocks[0, -1, 0, 0])
+    assert sum(map(_is_block, one.__dask_graph__())) < 30
 
 
 @pytest.mark.parametrize("dtype", ["f4", "i2"])
