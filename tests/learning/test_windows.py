@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spatial_duck as sd
-from spatial_duck.testing import assert_lazy
+from spatial_duck.testing import DeviceArray, assert_lazy
 from tests.effort import examples
 
 TURN = np.array([[0.98, -0.199, 0.0], [0.199, 0.98, 0.0], [0.0, 0.0, -1.0]])
@@ -213,3 +213,40 @@ def test_labels_come_back_from_dicom(study, tmp_path):
         tmp_path / "balls.dcm", labels, kind="seg", segments={1: "ball"}, source=tmp_path / "scan"
     )
     _is_back(sd.read(tmp_path / "balls.dcm")[0], found)
+
+
+def _on_device(values, chunks):
+    """Return voxels on a stand-in for a GPU: in memory, or in the chunks of a Dask array."""
+    if chunks is None:
+        return DeviceArray(values)
+    da = pytest.importorskip("dask.array", reason="needs dask")
+    meta = DeviceArray(np.empty((0,) * values.ndim, values.dtype))
+    return da.from_array(values, chunks).map_blocks(DeviceArray, meta=meta)
+
+
+@pytest.mark.parametrize("chunks", [None, 9])
+@pytest.mark.parametrize("intensity", [None, ("ct-window", 0, 2), "zscore", ("percentile", 5, 95)])
+@pytest.mark.parametrize("blend", ["gaussian", "linear", None])
+def test_from_the_scan_to_labels_nothing_leaves_the_device(blend, intensity, chunks):
+    values = np.random.default_rng(0).normal(size=(20, 18, 16)).astype("f4")
+
+    def network(block):
+        assert type(block.data) is kind
+        return np.stack([block.data, -block.data, block.data * 0.5])
+
+    def labels(data):
+        scan = sd.SpatialArray(data, spacing=(2, 1, 1), direction=TURN, frame="LPS")
+        there, record = sd.conform(scan, spacing=1.5, orientation="SPL", intensity=intensity)
+        scores = sd.sliding_window(
+            network, there, window=8, overlap=0.5, blend=blend, plain={"c": 3}
+        )
+        return sd.restore(scores.argmax(axis="c").astype("u1"), record, kind="label")
+
+    kind = np.ndarray
+    wanted = labels(values)
+    kind, DeviceArray.copies = DeviceArray, 0
+    found = labels(_on_device(values, chunks)).compute()
+    assert DeviceArray.copies == 0
+    assert type(found.data) is DeviceArray
+    assert found.geometry == wanted.geometry
+    assert (found.data.get() != wanted.data).mean() < 1e-3
