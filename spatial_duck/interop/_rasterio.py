@@ -157,6 +157,8 @@ def from_rioxarray(array: Any) -> SpatialArray:
     text = reference.get("GeoTransform")
     bare = array.drop_vars("spatial_ref")
     attrs = dict(array.attrs) | ({"crs": crs} if crs else {})
+    if "_FillValue" in attrs:  # what rioxarray's own functions make of nodata
+        attrs["nodata"] = attrs.pop("_FillValue")
     if "x" in array.coords or text is None or array.dims[-2:] != ("y", "x"):
         image = image_from_coords(bare)
         g = image.geometry

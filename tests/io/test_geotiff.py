@@ -78,6 +78,19 @@ def test_xarray_clips_and_write_takes_it(tmp_path: Path) -> None:
         assert np.array_equal(dataset.read(), box.values)
 
 
+def test_rioxarray_clips_and_write_takes_it(tmp_path: Path) -> None:
+    pytest.importorskip("rioxarray", reason="needs rioxarray")
+    image = raster(tmp_path / "a.tif")
+    box = sd.to_rioxarray(image).rio.clip_box(500_100, 5_399_600, 500_400, 5_399_900)
+    back = sd.from_rioxarray(box)
+    assert back.attrs["nodata"] == 7
+    assert dict(back.coords) == dict(image.coords)
+    sd.write(tmp_path / "b.tif", back)
+    with rasterio.open(tmp_path / "b.tif") as dataset:
+        assert dataset.nodata == 7
+        assert dataset.descriptions == ("height", "slope")
+
+
 def test_what_a_raster_cannot_hold_is_said_before_it_is_written(tmp_path: Path) -> None:
     image = raster(tmp_path / "a.tif")
     noted = image.replace(coords={**image.coords, "row_time": ("y", np.arange(20.0))})

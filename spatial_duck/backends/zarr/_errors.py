@@ -54,7 +54,7 @@ def chunk_error(array: Any, number: tuple[int, ...] | None, error: Exception) ->
 def check_not_closed(array: Any) -> None:
     """Refuse to read from a store that was closed."""
     if getattr(array.store, "closed", False):
-        raise closed_error(array.store)
+        raise closed_error(getattr(array.store, "root", None) or array.store)
 
 
 def check_not_replaced(array: Any, **options: Any) -> None:
