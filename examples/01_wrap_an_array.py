@@ -1,4 +1,4 @@
-"""Wrap an array, and see that its voxels keep their places through NumPy.
+"""Wrap an array, and see that NumPy's functions keep the physical position of each voxel.
 
 Run it with ``python examples/01_wrap_an_array.py``. It needs NumPy alone.
 """
@@ -21,12 +21,12 @@ def main() -> None:
     )
     print(volume)
 
-    # A voxel, by its value, and where it is: z, y, x in mm.
+    # A voxel, found by its value, and its position: z, y, x in mm.
     marked = 157
-    place = volume.index_to_physical(np.argwhere(volume.data == marked)[0])
-    print(f"\nvoxel {marked} is at {place}\n")
+    position = volume.index_to_physical(np.argwhere(volume.data == marked)[0])
+    print(f"\nvoxel {marked} is at {position}\n")
 
-    # Every line moves or drops voxels. The marked one stays where it is in the world.
+    # Each operation changes the index of the marked voxel, and none changes its position.
     moved = {
         "volume": volume,
         "volume[1:, ::-1, ::2]": volume[1:, ::-1, 1::2],
@@ -37,14 +37,14 @@ def main() -> None:
         "volume[3]": volume[3],
         "volume * 1 + 0": volume * 1 + 0,
     }
-    print(f"{'':<34}{'index of the voxel':<22}{'its place':<22}")
+    print(f"{'':<34}{'index of the voxel':<22}{'its position':<22}")
     for name, image in moved.items():
         index = np.argwhere(image.data == marked)[0]
-        at = image.index_to_physical(index)
-        assert np.allclose(at, place)
-        print(f"{name:<34}{index.tolist()!s:<22}{at.tolist()!s:<22}")
+        found = image.index_to_physical(index)
+        assert np.allclose(found, position)
+        print(f"{name:<34}{index.tolist()!s:<22}{found.tolist()!s:<22}")
 
-    # What cannot be kept is not kept silently.
+    # An operation without a geometry for its result says so, and later use raises an error.
     flat = volume.reshape(-1)
     print(f"\nvolume.reshape(-1) has lost: {flat.lost}")
     try:
@@ -52,7 +52,7 @@ def main() -> None:
     except sd.GeometryLossError as error:
         print(f"GeometryLossError: {error}")
 
-    # Two images that do not lie on one grid do not mix.
+    # Arithmetic between images on different grids raises an error.
     try:
         volume[1:] - volume[:-1]
     except sd.GeometryMismatchError as error:

@@ -1,8 +1,8 @@
-"""Wrap an array that lives on a GPU: it is computed there, and nothing is copied to the host.
+"""Wrap a GPU array: computation stays on the device, and nothing is copied to the host.
 
-Run it with ``python examples/02_wrap_a_gpu_array.py``. With CuPy and an NVIDIA GPU it runs there;
-without, on a stand-in that refuses to be copied to the host as a GPU array does (a device of
-array_api_strict, which runs on the CPU).
+Run it with ``python examples/02_wrap_a_gpu_array.py``. With CuPy and an NVIDIA GPU it uses the GPU;
+otherwise a device of array_api_strict, which runs on the CPU and, like a GPU array, refuses to be
+copied to the host implicitly.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def gpu() -> Any:
 
 
 def on_device(values: np.ndarray) -> Any:
-    """Put an array where NumPy cannot reach it by itself."""
+    """Copy an array to a device, where NumPy cannot read it."""
     cupy = gpu()
     if cupy is not None:
         return cupy.asarray(values)
@@ -41,7 +41,7 @@ def main() -> None:
     image = sd.SpatialArray(on_device(values), spacing=(3, 0.5, 0.5), frame="LPS", unit="mm")
     print(image)
 
-    # Slicing, arithmetic and reductions run on the device and move the geometry.
+    # Slicing, arithmetic and reductions run on the device and update the geometry.
     part = (image[1:, ::-1, ::2] - 0.5) * 2
     mean = np.mean(part, axis=0)
     print(f"\nmean over 3 slices: spacing {mean.spacing} mm, origin {mean.origin} mm")

@@ -9,15 +9,26 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
 
 import spatial_duck as sd
-from spatial_duck.testing._stores import RecordingStore
 
 SIDE, CHUNK = 8000, 100  # 8000³ voxels of 2 bytes
 BRIGHT = (slice(4000, 4200), slice(3900, 4100), slice(2000, 2200))
+
+
+class RecordingStore(zarr.storage.LocalStore):
+    """A folder of chunks; `chunks_read` holds the keys of those that were read."""
+
+    chunks_read: list[str] = []  # noqa: RUF012
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        if not key.endswith("zarr.json"):
+            self.chunks_read.append(key)
+        return await super().get(key, *args, **kwargs)
 
 
 def main() -> None:
@@ -26,7 +37,7 @@ def main() -> None:
 
 
 def run(folder: Path) -> None:
-    store = RecordingStore(zarr.storage.LocalStore(folder / "volume.zarr"))
+    store = RecordingStore(folder / "volume.zarr")
     array = zarr.create_array(store, shape=(SIDE,) * 3, chunks=(CHUNK,) * 3, dtype="uint16")
     array[BRIGHT] = np.random.default_rng(0).integers(1, 1000, (200, 200, 200), dtype=np.uint16)
     volume = sd.SpatialArray(array, spacing=(1.0, 0.5, 0.5), unit="um")

@@ -1,7 +1,7 @@
-"""Accept images of any kind in a library of your own, and use where they are.
+"""Accept image classes of any library in your own functions, and use their geometry.
 
-Run it with ``python examples/04_accept_duck_arrays.py``. The first way needs nothing but NumPy's
-functions; the second lets spatial_duck recognise the images of other libraries.
+Run it with ``python examples/04_accept_duck_arrays.py``. The first two functions need only NumPy;
+the third uses spatial_duck to recognise the images of other libraries.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import spatial_duck as sd
 
 
 def smooth(image: Any) -> Any:
-    """Average each voxel with its neighbours along the last axis: NumPy's functions alone.
+    """Average each voxel with its neighbours along the last axis, with NumPy's functions alone.
 
-    Written for arrays; what comes in as an image goes out as one, on the same backend.
+    Written for arrays; for an image it returns an image, on the same backend.
     """
     padded = np.pad(image, [(0, 0)] * (image.ndim - 1) + [(1, 1)], mode="edge")
     return np.mean(np.lib.stride_tricks.sliding_window_view(padded, 3, axis=-1), axis=-1)
 
 
 def gradient_per_mm(image: Any) -> Any:
-    """Differentiate along the last axis, per unit of length if the image says how long a step is.
+    """Differentiate along the last axis, per unit of length if the image has a spacing.
 
-    The duck interface: ``spacing``, ``origin`` and ``direction``, read if they are there.
+    This is the duck interface: ``spacing``, ``origin`` and ``direction``, used if present.
     """
     spacing = getattr(image, "spacing", None)
     step = 1.0 if spacing is None else float(spacing[-1])
@@ -33,7 +33,7 @@ def gradient_per_mm(image: Any) -> Any:
 
 
 def centre_of_mass(image: Any) -> np.ndarray:
-    """Return the centre of mass in world coordinates of any image that spatial_duck knows."""
+    """Return the centre of mass, in world coordinates, of any image that `sd.asarray` accepts."""
     image = sd.asarray(image)
     total = float(np.sum(image))
     index = [
@@ -45,7 +45,7 @@ def centre_of_mass(image: Any) -> np.ndarray:
 
 
 class TheirImage:
-    """An image class that knows nothing of spatial_duck, with the three attributes."""
+    """An image class of another library, with the three attributes and no use of spatial_duck."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values

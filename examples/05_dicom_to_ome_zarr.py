@@ -1,8 +1,8 @@
-"""A folder of DICOM files becomes a chunked OME-Zarr pyramid, and no slice moves.
+"""Convert a folder of DICOM files to a chunked OME-Zarr pyramid, with every slice in position.
 
 Run it with ``python examples/05_dicom_to_ome_zarr.py [FOLDER [PICTURE.png]]``; it needs the extras
-``io`` and ``zarr``. Without a folder it takes a CT with a tilted gantry from ``SPATIAL_DUCK_DATA``
-if that is there, else a phantom that it writes.
+``io`` and ``zarr``. Without a folder it uses a CT with a tilted gantry from ``SPATIAL_DUCK_DATA``
+if that is set, otherwise a phantom that it writes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 import pydicom
 
 import spatial_duck as sd
-from spatial_duck.io.dicom._format import series_of
 
 
 def folder_of_slices(made: str) -> Path:
@@ -32,8 +31,8 @@ def phantom(folder: Path) -> Path:
     direction = np.array([[0, 0, 1], [0, 0.970296, 0], [1, -0.241922, 0]])
     grid = sd.Geometry(shape, spacing, direction=direction, world=("x", "y", "z"), frame="LPS",
                        unit="mm")  # fmt: skip
-    place = grid.index_to_physical(np.moveaxis(np.indices(shape), 0, -1))
-    radius = np.linalg.norm(place - grid.center, axis=-1)
+    points = grid.index_to_physical(np.moveaxis(np.indices(shape), 0, -1))
+    radius = np.linalg.norm(points - grid.center, axis=-1)
     values = np.select([radius < 20, radius < 26], [40, 1000], -1000).astype("i2")
     sd.write(folder, sd.SpatialArray(values, grid, attrs={"dicom": {"Modality": "CT"}}),
              format="dicom")  # fmt: skip
@@ -41,15 +40,11 @@ def phantom(folder: Path) -> Path:
 
 
 def convert(folder: Path, target: Path) -> None:
-    print("series     files  description")
-    for series in series_of(folder):
-        print(f"{series.modality:10} {series.files:5}  {series.description}")
-
     scan = sd.read(folder, lazy=True)  # a block for each slice, none read yet
-    print(f"\n{scan}\n")
+    print(f"{scan}\n")
 
-    # OME-Zarr 0.5 cannot say that an image is oblique. Other readers will see it unrotated, at
-    # its spacing; this library reads the exact geometry back.
+    # OME-Zarr 0.5 cannot hold an oblique direction. Other readers will see the image unrotated,
+    # with its spacing; this library reads the exact geometry back.
     sd.write(target, scan, chunks={"z": 4, "y": 128, "x": 128}, levels=3, oblique="keep")
     print("level  voxels           chunks        spacing in mm")
     for level in range(sd.io.info(target).levels):
@@ -77,8 +72,8 @@ def convert(folder: Path, target: Path) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as place:
-        convert(folder_of_slices(place), Path(place) / "scan.ome.zarr")
+    with tempfile.TemporaryDirectory() as name:
+        convert(folder_of_slices(name), Path(name) / "scan.ome.zarr")
 
 
 if __name__ == "__main__":

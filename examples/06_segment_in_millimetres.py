@@ -1,8 +1,8 @@
-"""Segment a scan with scikit-image in millimetres, and bring the mask back to the DICOM's frame.
+"""Segment a scan with scikit-image in millimetres, and resample the mask to the DICOM slices.
 
 Run it with ``python examples/06_segment_in_millimetres.py [FOLDER [PICTURE.png]]``; it needs the
 extras ``io`` and ``resample``, and scikit-image. Without a folder it writes one: an MR of a
-head from ``SPATIAL_DUCK_DATA`` if that is there, else a phantom.
+head from ``SPATIAL_DUCK_DATA`` if that is set, otherwise a phantom.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from skimage import filters, measure, morphology
 
 import spatial_duck as sd
 from spatial_duck import measure as physical
-from spatial_duck.resampling._targets import aligned_grid
 
 
 def folder_of_slices(made: str) -> Path:
-    """Return a folder of DICOM slices: one that is given, or one that is written here."""
+    """Return the folder of DICOM slices of the command line, or one that is written here."""
     if len(sys.argv) > 1:
         return Path(sys.argv[1])
     real = Path(os.environ.get("SPATIAL_DUCK_DATA", ""), "nrrd", "brain1_image.nrrd")
@@ -38,15 +37,15 @@ def phantom() -> sd.SpatialArray:
     direction = np.array([[0, 0, 1], [0, 0.970296, 0], [1, -0.241922, 0]])
     grid = sd.Geometry(shape, spacing, direction=direction, world=("x", "y", "z"), frame="LPS",
                        unit="mm")  # fmt: skip
-    place = grid.index_to_physical(np.moveaxis(np.indices(shape), 0, -1))
-    inside = np.linalg.norm(place - grid.center, axis=-1) < 26
+    points = grid.index_to_physical(np.moveaxis(np.indices(shape), 0, -1))
+    inside = np.linalg.norm(points - grid.center, axis=-1) < 26
     noise = np.random.default_rng(0).normal(100, 30, shape)
     return sd.SpatialArray((noise + 900 * inside).clip(0).astype("i2"), grid)
 
 
 def segment(image: sd.SpatialArray) -> sd.SpatialArray:
-    """Find the head: smoothed by 1 mm, brighter than Otsu's threshold, the largest piece."""
-    # scikit-image takes arrays and lengths in voxels: the spacing turns one into the other.
+    """Find the head: smooth by 1 mm, take Otsu's threshold, keep the largest component."""
+    # scikit-image takes arrays, and lengths in voxels: divide by the spacing.
     smooth = filters.gaussian(np.asarray(image), sigma=1.0 / image.spacing, preserve_range=True)
     bright = smooth > filters.threshold_otsu(smooth)
     labels = measure.label(morphology.opening(bright, morphology.ball(2)))
@@ -62,12 +61,15 @@ def main() -> None:
     print(scan)
     print()
 
-    # Where the work is easy: upright voxels of 2 mm, along the patient's axes.
-    even = sd.resample(scan, to=aligned_grid(scan.geometry, spacing=2.0))
+    # Resample to voxels of 2 mm along the patient's axes, which cover the scan.
+    low, high = scan.bounds  # x, y, z in mm
+    shape = np.ceil((high - low) / 2).astype(int)[::-1]
+    grid = sd.Geometry(shape, spacing=(2, 2, 2), origin=low + 1, world=scan.world)
+    even = sd.resample(scan, to=grid)
     mask = segment(even)
     print(f"segmented on {'×'.join(map(str, even.shape))} voxels of 2 mm")
 
-    # Back to the slices that the scanner made.
+    # Resample the mask to the slices of the scanner.
     back = sd.resample(mask, to=scan, interpolation="nearest").astype("u1")
     assert back.geometry == scan.geometry
 

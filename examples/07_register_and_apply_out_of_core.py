@@ -1,8 +1,8 @@
 """Register two Zarr volumes at a coarse level, and apply the transform at full resolution.
 
 Run it with ``python examples/07_register_and_apply_out_of_core.py``. It needs the extras ``zarr``
-and ``register``. Only the coarse level is in memory while it registers, and then the blocks in
-flight with the chunks that were used last, of which ``config(max_kept_bytes=...)`` are kept.
+and ``register``. Registration holds only the coarse level in memory; resampling holds the blocks
+that are being computed and up to ``config(max_kept_bytes=...)`` of recently used chunks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CAP, KEPT = 12 * MB, 6 * MB
 
 
 def volume(path: Path, truth: sd.Affine | None = None) -> sd.SpatialArray:
-    """Write a volume slab by slab; a truth brings every point to where its value is found."""
+    """Write a volume slab by slab, moved by a transform if `truth` is given."""
     array = zarr.create_array(path, shape=SHAPE, chunks=(CHUNK,) * 3, dtype="float32")
     grid = sd.Geometry(SHAPE, (0.25, 0.4, 0.4), world=sd.World("xyz", "mm", "LPS"))
     rng = np.random.default_rng(0)
@@ -46,9 +46,8 @@ def run(folder: Path) -> None:
     truth = sd.from_simpleitk(euler)
     fixed = volume(folder / "fixed.zarr")
     moving = volume(folder / "moving.zarr", truth)
-    # What resampling compiles for images that are not small does not count.
+    # Compile and import everything first, so that only the volumes count as memory.
     sd.resample(moving[:128], fixed[:128], transform=truth).compute()
-    # What is imported when it is first used is no part of a volume.
     small = sd.resample(moving[:32, :32, :32], fixed[:32, :32, :32], transform=truth)
     small.data.rechunk(16).store(np.empty(small.shape, small.dtype), scheduler="synchronous")
     sd.register(fixed, fixed, "rigid", metric="mean_squares", at=8)
@@ -67,7 +66,7 @@ def run(folder: Path) -> None:
 
         tracemalloc.reset_peak()
         with sd.config(max_kept_bytes=KEPT):
-            moved = sd.resample(moving, fixed, transform=found)  # reads nothing yet
+            moved = sd.resample(moving, fixed, transform=found)  # lazy: reads nothing yet
         chunks = (CHUNK,) * 3
         result = zarr.create_array(
             folder / "moved.zarr", shape=moved.shape, chunks=chunks, dtype="float32"

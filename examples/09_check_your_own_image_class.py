@@ -1,10 +1,10 @@
-"""Check an image class of your own, find what is wrong with it, and put it right.
+"""Check an image class of your own, and fix what is wrong with it.
 
-Run it with ``python examples/09_check_your_own_image_class.py``. Two classes: the first keeps its
-attributes whatever happens to the array, as many do; the second lets a `Geometry` follow. The
-checks find the difference by themselves, and show it on the smallest image that has it. In a test
-suite, the same is ``class TestMine(spatial_duck.testing.Conformance)`` with the factory in it; on
-the command line, ``spatial-duck check mypackage.images:make``.
+Run it with ``python examples/09_check_your_own_image_class.py``. Of two classes, the first copies
+its attributes unchanged to every result, as many do; the second updates a `Geometry`. The checks
+find the difference, and show it on the smallest image for which it occurs. In a test suite, the
+same is ``class TestMine(spatial_duck.testing.Conformance)`` with the factory in it; on the command
+line, ``spatial-duck check mypackage.images:make``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spatial_duck.testing import Report, check
 
 
 class Stale(np.ndarray):
-    """An array with three attributes, which it hands on unchanged."""
+    """An array with three attributes, which it copies unchanged to every result."""
 
     def __array_finalize__(self, other: Any) -> None:
         for name in ("spacing", "origin", "direction"):
@@ -32,7 +32,7 @@ def make_stale(data: Any, spacing: Any, origin: Any, direction: Any) -> Stale:
 
 
 class Moving:
-    """A class that can be indexed and made an array, and keeps track with a `Geometry`."""
+    """A class that can be indexed and converted to an array, with a `Geometry` that follows."""
 
     def __init__(self, values: np.ndarray, geometry: sd.Geometry) -> None:
         self.values, self.geometry, self.shape = values, geometry, values.shape
@@ -65,11 +65,11 @@ def table(reports: list[Report]) -> str:
 def main() -> None:
     levels = ("attributes", "indexing")
     stale = check(make_stale, levels=levels, name="Stale")
-    print("What is wrong with attributes that are handed on, at its smallest:\n")
+    print("The smallest failing example of attributes that are copied unchanged:\n")
     print(stale["x[::-1]"])
 
     moving = check(make_moving, levels=levels, name="Moving")
-    print("\nIndexing, with a geometry that follows:\n")
+    print("\nBoth classes:\n")
     print(table([stale, moving]))
     assert moving.ok, moving
 

@@ -1,4 +1,4 @@
-"""Filters of SimpleITK and ITK on images: in their place, block by block where they are lazy.
+"""Filters of SimpleITK and ITK on images: the geometry is kept, and lazy images stay lazy.
 
     python examples/10_itk_filters_on_lazy_volumes.py
 
@@ -22,35 +22,35 @@ volume = sd.SpatialArray(
 # Every filter of SimpleITK takes and gives images; lengths are in mm.
 smooth = sd.sitk.SmoothingRecursiveGaussian(volume, 1.5)
 mask = sd.sitk.OtsuThreshold(smooth, 0, 1)
-print("where it was:", mask.geometry == volume.geometry)
+print("geometry kept:", mask.geometry == volume.geometry)
 print("volume of the ball in mm³:", round(float(mask.data.sum() * np.prod(volume.spacing))))
 
-# One that moves the grid says where it went.
+# A filter that changes the grid returns an image with the new geometry.
 half = sd.sitk.BinShrink(volume, [2, 2, 1])  # x, y, z, as SimpleITK has them
 print("spacing after shrinking:", half.spacing)
 
-# A lazy volume stays lazy: halo is how far the filter looks.
+# A lazy volume stays lazy: halo= is the radius of the filter.
 lazy = volume.chunk((12, 20, 24))
 median = sd.sitk.Median(lazy, [1, 1, 1], halo=1, halo_unit="voxel")
 print("a Dask array in", median.data.npartitions, "blocks")
 whole = sd.sitk.Median(volume, [1, 1, 1])
 print("blocks equal the whole:", np.array_equal(np.asarray(median.compute()), np.asarray(whole)))
 
-# Without a halo a filter needs the whole volume, which is not computed unasked if it is large.
+# Without halo= a filter needs the whole volume, which is not computed implicitly if it is large.
 with sd.config(max_read_bytes=10_000):
     try:
         sd.sitk.Median(lazy, [1, 1, 1])
     except sd.errors.TooLargeError as error:
         print("refused:", str(error)[:60], "…")
 
-# Two images must lie on one grid.
+# Two images must be on the same grid.
 try:
     sd.sitk.Add(volume, volume[:, :, ::-1][:, :, ::-1].replace(origin=(5, 0, 0)))
 except sd.errors.GeometryMismatchError as error:
     print("refused:", str(error).splitlines()[0][:60], "…")
 
 if find_spec("itk"):
-    # The same for ITK, and itk.* itself takes images while it is hooked.
+    # sd.itk has the same for ITK; within hook_itk(), the functions of itk itself accept images.
     import itk
 
     with sd.hook_itk():

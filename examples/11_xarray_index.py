@@ -1,4 +1,4 @@
-"""xarray without a wrapper: an index that keeps an oblique place, files, and ``.spatial``.
+"""xarray without a wrapper: an index with an oblique geometry, files, and ``.spatial``.
 
     python examples/11_xarray_index.py
 
@@ -19,40 +19,40 @@ image = sd.SpatialArray(
     spacing=(2.5, 0.75, 0.5), origin=(10, 20, 30), direction=turn, frame="LPS", unit="mm",
 )  # fmt: skip
 
-# A DataArray of bare voxels, whose coordinates are one index.
+# A DataArray of a NumPy array, whose coordinates belong to one index.
 array = sd.to_xarray(image, index=True, name="ct")
 print(type(array.data).__name__, list(array.xindexes)[:3])
 
-# xarray's own operations move it, whichever way the volume is turned.
+# xarray's own operations update the index, oblique or not.
 part = (array.isel(z=slice(1, None), x=slice(None, None, -2)) * 2).transpose("x", "z", "y")
 wanted = (image[1:, :, ::-2] * 2).transpose("x", "z", "y")
-print("in place:", sd.asarray(part).geometry == wanted.geometry)
+print("geometry follows:", sd.asarray(part).geometry == wanted.geometry)
 
-# An axis along the world is selected by place; an oblique one is refused.
+# An axis along a world axis is selected by position; an oblique one raises an error.
 print("z nearest to 13:", float(array.sel(z=13, method="nearest")[0, 0]))
 try:
     array.sel(y=21, method="nearest")
 except sd.errors.GeometryError as error:
     print("refused:", str(error)[:48], "…")
 
-# Arrays on other grids do not align.
+# Arrays on different grids do not align.
 try:
     array + sd.to_xarray(image.replace(origin=(0, 0, 0)), index=True)
 except sd.errors.GeometryMismatchError as error:
     print("refused:", str(error).splitlines()[0][:48], "…")
 
-# What needs physical space is under .spatial.
+# Functions in physical units are under .spatial.
 low, high = image[1:3].bounds
 part = array.spatial.crop((low, high))
 print("cropped to", dict(part.sizes), "as", type(part.data).__name__)
 
 with tempfile.TemporaryDirectory() as folder:
-    # Saved by xarray, it comes back in its place.
+    # Saved by xarray, it is read back with its geometry.
     array.to_zarr(Path(folder) / "ct.zarr", consolidated=False)
     back = xr.open_dataset(Path(folder) / "ct.zarr", engine="zarr", consolidated=False)["ct"]
-    print("back in place:", sd.from_xarray(back).geometry.isclose(image.geometry))
+    print("geometry read back:", sd.from_xarray(back).geometry.isclose(image.geometry))
 
-    # And every format that spatial_duck reads opens as a dataset, lazily where it can.
+    # Every format that spatial_duck reads opens as a dataset, lazily if the format allows it.
     sd.write(Path(folder) / "ct.nrrd", image)
     opened = xr.open_dataset(Path(folder) / "ct.nrrd", engine="spatial_duck")["image"]
-    print("opened in place:", opened.spatial.geometry.isclose(image.geometry))
+    print("opened with its geometry:", opened.spatial.geometry.isclose(image.geometry))

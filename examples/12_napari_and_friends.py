@@ -1,4 +1,4 @@
-"""napari, imageio and pandas: layers in their place, spacing in properties, a table in one call.
+"""napari, imageio and pandas: layers with an affine, spacing in properties, a table of regions.
 
     python examples/12_napari_and_friends.py
 
@@ -20,15 +20,15 @@ labels[1:4, 2:8, 2:5] = 1
 labels[4:7, 2:8, 6:11] = 2
 mask = sd.SpatialArray(labels, spacing=(2, 1, 0.5), direction=turn, frame="LPS", unit="mm")
 
-# What napari takes: data, arguments with an affine, and the kind of layer.
+# A layer-data tuple of napari: data, arguments with an affine, and the type of layer.
 data, arguments, kind = sd.to_napari(mask, name="liver", kind="labels")
 print(kind, "with units", arguments["units"])
 print(np.round(arguments["affine"], 2))
 print("and back:", sd.from_napari((data, arguments, kind)).geometry.isclose(mask.geometry))
-# In napari itself the manifest does this: File > Open, and Save, know all formats.
+# In napari itself, File > Open and Save offer all formats, through the plugin's manifest.
 
 with tempfile.TemporaryDirectory() as folder:
-    # imageio gives bare arrays; the place stands in properties and metadata.
+    # imageio returns NumPy arrays; the geometry is in its properties and metadata.
     path = Path(folder) / "mask.nrrd"
     plugin = sd.interop.ImageioPlugin
     iio.imwrite(path, mask, plugin=plugin)
@@ -36,7 +36,7 @@ with tempfile.TemporaryDirectory() as folder:
     print("imageio:", voxels.shape, iio.improps(path, plugin=plugin).spacing)
     print("frame:", iio.immeta(path, plugin=plugin)["frame"])
 
-# A table of regions is a data frame as it is; its columns are named by the world's axes.
+# A table of regions converts to a data frame; its columns are named after the world axes.
 table = sd.measure.regionprops(mask)
 frame = pd.DataFrame(table)
 print(frame[["label", "volume", "centroid_z", "centroid_x"]].round(2).to_string(index=False))

@@ -1,14 +1,14 @@
-"""Add a file format to `sd.read` and `sd.write`, from a package of your own, and have it checked.
+"""Add a file format to `sd.read` and `sd.write`, from a package of your own, and check it.
 
 Run it with ``python examples/13_add_a_file_format.py``. The format is made up: one line of JSON and
-then the voxels. A package that brings it has this module, and in its pyproject.toml::
+then the voxels. A package that provides it has this module, and in its pyproject.toml::
 
     [project.entry-points."spatial_duck.formats"]
     plain = "plain_duck:FORMAT"
 
-Here such a package is laid out in a temporary folder. What `write` puts at its path is published
-whole or not at all, overwriting, locks and what a killed writer leaves are seen to; the checks of
-`FormatConformance` try that, and whether each voxel comes back in its place.
+Here such a package is written to a temporary folder. `sd.write` publishes the file completely or
+not at all, and takes care of overwriting, locks and the remains of interrupted writes; the checks
+of `FormatConformance` test that, and that each voxel is read back at its position.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAGIC = b"PLAIN1 "
 
 
 class Plain(Format):
-    """A line of JSON that says all, then the voxels."""
+    """A line of JSON with the metadata, then the voxels."""
 
     name, suffixes = "plain", (".plain",)
 
@@ -62,7 +62,7 @@ class Plain(Format):
     def write(self, path: Path, image: sd.SpatialArray) -> None:
         g, values = image.geometry, np.asarray(image)
         if g.lost or values.dtype.kind not in "biufc":
-            raise sd.FormatError("plain files hold numbers, on axes whose positions are known")
+            raise sd.FormatError("plain files hold numbers, and need a geometry")
         said = {
             "dtype": values.dtype.str, "shape": g.shape, "spacing": g.spacing.tolist(),
             "origin": g.origin.tolist(), "direction": g.direction.tolist(), "dims": g.dims,
@@ -84,7 +84,7 @@ class Checks(FormatConformance):
 
 
 def install(folder: Path) -> None:
-    """Lay the package out as pip would."""
+    """Write the package as pip would install it."""
     (folder / "plain_duck-1.dist-info").mkdir()
     (folder / "plain_duck.py").write_text(Path(__file__).read_text(encoding="utf-8"))
     (folder / "plain_duck-1.dist-info/METADATA").write_text("Name: plain-duck\nVersion: 1\n")
@@ -103,7 +103,8 @@ def main() -> None:
         )
         sd.write(folder / "a.plain", image)
         back = sd.read(folder / "a.plain")
-        print(f"{sd.io.sniff(folder / 'a.plain')}: in its place {back.geometry == image.geometry}")
+        same = back.geometry == image.geometry
+        print(f"{sd.io.sniff(folder / 'a.plain')}: read back with its geometry: {same}")
         print(Checks.report())
 
 

@@ -1,8 +1,8 @@
-"""A 4-D fMRI from NIfTI to xarray, worked on by name there, and back, with nothing lost.
+"""A 4-D fMRI from NIfTI to xarray, processed there by dimension names, and back without loss.
 
 Run it with ``python examples/fmri_to_xarray_and_back.py [PICTURE.png]``; it needs nibabel and
-xarray. The images are oblique, which xarray's coordinates cannot say. It takes the file that
-nibabel's wheel holds.
+xarray. The image is oblique, which xarray's coordinates cannot express. It uses a file from
+nibabel's own tests.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
     scan = sd.read(FILE)
     print(scan, "\n")
 
-    # The image itself lies inside the DataArray: xarray's names, this library's geometry.
+    # The image itself is the data of the DataArray: xarray's dimensions, this library's geometry.
     array = sd.to_xarray(scan)
     mean = array.mean("t")
     change = (array - mean) / mean.where(mean > 0)
@@ -34,7 +34,7 @@ def main() -> None:
     print(f"typical change over time: {100 * typical:.1f} %")
 
     part = sd.from_xarray(later)
-    print("\nxarray took every second slice and the last time; what is left still lies there:")
+    print("\nAfter isel() by xarray, each remaining voxel has its position:")
     print("                 in the file          in the part")
     index = np.array([64, 48, 12, 1])
     world = scan.index_to_physical(index)
@@ -44,7 +44,7 @@ def main() -> None:
           f"{np.asarray(part)[tuple(np.round(inside).astype(int))]}")  # fmt: skip
     print(f"world            {np.round(world, 3)}")
 
-    # Or as plain attributes, for netCDF and Zarr by xarray's own writers.
+    # Or a NumPy array with the geometry in attributes, to write netCDF and Zarr by xarray.
     plain = sd.to_xarray(scan, wrap=False)
     assert isinstance(plain, xr.DataArray)
     assert isinstance(plain.data, np.ndarray)

@@ -1,12 +1,11 @@
-"""Where do the voxels of other libraries' images end up? The table of the README.
+"""Do the voxels of other libraries' images keep their position? The table of the README.
 
-Run it with ``python examples/peers.py``. Each library that is installed gets an image filled with
-its own voxel numbers, at a spacing and origin. Each operation is tried as it is written here; then
-each surviving number is looked up in the result, and its place there is compared with its place
-before.
+Run it with ``python examples/peers.py``. For each installed library, an image with a spacing and an
+origin is filled with voxel numbers, and each operation is applied as written here; then each
+remaining number is looked up in the result, and its position is compared with that before.
 
-kept: every voxel is where it was. moved: the result has a geometry that is wrong. bare: the result
-has no geometry. no: it is refused.
+kept: every voxel has its position. moved: the result has a geometry, which is wrong. bare: the
+result has no geometry. no: an error is raised.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 SHAPE = (6, 7, 8)
 SPACING, ORIGIN = (3.0, 2.0, 0.5), (-10.0, 20.0, 40.0)
 
-#: What is tried. Indexing is the library's own; the rest is NumPy called on the library's object.
+#: The operations. Indexing is the library's own; the others are NumPy's, called with its object.
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "x[1:-1, ::2]": lambda x: x[1:-1, ::2],
     "x[::-1]": lambda x: x[::-1],
@@ -38,20 +37,21 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 class Peer(NamedTuple):
-    """A library: how an image of it is made, and where it says that a voxel is.
+    """A library: functions that make an image of it, and return its values and positions.
 
-    ``make(values)`` puts the first voxel at `ORIGIN`; ``values(image)`` gives the array;
-    ``place(image, index)`` the point of a voxel in the order z, y, x, or None if it cannot say.
+    ``make(values)`` returns an image with its first voxel at `ORIGIN`; ``values(image)`` the array;
+    ``position(image, index)`` the position of a voxel in the order z, y, x, or None if there is no
+    geometry.
     """
 
     package: str
     make: Callable[[np.ndarray], Any]
     values: Callable[[Any], np.ndarray]
-    place: Callable[[Any, tuple[int, ...]], Any]
+    position: Callable[[Any, tuple[int, ...]], Any]
 
 
-def _nowhere(_image: Any, _index: Any) -> None:
-    """Stand for libraries whose arrays have a unit and no place."""
+def _no_position(_image: Any, _index: Any) -> None:
+    """Stand for libraries whose arrays have a unit and no geometry."""
 
 
 def _ours(values: np.ndarray) -> Any:
@@ -69,7 +69,7 @@ def _xarray(values: np.ndarray) -> Any:
     )
 
 
-def _place_xarray(image: Any, index: tuple[int, ...]) -> Any:
+def _position_xarray(image: Any, index: tuple[int, ...]) -> Any:
     if not all(name in getattr(image, "coords", {}) for name in "zyx"):
         return None
     where = dict(zip(image.dims, index, strict=True))
@@ -87,7 +87,7 @@ def _metatensor(values: np.ndarray) -> Any:
     return MetaTensor(torch.from_numpy(values), affine=torch.from_numpy(affine))
 
 
-def _place_metatensor(image: Any, index: tuple[int, ...]) -> Any:
+def _position_metatensor(image: Any, index: tuple[int, ...]) -> Any:
     if not hasattr(image, "affine"):
         return None
     return (np.asarray(image.affine)[:3] @ [*index, *[0] * (3 - len(index)), 1.0]).tolist()
@@ -102,7 +102,7 @@ def _simpleitk(values: np.ndarray) -> Any:
     return image
 
 
-def _place_simpleitk(image: Any, index: tuple[int, ...]) -> Any:
+def _position_simpleitk(image: Any, index: tuple[int, ...]) -> Any:
     if not hasattr(image, "TransformIndexToPhysicalPoint"):
         return None
     point = image.TransformIndexToPhysicalPoint([int(i) for i in index[::-1]])[::-1]
@@ -123,7 +123,7 @@ def _nibabel(values: np.ndarray) -> Any:
     return nibabel.Nifti1Image(values, affine)
 
 
-def _place_nibabel(image: Any, index: tuple[int, ...]) -> Any:
+def _position_nibabel(image: Any, index: tuple[int, ...]) -> Any:
     return (image.affine[:3] @ [*index, 1.0]).tolist() if hasattr(image, "affine") else None
 
 
@@ -143,15 +143,15 @@ PEERS = {
     "SpatialArray": Peer(
         "spatial_duck", _ours, lambda x: x.data, lambda x, i: x.index_to_physical(i)
     ),
-    "xarray": Peer("xarray", _xarray, np.asarray, _place_xarray),
-    "MetaTensor": Peer("monai", _metatensor, np.asarray, _place_metatensor),
-    "SimpleITK": Peer("SimpleITK", _simpleitk, _values_simpleitk, _place_simpleitk),
+    "xarray": Peer("xarray", _xarray, np.asarray, _position_xarray),
+    "MetaTensor": Peer("monai", _metatensor, np.asarray, _position_metatensor),
+    "SimpleITK": Peer("SimpleITK", _simpleitk, _values_simpleitk, _position_simpleitk),
     "nibabel": Peer(
-        "nibabel", _nibabel, lambda x: np.asarray(getattr(x, "dataobj", x)), _place_nibabel
+        "nibabel", _nibabel, lambda x: np.asarray(getattr(x, "dataobj", x)), _position_nibabel
     ),
-    "pint": Peer("pint", _with_unit("pint", "mm"), _bare, _nowhere),
-    "unyt": Peer("unyt", _with_unit("unyt", "mm"), _bare, _nowhere),
-    "astropy": Peer("astropy.units", _with_unit("astropy.units", "mm"), _bare, _nowhere),
+    "pint": Peer("pint", _with_unit("pint", "mm"), _bare, _no_position),
+    "unyt": Peer("unyt", _with_unit("unyt", "mm"), _bare, _no_position),
+    "astropy": Peer("astropy.units", _with_unit("astropy.units", "mm"), _bare, _no_position),
 }
 
 
@@ -169,7 +169,7 @@ def verdict(peer: Peer, operation: str) -> str:
     except Exception:  # each library refuses in its own way
         return "no"
     values = peer.values(result)
-    if values.dtype == object or peer.place(result, (0,) * values.ndim) is None:
+    if values.dtype == object or peer.position(result, (0,) * values.ndim) is None:
         return "bare"
     for index in np.ndindex(values.shape):
         number = round(float(values[index]))
@@ -177,7 +177,7 @@ def verdict(peer: Peer, operation: str) -> str:
             continue
         before = np.unravel_index(number - 1, SHAPE)
         expected = [o + s * i for o, s, i in zip(ORIGIN, SPACING, before, strict=True)]
-        if not np.allclose(np.asarray(peer.place(result, index), float), expected, atol=1e-6):
+        if not np.allclose(np.asarray(peer.position(result, index), float), expected, atol=1e-6):
             return "moved"
     return "kept"
 

@@ -1,8 +1,8 @@
-"""pyradiomics' features of an image and a mask that was drawn on another grid.
+"""Features by pyradiomics of an image and a mask that was drawn on another grid.
 
 Run it with ``python examples/radiomics_features.py``; it needs pyradiomics, nibabel and the extra
-``resample``. pyradiomics wants image and mask on one grid to the last digit, and makes people raise
-its tolerance instead: here the mask goes to the image's grid, and both share one geometry.
+``resample``. pyradiomics requires image and mask on the same grid, up to a tolerance that users
+often raise: here the mask is resampled to the image's grid, and both have the same geometry.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHOWN = ("shape_VoxelVolume", "shape_MeshVolume", "shape_Maximum3DDiameter", "fi
 
 
 def image_and_mask() -> tuple[sd.SpatialArray, sd.SpatialArray]:
-    """Return a brain and its tumour, or a bright ball in noise where the real files are not."""
+    """Return a brain and its tumour, or a bright ball in noise if the real files are missing."""
     folder = Path(os.environ.get("SPATIAL_DUCK_DATA", ""), "nrrd")
     if (folder / "brain1_image.nrrd").is_file():
         return sd.read(folder / "brain1_image.nrrd"), sd.read(folder / "brain1_label.nrrd")
@@ -39,12 +39,12 @@ def main() -> None:
     logging.getLogger("radiomics").setLevel(logging.ERROR)
     image, mask = image_and_mask()
     print(image)
-    # As if the mask came from another program, which cut it out and turned it round.
+    # As if the mask came from another program, which cropped and reoriented it.
     inside = np.argwhere(np.asarray(mask))
     low, high = inside.min(axis=0), inside.max(axis=0) + 1
     cut = tuple(slice(max(a - 2, 0), b + 2) for a, b in zip(low, high, strict=True))
     foreign = sd.reorient(mask[cut], "RAS")
-    print(f"the mask lies on another grid: {foreign.shape}, axes run to {foreign.orientation}\n")
+    print(f"the mask is on another grid: {foreign.shape}, axes run to {foreign.orientation}\n")
 
     on_grid = sd.resample(foreign, to=image, interpolation="nearest")
     extractor = featureextractor.RadiomicsFeatureExtractor(geometryTolerance=1e-9)
@@ -54,7 +54,7 @@ def main() -> None:
         print(f"{name:24} {float(found['original_' + name]):13.4g}")
     ours = float(measure.regionprops(on_grid)["volume"][0])
     same = np.isclose(ours, float(found["original_shape_VoxelVolume"]))
-    print(f"\nvolume by spatial_duck.measure._api: {ours:.4g} mm³, the same: {same}")
+    print(f"\nvolume by sd.measure.regionprops: {ours:.4g} mm³, the same: {same}")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ EXPECTED = {
     "09_check_your_own_image_class": (("hypothesis",), "Moving                      21       0"),
     "13_add_a_file_format": (("hypothesis", "dask"), "Checks: 13 right, 0 wrong, 1 not offered"),
     "10_itk_filters_on_lazy_volumes": (("SimpleITK", "dask"), "blocks equal the whole: True"),
-    "11_xarray_index": (("xarray", "zarr", "dask"), "opened in place: True"),
+    "11_xarray_index": (("xarray", "zarr", "dask"), "opened with its geometry: True"),
     "12_napari_and_friends": (("imageio", "pandas"), "units: mm^3 mm"),
     "08_to_a_network_and_back": (
         ("torch", "zarr", "dask", "numba", "resource", "pydicom", "scipy"),
