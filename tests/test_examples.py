@@ -47,7 +47,7 @@ EXPECTED = {
     "peers": ((), "| `np.pad(x, 2)` | kept |"),
 }
 
-#: Where Hypothesis keeps what it found, out of the way.
+#: Where Hypothesis and PyTorch keep what they found, out of the way.
 STORAGE = Path(tempfile.gettempdir()) / "spatial_duck_hypothesis"
 
 
@@ -62,6 +62,7 @@ def output(path: Path) -> str:
             "PYTHONIOENCODING": "utf-8",
             "TMPDIR": folder,
             "HYPOTHESIS_STORAGE_DIRECTORY": str(STORAGE),
+            "TORCHINDUCTOR_CACHE_DIR": str(STORAGE / "torch"),
             "SPATIAL_DUCK_DATA": os.environ.get("SPATIAL_DUCK_DATA", str(DATA)),
         }
         found = subprocess.run(
