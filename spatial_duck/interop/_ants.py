@@ -101,8 +101,17 @@ def to_ants(image: SpatialArray, *, frame: str | None = None) -> Any:
         )
     data, g = in_order(fit, "xyztp")
     n = len(g.sampled_axes)
-    return ants.from_numpy(
-        np.asarray(data, dtype=_TYPES[code]),
+    values = np.asarray(data, dtype=_TYPES[code])
+    shape = values.shape[:n]
+    # ANTsPy turns such an image around, so that it is cropped from one that is twice as wide.
+    is_column = shape[-1] > 1 == max(shape[:-1])
+    if is_column and (n > 3 or g.ndim > n):
+        raise FormatError(
+            f"ANTsPy cannot hold one voxel along all axes but the last, got shape {shape}"
+        )
+    made = ants.from_numpy(
+        np.concatenate([values, values]) if is_column else values,
         origin=g.origin.tolist(), spacing=g.spacing.tolist(), direction=g.direction.copy(),
         has_components=g.ndim > n,
     )  # fmt: skip
+    return ants.crop_indices(made, [0] * n, list(shape)) if is_column else made
