@@ -1,4 +1,4 @@
-"""Every table that the README quotes, one after the other.
+"""Print every table of benchmarks/README.md, one after the other.
 
     python -m benchmarks [NAME ...]
 

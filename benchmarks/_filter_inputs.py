@@ -1,4 +1,4 @@
-"""What `benchmarks.filters` gives to each filter: images, and arguments that it wants besides."""
+"""The images and further arguments with which `benchmarks.filters` calls each filter."""
 
 from __future__ import annotations
 

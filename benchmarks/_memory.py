@@ -1,4 +1,4 @@
-"""How much memory this process holds, in bytes."""
+"""Memory of this process, in bytes."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def environment(packages: Iterable[str]) -> str:
 
 
 def write_findings(readme: Path, reports: Sequence[Report]) -> None:
-    """Write what conformance suites found into a README, between its marks for the table.
+    """Write the findings of conformance suites into a README, between the marks of its table.
 
     A row for each check and a column for each suite; what is wrong goes to stderr.
     """

@@ -29,7 +29,7 @@ class NumPy(BackendConformance):
 
 
 class Device(BackendConformance):
-    """The stand-in for a GPU: it refuses what CuPy refuses."""
+    """The stand-in for a GPU: it raises where CuPy raises."""
 
     backend = backends.backend_of(DeviceArray([1]))
 

@@ -1,4 +1,4 @@
-"""Resampling on a GPU: us, cupyx and PyTorch side by side in one run, and the copy bandwidth.
+"""Resampling on a GPU: this package, cupyx and PyTorch in one run, and the copy bandwidth.
 
     python -m benchmarks.benchmark_gpu [--side 512]
 

@@ -1,7 +1,7 @@
 """Requests and bytes for a store on S3: this package, zarr alone and TensorStore.
 
 ``python -m benchmarks.benchmark_stores`` starts moto's S3 on loopback, in this process, and counts
-what it is asked for. Needs moto, s3fs and, for its row, tensorstore.
+the requests. Needs moto, s3fs and, for its row, tensorstore.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a wrapper costs on a small array: SpatialArray beside NumPy and the peers, in one run.
+"""What a wrapper costs on a small array: SpatialArray, NumPy and other wrappers in one run.
 
 8×8×8 float64, so that the time is the wrapper's and not the arithmetic's. `DoNothing` wraps and
 unwraps and keeps no knowledge at all: the least that NumPy's protocols let a wrapper cost. pint,

@@ -1,7 +1,7 @@
 """What is left of an OME-Zarr when its writer is killed, interrupted, or out of disk space, and of
 a resampling whose workers are killed.
 
-Each run writes an image into a fresh place or over an older image, stops the writer, and opens the
+Each run writes an image to a new path or over an older image, stops the writer, and opens the
 target. It must be the old image, the new one, or be refused with a message that says how to go on;
 anything else is counted as wrong. Then the write is resumed, and the result compared byte by byte
 with one that was never stopped.

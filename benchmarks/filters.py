@@ -69,7 +69,7 @@ PART_KINDS = {
 
 
 class Finding(NamedTuple):
-    """What became of one filter; parts are of those that are equal on images of space."""
+    """The result for one filter; frames and blocks are run for those that are equal."""
 
     name: str
     kind: str
@@ -124,7 +124,7 @@ def natively(library: Any, function: Any, images: list[Any], kwargs: dict[str, A
 
 
 def from_native(library: Any, value: Any) -> Any:
-    """Return a result with images of ours."""
+    """Return a result with its images as SpatialArrays."""
     if isinstance(value, tuple | list):
         return [from_native(library, v) for v in value]
     return library.from_native(value) if library.is_native(value) else value
@@ -195,7 +195,7 @@ def in_parts(module: str, name: str, label: str) -> tuple[tuple[str, str], tuple
 
 
 def _words(value: Any) -> str:
-    """Return what something that is no image of voxels is called."""
+    """Return a name for a result that is no image of voxels."""
     if isinstance(value, tuple | list):
         return ", ".join(sorted({_words(v) for v in value}))
     kind = type(value).__name__

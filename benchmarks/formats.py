@@ -1,4 +1,4 @@
-"""The table of what each format's conformance suite says: ``python -m benchmarks.formats``.
+"""The table of each format's conformance suite: ``python -m benchmarks.formats``.
 
 The formats, and how each is written, are the classes of ``tests/io/test_format_conformance.py``.
 """

@@ -1,4 +1,4 @@
-"""Mutated files: each is refused with an error of ours, or read; none crashes or hangs.
+"""Read mutated files: each must raise an error of this package, or be read, without a crash.
 
     python -m benchmarks.fuzz_files [--text 20000] [--binary 5000] [--format nrrd ...]
     python -m benchmarks.fuzz_files --structured 20000
@@ -298,7 +298,7 @@ def _reworded(data: bytearray, end: int, rng: np.random.Generator) -> None:
 
 
 def _read(path: Path, what: str, *, lazy: bool = False) -> tuple[str, int]:
-    """Read a file as a user would; say what came of it and how many bytes its voxels are."""
+    """Read a file as a user would; return the result and the bytes of its voxels."""
     try:
         if what == "transform":
             point = np.zeros(3)

@@ -36,7 +36,7 @@ class Entry(Conformance):
 
 
 def affine_of(spacing: Any, origin: Any, direction: Any) -> np.ndarray:
-    """Return the matrix that maps an index to its place."""
+    """Return the matrix that maps an index to its position."""
     n = len(spacing)
     affine = np.eye(n + 1)
     affine[:n, :n], affine[:n, n] = np.asarray(direction) * spacing, origin
@@ -51,7 +51,7 @@ def place_of_affine(affine: Any) -> tuple[Any, Any, Any]:
 
 
 def place_of_coordinates(image: Any) -> tuple[Any, Any, Any, tuple[int, ...]]:
-    """Return the place of an xarray.DataArray, whose axes run along world axes by their names."""
+    """Return spacing, origin and direction of an xarray.DataArray with dims z, y, x."""
     names = sorted((str(n) for n in image.coords), key="zyx".index)
     steps = {n: np.diff(np.atleast_1d(image.coords[n].values)) for n in image.dims}
     if any(s.size and (np.isnan(s).any() or np.ptp(s) > 1e-6) for s in steps.values()):

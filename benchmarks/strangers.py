@@ -1,4 +1,4 @@
-"""Public repositories' files, read and compared.
+"""Read files of public repositories, and compare with other libraries.
 
     python -m benchmarks.strangers FOLDER [owner+name ...]
 

@@ -61,7 +61,7 @@ class Setting:
         return nibabel.Nifti1Image(np.zeros(SHAPES[number], "u1"), self.affines[number])
 
     def ours(self, number: int) -> sd.SpatialArray:
-        """Return the same as an image of ours."""
+        """Return the same as a SpatialArray."""
         g = sd.Geometry.from_affine(SHAPES[number], self.affines[number], ("x", "y", "z"),
                                     world=RAS)  # fmt: skip
         return sd.SpatialArray(np.zeros(SHAPES[number], "u1"), g)
@@ -87,7 +87,7 @@ def _vectors(s: Setting) -> np.ndarray:
 
 
 def _on_grid(s: Setting) -> np.ndarray:
-    """Return voxels' places: between them nitransforms' fields are cubic, ITK's linear."""
+    """Return positions of voxels: between them nitransforms' fields are cubic, ITK's linear."""
     index = s.rng.integers(0, SHAPES[0], (1000, 3))
     points: np.ndarray = index @ s.affines[0][:3, :3].T + s.affines[0][:3, 3]
     return points

@@ -39,7 +39,7 @@ _TURN = np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
 
 
 def _ramp(block_info: Any = None, origin: Any = None, direction: Any = None) -> Any:
-    """Return what a block of a grid holds: the linear function at its voxels."""
+    """Return the linear function at the voxels of a block of a grid."""
     starts_and_stops = block_info[None]["array-location"]
     indices = np.ogrid[tuple([slice(*ends) for ends in starts_and_stops])]
     steps = _SLOPES @ (direction * _SPACING)
@@ -90,7 +90,7 @@ def largest_task(arrays: list[Any]) -> int:
 
 
 def _peak(dask_worker: Any) -> float:
-    """Return the most bytes that a worker has held, of what it noted twice a second."""
+    """Return the peak memory of a worker in bytes, which it records twice a second."""
     return float(max(dask_worker.monitor.quantities["memory"]))
 
 

@@ -34,7 +34,7 @@ _SLAB = 32
 
 
 class Run(NamedTuple):
-    """What came of one case."""
+    """The result of one case."""
 
     case: str
     outcome: str
@@ -44,7 +44,7 @@ class Run(NamedTuple):
 
 
 def _values(block_info: Any = None) -> Any:
-    """Return what a block of the volume holds: a number that tells voxels apart."""
+    """Return the values of a block of the volume: a different number for each voxel."""
     z, y, x = np.ogrid[tuple([slice(*ends) for ends in block_info[None]["array-location"]])]
     return ((7 * z + 31 * y + 3 * x) % 60_000).astype("u2")
 
@@ -136,7 +136,7 @@ def runs(limit: int, times: float, folder: Path) -> Iterator[Run]:
 
 
 def _peak(dask_worker: Any) -> float:
-    """Return the most bytes that a worker has held, of what it noted twice a second."""
+    """Return the peak memory of a worker in bytes, which it records twice a second."""
     return float(max(dask_worker.monitor.quantities["memory"]))
 
 
