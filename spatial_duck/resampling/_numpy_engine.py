@@ -30,7 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: Points that are worked on together, so that their coordinates fit in a cache.
-_BATCH = 1 << 14
+_BATCH = 1 << 13
 #: Values that are worked on together.
 _SLAB = 1 << 18
 
