@@ -267,6 +267,27 @@ def _plan(name: str, count: int) -> dict[str, float]:
     }  # fmt: skip
 
 
+def _mean(name: str, count: int) -> dict[str, float]:
+    """Compute the mean of an image of count³ chunks of 4³ voxels, or of its Dask array."""
+    import dask
+    import dask.array as da
+
+    import spatial_duck as sd
+
+    dask.config.set(scheduler="threads", num_workers=THREADS)
+    source = da.ones((4 * count,) * 3, chunks=4, dtype="u2")
+    image: Any = sd.SpatialArray(source) if name == "spatial_duck" else source
+    np.mean(image[:8, :8, :8]).compute()
+    with _Peak() as planning:
+        mean = np.mean(image)
+    with _Peak() as computing:
+        float(mean.compute())
+    return {
+        "chunks": float(count**3), "seconds": planning.wall, "cpu": planning.cpu,
+        "peak": max(planning.most, 1) / 1e6, "computed": computing.cpu,
+    }  # fmt: skip
+
+
 def _start(kind: str) -> dict[str, float]:
     """Time the first resampling of a process."""
     import spatial_duck as sd
@@ -368,6 +389,16 @@ def starts(quick: bool) -> None:
     header = ["", "s", "CPU s", "µs CPU a chunk", "bytes a chunk"]
     print(render("Planning a rotation of a volume that is not there, chunks of 64", header, rows))
     rows = []
+    for name in ("spatial_duck", "Dask"):
+        for count in (60,) if quick else (60, 100):
+            found = _child("mean", name, str(count))
+            cells = ["not run:", str(found), ""]
+            if not isinstance(found, str):
+                cells = [f"{found[key]:.1f}" for key in ("cpu", "peak", "computed")]
+            rows.append([f"{name}, {count}³ chunks", *cells])
+    header = ["", "planned, CPU s", "MB", "computed, CPU s"]
+    print(render("The mean of an image, chunks of 4³", header, rows))
+    rows = []
     with tempfile.TemporaryDirectory() as cache:
         for kind in ("f4", "u1", "i2"):
             for state in ("nothing compiled", "in a later process"):
@@ -383,5 +414,6 @@ if __name__ == "__main__":
     _PARTS: dict[str, Callable[..., dict[str, float]]] = {
         "store": _store, "layout": _layout, "start": _start,
         "plan": lambda name, count: _plan(name, int(count)),
+        "mean": lambda name, count: _mean(name, int(count)),
     }  # fmt: skip
     print(json.dumps(_PARTS[sys.argv[1]](*sys.argv[2:])))

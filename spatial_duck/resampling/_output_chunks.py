@@ -129,7 +129,8 @@ def _coupled_sizes(coupled: CoupledAxes, chunks: Chunks) -> dict[int, float]:
     share = columns / np.where(steps, steps, 1)[:, None]
     best = max(picks, key=lambda pick: sum([share[o, s] for o, s in enumerate(pick)]))
     return {
-        o: edges[s] / step for o, s, step in zip(coupled.outs, best, steps.tolist(), strict=True)
+        o: edges[s] / (step or 1.0)
+        for o, s, step in zip(coupled.outs, best, steps.tolist(), strict=True)
     }
 
 
