@@ -144,6 +144,7 @@ WAYS = ("copy", "limit", "to_zarr", "sd.write", "dask-image")
 def _layout(name: str, path: str, out: str) -> dict[str, float]:
     """Copy a store, or turn it, and count how often its voxels are read."""
     import dask
+    import dask.array as da
     import zarr
 
     from spatial_duck.resampling._chunk_reader import ChunkReader
@@ -155,6 +156,7 @@ def _layout(name: str, path: str, out: str) -> dict[str, float]:
     small = zarr.create_array({}, shape=(200,) * 3, chunks=(64,) * 3, dtype=source.dtype)
     small[...] = 1
     _turned(name, small, f"{out}.small")  # loads and compiles
+    np.asarray(_ours(da.from_array(np.zeros((200,) * 3, source.dtype))))
     read = [0]
     find = ChunkReader._read
 
@@ -196,13 +198,13 @@ def _limit(source: Any) -> dict[str, float]:
     """Time codecs on the chunks of the source and of the result, and the kernel in memory."""
     import zarr
 
-    from spatial_duck.backends.zarr._chunks import _files
+    from spatial_duck.backends.zarr._chunks import _find_files
 
     data = source[...]
     _ours(np.ones((200,) * 3, source.dtype))
     grid = [range(-(-n // c)) for n, c in zip(source.shape, source.chunks, strict=True)]
     begin, cpu = time.perf_counter(), time.process_time()
-    files = _files(source)
+    files = _find_files(source)
     for number in itertools.product(*grid):
         files.load(number)
     turned = np.asarray(_ours(data))
