@@ -297,8 +297,6 @@ def main() -> None:
             for who, run in (DEFORMABLE if pair == "heads" or pair in BENT else RIGID).items()
             if who not in PACKAGES or importlib.util.find_spec(PACKAGES[who])
         }
-        if pair == "heads":  # `Transform.read` does not read ANTs's 2-D fields
-            there.pop("ANTs, SyN", None)
         with tempfile.TemporaryDirectory() as name:
             make(Path(name), pair)
             found: dict[str, list[list[Any]]] = {who: [] for who in there}

@@ -94,6 +94,8 @@ def read_field(path: Path) -> DisplacementField:
         )
     if "component" in image.coords:
         image = components_in_frame(image, "LPS")
+    if "z" in image.dims and image.sizes["z"] == 1 and image.shape[-1] == 2:
+        image = image.isel(z=0).to_world(("x", "y"))  # NIfTI has no 2-D world
     world = [n for n in image.world.axes if n in _XYZ]
     g = image.geometry.to_world(world) if world != list(image.world.axes) else image.geometry
     g = g.to_frame("LPS") if g.frame not in (None, "LPS") else g

@@ -195,3 +195,17 @@ def test_through_nitransforms(name: str, kind: str, tmp_path: Path) -> None:
     made.to_filename(tmp_path / name, fmt=kind, moving=image)
     found = sd.Transform.read(tmp_path / name)
     assert np.allclose(found.to_world(RAS)(POINTS), made.map(POINTS), atol=1e-4)
+
+
+@pytest.mark.parametrize("spacing, origin", [((1.0, 1.0), (0.0, 0.0)), ((1.5, 2.0), (3.0, -7.0))])
+def test_a_2d_warp_maps_points_as_in_itk(spacing: Any, origin: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = sitk.GetImageFromArray(rng.normal(size=(20, 24, 2)), isVector=True)
+    image.SetSpacing(spacing)
+    image.SetOrigin(origin)
+    sitk.WriteImage(image, str(tmp_path / "1Warp.nii.gz"))  # as ANTs does
+    found = sd.Transform.read(tmp_path / "1Warp.nii.gz")
+    points = np.asarray(origin) + rng.uniform(1, 18, (20, 2)) * spacing
+    wanted = sitk.DisplacementFieldTransform(image)
+    assert found.world.axes == ("x", "y")
+    np.testing.assert_allclose(found(points), [wanted.TransformPoint(p) for p in points], atol=1e-9)
