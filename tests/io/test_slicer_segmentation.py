@@ -130,3 +130,15 @@ def test_what_is_no_segmentation_is_refused(values: np.ndarray, word: str, tmp_p
     with pytest.raises(FormatError, match=word):
         sd.write(tmp_path / "a.seg.nrrd", image)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype, factor", [("u1", 2), ("i2", -1), ("i4", 1000)])
+def test_masks_of_other_values_are_refused(dtype: str, factor: int, tmp_path: Path) -> None:
+    """They became 1 before."""
+    sd.write(tmp_path / "a.seg.nrrd", masks(overlap=True))
+    stored = (tmp_path / "a.seg.nrrd").read_bytes()
+    image = masks(overlap=True, dtype=dtype) * factor
+    with pytest.raises(FormatError, match=f"0 and 1, got {factor} in mask 0.*image != 0"):
+        sd.write(tmp_path / "a.seg.nrrd", image, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.seg.nrrd"]
+    assert (tmp_path / "a.seg.nrrd").read_bytes() == stored

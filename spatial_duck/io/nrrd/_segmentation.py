@@ -177,7 +177,14 @@ def _pack_layers(masks: Any) -> tuple[Any, list[tuple[int, int]]]:
     layers: list[NDArray[Any]] = []
     placed = []
     for number, k in zip(numbers, range(count), strict=True):
-        mask = np.asarray(masks.data[k]) != 0
+        values = np.asarray(masks.data[k])
+        mask = values != 0
+        if values.dtype != bool and (values[mask] != 1).any():
+            raise FormatError(
+                f"masks are bool or hold 0 and 1, got {values[mask & (values != 1)][0]} in mask "
+                f"{k}; write image != 0, or one label image without an axis of segments, as "
+                "read(..., labels=True) opens them"
+            )
         free = next((i for i, layer in enumerate(layers) if not layer[mask].any()), len(layers))
         if free == len(layers):
             layers.append(np.zeros(masks.shape[1:], dtype))
