@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck import errors
 from spatial_duck._config import config
+from spatial_duck._lazy import load
 from spatial_duck.errors import (
     BlockError,
     FormatError,
@@ -307,9 +308,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(
             f"module 'spatial_duck' has no attribute {name!r}" + instead_of(name, __all__)
         )
-    from importlib import import_module
-
-    loaded = import_module(f"spatial_duck.{module}")
+    loaded = load(f"spatial_duck.{module}")
     value = loaded if name == module else getattr(loaded, name)
     globals()[name] = value
     return value

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "spatial_duck"
 
 #: From the bottom to the top: a package imports from those above it here, never from its own line.
 LAYERS = (
-    ("errors", "interface", "_advice", "_locks", "_optional", "_plugins", "_signatures"),
+    ("errors", "interface", "_advice", "_lazy", "_locks", "_optional", "_plugins", "_signatures"),
     ("_config",),
     ("_progress",),
     ("geometry",),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from functools import wraps
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck._lazy import load
 from spatial_duck.array._array import SpatialArray
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.interface import SpatialImage
@@ -95,7 +95,7 @@ _FUNCTIONS = {f"{way}_{row.name}": row.module for row in LIBRARIES for way in ("
 def find_function(name: str) -> Any:
     """Return a function by name, from the module of its library, which is imported."""
     if name in _FUNCTIONS:
-        return getattr(import_module(_FUNCTIONS[name]), name)
+        return getattr(load(_FUNCTIONS[name]), name)
     raise AttributeError(f"module 'spatial_duck.interop' has no attribute {name!r}")
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import inspect
 from functools import wraps
-from importlib import import_module
 from types import MethodType
 from typing import Any
+
+from spatial_duck._lazy import load
 
 __all__ = ["METHODS", "Forward"]
 
@@ -40,7 +41,7 @@ class Forward:
     def __get__(self, image: Any, owner: type | None = None) -> Any:
         if image is None:
             return self
-        function = getattr(import_module(f"spatial_duck.{METHODS[self.name]}"), self.name)
+        function = getattr(load(f"spatial_duck.{METHODS[self.name]}"), self.name)
         return MethodType(_path_first(function) if self.name == "write" else function, image)
 
 

@@ -5,8 +5,7 @@ An engine's module is imported when the engine is asked for; what it needs, when
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from spatial_duck._lazy import load
 from spatial_duck._plugins import plugins
 from spatial_duck.registration._engine import Engine
 
@@ -20,7 +19,7 @@ _GROUP = "spatial_duck.registration"
 
 
 def _own(name: str) -> Engine:
-    found: Engine = import_module(_MODULES[name]).ENGINE
+    found: Engine = load(_MODULES[name]).ENGINE
     return found
 
 

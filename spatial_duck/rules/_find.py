@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Any
 
+from spatial_duck._lazy import load
 from spatial_duck.rules._rule import REFUSED, RULES, Rule
 
 __all__ = ["FAMILIES", "LAZY", "find"]
@@ -38,7 +38,7 @@ def find(function: Any) -> Rule | None:
     """Return the rule of a function, loading its family where that has not been needed before."""
     module = getattr(function, "__module__", "")
     for family in (LAZY[module],) if module in LAZY else FAMILIES:
-        import_module(f"spatial_duck.rules._{family}")
+        load(f"spatial_duck.rules._{family}")
     if function in RULES or function in REFUSED:
         return RULES.get(function)
     # Behind functions with ``like=`` NumPy has others of the same name.
