@@ -113,7 +113,8 @@ def data_name(path: Path, suffix: str) -> str:
     Returns
     -------
     str
-        The header's name with the suffix, and with a number if that name exists.
+        The header's name with the suffix, and with a number if that name exists or another
+        writer has taken it.
 
     Raises
     ------
@@ -133,9 +134,19 @@ def data_name(path: Path, suffix: str) -> str:
             "another, or a format of one file"
         )
     fresh = path.parent
-    folder = fresh.parent.parent if fresh.name == "new" else fresh
+    if fresh.name != "new":
+        return _free_name(stem, suffix, (fresh,))
+    folder = fresh.parent.parent
+    with _folder_lock(folder):
+        # Names that other writers have taken are those of files in their folders.
+        name = _free_name(stem, suffix, (folder, *folder.glob(".*.partial-*/new")))
+        (fresh / name).touch()
+    return name
+
+
+def _free_name(stem: str, suffix: str, folders: Sequence[Path]) -> str:
     number, name = 1, stem + suffix
-    while os.path.lexists(folder / name) or os.path.lexists(fresh / name):
+    while any(os.path.lexists(folder / name) for folder in folders):
         number += 1
         name = f"{stem}-{number}{suffix}"
     return name

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -252,3 +253,17 @@ def test_a_format_that_fails_leaves_nothing(
         sd.write(tmp_path / "b.broken", image(), fail=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.broken", "beside"]
     assert sd.io.sniff(tmp_path / "a.broken") == "broken"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_writers_at_once_choose_different_data_files(tmp_path: Path, overwrite: bool) -> None:
+    names = ["a.nhdr", "a.mhd"] * 2 if overwrite else ["a.nhdr", "a.mhd"]
+    for number in range(5):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with ThreadPoolExecutor(len(names)) as pool:
+            list(pool.map(lambda n, at=folder: sd.write(at / n, image(), overwrite=overwrite),
+                          names))  # fmt: skip
+        assert len(list(folder.iterdir())) == 4
+        for name in set(names):
+            np.testing.assert_array_equal(sd.read(folder / name, dims=image().dims), image())
