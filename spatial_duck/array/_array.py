@@ -298,19 +298,20 @@ class SpatialArray(ArrayMethods, GeometryAttributes, Collection):
         Notes
         -----
         A mapped file is let go of with the last array that views it, as NumPy's are: slices of the
-        image, and ``image.data``, keep it open while they live, and can be read. A lazy image that
-        was made of this one, as by `chunk`, closes nothing: close this one.
+        image, and ``image.data``, keep it open while they live, and can be read. Only the image
+        that `read` returned closes something: a slice, a copy or another image made of it does not.
         """
-        for part in getattr(self, "_parts", ()):
-            part.close()
-        if hasattr(self, "_closed"):
+        parts = getattr(self, "_opened", ())
+        try:
+            del self._opened
+        except AttributeError:  # not of `read`, or closed, maybe by another thread just now
             return
-        file = backends.mapped_file(self._data)
-        if file is None:
-            backends.backend_of(self._data).close(self._data)
-        else:
-            self.geometry  # noqa: B018 (asks the data for their shape)
-            self._closed = file
+        for part in parts:
+            part.close()
+        file = backends.backend_of(self._data).close(self._data)
+        if file is not None:
+            form = np.broadcast_to(np.empty((), self.dtype), self.geometry.shape)
+            self._closed = file, form
             del self._data
 
     def __enter__(self) -> Self:

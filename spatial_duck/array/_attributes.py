@@ -68,7 +68,7 @@ class GeometryAttributes(ImageState):
         def __getattr__(self, name: str) -> Any:
             """Raise an AttributeError that suggests another name; the data are not asked."""
             if name == "_data" and hasattr(self, "_closed"):
-                raise backends.closed_error(self._closed)
+                raise backends.closed_error(self._closed[0])
             if hasattr(type(self), name):  # a property that raised: what it says
                 return object.__getattribute__(self, name)
             hint = _ELSEWHERE.get(name)

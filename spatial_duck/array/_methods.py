@@ -18,6 +18,7 @@ from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array._operators import binary, in_place, unary
 from spatial_duck.array._state import ImageState
 from spatial_duck.array._typing import UfuncOptions
+from spatial_duck.errors import FormatError
 from spatial_duck.rules._axis_names import axis_position
 from spatial_duck.rules._bind import signature_of
 
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from spatial_duck.array._typing import Reduction, Same
 
 __all__ = ["ArrayMethods"]
+
+
+def _data_or_form(image: ImageState) -> Any:
+    """Return the data, or an array of the shape and type of those that were closed."""
+    try:
+        return image._data
+    except FormatError:
+        return image._closed[1]
 
 
 def _scalar(convert: Callable[[Any], Any]) -> Any:
@@ -93,27 +102,27 @@ class ArrayMethods(ImageState):
     @property
     def shape(self) -> tuple[int, ...]:
         """Number of voxels along each array axis."""
-        return tuple(self._data.shape)
+        return tuple(_data_or_form(self).shape)
 
     @property
     def dtype(self) -> Any:
         """Type of the values, as the backend names it."""
-        return self._data.dtype
+        return _data_or_form(self).dtype
 
     @property
     def ndim(self) -> int:
         """Number of array axes."""
-        return int(self._data.ndim)
+        return int(_data_or_form(self).ndim)
 
     @property
     def size(self) -> int:
         """Number of voxels."""
-        return math.prod(self._data.shape)
+        return math.prod(_data_or_form(self).shape)
 
     @property
     def itemsize(self) -> int:
         """Bytes of one value."""
-        return backends.itemsize(self._data)
+        return backends.itemsize(_data_or_form(self))
 
     @property
     def nbytes(self) -> int:
@@ -160,9 +169,9 @@ class ArrayMethods(ImageState):
         return _method_of(self._data, "flat")
 
     def __len__(self) -> int:
-        if not self._data.shape:
+        if not self.shape:
             raise TypeError("len() of unsized object")
-        return self._data.shape[0]  # type: ignore[no-any-return]
+        return self.shape[0]
 
     # --- methods that are no function of NumPy, or have other parameters ---------------------
 

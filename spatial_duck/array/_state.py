@@ -34,17 +34,17 @@ _MAX_DEFERRED = 32
 class ImageState:
     """The state of `SpatialArray`, and the root of its mixins."""
 
-    __slots__ = ("__weakref__", "_attrs", "_closed", "_coords", "_data", "_geometry", "_parts")
+    __slots__ = ("__weakref__", "_attrs", "_closed", "_coords", "_data", "_geometry", "_opened")
 
     #: Above ndarray and Dask arrays, below xarray.
     __array_priority__: ClassVar[float] = 60.0
 
     _data: Any
-    _closed: str  # the name of the mapped file that was closed: `_data` is unset then
+    _closed: tuple[str, Any]  # file that was closed, and an array of its shape: no `_data` then
     _geometry: Geometry | Deferred
     _attrs: dict[str, Any] | None
     _coords: dict[str, Held] | None  # never changed: images share it
-    _parts: tuple[Any, ...]  # the images of single files that `read` made this one of
+    _opened: tuple[Any, ...]  # of what `read` returned: images of single files that it reads from
 
     @classmethod
     def _wrap(

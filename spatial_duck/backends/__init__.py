@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from spatial_duck.backends._arguments import host_type
 from spatial_duck.backends._backend import Backend, StoredBackend, even_chunks
-from spatial_duck.backends._maps import FileMap, closed_error, is_mapped, mapped_file
+from spatial_duck.backends._maps import FileMap, closed_error, is_mapped
 from spatial_duck.backends._operations import (
     adopt,
     as_numpy,
@@ -80,7 +80,6 @@ __all__ = [
     "itemsize",
     "keeps_scalars",
     "library",
-    "mapped_file",
     "namespace",
     "persist",
     "read",

@@ -146,8 +146,9 @@ class Backend(ABC):
 
     # --- where the data are ---------------------------------------------------------------
 
-    def close(self, data: Any) -> None:  # noqa: B027 (most arrays have no file)
-        """Close the file that `read` opened for the data; reading them later raises."""
+    def close(self, data: Any) -> str | None:
+        """Close what `read` opened for the data and return its name; None if that is nothing."""
+        return None
 
     def to_device(self, data: Any, device: Any, stream: Any = None) -> Any:
         """Return the data on another device of this backend."""

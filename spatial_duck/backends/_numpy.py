@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.backends._backend import Backend
+from spatial_duck.backends._maps import mapped_file
 from spatial_duck.backends._registry import backend_of
 
 __all__ = ["BACKEND"]
@@ -38,6 +39,9 @@ class _NumPy(Backend):
 
     def copy(self, data: Any, **options: Any) -> Any:
         return data.copy(**options)
+
+    def close(self, data: Any) -> str | None:
+        return mapped_file(data)
 
     def to_dask(self, data: Any, chunks: Any = "auto") -> Any:
         from spatial_duck.backends.dask import _calls

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Info", "info", "read", "sniff", "write"]
 
+#: Most files that are mapped at once to be joined: each map holds a descriptor, and processes have
+#: 256 or more. Of more files each is copied when it is opened.
+_MAX_MAPPED = 100
+
 
 class Info(NamedTuple):
     """Metadata of an image in a file.
@@ -109,13 +113,16 @@ class _Opened(NamedTuple):
     options: dict[str, Any]
     source: Source
 
-    def load(self, lazy: bool | None, identity: Identity | None) -> Any:
+    def load(self, lazy: bool | None, identity: Identity | None, map_file: bool) -> Any:
         """Return the voxels; lazy ones raise if the file has changed when they are read."""
         source = self.source
         data = source.load(lazy)
         if identity is None:
             return data
-        if data is None or (lazy and type(data) is np.ndarray and not backends.is_mapped(data)):
+        mapped = backends.is_mapped(data)
+        if mapped and not map_file and not lazy:
+            return np.array(data)
+        if data is None or (lazy and type(data) is np.ndarray and not (mapped and map_file)):
             shape, dtype = source.geometry.shape, source.dtype
             return deferred_array(self.format, self.location, self.options, identity, shape, dtype)
         return guarded_blocks(data, identity) if backends.is_dask(data) else data
@@ -253,10 +260,14 @@ def read(
     own: dict[str, Any] = {"format": format, "level": level, **options}
     several = paths_of(path)
     if several is not None:
-        each = [read(one, lazy=lazy, **own) for one in several]
+        if len(several) == 1:
+            return read(several[0], dims=dims, lazy=lazy, **own)
+        map_files = not lazy and len(several) <= _MAX_MAPPED
+        each = [_read_part(one, lazy, map_files, own) for one in several]
         image = join_images(each, [str(one)[:200] for one in several])
         image = image if dims is None else _order_axes(image, dims)
-        image._parts = tuple([one for one in each if one is not image])
+        # In memory it is a copy; a lazy one reads from the stores of its parts.
+        image._opened = tuple(each) if backends.is_lazy(image.data) else ()
         return image
     if is_stream(path):
         if lazy:
@@ -267,12 +278,28 @@ def read(
             except FormatError as error:
                 message = str(error).replace(str(location), f"the content of {type(path).__name__}")
                 raise FormatError(message) from error
-    opened = _open(path, format, level, dict(options))
+    image = _read_file(_open(path, format, level, dict(options)), lazy)
+    image = image if dims is None else _order_axes(image, dims)
+    image._opened = ()
+    return image
+
+
+def _read_file(opened: _Opened, lazy: bool | None, map_file: bool = True) -> SpatialArray:
+    """Return the image of a file; `map_file` says whether the file may stay mapped, and so open."""
     # Noted before voxels are read, so that later changes are found.
     identity = _file_identity(opened.format, opened.location)
-    data, source = opened.load(lazy, identity), opened.source
-    image = SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
-    return image if dims is None else _order_axes(image, dims)
+    data, source = opened.load(lazy, identity, map_file), opened.source
+    return SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
+
+
+def _read_part(path: Any, lazy: bool | None, map_file: bool, own: dict[str, Any]) -> SpatialArray:
+    """Return the image of one of several files."""
+    if is_stream(path) or paths_of(path) is not None:
+        return read(path, lazy=lazy, **own)
+    options = {name: value for name, value in own.items() if name not in ("format", "level")}
+    part = _read_file(_open(path, own["format"], own["level"], options), lazy, map_file)
+    part._opened = ()
+    return part
 
 
 def _order_axes(image: SpatialArray, dims: Sequence[str | None]) -> SpatialArray:

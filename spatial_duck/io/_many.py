@@ -106,7 +106,7 @@ def join_images(images: Sequence[SpatialArray], names: Sequence[str]) -> Spatial
     Parameters
     ----------
     images : sequence of SpatialArray
-        The images.
+        The images, two or more.
     names : sequence of str
         Names of their files.
 
@@ -115,8 +115,6 @@ def join_images(images: Sequence[SpatialArray], names: Sequence[str]) -> Spatial
     FormatError
         If they differ in shape, axes or world, or the distances of slices are unequal.
     """
-    if len(images) == 1:
-        return images[0]
     thin = _thin_axis(images[0])
     towards = None if thin is None else thin[1]
     images = [_drop_thin_axis(image) for image in images]

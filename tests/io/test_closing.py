@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import os
 import pickle
 import re
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +50,12 @@ def open_files(folder: Path) -> list[str]:
         except OSError:
             continue
     return [name for name in found if name.startswith(str(folder))]
+
+
+def mapped_files(folder: Path) -> list[str]:
+    """Return the lines of this process's maps that name a file of a folder."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return [line for line in lines if str(folder) in line]
 
 
 def written(folder: Path, suffix: str) -> Path:
@@ -177,3 +188,121 @@ def test_datasets_of_xarray_close_their_image(tmp_path: Path) -> None:
         lazy = dataset.image.mean()
     with pytest.raises(sd.FormatError, match="was closed"):
         lazy.compute()
+
+
+MAPPED = [".nii", ".nrrd", ".mhd", ".npy", ".h5", ".tif"]
+
+
+def write_several(folder: Path, suffix: str, count: int) -> list[Path]:
+    """Write `count` images of one grid, of the values 0, 1, …"""
+    paths = [folder / f"{n:03}{suffix}" for n in range(count)]
+    for n, path in enumerate(paths):
+        sd.write(path, sd.SpatialArray(np.full((4, 5, 6), n, "f4"), spacing=2.0, frame="LPS"))
+    return paths
+
+
+@needs_proc
+@pytest.mark.parametrize("suffix", MAPPED)
+def test_several_lazy_files_are_opened_when_their_block_is_read(
+    suffix: str, tmp_path: Path
+) -> None:
+    paths = write_several(tmp_path, suffix, 3)
+    image = sd.read(paths, lazy=True)
+    assert backends.is_dask(image.data)
+    assert not open_files(tmp_path)
+    assert not mapped_files(tmp_path)
+    sd.write(paths[2], sd.read(paths[0], lazy=False), overwrite=True)
+    assert image[1].compute().data.mean() == 1
+    with pytest.raises(sd.FormatError, match="replaced or changed"):
+        image[2].compute()
+
+
+@needs_proc
+@pytest.mark.parametrize("lazy", [None, False])
+@pytest.mark.parametrize("suffix", MAPPED)
+def test_several_files_in_one_array_are_not_kept(
+    suffix: str, lazy: bool | None, tmp_path: Path
+) -> None:
+    image = sd.read(write_several(tmp_path, suffix, 3), lazy=lazy)
+    assert isinstance(image.data, np.ndarray)
+    assert not open_files(tmp_path)
+    assert not mapped_files(tmp_path)
+    with image:
+        pass
+    np.testing.assert_array_equal(image.mean(axis=(1, 2, 3)), range(3))
+
+
+@needs_proc
+@pytest.mark.parametrize("lazy", [None, True, False])
+def test_more_files_than_descriptors_are_read(lazy: bool | None, tmp_path: Path) -> None:
+    import resource
+
+    write_several(tmp_path, ".npy", 150)
+    sd.read(str(tmp_path / "00?.npy"), lazy=lazy)  # imports what it needs
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 110, limits[1])
+    )
+    try:
+        image = sd.read(str(tmp_path / "*.npy"), lazy=lazy)
+        means = np.mean(image, axis=(1, 2, 3)).compute()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    np.testing.assert_array_equal(means, range(150))
+
+
+def test_parts_live_as_long_as_they_are_read_from(tmp_path: Path) -> None:
+    image = sd.read(write_several(tmp_path, ".npy", 2), lazy=False)
+    assert image._opened == ()
+    image = sd.read(write_several(tmp_path, ".ozx", 2))
+    parts = [weakref.ref(part) for part in image._opened]
+    assert len(parts) == 2
+    image.close()
+    gc.collect()
+    assert [part() for part in parts] == [None, None]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("how", [*DERIVED, "copied"])
+def test_derived_images_close_nothing(how: str, suffix: str, tmp_path: Path) -> None:
+    image = sd.read(written(tmp_path, suffix))
+    derived = copy.copy(image) if how == "copied" else DERIVED[how](image)
+    if derived is not image:
+        with derived:
+            pass
+        derived.close()
+        assert float(derived.compute().sum()) != 0
+    assert float(image.compute().sum()) == float(volume().sum())
+
+
+@pytest.mark.parametrize("dims", [None, "zyx"])
+@pytest.mark.parametrize("suffix", [".nii", ".npy", ".tif", ".ome.zarr", ".ozx"])
+def test_a_closed_image_tells_its_geometry(suffix: str, dims: str | None, tmp_path: Path) -> None:
+    image = sd.read(written(tmp_path, suffix), dims=dims)
+    names = """shape ndim size dtype itemsize nbytes dims sizes spacing origin direction affine
+        world frame unit bounds orientation lost attrs geometry""".split()
+    before = {name: getattr(image, name) for name in names}
+    image.close()
+    for name in names:
+        np.testing.assert_equal(getattr(image, name), before[name])
+    assert len(image) == 16
+    assert "16 × 16 × 16, closed" in repr(image)
+    with pytest.raises(sd.FormatError, match="was closed"):
+        image.data  # noqa: B018
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".ozx"])
+def test_several_threads_may_close_one_image(suffix: str, tmp_path: Path) -> None:
+    path = written(tmp_path, suffix)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(30):
+            image = sd.read(path, dims="zyx")
+            barrier = threading.Barrier(8)
+
+            def close(image: Any = image, barrier: Any = barrier) -> Any:
+                barrier.wait()
+                image.close()
+                return image.shape
+
+            shapes = [job.result() for job in [pool.submit(close) for _ in range(8)]]
+            assert shapes == [(16, 16, 16)] * 8

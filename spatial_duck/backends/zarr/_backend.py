@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from spatial_duck.backends._backend import StoredBackend
+from spatial_duck.backends.zarr._errors import store_name
 from spatial_duck.backends.zarr._identity import array_identity
 from spatial_duck.backends.zarr._moves import MOVES
 from spatial_duck.backends.zarr._view import ZarrView
@@ -25,12 +26,14 @@ class _Zarr(StoredBackend):
     def adopt(self, data: Any) -> Any:
         return data if isinstance(data, ZarrView) else ZarrView(data)
 
-    def close(self, data: Any) -> None:
+    def close(self, data: Any) -> str | None:
         from spatial_duck.backends.zarr._private import ForwardingStore
 
         store = data.array.store
-        if isinstance(store, ForwardingStore):  # others are whose opened them
-            store.close()
+        if not isinstance(store, ForwardingStore):  # others are whose opened them
+            return None
+        store.close()
+        return store_name(store)
 
     def call(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func in MOVES:

@@ -16,7 +16,14 @@ from spatial_duck.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["CODEC_ERRORS", "check_not_closed", "check_not_replaced", "chunk_error", "decode_error"]
+__all__ = [
+    "CODEC_ERRORS",
+    "check_not_closed",
+    "check_not_replaced",
+    "chunk_error",
+    "decode_error",
+    "store_name",
+]
 
 #: What codecs and archives raise for bytes that are not valid: a wrong checksum, an early end.
 CODEC_ERRORS = (
@@ -54,7 +61,12 @@ def chunk_error(array: Any, number: tuple[int, ...] | None, error: Exception) ->
 def check_not_closed(array: Any) -> None:
     """Refuse to read from a store that was closed."""
     if getattr(array.store, "closed", False):
-        raise closed_error(getattr(array.store, "root", None) or array.store)
+        raise closed_error(store_name(array.store))
+
+
+def store_name(store: Any) -> str:
+    """Return the directory of a store, or its own name."""
+    return str(getattr(store, "root", None) or store)
 
 
 def check_not_replaced(array: Any, **options: Any) -> None:
