@@ -14,13 +14,14 @@ from spatial_duck._signatures import show_keywords
 from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError, SpatialDuckError
 from spatial_duck.geometry._points import nearest_axes
-from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.geometry._world import SPACE_AXES, check_frame
 from spatial_duck.io._coords import warn_of_lost_coords
 from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks
 from spatial_duck.io._estimate import announce_large_write
 from spatial_duck.io._libraries import library_for
 from spatial_duck.io._location import is_remote, parse_location
 from spatial_duck.io._many import is_stream, join_images, missing_error, paths_of, temporary_copy
+from spatial_duck.io._option_values import check_boolean
 from spatial_duck.io._options import ReadOptions, WriteOptions
 from spatial_duck.io._publishing import publish_atomically
 from spatial_duck.io._registry import find_format, format_of, format_to_write, names
@@ -257,6 +258,8 @@ def read(
     UnsafeInputError
         If it declares more data than it holds, or data in another folder.
     """
+    if lazy is not None:
+        check_boolean("lazy", lazy)
     own: dict[str, Any] = {"format": format, "level": level, **options}
     several = paths_of(path)
     if several is not None:
@@ -408,7 +411,7 @@ def write(
     omit_empty : bool, optional
         DICOM: leave the empty frames of a segmentation out. Default False.
     tile : int, optional
-        TIFF: side of the tiles in pixels.
+        TIFF: side of the tiles in pixels, a multiple of 16.
     dataset : str, optional
         HDF5: name of the dataset.
     name : str, optional
@@ -437,7 +440,9 @@ def write(
     if axis_order is not None:
         image = _in_file_order(image, axis_order)
     own = {k: v for k, v in options.items() if k != "storage_options" or not is_remote(location)}
+    check_boolean("overwrite", overwrite)
     chosen.check_options("write", own)
+    check_frame(options.get("frame"))
     if image.coords:
         warn_of_lost_coords(path, chosen.name, image, chosen.held_coords(image, **own))
     has_name = isinstance(location, str | Path)

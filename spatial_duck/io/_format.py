@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from spatial_duck._advice import check_keywords
 from spatial_duck.errors import FormatError
+from spatial_duck.io._option_values import check_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -186,17 +187,21 @@ class Format(ABC):
         }
 
     def check_options(self, verb: str, given: Mapping[str, Any]) -> None:
-        """Check that the format has the options that are given.
+        """Check that the format has the options that are given, and their kinds of values.
 
         Raises
         ------
         TypeError
-            If it lacks one; the message lists those that it has.
+            If it lacks one (the message lists those that it has), or one that it annotates as bool
+            is something else.
+        FormatError
+            If ``levels``, ``threads`` or ``tile`` is not an int of 1 or more.
         """
         function = self.open if verb == "read" else self.write
         if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
             return
         check_keywords(f"{verb}: {self.name}", given, list(self.options(verb)))
+        check_values(self.options(verb), given)
 
     def arguments_of_write(self, **given: Any) -> dict[str, Any]:
         """Return the arguments that `write` accepts, of those given."""

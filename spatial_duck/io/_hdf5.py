@@ -22,7 +22,8 @@ attribute       type                        meaning
 
 Contiguous datasets are mapped; others are read, or with ``lazy=True`` a Dask array of their chunks.
 Options of `read`: ``dataset``, the path of one of several. Options of `write`: ``dataset``;
-``chunks`` (True or a shape) and ``compress=True`` (gzip, with checksums).
+``chunks`` (as for OME-Zarr, or True for h5py's choice) and ``compress=True`` (gzip, with
+checksums).
 """
 
 from __future__ import annotations
@@ -41,11 +42,13 @@ from spatial_duck.io._coords import coords_by_axis, coords_from_json, coords_to_
 from spatial_duck.io._format import Format
 from spatial_duck.io._hdf5_guard import HDF5_SIGNATURE, h5py_module, open_guarded
 from spatial_duck.io._json import from_record, parse_record, to_record
+from spatial_duck.io._option_values import axis_lengths
 from spatial_duck.io._source import Source, reporter, slab_keys, slabs
+from spatial_duck.io.ngff._chunk_layout import default_chunks
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 __all__ = ["FORMAT", "FileArray"]
 
@@ -124,8 +127,20 @@ def _check_self_contained(path: Path, dataset: Any) -> None:
         )
 
 
+def _check_name(path: Path, name: Any) -> None:
+    parts = (
+        name.removeprefix("/").split("/") if isinstance(name, str) and "\0" not in name else [""]
+    )
+    if any(part in ("", ".") for part in parts):
+        raise FormatError(
+            f"{path.name}: dataset must be the name of a dataset, such as 'image' or 'scan/ct', "
+            f"got {name!r}"
+        )
+
+
 def _find_dataset(h5py: Any, path: Path, file: Any, name: str | None) -> Any:
     if name is not None:
+        _check_name(path, name)
         if not isinstance(file.get(name), h5py.Dataset):
             raise FormatError(f"{path}: there is no dataset {name!r}")
         return file[name]
@@ -189,7 +204,7 @@ def write_image(
     *,
     progress: Any = None,
     dataset: str = "image",
-    chunks: bool | Sequence[int] | None = None,
+    chunks: bool | int | Mapping[str, int] | Sequence[int] | None = None,
     compress: bool = False,
 ) -> None:
     """Write an HDF5 file; see `spatial_duck.write`."""
@@ -202,7 +217,10 @@ def write_image(
     coords = coords_to_json(coords_by_axis(image, image.dims))
     record = to_record(image.geometry, image.attrs, coords)
     shape = tuple(int(n) for n in image.shape)
+    _check_name(path, dataset)
     options: dict[str, Any] = {}
+    if chunks is not None and not isinstance(chunks, bool):
+        chunks = axis_lengths("chunks", chunks, image.geometry, default_chunks(image.geometry))
     if (chunks or compress) and shape and 0 not in shape:
         options["chunks"] = chunks or True
     if compress and "chunks" in options:

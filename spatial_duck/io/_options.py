@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 __all__ = ["ReadOptions", "WriteOptions"]
 
@@ -60,6 +60,6 @@ class WriteOptions(TypedDict, total=False):
     source: str | os.PathLike[str] | None
     segments: Mapping[int, str] | None
     omit_empty: bool
-    tile: int | Sequence[int] | None
+    tile: int | None
     dataset: str
     name: str

@@ -22,6 +22,7 @@ from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
+from spatial_duck.io._option_values import check_tile
 from spatial_duck.io._source import Source, reporter, slab_keys
 
 if TYPE_CHECKING:
@@ -282,8 +283,8 @@ def write_raster(
     profile |= {"dtype": dtype.name, "BIGTIFF": "IF_SAFER"}
     if compress:
         profile["compress"] = "deflate"
-    if tile:
-        side = max(16, -(-tile // 16) * 16)
+    if tile is not None:
+        side = check_tile(tile)
         profile |= {"tiled": True, "blockxsize": side, "blockysize": side}
     report, done, total = reporter(progress), 0, safety.count_bytes(array.shape, dtype)
     try:

@@ -11,6 +11,7 @@ says. This knows geometries alone, no arrays.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,12 +70,17 @@ def level_factors(geometry: Geometry, factors: Factors = None) -> tuple[int, ...
         wanted = list(factors)
     else:
         wanted = [factors if axis in space else 1 for axis in range(geometry.ndim)]
-    if len(wanted) != geometry.ndim or any(f != int(f) or f < 1 for f in wanted):
+    if len(wanted) != geometry.ndim or not all(_is_bin(f) for f in wanted):
         raise GeometryError(
             f"factors must hold an int of at least 1 for each of the axes {geometry.dims!r}, "
             f"got {factors!r}"
         )
     return tuple(int(f) if n >= f else 1 for n, f in zip(geometry.shape, wanted, strict=True))
+
+
+def _is_bin(factor: object) -> bool:
+    whole = isinstance(factor, Real) and not isinstance(factor, bool) and factor == factor // 1
+    return whole and factor >= 1  # type: ignore[operator]
 
 
 def _isotropic_factors(geometry: Geometry) -> tuple[int, ...]:

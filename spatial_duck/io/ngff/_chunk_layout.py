@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spatial_duck.errors import FormatError
+from spatial_duck.io._option_values import axis_lengths
 from spatial_duck.io.ngff._axes import axis_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from spatial_duck.geometry import Geometry
 
-__all__ = ["ChunkLayout"]
+__all__ = ["ChunkLayout", "default_chunks"]
 
 #: Length of chunks along each space axis, by the number of space axes.
 _CHUNK = {1: 1 << 20, 2: 1024, 3: 96}
@@ -44,7 +45,7 @@ class ChunkLayout:
         self, g: Geometry, dtype: Any, chunks: Any, shards: Any, version: str, source: Any
     ) -> None:
         self.geometry, self.dtype, self.version = g, dtype, version
-        self.chunks = _lengths(g, chunks, "chunks", _default_chunks(g, source))
+        self.chunks = axis_lengths("chunks", chunks, g, default_chunks(g, source))
         self.shards = self._shards(shards)
 
     @property
@@ -63,7 +64,7 @@ class ChunkLayout:
         if shards is not None:
             if self.version == "0.4":
                 raise FormatError("OME-Zarr 0.4 has no shards, which must be False, or version 0.5")
-            wanted = _lengths(g, shards, "shards", self.chunks)
+            wanted = axis_lengths("shards", shards, g, self.chunks)
         else:
             many = math.prod(-(-n // c) for n, c in zip(g.shape, self.chunks, strict=True))
             if size >= _SMALL_CHUNK or many <= _MANY_CHUNKS:
@@ -112,23 +113,7 @@ class ChunkLayout:
         )
 
 
-def _lengths(g: Geometry, given: Any, what: str, default: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a length for each axis, given one for all space axes, by name, or for each axis."""
-    space = [name in ("x", "y", "z") for name in g.dims]
-    if isinstance(given, Sequence):
-        wanted = list(given)
-    elif isinstance(given, Mapping):
-        wanted = [given.get(name, 0) for name in g.dims]
-    else:
-        wanted = [int(given) if given and s else 0 for s in space]
-    if len(wanted) != g.ndim or any(c != int(c) or c < 0 for c in wanted):
-        raise FormatError(f"{what} must hold a positive int for each of {g.dims!r}, got {given!r}")
-    return tuple(
-        max(1, min(n, int(c) or d)) for n, c, d in zip(g.shape, wanted, default, strict=True)
-    )
-
-
-def _default_chunks(g: Geometry, source: Any) -> tuple[int, ...]:
+def default_chunks(g: Geometry, source: Any = None) -> tuple[int, ...]:
     """Return lengths near the usual ones that are multiples or divisors of the source's chunks."""
     space = [name in ("x", "y", "z") for name in g.dims]
     usual = _CHUNK.get(sum(space), 96)

@@ -15,6 +15,7 @@ from spatial_duck.io._axis_names import standard_names
 from spatial_duck.io._coords import coords_by_axis, coords_to_json
 from spatial_duck.io._json import to_record
 from spatial_duck.io._layout import Fitted, Rules, check_dtype, fit_layout, in_order
+from spatial_duck.io._option_values import check_tile
 from spatial_duck.io._raster import write_raster
 from spatial_duck.io._source import reporter, slabs
 from spatial_duck.io.tiff._tags import WrittenAxes, imagej_tags, ome_tags
@@ -90,8 +91,8 @@ def write_image(
     metadata, options = make(axes, json.dumps(record))
     if compress:
         options |= {"compression": "zlib", "rowsperstrip": g.shape[-2]}
-    if tile:
-        options["tile"] = (max(16, -(-tile // 16) * 16),) * 2
+    if tile is not None:
+        options["tile"] = (check_tile(tile),) * 2
         options.pop("rowsperstrip", None)
     report, done = reporter(progress), 0
     total = safety.count_bytes(g.shape, dtype)
@@ -99,7 +100,7 @@ def write_image(
     def planes() -> Iterator[NDArray[Any]]:
         nonlocal done
         for plane in _planes(fit, dtype):
-            yield from _tiles(plane, options["tile"][0]) if tile else [plane]
+            yield from _tiles(plane, options["tile"][0]) if tile is not None else [plane]
             done += plane.nbytes
             report(done, total)
 
