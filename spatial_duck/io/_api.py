@@ -129,11 +129,17 @@ class _Opened(NamedTuple):
         return guarded_blocks(data, identity) if backends.is_dask(data) else data
 
 
-def _open(path: Any, format: str | None, level: int | None, options: dict[str, Any]) -> _Opened:
+def location_and_format(path: Any, format: str | None) -> tuple[Any, Format]:
+    """Return a parsed location and the format that reads it."""
     location = parse_location(path)
     chosen = _format_to_read(location, format)
     if is_remote(location) and not chosen.opens_stores:
         raise FormatError(f"{path}: {chosen.name} is read from files, not from URLs or stores")
+    return location, chosen
+
+
+def _open(path: Any, format: str | None, level: int | None, options: dict[str, Any]) -> _Opened:
+    location, chosen = location_and_format(path, format)
     if level is not None:
         if "level" in chosen.options("read"):
             options["level"] = level
@@ -257,6 +263,13 @@ def read(
         If the file is not valid.
     UnsafeInputError
         If it declares more data than it holds, or data in another folder.
+
+    Notes
+    -----
+    `write` replaces a file in one step, so that images which map the old one keep its values. A
+    program that rewrites a mapped file in place changes the image's values, and one that shortens
+    it ends this process with a bus error when they are read, which no check can prevent: where
+    other programs do so, read with ``lazy=False``, or from a copy.
     """
     if lazy is not None:
         check_boolean("lazy", lazy)
@@ -439,7 +452,15 @@ def write(
     image = _one_image(image)
     if axis_order is not None:
         image = _in_file_order(image, axis_order)
-    own = {k: v for k, v in options.items() if k != "storage_options" or not is_remote(location)}
+    own = dict(options)
+    if is_remote(location) or chosen.opens_stores:
+        # Of the file system of a URL alone: code for both gives an empty mapping with a path.
+        given = own.pop("storage_options", None)
+        if given and not is_remote(location):
+            raise FormatError(
+                f"{path}: storage_options= say how to reach a URL, and this is a local path; "
+                "leave them out"
+            )
     check_boolean("overwrite", overwrite)
     chosen.check_options("write", own)
     check_frame(options.get("frame"))
@@ -450,7 +471,10 @@ def write(
     with progress_bar(f"writing {printable(name)}", progress) as report:
         if not callable(progress) and progress is not False:
             announce_large_write(location, image)
-        _write(location, chosen, image, overwrite, report, dict(options))
+        _write(
+            location, chosen, image, overwrite, report,
+            dict(options) if is_remote(location) else own,
+        )  # fmt: skip
 
 
 def _write(

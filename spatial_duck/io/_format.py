@@ -186,8 +186,18 @@ class Format(ABC):
             if p.kind is p.KEYWORD_ONLY and p.name not in ("overwrite", "progress")
         }
 
-    def check_options(self, verb: str, given: Mapping[str, Any]) -> None:
+    def check_options(
+        self, verb: str, given: Mapping[str, Any], without: Collection[str] = ()
+    ) -> None:
         """Check that the format has the options that are given, and their kinds of values.
+
+        Parameters
+        ----------
+        verb : {"read", "write"}
+        given : mapping
+            Options, by name.
+        without : collection of str, optional
+            Options that the caller's function does not have.
 
         Raises
         ------
@@ -200,8 +210,9 @@ class Format(ABC):
         function = self.open if verb == "read" else self.write
         if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
             return
-        check_keywords(f"{verb}: {self.name}", given, list(self.options(verb)))
-        check_values(self.options(verb), given)
+        options = {k: v for k, v in self.options(verb).items() if k not in without}
+        check_keywords(f"{verb}: {self.name}", given, list(options))
+        check_values(options, given)
 
     def arguments_of_write(self, **given: Any) -> dict[str, Any]:
         """Return the arguments that `write` accepts, of those given."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from spatial_duck._signatures import show_keywords
-from spatial_duck.io._api import info, read
+from spatial_duck.io._api import info, location_and_format, read
 from spatial_duck.io._location import is_remote, parse_location
 from spatial_duck.io._options import ReadOptions
 from spatial_duck.io._registry import format_of
@@ -62,6 +62,12 @@ def read_pyramid(
     """
     from spatial_duck.pyramids import Pyramid
 
+    if "level" in options:
+        raise TypeError(
+            "read_pyramid opens all levels and has no level=; read(path, level=...) opens one"
+        )
+    _, chosen = location_and_format(path, format)
+    chosen.check_options("read", options, without=("level",))
     count = info(path, format=format, **options).levels
     levels = range(count) if count > 1 else [None]
     return Pyramid(

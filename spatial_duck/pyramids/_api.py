@@ -173,6 +173,9 @@ class Pyramid(Sequence[SpatialArray]):
                     f"and {level.dims!r}"
                 )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.levels,)
+
     @overload
     def __getitem__(self, index: int) -> SpatialArray: ...
 

@@ -324,6 +324,11 @@ def target_grid(
             raise GeometryError(f"shape must hold ints of 1 or more, got {shape!r}")
         if s is not None and not 0 < s < math.inf:
             raise GeometryError(f"spacing must be positive and finite, got {spacing!r}")
+        if n and s is None and not grid.shape[axis]:
+            raise GeometryError(
+                f"resample: the image is empty, of shape {grid.shape}, so that shape={shape!r} "
+                "gives no spacing; give spacing= too, or an image with voxels"
+            )
         if n is None:
             count = count_voxels(extent / (s or new[k]))
             n = sizes[axis] if s is None or s == new[k] else max(count, 1)

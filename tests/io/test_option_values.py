@@ -154,3 +154,25 @@ def test_datasets_without_a_name(name: Any, tmp_path: Path) -> None:
     sd.write(tmp_path / "a.h5", image())
     with pytest.raises(FormatError, match="dataset must be the name"):
         sd.read(tmp_path / "a.h5", dataset=name)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.ome.zarr"])
+def test_levels_of_read_pyramid(name: str, tmp_path: Path) -> None:
+    sd.write(tmp_path / name, image(None if name.endswith("zarr") else "LPS"))
+    wrong: dict[str, Any] = {"level": 0}
+    with pytest.raises(TypeError, match=r"read_pyramid opens all levels.*read\(path, level="):
+        sd.read_pyramid(tmp_path / name, **wrong)
+    wrong = {"lvel": 0}
+    with pytest.raises(TypeError, match="has no option lvel=") as raised:
+        sd.read_pyramid(tmp_path / name, **wrong)
+    assert "level=" not in str(raised.value)
+
+
+def test_storage_options_of_a_local_path(tmp_path: Path) -> None:
+    for nothing in ({}, None):
+        sd.write(tmp_path / "a.ome.zarr", image(None), storage_options=nothing, overwrite=True)
+    with pytest.raises(FormatError, match="say how to reach a URL, and this is a local path"):
+        sd.write(tmp_path / "b.ome.zarr", image(None), storage_options={"anon": True})
+    with pytest.raises(TypeError, match="nifti has no option storage_options="):
+        sd.write(tmp_path / "b.nii", image(), storage_options={})
+    assert [p.name for p in tmp_path.iterdir()] == ["a.ome.zarr"]

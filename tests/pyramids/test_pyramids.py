@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -357,3 +358,13 @@ def test_coordinates_stay_with_axes_that_are_not_binned(method: str) -> None:
         assert list(level.coords["row"]) == [0, 2, 4, 6]
     else:
         assert "row" not in level.coords
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickles_of_every_protocol(protocol: int) -> None:
+    made = pyramid(sd.SpatialArray(np.arange(16.0).reshape(4, 4), spacing=0.5), 2, factors=2)
+    again = pickle.loads(pickle.dumps(made, protocol=protocol))
+    assert type(again) is Pyramid
+    for level, wanted in zip(again, made, strict=True):
+        assert level.geometry == wanted.geometry
+        assert np.array_equal(np.asarray(level), np.asarray(wanted))

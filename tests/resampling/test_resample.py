@@ -558,3 +558,10 @@ def test_spacings_through_32_bits_are_the_same_spacings(n, spacing, factor, narr
     )
     wanted = float(np.float32(spacing * factor)) if narrow != "image" else spacing * factor
     assert resample(image, spacing=wanted).shape == (n,)
+
+
+def test_a_shape_alone_says_nothing_for_an_empty_image() -> None:
+    image = sd.SpatialArray(np.zeros((0, 5)))
+    with pytest.raises(GeometryError, match=r"the image is empty, of shape \(0, 5\)"):
+        resample(image, shape=(3, 3))
+    assert resample(image, shape=(3, 3), spacing=(1, 2), fill=7).shape == (3, 3)
