@@ -9,9 +9,8 @@ use it. Needs NumPy and, for the checks and `strategies`, Hypothesis; `stores` n
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from spatial_duck._lazy import load
 
 if TYPE_CHECKING:
     from spatial_duck.testing._assertions import (
@@ -69,7 +68,7 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(load(f"{__name__}._{_LAZY[name]}"), name)
+    value = getattr(import_module(f"{__name__}._{_LAZY[name]}"), name)
     globals()[name] = value
     return value
 

@@ -182,13 +182,15 @@ def turned(angles: tuple[float, float, float], shear: float, flip: bool) -> Any:
     shear=st.sampled_from([0.0, 0.0, 0.25]),
     flip=st.booleans(),
     spacing=st.tuples(*[st.floats(1e-2, 50)] * 3),
-    origin=st.tuples(*[st.floats(-1e4, 1e4)] * 3),
+    origin=st.tuples(*[st.floats(-1e3, 1e3)] * 3),
     frame=st.sampled_from(["LPS", "RAS"]),
 )
 def test_geometry_of_other_formats_passes_through_06(
     suffix: str, angles: Any, shear: float, flip: bool, spacing: Any, origin: Any, frame: str
 ) -> None:
     """What a header says comes back to the bit, and into the same header again."""
+    # In voxels: NIfTI-1 has origins in single precision, and is refused where that is too coarse.
+    origin = [min(spacing) * o for o in origin]
     given_image = sd.SpatialArray(
         np.arange(24, dtype="i2").reshape(2, 3, 4), spacing=spacing, origin=origin, unit="mm",
         direction=turned(angles, shear, flip), frame=frame,
