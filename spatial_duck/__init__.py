@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 from spatial_duck import errors
 from spatial_duck._config import config
-from spatial_duck._lazy import load
 from spatial_duck.errors import (
     BlockError,
     FormatError,
@@ -308,6 +307,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(
             f"module 'spatial_duck' has no attribute {name!r}" + instead_of(name, __all__)
         )
+    from spatial_duck._lazy import load
+
     loaded = load(f"spatial_duck.{module}")
     value = loaded if name == module else getattr(loaded, name)
     globals()[name] = value

@@ -44,6 +44,7 @@ KNOWN = {
     "_info": ("io/ngff/_stamp.py", "documented, by fsspec for asynchronous callers"),
     "_pipe_file": ("backends/zarr/_lock_object.py", "documented, as above"),
     "_request": ("interop/_imageio_plugin.py", "documented, by imageio for its plugins"),
+    "_initializing": ("_lazy.py", "an import that failed is tried again a few times"),
     "_getframe": ("array/_callers.py", "documented, by Python"),
 }
 #: Names that the package has itself, too.

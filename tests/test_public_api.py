@@ -66,7 +66,7 @@ PROMISED = {
 }
 
 #: Folders and modules of the package that ``import spatial_duck`` may load.
-EARLY = {"_config", "_lazy", "errors"}
+EARLY = {"_config", "errors"}
 
 
 def in_fresh_process(code: str, cache: Path) -> str:

@@ -394,8 +394,9 @@ def write(
         NRRD, MetaImage, TIFF, HDF5, VTI. Default False, of segments True.
     chunks : int, mapping or sequence of int, optional
         OME-Zarr, HDF5: voxels of a chunk along each axis.
-    shards : int, mapping, sequence of int or False, optional
-        OME-Zarr 0.5: voxels of a shard along each axis.
+    shards : int, mapping, sequence of int or bool, optional
+        OME-Zarr 0.5: voxels of a shard along each axis. True for shards of a size that is chosen;
+        by default where there are many small chunks.
     levels : int, optional
         OME-Zarr: number of resolutions.
     factors : int or mapping, optional

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import FormatError
-from spatial_duck.pyramids._levels import space_axes
 
 if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
@@ -94,6 +93,9 @@ def axis_lengths(
     >>> axis_lengths("chunks", {"y": 4}, Geometry((8, 9, 10)), (2, 2, 2))
     (2, 4, 2)
     """
+    # Not above: it loads the pyramids, which the command line does without.
+    from spatial_duck.pyramids._levels import space_axes
+
     dims = geometry.dims
     if given is None:
         wanted: list[Any] = [None] * len(dims)

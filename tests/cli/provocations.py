@@ -52,6 +52,12 @@ def _unspecified(dims: tuple[str, ...] = ("z", "y", "x"), **more: Any) -> sd.Spa
 
 
 @provocation
+def a_target_without_a_suffix(folder: Path) -> str:
+    sd.write(folder / "a.nrrd", volume())
+    return "convert {0}/a.nrrd {0}/series"
+
+
+@provocation
 def one_level_only(folder: Path) -> str:
     sd.write(folder / "a.nrrd", volume())
     return "info {0}/a.nrrd --level 2"

@@ -130,6 +130,9 @@ NOT_PROVOKED = {
     "it is a GeoTIFF": "a machine without rasterio",
     "none of its": "OME-XML that fits several images, tests/io/test_tiff_facts.py",
     "holds 4 GiB at most": "more than 4 GiB",
+    "say how to reach a URL": "storage options: Python alone",
+    "opens all levels and has no level=": "read_pyramid: Python alone",
+    "masks are bool or hold 0 and 1": "tests/io/test_slicer_segmentation.py",
 }
 
 

@@ -61,16 +61,16 @@ class ChunkLayout:
         g, size = self.geometry, self.dtype.itemsize * math.prod(self.chunks)
         if shards is False or (shards is None and self.version == "0.4"):
             return None
-        if shards is not None:
-            if self.version == "0.4":
-                raise FormatError("OME-Zarr 0.4 has no shards, which must be False, or version 0.5")
+        if shards is not None and self.version == "0.4":
+            raise FormatError("OME-Zarr 0.4 has no shards, which must be False, or version 0.5")
+        if shards not in (None, True):
             wanted = axis_lengths("shards", shards, g, self.chunks)
         else:
             many = math.prod(-(-n // c) for n, c in zip(g.shape, self.chunks, strict=True))
-            if size >= _SMALL_CHUNK or many <= _MANY_CHUNKS:
+            if shards is None and (size >= _SMALL_CHUNK or many <= _MANY_CHUNKS):
                 return None
             spread = [c if n > c else 0 for n, c in zip(g.shape, self.chunks, strict=True)]
-            times = max(2, round((_SHARD / size) ** (1 / sum(map(bool, spread)))))
+            times = max(2, round((_SHARD / size) ** (1 / max(1, sum(map(bool, spread))))))
             wanted = tuple(times * s or c for s, c in zip(spread, self.chunks, strict=True))
         # Shards hold whole chunks, and no more of them than there are.
         return tuple(

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -35,7 +34,7 @@ from spatial_duck.io.ngff._labels import add_source, check_label, copy_other_ent
 from spatial_duck.pyramids import default_method, level_geometries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from spatial_duck.geometry import Geometry
@@ -83,7 +82,7 @@ def write_image(
     version: str | None = None,
     label: str | None = None,
     chunks: Chunks | None = None,
-    shards: Chunks | Literal[False] | None = None,
+    shards: Chunks | bool | None = None,
     levels: int | None = None,
     factors: int | Mapping[str, int] | None = None,
     method: str | None = None,
@@ -197,13 +196,6 @@ def _levels(
             "by oblique='keep'; or bring the image onto such a grid first with reorient(...) or "
             "resample(...)"
         )
-    if factors is not None and (levels or 1) > 1:
-        given = factors.values() if isinstance(factors, Mapping) else np.atleast_1d(factors)
-        if all(factor == 1 for factor in given):
-            raise ValueError(
-                f"factors={factors!r} makes no coarser level, and levels={levels} were asked for; "
-                "factors must hold a 2 or more, or leave levels out"
-            )
     return *level_geometries(fitted.geometry, levels, factors, method), fitted.data
 
 
