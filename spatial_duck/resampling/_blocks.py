@@ -109,7 +109,7 @@ def block(
         Value of voxels outside the source.
     """
     tables = plan.tables(out_box)
-    if plan.input_box(out_box) is None:
+    if plan.input_box(out_box, tables) is None:
         out[...] = fill
         return
     valid = [slice(None)] * out.ndim

@@ -49,11 +49,12 @@ def slices(plan: Plan) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
     if plan.kind != "shift" or plan.repeated or any(line.out is None for line in plan.separable):
         return None
     box = tuple([(0, n) for n in plan.shape])
-    if plan.input_box(box) is None:
+    tables = plan.tables(box)
+    if plan.input_box(box, tables) is None:
         return None
     here: list[slice] = [slice(None)] * len(plan.source_shape)
     there: list[slice] = [slice(None)] * len(plan.shape)
-    for line, table in zip(plan.separable, plan.tables(box), strict=True):
+    for line, table in zip(plan.separable, tables, strict=True):
         step = table.step
         if step is None or line.out is None:
             return None

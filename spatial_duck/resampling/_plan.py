@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 from spatial_duck.resampling._interpolations import kinds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spatial_duck.geometry import Geometry
     from spatial_duck.resampling._coupled import Box, CoupledAxes
     from spatial_duck.resampling._separable import SeparableAxis, Table
@@ -83,13 +85,15 @@ class Plan:
             for line in self.separable
         ]  # fmt: skip
 
-    def input_box(self, out_box: Box) -> Box | None:
+    def input_box(self, out_box: Box, tables: Sequence[Table] | None = None) -> Box | None:
         """Return the box of source voxels that a box of output voxels needs.
 
         Parameters
         ----------
         out_box : Box
             First index and the one after the last, along each output axis.
+        tables : sequence of Table, optional
+            The tables of that box, where they are known already.
 
         Returns
         -------
@@ -99,7 +103,8 @@ class Plan:
         box = [(0, 0)] * len(self.source_shape)
         if any(stop <= start for start, stop in out_box):
             return None
-        for line, table in zip(self.separable, self.tables(out_box), strict=True):
+        tables = self.tables(out_box) if tables is None else tables
+        for line, table in zip(self.separable, tables, strict=True):
             if table.start == table.stop:
                 return None
             box[line.source] = table.bounds
