@@ -73,7 +73,8 @@ def _image(flat: bool = False, which: int = 0) -> sd.SpatialArray:
     turn = np.linalg.qr(np.vander([1.0, 2.0, 3.5]))[0]
     if flat:
         values = np.arange(120 * 20, dtype=("u2", "u1", "u2")[which]).reshape(120, 20)
-        return sd.SpatialArray(values, spacing=(0.5, 0.25 + which), unit="mm")
+        # PNG holds whole numbers of pixels in a metre.
+        return sd.SpatialArray(values, spacing=(0.5, 0.25 * 2**which), unit="mm")
     values = np.arange(5 * 24 * 20, dtype=("u2", "f4", "i2")[which]).reshape(5, 24, 20)
     image = sd.SpatialArray(values, spacing=(3, 2, 1), direction=turn, unit="mm", frame="LPS")
     return [image, image[::-1, 3:9, ::2], image.to_unit("um")[:4, :7]][which]
