@@ -102,6 +102,28 @@ def _names(folder: Path) -> list[str]:
     return sorted("data" if p.suffix in (".raw", ".zraw") else p.name for p in folder.iterdir())
 
 
+def _place(folder: Path, n: int, older: Path) -> tuple[Path, bool]:
+    """Make the folder of the nth run; return it, and whether an older image is in it."""
+    place = folder / str(n)
+    overwrite = n % 2 == 1
+    if overwrite:
+        shutil.copytree(older, place)
+    else:
+        place.mkdir()
+    return place, overwrite
+
+
+def _afterwards(place: Path, name: str, wanted: list[str]) -> tuple[str, str]:
+    """Say what the next writer has left in the folder of a run, and remove it."""
+    new = _state(place / name, None) == "new"
+    left = _names(place)
+    shutil.rmtree(place)
+    return (
+        "then new" if new else "wrong: written again",
+        "nothing left over" if left == wanted else f"wrong: left {left}",
+    )
+
+
 def _child(path: Path, overwrite: bool, options: dict[str, Any]) -> int:
     """Write in a forked process; return its number."""
     pid = os.fork()
@@ -151,22 +173,14 @@ def stopped_runs(
     os.waitpid(_child(quiet / name, True, options), 0)
     duration = time.perf_counter() - begin
     for n in range(count):
-        place = folder / str(n)
-        overwrite = n % 2 == 1
-        if overwrite:
-            shutil.copytree(older, place)
-        else:
-            place.mkdir()
+        place, overwrite = _place(folder, n, older)
         pid = _child(place / name, overwrite, options)
         time.sleep(rng.uniform(0, 1.1 * duration))
         os.kill(pid, number)  # not waited for yet, so that the number is its own
         os.waitpid(pid, 0)
         found[_state(place / name, 1 if overwrite else None)] += 1
         _write(place / name, 2, True, options)
-        found["then new" if _state(place / name, None) == "new" else "wrong: written again"] += 1
-        left, wanted = _names(place), _names(quiet)
-        found["nothing left over" if left == wanted else f"wrong: left {left}"] += 1
-        shutil.rmtree(place)
+        found.update(_afterwards(place, name, _names(quiet)))
     return found
 
 
@@ -204,12 +218,7 @@ def worker_runs(name: str, count: int, folder: Path, seed: int = 0) -> Counter[s
     _write(older / name, 1, False, options)
     duration = 0.0
     for n in range(count + 1):  # once quietly, to see how long it takes
-        place = folder / str(n)
-        overwrite = n % 2 == 1
-        if overwrite:
-            shutil.copytree(older, place)
-        else:
-            place.mkdir()
+        place, overwrite = _place(folder, n, older)
         with (
             LocalCluster(
                 n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
@@ -234,10 +243,7 @@ def worker_runs(name: str, count: int, folder: Path, seed: int = 0) -> Counter[s
                 found[new if new == "new" else f"wrong: {new}, and no error"] += 1
             timer.join()
             _write(place / name, 2, True, options, lazy=True)
-        found["then new" if _state(place / name, None) == "new" else "wrong: written again"] += 1
-        left, wanted = _names(place), _names(folder / "0")
-        found["nothing left over" if left == wanted else f"wrong: left {left}"] += 1
-        shutil.rmtree(place)
+        found.update(_afterwards(place, name, _names(folder / "0")))
     return found
 
 

@@ -381,10 +381,10 @@ def _tidy(folder: Path, target: Path, parts: Parts) -> None:
     if waiting and before.is_dir():  # the target is renamed last
         for copy in before.iterdir():
             copy.replace(target.with_name(copy.name))
-    # What has the name of a part that waits is another image's.
-    kept = {p.name for p in waiting}
+    superfluous = "+" if waiting else "-"
     lines = listed.read_text(encoding="utf-8").splitlines()
-    names = {line[1:] for line in lines if line[0] == "-+"[bool(waiting)]} - kept
+    # What has the name of a part that waits is another image's.
+    names = {line[1:] for line in lines if line[0] == superfluous} - {p.name for p in waiting}
     # Else the next writer removes them.
     if _remove_parts([target.with_name(Path(n).name) for n in names], target, parts):
         listed.unlink()
