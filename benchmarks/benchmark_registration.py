@@ -132,27 +132,45 @@ def ours(folder: Path, at: float | None, model: str = "rigid") -> Any:
         return sd.register(*pair_in(folder), model, at=at, engine=engine)
 
 
-def directly(folder: Path) -> Any:
-    """Do what a user of SimpleITK writes: its own pyramid down to the full image."""
+def _simpleitk_pair(folder: Path) -> list[Any]:
     import SimpleITK as sitk
 
-    images = [
+    return [
         sitk.Cast(sd.to_simpleitk(image.to("numpy")), sitk.sitkFloat32) for image in pair_in(folder)
     ]
-    start = sitk.CenteredTransformInitializer(
-        *images, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.GEOMETRY
-    )
+
+
+def _simpleitk_method(sampled: float) -> Any:
+    """Return SimpleITK's method with its own pyramid down to the full image."""
+    import SimpleITK as sitk
+
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(50)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(0.1, 1)
+    method.SetMetricSamplingPercentage(sampled, 1)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200)
-    method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([4, 2, 1])
     method.SetSmoothingSigmasPerLevel([2, 1, 0])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+    return method
+
+
+def _descend(method: Any) -> None:
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200)
+    method.SetOptimizerScalesFromPhysicalShift()
+
+
+def directly(folder: Path) -> Any:
+    """Do what a user of SimpleITK writes for a rigid map."""
+    import SimpleITK as sitk
+
+    images = _simpleitk_pair(folder)
+    start = sitk.CenteredTransformInitializer(
+        *images, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.GEOMETRY
+    )
+    method = _simpleitk_method(0.1)
+    _descend(method)
     method.SetInitialTransform(start, True)
     method.Execute(*images)
     return sd.from_simpleitk(start)
@@ -162,9 +180,7 @@ def splines(folder: Path) -> Any:
     """Do what a user of SimpleITK writes: an affine map, and B-splines after it."""
     import SimpleITK as sitk
 
-    images = [
-        sitk.Cast(sd.to_simpleitk(image.to("numpy")), sitk.sitkFloat32) for image in pair_in(folder)
-    ]
+    images = _simpleitk_pair(folder)
     n = images[0].GetDimension()
     affine = sitk.CenteredTransformInitializer(
         *images, sitk.AffineTransform(n), sitk.CenteredTransformInitializerFilter.GEOMETRY
@@ -172,21 +188,13 @@ def splines(folder: Path) -> Any:
     mesh = [max(4, round(c * s / 50)) for c, s in
             zip(images[0].GetSize(), images[0].GetSpacing(), strict=True)]  # fmt: skip
     bent = sitk.BSplineTransformInitializer(images[0], mesh)
-    for moved, before in ((affine, None), (bent, affine)):
-        method = sitk.ImageRegistrationMethod()
-        method.SetNumberOfThreads(1)
-        method.SetMetricAsMattesMutualInformation(50)
-        method.SetMetricSamplingStrategy(method.RANDOM)
-        method.SetMetricSamplingPercentage(0.2, 1)
-        method.SetInterpolator(sitk.sitkLinear)
-        if before is None:
-            method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 200)
-            method.SetOptimizerScalesFromPhysicalShift()
+    for moved in (affine, bent):
+        method = _simpleitk_method(0.2)
+        if moved is affine:
+            _descend(method)
         else:
-            method.SetMovingInitialTransform(before)
+            method.SetMovingInitialTransform(affine)
             method.SetOptimizerAsLBFGSB(1e-5, 100)
-        method.SetShrinkFactorsPerLevel([4, 2, 1])
-        method.SetSmoothingSigmasPerLevel([2, 1, 0])
         method.SetInitialTransform(moved, True)
         method.Execute(*images)
     return sd.from_simpleitk(sitk.CompositeTransform([affine, bent]))
