@@ -273,6 +273,9 @@ def test_a_journal_that_was_cut_off_costs_a_block(tmp_path: Path) -> None:
 def test_chunks_that_vanish_meanwhile_are_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     interrupted(path, volume(), 24)
+    said = journal.describe_unfinished(path)
+    assert said
+    assert journal.describe_unfinished(unfinished(path)) == said
     chunks = [p for p in (unfinished(path) / "1").rglob("*") if p.is_file()]
     others = [p for p in chunks if p.name != "zarr.json"]
     if not others:

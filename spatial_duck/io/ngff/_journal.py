@@ -58,7 +58,8 @@ def partial_path(target: Path) -> Path:
 def describe_unfinished(path: str | os.PathLike[str]) -> str | None:
     """Return a message on an interrupted write of a target and how to resume it, or None."""
     target = Path(path)
-    for place in (target, target.parent.parent / target.name):
+    # The target, or the directory that is renamed to it.
+    for place in (target, target.parent.parent.parent / target.name):
         folder = partial_path(place)
         with suppress(OSError):
             if (folder / "journal").is_file():
@@ -94,11 +95,10 @@ class Journal:
         self.path, self.name = folder / "journal", target.name
         self.writer = uuid.uuid4().hex
         self.header: dict[str, Any] | None = None
-        self.done: set[tuple[int, ...]] = set()
         self.published: tuple[int, int] | None = None
         self._file: int | None = None
         self._offset = 0
-        self.done = self.read_new()
+        self.done: set[tuple[int, ...]] = self.read_new()
         if self._offset < (self.path.stat().st_size if self.path.exists() else 0):
             self._write(b"\n")  # ends a truncated line
 
@@ -155,8 +155,8 @@ class Journal:
         """Raise if the write was given up: tasks on the workers of Dask may still run then."""
         first = b""
         with suppress(FileNotFoundError), self.path.open("rb") as file:
-            first = file.readline().rstrip()
-        if first != json.dumps(self.header).encode():
+            first = file.readline()
+        if self.writer.encode() not in first:
             raise FormatError(f"the write into {self.fresh} was given up; nothing more is written")
 
     def add(self, *block: int) -> None:
