@@ -6,6 +6,8 @@ called or, by libraries that compute later, at the latest then. Nothing else may
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +60,8 @@ EXPRESSIONS: dict[str, Callable[[Any], Any]] = {
     "array_equiv": lambda x: np.array_equiv(x, np.zeros((5, 7))),
     "digitize, falling": lambda x: np.digitize(x, np.array([5.0, 3.0, 1.0])),
     "digitize, mixed": lambda x: np.digitize(x, np.array([5.0, 8.0, 1.0])),
+    "interp by name": lambda x: np.interp(x=x, xp=[2.0, 5, 7], fp=[1.0, 0, 3]),
+    "histogramdd by name": lambda x: np.histogramdd(sample=x[0], bins=[[-1.0, 5, 30]] * 4)[0],
     "interp of one point": lambda x: np.interp(x, [1.0], [2.0]),
     "trapezoid, x": lambda x: np.trapezoid(x, [0, 1, 3, 4.0], axis=-1),
     "percentile of an image's": lambda x: np.percentile(x, x[0, 0]),
@@ -236,3 +240,31 @@ def test_a_mask_of_another_shape_is_refused() -> None:
     image = sd.SpatialArray(da.from_array(V, chunks=2), spacing=(3, 2, 1))
     with pytest.raises(IndexError, match=r"\(2, 3\)"):
         image[MASK[:, :1, 0]] = 1
+
+
+@pytest.mark.parametrize(
+    "module, positional",
+    [("dask._functions", 0), ("arrayapi._tools", 1)],
+    ids=["dask", "arrayapi"],
+)
+def test_parameters_have_the_names_that_numpy_gives_them(module: str, positional: int) -> None:
+    """Of functions that are written for a library; those that are computed with are found."""
+    pytest.importorskip("array_api_compat", reason="needs array_api_compat")
+    pytest.importorskip("dask", reason="needs dask")
+    importlib.import_module("spatial_duck.backends.arrayapi._backend")
+    functions = importlib.import_module(f"spatial_duck.backends.{module}").FUNCTIONS
+    checked = 0
+    for function, own in functions.items():
+        try:
+            wanted = inspect.signature(function).parameters.values()
+            names = list(inspect.signature(own).parameters.values())[positional:]
+        except (TypeError, ValueError):  # ufuncs of older NumPy, functions of C
+            continue
+        if any(p.kind is p.VAR_POSITIONAL for p in names):
+            continue
+        checked += 1
+        missing = {
+            p.name for p in wanted if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+        } - {p.name for p in names}
+        assert not missing, (function, missing)
+    assert checked > 40

@@ -16,7 +16,7 @@ from spatial_duck.backends.arrayapi._tools import (
     to_array,
     to_floating,
 )
-from spatial_duck.geometry._numbering import normalize_axes, normalize_axis
+from spatial_duck.geometry._numbering import as_tuple, normalize_axes, normalize_axis
 from spatial_duck.rules._bind import NO_VALUE
 
 __all__: list[str] = []
@@ -131,7 +131,7 @@ def _windows(
     writeable: bool = False,
 ) -> Any:  # fmt: skip
     """Copy the windows: the standard has no strides."""
-    widths = window_shape if isinstance(window_shape, tuple | list) else (window_shape,)
+    widths = as_tuple(window_shape)
     axes = normalize_axes(axis, x.ndim)
     if writeable or len(widths) != len(axes):
         raise TypeError(f"sliding_window_view on {xp.__name__} is read, a width for each axis")
@@ -237,29 +237,29 @@ def _digitize(xp: Any, x: Any, bins: Any, right: bool = False) -> Any:
 
 @implements(np.interp)
 def _interp(
-    xp: Any, x: Any, xs: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
+    library: Any, x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
 ) -> Any:
     if period is not None:
-        raise TypeError(f"interp on {xp.__name__} has no period")
-    like = next(filter(is_library_array, (x, xs, fp)))
-    x, xs, fp = (to_floating(xp, to_array(xp, a, like)) for a in (x, xs, fp))
-    kind = xp.result_type(x, xs, fp)
-    x, xs, fp = (xp.astype(a, kind) for a in (x, xs, fp))
-    flat, n = flatten(xp, x), xs.shape[0]
+        raise TypeError(f"interp on {library.__name__} has no period")
+    like = next(filter(is_library_array, (x, xp, fp)))
+    x, xp, fp = (to_floating(library, to_array(library, a, like)) for a in (x, xp, fp))
+    kind = library.result_type(x, xp, fp)
+    x, xp, fp = (library.astype(a, kind) for a in (x, xp, fp))
+    flat, n = flatten(library, x), xp.shape[0]
     if n < 2:
-        raise TypeError(f"interp on {xp.__name__} takes two points or more")
-    i = xp.clip(xp.searchsorted(xs, flat, side="right") - 1, 0, n - 2)
-    x0, y0 = xp.take(xs, i), xp.take(fp, i)
-    slope = (xp.take(fp, i + 1) - y0) / (xp.take(xs, i + 1) - x0)
+        raise TypeError(f"interp on {library.__name__} takes two points or more")
+    i = library.clip(library.searchsorted(xp, flat, side="right") - 1, 0, n - 2)
+    x0, y0 = library.take(xp, i), library.take(fp, i)
+    slope = (library.take(fp, i + 1) - y0) / (library.take(xp, i + 1) - x0)
     found = slope * (flat - x0) + y0
     ends = [
-        (flat < xs[0], fp[0] if left is None else left),
-        (flat > xs[n - 1], fp[n - 1] if right is None else right),
-        (flat == xs[n - 1], fp[n - 1]),
+        (flat < xp[0], fp[0] if left is None else left),
+        (flat > xp[n - 1], fp[n - 1] if right is None else right),
+        (flat == xp[n - 1], fp[n - 1]),
     ]
     for where, value in ends:
-        found = xp.where(where, to_array(xp, value, like, kind), found)
-    return xp.reshape(found, x.shape)
+        found = library.where(where, to_array(library, value, like, kind), found)
+    return library.reshape(found, x.shape)
 
 
 @implements(np.histogram)

@@ -262,13 +262,13 @@ def _histogram2d(
 
 @implements("histogramdd")
 def _histogramdd(
-    sample_block: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+    sample: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
 ) -> Any:
     given = {"range": range, "density": density, "weights": weights}
-    if isinstance(sample_block, tuple | list):
-        *lines, given = _beside(np.histogramdd, bins, given, *sample_block)
+    if isinstance(sample, tuple | list):
+        *lines, given = _beside(np.histogramdd, bins, given, *sample)
         return da.histogramdd(tuple(lines), bins, **given)
-    lines, given = _beside(np.histogramdd, bins, given, da.asarray(sample_block).rechunk({1: -1}))
+    lines, given = _beside(np.histogramdd, bins, given, da.asarray(sample).rechunk({1: -1}))
     return da.histogramdd(lines, bins, **given)
 
 
