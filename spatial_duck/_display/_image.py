@@ -63,9 +63,9 @@ def _coord_lines(image: Any) -> list[tuple[str, str]]:
 
 
 def _header(image: Any) -> str:
-    if hasattr(image, "_closed"):
+    data = _data(image)
+    if data is None:
         return " × ".join(map(str, image.geometry.shape)) + ", closed"
-    data = image.data
     backend = backends.backend_of(data).name
     backend = backends.library(data) if backend == "arrayapi" else backend
     shape = " × ".join(str(n) for n in data.shape) or "0-d"
@@ -78,6 +78,11 @@ def _header(image: Any) -> str:
         largest = [max(c, default=0) for c in chunks]
         parts.append(f"chunks {' × '.join(map(str, largest))}")
     return ", ".join(parts)
+
+
+def _data(image: Any) -> Any:
+    """Return the data of an image, or None once its file is closed."""
+    return None if hasattr(image, "_closed") else image.data
 
 
 def _in_memory(data: Any) -> bool:
@@ -118,8 +123,9 @@ def text(image: Any) -> str:
         first, *rest = value.split("\n")
         lines.append(f"  {name:<{width}}{first}")
         lines += [" " * (width + 2) + line for line in rest]
-    if not hasattr(image, "_closed") and _in_memory(image.data):
-        shown = np.array2string(np.asarray(image.data), threshold=50, edgeitems=2).split("\n")
+    data = _data(image)
+    if _in_memory(data):
+        shown = np.array2string(np.asarray(data), threshold=50, edgeitems=2).split("\n")
         if len(shown) <= _MAX_LINES:
             lines += shown
     return printable("\n".join(lines))
@@ -269,12 +275,14 @@ def html(image: Any) -> str:
         if len(attrs) > _MAX_ATTRS:
             shown.append(f"… and {len(attrs) - _MAX_ATTRS} more")
         rows.append(("attrs", "\n".join(shown)))
-    cuts = planes(image.geometry) if _has_picture(image.data) else []
+    data = _data(image)
+    cuts = planes(image.geometry) if _has_picture(data) else []
     if cuts:
         pictures = "".join(map(_figure, cuts, thumbnails(image, cuts)))
     else:
         # Data that are not in memory: draw the grid and its chunks.
-        pictures = drawing([Outline(image.geometry, chunks=backends.chunks(image.data))])
+        chunks = None if data is None else backends.chunks(data)
+        pictures = drawing([Outline(image.geometry, chunks=chunks)])
     return card(type(image).__name__, _header(image), rows, pictures)
 
 

@@ -287,6 +287,7 @@ def test_a_closed_image_tells_its_geometry(suffix: str, dims: str | None, tmp_pa
         np.testing.assert_equal(getattr(image, name), before[name])
     assert len(image) == 16
     assert "16 × 16 × 16, closed" in repr(image)
+    assert "16 × 16 × 16, closed" in image._repr_html_()
     with pytest.raises(sd.FormatError, match="was closed"):
         image.data  # noqa: B018
 
