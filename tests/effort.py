@@ -6,7 +6,7 @@ import hypothesis
 
 __all__ = ["examples", "set_up"]
 
-#: The examples drawn of those that a costly test has, of every so many one.
+#: One of so many of a costly test's examples is drawn.
 _one_of = 4
 
 

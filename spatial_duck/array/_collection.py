@@ -41,13 +41,13 @@ class Collection(ImageState):
         **options
             Passed to `dask.compute` and its scheduler where the data are a Dask array.
         """
-        check_keywords("compute", options, list(ComputeOptions.__annotations__))
+        check_keywords("compute", options, ComputeOptions.__annotations__)
         return self._with_data(backends.compute(self._data, **options))
 
     @show_keywords(ComputeOptions)
     def persist(self, **options: Unpack[ComputeOptions]) -> Self:
         """Return the image with its Dask graph computed and held by the workers."""
-        check_keywords("persist", options, list(ComputeOptions.__annotations__))
+        check_keywords("persist", options, ComputeOptions.__annotations__)
         return self._with_data(backends.persist(self._data, **options))
 
     def chunk(self, chunks: Any = "auto") -> Self:

@@ -7,7 +7,7 @@ The modules of the table are above this package and imported on first use.
 from __future__ import annotations
 
 import inspect
-from functools import wraps
+from functools import cache, wraps
 from types import MethodType
 from typing import Any
 
@@ -45,6 +45,7 @@ class Forward:
         return MethodType(_path_first(function) if self.name == "write" else function, image)
 
 
+@cache
 def _path_first(function: Any) -> Any:
     """Return a function of (image, path) from one of (path, image)."""
 

@@ -11,9 +11,9 @@ import numbers
 import sys
 import warnings
 from functools import cache
-from importlib import import_module
 from typing import Any, NamedTuple
 
+from spatial_duck._lazy import load
 from spatial_duck.backends._backend import Backend
 
 __all__ = ["backend_named", "backend_of", "is_known", "name_of", "names", "register"]
@@ -160,7 +160,7 @@ def backend_named(name: str) -> Backend:
     """
     if name not in _loaded:
         if name in _MODULES:
-            _loaded[name] = import_module(_MODULES[name]).BACKEND
+            _loaded[name] = load(_MODULES[name]).BACKEND
         else:
             _load_entry_points()
     return _loaded[name]

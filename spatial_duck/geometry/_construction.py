@@ -191,7 +191,7 @@ def changed_fields(
 
     And where axes without positions ran, if both axes and world stay what they are.
     """
-    check_keywords("replace", changes, list(GeometryChanges.__annotations__))
+    check_keywords("replace", changes, GeometryChanges.__annotations__)
     now = grid.world
     world = changes.get("world", now)
     if not isinstance(world, World):

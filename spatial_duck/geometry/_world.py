@@ -292,11 +292,6 @@ class World:
         """Return the type of a coordinate: space, time or other."""
         return self.types[self.axes.index(axis)]
 
-    def axes_of(self, unit: str | None) -> tuple[str, ...]:
-        """Return the axes that one unit stands for: the time axes for a time, else space."""
-        kind = "time" if canonical_unit(unit) in TIMES else "space"
-        return tuple([name for name, k in zip(self.axes, self.types, strict=True) if k == kind])
-
     def take(self, rows: Sequence[int]) -> World:
         """Return the world of some axes, in the order given."""
         axes = [self.axes[r] for r in rows]
@@ -318,7 +313,7 @@ class World:
     @show_keywords(WorldChanges)
     def replace(self, **changes: Unpack[WorldChanges]) -> World:
         """Return a world with some of the parameters changed; those of an axis go by its name."""
-        check_keywords("World.replace", changes, list(WorldChanges.__annotations__))
+        check_keywords("World.replace", changes, WorldChanges.__annotations__)
         axes = tuple(changes.get("axes", self.axes))
         units = dict(zip(self.axes, self.units, strict=True))
         types = dict(zip(self.axes, self.types, strict=True))

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from spatial_duck.array._coordinates import COMPONENT
+from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io._coords import same_coords, warn_of_lost_coords
 from spatial_duck.pyramids import Pyramid
 
@@ -49,7 +50,7 @@ def names_lost_coords(
                 found = {} if back is None else back(out)
                 found = found[0] if isinstance(found, Pyramid) else found
                 held = _held(image, getattr(found, "coords", {}))
-                if vectors and {*map(str, image.coords.get(COMPONENT, ()))} == {*"xyz"}:
+                if vectors and {*map(str, image.coords.get(COMPONENT, ()))} == {*SPACE_AXES}:
                     held.append(COMPONENT)
                 warn_of_lost_coords(None, name, image, held)
             return out
@@ -60,7 +61,7 @@ def names_lost_coords(
 
 
 def _held(image: SpatialArray, back: Mapping[str, Any]) -> list[str]:
-    """Return the coordinates that came back; components in any order, numbers that count bands."""
+    """Return the names of the coordinates that came back; components in any order."""
     held = same_coords(image, back, image.coords)
     labels = [sorted(map(str, each.get(COMPONENT, ()))) for each in (image.coords, back)]
     return [*held, COMPONENT] if labels[0] == labels[1] else held

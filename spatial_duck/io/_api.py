@@ -138,7 +138,7 @@ def location_and_format(path: Any, format: str | None) -> tuple[Any, Format]:
     return location, chosen
 
 
-def _open(path: Any, format: str | None, level: int | None, options: dict[str, Any]) -> _Opened:
+def _open(path: Any, format: str | None, level: int | None, **options: Any) -> _Opened:
     location, chosen = location_and_format(path, format)
     if level is not None:
         if "level" in chosen.options("read"):
@@ -294,7 +294,7 @@ def read(
             except FormatError as error:
                 message = str(error).replace(str(location), f"the content of {type(path).__name__}")
                 raise FormatError(message) from error
-    image = _read_file(_open(path, format, level, dict(options)), lazy)
+    image = _read_file(_open(path, **own), lazy)
     image = image if dims is None else _order_axes(image, dims)
     image._opened = ()
     return image
@@ -312,8 +312,7 @@ def _read_part(path: Any, lazy: bool | None, map_file: bool, own: dict[str, Any]
     """Return the image of one of several files."""
     if is_stream(path) or paths_of(path) is not None:
         return read(path, lazy=lazy, **own)
-    options = {name: value for name, value in own.items() if name not in ("format", "level")}
-    part = _read_file(_open(path, own["format"], own["level"], options), lazy, map_file)
+    part = _read_file(_open(path, **own), lazy, map_file)
     part._opened = ()
     return part
 
@@ -346,7 +345,7 @@ def info(
     -------
     Info
     """
-    source = _open(path, format, level, dict(options)).source
+    source = _open(path, format, level, **options).source
     return Info(source.format, source.geometry, source.dtype, source.attrs, source.levels)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.array._coordinates import COMPONENT
 from spatial_duck.errors import FormatError
 from spatial_duck.geometry._world import SPACE_AXES, frame_change
 
@@ -25,11 +26,11 @@ def vectors_in_lps(image: SpatialArray, frame: str | None = None) -> SpatialArra
     frame : str, optional
         The frame, if the image has none.
     """
-    if "component" not in image.coords:
+    if COMPONENT not in image.coords:
         return image
     if image.frame or frame:
         image = components_in_frame(image if image.frame else image.replace(frame=frame), "LPS")
-    found = image.coords["component"]
+    found = image.coords[COMPONENT]
     labels = [str(label) for label in found]
     if labels == [*SPACE_AXES] or {*labels} != {*SPACE_AXES}:
         return image

@@ -168,14 +168,14 @@ def _array(kind: np.dtype[Any], values: Any) -> NDArray[Any]:
 
 
 def same_coords(image: Any, back: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Return the names of the coordinates that a header holds unchanged.
+    """Return the names of the coordinates that came back unchanged.
 
     Parameters
     ----------
     image : SpatialArray
         The image that is written.
     back : mapping of str to Coordinate
-        Its coordinates as they are read again; they may differ by rounding.
+        Its coordinates as they are read or converted back; they may differ by rounding.
     names : iterable of str
         Names of the coordinates to compare.
     """

@@ -211,7 +211,7 @@ class Format(ABC):
         if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
             return
         options = {k: v for k, v in self.options(verb).items() if k not in without}
-        check_keywords(f"{verb}: {self.name}", given, list(options))
+        check_keywords(f"{verb}: {self.name}", given, options)
         check_values(options, given)
 
     def arguments_of_write(self, **given: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _COUNTS = ("levels", "threads", "tile")
 
 
 def check_boolean(name: str, value: Any) -> None:
-    """Refuse what is not a boolean: a string such as "no" would be taken as True.
+    """Refuse what is no boolean, 0 or 1: a string such as "no" would be taken as True.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def check_values(options: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         Values that the caller gave.
     """
     for name, value in given.items():
-        if name in options and options[name].annotation in ("bool", bool):
+        if options[name].annotation in ("bool", bool):
             check_boolean(name, value)
         elif name in _COUNTS and value is not None:
             check_count(name, value)

@@ -107,21 +107,21 @@ def open_raster(path: Path, series: int = 0, level: int = 0) -> Source:
     level : int, optional
         Overview, 0 the pixels themselves.
     """
-    options = {"overview_level": level - 1} if level else {}
-    with _opened(path, **options) as file:
+    with _opened(path, level) as file:
         if not series:
             return raster_source(file, level)
         parts = file.subdatasets
         if not 0 <= series <= len(parts):
             raise FormatError(f"{path}: series must be 0 to {len(parts)}, got {series}")
-        with _opened(parts[series - 1], **options) as part:
+        with _opened(parts[series - 1], level) as part:
             return raster_source(part, level)
 
 
 @contextmanager
-def _opened(path: Path | str, **options: Any) -> Iterator[Any]:
-    """Open a dataset; what rasterio raises while it is open becomes a `FormatError`."""
+def _opened(path: Path | str, level: int) -> Iterator[Any]:
+    """Open a dataset or an overview; what rasterio raises meanwhile becomes a `FormatError`."""
     rasterio = require("rasterio", "Reading georeferenced rasters")
+    options = {"overview_level": level - 1} if level else {}
     try:
         with rasterio.open(path, **options) as file:
             yield file
@@ -169,8 +169,7 @@ class _Reader:
         self.name, self.level, self.dtype = name, level, dtype
 
     def read(self, bands: list[int], window: Any = None) -> NDArray[Any]:
-        options = {"overview_level": self.level - 1} if self.level else {}
-        with _opened(self.name, **options) as file:
+        with _opened(self.name, self.level) as file:
             return np.asarray(file.read(bands, window=window, out_dtype=self.dtype))
 
     def block(self, block_info: Any = None) -> NDArray[Any]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import stat
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from spatial_duck._lazy import load
 from spatial_duck._plugins import plugins
 from spatial_duck.errors import FormatError
 from spatial_duck.io._format import Format
@@ -47,7 +47,7 @@ _HEAD = 4096
 
 @cache
 def _own(name: str) -> Format:
-    found: Format = import_module(_MODULES[name]).FORMAT
+    found: Format = load(_MODULES[name]).FORMAT
     return found
 
 

@@ -23,7 +23,7 @@ from spatial_duck.backends.arrayapi._tools import (
     to_dtype,
     to_floating,
 )
-from spatial_duck.geometry._numbering import normalize_axes, pad_widths, swapped_axes
+from spatial_duck.geometry._numbering import as_tuple, normalize_axes, pad_widths, swapped_axes
 from spatial_duck.rules._bind import NO_VALUE
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _squeeze(xp: Any, a: Any, axis: Any = None) -> Any:
 
 @implements(np.expand_dims)
 def _expand_dims(xp: Any, a: Any, axis: Any) -> Any:
-    axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    axes = as_tuple(axis)
     for i in sorted(normalize_axes(axes, a.ndim + len(axes))):
         a = xp.expand_dims(a, axis=i)
     return a
@@ -110,7 +110,7 @@ def _expand_dims(xp: Any, a: Any, axis: Any) -> Any:
 def _reshape(xp: Any, a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any:
     if order not in ("C", "A"):
         raise TypeError(f"reshape on {xp.__name__} takes order 'C' alone, got {order!r}")
-    return xp.reshape(a, shape if isinstance(shape, tuple | list) else (shape,), copy=copy)
+    return xp.reshape(a, shape, copy=copy)
 
 
 @implements(np.ravel)
@@ -167,11 +167,9 @@ def _pad(xp: Any, array: Any, pad_width: Any, mode: Any = "constant", **options:
 # --- types and numbers --------------------------------------------------------------------
 
 
-if hasattr(np, "astype"):  # NumPy 2.1
-
-    @implements(np.astype)
-    def _astype(xp: Any, x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
-        return xp.astype(x, to_dtype(xp, dtype), copy=copy, device=device)
+@implements(getattr(np, "astype", None))  # NumPy 2.1
+def _astype(xp: Any, x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    return xp.astype(x, to_dtype(xp, dtype), copy=copy, device=device)
 
 
 @implements(np.copy)
