@@ -187,9 +187,9 @@ def affine(
     count = out.shape[-1]
     steps = np.arange(start, start + count, dtype=np.float64)
     shape = (*out.shape[:batch], len(rows), count)
-    # Once an array has been freed glibc keeps what is smaller, and does not ask the system for
-    # fresh pages for each part, which took as long as all the rest.
-    np.empty(shape, dtype=out.dtype)
+    # glibc takes what is smaller than the largest array that was freed, up to 32 MiB, from memory
+    # that it keeps. Fresh pages for each part took as long as all the rest.
+    np.empty(1 << 24, np.uint8)
     block = out.reshape(shape)  # a view where there can be one
     each = max(_BATCH // max(count, 1), 1)
     for r in range(0, len(rows), each):
@@ -241,10 +241,10 @@ def points(
         way = _splines if kinds[how].poles else _tapped
         values = way(source, x, first, lengths, how, edge)
     if everywhere:
-        values = values.reshape(out.shape)
+        kept, values = out, values.reshape(out.shape)
     else:
         out[...] = fill
-    kept = out if everywhere else np.empty(values.shape, dtype=out.dtype)
+        kept = np.empty(values.shape, dtype=out.dtype)
     store(kept, values) if how not in ("nearest", "label") else np.copyto(kept, values)
     if not everywhere:
         out[..., inside] = kept
