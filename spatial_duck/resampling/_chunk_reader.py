@@ -33,9 +33,16 @@ if TYPE_CHECKING:
 
     Number = tuple[int, ...]
 
-__all__ = ["ChunkReader", "Cuts", "assemble", "cache_limit", "chunks_meeting"]
+__all__ = ["ChunkReader", "Cuts", "assemble", "cache_limit", "chunks_meeting", "parts_to_chunks"]
 
 Cuts = tuple[tuple[int, int], ...]
+
+
+def parts_to_chunks(
+    edges: Sequence[NDArray[np.intp]], parts: Sequence[NDArray[np.intp]]
+) -> list[NDArray[np.intp]]:
+    """Return for each axis the chunk that each part of a chunk lies in."""
+    return [e.searchsorted(p[:-1], "right") - 1 for e, p in zip(edges, parts, strict=True)]
 
 
 def chunks_meeting(edges: NDArray[np.intp], start: int, stop: int) -> tuple[range, Cuts]:
@@ -137,10 +144,11 @@ class ChunkReader:
         self._data, self._edges, self._uses = data, tuple(edges), uses
         self._dtype = dtype
         self._parts = self._edges if parts is None else tuple(parts)
-        pairs = list(zip(self._edges, self._parts, strict=True))
         #: For each axis the chunk that a part lies in, and the first part of each chunk.
-        self._owners = [(e.searchsorted(p[:-1], "right") - 1).tolist() for e, p in pairs]
-        self._firsts = [p.searchsorted(e).tolist() for e, p in pairs]
+        self._owners = [o.tolist() for o in parts_to_chunks(self._edges, self._parts)]
+        self._firsts = [
+            p.searchsorted(e).tolist() for e, p in zip(self._edges, self._parts, strict=True)
+        ]
         self._kept = current().max_kept_bytes if kept is None else kept
         self._pieces: OrderedDict[Number, NDArray[Any]] = OrderedDict()
         self._reading: dict[Number, Future[NDArray[Any]]] = {}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spatial_duck.resampling._plan import Plan
 
     Chunks = tuple[tuple[int, ...], ...]
+    Order = list[tuple[int, ...]]
 
 __all__ = ["Filter", "ResampleTasks", "chunks_needed", "divided", "edges_of", "uses"]
 

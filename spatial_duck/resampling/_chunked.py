@@ -43,10 +43,9 @@ from spatial_duck.resampling._turns import MOST_GROUPS, LayerGates, in_turns, is
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from spatial_duck.resampling._chunk_tasks import Chunks, Order
     from spatial_duck.resampling._coupled import Box
     from spatial_duck.resampling._plan import Plan
-
-    Chunks = tuple[tuple[int, ...], ...]
 
 __all__ = ["execute"]
 
@@ -90,14 +89,14 @@ def execute(plan: Plan, data: Any, fill: Any, dtype: Any = None) -> Any:
     if found is not None:
         return found
     kept = current().max_kept_bytes if on_disk and not plan.filters else math.inf
-    chunks = output_chunks(plan, array.chunks, array.dtype.itemsize, kept)
+    chunks, order = output_chunks(plan, array.chunks, array.dtype.itemsize, kept)
     kind = array.dtype.newbyteorder("=")
     stored = data if on_disk else None
     layered = bool(plan.filters) and not on_disk and not is_led(array)
     if plan.filters:
         array, stored = _filtered(da, plan, array, stored), None
     work = ResampleTasks(plan, edges_of(chunks), edges_of(array.chunks), kind, fill, like)
-    return _graph(da, work, array, stored, chunks, layered)
+    return _graph(da, work, array, stored, chunks, layered, order)
 
 
 def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
@@ -109,9 +108,10 @@ def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
 
 
 def _graph(
-    da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks, layered: bool = False
-) -> Any:
-    """Make the lazy array: of the chunks of a Dask array, or of what is stored.
+    da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks, layered: bool = False,
+    order: Order | None = None,
+) -> Any:  # fmt: skip
+    """Make the lazy array: of the chunks of a Dask array, or of what is stored, in an order.
 
     What is filtered overlaps, and waits for what needs it: it comes layer after layer if asked.
     """
@@ -129,7 +129,7 @@ def _graph(
         # What the settings say here does not hold in the threads that compute.
         kept = current().max_kept_bytes
         tasks[common.key] = Task(common.key, _begin, work, stored, kept, array.dtype)
-        ordered, groups = _order(work, array.dtype.itemsize, kept)
+        ordered, groups = _order(work, array.dtype.itemsize, kept, order)
         for index, before in in_turns(name, common, ordered, groups, tasks):
             tasks[name, *index] = Task((name, *index), _read_block, common, index, *before)
         graph = HighLevelGraph.from_collections(name, tasks)
@@ -210,12 +210,14 @@ def _begin(work: ResampleTasks, data: Any, kept: float, dtype: np.dtype[Any]) ->
     return TaskRun(work, reader)
 
 
-def _order(work: ResampleTasks, itemsize: int, kept: float) -> tuple[list[tuple[int, ...]], int]:
+def _order(
+    work: ResampleTasks, itemsize: int, kept: float, order: Order | None
+) -> tuple[Order, int]:
     """Return the indices of the output's chunks as `in_turns` takes them."""
     indices, groups = layers([len(e) - 1 for e in work.outs])
     if itemsize * math.prod(work.plan.source_shape) <= kept or len(indices) < 2:
         return indices, groups
-    return best_order(work, itemsize)[0], MOST_GROUPS
+    return order or best_order(work, itemsize)[0], MOST_GROUPS
 
 
 def _read_block(run: TaskRun, index: tuple[int, ...], *_: Any) -> Any:
@@ -225,10 +227,8 @@ def _read_block(run: TaskRun, index: tuple[int, ...], *_: Any) -> Any:
     box = work.box(out_box)
     if box is None:
         return _outside(work, index)
-    pieces = [
-        list(itertools.pairwise(e[(e >= start) & (e <= stop)].tolist()))
-        for e, (start, stop) in zip(work.pieces(), out_box, strict=True)
-    ]
+    edges = replace(work, outs=tuple([np.array(ends) for ends in out_box])).pieces()
+    pieces = [list(itertools.pairwise(e.tolist())) for e in edges]
     if math.prod(map(len, pieces)) == 1:
         return work.make(run.reader.box(box), box, out_box)
     out = np.empty([stop - start for start, stop in out_box], work.dtype)

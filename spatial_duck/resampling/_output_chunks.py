@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import TooLargeError
+from spatial_duck.resampling._chunk_reader import parts_to_chunks
 from spatial_duck.resampling._chunk_tasks import ResampleTasks, chunks_needed, divided, edges_of
 
 if TYPE_CHECKING:
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spatial_duck.resampling._chunk_tasks import Chunks, Order
     from spatial_duck.resampling._coupled import CoupledAxes
     from spatial_duck.resampling._plan import Plan
-
-    Chunks = tuple[tuple[int, ...], ...]
 
 __all__ = ["best_order", "output_chunks", "part_edges"]
 
@@ -34,14 +34,16 @@ _LARGEST = 1 << 25
 _MOST = 20_000_000
 
 
-def output_chunks(plan: Plan, chunks: Chunks, itemsize: int, kept: float = math.inf) -> Chunks:
+def output_chunks(
+    plan: Plan, chunks: Chunks, itemsize: int, kept: float = math.inf
+) -> tuple[Chunks, Order | None]:
     """Choose the chunks of the output: the source's, in the output's voxels.
 
     Axes that are carried along keep their chunks. No chunk is larger than 32 MiB, unless axes that
     are carried along make it so. Where axes mix, thin chunks become cubes; and chunks of the output
     are parts of such chunks where each chunk of a source on disk can then be read once while no
     more than `kept` bytes are (see `best_order`). TooLargeError is raised for more than can be
-    planned.
+    planned. Returned with the order of the chunks, if one was looked for.
     """
     out: list[tuple[int, ...] | None] = [None] * len(plan.shape)
     sizes: dict[int, float] = {}
@@ -79,23 +81,24 @@ def output_chunks(plan: Plan, chunks: Chunks, itemsize: int, kept: float = math.
             f"{_MOST:,} that can be planned; is the spacing in the unit of the image's world?"
         )
     if plan.coupled is None or itemsize * math.prod(plan.source_shape) <= kept:
-        return made(whole)
-    tried: list[tuple[float, Chunks]] = []
+        return made(whole), None
+    tried: list[tuple[float, Chunks, Order | None]] = []
+    kind, sources = np.dtype(f"V{itemsize}"), edges_of(chunks)
     while True:
         candidate = made(whole)
-        kind = np.dtype(f"V{itemsize}")
-        work = ResampleTasks(plan, edges_of(candidate), edges_of(chunks), kind, None)
+        order: Order | None = None
+        work = ResampleTasks(plan, edges_of(candidate), sources, kind, None)
         if is_many := math.prod(map(len, candidate)) > ORDERED:
             needed = min(_fronts(work, itemsize).values())
         else:
-            needed = best_order(work, itemsize)[1]
+            order, needed = best_order(work, itemsize)
         if needed <= kept:
-            return candidate
-        tried.append((needed, candidate))
+            return candidate, order
+        tried.append((needed, candidate, order))
         mixed = {o: whole[o] for o in plan.coupled.outs}
         if math.prod(mixed.values()) < 2 * _FEWEST:
             # What does not fit is read more than once: more chunks then help little.
-            return tried[0][1] if is_many else min(tried, key=lambda one: one[0])[1]
+            return (tried[0] if is_many else min(tried, key=lambda one: one[0]))[1:]
         _halve(mixed)
         whole.update(mixed)
 
@@ -138,7 +141,7 @@ def _coupled_sizes(coupled: CoupledAxes, chunks: Chunks) -> dict[int, float]:
 ORDERED = 20_000
 
 
-def best_order(work: ResampleTasks, itemsize: int) -> tuple[list[tuple[int, ...]], float]:
+def best_order(work: ResampleTasks, itemsize: int) -> tuple[Order, float]:
     """Return an order of the output's chunks, and the bytes of the source that it needs at once.
 
     What needs the same chunks of the source comes together: layer after layer of these, along the
@@ -156,10 +159,8 @@ def best_order(work: ResampleTasks, itemsize: int) -> tuple[list[tuple[int, ...]
         np.concatenate([np.stack([span[end] for span in spans]) for _, spans in needed], axis=1)
         for end in (0, 1)
     )
-    inside = [c.searchsorted(p[:-1], "right") - 1
-              for c, p in zip(work.outs, pieces.outs, strict=True)]  # fmt: skip
-    number = np.ravel_multi_index(np.ix_(*inside), shape).ravel()
-    owners = [e.searchsorted(p[:-1], "right") - 1 for e, p in zip(edges, parts, strict=True)]
+    number = np.ravel_multi_index(np.ix_(*parts_to_chunks(work.outs, pieces.outs)), shape).ravel()
+    owners = parts_to_chunks(edges, parts)
     last = np.full((len(parts), len(indices)), -1)
     for axis, owner in enumerate(owners):
         np.maximum.at(last[axis], number[hit], owner[stop[axis, hit] - 1])

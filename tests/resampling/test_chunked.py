@@ -238,7 +238,7 @@ def test_what_an_order_keeps_is_what_a_reader_keeps(data):
     values = np.random.default_rng(0).normal(size=shape)
     chunks = da.core.normalize_chunks(sizes, shape)
     edges = edges_of(chunks)
-    out = output_chunks(plan, chunks, 8, 0)
+    out, _ = output_chunks(plan, chunks, 8, 0)
     work = ResampleTasks(plan, edges_of(out), edges, values.dtype, 0.0)
     order, most = best_order(work, 8)
     assert sorted(order) == list(np.ndindex(*map(len, out)))
