@@ -54,6 +54,11 @@ def _on_host(data: Any, method: str) -> Any:
     return getattr(backends.backend_of(data).to_numpy(data), method) if found is None else found
 
 
+def _unusual(usual: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Return the options that are not as usual, which is None by default."""
+    return {name: value for name, value in options.items() if value != usual.get(name)}
+
+
 def _method_of(data: Any, name: str) -> Any:
     """Return an attribute of the data, or raise where the backend has none."""
     found = getattr(data, name, None)
@@ -192,9 +197,8 @@ class ArrayMethods(ImageState):
         order, casting, subok, copy : optional
             As `numpy.ndarray.astype` has them, where the backend's ``astype`` takes them.
         """
-        given = {"order": order, "casting": casting, "subok": subok, "copy": copy}
         usual = {"order": "K", "casting": "unsafe", "subok": True, "copy": True}
-        own = {name: value for name, value in given.items() if value != usual[name]}
+        own = _unusual(usual, order=order, casting=casting, subok=subok, copy=copy)
         data = backends.astype(self._data, dtype, **own)
         return self if data is self._data else self._with_data(data)
 
@@ -231,9 +235,7 @@ class ArrayMethods(ImageState):
     ) -> Any:
         """Return the image in another shape; see `Geometry.reshape` for what keeps its place."""
         new = shape[0] if len(shape) == 1 else shape
-        options = {"order": order, "copy": copy}
-        usual = {"order": "C", "copy": None}  # left out: an older NumPy has no `copy`
-        own = {name: value for name, value in options.items() if value != usual[name]}
+        own = _unusual({"order": "C"}, order=order, copy=copy)  # an older NumPy has no `copy`
         return dispatch.call(np.reshape, (self, new), own)
 
     def transpose(self, *axes: Any) -> Any:
@@ -285,8 +287,7 @@ class ArrayMethods(ImageState):
         self, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: bool | None = None
     ) -> None:
         """Sort the values along an axis in place; the grid stays."""
-        options = {"kind": kind, "order": order, "stable": stable}
-        own = {name: value for name, value in options.items() if value is not None}
+        own = _unusual({}, kind=kind, order=order, stable=stable)
         _method_of(self._data, "sort")(self._position("sort", axis), **own)
 
     def partition(

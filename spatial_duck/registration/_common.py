@@ -120,7 +120,7 @@ class EngineInput:
 
     Attributes
     ----------
-    fixed, moving : Side
+    fixed, moving : EngineImage
         The images.
     unit : Affine
         Transform from the world to the engine's coordinates.
@@ -225,7 +225,7 @@ def outcome(
     ----------
     job : RegistrationJob
         That was run.
-    given : Numbers
+    given : EngineInput
         What the engine was given.
     map_points : callable
         The engine's result, an affine map of points of shape (n, n_world) in its coordinates.
