@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["PeakMemory", "own", "peak", "resident"]
+__all__ = ["PeakMemory", "own", "peak", "resident", "worker_peak"]
 
 _SECONDS = 0.002
 
@@ -43,6 +43,11 @@ def peak() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def worker_peak(dask_worker: Any) -> float:
+    """Return the peak memory of a worker of Dask in bytes, which it records twice a second."""
+    return float(max(dask_worker.monitor.quantities["memory"]))
 
 
 class PeakMemory:

@@ -233,11 +233,15 @@ def dice(found: Any, fixed: Any, moving: Any) -> list[float]:
     return [float(sd.metrics.dice(*both)) for both in zip(masks[0], warped, strict=True)]
 
 
+def bright_points(image: Any) -> Any:
+    """Return positions of some thousand voxels of the brighter half."""
+    inside = np.argwhere(image.data > np.median(image.data))
+    return image.index_to_physical(inside[:: max(1, len(inside) // 5000)])
+
+
 def distances(found: Any, fixed: Any) -> Any:
     """Return how far the voxels of the brighter half are led beside where they belong."""
-    values = fixed.data
-    inside = np.argwhere(values > np.median(values))
-    points = fixed.index_to_physical(inside[:: max(1, len(inside) // 5000)])
+    points = bright_points(fixed)
     # In the fixed image: where the point that was found in the bent one is from.
     back = bend(found.to_world(fixed.world)(points))
     kept = np.linalg.norm(points - fixed.center, axis=1) < 0.4 * fixed.shape[0] * fixed.spacing[0]
@@ -272,9 +276,7 @@ def measure(who: str, pair: str, folder: Path) -> None:
         error = distances(found, fixed.to("numpy"))
     else:
         wanted = truth(fixed.geometry)
-        values = fixed.to("numpy").data
-        inside = np.argwhere(values > np.median(values))
-        points = fixed.index_to_physical(inside[:: max(1, len(inside) // 5000)])
+        points = bright_points(fixed.to("numpy"))
         points = points[:, [fixed.world.axes.index(axis) for axis in lps(3).axes]]
         error = np.linalg.norm(found.to_world(lps(3))(points) - wanted(points), axis=1)
     print(json.dumps([seconds, memory / 1e6, error.mean(), error.max(), verdict]))
@@ -306,11 +308,10 @@ def main() -> None:
     for pair in args.pairs:
         if pair != "waves" and not data_folder().is_dir():
             continue
-        there = {
-            who: run
-            for who, run in (DEFORMABLE if pair == "heads" or pair in BENT else RIGID).items()
+        there = [
+            who for who in (DEFORMABLE if pair == "heads" or pair in BENT else RIGID)
             if who not in PACKAGES or importlib.util.find_spec(PACKAGES[who])
-        }
+        ]  # fmt: skip
         with tempfile.TemporaryDirectory() as name:
             make(Path(name), pair)
             found: dict[str, list[list[Any]]] = {who: [] for who in there}

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import spatial_duck as sd
+from benchmarks._memory import worker_peak
 from benchmarks._table import render
 
 if TYPE_CHECKING:
@@ -127,17 +128,12 @@ def runs(limit: int, times: float, folder: Path) -> Iterator[Run]:
             except (KilledWorker, MemoryError, OSError, sd.SpatialDuckError) as error:
                 outcome = f"refused: {type(error).__name__}"
             seconds = time.perf_counter() - begin
-            (peak,) = client.run(_peak).values()  # of the process that ended the work
+            (peak,) = client.run(worker_peak).values()  # of the process that ended the work
             restarted = cluster.workers[0].pid != before
         if not outcome:
             odd = _differs(sd.read(path, lazy=True).data, _expected(case, lazy, image))
             outcome = "wrong voxels" if odd else "right"
         yield Run(case, outcome, seconds, restarted, peak)
-
-
-def _peak(dask_worker: Any) -> float:
-    """Return the peak memory of a worker in bytes, which it records twice a second."""
-    return float(max(dask_worker.monitor.quantities["memory"]))
 
 
 def main() -> int:
