@@ -187,9 +187,9 @@ def affine(
     count = out.shape[-1]
     steps = np.arange(start, start + count, dtype=np.float64)
     shape = (*out.shape[:batch], len(rows), count)
-    # glibc takes what is smaller than the largest array that was freed, up to 32 MiB, from memory
-    # that it keeps. Fresh pages for each part took as long as all the rest.
-    np.empty(1 << 24, np.uint8)
+    # glibc takes what is smaller than the largest array that was freed, of those up to 32 MiB, from
+    # memory that it keeps. Fresh pages for each part took as long as all the rest.
+    np.empty(min(out.nbytes, 1 << 24), np.uint8)
     block = out.reshape(shape)  # a view where there can be one
     each = max(_BATCH // max(count, 1), 1)
     for r in range(0, len(rows), each):
