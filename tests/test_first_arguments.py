@@ -42,7 +42,8 @@ HOW: dict[str, Any] = {
 
 def _functions() -> dict[str, Any]:
     found = {}
-    for prefix, module in (("", sd), ("ndimage.", sd.ndimage), ("measure.", sd.measure)):
+    for prefix in ("", "ndimage.", "measure.", "metrics.", "segmentation."):
+        module = getattr(sd, prefix[:-1]) if prefix else sd
         for name in module.__all__:
             try:
                 value = getattr(module, name)

@@ -16,11 +16,11 @@ values[np.linalg.norm(place - [0, 14, 14], axis=-1) < 5] = 150
 scan = sd.SpatialArray(values, grid)
 
 # %% [markdown]
-# Smooth by 1 mm, take a threshold, drop what is smaller than 100 mm³, number the rest.
+# Smooth by 1 mm, take a threshold, drop what is smaller than 0.1 ml, number the rest.
 
 # %%
 mask = sd.ndimage.gaussian_filter(scan, 1.0) > 90
-mask = sd.segmentation.remove_small_objects(mask, 100)
+mask = sd.segmentation.remove_small_objects(mask, "0.1 ml")
 objects, count = sd.ndimage.label(mask)
 print(count, "objects")
 assert count == 2

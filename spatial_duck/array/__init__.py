@@ -13,6 +13,6 @@ other libraries. What an image shows of itself is in `spatial_duck._display`.
 from __future__ import annotations
 
 from spatial_duck.array._array import SpatialArray, on_grid
-from spatial_duck.array._asarray import as_image, asarray, library_of
+from spatial_duck.array._asarray import as_image, asarray, is_image, library_of
 
-__all__ = ["SpatialArray", "as_image", "asarray", "library_of", "on_grid"]
+__all__ = ["SpatialArray", "as_image", "asarray", "is_image", "library_of", "on_grid"]

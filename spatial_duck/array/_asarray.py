@@ -32,6 +32,7 @@ __all__ = [
     "asarray",
     "find_function",
     "from_library",
+    "is_image",
     "library_of",
     "type_error",
 ]
@@ -145,6 +146,16 @@ def asarray(obj: Any) -> SpatialArray:
     )
 
 
+def is_image(obj: Any) -> bool:
+    """Whether an object is an image as `asarray` takes them, and says where it lies."""
+    return (
+        isinstance(obj, SpatialArray)
+        or library_of(obj) is not None
+        or _has_duck_interface(obj)
+        or _has_affine(obj)
+    )
+
+
 def as_image(
     obj: Any,
     function: str,
@@ -187,7 +198,7 @@ def as_image(
         if not keeps_mask:
             backends.refuse_masked(obj.data, function)
         found = obj
-    elif library_of(obj) is not None or _has_duck_interface(obj) or _has_affine(obj):
+    elif is_image(obj):
         found = asarray(obj)
     if found is not None:
         data = backends.host_form(found.data, function) if on_host else found.data

@@ -22,11 +22,27 @@ if TYPE_CHECKING:
 
     from spatial_duck.geometry._world import World
 
-__all__ = ["by_name", "has_unit", "in_unit", "length_in", "lengths_along", "split_unit", "units_of"]
+__all__ = [
+    "by_name",
+    "has_unit",
+    "in_unit",
+    "length_in",
+    "lengths_along",
+    "one_length",
+    "split_unit",
+    "units_of",
+    "volume_in",
+]
 
 _QUANTITY_PATTERN = re.compile(
     r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\s\d][^\d]*?)\s*$"
 )
+
+_VOLUME_PATTERN = re.compile(
+    r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d²³]+)\s*(?:\^|\*\*)?\s*([123²³]?)\s*$"
+)
+#: Cubic centimetres of the units of volume that have names of their own.
+_VOLUMES = {"l": 1e3, "dl": 100.0, "cl": 10.0, "ml": 1.0, "cc": 1.0, "ul": 1e-3, "nl": 1e-6}
 
 _NUMPY_TIME_UNITS = {"D": "d", "h": "h", "m": "min", "s": "s", "ms": "ms", "us": "us", "ns": "ns"}
 
@@ -147,6 +163,89 @@ def length_in(value: Any, world: World, field: str) -> Any:
     """
     pairs = zip(world.units, world.types, strict=True)
     return in_unit(value, [unit for unit, kind in pairs if kind == "space"], field)
+
+
+def one_length(value: Any, world: World, field: str) -> float:
+    """Return one length through space in the unit of a world.
+
+    Raises
+    ------
+    GeometryError
+        If it is not one number.
+
+    Examples
+    --------
+    >>> from spatial_duck import World
+    >>> one_length("2 mm", World(("y", "x"), ("um", "um")), "tolerance")
+    2000.0
+    """
+    found = length_in(value, world, field)
+    try:
+        return float(found)
+    except (TypeError, ValueError):
+        raise GeometryError(
+            f"{field} must be one number, or one with a unit such as '2 um', got {value!r}"
+        ) from None
+
+
+def volume_in(value: Any, unit: str | None, power: int, field: str) -> float:
+    """Return a volume, area or length as a number in a unit to a power.
+
+    Parameters
+    ----------
+    value : number, str, or a quantity of pint, astropy or unyt
+        Plain numbers come back as they are. Text is such as ``"5 ml"``, ``"5 mm^3"``, ``"5 mm³"``.
+    unit : str or None
+        The unit of length that is in force.
+    power : int
+        3 for a volume, 2 for an area, 1 for a length.
+    field : str
+        Name of the parameter, for errors.
+
+    Raises
+    ------
+    GeometryError
+        If a unit cannot be converted, or none is in force.
+
+    Examples
+    --------
+    >>> volume_in("5 ml", "mm", 3, "volume"), volume_in("4 mm²", "um", 2, "area")
+    (5000.0, 4000000.0)
+    """
+    wanted = unit if power == 1 else f"{unit}^{power}"
+    try:
+        if not has_unit(value):
+            return float(value)
+        if unit is not None and isinstance(value, str):
+            return _volume_of_text(value, unit, power)
+        if unit is not None and hasattr(value, "to"):
+            found = value.to(unit if power == 1 else f"{unit}**{power}")
+            return float(found.magnitude if hasattr(found, "magnitude") else found.value)
+    except Exception:  # each library of units has errors of its own
+        pass
+    raise GeometryError(
+        f"{field} must be a number, in the image's unit {wanted}, or one with a unit of its own "
+        f"such as {_EXAMPLES[power]!r}, a quantity of pint, astropy or unyt, got {value!r}"
+        if unit is not None
+        else f"{field} must be a plain number for an image that has no unit, got {value!r}: give "
+        "the image one with replace(unit=...)"
+    )
+
+
+_EXAMPLES = {1: "5 mm", 2: "5 mm^2", 3: "5 ml"}
+
+
+def _volume_of_text(value: str, unit: str, power: int) -> float:
+    found = _VOLUME_PATTERN.match(value)
+    if found is None:
+        raise ValueError(value)
+    number, name, exponent = found.groups()
+    litres = name.replace("L", "l").replace("µ", "u").replace("μ", "u")
+    if not exponent and litres in _VOLUMES and power == 3:
+        return float(number) * _VOLUMES[litres] * unit_factor("cm", unit) ** 3
+    if int(exponent.translate({ord("²"): "2", ord("³"): "3"}) or 1) != power:
+        raise ValueError(value)
+    return float(number) * unit_factor(name, unit) ** power
 
 
 def lengths_along(

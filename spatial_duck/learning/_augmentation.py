@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.array import as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._quantity import length_in
+from spatial_duck.geometry._quantity import length_in, one_length
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.resampling import INTERPOLATIONS, resample
 from spatial_duck.transforms import Affine, BSpline, Composite
@@ -193,7 +194,7 @@ def random_elastic(
             f"random_elastic needs a world of space axes alone, got {world.axes!r}; index time "
             "away, and leave it out with geometry.to_world(...)"
         )
-    control = float(length_in(control, world, "control"))
+    control = one_length(control, world, "control")
     if not 0 < control < np.inf:
         raise GeometryError(f"control must be a positive distance, got {control!r}")
     largest = np.broadcast_to(
@@ -289,6 +290,7 @@ def augment(
     moved = [resample(image, image, transform=transform, fill=fill)]
     for label in labels:
         label = as_image(label, "augment", "labels")
-        found = "label" if "label" in INTERPOLATIONS and label.dtype.kind != "b" else "nearest"
+        is_mask = backends.host_type(label.dtype).kind == "b"
+        found = "label" if "label" in INTERPOLATIONS and not is_mask else "nearest"
         moved.append(resample(label, label, transform=transform, interpolation=found))
     return tuple(moved)

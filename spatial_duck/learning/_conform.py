@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array import SpatialArray, as_image, is_image
 from spatial_duck.blocks import map_blocks
 from spatial_duck.blocks._api import with_plain
 from spatial_duck.blocks._index_map import bare_grid
@@ -310,7 +310,7 @@ def restore(
     original = bare_grid(record.original)
     if bare_grid(image.geometry) == original:
         return image
-    if image.dtype.kind == "b":  # such values cannot be interpolated or filled
+    if backends.host_type(image.dtype).kind == "b":  # such values cannot be interpolated or filled
         interpolation = "nearest"
     result: SpatialArray = resample(image, original, interpolation=interpolation, fill=fill)
     return result
@@ -318,8 +318,8 @@ def restore(
 
 def _as_image(prediction: Any, record: Conformed) -> SpatialArray:
     """Return a prediction as an image on the network's grid."""
-    if isinstance(prediction, SpatialArray):
-        return prediction
+    if is_image(prediction):
+        return as_image(prediction, "restore", "prediction")
     grid = bare_grid(record.grid)
     if backends.is_known(type(prediction)) and backends.library(prediction) == "torch":
         prediction = backends.to(prediction, "numpy")

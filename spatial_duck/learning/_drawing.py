@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DrawnVoxels"]
 
-#: Voxels that are looked at together.
-_SLAB = 1 << 22
+#: Voxels that are looked at together, where a chunk has no more.
+_BOX_VOXELS = 1 << 22
 
 
 class DrawnVoxels:
     """Draws voxels of an image, by their values or by weight, and reads little of it at a time.
 
-    The image is read once, slab by slab, to count; to draw, each slab is read again that voxels are
+    Boxes of whole chunks are read once each to count; to draw, each is read again that voxels are
     drawn of.
     """
 
@@ -37,27 +38,29 @@ class DrawnVoxels:
                 "balance and weights need an image without other axes than those of space, got "
                 f"dims {image.dims!r}; index one of them"
             )
+        what = "balance" if by_value else "weights"
+        kind = backends.host_type(image.dtype).kind
+        if kind not in "biuf":
+            raise TypeError(f"{what} needs an image of real numbers, got {image.dtype}")
         self._image = image
         self._by_value = by_value
-        row = max(math.prod(image.shape[1:]), 1)
-        self._step = max(_SLAB // row, 1)
-        self._starts = range(0, image.shape[0], self._step)
-        slabs = [self._slab(start) for start in self._starts]
+        self._boxes = _boxes(image.shape, backends.chunks(image.data))
         if by_value:
-            counted = [np.unique(slab, return_counts=True) for slab in slabs]
+            counted = [_count(self._box(n)) for n in range(len(self._boxes))]
             self._values = np.unique(np.concatenate([values for values, _ in counted]))
-            self._counts = np.zeros((len(self._values), len(slabs)))
-            for column, (values, counts) in enumerate(counted):
-                self._counts[np.searchsorted(self._values, values), column] = counts
+            counts = np.zeros((len(self._values), len(counted)))
+            for column, (values, numbers) in enumerate(counted):
+                counts[np.searchsorted(self._values, values), column] = numbers
         else:
-            if any((slab < 0).any() for slab in slabs):
-                raise ValueError("weights must be 0 or more, got negative ones")
-            self._counts = np.array([[float(slab.sum()) for slab in slabs]])
-        if not self._counts.sum() > 0:
-            raise ValueError("weights must not all be 0")
+            counts = np.array([[_weigh(self._box(n)) for n in range(len(self._boxes))]])
+        if not counts.sum() > 0:
+            raise ValueError(
+                f"{what}: the image has no values" if by_value else "weights must not all be 0"
+            )
+        self._ends = np.cumsum(counts, axis=1)
 
-    def _slab(self, start: int) -> Any:
-        part = self._image[start : start + self._step].compute()
+    def _box(self, number: int) -> Any:
+        part = self._image[self._boxes[number]].compute()
         return backends.to(part.data, "numpy")
 
     @property
@@ -67,17 +70,19 @@ class DrawnVoxels:
 
     def indices(self, draws: Sequence[np.random.Generator]) -> NDArray[np.float64]:
         """Return a voxel's index for each generator of random numbers, as rows."""
-        ends = np.cumsum(self._counts, axis=1)
+        ends = self._ends
         chosen: dict[int, list[tuple[int, int]]] = {}
         for number, rng in enumerate(draws):
             row = int(rng.integers(len(ends)))
             at = rng.random() * ends[row, -1]
-            column = min(int(np.searchsorted(ends[row], at, side="right")), ends.shape[1] - 1)
+            column = int(np.searchsorted(ends[row], at, side="right"))
+            # A product may be rounded up to the sum: that is the last box with something in it.
+            column = min(column, int(np.searchsorted(ends[row], ends[row, -1])))
             chosen.setdefault(column, []).append((number, row))
         found = np.zeros((len(draws), len(self._image.shape)))
-        for column, members in chosen.items():  # each slab is read once
-            slab = self._slab(self._starts[column])
-            flat = slab.ravel()
+        for column, members in chosen.items():  # each box is read once
+            box = self._box(column)
+            flat = box.ravel()
             inside = None if self._by_value else np.cumsum(flat, dtype=np.float64)
             where = {row: np.flatnonzero(flat == self._values[row])
                      for row in {row for _, row in members} if self._by_value}  # fmt: skip
@@ -86,7 +91,51 @@ class DrawnVoxels:
                     at = int(where[row][int(draws[number].integers(len(where[row])))])
                 else:
                     share = draws[number].random() * inside[-1]
-                    at = min(int(np.searchsorted(inside, share, side="right")), flat.size - 1)
-                found[number] = np.unravel_index(at, slab.shape)
-                found[number, 0] += self._starts[column]
+                    at = int(np.searchsorted(inside, share, side="right"))
+                    at = min(at, int(np.searchsorted(inside, inside[-1])))
+                found[number] = np.unravel_index(at, box.shape)
+                found[number] += [part.start for part in self._boxes[column]]
         return found
+
+
+def _boxes(shape: Sequence[int], chunks: Sequence[Sequence[int]] | None) -> list[tuple[slice, ...]]:
+    """Return boxes of whole chunks that make an array, in C order.
+
+    Neighbouring chunks are put together, along the last axis first, up to `_BOX_VOXELS`.
+    """
+    chunks = [(1,) * n for n in shape] if chunks is None else chunks
+    lengths = [max(sizes, default=0) for sizes in chunks]
+    ends: list[list[int]] = [[]] * len(shape)
+    for axis in reversed(range(len(shape))):
+        others = math.prod(lengths[:axis] + lengths[axis + 1 :])
+        most = max(_BOX_VOXELS // max(others, 1), 1)
+        found = [0]
+        stop = 0
+        for size in chunks[axis]:
+            if stop > found[-1] and stop + size - found[-1] > most:
+                found.append(stop)
+            stop += size
+        ends[axis] = [*found, stop]
+        lengths[axis] = max(np.diff(ends[axis]).tolist())
+    return list(itertools.product(*[
+        [slice(a, b) for a, b in itertools.pairwise(line)] for line in ends
+    ]))  # fmt: skip
+
+
+def _count(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the values that there are, without NaN, and how many voxels have each."""
+    return np.unique(values[values == values], return_counts=True)
+
+
+def _weigh(weights: NDArray[Any]) -> float:
+    """Return the sum of weights.
+
+    Raises
+    ------
+    ValueError
+        If one is negative or not finite.
+    """
+    wrong = weights[~(np.isfinite(weights) & (weights >= 0))]
+    if wrong.size:
+        raise ValueError(f"weights must be finite numbers of 0 or more, got {wrong[0]}")
+    return float(weights.sum(dtype=np.float64))

@@ -64,17 +64,22 @@ def _range(low: Any, high: Any) -> Intensity:
 
 def _positive_scale(scale: Any) -> Any:
     """Return a scale, or 1 where an image has one value only."""
-    return np.where(scale > 0, scale, 1.0)[()]
+    return scale + (scale == 0)
 
 
 def _zscore(data: Any) -> Intensity:
     """Mean 0 and standard deviation 1."""
-    return Intensity(None, None, np.nanmean(data), _positive_scale(np.nanstd(data)))
+    return Intensity(None, None, _of(np.nanmean, data), _positive_scale(_of(np.nanstd, data)))
 
 
 def _minmax(data: Any) -> Intensity:
     """From the lowest value, 0, to the highest, 1."""
-    return _range(np.nanmin(data), np.nanmax(data))
+    return _range(_of(np.nanmin, data), _of(np.nanmax, data))
+
+
+def _of(statistic: Callable[..., Any], data: Any, *numbers: Any) -> Any:
+    """Return a statistic, worked out by the backend of the data where they are."""
+    return backends.call(statistic, (data, *numbers), {})
 
 
 def _percentile(data: Any, low: float = 0.5, high: float = 99.5) -> Intensity:
@@ -128,7 +133,7 @@ def find_intensity(image: SpatialArray, rule: str | Sequence[Any] | Intensity) -
         raise ValueError(f"intensity must be one of {', '.join(RULES)}, got {rule!r}")
     data = backends.dask_form(image.data)
     # The statistics of narrow types are worked out in doubles, as those of wide ones are.
-    return RULES[name](data.astype("float64"), *numbers)
+    return RULES[name](backends.astype(data, np.dtype("float64")), *numbers)
 
 
 def _subsample(data: Any) -> Any:
@@ -142,7 +147,7 @@ def _subsample(data: Any) -> Any:
 
 def _percentiles(data: Any, wanted: tuple[float, ...]) -> Any:
     if not backends.is_dask(data):
-        return np.nanpercentile(data, wanted)
+        return _of(np.nanpercentile, data, wanted)
     import dask.array as da
 
     flat = data.ravel().rechunk(-1)

@@ -8,10 +8,12 @@ epoch and i alone, so that any number of workers, and a run that starts again, s
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -131,19 +133,50 @@ def patches(
         )
     if int(count) != count or count < 1:
         raise ValueError(f"count must be a whole number of 1 or more, got {count!r}")
-    if overlap is not None and not 0 <= overlap < 1:
-        raise ValueError(f"overlap must be at least 0 and less than 1, got {overlap!r}")
+    if overlap is not None and not (np.ndim(overlap) == 0 and 0 <= overlap < 1):
+        raise ValueError(
+            "overlap must be a part of the size, at least 0 and less than 1, one for all axes, got "
+            f"{overlap!r}"
+        )
     chosen = {"overlap": overlap, "balance": balance, "weights": weights}
     given = [name for name, value in chosen.items() if value is not None]
     if len(given) > 1:
         raise ValueError(f"give one of overlap=, balance= and weights=, got {' and '.join(given)}")
-    if len(images) and not _parts(images[0]):
+    if isinstance(seed, bool | np.bool_) or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed must be a whole number of 0 or more, got {seed!r}")
+    names = {name for case in images for name in _parts(case)}
+    if not all(map(_parts, images)):
         raise ValueError("a case must hold an image at least, got an empty one")
+    if labels is not None:
+        labels = [labels] if isinstance(labels, str | int) else list(labels)
+        unknown = [name for name in labels if name not in names]
+        if unknown and names:
+            raise ValueError(f"labels: no case has an image {unknown[0]!r}; they have {names!r}")
     options = _Options(
         size, spacing, orientation, int(count), overlap, labels, balance, weights,
-        None if augment is None else dict(augment), interpolation, fill, seed,
+        None if augment is None else _augmentation(augment), interpolation, fill, int(seed),
     )  # fmt: skip
     return Patches(list(images), options)
+
+
+def _augmentation(given: Any) -> dict[str, Any]:
+    """Return the options of random transforms, or raise for those that there are not."""
+    known = [*_keywords(random_affine), "elastic"]
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"augment must be a mapping such as {{'rotation': 10}}, of {', '.join(known)}, got "
+            f"{given!r}"
+        )
+    for options, names in ((given, known), (given.get("elastic"), _keywords(random_elastic))):
+        for name in options or ():
+            if name not in names:
+                raise ValueError(f"augment has options {', '.join(names)}, got {name!r}")
+    return dict(given)
+
+
+def _keywords(function: Any) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,11 +386,12 @@ class Patches(Sequence[Any]):
             transform = _transform(grid, options.augment, rng)
         found = {}
         for number, (name, image) in enumerate(case.images.items()):
-            is_label = image.dtype.kind == "b" or (
+            is_mask = backends.host_type(image.dtype).kind == "b"
+            is_label = is_mask or (
                 name in options.labels if options.labels is not None
                 else number > 0 and isinstance(self._cases[k], tuple | list)
             )  # fmt: skip
-            kind = "nearest" if image.dtype.kind == "b" else "label"
+            kind = "nearest" if is_mask else "label"
             how: dict[str, Any] = {
                 "transform": transform, "fill": 0 if is_label else options.fill,
                 "interpolation": kind if is_label else options.interpolation,

@@ -137,7 +137,8 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
     require_host(labels.data, "regionprops")
     marks = None
     if intensity is not None:
-        marks = require_host(data_on_same_grid("regionprops", labels, intensity), "regionprops")
+        marks = data_on_same_grid("regionprops", labels, intensity, "intensity")
+        require_host(marks, "regionprops")
         if np.dtype(marks.dtype).kind not in "biuf":
             raise TypeError(f"regionprops: intensities must be real numbers, got {marks.dtype}")
     lazy = lazy_data(labels)

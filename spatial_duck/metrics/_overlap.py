@@ -35,13 +35,15 @@ def dice(reference: SpatialArray, prediction: Any, labels: Sequence[int] | None 
     Returns
     -------
     float or dict of int to float
-        A number for two masks, else one for each label; NaN where neither image has it. Where an
-        image is lazy, a `dask.delayed.Delayed` of that.
+        A number where one is a mask of bool, else one for each label; NaN where neither image has
+        it. Where an image is lazy, a `dask.delayed.Delayed` of that.
 
     Raises
     ------
     GeometryMismatchError
         If the images lie on different grids.
+    ValueError
+        If one is a mask of bool, and the other has labels besides 1.
 
     Notes
     -----
@@ -117,27 +119,24 @@ def _volume_similarity(counts: tuple[int, int, int] | None) -> float:
 def _compare_overlap(
     what: str, value: Callable[..., float], reference: Any, prediction: Any, labels: Any
 ) -> Any:
-    image, other = check_pair(what, reference, prediction)
-    masks = image.dtype == bool and other.dtype == bool
-    join = partial(_join_counts, value=value, masks=masks, labels=labels)
-    return map_chunk_pairs(_count, join, image.data, other)
+    image, other, masks, wanted = check_pair(what, reference, prediction, labels)
+    join = partial(_join_counts, value=value, masks=masks, labels=wanted)
+    return map_chunk_pairs(partial(_count, labels=wanted), join, image.data, other)
 
 
-def _count(one: Any, other: Any, start: Any) -> Counts:
+def _count(one: Any, other: Any, start: Any, *, labels: tuple[int, ...] | None) -> Counts:
     """Count the voxels of each label in either block, and those that both have."""
     del start
     counts: dict[int, list[int]] = {}
     for column, values in enumerate((one, other, one[one == other])):
         found, numbers = np.unique(values, return_counts=True)
         for label, number in zip(found.tolist(), numbers.tolist(), strict=True):
-            if label:
+            if label if labels is None else label in labels:
                 counts.setdefault(int(label), [0, 0, 0])[column] = number
     return {label: (a, b, c) for label, (a, b, c) in counts.items()}
 
 
-def _join_counts(
-    parts: list[Counts], value: Callable[..., float], masks: bool, labels: Any
-) -> float | dict[int, float]:
+def _join_counts(parts: list[Counts], value: Callable[..., float], masks: bool, labels: Any) -> Any:
     total: Counts = {}
     for part in parts:
         for label, counts in part.items():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,15 +16,36 @@ from spatial_duck.ndimage._domain import find_domain
 from spatial_duck.ndimage._running import check_image, data_on_same_grid, require_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from spatial_duck.array import SpatialArray
 
-__all__ = ["check_pair", "map_chunk_pairs", "value_by_label"]
+__all__ = ["Pair", "check_pair", "map_chunk_pairs", "value_by_label"]
 
 
-def check_pair(what: str, reference: Any, prediction: Any) -> tuple[SpatialArray, Any]:
-    """Return the reference as an image and the data of the prediction, on one grid of space axes.
+class Pair(NamedTuple):
+    """Two segmentations on one grid, and what is to be measured of them.
+
+    Attributes
+    ----------
+    image : SpatialArray
+        The reference.
+    other : array
+        The data of the prediction.
+    masks : bool
+        Whether they are masks: one of them is of bool.
+    labels : tuple of int or None
+        The labels that are to be measured; all but 0 if None.
+    """
+
+    image: SpatialArray
+    other: Any
+    masks: bool
+    labels: tuple[int, ...] | None
+
+
+def check_pair(what: str, reference: Any, prediction: Any, labels: Any) -> Pair:
+    """Return two segmentations, after checking that they lie on one grid of space axes.
 
     Raises
     ------
@@ -32,9 +54,9 @@ def check_pair(what: str, reference: Any, prediction: Any) -> tuple[SpatialArray
     GeometryError
         If they have other axes than those of space.
     TypeError
-        If they are not masks or labels.
+        If they are not masks or labels, or the labels wanted are not whole numbers.
     """
-    reference = check_image(as_image(reference, what, "reference"), what, "biu")
+    reference = check_image(as_image(reference, what, "reference", on_host=True), what, "biu")
     domain = find_domain(reference, None, what)
     if len(domain.axes) != reference.ndim:
         others = [reference.dims[i] or i for i in range(reference.ndim) if i not in domain.axes]
@@ -42,13 +64,23 @@ def check_pair(what: str, reference: Any, prediction: Any) -> tuple[SpatialArray
             f"{what} measures in space, and the axes {others!r} are not space axes: index them "
             "away first"
         )
-    other = data_on_same_grid(what, reference, prediction)
-    kind = backends.host_type(other.dtype).kind
-    if kind not in "biu":
-        raise TypeError(f"{what} needs masks or integer labels, got values of {other.dtype}")
-    require_host(reference.data, what)
-    require_host(other, what)
-    return reference, other
+    other = require_host(data_on_same_grid(what, reference, prediction, "prediction"), what)
+    if np.dtype(other.dtype).kind not in "biu":
+        raise TypeError(
+            f"{what} needs a prediction of masks or integer labels, got values of {other.dtype}; "
+            "such are prediction > threshold or prediction.astype('int32')"
+        )
+    masks = reference.dtype == bool or other.dtype == bool
+    return Pair(reference, other, masks, None if labels is None else _whole_numbers(labels))
+
+
+def _whole_numbers(labels: Any) -> tuple[int, ...]:
+    try:
+        return tuple([operator.index(label) for label in labels])
+    except TypeError:
+        raise TypeError(
+            f"labels must be a sequence of whole numbers such as [1, 2], got {labels!r}"
+        ) from None
 
 
 def map_chunk_pairs(
@@ -91,8 +123,11 @@ def map_chunk_pairs(
 
 
 def value_by_label(
-    value: Callable[[Any], float], found: dict[int, Any], masks: bool, labels: Any
-) -> float | dict[int, float]:
+    value: Callable[[Any], Any],
+    found: dict[int, Any],
+    masks: bool,
+    labels: tuple[int, ...] | None,
+) -> Any:
     """Return the value of a pair of masks, or those of each label.
 
     Parameters
@@ -101,12 +136,22 @@ def value_by_label(
         Function of what was found for one label, or of None where nothing was.
     found : dict
         What was found, by label; masks have the label 1.
-    masks : bool
-        Whether both are masks.
-    labels : sequence of int, optional
-        Labels to compare; by default all but 0 that either image has.
+    masks, labels
+        Those of the `Pair`.
+
+    Raises
+    ------
+    ValueError
+        If there are other labels beside a mask.
     """
-    if masks and labels is None:
-        return value(found.get(1))
-    wanted: Sequence[int] = sorted(found) if labels is None else [int(i) for i in labels]
-    return {int(i): value(found.get(int(i))) for i in wanted if i or labels is not None}
+    if labels is not None:
+        return {label: value(found.get(label)) for label in labels}
+    if not masks:
+        return {label: value(found[label]) for label in sorted(found)}
+    others = sorted(found.keys() - {1})
+    if others:
+        raise ValueError(
+            f"one image is a mask, and the other has the labels {others[:5]!r}: compare the mask "
+            f"with other == {others[0]}, or with other > 0, or give labels="
+        )
+    return value(found.get(1))

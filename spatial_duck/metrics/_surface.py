@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.geometry._quantity import in_unit
+from spatial_duck.array import as_image
+from spatial_duck.geometry._quantity import one_length
 from spatial_duck.metrics._pairs import check_pair, map_chunk_pairs, value_by_label
 
 if TYPE_CHECKING:
@@ -50,13 +51,15 @@ def surface_distances(
     tuple of ndarray, or dict of int to tuple of ndarray
         Distances in world units from the surface voxels of the reference to the surface of the
         prediction, and from those of the prediction to that of the reference. Infinite where the
-        other has no surface. Of two masks one pair, else one for each label. Where an image is
-        lazy, a `dask.delayed.Delayed` of that.
+        other has no surface. One pair where one image is a mask of bool, else one for each label.
+        Where an image is lazy, a `dask.delayed.Delayed` of that.
 
     Raises
     ------
     GeometryMismatchError
         If the images lie on different grids.
+    ValueError
+        If one is a mask of bool, and the other has labels besides 1.
 
     Examples
     --------
@@ -143,15 +146,16 @@ def surface_dice(
     Returns
     -------
     float or dict of int to float
-        From 0 to 1; NaN where neither image has a surface. Lazy as for `surface_distances`.
+        From 0 to 1; NaN where neither image has a surface, 0 where one has none, whatever the
+        tolerance. Lazy as for `surface_distances`.
 
     Notes
     -----
     Nikolov et al., Clinically applicable segmentation of head and neck anatomy, J Med Internet Res
     23, 2021, over surface voxels, each of which counts once.
     """
-    unit = next((u for u in getattr(reference, "unit", None) or () if u is not None), None)
-    limit = float(in_unit(tolerance, unit, "tolerance"))
+    reference = as_image(reference, "surface_dice", "reference")
+    limit = one_length(tolerance, reference.world, "tolerance")
     if not limit >= 0:
         raise ValueError(f"tolerance must be 0 or more, got {tolerance!r}")
     value = partial(_fraction_within, limit=limit)
@@ -177,21 +181,27 @@ def _mean_distance(pair: tuple[Floats, Floats]) -> float:
 def _fraction_within(pair: tuple[Floats, Floats], limit: float) -> float:
     both = np.concatenate(pair)
     # Grids that were stored in 32 bits have distances that differ in the seventh digit.
-    return float((both <= limit * (1 + 1e-6)).mean()) if both.size else float("nan")
+    near = (both <= limit * (1 + 1e-6)) & np.isfinite(both)
+    return float(near.mean()) if both.size else float("nan")
 
 
 def _compare_surfaces(
     what: str, value: Callable[..., Any], reference: Any, prediction: Any, labels: Any
 ) -> Any:
-    image, other = check_pair(what, reference, prediction)
-    masks = image.dtype == bool and other.dtype == bool
-    join = partial(_join_surfaces, value=value, masks=masks, labels=labels, geometry=image.geometry)
-    find = partial(_surfaces, shape=image.shape)
+    image, other, masks, wanted = check_pair(what, reference, prediction, labels)
+    join = partial(_join_surfaces, value=value, masks=masks, labels=wanted, geometry=image.geometry)
+    find = partial(_surfaces, shape=image.shape, labels=wanted)
     return map_chunk_pairs(find, join, image.data, other, halo=1)
 
 
 def _surfaces(
-    one: Any, other: Any, start: Sequence[int], core: Any = None, *, shape: Sequence[int]
+    one: Any,
+    other: Any,
+    start: Sequence[int],
+    core: Any = None,
+    *,
+    shape: Sequence[int],
+    labels: tuple[int, ...] | None,
 ) -> Indices:
     """Return the indices of the surface voxels of each label, in the whole image.
 
@@ -205,23 +215,28 @@ def _surfaces(
         The voxels that count; all by default.
     shape : sequence of int
         Shape of the whole image.
+    labels : tuple of int or None
+        Those wanted; all but 0 if None.
     """
     found: dict[int, list[Any]] = {}
-    for column, labels in enumerate((one, other)):
-        edge = _has_other_neighbour(np.asarray(labels))
+    for column, values in enumerate((one, other)):
+        edge = _has_other_neighbour(np.asarray(values))
         if core is not None:
             inside = np.zeros(edge.shape, dtype=bool)
             inside[tuple([slice(a - s, b - s) for (a, b), s in zip(core, start, strict=True)])] = (
                 True
             )
             edge &= inside
-        index = np.argwhere(edge & (labels != 0))
-        marks = labels[tuple(index.T)].astype(np.int64)
+        if labels is None or 0 not in labels:
+            edge &= values != 0
+        index = np.argwhere(edge)
+        marks = values[tuple(index.T)]
         flat = np.ravel_multi_index(tuple((index + np.asarray(start)).T), tuple(shape))
         order = np.argsort(marks, kind="stable")
         names, firsts = np.unique(marks[order], return_index=True)
         for name, part in zip(names.tolist(), np.split(flat[order], firsts[1:]), strict=False):
-            found.setdefault(int(name), [_NO_INDICES, _NO_INDICES])[column] = part
+            if labels is None or name in labels:
+                found.setdefault(int(name), [_NO_INDICES, _NO_INDICES])[column] = part
     return {label: (a, b) for label, (a, b) in found.items()}
 
 
@@ -249,12 +264,11 @@ def _join_surfaces(
     parts: list[Indices],
     value: Callable[..., Any],
     masks: bool,
-    labels: Any,
+    labels: tuple[int, ...] | None,
     geometry: Geometry,
 ) -> Any:
-    names = {name for part in parts for name in part}
     found = {}
-    for name in names if labels is None else {int(i) for i in labels} & names:
+    for name in {name for part in parts for name in part}:
         sides = [
             np.concatenate([part.get(name, (_NO_INDICES, _NO_INDICES))[column] for part in parts])
             for column in (0, 1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck.array import as_image
 from spatial_duck.backends import chunk_values
 from spatial_duck.ndimage._components import chunked_label, full_structure
 from spatial_duck.ndimage._domain import find_domain
@@ -118,9 +119,8 @@ def find_objects(labels: SpatialArray, image: SpatialArray | None = None) -> lis
             "find_objects: where objects lie is known only when the labels are computed: use "
             "find_objects(labels.compute(), image), where image may be lazy"
         )
-    if image is not None:
-        data_on_same_grid("find_objects", labels, image)
-    source = labels if image is None else image
+    source = labels if image is None else as_image(image, "find_objects")
+    data_on_same_grid("find_objects", labels, source, "image")
     engine = engine_of(labels.data)
     native = labels.data.astype(np.dtype(labels.dtype).newbyteorder("="), copy=False)
     found = engine.nd.find_objects(native)
@@ -215,7 +215,7 @@ def measure_frames(
     """Measure each frame of an image: columns of numbers, shape (*others, [k,] width)."""
     image = check_image(image, what, kinds)
     domain = find_domain(image, axes, what)
-    marks = None if labels is None else data_on_same_grid(what, image, labels)
+    marks = None if labels is None else data_on_same_grid(what, image, labels, "labels")
     if index is not None and marks is None:
         raise TypeError(f"{what}: index= chooses among labels, and no labels are given")
     wanted = None if index is None else np.atleast_1d(np.asarray(index)).tolist()

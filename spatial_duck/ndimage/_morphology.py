@@ -15,7 +15,7 @@ import numpy as np
 from spatial_duck.array import as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._quantity import length_in
+from spatial_duck.geometry._quantity import one_length
 from spatial_duck.ndimage._components import chunked_holes
 from spatial_duck.ndimage._domain import (
     ball_footprint,
@@ -367,7 +367,7 @@ def distance_transform_edt(
     domain = find_domain(image, axes, "distance_transform_edt")
     halo = [0] * image.ndim
     if max_distance is not None:
-        max_distance = float(length_in(max_distance, image.world, "max_distance"))
+        max_distance = one_length(max_distance, image.world, "max_distance")
         if not 0 < max_distance < math.inf:
             raise ValueError(f"max_distance must be positive and finite, got {max_distance!r}")
         halo = halo_of(domain, max_distance, image.ndim)

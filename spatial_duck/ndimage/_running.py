@@ -16,7 +16,8 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray, as_image, on_grid
+from spatial_duck.array import SpatialArray, as_image, is_image, on_grid
+from spatial_duck.errors import GeometryMismatchError
 from spatial_duck.geometry import _align as mixing
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class Engine(NamedTuple):
     nd: Any
 
 
+#: The backends that filters work on.
+_BACKENDS = ("numpy", "cupy", "dask", "zarr")
+
+
 def engine_of(block: Any) -> Engine:
     """Return the libraries for a block in memory.
 
@@ -75,7 +80,7 @@ def check_image(image: Any, what: str, kinds: str = "biufc") -> SpatialArray:
     """Return the image, or raise for other objects, values and backends than filters take."""
     image = as_image(image, what)
     found = backends.backend_of(image.data).name
-    if found not in ("numpy", "cupy", "dask", "zarr"):
+    if found not in _BACKENDS:
         raise TypeError(
             f"{what} works on NumPy, CuPy, Dask and Zarr arrays, got "
             f"{backends.library(image.data)}; use image.to('numpy') first"
@@ -102,8 +107,19 @@ def check_mode(mode: str) -> str:
     return mode
 
 
-def data_on_same_grid(what: str, image: SpatialArray, other: Any) -> Any:
+def data_on_same_grid(what: str, image: SpatialArray, other: Any, argument: str) -> Any:
     """Return the data of an image on the same grid, or a bare array of the same shape.
+
+    Parameters
+    ----------
+    what : str
+        The function, for messages.
+    image : SpatialArray
+        Where they must lie.
+    other : image or array
+        An image as `asarray` takes them, or an array; tensors of the host become NumPy's.
+    argument : str
+        What the other is called there.
 
     Raises
     ------
@@ -111,14 +127,28 @@ def data_on_same_grid(what: str, image: SpatialArray, other: Any) -> Any:
         If it lies elsewhere.
     ValueError
         If a bare array has another shape.
+    TypeError
+        If it is neither an image nor an array, or has masked values.
     """
-    if isinstance(other, SpatialArray):
-        if other.shape == image.shape:
-            mixing.broadcast(what, (image.geometry, other.geometry))
-        other = other.data
-    if tuple(other.shape) != image.shape:
-        raise ValueError(f"{what}: expected shape {image.shape}, got {tuple(other.shape)}")
-    return other
+    if is_image(other):
+        other = as_image(other, what, argument)
+        if other.shape != image.shape:
+            raise GeometryMismatchError(
+                f"{what}: {argument} has dims {other.dims!r} of shape {other.shape}, and the image "
+                f"{image.dims!r} of {image.shape}: bring it there with resample({argument}, "
+                "to=image), labels with interpolation='nearest'"
+            )
+        mixing.broadcast(what, (image.geometry, other.geometry))
+        data = other.data
+    else:
+        data = backends.adopt(other)
+        backends.refuse_masked(data, what)
+    if tuple(data.shape) != image.shape:
+        raise ValueError(
+            f"{what}: expected {argument} of shape {image.shape}, got {tuple(data.shape)}"
+        )
+    known = backends.backend_of(data).name in _BACKENDS
+    return data if known else backends.host_form(data, what)
 
 
 def lazy_data(image: SpatialArray) -> Any:

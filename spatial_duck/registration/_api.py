@@ -12,7 +12,7 @@ import numpy as np
 
 from spatial_duck._progress import is_watched
 from spatial_duck.array import as_image
-from spatial_duck.geometry._quantity import length_in
+from spatial_duck.geometry._quantity import one_length
 from spatial_duck.pyramids import Pyramid
 from spatial_duck.registration._initial_transforms import INITIAL_SHIFTS, find_start
 from spatial_duck.registration._levels import check_image, common_world, level_spacings, make_levels
@@ -197,7 +197,7 @@ def register(
         check_image(image, name)
     world = common_world(fixed, moving)
     if control_spacing is not None:
-        control_spacing = float(length_in(control_spacing, world, "control_spacing"))
+        control_spacing = one_length(control_spacing, world, "control_spacing")
         if not 0 < control_spacing < np.inf:
             raise ValueError(
                 f"control_spacing must be positive and finite, got {control_spacing!r}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.backends import chunk_values, empty_block
-from spatial_duck.geometry._quantity import has_unit, length_in
+from spatial_duck.geometry._quantity import one_length, volume_in
 from spatial_duck.ndimage._components import Parts, select_parts
 from spatial_duck.ndimage._domain import Domain, find_domain, halo_of
 from spatial_duck.ndimage._morphology import by_frame, joining_structure
@@ -83,9 +83,10 @@ def remove_small_objects(
     ----------
     labels : SpatialArray of bool or int
         A mask, or labels with 0 outside objects; on a NumPy, Dask or Zarr array.
-    volume : float or quantity
-        The smallest volume that stays, in cubic world units: along two axes an area, along one a
-        length. That of a part is the number of its voxels times the volume of one.
+    volume : float, str or quantity
+        The smallest volume that stays, in cubic world units, or with a unit such as ``"5 ml"``:
+        along two axes an area, along one a length. That of a part is the number of its voxels
+        times the volume of one.
     structure, axes
         As for `keep_largest`.
 
@@ -103,7 +104,7 @@ def remove_small_objects(
     """
     labels = check_image(labels, "remove_small_objects", "biu")
     domain = find_domain(labels, axes, "remove_small_objects")
-    wanted = _volume_in_units(volume, domain)
+    wanted = volume_in(volume, domain.units[0], len(domain.axes), "volume")
     if not 0 <= wanted < math.inf:
         raise ValueError(f"volume must be finite, and 0 or more, got {volume!r}")
     # Spacings read from text have few digits: a part of exactly this volume is kept.
@@ -141,7 +142,7 @@ def expand_labels(labels: SpatialArray, distance: Any, *, axes: Axes = None) -> 
     labels = check_image(labels, "expand_labels", "biu")
     require_host(labels.data, "expand_labels")
     domain = find_domain(labels, axes, "expand_labels")
-    reach = float(length_in(distance, labels.world, "distance"))
+    reach = one_length(distance, labels.world, "distance")
     if not 0 <= reach < math.inf:
         raise ValueError(f"distance must be finite, and 0 or more, got {distance!r}")
     reach *= 1 + 1e-6
@@ -235,22 +236,6 @@ def _is_largest(count: int, frames: tuple[Any, Any], parts: Parts) -> NDArray[np
 
 def _is_large_enough(voxels: float, parts: Parts) -> NDArray[np.bool_]:
     return parts.sizes >= voxels
-
-
-def _volume_in_units(volume: Any, domain: Domain) -> float:
-    """Return a volume as a number in the axes' unit to the power of their number."""
-    if not has_unit(volume):
-        return float(volume)
-    n = len(domain.axes)
-    unit = domain.units[0]
-    ask = getattr(volume, "to", None)
-    if unit is None or ask is None or isinstance(volume, str):
-        raise ValueError(
-            f"volume must be a number in the image's unit ({unit}) to the power of {n}, or a "
-            f"quantity of pint, astropy or unyt, got {volume!r}"
-        )
-    found = ask(unit if n == 1 else f"{unit}**{n}")
-    return float(found.magnitude if hasattr(found, "magnitude") else found.value)
 
 
 # --- labels -------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck.errors import GeometryError
+from spatial_duck.learning._drawing import _boxes
 
 OBLIQUE = np.linalg.qr(np.array([[1.0, 2, 3], [0, 1, 4], [5, 6, 0]]))[0]
 SLOPE = np.array([1.0, -2.0, 0.5])
@@ -120,7 +121,7 @@ def test_neighbours_follow_each_other() -> None:
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_each_value_is_drawn_as_often(lazy: bool, monkeypatch: Any) -> None:
-    monkeypatch.setattr("spatial_duck.learning._drawing._SLAB", 700)
+    monkeypatch.setattr("spatial_duck.learning._drawing._BOX_VOXELS", 700)
     values = np.zeros((20, 24, 28), np.uint8)
     values[2, 3, 4], values[-1, -1, -1] = 3, 9
     labels = CASE[0].replace(data=values)
@@ -143,6 +144,71 @@ def test_weights_say_where() -> None:
     sums = [float(np.asarray(p[1]).sum()) for p in cut]
     assert set(sums) == {1.0, 3.0}
     assert 45 < sums.count(3.0) < 75
+
+
+@given(
+    shape=st.lists(st.integers(0, 20), min_size=1, max_size=3), size=st.integers(1, 7),
+    most=st.sampled_from([1, 30, 200, 1 << 22]), chunked=st.booleans(),
+)  # fmt: skip
+def test_boxes_are_whole_chunks_and_make_the_array(
+    shape: list[int], size: int, most: int, chunked: bool
+) -> None:
+    chunks = tuple([(size,) * (n // size) + ((n % size,) if n % size else ()) for n in shape])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spatial_duck.learning._drawing._BOX_VOXELS", most)
+        boxes = _boxes(shape, chunks if chunked else None)
+    seen = np.zeros(shape, int)
+    for box in boxes:
+        seen[box] += 1
+        whole = size ** len(shape) if chunked else 1
+        assert seen[box].size <= max(most, whole)
+        for part, n in zip(box, shape, strict=True):
+            assert not chunked or part.start % size == 0
+            assert not chunked or part.stop % size == 0 or part.stop == n
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("which", ["balance", "weights"])
+def test_chunks_are_read_once_to_count_and_once_to_draw(which: str, monkeypatch: Any) -> None:
+    zarr = pytest.importorskip("zarr", reason="needs zarr")
+    pytest.importorskip("dask", reason="needs dask")
+    from spatial_duck.testing._stores import RecordingStore
+
+    monkeypatch.setattr("spatial_duck.learning._drawing._BOX_VOXELS", 4096)
+    store = RecordingStore(zarr.storage.MemoryStore())
+    array = zarr.create_array(store, shape=(64, 40, 48), chunks=(16, 16, 16), dtype="u1")
+    array[...] = 1
+    array[40:, :10, :9] = 2
+    store.chunks_read.clear()
+    cut: Any = sd.patches([sd.SpatialArray(array)], 8, count=3, **{which: 0})
+    cut._start(0, 0)
+    assert 36 < len(store.chunks_read) <= 36 + 3
+
+
+def test_values_that_are_not_numbers_are_drawn_by_nobody() -> None:
+    values = np.full((20, 24, 28), np.nan, np.float32)
+    values[3, 4, 5], values[10, 11, 12] = 1, 2
+    labels = CASE[0].replace(data=values)
+    cut = sd.patches([(CASE[0], labels)], 3, count=20, balance=1)
+    assert all(np.isfinite(p[1].data).any() for p in cut)
+    for bad in (np.nan, np.inf, -1):
+        wrong = labels.replace(data=np.where(values == 1, bad, 1))
+        with pytest.raises(ValueError, match=f"finite numbers of 0 or more, got {bad}"):
+            sd.patches([(CASE[0], wrong)], 3, weights=1)[0]
+    for kind in ("f2", "u1", ">f4", "?"):  # the sum of which does not fit in them
+        many = CASE[0].replace(data=np.ones(CASE[0].shape, kind))
+        cut = sd.patches([(CASE[0], many)], 1, count=30, weights=1, labels=())
+        assert len({tuple(p[0].origin.tolist()) for p in cut}) > 25
+
+
+def test_labels_are_named_as_a_whole() -> None:
+    labels = CASE[1].replace(data=np.random.default_rng(0).choice([0, 2, 7], CASE[1].shape))
+    case = {"label": CASE[1], "labels": labels}  # the one is a part of the other
+    for given_ in ("labels", ["labels"]):
+        (part,) = sd.patches([case], 6, labels=given_, augment={"rotation": 45})
+        assert set(np.unique(part["labels"].data)) <= {0, 2, 7}
+        (plain,) = sd.patches([case], 6, labels=(), augment={"rotation": 45})
+        np.testing.assert_array_equal(part["label"].data, plain["label"].data)
 
 
 def test_labels_are_never_mixed() -> None:
@@ -200,17 +266,24 @@ def test_slices_time_and_channels() -> None:
         (ValueError, lambda: sd.patches([CASE], 4, count=0)),
         (ValueError, lambda: sd.patches([CASE], 4, overlap=1)),
         (ValueError, lambda: sd.patches([CASE], 4, overlap=0, balance=1)),
-        (ValueError, lambda: sd.patches([()], 4)),
+        (ValueError, lambda: sd.patches([CASE], 4, overlap=(0.5, 0.5, 0.5))),
+        (ValueError, lambda: sd.patches([CASE, ()], 4)),
+        (ValueError, lambda: sd.patches([CASE], 4, seed=-1)),
+        (ValueError, lambda: sd.patches([CASE], 4, seed=None)),
+        (ValueError, lambda: sd.patches([{"image": CASE[0]}], 4, labels=["lable"])),
+        (ValueError, lambda: sd.patches([CASE], 4, labels=[0, 2])),
+        (ValueError, lambda: sd.patches([CASE], 4, augment={"rotate": 5})),
+        (ValueError, lambda: sd.patches([CASE], 4, augment={"elastic": {"size": 5}})),
+        (TypeError, lambda: sd.patches([CASE], 4, augment="rotation")),
         (ValueError, lambda: sd.patches([CASE], 4, balance="seg")[0]),
         (ValueError, lambda: sd.patches([CASE], 4, weights=1)[0]),
         (GeometryError, lambda: sd.patches([CASE], "0.1 mm")[0]),
         (GeometryError, lambda: sd.patches([CASE], 2.5)[0]),
         (IndexError, lambda: sd.patches([CASE], 4)[1]),
     ],
-    ids=["image", "count", "overlap", "two", "empty", "name", "weights", "small", "part", "index"],
 )
 def test_what_cannot_be_is_refused(error: type[Exception], wrong: Any) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error, match=r"got|has no image|no case has|must not|contradict|there are"):
         wrong()
 
 
@@ -236,3 +309,27 @@ def test_workers_of_torch_share_the_patches() -> None:
         assert sorted(p.origin.tolist() for p in loader) == expected_places
     whole = torch.utils.data.DataLoader(cut, batch_size=None, num_workers=2)
     assert [p.origin.tolist() for p in whole] == [p.origin.tolist() for p in cut[:]]
+
+
+@pytest.mark.library
+def test_tensors_are_cut_and_moved_as_arrays_are() -> None:
+    torch = pytest.importorskip("torch", reason="needs torch")
+    image, mask = CASE[0].astype("f4"), CASE[0] > 3
+    tensors = [x.replace(data=torch.from_numpy(x.data)) for x in (image, mask)]
+    options: Any = {"spacing": 1.0, "augment": {"rotation": 9}, "count": 2}
+    for found, expected in zip(
+        sd.patches([tuple(tensors)], 5, balance=1, **options),
+        sd.patches([(image, mask)], 5, balance=1, **options), strict=True,
+    ):  # fmt: skip
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-5)
+    moved, labels = sd.augment(*tensors, seed=1)
+    wanted, marks = sd.augment(image, mask, seed=1)
+    np.testing.assert_allclose(np.asarray(moved), wanted.data, atol=1e-4)
+    np.testing.assert_array_equal(np.asarray(labels), marks.data)
+    for rule in ("zscore", "minmax", ("ct-window", 0, 10)):
+        there, record = sd.conform(tensors[0], spacing=1.5, intensity=rule)
+        same, _ = sd.conform(image, spacing=1.5, intensity=rule)
+        assert isinstance(there.data, torch.Tensor)
+        np.testing.assert_allclose(np.asarray(there), same.data, atol=1e-4)
+        assert isinstance(sd.restore(there > 0, record).data, torch.Tensor)

@@ -125,6 +125,68 @@ def test_other_grids_axes_and_types_are_refused() -> None:
         metrics.hausdorff(image, image, percentile=0)
 
 
+LABEL_TYPES = ("u1", "i2", ">u2", "i4", "u8", ">i8", "i8")
+
+
+@pytest.mark.parametrize("name", [*OVERLAPS, *SURFACES])
+@given(
+    st.sampled_from(LABEL_TYPES), st.sampled_from(LABEL_TYPES), st.integers(0, 99),
+    st.sampled_from([None, [0], [1, 0], [3, 9]]),
+)  # fmt: skip
+@settings(max_examples=10)
+def test_any_type_of_label_and_any_label_is_measured(
+    name: str, one: str, other: str, seed: int, labels: Any
+) -> None:
+    """Label k of an image is measured as the mask of its voxels: 0 too, and the largest."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(0, 4, (2, 4, 5, 6))
+    most = [int(np.iinfo(kind).max) for kind in (one, other)]
+    values = [np.array([0, 1, min(most), top], np.dtype(kind).newbyteorder("="))
+              for top, kind in zip(most, (one, other), strict=True)]  # fmt: skip
+    x, y = values[0].astype(one)[a], values[1].astype(other)[b]
+    x.flags.writeable = y.flags.writeable = False
+    g = sd.Geometry(a.shape, (2.5, 1.0, 0.5))
+    function = {**OVERLAPS, **SURFACES}[name]
+    names = sorted({*x.ravel().tolist(), *y.ravel().tolist()} - {0}) if labels is None else labels
+    found = function(sd.SpatialArray(x, g), sd.SpatialArray(y, g), labels=labels)
+    assert list(found) == names
+    for label, value in found.items():
+        masks = [sd.SpatialArray(np.array(v.tolist(), object) == label, g) for v in (x, y)]
+        masks = [mask.astype(bool) for mask in masks]
+        np.testing.assert_equal(value, function(*masks), err_msg=str(label))
+
+
+@pytest.mark.parametrize("name", [*OVERLAPS, *SURFACES])
+def test_a_mask_beside_labels_is_a_mask(name: str) -> None:
+    function = {**OVERLAPS, **SURFACES}[name]
+    a, b = np.random.default_rng(0).random((2, 5, 6, 7)) < 0.4
+    one, other = (sd.SpatialArray(m, spacing=(2, 1, 1)) for m in (a, b))
+    expected = function(one, other)
+    assert function(one, other.astype("u1")) == function(one.astype("i8"), other) == expected
+    with pytest.raises(ValueError, match=r"the other has the labels \[255\]"):
+        function(one, other.astype("u1") * 255)
+    assert function(one, other.astype("u1") * 255, labels=[255])[255] != expected
+
+
+@pytest.mark.parametrize("name", [*OVERLAPS, *SURFACES])
+@pytest.mark.parametrize("wrong", [1, [1.0], ["liver"], "liver", [None]], ids=repr)
+def test_labels_wanted_are_whole_numbers(name: str, wrong: Any) -> None:
+    image = sd.SpatialArray(np.ones((3, 4), "u1"))
+    with pytest.raises(TypeError, match=r"labels must be a sequence of whole numbers"):
+        {**OVERLAPS, **SURFACES}[name](image, image, wrong)
+
+
+@pytest.mark.parametrize("tolerance", [0, 1, 1e300, np.inf])
+def test_what_is_not_there_is_within_no_tolerance(tolerance: float) -> None:
+    mask = np.zeros((3, 4, 5), bool)
+    mask[1, 1, 1] = True
+    some, none = (sd.SpatialArray(m, unit="mm") for m in (mask, mask & False))
+    assert metrics.surface_dice(some, some, tolerance) == 1
+    assert metrics.surface_dice(some, none, tolerance) == 0
+    assert metrics.surface_dice(none, some, tolerance) == 0
+    assert np.isnan(metrics.surface_dice(none, none, tolerance))
+
+
 @pytest.mark.filterwarnings("ignore:monai:FutureWarning")  # of its own arguments
 def test_the_distances_of_monai() -> None:
     torch = pytest.importorskip("torch", reason="needs torch")

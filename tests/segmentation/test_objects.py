@@ -81,8 +81,26 @@ def test_a_volume_is_in_the_world() -> None:
             for asked in (volume, pint.Quantity(volume / 1000, "cm**3")):
                 found = segmentation.remove_small_objects(image(labels, direction), asked)
                 assert int(found.sum()) == left
-    with pytest.raises(ValueError, match="to the power of 3"):
+    with pytest.raises(ValueError, match=r"image's unit mm\^3"):
         segmentation.remove_small_objects(image(labels), "4 mm")
+    for text in (
+        "4 mm^3",
+        "4mm**3",
+        "4e9 um³",
+        "0.004 cm3",
+        "4e-3 ml",
+        "0.004 mL",
+        "4 µl",
+        "4e-6 L",
+    ):
+        assert int(segmentation.remove_small_objects(image(labels), text).sum()) == 4, text
+    for text in ("4 mm", "4 mm^2", "4 s^3", "4", "ml", "4 ml^3", "4 ML"):
+        with pytest.raises(ValueError, match="such as '5 ml'"):
+            segmentation.remove_small_objects(image(labels), text)
+    plane = image(labels)[3]
+    assert int(segmentation.remove_small_objects(plane, "0.02 cm²").sum()) == 4
+    assert int(segmentation.remove_small_objects(plane, "2.1 mm^2").sum()) == 0
+    assert int(segmentation.remove_small_objects(plane[3], "2 mm").sum()) == 2
     # A sheared voxel is smaller than the product of its sides.
     small = segmentation.remove_small_objects(image(labels, SHEARED), 3.9)
     assert int(small.sum()) == 0
