@@ -21,7 +21,7 @@ from spatial_duck.geometry._quantity import has_unit
 from spatial_duck.geometry._rounding import count_voxels
 from spatial_duck.geometry._world import unit_factor
 from spatial_duck.resampling import INTERPOLATIONS, make_plan
-from spatial_duck.resampling._api import geometry_of, per_axis
+from spatial_duck.resampling._api import geometry_of, per_axis, voxels_per_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -310,7 +310,7 @@ def _edges(grid: Geometry, first: SpatialArray, blocks: Any) -> list[tuple[int, 
     others = {a: grid.dims[a] for a in range(grid.ndim) if a not in grid.sampled_axes}
     sizes: dict[int, Any] = {a: named.pop(name) for a, name in others.items() if name in named}
     given = named if hasattr(blocks, "keys") else blocks
-    along = per_axis("blocks", given, grid)
+    along = voxels_per_axis("blocks", given, grid)
     sizes |= dict(zip(grid.sampled_axes, along, strict=True))
     for axis, size in sizes.items():
         if size is not None and (size != int(size) or size < 1):

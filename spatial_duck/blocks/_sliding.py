@@ -13,7 +13,7 @@ from spatial_duck.blocks._api import _check, _grid, run, with_plain
 from spatial_duck.blocks._cover import Cover, cover_windows
 from spatial_duck.blocks._index_map import bare_grid
 from spatial_duck.errors import GeometryError
-from spatial_duck.resampling._api import per_axis
+from spatial_duck.resampling._api import voxels_per_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,23 +92,28 @@ def sliding_window(
     image = as_image(image, "sliding_window")
     grid = _grid((image,), None, plain)
     _check(blend, threads)
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap must be at least 0 and less than 1, got {overlap!r}")
-    lengths = per_axis("window", window, grid)
+    check_overlap(overlap)
+    lengths = voxels_per_axis("window", window, grid)
     covers = [Cover((0, n), ((0, n),)) for n in grid.shape]
     for axis, size in zip(grid.sampled_axes, lengths, strict=True):
         if size is None:
             continue
-        if size != int(size) or size < 1:
-            raise GeometryError(f"window must hold ints of 1 or more, got {window!r}")
-        shared = min(round(size * overlap), int(size) - 1)
-        covers[axis] = cover_windows(grid.shape[axis], int(size), shared, blend)
-    wanted = tuple([None if n is None else int(n) for n in lengths])
+        shared = min(round(size * overlap), size - 1)
+        covers[axis] = cover_windows(grid.shape[axis], size, shared, blend)
     names = None if plain is None else tuple(plain)
     if _is_module(predict):
         predict = _Module(predict, device, names)
-    padded = _Padded(predict, wanted, pad, names)
+    padded = _Padded(predict, tuple(lengths), pad, names)
     return run(padded, (image,), grid, tuple(covers), dtype, None, 0, threads)
+
+
+def check_overlap(overlap: Any) -> None:
+    """Raise for what is not the part of its size that a window shares with the next one."""
+    if not (np.ndim(overlap) == 0 and 0 <= overlap < 1):
+        raise ValueError(
+            "overlap must be a part of the size, one for all axes, at least 0 and less than 1, got "
+            f"{overlap!r}"
+        )
 
 
 def _is_module(predict: Any) -> bool:
@@ -191,6 +196,8 @@ class _Module:
                         f"them; give plain={{'c': {out.shape[0]}}}"
                     )
                 out = out[0]
+            if out.dtype == torch.bfloat16:  # which neither NumPy nor CuPy has
+                out = out.float()
             if isinstance(data, np.ndarray):
                 return out.cpu().numpy()
             return backends.namespace(data).from_dlpack(out)

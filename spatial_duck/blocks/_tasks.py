@@ -307,6 +307,12 @@ def _on_grid(found: Geometry, expected: Geometry) -> bool:
     """Whether two grids are one, whatever their plain axes are called."""
     if found.shape != expected.shape or found.sampled_axes != expected.sampled_axes:
         return False
+    if found.dims != expected.dims:
+        sampled = expected.sampled_axes
+        pairs = enumerate(zip(found.dims, expected.dims, strict=True))
+        found = found.replace(
+            dims=[mine if axis in sampled else its for axis, (mine, its) in pairs]
+        )
     return found == expected or found.isclose(expected)
 
 

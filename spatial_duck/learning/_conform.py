@@ -24,7 +24,7 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.learning._intensity import Intensity, find_intensity
 from spatial_duck.resampling import INTERPOLATIONS, resample, target_grid
-from spatial_duck.resampling._api import per_axis, resample_onto
+from spatial_duck.resampling._api import resample_onto, voxels_per_axis
 from spatial_duck.resampling._physical import reorient
 from spatial_duck.transforms._base import sub_world, world_change
 
@@ -192,7 +192,7 @@ def _values(block: SpatialArray, dtype: Any) -> Any:
 
 def _target_grid(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any) -> Geometry:
     """Return the grid with the spacing, shape and divisibility asked for."""
-    grid, sizes = geometry, per_axis("shape", shape, geometry)
+    grid, sizes = geometry, voxels_per_axis("shape", shape, geometry)
     if isinstance(spacing, str) and spacing[:1].isalpha():
         if spacing != "fit" or shape is None:
             raise ValueError(
@@ -201,17 +201,13 @@ def _target_grid(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any)
         return target_grid(grid, shape=shape)
     if spacing is not None:
         grid = target_grid(grid, spacing=spacing)
-    steps = per_axis("multiple_of", multiple_of, grid)
+    steps = voxels_per_axis("multiple_of", multiple_of, grid)
     widths = [(0, 0)] * grid.ndim
     for axis, size, step in zip(grid.sampled_axes, sizes, steps, strict=True):
         n = grid.shape[axis]
-        if any(v is not None and (v != int(v) or v < 1) for v in (size, step)):
-            raise GeometryError(
-                f"shape and multiple_of must hold ints of 1 or more, got {shape!r}, {multiple_of!r}"
-            )
-        wanted = n if size is None else int(size)
+        wanted = n if size is None else size
         if step is not None:
-            wanted = -(-wanted // int(step)) * int(step)
+            wanted = -(-wanted // step) * step
         before = (wanted - n) // 2
         widths[axis] = (before, wanted - n - before)
     return grid.pad(widths) if any(map(any, widths)) else grid

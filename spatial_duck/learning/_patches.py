@@ -21,6 +21,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck._config import current
 from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.blocks._sliding import check_overlap
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._quantity import has_unit
@@ -133,11 +134,8 @@ def patches(
         )
     if int(count) != count or count < 1:
         raise ValueError(f"count must be a whole number of 1 or more, got {count!r}")
-    if overlap is not None and not (np.ndim(overlap) == 0 and 0 <= overlap < 1):
-        raise ValueError(
-            "overlap must be a part of the size, at least 0 and less than 1, one for all axes, got "
-            f"{overlap!r}"
-        )
+    if overlap is not None:
+        check_overlap(overlap)
     chosen = {"overlap": overlap, "balance": balance, "weights": weights}
     given = [name for name, value in chosen.items() if value is not None]
     if len(given) > 1:

@@ -17,7 +17,7 @@ from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import axis_units
-from spatial_duck.geometry._quantity import lengths_along
+from spatial_duck.geometry._quantity import has_unit, lengths_along
 from spatial_duck.geometry._rounding import count_voxels
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.resampling import _chunked as chunked
@@ -35,7 +35,15 @@ if TYPE_CHECKING:
 
     PerAxis = float | Sequence[float | None] | Mapping[str, float]
 
-__all__ = ["geometry_of", "per_axis", "resample", "resample_onto", "resample_stored", "target_grid"]
+__all__ = [
+    "geometry_of",
+    "per_axis",
+    "resample",
+    "resample_onto",
+    "resample_stored",
+    "target_grid",
+    "voxels_per_axis",
+]
 
 
 @overload
@@ -315,13 +323,11 @@ def target_grid(
     if spacing is None and shape is None:
         return grid
     spacings = per_axis("spacing", spacing, grid)
-    lengths = per_axis("shape", shape, grid)
+    lengths = voxels_per_axis("shape", shape, grid)
     new, sizes, moves = list(grid.spacing), list(grid.shape), []
     for k, axis in enumerate(grid.sampled_axes):
         extent = grid.shape[axis] * new[k]
         s, n = spacings[k], lengths[k]
-        if n is not None and (n != int(n) or n < 1):
-            raise GeometryError(f"shape must hold ints of 1 or more, got {shape!r}")
         if s is not None and not 0 < s < math.inf:
             raise GeometryError(f"spacing must be positive and finite, got {spacing!r}")
         if n and s is None and not grid.shape[axis]:
@@ -336,8 +342,8 @@ def target_grid(
         elif s is None:
             s = extent / n if n != sizes[axis] else new[k]
         s = new[k] if s is None else float(s)
-        moves.append(((grid.shape[axis] - 1) * new[k] - (int(n) - 1) * s) / 2)
-        new[k], sizes[axis] = s, int(n)
+        moves.append(((grid.shape[axis] - 1) * new[k] - (n - 1) * s) / 2)
+        new[k], sizes[axis] = s, n
     origin = grid.origin + grid.direction @ np.array(moves, dtype=np.float64)
     return grid.replace(shape=sizes, spacing=new, origin=origin.tolist())
 
@@ -366,6 +372,24 @@ def geometry_of(to: Any) -> Geometry:
     if extra["world"] is not None:
         extra["frame"] = extra["unit"] = None
     return Geometry(to.shape, to.spacing, to.origin, to.direction, **extra)
+
+
+def voxels_per_axis(field: str, given: Any, grid: Geometry, least: int = 1) -> list[int | None]:
+    """Return one number of voxels, or None, for each sampled axis.
+
+    Raises
+    ------
+    GeometryError
+        If one is not a whole number or too small, or came with a unit of length.
+    """
+    values = list(given.values()) if isinstance(given, Mapping) else given
+    if has_unit(list(values) if isinstance(values, tuple) else values):
+        raise GeometryError(f"{field} counts voxels, and takes no lengths, got {given!r}")
+    found = per_axis(field, given, grid)
+    for n in found:
+        if n is not None and not (math.isfinite(n) and n == int(n) and n >= least):
+            raise GeometryError(f"{field} must hold ints of {least} or more, got {given!r}")
+    return [None if n is None else int(n) for n in found]
 
 
 def per_axis(field: str, given: Any, grid: Geometry) -> list[float | None]:

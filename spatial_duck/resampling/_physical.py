@@ -16,7 +16,7 @@ from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._quantity import in_unit, lengths_along
 from spatial_duck.geometry._rounding import rounding_tolerance
 from spatial_duck.geometry._world import OPPOSITE
-from spatial_duck.resampling._api import per_axis
+from spatial_duck.resampling._api import voxels_per_axis
 from spatial_duck.resampling._blocks import choose
 from spatial_duck.resampling._device_values import place_of
 from spatial_duck.resampling._sampling import values_at_points, zeros
@@ -276,11 +276,9 @@ def pad_to(
                 [math.ceil(max(w - near, 0)) if math.isfinite(w) else 0 for w in (before, after)]
             )
     else:
-        wanted = per_axis("shape", shape, geometry)
+        wanted = voxels_per_axis("shape", shape, geometry, least=0)
         for axis, n in zip(geometry.sampled_axes, wanted, strict=True):
-            if n is not None and (n != int(n) or n < 0):
-                raise GeometryError(f"shape must hold ints of 0 or more, got {shape!r}")
-            missing = max(int(n or 0) - geometry.shape[axis], 0)
+            missing = max((n or 0) - geometry.shape[axis], 0)
             widths[axis] = (missing // 2, missing - missing // 2)
     if not any(map(any, widths)):
         return image

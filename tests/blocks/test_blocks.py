@@ -628,6 +628,27 @@ def test_wrong_parameters_are_named(options, error, message):
         sd.map_blocks(identity, sd.SpatialArray(values(), GRID), **options)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "dask"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda b: np.stack([b, -b]),
+        lambda b: np.stack([b, -b]).replace(dims=("class", "z", "y", "x")),
+        lambda b: np.stack([b.data, -b.data]),
+    ],
+    ids=["an axis without a name", "another name", "an array"],
+)
+def test_plain_axes_of_results_are_called_as_was_said(function, backend):
+    image = sd.SpatialArray(values(), GRID)
+    image = image.chunk(4) if backend == "dask" else image
+    for found in (
+        sd.map_blocks(function, image, blocks=5, plain={"c": 2}),
+        sd.sliding_window(function, image, window=5, plain={"c": 2}, dtype=image.dtype),
+    ):
+        assert found.dims == ("c", "z", "y", "x")
+        np.testing.assert_allclose(found.compute().data[1], -values(), rtol=1e-6)
+
+
 def test_what_is_no_image_is_refused():
     with pytest.raises(TypeError, match="map_blocks needs an image as its image, got ndarray"):
         sd.map_blocks(identity, np.zeros(3))

@@ -84,6 +84,30 @@ def test_what_is_no_length_is_refused(name, make):
         TAKE[name](lambda v: make(v, "s"))
 
 
+#: What counts voxels, and is never a length.
+COUNT: dict[str, Any] = {
+    "resample": lambda q: sd.resample(IMAGE, shape=q),
+    "pad_to": lambda q: sd.pad_to(IMAGE, shape=q),
+    "conform": lambda q: sd.conform(IMAGE, shape=q),
+    "conform to a multiple": lambda q: sd.conform(IMAGE, multiple_of=q),
+    "conform to fit": lambda q: sd.conform(IMAGE, shape=q, spacing="fit"),
+    "map_blocks": lambda q: sd.map_blocks(lambda b: b, IMAGE, blocks=q),
+    "sliding_window": lambda q: sd.sliding_window(lambda b: b, IMAGE, window=q, dtype="f8"),
+}
+
+
+@pytest.mark.parametrize("name", COUNT)
+@pytest.mark.parametrize("make", MAKERS)
+def test_what_counts_voxels_takes_no_lengths(name: str, make: Any) -> None:
+    COUNT[name](4)
+    for wrong in (make(4, "mm"), {"x": make(4, "mm")}, [make(4, "mm"), make(4, "mm")]):
+        with pytest.raises(GeometryError, match="counts voxels, and takes no lengths"):
+            COUNT[name](wrong)
+    for wrong in (2.5, np.nan, np.inf, -1, {"x": 1.5}):
+        with pytest.raises(GeometryError, match="must hold ints of"):
+            COUNT[name](wrong)
+
+
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_unit_is_taken_over_where_none_is_set(make):
     g = Geometry((3, 4), spacing=make([2.0, 1.0], "um"))

@@ -403,6 +403,9 @@ def test_modules_take_any_memory_layout_and_type(torch):
         assert found.geometry == turned.geometry
         assert found.dtype == "f4"
     np.testing.assert_allclose(sd.sliding_window(module, image, window=16).data, plain.data)
+    short = sd.sliding_window(module.bfloat16(), image, window=16)  # NumPy has no such type
+    assert short.dtype == "f4"
+    np.testing.assert_allclose(short.data, plain.data, rtol=0.02, atol=2)
 
 
 # --- augmentation -------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def test_labels_must_lie_on_the_grid() -> None:
     elsewhere = sd.SpatialArray(np.ones((3, 4), int), spacing=2.0, origin=(0.5, 0))
     with pytest.raises(sd.GeometryMismatchError, match="origin"):
         nd.center_of_mass(image, elsewhere)
-    with pytest.raises(ValueError, match=r"expected shape \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"expected labels of shape \(3, 4\), got \(4, 3\)"):
         nd.center_of_mass(image, np.ones((4, 3)))
     with pytest.raises(TypeError, match="no labels are given"):
         nd.center_of_mass(image, index=2)
