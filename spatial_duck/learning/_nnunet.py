@@ -12,6 +12,7 @@ Arrays are (c, x, y, z) in any order of axes, as nnU-Net has them: bare, without
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def resample_data_or_seg_to_shape(
     >>> resample_data_or_seg_to_shape(data, (2, 2, 4), (1, 1, 1), (1, 1, 0.5), order=1)[0, 0, 0]
     array([0.  , 0.25, 0.75, 1.  ])
     """
-    values: NDArray[Any] = np.asarray(data)
+    values = _in_memory(data)
     shape = _check_shape(values.shape, new_shape)
     steps = _steps(
         order, order_z, force_separate_z, current_spacing, new_spacing,
@@ -127,7 +128,8 @@ def resample_data_or_seg_to_spacing(
     ndarray, shape (c, x, y, z)
         Along each axis ``round(current / new * n)`` voxels.
     """
-    data = np.asarray(data)
+    data = _in_memory(data)
+    _check_spacings(current_spacing, new_spacing)
     shape = [
         round(old / new * n)
         for old, new, n in zip(current_spacing, new_spacing, data.shape[1:], strict=True)
@@ -188,8 +190,16 @@ def resample_logits_to_labels(
     return labels
 
 
+def _in_memory(data: Any) -> NDArray[Any]:
+    """Return NumPy's array of an image, or of any array or tensor in the host's memory."""
+    data = data.data if isinstance(data, SpatialArray) else data
+    if backends.is_known(type(data)):
+        data = backends.host_form(backends.adopt(data), "the resampling of nnU-Net")
+    return np.asarray(data)
+
+
 def _read(logits: Any, number: int, rows: slice) -> NDArray[Any]:
-    return np.asarray(logits[number, rows])
+    return _in_memory(logits[number, rows])
 
 
 def _chunk_rows(logits: Any) -> int:
@@ -202,7 +212,10 @@ def _chunk_rows(logits: Any) -> int:
 
 
 def _keep_larger(found: Any, number: int, best: Any, labels: Any) -> None:
-    np.copyto(labels, number, where=found > best)
+    larger = found > best
+    if np.isnan(np.max(found)):  # the first NaN counts as the largest, as in NumPy
+        larger |= np.isnan(found) & ~np.isnan(best)
+    np.copyto(labels, number, where=larger)
     np.maximum(best, found, out=best)
 
 
@@ -210,13 +223,20 @@ def _keep_larger(found: Any, number: int, best: Any, labels: Any) -> None:
 
 
 def _check_shape(old: tuple[int, ...], new_shape: Sequence[int]) -> tuple[int, ...]:
-    shape = tuple([int(n) for n in new_shape])
-    if len(old) != 4 or len(shape) != 3 or min(shape, default=0) < 1:
+    wanted = tuple(new_shape)
+    whole = all(n == int(n) and n >= 1 for n in wanted)
+    if len(old) != 4 or len(wanted) != 3 or not whole:
         raise ValueError(
-            "expected data of shape (c, x, y, z) and three lengths of 1 or more for new_shape, "
-            f"got {old} and {shape}"
+            "expected data of shape (c, x, y, z) and three whole lengths of 1 or more for "
+            f"new_shape, got {old} and {wanted}"
         )
-    return shape
+    return tuple([int(n) for n in wanted])
+
+
+def _check_spacings(*spacings: Sequence[float]) -> None:
+    for spacing in spacings:
+        if len(spacing) != 3 or not all(0 < s < math.inf for s in spacing):
+            raise ValueError(f"spacings must be three positive numbers, got {spacing!r}")
 
 
 def _steps(
@@ -226,6 +246,7 @@ def _steps(
     for name, value in (("order", order), ("order_z", order_z)):
         if value not in INTERPOLATIONS:
             raise ValueError(f"{name} must be 0, 1, 3 or 5, got {value!r}")
+    _check_spacings(current, new)
     if force is not None:
         chosen = current if force else None
     else:

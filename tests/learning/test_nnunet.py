@@ -221,11 +221,53 @@ def test_logits_are_read_in_parts(no_compute: Any) -> None:
     assert stored.most < 64 * 64 / 4
 
 
+def test_logits_that_are_no_numbers_are_the_largest() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(6, 5, 6, 7)).astype(np.float32)
+    logits[rng.random(logits.shape) < 0.1] = np.nan
+    logits[rng.random(logits.shape) < 0.2] = -np.inf
+    logits[:, 0, 0, :3] = np.array([np.nan, -np.inf, np.inf])
+    for shape, order in ((logits.shape[1:], 1), ((5, 6, 9), 0)):
+        given_ = (shape, (1, 1, 1), (1, 1, 1))
+        whole = resample_data_or_seg_to_shape(logits, *given_, order=order)
+        found = resample_logits_to_labels(logits, *given_, order=order)
+        np.testing.assert_array_equal(found, whole.argmax(0))
+
+
+@pytest.mark.library
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("gradients", [False, True])
+def test_tensors_as_networks_leave_them(kind: str, gradients: bool) -> None:
+    torch = pytest.importorskip("torch", reason="needs torch")
+    tensor = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 4, 5, 6)))
+    tensor = tensor.to(getattr(torch, kind))
+    values = tensor.float().numpy() if kind == "bfloat16" else tensor.numpy()
+    tensor = tensor.permute(0, 3, 1, 2).requires_grad_(gradients)
+    values = values.transpose(0, 3, 1, 2)
+    given_ = ((7, 8, 9), (1, 1, 1), (1, 1, 1))
+    for function in (resample_data_or_seg_to_shape, resample_logits_to_labels):
+        found = function(tensor, *given_, order=1)
+        np.testing.assert_array_equal(found, function(values, *given_, order=1))
+
+
+@pytest.mark.parametrize("wrong", [(0, 1, 1), (1, np.nan, 1), (1, 1), (1, -1, 1)], ids=repr)
+def test_spacings_are_three_positive_numbers(wrong: Any) -> None:
+    data = np.zeros((1, 3, 4, 5))
+    for spacings in ((wrong, (1, 1, 1)), ((1, 1, 1), wrong)):
+        with pytest.raises(ValueError, match="three positive numbers, got"):
+            resample_data_or_seg_to_shape(data, (3, 4, 6), *spacings)
+        with pytest.raises(ValueError, match="three positive numbers, got"):
+            resample_data_or_seg_to_spacing(data, *spacings)
+        with pytest.raises(ValueError, match="three positive numbers, got"):
+            resample_logits_to_labels(data, (3, 4, 6), *spacings)
+
+
 @pytest.mark.parametrize(
     "shape, new, order, match",
     [
         ((3, 4, 5), (3, 4, 5), 1, "four|c, x, y, z"),
-        ((1, 3, 4, 5), (3, 4), 1, "three lengths"),
+        ((1, 3, 4, 5), (3, 4), 1, "three whole lengths"),
+        ((1, 3, 4, 5), (3, 4, 5.5), 1, "three whole lengths"),
         ((1, 3, 4, 5), (3, 4, 0), 1, "1 or more"),
         ((1, 3, 4, 5), (3, 4, 6), 2, "order must be"),
     ],
