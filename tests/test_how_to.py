@@ -15,6 +15,7 @@ FOLDER = Path(__file__).resolve().parent.parent / ".docs" / "how_to"
 NEEDS: dict[str, tuple[str, ...]] = {
     "accept_duck_arrays": ("dask",),
     "add_a_format": (),
+    "augmentation_of_torchio_and_monai": ("torchio", "monai"),
     "channels_and_filters_in_micrometres": ("scipy",),
     "dicom_series_to_nifti": ("pydicom", "nibabel"),
     "filters_of_simpleitk": ("SimpleITK", "scipy"),
@@ -28,7 +29,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "transforms_of_ants_and_fsl": ("SimpleITK", "scipy"),
     "volumes_in_millilitres": ("scipy",),
 }
-LIBRARY = {"geotiff_nodata_and_xarray", "resample_as_monai_and_totalsegmentator"}
+LIBRARY = {
+    "augmentation_of_torchio_and_monai",
+    "geotiff_nodata_and_xarray",
+    "resample_as_monai_and_totalsegmentator",
+}
 
 
 @pytest.mark.slow
