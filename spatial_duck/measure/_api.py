@@ -26,6 +26,7 @@ from spatial_duck.ndimage._running import (
     lazy_data,
     require_host,
     round_to_float64,
+    slabs,
 )
 
 if TYPE_CHECKING:
@@ -143,8 +144,13 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
             raise TypeError(f"regionprops: intensities must be real numbers, got {marks.dtype}")
     lazy = lazy_data(labels)
     if lazy is None and (marks is None or not backends.is_lazy(marks)):
-        whole = _sums(labels.data, marks, [0] * labels.ndim, domain)
-        return _table([whole], labels.geometry, domain, marks is not None)
+        rest = [0] * (labels.ndim - 1)
+        parts = [
+            _sums(labels.data[rows], None if marks is None else marks[rows], [rows.start, *rest],
+                  domain)
+            for rows in slabs(labels.shape)
+        ]  # fmt: skip
+        return _table(parts, labels.geometry, domain, marks is not None)
     return _delayed_table(backends.chunked(labels.data, None), marks, labels.geometry, domain)
 
 
@@ -173,7 +179,9 @@ def _sums(data: Any, marks: Any, start: Sequence[int], domain: Domain) -> _Sums:
     """Sum over the voxels of each label of a block."""
     inside = np.nonzero(data)
     n, rows = len(domain.axes), len(domain.rows)
-    found, which = np.unique(data[inside], return_inverse=True)
+    marked = data[inside]
+    marked = marked.astype(marked.dtype.newbyteorder("="), copy=False)
+    found, which = np.unique(marked, return_inverse=True)
     which = which.ravel()
     k = len(found)
     index = np.stack([i + s for i, s in zip(inside, start, strict=True)])

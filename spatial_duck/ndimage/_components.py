@@ -157,7 +157,9 @@ def _describe_parts(
     )
     values = np.zeros(count + 1, block.dtype)
     # Labels of the halo alone have a value too, by which they are joined with a neighbour's.
-    everywhere, position = np.unique(labels, return_index=True)
+    everywhere = found
+    if own is not labels:
+        everywhere, position = np.unique(labels, return_index=True)
     values[everywhere] = block.ravel()[position]
     touches = np.zeros(count + 1, bool)
     for axis in ends:

@@ -8,6 +8,7 @@ ends the kernel continues it by its ``mode``, in memory and in chunks alike.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MODES",
+    "SLAB_VOXELS",
     "Engine",
     "check_image",
     "check_mode",
@@ -37,6 +39,7 @@ __all__ = [
     "require_host",
     "round_to_float64",
     "run",
+    "slabs",
     "wrap",
 ]
 
@@ -59,6 +62,8 @@ class Engine(NamedTuple):
     nd: Any
 
 
+#: Voxels of an array in memory that are looked at together.
+SLAB_VOXELS = 1 << 21
 #: The backends that filters work on.
 _BACKENDS = ("numpy", "cupy", "dask", "zarr")
 
@@ -170,6 +175,20 @@ def require_host(data: Any, what: str) -> Any:
             "image.to('numpy'), or for chunks map_blocks(cupy.asnumpy) on the Dask array"
         )
     return data
+
+
+def slabs(shape: Sequence[int]) -> list[slice]:
+    """Return slices along the first axis that make an array in memory, `SLAB_VOXELS` each.
+
+    What is worked out of each takes no more memory than a slab does, however large the array is.
+
+    Examples
+    --------
+    >>> slabs((5, 3000, 1000))
+    [slice(0, 1, None), slice(1, 2, None), slice(2, 3, None), slice(3, 4, None), slice(4, 5, None)]
+    """
+    rows = max(SLAB_VOXELS // max(math.prod(shape[1:]), 1), 1)
+    return [slice(i, min(i + rows, shape[0])) for i in range(0, max(shape[0], 1), rows)]
 
 
 def wrap(image: SpatialArray, data: Any) -> SpatialArray:

@@ -13,7 +13,15 @@ from spatial_duck.geometry._quantity import one_length, volume_in
 from spatial_duck.ndimage._components import Parts, select_parts
 from spatial_duck.ndimage._domain import Domain, find_domain, halo_of
 from spatial_duck.ndimage._morphology import by_frame, joining_structure
-from spatial_duck.ndimage._running import Engine, check_image, lazy_data, require_host, run, wrap
+from spatial_duck.ndimage._running import (
+    Engine,
+    check_image,
+    lazy_data,
+    require_host,
+    run,
+    slabs,
+    wrap,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -180,8 +188,12 @@ def relabel_sequential(labels: SpatialArray) -> tuple[SpatialArray, Any]:
     require_host(labels.data, "relabel_sequential")
     lazy = lazy_data(labels)
     if lazy is None:
-        values = _label_values([labels.data])
-        return wrap(labels, _renumber(labels.data, values)), values
+        rows = slabs(labels.shape)
+        values = _label_values([labels.data[part] for part in rows])
+        renumbered = np.empty(labels.shape, np.int32)
+        for part in rows:
+            renumbered[part] = _renumber(labels.data[part], values)
+        return wrap(labels, renumbered), values
     import dask
     import dask.array as da
     from dask.graph_manipulation import bind

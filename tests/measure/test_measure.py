@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,38 @@ def test_the_table_of_chunks_is_that_of_the_whole(chunks: Any) -> None:
             np.testing.assert_allclose(found[name], column, rtol=1e-9, atol=1e-7, err_msg=name)
         for name in ("volume", "centroid", "bounds", "axis_lengths", "max_intensity"):
             np.testing.assert_array_equal(found[name], expected[name])
+
+
+@pytest.mark.parametrize("voxels", [1, 60, 150])
+@pytest.mark.parametrize("kind", ["u1", ">i2", "u8"])
+def test_the_table_of_slabs_is_that_of_the_whole(voxels: int, kind: str, monkeypatch: Any) -> None:
+    marks, values = RNG.integers(0, 6, (6, 7, 8)).astype(kind), RNG.random((6, 7, 8))
+    marks[values > 0.99] = np.iinfo(kind).max
+    geometry = sd.Geometry((6, 7, 8), spacing=(2.0, 0.7, 1.0), origin=(5.0, 6.0, 7.0))
+    labels, image = sd.SpatialArray(marks, geometry), sd.SpatialArray(values, geometry)
+    expected = [measure.regionprops(x, y) for x, y in ((labels, image), (labels[:0], image[:0]))]
+    monkeypatch.setattr("spatial_duck.ndimage._running.SLAB_VOXELS", voxels)
+    found = [measure.regionprops(x, y) for x, y in ((labels, image), (labels[:0], image[:0]))]
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        for name, column in other.items():
+            assert one[name].dtype == column.dtype
+            np.testing.assert_allclose(one[name], column, rtol=1e-9, atol=1e-7, err_msg=name)
+
+
+def test_a_table_takes_no_more_memory_for_a_longer_volume() -> None:
+    tracemalloc.start()
+    peaks = []
+    try:
+        for length in (64, 512):
+            labels = sd.SpatialArray(np.ones((length, 128, 128), np.uint8))
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            measure.regionprops(labels)
+            peaks.append(tracemalloc.get_traced_memory()[1] - before)
+    finally:
+        tracemalloc.stop()
+    assert peaks[1] < 3 * peaks[0]  # of eight times as many voxels: of a slab, not of the whole
 
 
 def test_pandas_takes_the_table() -> None:
