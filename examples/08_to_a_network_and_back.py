@@ -5,8 +5,8 @@ extras ``zarr`` and ``resample``. A small U-Net learns within a minute to segmen
 from patches of oblique volumes with thick slices; it expects voxels of 1 mm in orientation SPL, and
 intensities from 0 to 1. Inference runs in sliding windows, lazily, within less memory than the
 volume has: two layers of windows, the chunks of the volume that are needed again, what PyTorch
-needs for one window, and the task graph, which alone grows with the volume (by about a tenth of its
-bytes here). The labels are resampled to the volume's own grid, measured in millimetres, and the
+needs for one window, and the task graph, which alone grows with the volume (by about a seventh of
+its bytes here). The labels are resampled to the volume's own grid, measured in millimetres, and the
 first planes are written as DICOM-SEG.
 """
 

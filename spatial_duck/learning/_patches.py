@@ -216,11 +216,12 @@ class _Case(NamedTuple):
     starts: list[list[int]]
 
     @property
-    def stored(self) -> dict[Any, SpatialArray]:
-        """Those of the images that lie in stores."""
+    def chunked(self) -> dict[Any, SpatialArray]:
+        """Those of the images whose chunks are read when they are asked for."""
         return {
             name: image for name, image in self.images.items()
-            if backends.is_stored(image.data) and backends.chunks(image.data) is not None
+            if backends.is_lazy(image.data) and backends.is_on_host(image.data)
+            and not any(n != n for n in image.shape)
         }  # fmt: skip
 
     @property
@@ -364,13 +365,13 @@ class Patches(Sequence[Any]):
     def _reader(self, k: int, name: Any) -> ChunkReader | None:
         """Return what reads an image of a case, and keeps chunks while the case is asked for."""
         if self._readers[0] != k:
-            stored = self._case(k).stored
-            kept = current().max_kept_bytes / max(len(stored), 1)
+            chunked = self._case(k).chunked
+            kept = current().max_kept_bytes / max(len(chunked), 1)
             self._readers = (
                 k,
                 {
                     name: ChunkReader(image.data, edges_of(backends.chunks(image.data) or ()), kept)
-                    for name, image in stored.items()
+                    for name, image in chunked.items()
                 },
             )
         return self._readers[1].get(name)
@@ -413,7 +414,7 @@ def _column(case: _Case, long: int) -> NDArray[np.intp]:
     """Return how wide columns along an axis may be in which chunks are kept, in voxels."""
     size = np.array(case.size)
     room = np.maximum(np.array(case.grid.shape) - size, 0) + 1
-    stored = sum([image.nbytes for image in case.stored.values()])
+    stored = sum([image.nbytes for image in case.chunked.values()])
     each = stored / max(math.prod(case.grid.shape), 1)
     window = current().max_kept_bytes / max(each * _SLACK * size[long], 1e-9)
     counts = np.ones(len(size), int)

@@ -237,6 +237,28 @@ def test_stores_are_read_around_a_patch_alone() -> None:
         assert 0 < len(store.chunks_read) <= 3 * len(needed)  # of 512
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "linear", "cubic"])
+def test_chunks_of_dask_are_made_once_for_the_patches_of_a_case(interpolation: str) -> None:
+    da = pytest.importorskip("dask.array", reason="needs dask")
+    made: list[Any] = []
+
+    def block(block_info: Any = None) -> np.ndarray:
+        made.append(block_info[None]["chunk-location"])
+        return values[tuple(slice(*ends) for ends in block_info[None]["array-location"])]
+
+    values = CASE[0].data.astype("f4")
+    lazy = da.map_blocks(block, chunks=((10, 10), (24,), (13, 15)), dtype="f4", meta=values[:0])
+    options: Any = {"spacing": 1.0, "augment": {"rotation": 9}, "count": 12}
+    options["interpolation"] = interpolation
+    found = list(sd.patches([CASE[0].replace(data=lazy)], 5, **options))
+    assert len(made) <= 4
+    expected = sd.patches([CASE[0].replace(data=values)], 5, **options)
+    places = {tuple(p.origin.tolist()): p for p in expected}
+    for part in found:
+        other = places[tuple(part.origin.tolist())]
+        np.testing.assert_allclose(part.data, other.data, rtol=0, atol=1e-4)
+
+
 def test_files_are_opened_by_each_process(tmp_path: Any) -> None:
     pytest.importorskip("zarr", reason="needs zarr")
     path = tmp_path / "case.ome.zarr"
