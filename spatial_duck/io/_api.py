@@ -15,6 +15,7 @@ from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError, SpatialDuckError
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES, check_frame
+from spatial_duck.io import _safety as safety
 from spatial_duck.io._coords import warn_of_lost_coords
 from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks
 from spatial_duck.io._estimate import announce_large_write
@@ -29,7 +30,7 @@ from spatial_duck.io._source import Source
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from spatial_duck.geometry import Geometry
     from spatial_duck.io._format import Format
@@ -107,25 +108,33 @@ def _format_to_read(path: Any, format: str | None) -> Format:
 
 
 class _Opened(NamedTuple):
-    """An open file, with what it takes to open it again."""
+    """An open file, with what it takes to open it again.
+
+    `identity` is that of the file and its parts before the header was read; None for a store, which
+    has its own.
+    """
 
     format: Format
     location: Any
     options: dict[str, Any]
     source: Source
+    identity: Identity | None
 
-    def load(self, lazy: bool | None, identity: Identity | None, map_file: bool) -> Any:
-        """Return the voxels; lazy ones raise if the file has changed when they are read."""
-        source = self.source
+    def load(self, lazy: bool | None, map_file: bool) -> Any:
+        """Return the voxels; an error is raised if the file has changed when they are read."""
+        source, identity = self.source, self.identity
         data = source.load(lazy)
         if identity is None:
             return data
         mapped = backends.is_mapped(data)
         if mapped and not map_file and not lazy:
-            return np.array(data)
+            data, mapped = np.array(data), False
+        whole = identity.joined(source.identity)
+        whole.check()
         if data is None or (lazy and type(data) is np.ndarray and not (mapped and map_file)):
             shape, dtype = source.geometry.shape, source.dtype
-            return deferred_array(self.format, self.location, self.options, identity, shape, dtype)
+            return deferred_array(self.format, self.location, self.options, whole, shape, dtype)
+        # A block of one of several files checks that one itself.
         return guarded_blocks(data, identity) if backends.is_dask(data) else data
 
 
@@ -148,6 +157,9 @@ def _open(path: Any, format: str | None, level: int | None, **options: Any) -> _
                 f"{path}: {chosen.name} has one level only, level={level} was asked for"
             )
     chosen.check_options("read", options)
+    if not is_remote(location):
+        safety.check_is_no_device(location)
+    identity = _file_identity(chosen, location)
     opened = chosen.open(location, **options)
     if not isinstance(opened, Source):
         image = asarray(opened)
@@ -156,7 +168,7 @@ def _open(path: Any, format: str | None, level: int | None, **options: Any) -> _
             lambda _: image.data, coords=image.coords,
         )  # fmt: skip
     _check_names(path, opened.geometry)
-    return _Opened(chosen, location, options, opened)
+    return _Opened(chosen, location, options, opened, identity)
 
 
 def _check_names(path: Any, geometry: Geometry) -> None:
@@ -168,14 +180,15 @@ def _check_names(path: Any, geometry: Geometry) -> None:
 
 
 def _file_identity(opened: Format, location: Any) -> Identity | None:
-    """Return the identity of the files that are opened; stores have their own."""
+    """Return the identity of a file and its parts before they are opened; stores have their own."""
     if is_remote(location) or opened.opens_stores:
         return None
+    identity = Identity.of([location])
     try:
         parts = opened.parts(location)
     except (OSError, ValueError):
-        parts = ()
-    return Identity.of([location, *parts])
+        return identity
+    return identity.joined(Identity.of(parts))
 
 
 @show_keywords(ReadOptions)
@@ -294,25 +307,37 @@ def read(
             except FormatError as error:
                 message = str(error).replace(str(location), f"the content of {type(path).__name__}")
                 raise FormatError(message) from error
-    image = _read_file(_open(path, **own), lazy)
+    image = _read_file(path, lazy, True, own)
     image = image if dims is None else _order_axes(image, dims)
     image._opened = ()
     return image
 
 
-def _read_file(opened: _Opened, lazy: bool | None, map_file: bool = True) -> SpatialArray:
-    """Return the image of a file; `map_file` says whether the file may stay mapped, and so open."""
-    # Noted before voxels are read, so that later changes are found.
-    identity = _file_identity(opened.format, opened.location)
-    data, source = opened.load(lazy, identity, map_file), opened.source
-    return SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
+def _read_file(
+    path: Any, lazy: bool | None, map_file: bool, own: Mapping[str, Any]
+) -> SpatialArray:
+    """Return the image of a file; `map_file` says whether the file may stay mapped, and so open.
+
+    One that is replaced between its header and its voxels is opened again.
+    """
+    location = parse_location(path)
+    for last in (False, False, True):
+        before = None if is_remote(location) else Identity.of([location])
+        try:
+            opened = _open(path, **own)
+            data, source = opened.load(lazy, map_file), opened.source
+            return SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
+        except FormatError:
+            if last or before is None or before.is_current():
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def _read_part(path: Any, lazy: bool | None, map_file: bool, own: dict[str, Any]) -> SpatialArray:
     """Return the image of one of several files."""
     if is_stream(path) or paths_of(path) is not None:
         return read(path, lazy=lazy, **own)
-    part = _read_file(_open(path, **own), lazy, map_file)
+    part = _read_file(path, lazy, map_file, own)
     part._opened = ()
     return part
 

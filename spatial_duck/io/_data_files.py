@@ -15,6 +15,7 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._deferred import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -164,7 +165,7 @@ def voxel_loader(raw: RawFiles) -> Callable[[bool | None], Any]:
         if lazy is False or (lazy is None and (raw.compression or len(raw.paths) > 1)):
             return read()
         if len(raw.paths) > 1:
-            return _stack_blocks(read_one, len(raw.paths), part, raw)
+            return _stack_blocks(raw, part, offsets)
         if raw.compression is None:
             return safety.map_raw(raw.paths[0], raw.dtype, raw.shape, offsets[0])
         return None
@@ -183,6 +184,20 @@ def _read_part(
         return safety.read_stream(stream, path, raw.dtype, part, raw.skip)
 
 
+class _ReadBlock(NamedTuple):
+    """Reads what one of the files holds, if it is still the one that was opened."""
+
+    raw: RawFiles
+    part: tuple[int, ...]
+    offset: int
+    identity: Identity
+
+    def __call__(self) -> NDArray[Any]:
+        voxels = _read_part(self.raw, self.part, (self.offset,), 0)
+        self.identity.check()
+        return voxels
+
+
 def _part_shape(raw: RawFiles) -> tuple[int, ...]:
     """Return the shape of what each file holds: some slices, or a part of one."""
     left, shape = len(raw.paths), list(raw.shape)
@@ -194,15 +209,15 @@ def _part_shape(raw: RawFiles) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _stack_blocks(
-    read_one: Callable[[int], NDArray[Any]], count: int, part: tuple[int, ...], raw: RawFiles
-) -> Any:
+def _stack_blocks(raw: RawFiles, part: tuple[int, ...], offsets: Sequence[int]) -> Any:
     """Return a Dask array of one block for each file."""
     da = require("dask.array", "Reading with lazy=True")
     dask = require("dask", "Reading with lazy=True")
-    blocks = [
-        da.from_delayed(dask.delayed(read_one)(number), part, raw.dtype) for number in range(count)
+    readers = [
+        _ReadBlock(raw._replace(paths=(path,), offsets=()), part, offset, Identity.of([path]))
+        for path, offset in zip(raw.paths, offsets, strict=True)
     ]
+    blocks = [da.from_delayed(dask.delayed(reader)(), part, raw.dtype) for reader in readers]
     if len(part) == len(raw.shape):
         return da.concatenate(blocks)
     return da.stack(blocks).reshape(raw.shape)

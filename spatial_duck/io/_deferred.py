@@ -1,8 +1,10 @@
 """Lazy images of files, which raise if the file has changed since it was opened.
 
-A file is identified by its device, inode, size and time, which are noted when it is opened and
-compared whenever something is read; a file that was replaced or changed raises an error. Voxels
-that are memory-mapped need no check: a mapping keeps the file that it was made of.
+A file is identified by its device, inode, size and times, which are noted before its header is read
+and compared whenever voxels were read; a file that was replaced or changed raises an error. Among
+the times is that of the last change to the inode, which no program can set: other permissions or
+links count as a change too. A memory map is checked once, when it is made: it keeps the file that
+it was made of.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Identity", "deferred_array", "guarded_blocks"]
 
-Stat = tuple[int, int, int, int]
+Stat = tuple[int, int, int, int, int]
 
 
 def _stat(path: Path) -> Stat | None:
@@ -33,7 +35,8 @@ def _stat(path: Path) -> Stat | None:
         found = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    # On Windows the last one is the time of creation.
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 class Identity(NamedTuple):
@@ -44,7 +47,7 @@ class Identity(NamedTuple):
     paths : tuple of Path
         The files; or a folder, which changes with the names in it.
     stats : tuple of (tuple of int) or None
-        Device, inode, size and time of each; None for one that is missing.
+        Device, inode, size and times of each; None for one that is missing.
     """
 
     paths: tuple[Path, ...]
@@ -54,6 +57,16 @@ class Identity(NamedTuple):
     def of(cls, paths: Sequence[Path]) -> Identity:
         """Return the present identity of files."""
         return cls(tuple(paths), tuple(_stat(p) for p in paths))
+
+    def joined(self, other: Identity | None) -> Identity:
+        """Return the identity of the files of both."""
+        if other is None:
+            return self
+        return Identity(self.paths + other.paths, self.stats + other.stats)
+
+    def is_current(self) -> bool:
+        """Whether the files are those that were opened."""
+        return self.stats == tuple(_stat(p) for p in self.paths)
 
     def check(self) -> None:
         """Check that the files are those that were opened.

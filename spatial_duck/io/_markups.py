@@ -20,6 +20,7 @@ from spatial_duck.errors import FormatError, FrameError, GeometryLossError
 from spatial_duck.geometry import World
 from spatial_duck.geometry._world import SPACE_AXES, canonical_unit, frame_change, unit_factor
 from spatial_duck.io._publishing import publish_atomically
+from spatial_duck.io._safety import check_is_no_device
 
 if TYPE_CHECKING:
     import os
@@ -174,6 +175,7 @@ def read_markups(path: str | os.PathLike[str]) -> list[Markup]:
         If the file is not valid, or holds markups of another type, which the message names.
     """
     file_path = Path(path)
+    check_is_no_device(file_path)
     if (size := file_path.stat().st_size) > _MAX_BYTES:
         raise FormatError(
             f"{file_path}: a file of markups has at most {_MAX_BYTES:,} bytes, got {size:,}"

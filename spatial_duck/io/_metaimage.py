@@ -29,6 +29,7 @@ from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._components import vectors_in_lps
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.io._publishing import data_name
@@ -139,9 +140,12 @@ def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) ->
         raise FormatError(f"{header}: its geometry is not valid: {error}") from error
     names = _data_files(header, fields["ElementDataFile"], listed, [int(n) for n in sizes])
     paths = [safety.confine_path(header, name, anywhere=data_anywhere) for name in names]
+    identity = Identity.of(paths)
     load = _loader(header, fields, paths, end, dtype, shape)
     attrs = {k: v for k, v in fields.items() if k not in _OWN}
-    return Source("metaimage", geometry, dtype, {"metaimage": attrs} if attrs else {}, load)
+    return Source(
+        "metaimage", geometry, dtype, {"metaimage": attrs} if attrs else {}, load, identity=identity
+    )
 
 
 def _geometry(path: Path, fields: dict[str, str], shape: tuple[int, ...], ndim: int) -> Geometry:

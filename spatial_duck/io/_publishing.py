@@ -180,22 +180,27 @@ def rename_new(fresh: Path, target: Path) -> None:
     FileExistsError
         If the name exists; nothing is changed.
     """
-    try:
-        if not fresh.is_dir():
-            os.link(fresh, target)
-            fresh.unlink()
-            return
-    except FileExistsError:
-        raise _taken_error(target) from None
-    except OSError:
-        pass  # a file system without hard links
     done = _renameat2(fresh, target, 1)  # RENAME_NOREPLACE
+    if done is None and not fresh.is_dir():
+        done = _link_new(fresh, target)
     if done is None:
         done = not os.path.lexists(target)
         if done:
             fresh.rename(target)
     if not done:
         raise _taken_error(target)
+
+
+def _link_new(fresh: Path, target: Path) -> bool | None:
+    """Rename a file by a hard link; return False if the name exists, None if there are no links."""
+    try:
+        os.link(fresh, target)
+    except FileExistsError:
+        return False
+    except OSError:
+        return None
+    fresh.unlink()
+    return True
 
 
 def _taken_error(target: Path) -> FileExistsError:

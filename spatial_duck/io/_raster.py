@@ -12,6 +12,7 @@ Metadata in which bands differ are coordinates along ``band``: ``band`` (their n
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +22,13 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.io._option_values import check_tile
 from spatial_duck.io._source import Source, reporter, slab_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -150,6 +151,7 @@ def raster_source(dataset: Any, level: int = 0) -> Source:
     shape = (dataset.count, dataset.height, dataset.width)
     geometry = raster_geometry(shape, dataset.transform, _unit(dataset.crs), band=True)
     dtype = np.result_type(*dataset.dtypes)
+    identity = Identity.of([file for file in map(Path, dataset.files) if file.is_file()])
     reader = _Reader(dataset.name, level, dtype)
     block = tuple(dataset.block_shapes[0])
 
@@ -159,7 +161,8 @@ def raster_source(dataset: Any, level: int = 0) -> Source:
         return reader.read(list(range(1, shape[0] + 1)))
 
     levels = 1 + len(dataset.overviews(1)) if not level else level + 1
-    return Source("tiff", geometry, dtype, _attrs(dataset), load, levels, _coords(dataset))
+    attrs, coords = _attrs(dataset), _coords(dataset)
+    return Source("tiff", geometry, dtype, attrs, load, levels, coords, identity)
 
 
 class _Reader:

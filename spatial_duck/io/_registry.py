@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from spatial_duck._lazy import load
 from spatial_duck._plugins import plugins
 from spatial_duck.errors import FormatError
+from spatial_duck.io import _safety as safety
 from spatial_duck.io._format import Format
 from spatial_duck.io._gzip import MAGIC, head_of_content
 
@@ -104,9 +105,7 @@ def _head(path: Path) -> bytes:
     # Opening a FIFO would block without this flag, if one replaces the file meanwhile.
     file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(file, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise FormatError(f"{path} is a FIFO, a device or a socket, which is not read; copy "
-                              "what it holds into a file")  # fmt: skip
+        safety.check_is_no_device(path, file)
         head = opened.read(_HEAD)
         if head[:2] != MAGIC:
             return head

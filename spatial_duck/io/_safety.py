@@ -10,6 +10,8 @@ from __future__ import annotations
 import bz2
 import io
 import math
+import os
+import stat
 import sys
 import zlib
 from contextlib import contextmanager
@@ -36,6 +38,7 @@ __all__ = [
     "available_memory",
     "check_axis_count",
     "check_chunk_count",
+    "check_is_no_device",
     "check_memory",
     "check_size",
     "confine_path",
@@ -69,6 +72,35 @@ def count_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
             raise FormatError(f"shape must hold lengths of 0 or more, got {tuple(shape)}")
         total *= int(n)
     return total
+
+
+def check_is_no_device(path: Path, opened: int | None = None) -> None:
+    """Refuse a FIFO, a device or a socket: opening one, or reading it, may never end.
+
+    Each function that takes a path calls it before the file is opened. What is not there is left
+    to the opening.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a folder.
+    opened : int, optional
+        A descriptor of the file, if it is open.
+
+    Raises
+    ------
+    FormatError
+        If it is one.
+    """
+    try:
+        mode = os.stat(path if opened is None else opened).st_mode  # noqa: PTH116
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FormatError(
+            f"{path} is a FIFO, a device or a socket, which is not read; copy what it holds into a "
+            "file"
+        )
 
 
 def check_axis_count(*lists: Sequence[object]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from spatial_duck._signatures import show_keywords
 from spatial_duck.io._api import info, location_and_format, read
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io._location import is_remote, parse_location
 from spatial_duck.io._options import ReadOptions
 from spatial_duck.io._registry import format_of
@@ -66,13 +67,15 @@ def read_pyramid(
         raise TypeError(
             "read_pyramid opens all levels and has no level=; read(path, level=...) opens one"
         )
-    _, chosen = location_and_format(path, format)
+    location, chosen = location_and_format(path, format)
     chosen.check_options("read", options, without=("level",))
+    # A folder that was exchanged for another is told by its own inode.
+    identity = Identity.of([] if is_remote(location) else [location])
     count = info(path, format=format, **options).levels
     levels = range(count) if count > 1 else [None]
-    return Pyramid(
-        [read(path, format=format, level=n, dims=dims, lazy=lazy, **options) for n in levels]
-    )
+    opened = [read(path, format=format, level=n, dims=dims, lazy=lazy, **options) for n in levels]
+    identity.check()
+    return Pyramid(opened)
 
 
 def list_images(path: str | os.PathLike[str]) -> tuple[str, ...]:

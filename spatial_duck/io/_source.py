@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spatial_duck.geometry import Geometry
+    from spatial_duck.io._deferred import Identity
 
 __all__ = ["Progress", "Source", "reporter", "slab_keys", "slabs", "write_voxels"]
 
@@ -51,6 +52,8 @@ class Source(NamedTuple):
         Number of resolutions in the file.
     coords : mapping, optional
         Coordinates of the image, as `SpatialArray` takes them.
+    identity : Identity, optional
+        State of other files than that at the path and its parts, noted before they were read.
     """
 
     format: str
@@ -60,6 +63,7 @@ class Source(NamedTuple):
     load: Callable[[bool | None], Any]
     levels: int = 1
     coords: Mapping[str, Any] | None = None
+    identity: Identity | None = None
 
 
 def slab_keys(

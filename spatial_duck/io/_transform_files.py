@@ -24,7 +24,7 @@ from spatial_duck.io import _other_transforms as others
 from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
 from spatial_duck.io._hdf5_guard import HDF5_SIGNATURE, check_length, h5py_module, open_guarded
 from spatial_duck.io._publishing import publish_atomically
-from spatial_duck.io._safety import MALFORMED, check_memory, check_size
+from spatial_duck.io._safety import MALFORMED, check_is_no_device, check_memory, check_size
 from spatial_duck.io.ngff import _transform_store as transform_store
 from spatial_duck.transforms import Composite
 
@@ -123,6 +123,7 @@ def read_transform(
         If the file does not hold a transform that can be read.
     """
     file_path = Path(path)
+    check_is_no_device(file_path)
     name = file_path.name.lower()
     if file_path.suffix.lower() in _OME_ZARR:
         return transform_store.read_transform(file_path)

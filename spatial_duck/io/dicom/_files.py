@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io.dicom._elements import tag_name, to_python
 
 if TYPE_CHECKING:
@@ -84,12 +85,15 @@ class Header(NamedTuple):
         Tag of the element that holds the pixels.
     size : int
         Bytes from the first pixel to the end of the file, decompressed.
+    identity : Identity
+        State of the file before the header was read.
     """
 
     path: Path
     dataset: Any
     pixels: int | None
     size: int
+    identity: Identity
 
 
 def pydicom_module() -> Any:
@@ -220,6 +224,7 @@ def read_header(path: Path) -> Header:
     """
     filereader = require("pydicom.filereader", "Reading DICOM")
     ends: list[int] = []
+    identity = Identity.of([path])
 
     def stop_when(tag: Any, _vr: str | None, _length: int) -> bool:
         if int(tag) in _PIXELS:
@@ -246,7 +251,7 @@ def read_header(path: Path) -> Header:
             tag = pydicom_module().datadict.tag_for_keyword(keyword)
             name = tag_name(pydicom_module().tag.Tag(tag))
             raise FormatError(f"{path}: {name} is not valid: {error}") from error
-    return Header(path, dataset, ends[0] if ends else None, size)
+    return Header(path, dataset, ends[0] if ends else None, size, identity)
 
 
 def _is_directory(dataset: Any) -> bool:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from spatial_duck.io._deferred import Identity
+
 __all__ = ["Frame", "frames_of"]
 
 #: Vectors of nuclear medicine that FrameIncrementPointer may name, with one entry for each frame.
@@ -61,6 +63,8 @@ class Frame(NamedTuple):
         Conversion of stored numbers to values.
     elements : mapping
         Elements of the file and of the frame, by keyword.
+    identity : Identity, optional
+        State of the file before the header was read; it must be the same after pixels are read.
     """
 
     path: Path
@@ -74,6 +78,7 @@ class Frame(NamedTuple):
     stored: PixelFormat
     scale: Scale
     elements: Mapping[str, Any]
+    identity: Identity | None = None
 
     @property
     def name(self) -> str:
@@ -160,6 +165,7 @@ def _frame(
         _pixel_spacing(elements, placed=position is not None),
         abs(thickness[0]) if thickness and thickness[0] else None,
         stored, frame_scale(header.dataset, elements) if scaled else UNSCALED, elements.values,
+        header.identity,
     )  # fmt: skip
 
 

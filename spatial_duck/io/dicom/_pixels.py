@@ -134,7 +134,22 @@ def _frame_values(pixels: NDArray[Any], frame: Frame, dtype: np.dtype[Any]) -> N
 
 
 def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray[Any]]:
-    """Return frames of a file, those listed or its only one, with the header's table applied."""
+    """Return frames of a file, those listed or its only one, with the header's table applied.
+
+    Raises
+    ------
+    FormatError
+        If they cannot be read, or the file is another than that whose header was read.
+    """
+    try:
+        return _decoded(path, indices, frame)
+    finally:
+        # What cannot be read of a file that was replaced is told by what happened to it.
+        if frame.identity is not None:
+            frame.identity.check()
+
+
+def _decoded(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray[Any]]:
     from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 
     tables = {"palette": apply_color_lut, "modality": apply_modality_lut}

@@ -79,6 +79,7 @@ Options of `write`:
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
@@ -277,6 +278,10 @@ def open_source(
 
     attrs = ngff.read_attrs(attributes, chosen)
     coords = ngff.read_coords(path, attributes, chosen, geometry)
+    # What was read of the group must be of the image whose array has been identified since.
+    # As text, in which a number that is NaN equals itself.
+    if json.dumps(open_group(group, storage_options)[1]) != json.dumps(attributes):
+        raise FormatError(f"{path} was replaced or changed while it was opened; open it again")
     return Source("ome-zarr", geometry, np.dtype(array.dtype), attrs, load, count, coords)
 
 

@@ -52,6 +52,7 @@ from spatial_duck.errors import (
 )
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._coords import same_coords
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
 from spatial_duck.io._gzip import MAGIC
 from spatial_duck.io._source import Source, write_voxels
@@ -175,6 +176,7 @@ def open_source(
 ) -> Source:
     """Open a NIfTI file; see `spatial_duck.read`."""
     files = _header_and_voxels(Path(path))
+    identity = Identity.of(files)
     if not files.header.is_file():
         raise FormatError(f"{path}: a NIfTI pair needs its header, {files.header}")
     header = _read_header(files.header)
@@ -244,7 +246,8 @@ def open_source(
             safety.check_memory(file, safety.count_bytes(geometry.shape, dtype))
         return read_whole()
 
-    return Source("nifti", geometry, dtype, {"nifti": attrs} if attrs else {}, load, coords=coords)
+    attrs = {"nifti": attrs} if attrs else {}
+    return Source("nifti", geometry, dtype, attrs, load, coords=coords, identity=identity)
 
 
 def _stored_scaling(header: Any) -> dict[str, float]:

@@ -15,6 +15,7 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
 from spatial_duck.io._gzip import MAGIC
 from spatial_duck.io._source import Source
@@ -64,6 +65,12 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     is_mgh = file_path.name.lower().endswith(_MGH)
     try:
         image = None if is_mgh else nibabel.load(file_path)
+        identity = None
+        if image is not None:
+            # The files are known by now, and read again once their state is noted.
+            holders = image.file_map.values()
+            identity = Identity.of([Path(h.filename) for h in holders if h.filename])
+            image = nibabel.load(file_path)
         header = _mgh_header(file_path) if image is None else image.header
         shape = tuple(int(n) for n in header.get_data_shape())
         affine = header.get_affine() if image is None else image.affine
@@ -83,7 +90,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         else _nibabel_loader(file_path, image, shape, stored)
     )
     attrs = {"nibabel": {"descrip": text}} if (text := _description(header)) else {}
-    return Source("nibabel", geometry, load.dtype, attrs, load)
+    return Source("nibabel", geometry, load.dtype, attrs, load, identity=identity)
 
 
 def _compression(path: Path) -> str | None:

@@ -27,6 +27,7 @@ from spatial_duck.errors import FormatError, GeometryError, SpatialDuckError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._components import components_in_frame
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.io._publishing import data_name
@@ -84,10 +85,14 @@ def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) ->
         geometry = header_geometry(file, fields, sizes)
     except (GeometryError, TypeError, ValueError) as error:
         raise FormatError(f"{file}: its geometry is not valid: {error}") from error
-    load = _make_loader(file, header, dtype, shape, data_anywhere)
+    names = _data_files(file, header)
+    found = [safety.confine_path(file, name, anywhere=data_anywhere) for name in names]
+    identity = Identity.of(found)
+    load = _make_loader(file, header, dtype, shape, found)
     others = dict(header.others)
     coords = header_coords(fields, others, geometry)
-    return Source("nrrd", geometry, dtype, {"nrrd": others} if others else {}, load, coords=coords)
+    attrs = {"nrrd": others} if others else {}
+    return Source("nrrd", geometry, dtype, attrs, load, coords=coords, identity=identity)
 
 
 def _stored_type(path: Path, fields: dict[str, Any], code: str) -> np.dtype[Any]:
@@ -101,12 +106,11 @@ def _stored_type(path: Path, fields: dict[str, Any], code: str) -> np.dtype[Any]
 
 
 def _make_loader(
-    path: Path, header: Header, dtype: np.dtype[Any], shape: tuple[int, ...], data_anywhere: bool
+    path: Path, header: Header, dtype: np.dtype[Any], shape: tuple[int, ...], files: list[Path]
 ) -> Callable[[bool | None], Any]:
     """Return the function that reads the voxels, after checking where they are."""
     fields = header.fields
-    names = _data_files(path, header)
-    found = [safety.confine_path(path, name, anywhere=data_anywhere) for name in names] or [path]
+    found = files or [path]
     encoding = str(fields.get("encoding", "")).lower()
     if encoding not in _ENCODINGS and encoding not in _TEXT:
         raise FormatError(f"{path}: encoding {encoding[:80]!r} is not one of NRRD's")
@@ -115,7 +119,7 @@ def _make_loader(
     skip = int(fields.get("byte skip", fields.get("byteskip", 0)))
     if lines < 0 or skip < -1 or (skip == -1 and encoding in _TEXT):
         raise FormatError(f"{path}: line skip {lines} and byte skip {skip} are not valid")
-    offsets = [_skip_lines(data, 0 if names else header.end, lines) for data in found]
+    offsets = [_skip_lines(data, 0 if files else header.end, lines) for data in found]
     if encoding in _TEXT:
         if len(found) > 1:
             raise FormatError(

@@ -97,8 +97,9 @@ def open_source(path: Path, *, labels: bool = False, data_anywhere: bool = False
         return np.stack(masks)
 
     return Source(
-        "seg.nrrd", geometry, np.dtype("u1"), attrs, load, coords=_segment_coords(segments)
-    )
+        "seg.nrrd", geometry, np.dtype("u1"), attrs, load, coords=_segment_coords(segments),
+        identity=stored.identity,
+    )  # fmt: skip
 
 
 def _segment_coords(segments: Sequence[Mapping[str, str]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, SpatialDuckError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io.tiff._ome import MAX_XML, children, parse_xml
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["check_series_in_file", "open_tiff"]
 
 
-def open_tiff(path: Path, plain: bool = False) -> Any:
+def open_tiff(path: Path, plain: bool = False) -> tuple[Any, Identity]:
     """Open a TIFF file with tifffile, with the OME-XML of its companion if it has one.
 
     Parameters
@@ -32,8 +33,8 @@ def open_tiff(path: Path, plain: bool = False) -> Any:
 
     Returns
     -------
-    tifffile.TiffFile
-        Open.
+    tuple of (tifffile.TiffFile, Identity)
+        The open file; and the state of it, and of its companion, before they were read.
 
     Raises
     ------
@@ -43,19 +44,21 @@ def open_tiff(path: Path, plain: bool = False) -> Any:
         If it is in another folder.
     """
     tifffile = require("tifffile", "Reading TIFF")
+    identity = Identity.of([path])
     file = tifffile.TiffFile(path)
     try:
-        text = None if plain or not file.is_ome else _companion_xml(path, file)
+        found = None if plain or not file.is_ome else _companion_xml(path, file)
     except BaseException:
         file.close()
         raise
-    if text is None:
-        return file
+    if found is None:
+        return file, identity
     file.close()
-    return tifffile.TiffFile(path, omexml=text)
+    text, companion = found
+    return tifffile.TiffFile(path, omexml=text), identity.joined(companion)
 
 
-def _companion_xml(path: Path, file: Any) -> str | None:
+def _companion_xml(path: Path, file: Any) -> tuple[str, Identity] | None:
     description = str(file.pages.first.description)
     if "BinaryOnly" not in description:
         return None
@@ -64,7 +67,9 @@ def _companion_xml(path: Path, file: Any) -> str | None:
         return None
     name, uuid = str(only.get("MetadataFile")), only.get("UUID")
     try:
-        text = _read_xml(safety.confine_path(path, name))
+        companion = safety.confine_path(path, name)
+        identity = Identity.of([companion])
+        text = _read_xml(companion)
         root = parse_xml(path.with_name(name), text)
         if uuid and root.get("UUID") and uuid.lower() != root.get("UUID").lower():
             raise FormatError(f"its UUID is {root.get('UUID')}, and {uuid} was expected")
@@ -75,7 +80,7 @@ def _companion_xml(path: Path, file: Any) -> str | None:
             f"{path}: its OME-XML is in another file, {name!r}, which cannot be used: {error}; "
             "read the pixels of this file alone with plain=True"
         ) from error
-    return text
+    return text, identity
 
 
 def _read_xml(path: Path) -> str:

@@ -45,6 +45,7 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_names import restore_names
 from spatial_duck.io._coords import color_names, coords_from_json
+from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
 from spatial_duck.io._json import from_record, parse_record
 from spatial_duck.io._raster import held_by_bands, open_raster
@@ -94,14 +95,17 @@ def open_source(
     if not plain and _is_geotiff(file_path):
         return _open_geotiff(file_path, series, level)
     try:
-        with _logged_errors() as errors, open_tiff(file_path, plain) as file:
+        opened, identity = open_tiff(file_path, plain)
+        with _logged_errors() as errors, opened as file:
             _check_ome_files(file_path, file, series, plain)
             chosen, whole, count = _select_level(file_path, file, series, level)
             axes, shape = str(chosen.axes), tuple(int(n) for n in chosen.shape)
             dtype = np.dtype(chosen.dtype)
             # Pages in another file cannot be mapped in this one.
             contiguous = chosen.dataoffset
-            if contiguous is not None and any(p.parent is not file for p in chosen.pages if p):
+            others = {str(p.parent.filehandle.path) for p in chosen.pages if p} - {str(file_path)}
+            identity = identity.joined(Identity.of([Path(name) for name in sorted(others)]))
+            if any(p.parent is not file for p in chosen.pages if p):
                 contiguous = None
             if contiguous is not None:
                 dtype = dtype.newbyteorder(file.byteorder)
@@ -139,7 +143,7 @@ def open_source(
     def read() -> NDArray[Any]:
         safety.check_memory(file_path, needed)
         try:
-            with open_tiff(file_path, plain) as file:
+            with open_tiff(file_path, plain)[0] as file:
                 chosen = _select_level(file_path, file, series, level)[0]
                 _check_segments(file_path, chosen.pages)
                 values = chosen.asarray()
@@ -155,9 +159,11 @@ def open_source(
         import zarr
 
         from spatial_duck.backends.zarr._view import ZarrView
+        from spatial_duck.io.ngff._store import ImageStore
         from spatial_duck.io.tiff._store import open_store
 
-        store = open_store(str(file_path.absolute()), series, level, plain)
+        inner = open_store(str(file_path.absolute()), series, level, plain)
+        store = ImageStore(inner, identity=identity, owned=True)
         array = zarr.open_array(store, mode="r")
         if array.size != math.prod(shape):
             raise FormatError(f"{file_path}: expected shape {shape}, got {array.shape}")
@@ -178,7 +184,7 @@ def open_source(
     def load(lazy: bool | None) -> Any:
         return _restore_axes(loaded(lazy), geometry.shape)
 
-    return Source("tiff", geometry, dtype, attrs, load, count, coords)
+    return Source("tiff", geometry, dtype, attrs, load, count, coords, identity)
 
 
 def _open_geotiff(path: Path, series: int, level: int) -> Source:

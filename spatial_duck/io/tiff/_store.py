@@ -75,6 +75,6 @@ def open_store(path: str, series: int, level: int, plain: bool = False) -> TiffS
     plain : bool, optional
         Ignore OME-XML in another file.
     """
-    file = open_tiff(Path(path), plain)
+    file, _ = open_tiff(Path(path), plain)
     inner = file.series[series].aszarr(level=level)
     return TiffStore(inner, file, (path, series, level, plain))
