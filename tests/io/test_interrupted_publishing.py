@@ -79,7 +79,17 @@ def _fail(number: int) -> Iterator[Callable[[], bool]]:
         for name in ("link", "unlink", "replace", "rename", "mkdir"):
             patch.setattr(os, name, failing(getattr(os, name)))
         patch.setattr(shutil, "copy2", failing(shutil.copy2))
+        patch.setattr(_publishing, "_renameat2", failing(_publishing._renameat2))
         yield lambda: left <= 0
+
+
+@contextmanager
+def _fail_by_links(number: int) -> Iterator[Callable[[], bool]]:
+    """Let the nth change fail on a file system that cannot rename to a new name in one step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_publishing, "_renameat2", lambda *_: None)
+        with _fail(number) as was_reached:
+            yield was_reached
 
 
 def _names(folder: Path) -> list[str]:
@@ -89,7 +99,7 @@ def _names(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # open files
-@pytest.mark.parametrize("fault", [_interrupt, _fail])
+@pytest.mark.parametrize("fault", [_interrupt, _fail, _fail_by_links])
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fault_at_any_point(tmp_path, name, overwrite, fault):
