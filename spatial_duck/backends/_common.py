@@ -85,6 +85,5 @@ COMMON: dict[Any, Callable[..., Any]] = {
     np.size: _size,
     np.iscomplexobj: lambda x: host_type(x.dtype).kind == "c",
     np.isrealobj: lambda x: host_type(x.dtype).kind != "c",
+    np.unstack: _unstack,
 }
-if hasattr(np, "unstack"):  # NumPy 2.1
-    COMMON[np.unstack] = _unstack

@@ -115,9 +115,9 @@ CALLS += [
     f(np.cross, M, S), f(np.cross, M, S[0]), f(np.cross, M, S, axisc=0),
     f(np.tril_indices_from, V[0], 1), f(np.diag_indices_from, M[0]), f(np.array_equiv, V, V[0]),
     f(np.linalg.qr, V, "r"),
+    f(np.trapezoid, V), f(np.trapezoid, V, LINE), f(np.trapezoid, V, dx=0.5, axis=0),
+    f(np.cumulative_sum, V, axis=0), f(np.cumulative_prod, V, axis=1, include_initial=True),
 ]  # fmt: skip
-if hasattr(np, "trapezoid"):
-    CALLS += [f(np.trapezoid, V), f(np.trapezoid, V, LINE), f(np.trapezoid, V, dx=0.5, axis=0)]
 
 #: What the libraries refuse by, where the bare function is refused too.
 REFUSALS = (
@@ -129,12 +129,6 @@ REFUSALS = (
     IndexError,
     RuntimeWarning,
 )
-
-if hasattr(np, "cumulative_sum"):  # NumPy 2.1
-    CALLS += [
-        f(np.cumulative_sum, V, axis=0),
-        f(np.cumulative_prod, V, axis=1, include_initial=True),
-    ]
 
 
 @pytest.mark.parametrize("function, args, kwargs", CALLS)

@@ -193,15 +193,11 @@ LAZY += [
     with_(recfunctions.structured_to_unstructured, POINTS),
     with_(recfunctions.structured_to_unstructured, POINTS, "f4"),
     with_(recfunctions.unstructured_to_structured, TALL, [("a", "i4"), ("b", "f8"), ("c", "f4")]),
+    with_(np.cumulative_sum, V, axis=1),
+    with_(np.cumulative_sum, VI, axis=0, include_initial=True),
+    with_(np.cumulative_prod, V, axis=-1, include_initial=True),
+    with_(np.cumulative_sum, LINE),
 ]  # fmt: skip
-
-if hasattr(np, "cumulative_sum"):  # NumPy 2.1
-    LAZY += [
-        with_(np.cumulative_sum, V, axis=1),
-        with_(np.cumulative_sum, VI, axis=0, include_initial=True),
-        with_(np.cumulative_prod, V, axis=-1, include_initial=True),
-        with_(np.cumulative_sum, LINE),
-    ]
 
 
 @pytest.mark.slow

@@ -98,11 +98,7 @@ def _unstacked(rng: np.random.Generator, shape: Shape) -> Any:
     if not shape[axis]:
         return None
     which = int(rng.integers(0, shape[axis]))
-    return lambda x: (
-        x[(slice(None),) * (axis % len(shape)) + (which,)]
-        if not hasattr(np, "unstack")
-        else np.unstack(x, axis=axis)[which]
-    )
+    return lambda x: np.unstack(x, axis=axis)[which]
 
 
 def _windows(rng: np.random.Generator, shape: Shape) -> Any:

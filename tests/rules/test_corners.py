@@ -201,7 +201,10 @@ def _bare(image: sd.SpatialArray) -> Any:
 def test_odd_arguments_give_the_values_of_numpy_and_a_grid_that_fits(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        expected = ODD[name](_bare)
+        try:
+            expected = ODD[name](_bare)
+        except ValueError:
+            pytest.skip("this NumPy refuses it of arrays too")
         found = ODD[name](lambda image: image)
     np.testing.assert_allclose(np.asarray(getattr(found, "data", found)), expected)
     if isinstance(found, sd.SpatialArray):

@@ -150,7 +150,7 @@ def _rollaxis(xp: Any, a: Any, axis: int, start: int = 0) -> Any:
     return xp.moveaxis(a, axis, start - 1 if start > axis else start)
 
 
-@implements(getattr(np, "trapezoid", None), getattr(np, "trapz", None))
+@implements(np.trapezoid, getattr(np, "trapz", None))
 def _trapezoid(xp: Any, y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     axis = normalize_axis(axis, y.ndim)
     after, before = slice_keys(y.ndim, axis, slice(1, None), slice(None, -1))
@@ -169,7 +169,7 @@ def _trapezoid(xp: Any, y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) ->
 # --- sets and counts ----------------------------------------------------------------------
 
 
-@implements(np.isin, getattr(np, "in1d", None))
+@implements(np.isin)
 def _isin(
     xp: Any, element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False,
     *, kind: Any = None,

@@ -167,7 +167,7 @@ def _pad(xp: Any, array: Any, pad_width: Any, mode: Any = "constant", **options:
 # --- types and numbers --------------------------------------------------------------------
 
 
-@implements(getattr(np, "astype", None))  # NumPy 2.1
+@implements(np.astype)
 def _astype(xp: Any, x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     return xp.astype(x, to_dtype(xp, dtype), copy=copy, device=device)
 
