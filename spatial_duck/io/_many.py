@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,9 +75,10 @@ def temporary_copy(stream: Any) -> Iterator[Path]:
     if isinstance(content, str):
         raise TypeError("read takes files that are opened for bytes: open(path, 'rb')")
     name = getattr(stream, "name", "")
-    name = Path(name).name if isinstance(name, str) else ""
+    # Suffixes say how a file is packed; what else a name holds may be no name of a file here.
+    found = re.search(r"(\.[A-Za-z0-9]{1,8}){0,2}$", name) if isinstance(name, str) else None
     with tempfile.TemporaryDirectory(prefix="spatial_duck-") as folder:
-        path = Path(folder) / (name or "image")
+        path = Path(folder) / f"image{found[0] if found else ''}"
         path.write_bytes(content)
         yield path
 

@@ -6,7 +6,7 @@ A target ``name`` is written in a temporary folder beside it::
     .name.partial-k3v9/new/      the files that the format writes: `name`, and its parts
     .name.partial-k3v9/before/   parts of the old target that have been replaced already
     .name.partial-k3v9/parts     names of the parts, after a plus the new ones, after a minus those
-                                 of the old target
+                                 of the old target; separated by NUL, which no name holds
 
 The parts, such as the data file of a header, are renamed first, and never to the name of another
 image's data; the target is renamed last and in one step. With ``overwrite=False`` that step fails
@@ -49,6 +49,8 @@ __all__ = [
 
 #: Most bytes of a target's name in the names of its temporary folders.
 _MAX_NAME_BYTES = 180
+#: Most bytes of a name that file systems take.
+_LONGEST_NAME = 255
 #: Most seconds that a writer waits for others that publish in the same folder.
 _MAX_WAIT = 10.0
 #: Bytes of a header in which names of data files are searched.
@@ -126,12 +128,12 @@ def data_name(path: Path, suffix: str) -> str:
         "%" in stem
         or stem.upper().startswith("LIST")
         or stem != stem.strip()
-        or any(c < " " or c == "\x7f" for c in stem)
+        or any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in stem)
     ):
         raise FormatError(
             f"{path.name}: a header cannot name the data file {stem + suffix!r}: a name must not "
-            "begin with LIST, hold % or control characters, or begin or end with a space. Choose "
-            "another, or a format of one file"
+            "begin with LIST, hold % or control characters or be other than text, or begin or end "
+            "with a space. Choose another, or a format of one file"
         )
     fresh = path.parent
     if fresh.name != "new":
@@ -145,11 +147,17 @@ def data_name(path: Path, suffix: str) -> str:
 
 
 def _free_name(stem: str, suffix: str, folders: Sequence[Path]) -> str:
-    number, name = 1, stem + suffix
+    number, name = 1, _shortened(stem, suffix)
     while any(os.path.lexists(folder / name) for folder in folders):
         number += 1
-        name = f"{stem}-{number}{suffix}"
+        name = _shortened(stem, f"-{number}{suffix}")
     return name
+
+
+def _shortened(stem: str, ending: str) -> str:
+    """Return a name that file systems take, of a stem that is cut if it has to be."""
+    left = _LONGEST_NAME - len(os.fsencode(ending))
+    return os.fsencode(stem)[:left].decode(errors="ignore") + ending
 
 
 # --- steps of the file system ---------------------------------------------------------------
@@ -235,9 +243,8 @@ def publish(fresh: Path, target: Path, old: Path, *, overwrite: bool) -> None:
                 raise
         else:
             return
+    keep_access(fresh, target.stat())
     if not target.is_dir():
-        with suppress(OSError):
-            fresh.chmod(stat.S_IMODE(target.stat().st_mode))
         fresh.replace(target)
     elif not exchange(fresh, target):
         target.rename(old)
@@ -246,6 +253,17 @@ def publish(fresh: Path, target: Path, old: Path, *, overwrite: bool) -> None:
         except OSError:
             old.rename(target)
             raise
+
+
+def keep_access(fresh: Path, old: os.stat_result) -> None:
+    """Give a file or folder the owner and mode of the one that it replaces, as far as allowed."""
+    if hasattr(os, "chown"):
+        for owner in (old.st_uid, -1):  # root alone may give files away; a group its members
+            with suppress(OSError):
+                os.chown(fresh, owner, old.st_gid)
+                break
+    with suppress(OSError):
+        fresh.chmod(stat.S_IMODE(old.st_mode))
 
 
 def _sync(path: Path) -> None:
@@ -363,8 +381,12 @@ def _publish_several(
     if not overwrite and os.path.lexists(target):
         raise _taken_error(target)
     old = list(_known_parts(target, parts)) if overwrite else []
-    lines = [f"+{p.name}" for p in others] + [f"-{p.name}" for p in old]
-    (folder / "parts").write_text("\n".join(lines), encoding="utf-8")
+    lines = [b"+" + os.fsencode(p.name) for p in others] + [b"-" + os.fsencode(p.name) for p in old]
+    (folder / "parts").write_bytes(b"\0".join(lines))
+    if overwrite and target.exists():
+        # A part is as private as its target.
+        for file in others:
+            keep_access(file, target.stat())
     try:
         for file in others:
             destination = target.with_name(file.name)
@@ -387,9 +409,9 @@ def _tidy(folder: Path, target: Path, parts: Parts) -> None:
         for copy in before.iterdir():
             copy.replace(target.with_name(copy.name))
     superfluous = "+" if waiting else "-"
-    lines = listed.read_text(encoding="utf-8").splitlines()
+    lines = map(os.fsdecode, listed.read_bytes().split(b"\0"))
     # What has the name of a part that waits is another image's.
-    names = {line[1:] for line in lines if line[0] == superfluous} - {p.name for p in waiting}
+    names = {line[1:] for line in lines if line[:1] == superfluous} - {p.name for p in waiting}
     # Else the next writer removes them.
     if _remove_parts([target.with_name(Path(n).name) for n in names], target, parts):
         listed.unlink()

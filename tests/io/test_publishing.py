@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +16,10 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck.errors import FormatError
-from spatial_duck.io import Format, data_name
+from spatial_duck.io import Format, _publishing, data_name
 from spatial_duck.io._location import parse_location
 from spatial_duck.io._publishing import partial_prefix, publish_atomically
+from spatial_duck.io._registry import names as format_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,6 +138,21 @@ def test_fifos_are_refused_at_once(name: str, tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs here")
+@pytest.mark.parametrize("device", ["FIFO", "/dev/zero"])
+def test_devices_are_refused_by_each_function_and_format(device: str, tmp_path: Path) -> None:
+    """What opens one waits for ever, or reads for ever; formats that are named are not sniffed."""
+    doors: list[tuple[str, Any]] = [(".nii", sd.io.info), (".nii", sd.read_pyramid)]
+    doors += [(".nii", partial(sd.read, format=name)) for name in format_names()]
+    doors += [(end, sd.Transform.read) for end in (".tfm", ".txt", ".mat", ".h5", ".json", ".nii")]
+    doors += [(".mrk.json", sd.io.read_markups)]
+    for number, (ending, door) in enumerate(doors):
+        path = tmp_path / f"{number}{ending}"
+        os.mkfifo(path) if device == "FIFO" else path.symlink_to(device)
+        with pytest.raises(FormatError, match="FIFO, a device"):
+            door(path)
+
+
 @pytest.mark.parametrize("name", ["a.nii", "a.nhdr", "a.ome.zarr"])
 def test_links_stay_and_what_they_point_to_is_replaced(name: str, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
@@ -154,7 +172,7 @@ def test_links_stay_and_what_they_point_to_is_replaced(name: str, tmp_path: Path
 
 
 def test_names_that_a_header_cannot_hold(tmp_path: Path) -> None:
-    for stem in ("100%", "LIST", " a", "a\nb"):
+    for stem in ("100%", "LIST", " a", "a\nb", "a\udcff"):
         for suffix in (".mhd", ".nhdr"):
             with pytest.raises(FormatError, match="data file"):
                 sd.write(tmp_path / (stem + suffix), image())
@@ -162,6 +180,48 @@ def test_names_that_a_header_cannot_hold(tmp_path: Path) -> None:
     assert data_name(tmp_path / "a.mhd", ".raw") == "a.raw"
     (tmp_path / "a.raw").touch()
     assert data_name(tmp_path / "a.mhd", ".raw") == "a-2.raw"
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nhdr", ".mhd", ".ome.zarr"])
+def test_names_as_long_as_there_can_be(suffix: str, tmp_path: Path) -> None:
+    for letter in "né体":
+        room = 255 - len(suffix)
+        path = tmp_path / (letter * (room // len(letter.encode())) + suffix)
+        for value in (1, 2):
+            sd.write(path, image(value), overwrite=value == 2)
+            assert held(path) == (value, 1.0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="such names are refused here")
+def test_no_name_is_taken_for_those_of_other_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed writer leaves is removed by name, and a name may hold a line of its own."""
+    victim = tmp_path / "v.npy"
+    sd.write(victim, image(1))
+    for name in ("a\n-v.npy", "a\n+v.npy", "a\udcff.npy", "-a.npy", "+a.npy"):
+        sd.write(tmp_path / name, image(2))
+        with monkeypatch.context() as patch:
+            patch.setattr(_publishing, "_publish_one", lambda *_: 1 / 0)  # as if it were killed
+            patch.setattr(_publishing, "_tidy", lambda *_: None)
+            with pytest.raises(ZeroDivisionError):
+                sd.write(tmp_path / name, image(3), overwrite=True)
+        sd.write(tmp_path / name, image(4), overwrite=True)
+        assert held(tmp_path / name) == (4, 1.0)
+        assert held(victim) == (1, 1.0)
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a\0b.nii", "n" * 300 + ".nii", "/etc/passwd", 5])
+def test_open_files_may_be_called_anything(name: Any, tmp_path: Path) -> None:
+    sd.write(tmp_path / "a.nii", image(7))
+
+    class Opened(io.BytesIO):
+        """A file of a library that gives it a name."""
+
+    opened = Opened((tmp_path / "a.nii").read_bytes())
+    opened.name = name  # type: ignore[attr-defined]
+    assert np.asarray(sd.read(opened)).max() == 7
 
 
 def test_partial_folders_have_short_names(tmp_path: Path) -> None:
@@ -195,6 +255,29 @@ def test_the_mode_of_a_file_stays(tmp_path: Path) -> None:
     (tmp_path / "a.nii").chmod(0o640)
     sd.write(tmp_path / "a.nii", image(), overwrite=True)
     assert stat.S_IMODE((tmp_path / "a.nii").stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no such modes here")
+@pytest.mark.parametrize("name", [*NAMES, "dicom"])
+def test_what_was_private_stays_private(name: str, tmp_path: Path) -> None:
+    options: Any = {"format": "dicom"} if name == "dicom" else {}
+    path = tmp_path / name
+    sd.write(path, image(1), **options)
+    for file in tmp_path.iterdir():
+        file.chmod(0o750 if file.is_dir() else 0o600)
+    sd.write(path, image(2), overwrite=True, **options)
+    for file in tmp_path.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == (0o750 if file.is_dir() else 0o600), file
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives away")
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_replaced_keeps_its_owner(name: str, tmp_path: Path) -> None:
+    sd.write(tmp_path / name, image(1))
+    for file in tmp_path.iterdir():
+        os.chown(file, 65534, 65534)
+    sd.write(tmp_path / name, image(2), overwrite=True)
+    assert {(f.stat().st_uid, f.stat().st_gid) for f in tmp_path.iterdir()} == {(65534, 65534)}
 
 
 @pytest.mark.parametrize("bad", [None, 3, ["a.nii"], b"a.nii"])

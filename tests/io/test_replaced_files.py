@@ -252,6 +252,16 @@ def test_an_image_that_is_replaced_meanwhile_is_read(moment: Moment, tmp_path: P
             assert tell(sd.read(path)) == ({new[0]}, new[1])
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links and modes are others here")
+def test_links_and_modes_are_no_change_of_the_content(tmp_path: Path) -> None:
+    path = written(".nii.gz", tmp_path, *OLD)
+    lazy = sd.read(path, lazy=True)
+    os.link(path, tmp_path / "backup.nii.gz")
+    assert tell(lazy) == ({11}, OLD[1])
+    path.chmod(0o440)
+    assert tell(lazy) == ({11}, OLD[1])
+
+
 def test_levels_are_of_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("zarr", reason="needs zarr")
     from spatial_duck.io import _several
