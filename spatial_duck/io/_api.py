@@ -17,8 +17,9 @@ from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES, check_frame
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._coords import warn_of_lost_coords
-from spatial_duck.io._deferred import Identity, deferred_array, guarded_blocks
+from spatial_duck.io._deferred import deferred_array, guarded_blocks
 from spatial_duck.io._estimate import announce_large_write
+from spatial_duck.io._identity import Identity
 from spatial_duck.io._libraries import library_for
 from spatial_duck.io._location import is_remote, parse_location
 from spatial_duck.io._many import is_stream, join_images, missing_error, paths_of, temporary_copy

@@ -15,7 +15,7 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._deferred import Identity
+from spatial_duck.io._identity import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -29,8 +29,8 @@ from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._components import vectors_in_lps
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
-from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
+from spatial_duck.io._identity import Identity
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.io._publishing import data_name
 from spatial_duck.io._source import Source, write_voxels

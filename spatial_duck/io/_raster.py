@@ -22,7 +22,7 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryLossError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._deferred import Identity
+from spatial_duck.io._identity import Identity
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.io._option_values import check_tile
 from spatial_duck.io._source import Source, reporter, slab_keys

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from spatial_duck._signatures import show_keywords
 from spatial_duck.io._api import info, location_and_format, read
-from spatial_duck.io._deferred import Identity
+from spatial_duck.io._identity import Identity
 from spatial_duck.io._location import is_remote, parse_location
 from spatial_duck.io._options import ReadOptions
 from spatial_duck.io._registry import format_of

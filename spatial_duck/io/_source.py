@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spatial_duck.geometry import Geometry
-    from spatial_duck.io._deferred import Identity
+    from spatial_duck.io._identity import Identity
 
 __all__ = ["Progress", "Source", "reporter", "slab_keys", "slabs", "write_voxels"]
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._deferred import Identity
+from spatial_duck.io._identity import Identity
 from spatial_duck.io.dicom._elements import tag_name, to_python
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from spatial_duck.io._deferred import Identity
+    from spatial_duck.io._identity import Identity
 
 __all__ = ["Frame", "frames_of"]
 

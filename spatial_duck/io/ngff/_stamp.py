@@ -1,6 +1,6 @@
 """Detection of nodes of a store that were replaced after they were opened.
 
-A node in a folder or a zip file is identified by its files (`spatial_duck.io._deferred.Identity`),
+A node in a folder or a zip file is identified by its files (`spatial_duck.io._identity.Identity`),
 a node of another store by its metadata document: the ETag, version or time of it on servers, the
 object itself in memory, its bytes elsewhere. Each check costs a request, so that checks take at
 most a tenth of the time of reading; the first read always checks, and so does one that finds a
@@ -19,7 +19,7 @@ from zarr.buffer import default_buffer_prototype
 from spatial_duck.backends._backend import object_identity
 from spatial_duck.backends.zarr._private import run as sync
 from spatial_duck.errors import FormatError
-from spatial_duck.io._deferred import Identity
+from spatial_duck.io._identity import Identity
 
 __all__ = ["NodeStamp", "stamp_of"]
 

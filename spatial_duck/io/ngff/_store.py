@@ -17,7 +17,7 @@ from zarr.buffer import default_buffer_prototype
 
 from spatial_duck.backends.zarr import _private
 from spatial_duck.errors import FormatError
-from spatial_duck.io._deferred import Identity
+from spatial_duck.io._identity import Identity
 from spatial_duck.io._location import is_remote
 from spatial_duck.io.ngff._stamp import NodeStamp
 

@@ -52,9 +52,9 @@ from spatial_duck.errors import (
 )
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._coords import same_coords
-from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
 from spatial_duck.io._gzip import MAGIC
+from spatial_duck.io._identity import Identity
 from spatial_duck.io._source import Source, write_voxels
 from spatial_duck.io.nifti._coordinates import header_coords
 from spatial_duck.io.nifti._gradients import gradient_coords, gradient_texts, sidecars

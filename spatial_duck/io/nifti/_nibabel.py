@@ -15,9 +15,9 @@ from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
 from spatial_duck.io._gzip import MAGIC
+from spatial_duck.io._identity import Identity
 from spatial_duck.io._source import Source
 
 if TYPE_CHECKING:

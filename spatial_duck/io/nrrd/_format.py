@@ -27,8 +27,8 @@ from spatial_duck.errors import FormatError, GeometryError, SpatialDuckError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._components import components_in_frame
 from spatial_duck.io._data_files import RawFiles, check_count, names_of_pattern, voxel_loader
-from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
+from spatial_duck.io._identity import Identity
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
 from spatial_duck.io._publishing import data_name
 from spatial_duck.io._source import Source, write_voxels

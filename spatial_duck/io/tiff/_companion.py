@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spatial_duck._optional import require
 from spatial_duck.errors import FormatError, SpatialDuckError
 from spatial_duck.io import _safety as safety
-from spatial_duck.io._deferred import Identity
+from spatial_duck.io._identity import Identity
 from spatial_duck.io.tiff._ome import MAX_XML, children, parse_xml
 
 if TYPE_CHECKING:

@@ -45,8 +45,8 @@ from spatial_duck.errors import FormatError, GeometryError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._axis_names import restore_names
 from spatial_duck.io._coords import color_names, coords_from_json
-from spatial_duck.io._deferred import Identity
 from spatial_duck.io._format import Format
+from spatial_duck.io._identity import Identity
 from spatial_duck.io._json import from_record, parse_record
 from spatial_duck.io._raster import held_by_bands, open_raster
 from spatial_duck.io._source import Source
