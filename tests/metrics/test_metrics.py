@@ -203,3 +203,34 @@ def test_the_distances_of_monai() -> None:
     np.testing.assert_allclose(metrics.average_surface_distance(one, other), theirs, rtol=1e-5)
     theirs = monai.compute_dice(x, y, include_background=True).item()
     np.testing.assert_allclose(metrics.dice(one, other), theirs, rtol=1e-6)
+
+
+@pytest.mark.library
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0)])
+@pytest.mark.parametrize("radius, shift", [(18, 0.0), (20, 3.0)])
+def test_the_distances_of_balls(spacing: Any, radius: float, shift: float) -> None:
+    """The largest distance is that of surface-distance, and the others are nearer to the truth.
+
+    It puts points at the corners between voxels, where the stairs of two surfaces come closer than
+    the surfaces do.
+    """
+    library = pytest.importorskip("surface_distance", reason="needs surface-distance")
+    grid = sd.Geometry([int(60 / s) for s in spacing], spacing)
+    place = grid.index_to_physical(np.moveaxis(np.indices(grid.shape), 0, -1))
+    a, b = (
+        np.linalg.norm(place - (30, 30 + y, 30), axis=-1) < r for y, r in ((0, 20), (shift, radius))
+    )
+    one, other = (sd.SpatialArray(m, grid) for m in (a, b))
+    theirs = library.compute_surface_distances(a, b, spacing)
+    found = metrics.hausdorff(one, other)
+    np.testing.assert_allclose(found, library.compute_robust_hausdorff(theirs, 100), rtol=1e-6)
+    cosines = np.linspace(-1, 1, 10_001)  # of points that are even over a ball
+    exact = abs(np.sqrt(20**2 + shift**2 - 2 * 20 * shift * cosines) - radius)
+    mean = np.mean(library.compute_average_surface_distance(theirs))
+    assert abs(metrics.average_surface_distance(one, other) - exact.mean()) < abs(
+        mean - exact.mean()
+    )
+    for tolerance in (1.0, 1.5):
+        share = library.compute_surface_dice_at_tolerance(theirs, tolerance)
+        wanted = (exact <= tolerance).mean()
+        assert abs(metrics.surface_dice(one, other, tolerance) - wanted) < abs(share - wanted)
