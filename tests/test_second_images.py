@@ -35,7 +35,7 @@ TAKE: dict[str, Any] = {
     f"ndimage.{name}": lambda x, name=name: getattr(sd.ndimage, name)(IMAGE, x, [1, 2])
     for name in (
         "center_of_mass", "extrema", "maximum", "maximum_position", "mean", "minimum",
-        "minimum_position", "standard_deviation", "sum_labels", "variance",
+        "median", "minimum_position", "standard_deviation", "sum_labels", "variance",
     )
 }  # fmt: skip
 

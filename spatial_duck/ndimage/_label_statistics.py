@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck import backends
 from spatial_duck.ndimage._measurements import Measure, measure_frames, voxels_by_label
-from spatial_duck.ndimage._running import exact_differences, round_to_float64
+from spatial_duck.ndimage._running import engine_of, exact_differences, round_to_float64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["maximum", "mean", "minimum", "standard_deviation", "sum_labels", "variance"]
+__all__ = ["maximum", "mean", "median", "minimum", "standard_deviation", "sum_labels", "variance"]
 
 _COUNT, _REFERENCE, _MEAN, _SQUARES, _LOW, _HIGH = range(6)
 
@@ -201,3 +202,64 @@ def maximum(
     array of float, shape ``(*other axes, [len(index)])``
     """
     return _measure_moments("maximum", image, labels, index, axes)[..., _HIGH]
+
+
+# --- the middle of the values -------------------------------------------------------------
+
+
+def _count_values(image: Any, labels: Any, start: Sequence[int], index: Any) -> list[Any]:
+    """Return the values of each label, in order, and how many voxels have each."""
+    del start
+    xp = engine_of(image).xp
+    return [
+        xp.unique(image.ravel() if chosen is None else image[chosen], return_counts=True)
+        for chosen in voxels_by_label(labels, index)
+    ]
+
+
+def _middles(parts: Sequence[Any], **where: Any) -> Floats:
+    """Return the median of each label; the keywords of `Measure.join` are not needed."""
+    del where
+    return np.array([[_middle(counted)] for counted in zip(*parts, strict=True)])
+
+
+def _middle(counted: Sequence[tuple[Any, Any]]) -> float:
+    """Return the median of values that were counted in parts."""
+    values = np.concatenate([backends.to(v, "numpy") for v, _ in counted])
+    counts = np.concatenate([backends.to(n, "numpy") for _, n in counted])
+    if not values.size or (values != values).any():
+        return float("nan")
+    order = np.argsort(values, kind="stable")
+    ends = np.cumsum(counts[order])
+    middle = [(ends[-1] - 1) // 2, ends[-1] // 2]
+    low, high = values[order][np.searchsorted(ends, middle, side="right")].tolist()
+    return (low + high) / 2 if low != high else float(low)
+
+
+_MIDDLES = Measure(_count_values, _middles)
+
+
+def median(
+    image: SpatialArray, labels: Any = None, index: ArrayLike | None = None, *, axes: Axes = None
+) -> Any:
+    """Return the median of the values, NaN for a label without voxels, or with NaN among them.
+
+    Parameters
+    ----------
+    image, labels, index, axes
+        As for `sum_labels`.
+
+    Returns
+    -------
+    array of float, shape ``(*other axes, [len(index)])``
+        Exact, on a lazy image too: the different values under each label are gathered, which are
+        few in images of integers.
+
+    Examples
+    --------
+    >>> import spatial_duck as sd
+    >>> image = sd.SpatialArray([[1.0, 2.0], [3.0, 5.0]])
+    >>> median(image), median(image, np.array([[1, 1], [2, 1]]), [1, 2])
+    (np.float64(2.5), array([2., 3.]))
+    """
+    return measure_frames("median", image, labels, index, axes, "biuf", _MIDDLES, 1)[0][..., 0]

@@ -19,10 +19,17 @@ from spatial_duck.backends import chunk_values
 from spatial_duck.ndimage._components import chunked_label, full_structure
 from spatial_duck.ndimage._domain import find_domain
 from spatial_duck.ndimage._morphology import joining_structure
-from spatial_duck.ndimage._running import check_image, data_on_same_grid, engine_of, lazy_data, wrap
+from spatial_duck.ndimage._running import (
+    check_image,
+    data_on_same_grid,
+    engine_of,
+    lazy_data,
+    slabs,
+    wrap,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -144,20 +151,31 @@ def _sums(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
     rows = []
     values = image.astype("D" if image.dtype.kind == "c" else "d", copy=False)
     for chosen in voxels_by_label(labels, index):
-        part = values if chosen is None else xp.where(chosen, values, 0)
-        row = [part.sum()]
-        for axis in range(part.ndim):
-            line = part.sum(axis=tuple([k for k in range(part.ndim) if k != axis]))
-            row.append((line * xp.arange(start[axis], start[axis] + len(line))).sum())
-        rows.append(xp.stack(row))
+        if chosen is None:
+            lines = [
+                values.sum(axis=tuple([k for k in range(values.ndim) if k != axis]))
+                for axis in range(values.ndim)
+            ]
+            places = [xp.arange(len(line)) for line in lines]
+            total = values.sum()
+        else:
+            places = xp.nonzero(chosen)
+            lines = [values[places]] * values.ndim
+            total = lines[0].sum()
+        moments = [(line * (i + s)).sum() for line, i, s in zip(lines, places, start, strict=True)]
+        rows.append(xp.stack([total, *moments]))
     return xp.stack(rows)
 
 
-def voxels_by_label(labels: Any, index: Any) -> list[Any]:
-    """Return a mask for each label of an index; [None] stands for all voxels."""
+def voxels_by_label(labels: Any, index: Any) -> Iterator[Any]:
+    """Yield a mask for each label of an index, made when it is asked for; None is all voxels."""
     if labels is None:
-        return [None]
-    return [labels != 0] if index is None else [labels == i for i in index]
+        yield None
+    elif index is None:
+        yield labels != 0
+    else:
+        for label in index:
+            yield labels == label
 
 
 def _extremes(image: Any, labels: Any, start: Sequence[int], index: Any) -> Any:
@@ -238,7 +256,12 @@ def measure_frames(
         if backends.is_dask(frame):
             rows.append(_measure_chunks(frame, frame_marks, wanted, measure.part, join, width))
         else:
-            rows.append(join([measure.part(frame, frame_marks, [0] * frame.ndim, wanted)]))
+            rest = [0] * (frame.ndim - 1)
+            rows.append(join([
+                measure.part(frame[part], None if frame_marks is None else frame_marks[part],
+                             [part.start, *rest], wanted)
+                for part in slabs(frame.shape)
+            ]))  # fmt: skip
     if rows and backends.is_dask(rows[0]):
         import dask.array as da
 
