@@ -300,8 +300,8 @@ def _reader(stored: Any, edges: Sequence[Any], kept: float, job: BlockJob, n: in
     return ChunkReader(stored, edges, cache_limit(kept), partial(_uses, job, n, edges))
 
 
-def _uses(job: BlockJob, n: int, edges: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
-    """Return how many blocks need each chunk of an image."""
+def _uses(job: BlockJob, n: int, edges: Sequence[NDArray[np.intp]], _band: int) -> NDArray[np.intp]:
+    """Return how many blocks need each chunk of an image: they are one band."""
     counts = np.zeros([len(e) - 1 for e in edges], np.intp)
     for number in job.numbers:
         box = job.boxes(number)[n]

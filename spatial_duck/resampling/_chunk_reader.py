@@ -75,11 +75,8 @@ def assemble(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
     cuts : sequence of Cuts
         For each axis the part of each chunk that lies in the box.
     """
-    numbers = itertools.product(*[range(len(c)) for c in cuts])
-    parts = [
-        piece[tuple([slice(*c[i]) for c, i in zip(cuts, number, strict=True)])]
-        for piece, number in zip(pieces, numbers, strict=True)
-    ]
+    kept = itertools.product(*[[slice(*ends) for ends in c] for c in cuts])
+    parts = [piece[key] for piece, key in zip(pieces, kept, strict=True)]
     if len(parts) == 1:
         return parts[0]
     if not on_host(parts[0]):
@@ -89,9 +86,9 @@ def assemble(pieces: Sequence[Any], box: Box, cuts: Sequence[Cuts]) -> Any:
     sizes = [box[axis][1] - box[axis][0] for axis in order]
     out = np.empty(sizes, pieces[0].dtype).transpose(np.argsort(order))
     starts = [[0, *itertools.accumulate([b - a for a, b in c])] for c in cuts]
-    places = itertools.product(*[itertools.pairwise(s) for s in starts])
+    places = itertools.product(*[list(map(slice, s, s[1:])) for s in starts])
     for part, place in zip(parts, places, strict=True):
-        out[tuple([slice(*bounds) for bounds in place])] = part
+        out[place] = part
     return out
 
 
@@ -123,8 +120,9 @@ class ChunkReader:
     kept : float, optional
         Bytes of decoded chunks to keep; what the settings say by default.
     uses : callable, optional
-        Returns how often each part is needed in all, an array of one entry for each. It is asked
-        when there is more than may be kept; too high a number costs memory, too low a one reading.
+        Takes the number of a band, and returns how often that needs each part, an array of one
+        entry for each. It is asked when there is more than may be kept; too high a number costs
+        memory, too low a one reading.
     dtype : numpy.dtype, optional
         What chunks are converted to once they are read; by default they are not.
     parts : sequence of ndarray of int, optional
@@ -137,7 +135,7 @@ class ChunkReader:
         data: Any,
         edges: Sequence[NDArray[np.intp]],
         kept: float | None = None,
-        uses: Callable[[], NDArray[np.intp]] | None = None,
+        uses: Callable[[int], NDArray[np.intp]] | None = None,
         dtype: np.dtype[Any] | None = None,
         parts: Sequence[NDArray[np.intp]] | None = None,
     ) -> None:
@@ -154,7 +152,8 @@ class ChunkReader:
         self._reading: dict[Number, Future[NDArray[Any]]] = {}
         self._size = 0
         self._lock = Lock()
-        #: How often each part was used, until it is known how often it will be.
+        self._band = 0
+        #: How often each part was used in this band, until it is known how often it will be.
         self._used: Counter[Number] = Counter()
         self._left: NDArray[np.intp] | None = None
 
@@ -163,28 +162,41 @@ class ChunkReader:
             self._data, self._edges, self._kept, self._uses, self._dtype, self._parts
         )  # fmt: skip
 
-    def box(self, box: Box) -> NDArray[Any]:
-        """Return the voxels of a box."""
+    def box(self, box: Box, band: int = 0) -> NDArray[Any]:
+        """Return the voxels of a box.
+
+        Parameters
+        ----------
+        box : Box
+            The first index along each axis, and the one after the last.
+        band : int, optional
+            Number of the band of which it is a part. What a band does not need any more goes when
+            there is no room, even if a later one needs it.
+        """
         met = [chunks_meeting(e, *bounds) for e, bounds in zip(self._parts, box, strict=True)]
-        numbers = list(itertools.product(*[m[0] for m in met]))
-        owned: dict[Number, list[Number]] = {}
-        for number in numbers:
-            owned.setdefault(self._owner(number), []).append(number)
+        # Along each axis the chunks, and which parts of each.
+        spans = [
+            [(o, range(max(f[o], span.start), min(f[o + 1], span.stop)))
+             for o in range(owners[span.start], owners[span.stop - 1] + 1)]
+            for (span, _), owners, f in zip(met, self._owners, self._firsts, strict=True)
+        ]  # fmt: skip
         found: dict[Number, NDArray[Any]] = {}
-        for owner, parts in owned.items():
-            found.update(self._parts_of(owner, parts))
+        for chunk in itertools.product(*spans):
+            owner, parts = tuple([o for o, _ in chunk]), [span for _, span in chunk]
+            found.update(self._parts_of(owner, parts, band))
+        numbers = itertools.product(*[span for span, _ in met])
         voxels: NDArray[Any] = assemble([found[n] for n in numbers], box, [m[1] for m in met])
         return voxels
 
-    def _parts_of(self, owner: Number, parts: Sequence[Number]) -> dict[Number, NDArray[Any]]:
+    def _parts_of(
+        self, owner: Number, spans: Sequence[range], band: int
+    ) -> dict[Number, NDArray[Any]]:
         """Return parts of a chunk, which is read once even where several threads ask for it."""
-        found, mine = {}, False
+        numbers = list(itertools.product(*spans))
+        mine = False
         with self._lock:
-            for number in parts:
-                piece = self._take(number)
-                if piece is not None:
-                    found[number] = piece
-            if len(found) == len(parts):
+            found = self._take(numbers, tuple([slice(s.start, s.stop) for s in spans]), band)
+            if len(found) == len(numbers):
                 return found
             reading = self._reading.get(owner)
             if reading is None:
@@ -199,14 +211,38 @@ class ChunkReader:
                 reading.set_exception(error)
                 raise
         values = reading.result()
-        for number in parts:
+        for number in numbers:
             if number not in found:
-                found[number] = values[self._place(number, owner)]
+                part = values[self._place(number, owner)]
+                # A copy, since a view of a part would keep all of the chunk.
+                found[number] = part if part.size == values.size else part.copy("K")
         return found
 
-    def _owner(self, number: Number) -> Number:
-        """Return the chunk that a part lies in."""
-        return tuple([o[i] for o, i in zip(self._owners, number, strict=True)])
+    def _take(
+        self, numbers: Sequence[Number], key: tuple[slice, ...], band: int
+    ) -> dict[Number, NDArray[Any]]:
+        """Return which parts are here of a box of them, and note the use of all."""
+        if band > self._band:
+            self._band, self._left = band, None
+            self._used.clear()
+        is_over = [False] * len(numbers)
+        if band == self._band:  # else it is late
+            if self._left is not None:
+                left = self._left[key]
+                left -= 1
+                is_over = (left <= 0).ravel().tolist()
+            elif self._uses is not None:
+                self._used.update(numbers)
+        found = {}
+        for number, over in zip(numbers, is_over, strict=True):
+            piece = self._pieces.get(number)
+            if piece is not None:
+                found[number] = piece
+                if over:
+                    self._drop(number)
+                else:
+                    self._pieces.move_to_end(number)
+        return found
 
     def _place(self, number: Number, owner: Number) -> tuple[slice, ...]:
         """Return where a part lies in its chunk."""
@@ -215,26 +251,10 @@ class ChunkReader:
             for e, p, o, i in zip(self._edges, self._parts, owner, number, strict=True)
         ])  # fmt: skip
 
-    def _take(self, number: Number) -> NDArray[Any] | None:
-        """Return a part if it is here, and note its use."""
-        if self._left is not None:
-            self._left[number] -= 1
-        elif self._uses is not None:
-            self._used[number] += 1
-        piece = self._pieces.get(number)
-        if piece is not None:
-            if self._is_over(number):
-                self._drop(number)
-            else:
-                self._pieces.move_to_end(number)
-        return piece
-
     def _read_chunk(self, owner: Number) -> None:
         """Read a chunk, and keep the parts of it that will be needed again."""
         values = self._read(owner)
-        numbers = list(itertools.product(
-            *[range(f[o], f[o + 1]) for f, o in zip(self._firsts, owner, strict=True)]
-        ))  # fmt: skip
+        numbers = self._numbers(owner)
         with self._lock:
             left = [n for n in numbers if n not in self._pieces and not self._is_over(n)]
         # Copies, since a view of one would keep all of the chunk.
@@ -246,7 +266,7 @@ class ChunkReader:
                     self._pieces[number] = piece
                     self._size += piece.nbytes
             if self._size > self._kept:
-                self._make_room(len(cut))
+                self._make_room(owner)
             self._reading.pop(owner).set_result(values)
 
     def _read(self, number: Number) -> NDArray[Any]:
@@ -259,17 +279,30 @@ class ChunkReader:
         """Whether nothing will need a part any more."""
         return self._left is not None and self._left[number] <= 0
 
-    def _make_room(self, latest: int) -> None:
+    def _make_room(self, latest: Number) -> None:
         """Drop what nothing needs, then what was used longest ago, but not what was read last."""
         if self._uses is not None and self._left is None:
-            self._left = self._uses()
+            self._left = self._uses(self._band)
             for number, times in self._used.items():
                 self._left[number] -= times
             self._used.clear()
             for number in [n for n in self._pieces if self._is_over(n)]:
                 self._drop(number)
-        while self._size > self._kept and len(self._pieces) > max(latest, 1):
-            self._drop(next(iter(self._pieces)))
+        # What is read again is a chunk, so that all of its parts go together.
+        while self._size > self._kept and self._pieces:
+            owner = tuple(
+                [o[i] for o, i in zip(self._owners, next(iter(self._pieces)), strict=True)]
+            )
+            if owner == latest:
+                break
+            for number in self._numbers(owner):
+                if number in self._pieces:
+                    self._drop(number)
+
+    def _numbers(self, owner: Number) -> list[Number]:
+        """Return the parts of a chunk."""
+        firsts = zip(self._firsts, owner, strict=True)
+        return list(itertools.product(*[range(f[o], f[o + 1]) for f, o in firsts]))
 
     def _drop(self, number: Number) -> None:
         self._size -= self._pieces.pop(number).nbytes

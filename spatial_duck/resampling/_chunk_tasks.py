@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     Chunks = tuple[tuple[int, ...], ...]
     Order = list[tuple[int, ...]]
+    Edges = tuple[NDArray[np.intp], ...]
 
-__all__ = ["Filter", "ResampleTasks", "chunks_needed", "divided", "edges_of", "uses"]
+__all__ = ["PIECE", "Filter", "ResampleTasks", "chunks_needed", "divided", "edges_of", "uses"]
 
 #: Edge of a piece of an output chunk, in voxels.
-_PIECE = 64
+PIECE = 64
 
 
 def edges_of(chunks: Chunks) -> tuple[NDArray[np.intp], ...]:
@@ -113,6 +114,11 @@ class ResampleTasks:
                     bounds[source] = box
             yield bounds, hit
 
+    @property
+    def mixed(self) -> tuple[int, ...]:
+        """The axes of the output that are mixed."""
+        return self.plan.coupled.outs if self.plan.coupled is not None else ()
+
     def reach(self) -> list[float]:
         """Return how long the box of a chunk is along each axis of the source that is mixed."""
         found = [0.0] * len(self.sources)
@@ -131,7 +137,7 @@ class ResampleTasks:
         found = list(self.outs)
         if self.plan.coupled is not None and self.like is None:
             for o in self.plan.coupled.outs:
-                found[o] = divided(found[o], _PIECE)
+                found[o] = divided(found[o], PIECE)
         return tuple(found)
 
     def make(self, source: Any, box: Box, out_box: Box) -> Any:
@@ -148,6 +154,11 @@ class Filter(ResampleTasks):
     """Filtering of the source, each chunk by itself."""
 
     __slots__ = ()
+
+    @property
+    def mixed(self) -> tuple[int, ...]:
+        """The axes that are mixed afterwards."""
+        return self.plan.coupled.sources if self.plan.coupled is not None else ()
 
     def reach(self) -> list[float]:
         """Return how long the box of a chunk is along each axis."""

@@ -36,14 +36,22 @@ from spatial_duck.resampling._chunk_tasks import (
     uses,
 )
 from spatial_duck.resampling._device_values import place_of
-from spatial_duck.resampling._output_chunks import best_order, output_chunks, part_edges
+from spatial_duck.resampling._output_chunks import output_chunks
 from spatial_duck.resampling._prefilter import prepared_type
+from spatial_duck.resampling._reading_order import (
+    Bands,
+    ReadingOrder,
+    part_edges,
+    reading_order,
+)
 from spatial_duck.resampling._turns import MOST_GROUPS, LayerGates, in_turns, is_led, layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spatial_duck.resampling._chunk_tasks import Chunks, Order
+    from numpy.typing import NDArray
+
+    from spatial_duck.resampling._chunk_tasks import Chunks, Edges, Order
     from spatial_duck.resampling._coupled import Box
     from spatial_duck.resampling._plan import Plan
 
@@ -109,7 +117,7 @@ def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
 
 def _graph(
     da: Any, work: ResampleTasks, array: Any, stored: Any, chunks: Chunks, layered: bool = False,
-    order: Order | None = None,
+    order: ReadingOrder | None = None,
 ) -> Any:  # fmt: skip
     """Make the lazy array: of the chunks of a Dask array, or of what is stored, in an order.
 
@@ -128,8 +136,8 @@ def _graph(
     if stored is not None:
         # What the settings say here does not hold in the threads that compute.
         kept = current().max_kept_bytes
-        tasks[common.key] = Task(common.key, _begin, work, stored, kept, array.dtype)
-        ordered, groups = _order(work, array.dtype.itemsize, kept, order)
+        ordered, groups, bands = _order(work, array.dtype.itemsize, kept, order)
+        tasks[common.key] = Task(common.key, _begin, work, stored, kept, array.dtype, bands)
         for index, before in in_turns(name, common, ordered, groups, tasks):
             tasks[name, *index] = Task((name, *index), _read_block, common, index, *before)
         graph = HighLevelGraph.from_collections(name, tasks)
@@ -199,30 +207,40 @@ class TaskRun:
 
     work: ResampleTasks
     reader: ChunkReader
+    bands: Bands
 
 
-def _begin(work: ResampleTasks, data: Any, kept: float, dtype: np.dtype[Any]) -> TaskRun:
+def _begin(
+    work: ResampleTasks, data: Any, kept: float, dtype: np.dtype[Any], bands: Bands
+) -> TaskRun:
     """Begin a computation: nothing is remembered of the one before."""
     parts = part_edges(work.plan, work.sources, dtype.itemsize)
-    pieces = replace(work, outs=work.pieces(), sources=parts)
-    kept = cache_limit(kept)
-    reader = ChunkReader(data, work.sources, kept, partial(uses, pieces), dtype, parts)
-    return TaskRun(work, reader)
+    reader = ChunkReader(
+        data, work.sources, cache_limit(kept), partial(_uses, work, parts, bands), dtype, parts
+    )
+    return TaskRun(work, reader, bands)
+
+
+def _uses(work: ResampleTasks, parts: Edges, bands: Bands, band: int) -> NDArray[np.intp]:
+    """Return how often a band needs each part."""
+    here = bands.work(work, band)
+    return uses(replace(here, outs=here.pieces(), sources=parts))
 
 
 def _order(
-    work: ResampleTasks, itemsize: int, kept: float, order: Order | None
-) -> tuple[Order, int]:
-    """Return the indices of the output's chunks as `in_turns` takes them."""
+    work: ResampleTasks, itemsize: int, kept: float, order: ReadingOrder | None
+) -> tuple[Order, int, Bands]:
+    """Return the indices of the output's chunks as `in_turns` takes them, and their bands."""
     indices, groups = layers([len(e) - 1 for e in work.outs])
     if itemsize * math.prod(work.plan.source_shape) <= kept or len(indices) < 2:
-        return indices, groups
-    return order or best_order(work, itemsize)[0], MOST_GROUPS
+        return indices, groups, Bands.one(work)
+    order = order or reading_order(work, itemsize, kept)
+    return order.chunks, MOST_GROUPS, order.bands
 
 
 def _read_block(run: TaskRun, index: tuple[int, ...], *_: Any) -> Any:
     """Compute one chunk of the output from what lies on disk, when its turn has come."""
-    work = run.work
+    work, band = run.work, run.bands.number(index)
     out_box = _out_box(work, index)
     box = work.box(out_box)
     if box is None:
@@ -230,7 +248,7 @@ def _read_block(run: TaskRun, index: tuple[int, ...], *_: Any) -> Any:
     edges = replace(work, outs=tuple([np.array(ends) for ends in out_box])).pieces()
     pieces = [list(itertools.pairwise(e.tolist())) for e in edges]
     if math.prod(map(len, pieces)) == 1:
-        return work.make(run.reader.box(box), box, out_box)
+        return work.make(run.reader.box(box, band), box, out_box)
     out = np.empty([stop - start for start, stop in out_box], work.dtype)
     for piece in itertools.product(*pieces):
         here = out[tuple([slice(a - f, b - f) for (a, b), (f, _) in
@@ -239,5 +257,5 @@ def _read_block(run: TaskRun, index: tuple[int, ...], *_: Any) -> Any:
         if box is None:
             here[...] = work.fill
         else:
-            memory.fill_in(work.plan, run.reader.box(box), box, here, work.fill, 1, piece)
+            memory.fill_in(work.plan, run.reader.box(box, band), box, here, work.fill, 1, piece)
     return out

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,10 +17,11 @@ from spatial_duck.errors import TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import _chunked as chunked
 from spatial_duck.resampling import resample
-from spatial_duck.resampling._chunk_reader import ChunkReader
+from spatial_duck.resampling._chunk_reader import ChunkReader, chunks_meeting
 from spatial_duck.resampling._chunk_tasks import ResampleTasks, edges_of, uses
-from spatial_duck.resampling._output_chunks import best_order, output_chunks
+from spatial_duck.resampling._output_chunks import output_chunks
 from spatial_duck.resampling._planning import make_plan
+from spatial_duck.resampling._reading_order import Bands, in_layers, reading_order
 from spatial_duck.testing import _strategies as strategies
 from spatial_duck.testing import assert_lazy
 from spatial_duck.testing._stores import RecordingStore
@@ -227,7 +231,7 @@ def test_runs_on_distributed():
 @settings(max_examples=60)
 @given(st.data())
 def test_what_an_order_keeps_is_what_a_reader_keeps(data):
-    """A reader that may hold the bytes that `best_order` tells reads each chunk once."""
+    """A reader that may hold the bytes that `in_layers` tells reads each chunk once."""
     shape = tuple(data.draw(st.integers(8, 40), label="n") for _ in range(3))
     sizes = tuple(data.draw(st.integers(3, 20), label="chunk") for _ in range(3))
     angle = data.draw(st.floats(0.1, 0.7), label="angle")
@@ -240,14 +244,69 @@ def test_what_an_order_keeps_is_what_a_reader_keeps(data):
     edges = edges_of(chunks)
     out, _ = output_chunks(plan, chunks, 8, 0)
     work = ResampleTasks(plan, edges_of(out), edges, values.dtype, 0.0)
-    order, most = best_order(work, 8)
+    order, most, _ = in_layers(work, 8)
     assert sorted(order) == list(np.ndindex(*map(len, out)))
     left = uses(work)
-    reader = ChunkReader(values, edges, most, lambda: left)
+    reader = ChunkReader(values, edges, most, lambda band: left)
     reader._left = left.copy()
     reads = []
     read = reader._read
     reader._read = lambda number: (reads.append(number), read(number))[1]
     for index in order:
-        chunked._read_block(chunked.TaskRun(work, reader), index)
+        chunked._read_block(chunked.TaskRun(work, reader, Bands.one(work)), index)
     assert len(reads) == len(set(reads)) == np.count_nonzero(left)
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_bands_read_each_chunk_once_and_keep_what_they_need(data):
+    """What does not fit comes in bands, each of which reads a chunk once and keeps less."""
+    shape = tuple(data.draw(st.integers(16, 40), label="n") for _ in range(3))
+    sizes = tuple(data.draw(st.integers(3, 12), label="chunk") for _ in range(3))
+    angle = data.draw(st.floats(0.1, 0.7), label="angle")
+    c, s = np.cos(angle), np.sin(angle)
+    source = Geometry(shape)
+    target = source.replace(direction=[[c, -s, 0], [s, c, 0], [0, 0, 1]], origin=(3.2, -2.1, 0.3))
+    plan = make_plan(source, target)
+    values = np.random.default_rng(0).normal(size=shape)
+    chunks = da.core.normalize_chunks(sizes, shape)
+    edges = edges_of(chunks)
+    work = ResampleTasks(plan, edges_of(chunks), edges, values.dtype, 0.0)
+    whole = in_layers(work, 8)[1]
+    order = reading_order(work, 8, data.draw(st.floats(0.3, 1.2), label="kept") * whole)
+    assert sorted(order.chunks) == list(np.ndindex(*map(len, chunks)))
+    numbers = [order.bands.number(index) for index in order.chunks]
+    assert numbers == sorted(numbers)
+    assert set(numbers) == set(range(len(order.bands)))
+    for number in range(len(order.bands)):
+        box = order.bands.box(number)
+        here = [i for i, n in zip(order.chunks, numbers, strict=True) if n == number]
+        assert sorted(here) == list(itertools.product(*[range(*ends) for ends in box]))
+    # As many bytes as the fullest band has in use at once, found by counting.
+    meeting = {}
+    for index in order.chunks:
+        bounds = work.box(tuple((e[i], e[i + 1]) for e, i in zip(work.outs, index, strict=True)))
+        met = [chunks_meeting(e, *ends)[0] for e, ends in zip(edges, bounds or (), strict=False)]
+        meeting[index] = list(itertools.product(*met)) if bounds else []
+    most, expected = 0, 0
+    for _, group in itertools.groupby(order.chunks, order.bands.number):
+        band = list(group)
+        left = Counter(number for index in band for number in meeting[index])
+        expected += len(left)
+        held = set()
+        for index in band:
+            held |= set(meeting[index])
+            most = max(most, sum(math.prod(chunks[a][i] for a, i in enumerate(n)) for n in held))
+            left -= Counter(meeting[index])
+            held = {n for n in held if left[n]}
+    reader = ChunkReader(
+        values, edges, 8 * most, lambda band: chunked._uses(work, edges, order.bands, band)
+    )
+    reads = []
+    read = reader._read
+    reader._read = lambda number: (reads.append(number), read(number))[1]
+    run = chunked.TaskRun(work, reader, order.bands)
+    for index in order.chunks:
+        chunked._read_block(run, index)
+        assert reader._size <= 8 * most
+    assert len(reads) <= expected

@@ -14,8 +14,7 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck.geometry import Geometry
-from spatial_duck.resampling import _output_chunks as planned
-from spatial_duck.resampling import resample
+from spatial_duck.resampling import _chunk_tasks, _output_chunks, _reading_order, resample
 from spatial_duck.resampling._chunk_reader import ChunkReader, cache_limit, chunks_meeting
 from spatial_duck.resampling._chunk_tasks import ResampleTasks, uses
 from spatial_duck.testing._stores import RecordingStore
@@ -67,7 +66,7 @@ def test_parts_of_a_chunk_go_by_themselves(order):
     for box in boxes:
         met = [chunks_meeting(e, *bounds)[0] for e, bounds in zip(PARTS, box, strict=True)]
         left[np.ix_(*met)] += 1
-    reader = ChunkReader(source, EDGES, 1.5 * DATA.nbytes, lambda: left, parts=PARTS)
+    reader = ChunkReader(source, EDGES, 1.5 * DATA.nbytes, lambda band: left, parts=PARTS)
     reader._left = left.copy()
     for box in boxes:
         found = reader.box(box)
@@ -124,7 +123,7 @@ def test_uses_are_counted_as_boxes_have_them(target):
         left -= Counter(numbers)
         seen = {n for n in seen if left[n] > 0}
     source = _counted(DATA)
-    reader = ChunkReader(source, EDGES, most * 7 * 16 * 11 * 8, lambda: uses(work))
+    reader = ChunkReader(source, EDGES, most * 7 * 16 * 11 * 8, lambda band: uses(work))
     for index in itertools.product(*[range(len(e) - 1) for e in work.outs]):
         box = work.box(tuple((e[i], e[i + 1]) for e, i in zip(work.outs, index, strict=True)))
         if box is not None:
@@ -139,7 +138,7 @@ def test_threads_drop_what_is_over_once():
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(20):
-            reader = ChunkReader(DATA, EDGES, 1, lambda: np.full((3, 2, 4), 16))
+            reader = ChunkReader(DATA, EDGES, 1, lambda band: np.full((3, 2, 4), 16))
             with ThreadPoolExecutor(8) as pool:
                 for found in pool.map(reader.box, boxes):
                     np.testing.assert_array_equal(found, DATA)
@@ -260,7 +259,8 @@ def test_a_graph_costs_little_for_each_chunk(stored):
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
 @pytest.mark.parametrize("many", [0, 1 << 20])
 def test_what_does_not_fit_is_the_same(target, interpolation, many, monkeypatch):
-    monkeypatch.setattr(planned, "ORDERED", many)
+    monkeypatch.setattr(_reading_order, "EXACT", many)
+    monkeypatch.setattr(_output_chunks, "EXACT", many)
     array = zarr.create_array({}, shape=DATA.shape, chunks=(7, 16, 11), dtype=DATA.dtype)
     array[...] = DATA
     with sd.config(max_kept_bytes=1):
@@ -284,8 +284,8 @@ def test_a_worker_with_little_memory_keeps_less(monkeypatch):
 ])  # fmt: skip
 def test_a_turned_store_is_read_once_with_few_chunks_kept(chunks, tmp_path, monkeypatch):
     """Chunks of the result are as large, and come in such an order, that it can be."""
-    monkeypatch.setattr(planned, "_DIVIDED", 1 << 19)  # as if the volume were larger
-    monkeypatch.setattr(planned, "_PART", 1 << 17)
+    monkeypatch.setattr(_reading_order, "_DIVIDED", 1 << 19)  # as if the volume were larger
+    monkeypatch.setattr(_reading_order, "_PART", 1 << 17)
     values = np.random.default_rng(0).integers(0, 999, (128, 192, 192)).astype("u2")
     array = zarr.create_array(str(tmp_path / "a"), shape=values.shape, chunks=chunks, dtype="u2")
     array[...] = values
@@ -294,6 +294,41 @@ def test_a_turned_store_is_read_once_with_few_chunks_kept(chunks, tmp_path, monk
     turned = image.geometry.replace(
         direction=np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]), origin=(20, -15, 0)
     )
+    taken = _bytes_read(monkeypatch)
+    with sd.config(max_kept_bytes=0.6 * values.nbytes):
+        lazy = resample(image, turned)
+    assert all(a % b == 0 for a, b in zip(chunks, lazy.data.chunksize, strict=True)) or 1 in chunks
+    found = lazy.data.compute(scheduler="sync")
+    assert sum(taken) <= 1.1 * values.nbytes
+    np.testing.assert_array_equal(found, resample(image.compute(), turned).data)
+
+
+@pytest.mark.slow
+def test_planes_are_read_a_few_times_where_what_is_needed_at_once_does_not_fit(monkeypatch):
+    """And not once for each chunk of the result that needs them, which here is 220 times."""
+    for module in (_chunk_tasks, _output_chunks, _reading_order):  # as if the volume were larger
+        monkeypatch.setattr(module, "PIECE", 16)
+    monkeypatch.setattr(_output_chunks, "_FEWEST", 1 << 11)
+    monkeypatch.setattr(_reading_order, "_DIVIDED", 1 << 15)
+    monkeypatch.setattr(_reading_order, "_PART", 1 << 13)
+    values = np.random.default_rng(0).integers(0, 999, (64, 256, 256)).astype("u2")
+    array = zarr.create_array({}, shape=values.shape, chunks=(1, 256, 256), dtype="u2")
+    array[...] = values
+    image = sd.SpatialArray(array)
+    c, s = np.cos(0.3), np.sin(0.3)
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ [[1, 0, 0], [0, c, -s], [0, s, c]]
+    turned = image.geometry.replace(direction=turn, origin=(20, 0, 0))
+    taken = _bytes_read(monkeypatch)
+    told = r"shape \(1, 256, 256\), is read about 7 times.*max_kept_bytes="
+    with sd.config(max_kept_bytes=0.1 * values.nbytes), pytest.warns(UserWarning, match=told):
+        lazy = resample(image, turned)
+    found = lazy.data.compute(scheduler="sync")
+    assert sum(taken) <= 8 * values.nbytes
+    np.testing.assert_array_equal(found, resample(image.compute(), turned).data)
+
+
+def _bytes_read(monkeypatch):
+    """Return a list to which the size of each chunk is added that a reader reads."""
     taken = []
     read = ChunkReader._read
 
@@ -303,9 +338,16 @@ def test_a_turned_store_is_read_once_with_few_chunks_kept(chunks, tmp_path, monk
         return found
 
     monkeypatch.setattr(ChunkReader, "_read", counted)
-    with sd.config(max_kept_bytes=0.6 * values.nbytes):
-        lazy = resample(image, turned)
-    assert all(a % b == 0 for a, b in zip(chunks, lazy.data.chunksize, strict=True)) or 1 in chunks
-    found = lazy.data.compute(scheduler="sync")
-    assert sum(taken) <= 1.1 * values.nbytes
-    np.testing.assert_array_equal(found, resample(image.compute(), turned).data)
+    return taken
+
+
+def test_parts_of_a_chunk_do_not_hold_the_chunk():
+    """Neither those that are kept nor those that are handed out and needed no more."""
+    planes, whole, parts = np.arange(9), np.array([0, 64]), np.arange(0, 65, 8)
+    reader = ChunkReader(
+        np.zeros((8, 64, 64)), [planes, whole, whole], 1e9, parts=[planes, parts, parts]
+    )
+    reader._left = np.ones((8, 8, 8), int)
+    found = reader._parts_of((0, 0, 0), [range(1), range(1), range(2)], 0)
+    assert all(part.base is None for part in found.values())
+    assert len(reader._pieces) == 62
