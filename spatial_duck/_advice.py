@@ -16,7 +16,7 @@ _WORDS = {
     "SpatialArray(data, spacing=..., origin=...)": "image fromarray getimagefromarray "
     "scalarimage labelmap volume metatensor nifti1image fromnumpy imagefromarray dataarray",
     "resample(image, spacing=...), or shape=": "zoom rescale resize resampleimage "
-    "resampletospacing",
+    "resampletospacing spacing changespacing",
     "resample(image, to, transform=...)": "warp applytransforms applytransform rotate "
     "affinetransform",
     "resample(image, to=other)": "resampleto resampletooutput resamplefromto matchgrid",
@@ -25,7 +25,17 @@ _WORDS = {
     "show(image), or image.plot()": "view imshow display plotimg plotanat",
     "register(fixed, moving)": "align coregister registerimages",
     "pad_to(image, bounds), or numpy.pad": "pad padto cropandpad",
-    "metrics": "dice jaccard hausdorff hausdorffdistance surfacedistance",
+    "metrics": "dice jaccard hausdorff hausdorffdistance surfacedistance surfacedistances hd95 hd "
+    "assd averagesurfacedistance surfacedice normalizedsurfacedice volumesimilarity",
+    "segmentation": "keeplargest keeplargestconnectedcomponent removesmallobjects expandlabels "
+    "relabelsequential relabelcomponent",
+    "learning": "resampledataorsegtoshape resampledataorsegtospacing resamplelogitstolabels",
+    "conform(image, intensity=...)": "znormalization normalizeintensity scaleintensity "
+    "scaleintensityrange rescaleintensity",
+    "conform(image, shape=...)": "croporpad resizewithpadorcrop",
+    "restore(prediction, record)": "invert inverse",
+    "random_affine": "randaffine randomaffine",
+    "random_elastic": "randelastic rand3delastic randomelasticdeformation",
     "measure": "regionprops marchingcubes measurements labelstatistics",
     "ndimage": "gaussian gaussianfilter medianfilter label gradient sobel binaryerosion "
     "binarydilation smooth distancetransformedt",

@@ -21,6 +21,12 @@ from spatial_duck import _advice as advice
         ("from_sitk", "from_simpleitk"),
         ("dice", "metrics"),
         ("gaussian_filter", "ndimage"),
+        ("keep_largest", "segmentation"),
+        ("surface_dice", "metrics"),
+        ("resample_logits_to_labels", "learning"),
+        ("ZNormalization", "conform(image, intensity=...)"),
+        ("CropOrPad", "conform(image, shape=...)"),
+        ("Spacing", "resample(image, spacing=...)"),
     ],
 )
 def test_names_of_others(name: str, wanted: str) -> None:

@@ -228,7 +228,10 @@ def _grid_along(world: World, counts: NDArray[np.int_], step: float, center: Flo
 
 
 def _check_ranges(what: str, given: PerWorldAxis, count: int) -> Floats:
-    values = np.asarray(given, dtype=np.float64)
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):  # such as "10 deg"
+        values = np.array(np.nan)
     if values.shape not in ((), (count,)) or not (values >= 0).all() or np.isinf(values).any():
         raise GeometryError(
             f"{what} must be one number of 0 or more, or {count} of them, got {given!r}"

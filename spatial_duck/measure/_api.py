@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._optional import require
+from spatial_duck.array import as_image
 from spatial_duck.backends import chunk_values
 from spatial_duck.errors import GeometryError
 from spatial_duck.measure._table import RegionTable
@@ -126,7 +128,7 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
     >>> table["area"], table["centroid"]
     (array([4., 1.]), array([[1.  , 0.75], [4.  , 0.  ]]))
     """
-    labels = check_image(labels, "regionprops", "biu")
+    labels = check_image(as_image(labels, "regionprops", on_host=True), "regionprops", "biu")
     domain = find_domain(labels, None, "regionprops")
     if len(domain.axes) != labels.ndim:
         others = [labels.dims[i] or i for i in range(labels.ndim) if i not in domain.axes]
@@ -386,11 +388,13 @@ def marching_cubes(
         If the image is lazy or on a GPU.
     GeometryError
         If it has not three space axes of 2 voxels at least, or no values on both sides of the
-        level.
+        level, or the steps are so large that none are found.
     ImportError
         If scikit-image is not installed.
     """
-    image = check_image(image, "marching_cubes", "biuf")
+    image = check_image(as_image(image, "marching_cubes", on_host=True), "marching_cubes", "biuf")
+    if not isinstance(step_size, Integral) or step_size < 1:
+        raise ValueError(f"step_size must be a whole number of 1 or more, got {step_size!r}")
     if not isinstance(image.data, np.ndarray):
         raise TypeError(
             "marching_cubes works in the host's memory: use image.compute() of a lazy image, or "
@@ -419,7 +423,13 @@ def marching_cubes(
         )
     if not whole:
         data = np.where(finite, data, low)
-    corners, faces, _, values = march(data, level, step_size=step_size, allow_degenerate=False)
+    try:
+        corners, faces, _, values = march(data, level, step_size=step_size, allow_degenerate=False)
+    except RuntimeError:  # it finds no surface
+        raise GeometryError(
+            f"marching_cubes: no surface at the level {level:g} passes between corners that are "
+            f"{step_size} voxels apart; take a smaller step_size"
+        ) from None
     if not whole:
         corners, faces, values = _finite_faces(corners, faces, values, finite, step_size)
     # Left-handed steps reverse the orientation of the triangles.

@@ -8,6 +8,7 @@ nearest point of the other surface is found by a k-d tree of world points, on an
 from __future__ import annotations
 
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,8 +102,8 @@ def hausdorff(
     percentile of each direction as in Metrics reloaded (Maier-Hein et al., Nature Methods 21,
     2024).
     """
-    if not 0 < percentile <= 100:
-        raise ValueError(f"percentile must be above 0 and at most 100, got {percentile!r}")
+    if not (isinstance(percentile, Real) and 0 < percentile <= 100):
+        raise ValueError(f"percentile must be a number above 0 and at most 100, got {percentile!r}")
     value = partial(_hausdorff, percentile=percentile)
     return _compare_surfaces("hausdorff", value, reference, prediction, labels)
 

@@ -435,8 +435,11 @@ def test_bounds_of_random_affines():
         assert (np.abs(shift) <= [1e-9, 3, 1e-9]).all()
         angle = sd.random_affine(GRID, rng, rotation=(5, 0, 0), scale=0).matrix[:3, :3]
         assert np.trace(angle) >= 1 + 2 * np.cos(np.deg2rad(5)) - 1e-9
-    for options in ({"rotation": -1}, {"scale": (1, 2)}, {"flip": ["t"]}, {"shear": np.nan}):
-        with pytest.raises(sd.GeometryError):
+    for options in (
+        {"rotation": -1}, {"rotation": "10 deg"}, {"rotation": None}, {"scale": (1, 2)},
+        {"flip": ["t"]}, {"shear": np.nan},
+    ):  # fmt: skip
+        with pytest.raises(sd.GeometryError, match="got"):
             sd.random_affine(GRID, 0, **options)
 
 

@@ -319,6 +319,32 @@ def test_nan_spreads_in_its_region_alone() -> None:
         assert np.isnan(table[name]).tolist() == [True, False]
 
 
+@pytest.mark.parametrize("step", [0, -1, 1.5, "2", None], ids=repr)
+def test_steps_are_whole_numbers(step: Any) -> None:
+    image = sd.SpatialArray(RNG.random((4, 5, 6)))
+    with pytest.raises(ValueError, match="step_size must be a whole number of 1 or more"):
+        measure.marching_cubes(image, 0.5, step_size=step)
+
+
+def test_steps_that_miss_a_surface_are_named() -> None:
+    mask = np.zeros((9, 9, 9), bool)
+    mask[4, 4, 4] = True
+    with pytest.raises(sd.GeometryError, match=r"no surface .* 5 voxels apart"):
+        measure.marching_cubes(sd.SpatialArray(mask), step_size=5)
+
+
+@pytest.mark.library
+def test_tensors_are_measured() -> None:
+    torch = pytest.importorskip("torch", reason="needs torch")
+    marks = RNG.integers(0, 3, (5, 6, 7)).astype("u1")
+    labels, tensor = (
+        sd.SpatialArray(x, spacing=(2, 1, 1)) for x in (marks, torch.from_numpy(marks))
+    )
+    np.testing.assert_equal(dict(measure.regionprops(tensor)), dict(measure.regionprops(labels)))
+    one, other = (measure.marching_cubes(x, 1.5) for x in (tensor, labels))
+    np.testing.assert_array_equal(one.vertices, other.vertices)
+
+
 @pytest.mark.parametrize("level", [None, 0.5, 7.0])
 def test_surfaces_that_are_not_there_are_named(level: float | None) -> None:
     pytest.importorskip("skimage", reason="needs scikit-image")

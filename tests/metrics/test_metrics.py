@@ -121,8 +121,9 @@ def test_other_grids_axes_and_types_are_refused() -> None:
             function(sd.SpatialArray(mask, dims=("t", "x")), mask)
         with pytest.raises(TypeError, match=r"masks or integer labels|cannot work on values"):
             function(image, np.zeros((4, 5)))
-    with pytest.raises(ValueError, match="percentile"):
-        metrics.hausdorff(image, image, percentile=0)
+    for wrong in (0, 101, "95", None, np.nan):
+        with pytest.raises(ValueError, match="percentile must be a number"):
+            metrics.hausdorff(image, image, percentile=wrong)
 
 
 LABEL_TYPES = ("u1", "i2", ">u2", "i4", "u8", ">i8", "i8")
