@@ -15,9 +15,9 @@ def available_memory() -> int | None:
     """Return the bytes of memory that a new array could take, or None where that is unknown.
 
     The least of what the machine has left and of what control groups (containers, batch systems)
-    leave to this process.
+    and the process's own limit (``ulimit -v``) leave to this process.
     """
-    known = [n for n in (_of_machine(), *_of_groups()) if n is not None]
+    known = [n for n in (_of_machine(), _of_process(), *_of_groups()) if n is not None]
     return min(known, default=None)
 
 
@@ -34,6 +34,20 @@ def _of_machine() -> int | None:
     try:
         return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _of_process() -> int | None:
+    """Return what the limit of this process's address space leaves; None if there is none."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit == resource.RLIM_INFINITY:
+            return None
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        return max(limit - pages * resource.getpagesize(), 0)
+    except (AttributeError, ImportError, OSError, ValueError):  # other systems
         return None
 
 

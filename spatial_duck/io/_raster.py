@@ -158,6 +158,7 @@ def raster_source(dataset: Any, level: int = 0) -> Source:
     def load(lazy: bool | None) -> Any:
         if lazy:
             return _blocks(reader, shape, block)
+        safety.check_memory(dataset.name, safety.count_bytes(shape, dtype))
         return reader.read(list(range(1, shape[0] + 1)))
 
     levels = 1 + len(dataset.overviews(1)) if not level else level + 1
@@ -186,6 +187,7 @@ def _blocks(reader: _Reader, shape: tuple[int, ...], block: tuple[int, ...]) -> 
     da = require("dask.array", "Reading with lazy=True")
     # Strips of one row would make a block of each: put some together.
     rows = block[0] * max(1, 256 // block[0])
+    safety.check_chunk_count(reader.name, shape, (1, rows, block[1]))
 
     def cut(n: int, size: int) -> Iterator[int]:
         return (min(size, n - i) for i in range(0, n, size))

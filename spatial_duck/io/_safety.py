@@ -8,6 +8,7 @@ Atomic writing is in `spatial_duck.io._publishing`.
 from __future__ import annotations
 
 import bz2
+import errno
 import io
 import math
 import os
@@ -227,7 +228,19 @@ def map_raw(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: in
     check_size(path, count_bytes(shape, dtype), offset)
     if 0 in shape:
         return np.zeros(shape, dtype)
-    mapped = backends.FileMap(path, dtype=dtype, mode="c", offset=offset, shape=shape, order="C")
+    try:
+        mapped = backends.FileMap(
+            path, dtype=dtype, mode="c", offset=offset, shape=shape, order="C"
+        )
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise
+        words = (
+            f"{os.strerror(error.errno)}: a file is mapped, which takes a descriptor and addresses "
+            "until the image is closed. Close images that are read (`with read(...)`), read them "
+            "with lazy=False, or raise the limits (ulimit -n, ulimit -v)"
+        )
+        raise OSError(error.errno, words, str(path)) from error
     return np.asarray(mapped)
 
 

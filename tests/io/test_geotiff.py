@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 import spatial_duck as sd
+from spatial_duck.backends.dask import _calls
+from spatial_duck.errors import UnsafeInputError
+from spatial_duck.io import _safety
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,3 +104,20 @@ def test_what_a_raster_cannot_hold_is_said_before_it_is_written(tmp_path: Path) 
     assert not (tmp_path / "c.tif").exists()
     sd.write(tmp_path / "d.tif", image[:, ::-1], kind="ome")
     assert sd.read(tmp_path / "d.tif", plain=True).shape == image.shape
+
+
+def test_a_sparse_raster_that_declares_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", height=200_000, width=200_000, count=1,
+        dtype="uint8", crs="EPSG:32633", transform=rasterio.Affine(30, 0, 0, 0, -30, 0),
+        tiled=True, blockxsize=2048, blockysize=2048, sparse_ok=True, bigtiff="yes",
+    ):  # fmt: skip
+        pass
+    monkeypatch.setattr(_safety, "available_memory", lambda: 1 << 30)
+    with pytest.raises(UnsafeInputError, match="40,000,000,000 bytes"):
+        sd.read(tmp_path / "a.tif")
+    monkeypatch.setattr(_calls, "MOST_BLOCKS", 5000)
+    with pytest.raises(UnsafeInputError, match="9,604 chunks"):
+        sd.read(tmp_path / "a.tif", lazy=True)

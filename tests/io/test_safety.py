@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -226,3 +228,42 @@ def test_a_nifti_that_is_damaged_before_its_voxels_is_refused(spoil: str, tmp_pa
     (tmp_path / "a.nii.gz").write_bytes(packed)
     with pytest.raises(sd.FormatError, match="CRC" if spoil == "checksum" else "truncated"):
         sd.read(tmp_path / "a.nii.gz", lazy=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs here")
+@pytest.mark.parametrize("device", ["FIFO", "/dev/zero", "folder"])
+@pytest.mark.parametrize("name", ["0/c/0/0/0", "0/zarr.json", "zarr.json"])
+@pytest.mark.parametrize("shards", [None, 8])
+def test_devices_in_a_store_are_refused(
+    name: str, device: str, shards: int | None, tmp_path: Path
+) -> None:
+    """An archive that is unpacked may hold any kind of file, and zarr opens what it finds."""
+    path = tmp_path / "a.zarr"
+    io.write(path, image(), chunks=4, shards=shards, levels=1)
+    (path / name).unlink()
+    if device == "FIFO":
+        os.mkfifo(path / name)
+    elif device == "folder":
+        (path / name).mkdir()
+    else:
+        (path / name).symlink_to(device)
+    for read in (
+        lambda: np.asarray(io.read(path, format="ome-zarr")),
+        lambda: np.asarray(io.read(path, format="ome-zarr").to("dask")),
+        lambda: np.asarray(io.read(path, format="ome-zarr", missing="fill")[::2, [1, 0]]),
+        lambda: io.read(path, format="ome-zarr", lazy=False),
+    ):
+        with pytest.raises((FormatError, IsADirectoryError)):
+            read()
+
+
+def test_names_of_levels_that_are_no_text(tmp_path: Path) -> None:
+    io.write(tmp_path / "a.zarr", image())
+    file = tmp_path / "a.zarr" / "zarr.json"
+    found = json.loads(file.read_text())
+    del found["attributes"]["spatial_duck"]
+    for name in ("\ud800", "\udcff/0", "a" * 5000):
+        found["attributes"]["ome"]["multiscales"][0]["datasets"][0]["path"] = name
+        file.write_text(json.dumps(found))
+        with pytest.raises(FormatError, match="level"):
+            io.read(tmp_path / "a.zarr")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import stat
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -60,7 +61,8 @@ class _ChunkFiles(NamedTuple):
         """Return the values of a whole chunk, past the array's end too; None if it is missing."""
         if self.shards is None:
             try:
-                data = self.path(number).read_bytes()
+                with _open_file(self.path(number)) as file:
+                    data = file.read()
             except FileNotFoundError:
                 return None
             return self.codecs.decode(data)
@@ -68,7 +70,7 @@ class _ChunkFiles(NamedTuple):
         inner = [i % n for i, n in zip(number, self.shards, strict=True)]
         entry = int(np.ravel_multi_index(inner, self.shards))
         try:
-            with self.path(shard).open("rb") as file:
+            with _open_file(self.path(shard)) as file:
                 start, size = self.read_index(file)[entry].tolist()
                 if start == size == _ABSENT:
                     return None
@@ -118,6 +120,23 @@ class _ChunkFiles(NamedTuple):
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
+
+
+def _open_file(path: Path) -> Any:
+    """Open a chunk's file for reading.
+
+    Raises
+    ------
+    ValueError
+        If it is a FIFO, a device or a folder: opening a FIFO would wait for ever, and reading a
+        device may never end.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise ValueError("it is a folder, a FIFO or a device, and no file")
+    return os.fdopen(file, "rb")
 
 
 #: Codec of the index of a shard; None without google_crc32c.

@@ -146,6 +146,8 @@ def open_group(
     from spatial_duck.io.ngff import _store as stores
 
     try:
+        if not is_remote(path):
+            _check_documents(path)
         if not is_remote(path) and path.is_file():
             group = open_archive(path)
         else:
@@ -157,6 +159,14 @@ def open_group(
         raise FormatError(f"{path}: its metadata are nested too deeply") from error
     except Exception as error:  # stores raise exceptions of their own
         raise FormatError(f"{path}: it cannot be opened as a Zarr group: {error}") from error
+
+
+def _check_documents(node: Path) -> None:
+    """Refuse a node whose metadata are a FIFO or a device, which zarr would wait for."""
+    from spatial_duck.io.ngff._store import METADATA
+
+    for name in METADATA:
+        safety.check_is_no_device(node / name)
 
 
 def open_image_group(
@@ -317,8 +327,14 @@ def check_inside(path: Any, name: str) -> None:
     if is_remote(path) or path.is_file():
         inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
     else:
-        root = path.resolve()
-        inside = (root / name).resolve().is_relative_to(root)
+        try:
+            root = path.resolve()
+            node = (root / name).resolve()
+            inside = node.is_relative_to(root)
+        except (OSError, ValueError) as error:
+            raise FormatError(f"{path}: its level {name!r} is not a valid path") from error
+        if inside:
+            _check_documents(node)
     if not inside:
         raise UnsafeInputError(
             f"{path}: its level {name!r} lies in another folder; a level must be inside its group. "

@@ -19,15 +19,19 @@ from spatial_duck.backends.zarr import _private
 from spatial_duck.errors import FormatError
 from spatial_duck.io._identity import Identity
 from spatial_duck.io._location import is_remote
+from spatial_duck.io._safety import check_is_no_device
 from spatial_duck.io.ngff._stamp import NodeStamp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from typing import Self
 
-__all__ = ["ImageStore", "can_replace", "fill_store", "open_group", "store_path", "write_by_folder"]
+__all__ = [
+    "METADATA", "ImageStore", "can_replace", "fill_store", "open_group", "store_path",
+    "write_by_folder",
+]  # fmt: skip
 
-_METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
 class ImageStore(_private.ForwardingStore):
@@ -107,6 +111,8 @@ class ImageStore(_private.ForwardingStore):
 
     async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
         """Read one key."""
+        if self.root is not None:
+            check_is_no_device(Path(self.root) / key)
         try:
             value = await super().get(key, *args, **kwargs)
         except Exception:  # some stores raise if a node was removed
@@ -114,7 +120,7 @@ class ImageStore(_private.ForwardingStore):
                 await self.identity.recheck()
             raise
         self._check_files()
-        if value is None and self.complete and not key.endswith(_METADATA):
+        if value is None and self.complete and not key.endswith(METADATA):
             if isinstance(self.identity, NodeStamp):
                 await self.identity.recheck()
             raise FormatError(
