@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Info", "info", "read", "sniff", "write"]
 
+#: How often a file that is replaced while it is read is opened.
+_ATTEMPTS = 5
 #: Most files that are mapped at once to be joined: each map holds a descriptor, and processes have
 #: 256 or more. Of more files each is copied when it is opened.
 _MAX_MAPPED = 100
@@ -322,16 +324,16 @@ def _read_file(
     One that is replaced between its header and its voxels is opened again.
     """
     location = parse_location(path)
-    for last in (False, False, True):
+    for attempt in range(_ATTEMPTS):
         before = None if is_remote(location) else Identity.of([location])
         try:
             opened = _open(path, **own)
             data, source = opened.load(lazy, map_file), opened.source
             return SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
-        except FormatError:
-            if last or before is None or before.is_current():
+        except (FormatError, OSError):  # its data file may be gone
+            if attempt == _ATTEMPTS - 1 or before is None or before.is_current():
                 raise
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _read_part(path: Any, lazy: bool | None, map_file: bool, own: dict[str, Any]) -> SpatialArray:

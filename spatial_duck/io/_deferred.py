@@ -38,10 +38,12 @@ class _ReadAgain(NamedTuple):
         from spatial_duck.io._source import Source
 
         self.identity.check()
-        opened = find_format(self.format).open(self.path, **self.options)
-        voxels = np.asarray(opened.load(False) if isinstance(opened, Source) else opened)
-        self.identity.check()
-        return voxels
+        try:
+            opened = find_format(self.format).open(self.path, **self.options)
+            return np.asarray(opened.load(False) if isinstance(opened, Source) else opened)
+        finally:
+            # What cannot be read of a file that was replaced is told by what happened to it.
+            self.identity.check()
 
 
 def deferred_array(

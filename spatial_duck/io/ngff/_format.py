@@ -264,6 +264,10 @@ def open_source(
         raise FormatError(f"{path}: {error}") from None
     except Exception as error:  # a missing array, or metadata that are not valid
         raise FormatError(f"{path}: its level {dataset.path!r} is not valid: {error}") from error
+    # What was read of the group must be of the image whose array has been identified since.
+    # As text, in which a number that is NaN equals itself.
+    if json.dumps(open_group(group, storage_options)[1]) != json.dumps(attributes):
+        raise FormatError(f"{path} was replaced or changed while it was opened; open it again")
     try:
         geometry = standard = ngff.standard_geometry(path, chosen, dataset, shape)
         if exact and chosen is scales[0] and system is None:
@@ -288,10 +292,6 @@ def open_source(
 
     attrs = ngff.read_attrs(attributes, chosen)
     coords = ngff.read_coords(path, attributes, chosen, geometry)
-    # What was read of the group must be of the image whose array has been identified since.
-    # As text, in which a number that is NaN equals itself.
-    if json.dumps(open_group(group, storage_options)[1]) != json.dumps(attributes):
-        raise FormatError(f"{path} was replaced or changed while it was opened; open it again")
     return Source("ome-zarr", geometry, np.dtype(array.dtype), attrs, load, count, coords)
 
 
