@@ -36,7 +36,7 @@ from spatial_duck.resampling._chunk_tasks import (
     uses,
 )
 from spatial_duck.resampling._device_values import place_of
-from spatial_duck.resampling._output_chunks import output_chunks
+from spatial_duck.resampling._output_chunks import filter_chunks, output_chunks
 from spatial_duck.resampling._prefilter import prepared_type
 from spatial_duck.resampling._reading_order import (
     Bands,
@@ -109,10 +109,11 @@ def execute(plan: Plan, data: Any, fill: Any, dtype: Any = None) -> Any:
 
 def _filtered(da: Any, plan: Plan, array: Any, stored: Any) -> Any:
     """Return the source filtered, lazily."""
-    edges = edges_of(array.chunks)
     like = None if backends.is_on_host(array) else backends.empty_block(array)
-    work = Filter(plan, edges, edges, prepared_type(array.dtype), 0, like)
-    return _graph(da, work, array, stored, array.chunks)
+    dtype = prepared_type(array.dtype)
+    chunks = filter_chunks(plan, array.chunks, dtype.itemsize)
+    work = Filter(plan, edges_of(chunks), edges_of(array.chunks), dtype, 0, like)
+    return _graph(da, work, array, stored, chunks)
 
 
 def _graph(

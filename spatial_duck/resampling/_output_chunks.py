@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spatial_duck.resampling._coupled import CoupledAxes
     from spatial_duck.resampling._plan import Plan
 
-__all__ = ["output_chunks"]
+__all__ = ["filter_chunks", "output_chunks"]
 
 #: Bytes of an output chunk, at most.
 _LARGEST = 1 << 25
@@ -103,6 +103,43 @@ def output_chunks(
             return found[0], reading_order(found[1], itemsize, kept)
         halve(mixed)
         whole.update(mixed)
+
+
+def filter_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
+    """Choose the chunks in which the source is filtered: its own, or several together if thin.
+
+    Each is filtered with `Plan.halo` voxels around it. Along an axis of which a chunk is less than
+    four times as long as that, several become one: of planes nearly all that is filtered would lie
+    around them. None is larger than 32 MiB, unless the source's are.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan of the resampling.
+    chunks : Chunks
+        The source's.
+    itemsize : int
+        Bytes of a filtered voxel.
+    """
+    longest = [max(c, default=1) for c in chunks]
+    least = [min(4 * halo, n) for halo, n in zip(plan.halo, plan.source_shape, strict=True)]
+    sizes = {
+        axis: -(-least[axis] // size) * size if 0 < size < least[axis] else size
+        for axis, size in enumerate(longest)
+    }
+    if list(sizes.values()) == longest:
+        return chunks
+    while itemsize * math.prod(sizes.values()) > _LARGEST:
+        spare = {axis: size for axis, size in sizes.items() if size >= 2 * max(least[axis], 1)}
+        if not spare:
+            break
+        axis = max(spare, key=lambda axis: spare[axis] / max(least[axis], 1))
+        sizes[axis] = -(-sizes[axis] // 2)
+    found = []
+    for size, old, given, n in zip(sizes.values(), longest, chunks, plan.source_shape, strict=True):
+        regular = tuple([min(size, n - i) for i in range(0, n, size)])
+        found.append(given if size == old else regular)
+    return tuple(found)
 
 
 #: The fewest voxels of a chunk that is made smaller so that less has to be kept.

@@ -18,7 +18,7 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.resampling import _chunked as chunked
 from spatial_duck.resampling import resample
 from spatial_duck.resampling._chunk_reader import ChunkReader, chunks_meeting
-from spatial_duck.resampling._chunk_tasks import ResampleTasks, edges_of, uses
+from spatial_duck.resampling._chunk_tasks import Filter, ResampleTasks, edges_of, uses
 from spatial_duck.resampling._output_chunks import output_chunks
 from spatial_duck.resampling._planning import make_plan
 from spatial_duck.resampling._reading_order import Bands, in_layers, reading_order
@@ -72,6 +72,7 @@ def test_equals_in_memory_to_the_bit(case, interpolation, fill):
 
 GEOMETRY = Geometry((20, 30, 40), (2, 1, 1))
 C, S = np.cos(0.4), np.sin(0.4)
+TURN = [[C, -S, 0], [S, C, 0], [0, 0, 1]]
 TARGETS = {
     "view": GEOMETRY[3:9, ::-1],
     "shift": Geometry((22, 30, 40), (2, 1, 1), (-4, 5, 0)),
@@ -310,3 +311,30 @@ def test_bands_read_each_chunk_once_and_keep_what_they_need(data):
         chunked._read_block(run, index)
         assert reader._size <= 8 * most
     assert len(reads) <= expected
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("chunks", [(1, 160, 160), (160, 160, 1), (8, 8, 160), (50, 50, 50)])
+def test_thin_chunks_are_filtered_together(stored, chunks, monkeypatch):
+    """Not each with the neighbours that its filter looks at, which of planes is 33 times all."""
+    zarr = pytest.importorskip("zarr", reason="needs zarr")
+    values = np.random.default_rng(0).normal(size=(160, 160, 160)).astype("f4")
+    if stored:
+        data = zarr.create_array({}, shape=values.shape, chunks=chunks, dtype="f4")
+        data[...] = values
+    else:
+        data = da.from_array(values, chunks=chunks)
+    image = sd.SpatialArray(data)
+    turned = image.geometry.replace(direction=TURN, origin=(9, -8, 0))
+    filtered = []
+    make = Filter.make
+
+    def counted(work, source, box, out_box):
+        filtered.append(source.size)
+        return make(work, source, box, out_box)
+
+    monkeypatch.setattr(Filter, "make", counted)
+    found = resample(image, turned, interpolation="cubic").compute()
+    assert sum(filtered) <= 5 * values.size
+    whole = resample(sd.SpatialArray(values), turned, interpolation="cubic")
+    np.testing.assert_allclose(found.data, whole.data, atol=1e-5)
