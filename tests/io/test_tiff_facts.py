@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import struct
 import warnings
@@ -506,3 +507,20 @@ def test_a_damaged_geotiff_is_refused_in_our_errors(
         sd.read(tmp_path / "a.tif", series=3)
     with pytest.raises(sd.FormatError, match=r"a\.tif"):
         sd.read(tmp_path / "a.tif", level=7)
+
+
+def test_what_tifffile_logs_while_it_opens_a_file_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It logs what it cannot read, such as the metadata at the end of a file that was cut."""
+    path = tmp_path / "a.tif"
+    sd.write(path, sd.SpatialArray(np.zeros((3, 4), "u1"), unit="mm"))
+    real = tifffile.TiffFile.__init__
+
+    def opened(self: Any, *args: Any, **options: Any) -> None:
+        logging.getLogger("tifffile").error("invalid value offset")
+        real(self, *args, **options)
+
+    monkeypatch.setattr(tifffile.TiffFile, "__init__", opened)
+    with pytest.raises(sd.FormatError, match="invalid value offset"):
+        sd.read(path)

@@ -193,18 +193,20 @@ ODD: dict[str, Any] = {
 }  # fmt: skip
 
 
+_NEED_2_4 = ("polygrid2d over an image", "polygrid2d from an image")
+
+
 def _bare(image: sd.SpatialArray) -> Any:
     return image.data
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_arguments_give_the_values_of_numpy_and_a_grid_that_fits(name: str) -> None:
+    if name in _NEED_2_4 and np.lib.NumpyVersion(np.__version__) < "2.4.0":
+        pytest.skip("this NumPy makes a grid of its own arrays alone")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            expected = ODD[name](_bare)
-        except ValueError:
-            pytest.skip("this NumPy refuses it of arrays too")
+        expected = ODD[name](_bare)
         found = ODD[name](lambda image: image)
     np.testing.assert_allclose(np.asarray(getattr(found, "data", found)), expected)
     if isinstance(found, sd.SpatialArray):

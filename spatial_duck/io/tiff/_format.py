@@ -95,8 +95,8 @@ def open_source(
     if not plain and _is_geotiff(file_path):
         return _open_geotiff(file_path, series, level)
     try:
-        opened, identity = open_tiff(file_path, plain)
-        with _logged_errors() as errors, opened as file:
+        # Errors are logged from the opening on.
+        with _logged_errors() as errors, _opened(file_path, plain) as (file, identity):
             _check_ome_files(file_path, file, series, plain)
             chosen, whole, count = _select_level(file_path, file, series, level)
             axes, shape = str(chosen.axes), tuple(int(n) for n in chosen.shape)
@@ -143,7 +143,7 @@ def open_source(
     def read() -> NDArray[Any]:
         safety.check_memory(file_path, needed)
         try:
-            with open_tiff(file_path, plain)[0] as file:
+            with _opened(file_path, plain) as (file, _):
                 chosen = _select_level(file_path, file, series, level)[0]
                 _check_segments(file_path, chosen.pages)
                 values = chosen.asarray()
@@ -185,6 +185,14 @@ def open_source(
         return _restore_axes(loaded(lazy), geometry.shape)
 
     return Source("tiff", geometry, dtype, attrs, load, count, coords, identity)
+
+
+@contextmanager
+def _opened(path: Path, plain: bool) -> Iterator[tuple[Any, Identity]]:
+    """Open a file as `open_tiff` does, and close it at the end of the block."""
+    file, identity = open_tiff(path, plain)
+    with file:
+        yield file, identity
 
 
 def _open_geotiff(path: Path, series: int, level: int) -> Source:
