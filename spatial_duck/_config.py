@@ -5,16 +5,15 @@ They live in a context variable, so that threads and async tasks do not disturb 
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from spatial_duck.errors import GeometryLossError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 __all__ = ["Settings", "config", "current", "note_bare", "note_loss"]
 
@@ -121,7 +120,7 @@ def config(**changes: Any) -> Iterator[Settings]:
         _settings.reset(token)
 
 
-config.__wrapped__ = Settings  # type: ignore[attr-defined]  # the signature that help shows
+config.__signature__ = inspect.signature(Settings)  # type: ignore[attr-defined]  # for help
 
 
 def note_loss(function: str, axis: int, name: str | None) -> None:

@@ -11,6 +11,8 @@ import os
 import re
 import subprocess
 import sys
+import typing
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -328,6 +330,32 @@ def test_options_that_are_shown_are_those_of_the_formats() -> None:
         options = {name for found in own for name in found.options(verb)}
         # `level` is a parameter of `read` itself, and URLs take `storage_options` when written.
         assert options - {"level"} | {"storage_options"} == {*shown.__annotations__}
+
+
+def _annotated() -> dict[str, Any]:
+    """Return the public functions, classes, getters of properties, and the classes' operators."""
+    found: dict[str, Any] = {}
+    for path, value in CALLABLES.items():
+        getter = getattr(value, "fget", None) or getattr(value, "func", None)
+        found[path] = getter if isinstance(value, property | cached_property) else value
+        for base in value.__mro__ if inspect.isclass(value) else ():
+            if base.__module__.startswith("spatial_duck"):
+                operators = {n: f for n, f in vars(base).items() if n.startswith("__")}
+                found |= {f"{path}.{n}": f for n, f in operators.items() if inspect.isfunction(f)}
+    return {path: value for path, value in found.items() if hasattr(value, "__annotations__")}
+
+
+def test_type_hints_resolve_at_run_time() -> None:
+    """Sphinx, pydantic and typeguard ask for them, and cannot see what type checkers import."""
+    found = _annotated()
+    assert {"SpatialArray.__getitem__", "Geometry.origin", "Transform.to_field"} <= set(found)
+    unknown = {}
+    for path, value in found.items():
+        try:
+            typing.get_type_hints(value)
+        except NameError as error:
+            unknown[path] = str(error)
+    assert not unknown, "import these names outside of `if TYPE_CHECKING`, or as spatial_duck.Name"
 
 
 def test_doc_sections_of_numpydoc_only() -> None:

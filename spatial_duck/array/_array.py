@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy as _copy
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from spatial_duck import backends
 from spatial_duck._advice import check_keywords
@@ -30,19 +32,15 @@ from spatial_duck.array._methods import ArrayMethods
 from spatial_duck.array._state import ImageState
 from spatial_duck.array._typing import ImageChanges
 from spatial_duck.errors import GeometryError
-from spatial_duck.geometry import Geometry
+from spatial_duck.geometry import Geometry, World
+from spatial_duck.geometry._construction import Lengths, Units
 from spatial_duck.geometry._validation import refuse_setting
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import EllipsisType
 
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
-
     from spatial_duck import learning, pyramids, resampling, viewer
-    from spatial_duck.geometry import World
-    from spatial_duck.geometry._construction import Lengths, Units
     from spatial_duck.io._options import WriteOptions
     from spatial_duck.io._source import Progress
 

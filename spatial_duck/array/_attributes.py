@@ -6,7 +6,11 @@ Each attribute is the geometry's, under the same name, so that code written for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from spatial_duck import backends
 from spatial_duck.array import _selection as selection
@@ -14,18 +18,11 @@ from spatial_duck.array import _vectors as vectors
 from spatial_duck.array._forward import Forward
 from spatial_duck.array._ordered import ordered_field
 from spatial_duck.array._state import ImageState
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
-    from spatial_duck.geometry import World
-
-    Floats = NDArray[np.float64]
+from spatial_duck.geometry import World
 
 __all__ = ["GeometryAttributes"]
+
+Floats = NDArray[np.float64]
 
 #: Names from other libraries, and what to use instead.
 _ELSEWHERE = {

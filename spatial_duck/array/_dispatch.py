@@ -6,8 +6,9 @@ data computes the values, and both are wrapped. `_fast` has shortcuts for the mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +23,6 @@ from spatial_duck.rules import CREATES, REFUSED, RULES, find
 from spatial_duck.rules import _ufuncs as ufuncs
 from spatial_duck.rules._axis_names import axis_position, has_names, names_to_positions
 from spatial_duck.rules._rule import Rule, unplaced
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["array_function", "array_ufunc", "call"]
 

@@ -11,13 +11,14 @@ import operator
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from spatial_duck import backends
 from spatial_duck._signatures import show_keywords
 from spatial_duck.array import _dispatch as dispatch
 from spatial_duck.array._operators import binary, in_place, unary
 from spatial_duck.array._state import ImageState
-from spatial_duck.array._typing import UfuncOptions
+from spatial_duck.array._typing import Reduction, Same, UfuncOptions
 from spatial_duck.errors import FormatError
 from spatial_duck.rules._axis_names import axis_position
 from spatial_duck.rules._bind import signature_of
@@ -25,9 +26,6 @@ from spatial_duck.rules._bind import signature_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import DTypeLike
-
-    from spatial_duck.array._typing import Reduction, Same
 
 __all__ = ["ArrayMethods"]
 

@@ -7,23 +7,19 @@ bare array.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
 
-from spatial_duck.array._coordinates import Coordinates
+from spatial_duck.array._coordinates import Coordinates, Held
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.geometry import Geometry
 from spatial_duck.rules._rule import shape_of
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spatial_duck.array._coordinates import Held
-
-    #: A function of a geometry, that geometry (or what is deferred itself), further arguments and
-    #: keywords (or one argument and None), and how many moves are deferred one behind the other.
-    Deferred = tuple[Callable[..., Any], Any, Any, dict[str, Any] | None, int]
-
 __all__ = ["ImageState", "adapt_shape", "copy_attrs"]
+
+#: A function of a geometry, that geometry (or what is deferred itself), further arguments and
+#: keywords (or one argument and None), and how many moves are deferred one behind the other.
+Deferred = tuple[Callable[..., Any], Any, Any, dict[str, Any] | None, int]
 
 _new = object.__new__
 

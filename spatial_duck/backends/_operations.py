@@ -7,9 +7,11 @@ Nothing here computes a Dask array, reads from disk or copies from a GPU unless 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatial_duck.backends._arguments import host_type, leaves
 from spatial_duck.backends._registry import (
@@ -22,12 +24,6 @@ from spatial_duck.backends._registry import (
     not_an_array,
 )
 from spatial_duck.errors import SpatialDuckError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
 
 __all__ = [
     "adopt",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image, on_grid
@@ -23,15 +25,11 @@ from spatial_duck.geometry._world import unit_factor
 from spatial_duck.resampling import INTERPOLATIONS, make_plan
 from spatial_duck.resampling._api import geometry_of, per_axis, voxels_per_axis
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import DTypeLike
-
-    PerAxis = float | Sequence[float | None] | Mapping[str, float]
-    Interpolation = str | Sequence[str | None] | None
-
 __all__ = ["map_blocks", "reduce_blocks"]
+
+Interpolation = str | Sequence[str | None] | None
+
+PerAxis = float | Sequence[float | None] | Mapping[str, float]
 
 #: Voxels of a block where neither the user nor chunks say how large it is.
 _VOXELS = 1 << 21

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
@@ -16,10 +18,6 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.resampling._api import voxels_per_axis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import DTypeLike
-
     from spatial_duck.geometry import Geometry
 
 __all__ = ["sliding_window"]

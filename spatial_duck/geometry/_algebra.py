@@ -8,11 +8,12 @@ coarser by a whole number.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from spatial_duck._config import current
 from spatial_duck.errors import GeometryError, GeometryMismatchError
@@ -31,12 +32,8 @@ from spatial_duck.geometry._quantity import in_unit
 from spatial_duck.geometry._validation import MAX_CONDITION, condition_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from fractions import Fraction
 
-    from numpy.typing import ArrayLike, NDArray
-
-    Floats = NDArray[np.float64]
 
 __all__ = [
     "enclosing",
@@ -49,6 +46,8 @@ __all__ = [
     "zoom_out",
     "zoom_to",
 ]
+
+Floats = NDArray[np.float64]
 
 G = TypeVar("G", bound=Grid)
 

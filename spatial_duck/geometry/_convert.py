@@ -5,7 +5,8 @@ Each change acts on the anchor; the integers over it stay as they are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry._anchor import rewrite_anchor
@@ -13,9 +14,6 @@ from spatial_duck.geometry._grid import Grid
 from spatial_duck.geometry._moves import shift
 from spatial_duck.geometry._numbering import normalize_axis
 from spatial_duck.geometry._world import SPACE_AXES, World, check_frame, frame_change, unit_factor
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 __all__ = ["rebase", "repeat", "to_frame", "to_unit", "to_world"]
 

@@ -13,8 +13,11 @@ functions beside it, each of which is a method here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, Unpack
+from typing import Any, Concatenate, ParamSpec, Self, Unpack
+
+from numpy.typing import ArrayLike, NDArray
 
 from spatial_duck._config import current
 from spatial_duck._signatures import show_keywords
@@ -26,28 +29,22 @@ from spatial_duck.geometry import _moves as moves
 from spatial_duck.geometry import _points as points
 from spatial_duck.geometry._construction import (
     GeometryChanges,
+    Lengths,
+    Units,
     anchor_of,
     changed_fields,
     check_columns,
     fields_of_affine,
 )
 from spatial_duck.geometry._grid import Grid
-from spatial_duck.geometry._map import index
+from spatial_duck.geometry._map import IndexMap, index
 from spatial_duck.geometry._points import read_only
 from spatial_duck.geometry._validation import refuse_setting
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from spatial_duck.geometry._construction import Lengths, Units
-    from spatial_duck.geometry._map import IndexMap
-    from spatial_duck.geometry._world import World
-
-    Floats = NDArray[Any]
+from spatial_duck.geometry._world import World
 
 __all__ = ["Geometry"]
+
+Floats = NDArray[Any]
 
 P = ParamSpec("P")
 

@@ -8,19 +8,19 @@ from spatial_duck._config import current, note_loss
 from spatial_duck.geometry._anchor import (
     Anchor,
     PlacedAxis,
+    Vector,
     forget,
     make_anchor,
     place_axes,
     place_origin,
 )
+from spatial_duck.geometry._map import IndexMap
 from spatial_duck.geometry._validation import default_columns
+from spatial_duck.geometry._world import World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spatial_duck.geometry._anchor import Vector
-    from spatial_duck.geometry._map import IndexMap
-    from spatial_duck.geometry._world import World
 
 __all__ = ["Grid"]
 

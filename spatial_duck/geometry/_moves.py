@@ -7,7 +7,8 @@ name for each. Nothing here touches data or knows where the anchor lies.
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from spatial_duck.geometry._map import (
     NEW_AXIS,
@@ -25,9 +26,6 @@ from spatial_duck.geometry._numbering import (
     pad_widths,
     swapped_axes,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "broadcast_to",

@@ -11,8 +11,10 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
+from spatial_duck.geometry._grid import Grid
 from spatial_duck.geometry._quantity import in_unit
 from spatial_duck.geometry._validation import MAX_CONDITION, condition_number
 from spatial_duck.geometry._world import OPPOSITE, SPACE_AXES
@@ -20,11 +22,6 @@ from spatial_duck.geometry._world import OPPOSITE, SPACE_AXES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
-
-    from spatial_duck.geometry._grid import Grid
-
-    Floats = NDArray[np.float64]
 
 __all__ = [
     "affine_of",
@@ -43,6 +40,8 @@ __all__ = [
     "space_axes",
     "spacing_of",
 ]
+
+Floats = NDArray[np.float64]
 
 _FLOAT64 = np.dtype(np.float64)
 

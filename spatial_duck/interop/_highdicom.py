@@ -8,6 +8,7 @@ names in snake_case (``segment_number``, ``echo_time``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,6 @@ from spatial_duck.io.dicom._elements import coordinate_name, keyword_of
 from spatial_duck.io.dicom._segments import segment_coords
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from spatial_duck.io._coords import AxisCoord
 
 __all__ = ["from_highdicom", "to_highdicom"]

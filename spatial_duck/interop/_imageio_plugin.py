@@ -6,7 +6,8 @@ under the names of the duck interface. Imported on first use, as it subclasses i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from imageio.core.request import InitializationError, IOMode
@@ -15,9 +16,6 @@ from imageio.core.v3_plugin_api import ImageProperties, PluginV3
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import SpatialDuckError
 from spatial_duck.io import read, write
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["ImageioPlugin"]
 

@@ -13,8 +13,9 @@ as `SpatialArray`::
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import unwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +29,6 @@ from spatial_duck.interop._filters import FilterLibrary, run_filter
 from spatial_duck.interop._lost_coords import names_lost_coords
 from spatial_duck.io._components import vectors_in_lps
 from spatial_duck.io._layout import Rules, check_dtype, fit_layout
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["LIBRARY", "from_itk", "through_itk", "to_itk"]
 

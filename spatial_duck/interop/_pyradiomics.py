@@ -8,16 +8,13 @@ such differences, unless its ``geometryTolerance`` is so large that it accepts w
 from __future__ import annotations
 
 from inspect import unwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from spatial_duck.array import as_image
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FormatError, GeometryMismatchError
 from spatial_duck.interop._simpleitk import to_simpleitk
-
-if TYPE_CHECKING:
-    from spatial_duck.array import SpatialArray
 
 __all__ = ["to_pyradiomics"]
 

@@ -17,14 +17,12 @@ import tempfile
 from importlib.util import find_spec
 from inspect import unwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from spatial_duck._optional import require
-
-if TYPE_CHECKING:
-    from spatial_duck.array import SpatialArray
+from spatial_duck.array import SpatialArray
 
 __all__ = ["view"]
 

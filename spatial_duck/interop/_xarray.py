@@ -8,8 +8,9 @@ the geometry is saved by ``to_netcdf`` and ``to_zarr``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
@@ -25,9 +26,6 @@ from spatial_duck.interop._data_arrays import (
     image_coords,
     image_from_coords,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["from_xarray", "to_xarray"]
 

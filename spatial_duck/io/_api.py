@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
@@ -13,6 +15,7 @@ from spatial_duck._progress import progress_bar
 from spatial_duck._signatures import show_keywords
 from spatial_duck.array import SpatialArray, as_image, asarray
 from spatial_duck.errors import FormatError, SpatialDuckError
+from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import nearest_axes
 from spatial_duck.geometry._world import SPACE_AXES, check_frame
 from spatial_duck.io import _safety as safety
@@ -27,15 +30,10 @@ from spatial_duck.io._option_values import check_boolean
 from spatial_duck.io._options import ReadOptions, WriteOptions
 from spatial_duck.io._publishing import publish_atomically
 from spatial_duck.io._registry import find_format, format_of, format_to_write, names
-from spatial_duck.io._source import Source
+from spatial_duck.io._source import Progress, Source
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping, Sequence
-
-    from spatial_duck.geometry import Geometry
     from spatial_duck.io._format import Format
-    from spatial_duck.io._source import Progress
 
 __all__ = ["Info", "info", "read", "sniff", "write"]
 

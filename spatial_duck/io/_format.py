@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spatial_duck._advice import check_keywords
+from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FormatError
 from spatial_duck.io._option_values import check_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-    from pathlib import Path
-
-    from spatial_duck.array import SpatialArray
     from spatial_duck.io._source import Source
 
 __all__ = ["Format"]

@@ -10,23 +10,20 @@ the markup's own coordinate system, and written again.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatial_duck.errors import FormatError, FrameError, GeometryLossError
 from spatial_duck.geometry import World
 from spatial_duck.geometry._world import SPACE_AXES, canonical_unit, frame_change, unit_factor
 from spatial_duck.io._publishing import publish_atomically
 from spatial_duck.io._safety import check_is_no_device
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
 
 __all__ = ["TYPES", "Markup", "read_markups", "write_markups"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from spatial_duck._signatures import show_keywords
 from spatial_duck.io._api import info, location_and_format, read
@@ -11,12 +13,7 @@ from spatial_duck.io._identity import Identity
 from spatial_duck.io._location import is_remote, parse_location
 from spatial_duck.io._options import ReadOptions
 from spatial_duck.io._registry import format_of
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Sequence
-
-    from spatial_duck.pyramids import Pyramid
+from spatial_duck.pyramids import Pyramid
 
 __all__ = ["list_images", "read_pyramid"]
 

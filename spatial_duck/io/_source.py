@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from spatial_duck import backends
+from spatial_duck.geometry import Geometry
+from spatial_duck.io._identity import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from numpy.typing import NDArray
 
-    from spatial_duck.geometry import Geometry
-    from spatial_duck.io._identity import Identity
 
 __all__ = ["Progress", "Source", "reporter", "slab_keys", "slabs", "write_voxels"]
 

@@ -6,33 +6,31 @@ The values of an image, and the labels that belong to it, are moved by one and t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array import as_image
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._quantity import length_in, one_length
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.resampling import INTERPOLATIONS, resample
-from spatial_duck.transforms import Affine, BSpline, Composite
+from spatial_duck.transforms import Affine, BSpline, Composite, DisplacementField, Transform
 from spatial_duck.transforms._base import sub_world
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from numpy.typing import NDArray
 
-    from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import World
-    from spatial_duck.transforms import DisplacementField, Transform
 
     Floats = NDArray[np.float64]
-    PerWorldAxis = float | Sequence[float]
 
 __all__ = ["augment", "random_affine", "random_elastic"]
+
+PerWorldAxis = float | Sequence[float]
 
 #: Components of directions below this count as 0.
 _MIN_COMPONENT = 1e-9

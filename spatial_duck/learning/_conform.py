@@ -8,12 +8,14 @@ do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image, is_image
@@ -21,6 +23,7 @@ from spatial_duck.blocks import map_blocks
 from spatial_duck.blocks._api import with_plain
 from spatial_duck.blocks._index_map import bare_grid
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.learning._intensity import Intensity, find_intensity
 from spatial_duck.resampling import INTERPOLATIONS, resample, target_grid
@@ -28,17 +31,11 @@ from spatial_duck.resampling._api import resample_onto, voxels_per_axis
 from spatial_duck.resampling._physical import reorient
 from spatial_duck.transforms._base import sub_world, world_change
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
-
-    from spatial_duck.geometry import Geometry
-
-    Floats = NDArray[np.float64]
-    PerAxis = float | Sequence[float | None] | Mapping[str, float]
-
 __all__ = ["Conformed", "conform", "restore"]
+
+Floats = NDArray[np.float64]
+
+PerAxis = float | Sequence[float | None] | Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,20 +13,17 @@ Arrays are (c, x, y, z) in any order of axes, as nnU-Net has them: bare, without
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray
 from spatial_duck.learning import _resizing as resizing
 from spatial_duck.learning._resizing import INTERPOLATIONS, Steps
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 __all__ = [
     "resample_data_or_seg_to_shape",

@@ -13,10 +13,11 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatial_duck import backends
 from spatial_duck._optional import require
-from spatial_duck.array import as_image
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.backends import chunk_values
 from spatial_duck.errors import GeometryError
 from spatial_duck.measure._table import RegionTable
@@ -34,15 +35,13 @@ from spatial_duck.ndimage._running import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import Geometry
     from spatial_duck.ndimage._domain import Domain
 
-    Floats = NDArray[np.float64]
 
 __all__ = ["Surface", "marching_cubes", "regionprops", "surface_area"]
+
+Floats = NDArray[np.float64]
 
 
 class _Sums(NamedTuple):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spatial_duck.array import SpatialArray
 from spatial_duck.metrics._pairs import check_pair, map_chunk_pairs, value_by_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from spatial_duck.array import SpatialArray
-
     Counts = dict[int, tuple[int, int, int]]
 
 __all__ = ["dice", "jaccard", "volume_similarity"]

@@ -7,6 +7,7 @@ nearest point of the other surface is found by a k-d tree of world points, on an
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -14,16 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck._optional import require
-from spatial_duck.array import as_image
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.geometry._quantity import one_length
 from spatial_duck.metrics._pairs import check_pair, map_chunk_pairs, value_by_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
 
-    from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import Geometry
 
     Floats = NDArray[np.float64]

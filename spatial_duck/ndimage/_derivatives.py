@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spatial_duck.ndimage._domain import embed, find_domain, groups
+from spatial_duck.array import SpatialArray
+from spatial_duck.ndimage._domain import Axes, Domain, PerAxis, embed, find_domain, groups
 from spatial_duck.ndimage._filters import (
     correlate_all,
     float_type,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.ndimage._domain import Axes, Domain, PerAxis
     from spatial_duck.ndimage._running import Engine
 
 __all__ = [

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
 
     Floats = NDArray[np.float64]
-    Axes = str | int | Sequence[str | int] | None
-    PerAxis = float | Sequence[float] | Mapping[str, float]
 
 __all__ = [
     "Domain",
@@ -40,6 +38,9 @@ __all__ = [
     "halo_of",
     "per_axis",
 ]
+
+Axes = str | int | Sequence[str | int] | None
+PerAxis = float | Sequence[float] | Mapping[str, float]
 
 #: Axes whose cosine is below this count as orthogonal: headers hold few digits.
 _MAX_COSINE = 1e-4

@@ -7,11 +7,17 @@ whose neighbourhood holds it, and of no other.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from spatial_duck.array import SpatialArray
 from spatial_duck.ndimage._domain import (
+    Axes,
+    Domain,
+    PerAxis,
     embed,
     find_domain,
     footprint_of,
@@ -23,12 +29,6 @@ from spatial_duck.ndimage._kernels import box_weights, gaussian_weights
 from spatial_duck.ndimage._running import check_image, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import ArrayLike
-
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.ndimage._domain import Axes, Domain, PerAxis
     from spatial_duck.ndimage._running import Engine
 
 __all__ = [

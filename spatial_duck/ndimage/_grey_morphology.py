@@ -5,18 +5,15 @@ A structuring element is given as in `spatial_duck.ndimage._morphology`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from spatial_duck.array import SpatialArray
+from spatial_duck.ndimage._domain import Axes, PerAxis
 from spatial_duck.ndimage._filters import run_rank_filter
 from spatial_duck.ndimage._running import check_image
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.ndimage._domain import Axes, PerAxis
 
 __all__ = [
     "black_tophat",

@@ -7,27 +7,20 @@ move the object through the world, seen on the image's own grid.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from spatial_duck.array import SpatialArray
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._quantity import in_unit
 from spatial_duck.geometry._world import SPACE_AXES
-from spatial_duck.ndimage._domain import find_domain, per_axis
+from spatial_duck.ndimage._domain import Axes, PerAxis, find_domain, per_axis
 from spatial_duck.ndimage._running import check_image
 from spatial_duck.resampling import resample
-from spatial_duck.transforms import Affine
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike
-
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.ndimage._domain import Axes, PerAxis
-    from spatial_duck.transforms import Transform
+from spatial_duck.transforms import Affine, Transform
 
 __all__ = ["affine_transform", "rotate", "shift", "zoom"]
 

@@ -10,18 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from spatial_duck import backends
+from spatial_duck.array import SpatialArray
+from spatial_duck.ndimage._domain import Axes
 from spatial_duck.ndimage._measurements import Measure, measure_frames, voxels_by_label
 from spatial_duck.ndimage._running import engine_of, exact_differences, round_to_float64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.ndimage._domain import Axes
 
     Floats = NDArray[np.float64]
 

@@ -12,12 +12,13 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from spatial_duck import backends
-from spatial_duck.array import as_image
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.backends import chunk_values
 from spatial_duck.ndimage._components import chunked_label, full_structure
-from spatial_duck.ndimage._domain import find_domain
+from spatial_duck.ndimage._domain import Axes, find_domain
 from spatial_duck.ndimage._morphology import joining_structure
 from spatial_duck.ndimage._running import (
     check_image,
@@ -31,11 +32,7 @@ from spatial_duck.ndimage._running import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import ArrayLike
-
-    from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import Geometry
-    from spatial_duck.ndimage._domain import Axes
 
 __all__ = [
     "Measure",

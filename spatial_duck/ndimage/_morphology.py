@@ -11,13 +11,17 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from spatial_duck.array import as_image
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._quantity import one_length
 from spatial_duck.ndimage._components import chunked_holes
 from spatial_duck.ndimage._domain import (
+    Axes,
+    Domain,
+    PerAxis,
     ball_footprint,
     embed,
     find_domain,
@@ -30,10 +34,6 @@ from spatial_duck.ndimage._running import check_image, lazy_data, run, wrap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
-
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.ndimage._domain import Axes, Domain, PerAxis
     from spatial_duck.ndimage._running import Engine
 
 __all__ = [

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 
@@ -20,14 +20,12 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._quantity import length_in
 from spatial_duck.pyramids._binning import METHODS, Method, find_method, trim
 from spatial_duck.pyramids._levels import (
+    Factors,
     level_factors,
     level_geometries,
     shrunk_geometry,
     space_axes,
 )
-
-if TYPE_CHECKING:
-    from spatial_duck.pyramids._levels import Factors
 
 __all__ = [
     "METHODS",

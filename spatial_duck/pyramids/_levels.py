@@ -23,9 +23,10 @@ from spatial_duck.pyramids._binning import find_method
 if TYPE_CHECKING:
     from spatial_duck.geometry import Geometry
 
-    Factors = int | Mapping[str, int] | Sequence[int] | None
 
 __all__ = ["level_factors", "level_geometries", "shrunk_geometry", "space_axes"]
+
+Factors = int | Mapping[str, int] | Sequence[int] | None
 
 #: A pyramid ends where the longest space axis has at most this many voxels.
 _SMALLEST_LEVEL = 64

@@ -5,21 +5,24 @@ from __future__ import annotations
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from spatial_duck._progress import is_watched
-from spatial_duck.array import as_image
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.geometry._quantity import one_length
 from spatial_duck.pyramids import Pyramid
+from spatial_duck.registration._engine import Engine
 from spatial_duck.registration._initial_transforms import INITIAL_SHIFTS, find_start
 from spatial_duck.registration._levels import check_image, common_world, level_spacings, make_levels
 from spatial_duck.registration._metric import NOISE, best_nearby
 from spatial_duck.registration._outcome import (
     DEFORMABLE,
     Outcome,
+    Progress,
     Registration,
     RegistrationJob,
 )
@@ -32,13 +35,6 @@ from spatial_duck.registration._similarity_check import (
 )
 from spatial_duck.registration._trust import check_trust
 from spatial_duck.transforms import Affine, Transform
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.registration._engine import Engine
-    from spatial_duck.registration._outcome import Progress
 
 __all__ = ["METRICS", "MODELS", "register"]
 

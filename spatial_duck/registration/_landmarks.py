@@ -5,22 +5,18 @@ A least-squares fit in closed form: no image is read, and there is nothing to st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from spatial_duck.array import SpatialArray
 from spatial_duck.errors import GeometryError, RegistrationError
-from spatial_duck.geometry import World
+from spatial_duck.geometry import Geometry, World
 from spatial_duck.transforms import Affine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.geometry import Geometry
-
     Floats = NDArray[np.float64]
 
 __all__ = ["LANDMARK_MODELS", "LandmarkFit", "register_landmarks"]

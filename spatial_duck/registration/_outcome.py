@@ -7,28 +7,29 @@ whether its result is plausible.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from spatial_duck._display._drawing import card, chart
 from spatial_duck._display._transform import picture
 from spatial_duck._display._transform import rows as transform_rows
+from spatial_duck.geometry import World
 from spatial_duck.transforms import Transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
     from spatial_duck.array import SpatialArray
-    from spatial_duck.geometry import World
 
-    Floats = NDArray[np.float64]
-    #: Called with (level, iteration, metric), the coarsest level first.
-    Progress = Callable[[int, int, float], None]
 
 __all__ = ["DEFORMABLE", "Level", "LevelLog", "Outcome", "Registration", "RegistrationJob"]
+
+#: Called with (level, iteration, metric), the coarsest level first.
+Progress = Callable[[int, int, float], None]
+
+Floats = NDArray[np.float64]
 
 #: The models that are not matrices.
 DEFORMABLE = ("bspline", "syn")

@@ -27,13 +27,12 @@ from spatial_duck.resampling import _memory as memory
 from spatial_duck.resampling._blocks import check_fill, choose
 from spatial_duck.resampling._explain import describe
 from spatial_duck.resampling._planning import make_plan
+from spatial_duck.transforms import Transform
 
 if TYPE_CHECKING:
     from spatial_duck.resampling._coupled import Box
     from spatial_duck.resampling._plan import Plan
-    from spatial_duck.transforms import Transform
 
-    PerAxis = float | Sequence[float | None] | Mapping[str, float]
 
 __all__ = [
     "geometry_of",
@@ -44,6 +43,8 @@ __all__ = [
     "target_grid",
     "voxels_per_axis",
 ]
+
+PerAxis = float | Sequence[float | None] | Mapping[str, float]
 
 
 @overload

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from spatial_duck import backends
-from spatial_duck.array import as_image
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import FrameError, GeometryError, GeometryLossError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import nearest_axes
@@ -22,16 +23,11 @@ from spatial_duck.resampling._device_values import place_of
 from spatial_duck.resampling._sampling import values_at_points, zeros
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from spatial_duck.array import SpatialArray
-
     Floats = NDArray[np.float64]
-    Bounds = ArrayLike | Mapping[str, tuple[float, float]]
 
 __all__ = ["crop", "pad_to", "reorient", "sample"]
+
+Bounds = ArrayLike | Mapping[str, tuple[float, float]]
 
 
 def reorient(

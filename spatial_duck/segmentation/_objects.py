@@ -7,11 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from spatial_duck.array import SpatialArray
 from spatial_duck.backends import chunk_values, empty_block
 from spatial_duck.geometry._quantity import one_length, volume_in
 from spatial_duck.ndimage._components import Parts, select_parts
-from spatial_duck.ndimage._domain import Domain, find_domain, halo_of
+from spatial_duck.ndimage._domain import Axes, Domain, find_domain, halo_of
 from spatial_duck.ndimage._morphology import by_frame, joining_structure
 from spatial_duck.ndimage._running import (
     Engine,
@@ -26,10 +28,6 @@ from spatial_duck.ndimage._running import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
-
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.ndimage._domain import Axes
 
 #: Voxels of which several may be as near as the nearest, on sheared grids.
 _AS_NEAR = 16

@@ -7,6 +7,7 @@ differs.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,6 @@ from spatial_duck.testing._device import DeviceArray
 from spatial_duck.testing._oracles import displacement, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from spatial_duck.geometry import Geometry
 
 __all__ = [

@@ -10,25 +10,21 @@ from __future__ import annotations
 import pickle
 import random
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from unittest import SkipTest
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatial_duck import backends, resampling
 from spatial_duck.array import SpatialArray
+from spatial_duck.backends import Backend
 from spatial_duck.geometry import Geometry
 from spatial_duck.testing._assertions import assert_lazy
 from spatial_duck.testing._suite import Suite
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from spatial_duck.backends import Backend
 
 __all__ = ["BackendConformance"]
 

@@ -7,23 +7,22 @@ most are one line, with one of the expectations in `spatial_duck.testing._expect
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from spatial_duck.testing import _expectations as expect
 from spatial_duck.testing._strategies import directions
-from spatial_duck.testing._subject import FILL, Grid, Subject
+from spatial_duck.testing._subject import FILL, Check, Grid, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Draw = Callable[[st.SearchStrategy[Any]], Any]
     Write = Callable[[Draw, tuple[int, ...], Subject], str]
-    Expectation = Callable[[Subject, Grid, str], None]
 
-__all__ = ["CHECKS", "Check", "grids"]
+__all__ = ["CHECKS", "grids"]
 
 #: What several checks expect.
 KEPT = "every voxel keeps its value and position"
@@ -33,29 +32,6 @@ HONEST = "no false positions: an axis has none, or its neighbours lie one step a
 LAZY = "nothing is computed before the user asks, and every voxel keeps its position"
 DEVICE = "nothing is copied to the host, and every voxel keeps its position"
 XP = "x.__array_namespace__()"
-
-
-class Check(NamedTuple):
-    """One check.
-
-    Attributes
-    ----------
-    name, level, wanted : str
-        As a report shows them.
-    write : callable
-        ``write(draw, shape, subject)`` draws the expression that is tried.
-    expectation : callable
-        ``expectation(subject, grid, text)`` raises `Wrong` or `NotOffered`, or returns.
-    sides : tuple of int
-        Least and largest number of voxels along an axis.
-    """
-
-    name: str
-    level: str
-    wanted: str
-    write: Write
-    expectation: Expectation
-    sides: tuple[int, int] = (2, 5)
 
 
 @st.composite

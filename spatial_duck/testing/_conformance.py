@@ -8,15 +8,13 @@ need NumPy and Hypothesis only, and nothing of the class but a way to make an im
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from spatial_duck.testing._report import LEVELS, Finding, Report, Status
-from spatial_duck.testing._subject import NotOffered, Subject, Wrong
+from spatial_duck.testing._subject import Check, NotOffered, Subject, Wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from spatial_duck.testing._checks import Check
     from spatial_duck.testing._subject import Grid
 
 __all__ = ["Conformance", "check", "run_check"]

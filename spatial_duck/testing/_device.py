@@ -7,14 +7,12 @@ a NumPy array by itself, and to mix with one. Images hold it once this module is
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 __all__ = ["DeviceArray"]
 

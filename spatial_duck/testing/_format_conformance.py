@@ -8,16 +8,13 @@ them anywhere.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from spatial_duck.testing._format_checks import FormatCheck, FormatSubject
 from spatial_duck.testing._report import Finding, Report, Status
 from spatial_duck.testing._subject import NotOffered, Wrong
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    from spatial_duck.testing._format_checks import FormatCheck, FormatSubject
 
 __all__ = ["FormatConformance"]
 

@@ -7,16 +7,11 @@ for every image class whose spacing, origin and direction can be read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+from numpy.typing import NDArray
 
 __all__ = [
     "NO_VOXEL",
@@ -28,6 +23,8 @@ __all__ = [
     "voxel_labels",
     "voxel_numbers",
 ]
+
+Floats = NDArray[np.float64]
 
 #: What operations that add voxels (padding) fill in: a number that no voxel has.
 NO_VOXEL = -1

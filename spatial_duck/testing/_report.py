@@ -6,12 +6,9 @@ A report is read by people (``print(report)``), by programs (``report.wrong``) a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["LEVELS", "Finding", "Report", "Status"]
 

@@ -1,6 +1,6 @@
 """The image class under test: how its images are made, placed and used.
 
-Everything that a check knows about a class goes through `Subject`, so that a class whose names
+Everything that a `Check` knows about a class goes through `Subject`, so that a class whose names
 differ needs only a few functions. `Wrong` and `NotOffered` are how a check says what it found.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Grid", "NotOffered", "Subject", "Wrong", "evaluate"]
+__all__ = ["Check", "Grid", "NotOffered", "Subject", "Wrong", "evaluate"]
 
 
 class Wrong(Exception):
@@ -95,6 +95,29 @@ def evaluate(
     """
     names = {"np": _Functions(own or {}), "copy": copy, "pickle": pickle, "operator": operator}
     return eval(text, {**names, "x": x, **more})
+
+
+class Check(NamedTuple):
+    """One check of an image class.
+
+    Attributes
+    ----------
+    name, level, wanted : str
+        As a report shows them.
+    write : callable
+        ``write(draw, shape, subject)`` draws the expression that is tried.
+    expectation : callable
+        ``expectation(subject, grid, text)`` raises `Wrong` or `NotOffered`, or returns.
+    sides : tuple of int
+        Least and largest number of voxels along an axis.
+    """
+
+    name: str
+    level: str
+    wanted: str
+    write: Callable[[Any, tuple[int, ...], Subject], str]
+    expectation: Callable[[Subject, Grid, str], None]
+    sides: tuple[int, int] = (2, 5)
 
 
 @dataclass(frozen=True)

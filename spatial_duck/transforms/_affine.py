@@ -8,9 +8,11 @@ it meets an LPS image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry, World
@@ -24,14 +26,9 @@ from spatial_duck.transforms._base import (
     world_change,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike, NDArray
-
-    Floats = NDArray[np.float64]
-
 __all__ = ["Affine", "Composite"]
+
+Floats = NDArray[np.float64]
 
 #: A matrix with a larger condition number counts as singular.
 _MAX_CONDITION = 1e12

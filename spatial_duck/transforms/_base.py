@@ -5,25 +5,21 @@ The kinds of transforms are in modules of their own; this is what they share.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+import spatial_duck
 from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.geometry._quantity import in_unit
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
-
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.transforms._displacement import DisplacementField
-
-    Floats = NDArray[np.float64]
 
 __all__ = [
     "Transform",
@@ -34,6 +30,8 @@ __all__ = [
     "sub_world",
     "world_change",
 ]
+
+Floats = NDArray[np.float64]
 
 
 def sub_world(world: World, axes: Sequence[str]) -> World:
@@ -140,7 +138,7 @@ class Transform(ABC):
             The smallest such box for an affine map, and one that may be larger for others.
         """
 
-    def to_field(self, grid: Any, *, chunks: Any = None) -> DisplacementField:
+    def to_field(self, grid: Any, *, chunks: Any = None) -> spatial_duck.DisplacementField:
         """Return the map as a displacement field on a grid.
 
         Between the grid's voxels it is linear, and beyond them it moves nothing, so that a field
@@ -175,7 +173,7 @@ class Transform(ABC):
 
         return field_on(self, grid, chunks)
 
-    def jacobian_determinant(self, grid: Any, *, chunks: Any = None) -> SpatialArray:
+    def jacobian_determinant(self, grid: Any, *, chunks: Any = None) -> spatial_duck.SpatialArray:
         """Return the determinant of the map's derivative at each voxel of a grid.
 
         By how much the map enlarges a volume there: 1 where it keeps it, below 0 where it folds

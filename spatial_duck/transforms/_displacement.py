@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+import spatial_duck
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry import World
 from spatial_duck.transforms._base import (
     Transform,
     as_box,
@@ -20,15 +23,9 @@ from spatial_duck.transforms._base import (
     world_change,
 )
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    from spatial_duck.array import SpatialArray
-    from spatial_duck.geometry import World
-
-    Floats = NDArray[np.float64]
-
 __all__ = ["DisplacementField"]
+
+Floats = NDArray[np.float64]
 
 
 class DisplacementField(Transform):
@@ -68,7 +65,7 @@ class DisplacementField(Transform):
     #: Largest distance between a point and what a numeric inverse and the field make of it.
     error: float = 0.0
 
-    def __init__(self, image: SpatialArray, bound: ArrayLike | None = None) -> None:
+    def __init__(self, image: spatial_duck.SpatialArray, bound: ArrayLike | None = None) -> None:
         geometry = image.geometry
         world = geometry.world
         n = len(world.axes)
@@ -271,7 +268,7 @@ class DisplacementField(Transform):
         return f"DisplacementField({self.image.geometry!r})"
 
 
-def _restore_field(image: SpatialArray, bound: Any, world: World) -> DisplacementField:
+def _restore_field(image: spatial_duck.SpatialArray, bound: Any, world: World) -> DisplacementField:
     """Return the field of a pickle."""
     field = DisplacementField(image, bound)
     return field if field.world == world else field.to_world(world)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+import os
+from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 
 from spatial_duck._display._colors import label_names, segment_colors
 from spatial_duck._progress import in_notebook
 from spatial_duck._signatures import show_keywords
-from spatial_duck.array import as_image
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.io._options import ReadOptions
 from spatial_duck.viewer._browser import open_browser
 from spatial_duck.viewer._scene import Scene
 from spatial_duck.viewer._server import Server
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Sequence
-
-    from spatial_duck.array import SpatialArray
 
 __all__ = ["Scene", "Server", "open_levels", "show"]
 

@@ -8,6 +8,7 @@ lazy data only the planes are computed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,10 @@ import numpy as np
 from spatial_duck._display import _image as display
 from spatial_duck._display._describe import unit_symbol
 from spatial_duck._optional import require
-from spatial_duck.array import as_image
+from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._points import space_axes
+from spatial_duck.transforms import DisplacementField
 from spatial_duck.viewer import _drawing as drawing
 from spatial_duck.viewer._planes import (
     PlottedImage,
@@ -29,11 +31,7 @@ from spatial_duck.viewer._planes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import Geometry
-    from spatial_duck.transforms import DisplacementField
 
 __all__ = ["figure_size", "plot"]
 

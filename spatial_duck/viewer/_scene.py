@@ -12,9 +12,11 @@ its cost does not depend on the size of the image.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatial_duck import backends
 from spatial_duck._display import _pictures as pictures
@@ -25,6 +27,7 @@ from spatial_duck._display._colors import (
     segment_colors,
 )
 from spatial_duck._display._describe import printable, summary_rows, unit_symbol
+from spatial_duck.array import SpatialArray
 from spatial_duck.errors import FrameError, GeometryError
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.pyramids import _api as multiscale
@@ -32,11 +35,6 @@ from spatial_duck.viewer._level_reader import BlockCache, LevelReader
 from spatial_duck.viewer._view_axes import ViewAxes, space_indices, view_axes, view_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from spatial_duck.array import SpatialArray
     from spatial_duck.geometry import Geometry
 
 __all__ = ["TILE", "Layer", "Scene"]

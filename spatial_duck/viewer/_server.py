@@ -34,10 +34,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
+from spatial_duck.viewer._scene import Scene
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spatial_duck.viewer._scene import Scene
 
 __all__ = ["Server"]
 
