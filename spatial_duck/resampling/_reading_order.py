@@ -140,8 +140,12 @@ def reading_order(work: ResampleTasks, itemsize: int, kept: float) -> ReadingOrd
         divided = _divided(work, itemsize, least, bands, at_once / least)
         if divided is None:
             break
-        bands, leading = divided
-        order, at_once, sizes = _of_bands(work, itemsize, bands, leading)
+        bands, leading, at_once = divided
+        is_many = math.prod([len(e) - 1 for e in work.outs]) > 5 * EXACT
+        if is_many and at_once > kept:
+            continue
+        order, sizes, most = _of_bands(work, itemsize, bands, leading if is_many else None)
+        at_once = at_once if is_many else most
         # What does not fit is read again and again: that is taken only where nothing fits.
         cost = sizes * (at_once / least) ** 2 if at_once > kept else 0.0
         if cost < best:
@@ -150,9 +154,9 @@ def reading_order(work: ResampleTasks, itemsize: int, kept: float) -> ReadingOrd
         shape = tuple([int(np.diff(e).max(initial=1)) for e in work.sources])
         warnings.warn(
             f"resample: each chunk of the source, of shape {shape}, is read about "
-            f"{read / whole:.0f} times, so that no more than {kept / 1e6:.0f} MB of them are kept. "
-            f"With sd.config(max_kept_bytes={needed:.1e}) each is read once; in cubes instead of "
-            "planes the source would need less",
+            f"{read / whole:.0f} times, so that no more than {kept / 1e6:.0f} MB are kept. With "
+            f"sd.config(max_kept_bytes={needed:.1e}) each is read once; a source in smaller or "
+            "more even chunks needs less",
             UserWarning,
             stacklevel=2,
         )
@@ -161,11 +165,11 @@ def reading_order(work: ResampleTasks, itemsize: int, kept: float) -> ReadingOrd
 
 def _divided(
     work: ResampleTasks, itemsize: int, kept: float, bands: Bands, excess: float
-) -> tuple[Bands, int] | None:
+) -> tuple[Bands, int, float] | None:
     """Divide bands along the axis where that leads to the least reading.
 
-    One in the middle is looked at. The axis of the source along which its layers come is returned
-    too; None if bands cannot be divided.
+    One in the middle is looked at. Returned too are the axis of the source along which its layers
+    come and the bytes that it needs at once; None if bands cannot be divided.
     """
     counts = [len(e) - 1 for e in work.outs]
     best: tuple[float, Any] = (math.inf, None)
@@ -179,28 +183,27 @@ def _divided(
         _, most, leading = in_layers(middle, itemsize)
         read = len(tried) * _bytes_read(middle, itemsize) * max(most / kept, 1)
         if read < best[0]:
-            best = read, (tried, leading)
-    found: tuple[Bands, int] | None = best[1]
+            best = read, (tried, leading, most)
+    found: tuple[Bands, int, float] | None = best[1]
     return found
 
 
 def _of_bands(
-    work: ResampleTasks, itemsize: int, bands: Bands, leading: int
+    work: ResampleTasks, itemsize: int, bands: Bands, leading: int | None
 ) -> tuple[Order, float, float]:
-    """Return the order of all chunks, band after band, the bytes at once, and those that are read.
+    """Return the order of all chunks, band after band, the bytes that are read, and those at once.
 
-    The bytes at once are not looked for among many chunks, and taken to be none.
+    With an axis for the layers to come along, the bytes at once are not looked for.
     """
-    many = math.prod([len(e) - 1 for e in work.outs]) > 5 * EXACT
     found: Order = []
     needed, read = 0.0, 0.0
     for number in range(len(bands)):
         starts = [first for first, _ in bands.box(number)]
         band = bands.work(work, number)
-        chunks, most, _ = in_layers(band, itemsize, leading if many else None)
+        chunks, most, _ = in_layers(band, itemsize, leading)
         found += [tuple(map(add, starts, index)) for index in chunks]
         needed, read = max(needed, most), read + _bytes_read(band, itemsize)
-    return found, needed, read
+    return found, read, needed
 
 
 #: How often a chunk is read before that is worth a word.
