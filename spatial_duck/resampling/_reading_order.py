@@ -142,8 +142,10 @@ def reading_order(work: ResampleTasks, itemsize: int, kept: float) -> ReadingOrd
             break
         bands, leading, at_once = divided
         is_many = math.prod([len(e) - 1 for e in work.outs]) > 5 * EXACT
-        if is_many and at_once > kept:
-            continue
+        if is_many:
+            at_once /= _FILLED
+            if at_once > kept:
+                continue
         order, sizes, most = _of_bands(work, itemsize, bands, leading if is_many else None)
         at_once = at_once if is_many else most
         # What does not fit is read again and again: that is taken only where nothing fits.
@@ -208,6 +210,8 @@ def _of_bands(
 
 #: How often a chunk is read before that is worth a word.
 _OFTEN = 4
+#: How much of what may be kept a band in the middle fills, where the others are not looked at.
+_FILLED = 0.75
 #: The fewest chunks of a band.
 _FEWEST = 2
 
