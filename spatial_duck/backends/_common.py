@@ -9,7 +9,7 @@ import numpy as np
 
 from spatial_duck.backends._arguments import host_type
 from spatial_duck.geometry._numbering import (
-    missing_axes,
+    at_least,
     normalize_axes,
     normalize_axis,
     split_slices,
@@ -18,7 +18,7 @@ from spatial_duck.geometry._numbering import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["COMMON", "at_least"]
+__all__ = ["COMMON"]
 
 
 def _array_split(
@@ -50,18 +50,11 @@ def _unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     return tuple([x[(*before, i, ...)] for i in range(x.shape[axis])])
 
 
-def at_least(array: Any, ndim: int) -> Any:
-    """Return an array with the axes of length 1 that ``np.atleast_1d`` to ``3d`` add."""
-    array = array if hasattr(array, "ndim") else np.asanyarray(array)
-    before, after = missing_axes(array.ndim, ndim)
-    return array[(None,) * before + (...,) + (None,) * after] if before or after else array
-
-
 def _at_least(ndim: int) -> Callable[..., Any]:
     def run(*arys: Any) -> Any:
-        return (
-            at_least(arys[0], ndim) if len(arys) == 1 else tuple([at_least(a, ndim) for a in arys])
-        )
+        arrays = [a if hasattr(a, "ndim") else np.asanyarray(a) for a in arys]
+        found = tuple([at_least(a, ndim) for a in arrays])
+        return found[0] if len(found) == 1 else found
 
     return run
 

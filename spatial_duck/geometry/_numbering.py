@@ -10,7 +10,7 @@ import numpy as np
 
 __all__ = [
     "as_tuple",
-    "missing_axes",
+    "at_least",
     "normalize_axes",
     "normalize_axis",
     "pad_widths",
@@ -47,10 +47,14 @@ def swapped_axes(axis1: Any, axis2: Any, ndim: int) -> tuple[int, ...]:
     return tuple(order)
 
 
-def missing_axes(ndim: int, least: int) -> tuple[int, int]:
-    """Return how many axes ``np.atleast_1d`` to ``3d`` add in front and behind."""
-    after = int(least == 3 and 0 < ndim < 3)
-    return max(least - ndim - after, 0), after
+def at_least(a: Any, ndim: int) -> Any:
+    """Return an array, a geometry or a shape with the axes that ``np.atleast_1d`` to ``3d`` add."""
+    given = len(a) if isinstance(a, tuple) else a.ndim
+    after = int(ndim == 3 and 0 < given < 3)
+    before = max(ndim - given - after, 0)
+    if isinstance(a, tuple):
+        return (1,) * before + a + (1,) * after
+    return a[(None,) * before + (...,) + (None,) * after] if before or after else a
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:

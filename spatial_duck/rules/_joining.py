@@ -11,8 +11,8 @@ import numpy as np
 
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry import _align as alignment
-from spatial_duck.geometry._numbering import normalize_axis, split_slices
-from spatial_duck.rules._moves import at_least, flatten, index_axis, lose_length, working_axis
+from spatial_duck.geometry._numbering import at_least, normalize_axis, split_slices
+from spatial_duck.rules._moves import flatten, index_axis, lose_length, working_axis
 from spatial_duck.rules._rule import (
     check_aligned_except,
     existing,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._numbering import as_tuple, missing_axes, normalize_axis
+from spatial_duck.geometry._numbering import as_tuple, at_least, normalize_axis
 from spatial_duck.rules._rule import (
     UNKNOWN,
     check_aligned_except,
@@ -130,14 +130,6 @@ def _rollaxis(a: Geometry, axis: Any, start: Any) -> Geometry:
 
 
 # --- axes of length 1, shapes -------------------------------------------------------------
-
-
-def at_least(a: Any, ndim: int) -> Any:
-    """Return a geometry or a shape with axes added where ``np.atleast_1d`` to ``3d`` add them."""
-    before, after = missing_axes(len(a) if isinstance(a, tuple) else a.ndim, ndim)
-    if isinstance(a, tuple):
-        return (1,) * before + a + (1,) * after
-    return a[(None,) * before + (...,) + (None,) * after] if before or after else a
 
 
 @rule("moves", np.atleast_1d, np.atleast_2d, np.atleast_3d)

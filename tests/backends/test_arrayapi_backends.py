@@ -73,6 +73,8 @@ CALLS = [
     f(np.argwhere, V > 5), f(np.flatnonzero, V > 5), f(np.angle, VC), f(np.angle, VC, deg=True),
     f(np.atleast_3d, LINE), f(np.atleast_3d, V[0]), f(np.atleast_2d, LINE),
     f(np.hstack, [V, V]), f(np.vstack, [LINE, LINE]), f(np.dstack, [V[0], V[1]]),
+    *[f(join, [LINE, (LINE * 2).tolist()]) for join in (np.hstack, np.vstack, np.dstack, np.stack,
+                                                        np.concatenate, np.column_stack)],
     f(np.append, V, V, axis=1), f(np.append, V, V), f(np.concatenate, [V, V], axis=None),
     f(np.pad, V, 2), f(np.pad, V, ((1, 0), (2, 3), (0, 0)), constant_values=4.0),
     f(np.pad, V, 1, "edge"), f(np.pad, V, ((2, 1), (0, 1), (3, 2)), "reflect"),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat
 import numpy as np
 
-from spatial_duck.backends._common import at_least
 from spatial_duck.backends.arrayapi._tools import (
     all_false,
     flatten,
@@ -23,7 +22,13 @@ from spatial_duck.backends.arrayapi._tools import (
     to_dtype,
     to_floating,
 )
-from spatial_duck.geometry._numbering import as_tuple, normalize_axes, pad_widths, swapped_axes
+from spatial_duck.geometry._numbering import (
+    as_tuple,
+    at_least,
+    normalize_axes,
+    pad_widths,
+    swapped_axes,
+)
 from spatial_duck.rules._bind import NO_VALUE
 
 if TYPE_CHECKING:
@@ -118,14 +123,26 @@ def _ravel(xp: Any, a: Any, order: str = "C") -> Any:
     return _reshape(xp, a, (-1,), order)
 
 
+def _to_arrays(xp: Any, pieces: Any) -> list[Any]:
+    """Return what is joined, lists among them, as arrays on the device of the first array."""
+    like = next(filter(is_library_array, pieces))
+    # Numbers in lists have NumPy's type, not the library's default, which may be shorter.
+    return [p if is_library_array(p) else to_array(xp, np.asarray(p), like) for p in pieces]
+
+
 @implements(np.concatenate)
 def _concatenate(xp: Any, arrays: Any, /, axis: Any = 0) -> Any:
-    return xp.concat(arrays, axis=axis)
+    return xp.concat(_to_arrays(xp, arrays), axis=axis)
+
+
+@implements(np.stack)
+def _stack(xp: Any, arrays: Any, axis: Any = 0) -> Any:
+    return xp.stack(_to_arrays(xp, arrays), axis=axis)
 
 
 def _joined(least: int, axis: int) -> Callable[..., Any]:
     def join(xp: Any, tup: Any) -> Any:
-        arrays = [at_least(a, least) for a in tup]
+        arrays = [at_least(a, least) for a in _to_arrays(xp, tup)]
         return xp.concat(arrays, axis=0 if arrays[0].ndim == 1 else axis)
 
     return join
@@ -138,7 +155,8 @@ implements(np.dstack)(_joined(3, 2))
 
 @implements(np.column_stack)
 def _column_stack(xp: Any, tup: Any) -> Any:
-    return xp.concat([xp.reshape(a, (-1, 1)) if a.ndim == 1 else a for a in tup], axis=1)
+    arrays = _to_arrays(xp, tup)
+    return xp.concat([xp.reshape(a, (-1, 1)) if a.ndim == 1 else a for a in arrays], axis=1)
 
 
 #: Ways of `numpy.pad` that repeat voxels of the array.
