@@ -58,8 +58,6 @@ def read_pyramid(
     ...     [level.shape for level in sd.read_pyramid(f"{folder}/a.ome.zarr")]
     [(128, 256), (64, 128)]
     """
-    from spatial_duck.pyramids import Pyramid
-
     if "level" in options:
         raise TypeError(
             "read_pyramid opens all levels and has no level=; read(path, level=...) opens one"
@@ -68,9 +66,10 @@ def read_pyramid(
     chosen.check_options("read", options, without=("level",))
     # A folder that was exchanged for another is told by its own inode.
     identity = Identity.of([] if is_remote(location) else [location])
-    count = info(path, format=format, **options).levels
+    name = chosen.name
+    count = info(path, format=name, **options).levels
     levels = range(count) if count > 1 else [None]
-    opened = [read(path, format=format, level=n, dims=dims, lazy=lazy, **options) for n in levels]
+    opened = [read(path, format=name, level=n, dims=dims, lazy=lazy, **options) for n in levels]
     identity.check()
     return Pyramid(opened)
 

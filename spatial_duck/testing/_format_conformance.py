@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from spatial_duck.testing._format_checks import FormatCheck, FormatSubject
+from spatial_duck.testing._format_checks import FORMAT_CHECKS, FormatCheck, FormatSubject
 from spatial_duck.testing._report import Finding, Report, Status
 from spatial_duck.testing._subject import NotOffered, Wrong
 
@@ -69,7 +69,6 @@ class FormatConformance:
         """Return the subject of the checks, of the attributes of this class."""
         from spatial_duck import io
         from spatial_duck.io._registry import find_format, format_to_write
-        from spatial_duck.testing._format_checks import FormatSubject
 
         reading = cls.read or io.read
 
@@ -104,8 +103,6 @@ class FormatConformance:
         Report
             One finding for each check: right, wrong, or not offered.
         """
-        from spatial_duck.testing._format_checks import FORMAT_CHECKS
-
         rows = [row for row in FORMAT_CHECKS if names is None or row.name in names]
         return Report(cls.__name__, tuple(cls._run(row) for row in rows))
 

@@ -189,8 +189,6 @@ def figure_size(image: SpatialArray) -> tuple[float, float]:
 
 
 def _as_image(given: Any, name: str) -> SpatialArray:
-    from spatial_duck.transforms import DisplacementField
-
     return given.image if isinstance(given, DisplacementField) else as_image(given, "plot", name)
 
 

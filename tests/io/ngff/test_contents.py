@@ -12,6 +12,7 @@ import pytest
 import spatial_duck as sd
 from spatial_duck import io
 from spatial_duck.errors import FormatError, UnsafeInputError
+from spatial_duck.io._registry import format_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,6 +219,22 @@ def test_labels_are_never_averaged(lazy: bool, tmp_path: Path) -> None:
     for level, wanted in zip(sd.read_pyramid(tmp_path / "a.ome.zarr"), made, strict=True):
         assert set(np.unique(np.asarray(level))) <= set(np.unique(values))
         assert np.array_equal(np.asarray(level), wanted)
+
+
+def test_the_format_of_a_pyramid_is_recognized_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.ome.zarr"
+    io.write(path, sd.SpatialArray(np.zeros((64, 64), "u1"), spacing=1.0), levels=4)
+    asked = []
+
+    def counted(location: Path) -> Any:
+        asked.append(location)
+        return format_of(location)
+
+    monkeypatch.setattr("spatial_duck.io._api.format_of", counted)
+    assert len(sd.read_pyramid(path)) == 4
+    assert asked == [path]
 
 
 def test_what_others_put_beside_an_image_is_kept(tmp_path: Path) -> None:
