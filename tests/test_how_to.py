@@ -22,7 +22,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "fmri_orientation_and_slice_times": ("nibabel",),
     "geotiff_nodata_and_xarray": ("rasterio", "rioxarray"),
     "mask_onto_a_scan": ("scipy",),
-    "ome_zarr_pyramid": ("zarr", "dask"),
+    "ome_zarr_pyramid": ("zarr", "dask", "tifffile"),
     "patches_and_segmentation": ("scipy", "dask"),
     "register_two_scans": ("SimpleITK", "scipy"),
     "resample_as_monai_and_totalsegmentator": ("monai", "scipy"),

@@ -2,13 +2,14 @@
 # # An OME-Zarr pyramid from a stack of images
 #
 # A pyramid holds an image at several resolutions, so that a viewer reads only what it shows. Here
-# every level knows where its voxels are, to the last digit. Needs the extra `zarr`.
+# every level knows where its voxels are, to the last digit. Needs the extras `zarr` and `io`.
 
 # %%
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import tifffile
 
 import spatial_duck as sd
 
@@ -61,6 +62,25 @@ for level in levels:
     print(level.shape, level.physical_to_index(point))
 edges = [np.asarray(level.bounds) for level in levels]
 assert all(np.allclose(edges[0], other) for other in edges[1:])
+
+# %% [markdown]
+# ## A folder of planes
+#
+# Light-sheet microscopes write a file for each plane, which does not say where it lies. A pattern
+# is sorted by the numbers in the names; `lazy=True` reads a plane when its voxels are needed. The
+# planes are stacked along an axis `file`; what is known of the microscope makes them a volume.
+
+# %%
+for number, plane in enumerate(stack.data[0]):
+    tifffile.imwrite(folder / f"plane_{number}.tif", plane)
+planes = sd.read(folder / "plane_*.tif", lazy=True)
+print(planes.dims, planes.coords["file"].values[-1])
+volume = sd.SpatialArray(planes.data, spacing=(2.0, 0.5, 0.5), unit="um")
+sd.write(folder / "volume.ome.zarr", volume)
+written = sd.read(folder / "volume.ome.zarr")
+print(written)
+assert written.geometry.isclose(stack.isel(c=0).geometry)
+assert np.array_equal(written, stack.isel(c=0))
 
 # %%
 scratch.cleanup()

@@ -21,7 +21,7 @@ def warn_of_nodata(image: Any, function: str, stacklevel: int = 3) -> None:
     warnings.warn(
         f"{function}: values of {value!r} stand for nothing (attrs['nodata']), and are taken like "
         "others; make them NaN first, with from_rasterio(dataset, masked=True), or with "
-        "np.where(image == nodata, np.nan, image).replace(attrs={})",
+        "np.where(image == nodata, np.nan, image).replace(attrs={**image.attrs, 'nodata': np.nan})",
         UserWarning,
         stacklevel=stacklevel + 1,
     )

@@ -190,9 +190,12 @@ def merge(function: str, a: G, b: G) -> G:
     for i, (n, m, p, q) in enumerate(zip(x.shape, y.shape, x._axes, y._axes, strict=True)):
         if is_unequal(n, m) and 1 not in (n, m):
             named = f", dims {a.dims} {b.dims}" if a.dims != b.dims else ""
-            raise ValueError(
+            words = (
                 f"operands could not be broadcast together with shapes {a.shape} {b.shape}{named}"
             )
+            if p.spacing is None or q.spacing is None:
+                raise ValueError(words)
+            raise mismatch(a, b, f"shape: {words}", function)
         if p.name is not None and q.name is not None and p.name != q.name:
             raise mismatch(a, b, f"dims: axis {i} is {p.name!r} and {q.name!r}", function)
         which = _choose_axis(p, q, n, m)

@@ -25,7 +25,14 @@ from spatial_duck.io._estimate import announce_large_write
 from spatial_duck.io._identity import Identity
 from spatial_duck.io._libraries import library_for
 from spatial_duck.io._location import is_remote, parse_location
-from spatial_duck.io._many import is_stream, join_images, missing_error, paths_of, temporary_copy
+from spatial_duck.io._many import (
+    is_stream,
+    join_images,
+    missing_error,
+    paths_of,
+    pattern_for,
+    temporary_copy,
+)
 from spatial_duck.io._option_values import check_boolean
 from spatial_duck.io._options import ReadOptions, WriteOptions
 from spatial_duck.io._publishing import publish_atomically
@@ -100,7 +107,8 @@ def _format_to_read(path: Any, format: str | None) -> Format:
             raise missing_error(path) from None
         raise FormatError(interrupted) from None
     if found is None:
-        advice = library_for(Path(path)) or "name one with format= if you know better"
+        folder = pattern_for(Path(path)) if Path(path).is_dir() else None
+        advice = library_for(Path(path)) or folder or "name one with format= if you know better"
         raise FormatError(
             f"{path}: its content is of none of the formats that are read: {', '.join(names())}; "
             f"{advice}"
@@ -208,8 +216,10 @@ def read(
     ----------
     path : path, str, list, bytes or file
         A file, or the directory (or URL) of a Zarr group. Of several files (a list, or a pattern
-        such as ``"slices/*.dcm"``) slices at even steps become a volume, and images on one grid
-        are stacked along a new axis ``file``. The content of a file as bytes, or a file that is
+        such as ``"slices/*.dcm"``, which is sorted by the numbers in the names) slices at even
+        steps become a volume, and images on one grid are stacked along a new axis ``file``; planes
+        whose files do not say where they lie become a volume by ``SpatialArray(image.data,
+        spacing=..., unit=...)``. The content of a file as bytes, or a file that is
         open for reading bytes, is read into memory.
     format : str, optional
         Name of the format; by default it is recognised by the content.

@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import tempfile
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,20 @@ if TYPE_CHECKING:
 
     from spatial_duck.array import SpatialArray
 
-__all__ = ["is_stream", "join_images", "missing_error", "paths_of", "temporary_copy"]
+__all__ = [
+    "by_numbers",
+    "is_stream",
+    "join_images",
+    "missing_error",
+    "paths_of",
+    "pattern_for",
+    "temporary_copy",
+]
 
 #: Steps between images that differ by more than this part of a step are not equal.
 _TOLERANCE = 1e-3
+#: Most entries of a folder that are looked at for advice.
+_MAX_LISTED = 2000
 
 
 def paths_of(path: Any) -> list[Any] | None:
@@ -48,10 +59,27 @@ def paths_of(path: Any) -> list[Any] | None:
         return None
     if Path(text).exists():
         return None  # a name that contains brackets
-    found = sorted(glob.iglob(str(Path(text).expanduser()), recursive=True))  # noqa: PTH207
+    found = glob.glob(str(Path(text).expanduser()), recursive=True)  # noqa: PTH207
     if not found:
         raise FileNotFoundError(f"read: no file matches {text!r} in {str(Path.cwd())!r}")
-    return list(found)
+    return sorted(found, key=by_numbers)
+
+
+def by_numbers(name: str) -> tuple[list[str | int], str]:
+    """Return the key that sorts plane_10 behind plane_9, as microscopes number their planes."""
+    parts: list[str | int] = [*re.split("([0-9]+)", name)]
+    parts[1::2] = [int(number) for number in parts[1::2]]
+    return parts, name  # 01 and 1 are told apart by the name
+
+
+def pattern_for(folder: Path) -> str | None:
+    """Return a clause on how the files of a folder are read as one image; None without files."""
+    entries = [entry for _, entry in zip(range(_MAX_LISTED), folder.iterdir(), strict=False)]
+    suffixes = Counter(entry.suffix for entry in entries if entry.is_file())
+    if not suffixes:
+        return None
+    suffix = suffixes.most_common(1)[0][0]
+    return f"its files are read as one image by a pattern: read({str(folder / f'*{suffix}')!r})"
 
 
 def is_stream(path: Any) -> bool:
@@ -91,7 +119,7 @@ def missing_error(path: Any) -> FileNotFoundError:
     if not folder.is_dir():
         words += f"; there is no folder {str(folder)!r} either"
     else:
-        names = [entry.name for _, entry in zip(range(2000), folder.iterdir(), strict=False)]
+        names = [entry.name for _, entry in zip(range(_MAX_LISTED), folder.iterdir(), strict=False)]
         near = nearest_name(file_path.name, names, 0.75)
         words += f"; did you mean {str(folder / near)!r}?" if near else ""
     if not file_path.is_absolute():

@@ -13,6 +13,7 @@ import numpy as np
 from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image, asarray, library_of, on_grid
+from spatial_duck.array._crs import check_crs
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.geometry import Geometry
@@ -178,6 +179,7 @@ def resample(
     image = as_image(image, "resample")
     if transform is not None and to is None and spacing is None and shape is None:
         to = image.geometry
+    check_crs(image, to, "resample")
     target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
     return resample_onto(
         image, target, transform=transform, interpolation=interpolation, fill=fill,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import spatial_duck as sd
 from spatial_duck.errors import FormatError
-from spatial_duck.io._many import join_images
+from spatial_duck.io._many import by_numbers, join_images
 from spatial_duck.testing import _strategies as ours
 
 if TYPE_CHECKING:
@@ -58,6 +58,32 @@ def test_images_of_one_grid_are_stacked(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, np.stack([volume().data + k for k in range(3)]))
     assert found.isel(file=1).geometry.isclose(volume().geometry)
     assert str(found.coords["file"].values[2]).endswith("2.mha")
+
+
+def test_a_pattern_is_sorted_by_the_numbers_in_names(tmp_path: Path) -> None:
+    """As microscopes number planes: without zeros in front, which the alphabet would mix up."""
+    for k in range(12):
+        sd.write(tmp_path / f"plane_{k}.tif", sd.SpatialArray(np.full((3, 4), k, "u1")))
+    found = sd.read(tmp_path / "plane_*.tif")
+    np.testing.assert_array_equal(found.data[:, 0, 0], np.arange(12))
+
+
+@given(st.lists(st.from_regex(r"[a-b0-1²]{0,6}", fullmatch=True), max_size=6))
+def test_any_names_have_one_order(names: list[str]) -> None:
+    """Numbers count as numbers, and names that differ by zeros alone have an order too."""
+    wanted, backwards = sorted(names, key=by_numbers), names[::-1]
+    assert sorted(backwards, key=by_numbers) == wanted
+    numbers = [name for name in wanted if name.isascii() and name.isdecimal()]
+    assert [*map(int, numbers)] == sorted(map(int, numbers))
+
+
+def test_a_folder_of_files_says_by_which_pattern_it_is_read(tmp_path: Path) -> None:
+    for k in range(2):
+        sd.write(tmp_path / f"{k}.tif", sd.SpatialArray(np.zeros((3, 4), "u1")))
+    with pytest.raises(FormatError, match=r"by a pattern: read\(.*\*\.tif") as caught:
+        sd.read(tmp_path)
+    pattern = str(caught.value).split("read('")[1].split("'")[0]
+    assert sd.read(pattern).shape == (2, 3, 4)
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
