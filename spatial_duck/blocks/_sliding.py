@@ -106,7 +106,13 @@ def sliding_window(
 
 
 def check_overlap(overlap: Any) -> None:
-    """Raise for what is not the part of its size that a window shares with the next one."""
+    """Check the part of its size that a window shares with the next one.
+
+    Raises
+    ------
+    ValueError
+        If it is not one number of at least 0 and less than 1.
+    """
     if not (np.ndim(overlap) == 0 and 0 <= overlap < 1):
         raise ValueError(
             "overlap must be a part of the size, one for all axes, at least 0 and less than 1, got "

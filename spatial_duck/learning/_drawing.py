@@ -52,7 +52,7 @@ class DrawnVoxels:
             for column, (values, numbers) in enumerate(counted):
                 counts[np.searchsorted(self._values, values), column] = numbers
         else:
-            counts = np.array([[_weigh(self._box(n)) for n in range(len(self._boxes))]])
+            counts = np.array([[_sum_weights(self._box(n)) for n in range(len(self._boxes))]])
         if not counts.sum() > 0:
             raise ValueError(
                 f"{what}: the image has no values" if by_value else "weights must not all be 0"
@@ -127,7 +127,7 @@ def _count(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     return np.unique(values[values == values], return_counts=True)
 
 
-def _weigh(weights: NDArray[Any]) -> float:
+def _sum_weights(weights: NDArray[Any]) -> float:
     """Return the sum of weights.
 
     Raises

@@ -69,15 +69,17 @@ def _positive_scale(scale: Any) -> Any:
 
 def _zscore(data: Any) -> Intensity:
     """Mean 0 and standard deviation 1."""
-    return Intensity(None, None, _of(np.nanmean, data), _positive_scale(_of(np.nanstd, data)))
+    return Intensity(
+        None, None, _statistic(np.nanmean, data), _positive_scale(_statistic(np.nanstd, data))
+    )
 
 
 def _minmax(data: Any) -> Intensity:
     """From the lowest value, 0, to the highest, 1."""
-    return _range(_of(np.nanmin, data), _of(np.nanmax, data))
+    return _range(_statistic(np.nanmin, data), _statistic(np.nanmax, data))
 
 
-def _of(statistic: Callable[..., Any], data: Any, *numbers: Any) -> Any:
+def _statistic(statistic: Callable[..., Any], data: Any, *numbers: Any) -> Any:
     """Return a statistic, worked out by the backend of the data where they are."""
     return backends.call(statistic, (data, *numbers), {})
 
@@ -147,7 +149,7 @@ def _subsample(data: Any) -> Any:
 
 def _percentiles(data: Any, wanted: tuple[float, ...]) -> Any:
     if not backends.is_dask(data):
-        return _of(np.nanpercentile, data, wanted)
+        return _statistic(np.nanpercentile, data, wanted)
     import dask.array as da
 
     flat = data.ravel().rechunk(-1)

@@ -202,7 +202,7 @@ def maximum(
     return _measure_moments("maximum", image, labels, index, axes)[..., _HIGH]
 
 
-# --- the middle of the values -------------------------------------------------------------
+# --- medians ------------------------------------------------------------------------------
 
 
 def _count_values(image: Any, labels: Any, start: Sequence[int], index: Any) -> list[Any]:
@@ -215,13 +215,13 @@ def _count_values(image: Any, labels: Any, start: Sequence[int], index: Any) -> 
     ]
 
 
-def _middles(parts: Sequence[Any], **where: Any) -> Floats:
+def _medians(parts: Sequence[Any], **where: Any) -> Floats:
     """Return the median of each label; the keywords of `Measure.join` are not needed."""
     del where
-    return np.array([[_middle(counted)] for counted in zip(*parts, strict=True)])
+    return np.array([[_median_of_counts(counted)] for counted in zip(*parts, strict=True)])
 
 
-def _middle(counted: Sequence[tuple[Any, Any]]) -> float:
+def _median_of_counts(counted: Sequence[tuple[Any, Any]]) -> float:
     """Return the median of values that were counted in parts."""
     values = np.concatenate([backends.to(v, "numpy") for v, _ in counted])
     counts = np.concatenate([backends.to(n, "numpy") for _, n in counted])
@@ -234,7 +234,7 @@ def _middle(counted: Sequence[tuple[Any, Any]]) -> float:
     return (low + high) / 2 if low != high else float(low)
 
 
-_MIDDLES = Measure(_count_values, _middles)
+_MEDIANS = Measure(_count_values, _medians)
 
 
 def median(
@@ -260,4 +260,4 @@ def median(
     >>> median(image), median(image, np.array([[1, 1], [2, 1]]), [1, 2])
     (np.float64(2.5), array([2., 3.]))
     """
-    return measure_frames("median", image, labels, index, axes, "biuf", _MIDDLES, 1)[0][..., 0]
+    return measure_frames("median", image, labels, index, axes, "biuf", _MEDIANS, 1)[0][..., 0]
