@@ -229,6 +229,11 @@ def test_runs_on_distributed():
     np.testing.assert_array_equal(result.data, expected.data)
 
 
+#: Little is kept in the tests that count what is read, so that some draws are read often.
+READ_OFTEN = pytest.mark.filterwarnings("ignore:resample. each chunk of the source:UserWarning")
+
+
+@READ_OFTEN
 @settings(max_examples=60)
 @given(st.data())
 def test_what_an_order_keeps_is_what_a_reader_keeps(data):
@@ -258,6 +263,7 @@ def test_what_an_order_keeps_is_what_a_reader_keeps(data):
     assert len(reads) == len(set(reads)) == np.count_nonzero(left)
 
 
+@READ_OFTEN
 @settings(max_examples=40)
 @given(st.data())
 def test_bands_read_each_chunk_once_and_keep_what_they_need(data):
