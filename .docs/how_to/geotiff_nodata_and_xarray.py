@@ -82,5 +82,22 @@ with rasterio.open(Path(scratch.name) / "clipped.tif") as dataset:
     assert dataset.xy(0, 0) == (500_315, 5_399_685)
     assert np.array_equal(dataset.read(1), heights[10:27, 10:33])
 
+# %% [markdown]
+# `sd.resample(raster, to=other)` brings a raster onto the pixels of another one of the same system.
+# It does not reproject: two systems are refused, and rioxarray leads from one to the other.
+
+# %%
+attrs = {"crs": "EPSG:32632", "nodata": np.nan}
+other = sd.SpatialArray(np.zeros((30, 30)), dem.geometry[5:35, 5:35], attrs=attrs)
+try:
+    sd.resample(dem, to=other)
+except sd.GeometryMismatchError as error:
+    print(error)
+else:
+    raise AssertionError("these numbers mean other places")
+reprojected = sd.from_rioxarray(sd.to_rioxarray(dem).rio.reproject("EPSG:32632"))
+onto = sd.resample(reprojected, to=other, fill=np.nan)
+assert onto.geometry.isclose(other.geometry)
+
 # %%
 scratch.cleanup()

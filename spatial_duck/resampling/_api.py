@@ -162,6 +162,9 @@ def resample(
         If positions that are needed were lost.
     GeometryError
         If image and target do not fit.
+    GeometryMismatchError
+        If no transform is given, and both are rasters whose ``attrs["crs"]`` have different codes
+        of EPSG: their coordinates do not mean the same places.
     TypeError
         If the image's type or backend cannot be interpolated so.
     TooLargeError
@@ -179,7 +182,8 @@ def resample(
     image = as_image(image, "resample")
     if transform is not None and to is None and spacing is None and shape is None:
         to = image.geometry
-    check_crs(image, to, "resample")
+    if transform is None:  # which may be the one between two systems
+        check_crs(image, to, "resample")
     target = target_grid(image.geometry, to, spacing=spacing, shape=shape)
     return resample_onto(
         image, target, transform=transform, interpolation=interpolation, fill=fill,

@@ -26,6 +26,13 @@ def test_different_systems_are_refused(crs: str, other: str) -> None:
         sd.resample(raster(crs), to=raster(other))
 
 
+def test_a_transform_may_lead_from_one_system_to_the_other() -> None:
+    image = raster("EPSG:32633").replace(np.arange(64.0).reshape(8, 8))
+    shift = sd.Affine([[1, 0, 5], [0, 1, 0], [0, 0, 1]], raster(None).world)
+    found = sd.resample(image, to=raster("EPSG:32632"), transform=shift)
+    np.testing.assert_array_equal(found.data[:-1], image.data[1:])
+
+
 @pytest.mark.parametrize("other", ["EPSG:32633", WKT, WKT2, None, "a local grid", 32632])
 def test_spellings_of_one_system_and_unknown_ones_are_taken(other: Any) -> None:
     image = raster(WKT)
