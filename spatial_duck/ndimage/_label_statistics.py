@@ -127,7 +127,7 @@ def mean(
     array of float, shape ``(*other axes, [len(index)])``
     """
     found = _measure_moments("mean", image, labels, index, axes)
-    return np.where(found[..., _COUNT] > 0, found[..., _REFERENCE] + found[..., _MEAN], np.nan)
+    return np.where(found[..., _COUNT] > 0, found[..., _REFERENCE] + found[..., _MEAN], np.nan)[()]
 
 
 def variance(
@@ -146,7 +146,7 @@ def variance(
     """
     found = _measure_moments("variance", image, labels, index, axes)
     count = found[..., _COUNT]
-    return np.where(count > 0, found[..., _SQUARES] / np.maximum(count, 1), np.nan)
+    return np.where(count > 0, found[..., _SQUARES] / np.maximum(count, 1), np.nan)[()]
 
 
 def standard_deviation(
@@ -165,7 +165,7 @@ def standard_deviation(
     """
     found = _measure_moments("standard_deviation", image, labels, index, axes)
     count = found[..., _COUNT]
-    return np.where(count > 0, np.sqrt(found[..., _SQUARES] / np.maximum(count, 1)), np.nan)
+    return np.where(count > 0, np.sqrt(found[..., _SQUARES] / np.maximum(count, 1)), np.nan)[()]
 
 
 def minimum(
@@ -182,7 +182,7 @@ def minimum(
     -------
     array of float, shape ``(*other axes, [len(index)])``
     """
-    return _measure_moments("minimum", image, labels, index, axes)[..., _LOW]
+    return _measure_moments("minimum", image, labels, index, axes)[..., _LOW][()]
 
 
 def maximum(
@@ -199,7 +199,7 @@ def maximum(
     -------
     array of float, shape ``(*other axes, [len(index)])``
     """
-    return _measure_moments("maximum", image, labels, index, axes)[..., _HIGH]
+    return _measure_moments("maximum", image, labels, index, axes)[..., _HIGH][()]
 
 
 # --- medians ------------------------------------------------------------------------------
@@ -260,4 +260,4 @@ def median(
     >>> median(image), median(image, np.array([[1, 1], [2, 1]]), [1, 2])
     (np.float64(2.5), array([2., 3.]))
     """
-    return measure_frames("median", image, labels, index, axes, "biuf", _MEDIANS, 1)[0][..., 0]
+    return measure_frames("median", image, labels, index, axes, "biuf", _MEDIANS, 1)[0][..., 0][()]

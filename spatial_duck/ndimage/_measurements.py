@@ -391,7 +391,7 @@ def extrema(
     """
     n = len(image.geometry.world.axes) if hasattr(image, "geometry") else 0
     found, _ = measure_frames("extrema", image, labels, index, axes, "biuf", _EXTREMES, 2 * n + 2)
-    return found[..., 0], found[..., n + 1], found[..., 1 : n + 1], found[..., n + 2 :]
+    return found[..., 0][()], found[..., n + 1][()], found[..., 1 : n + 1], found[..., n + 2 :]
 
 
 def maximum_position(

@@ -47,6 +47,16 @@ def test_the_numbers_of_scipy(name: str, offset: float, backend: BackendCase) ->
     np.testing.assert_allclose(np.asarray(function(image)), theirs(centred), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_one_number_is_a_scalar_as_numpys_reductions_are(name: str) -> None:
+    image = sd.SpatialArray(np.arange(6.0).reshape(2, 3))
+    function = getattr(sd.ndimage, name)
+    assert type(function(image)) is np.float64
+    assert type(function(image, image.data, 2)) is np.float64
+    assert function(image, image.data, [2]).shape == (1,)
+    assert all(type(n) is np.float64 for n in sd.ndimage.extrema(image)[:2])
+
+
 def test_labels_that_are_not_there() -> None:
     image, labels = sd.SpatialArray(np.ones((3, 4))), np.zeros((3, 4), int)
     found: dict[str, Any] = {n: getattr(sd.ndimage, n)(image, labels, [7])[0] for n in NAMES}
