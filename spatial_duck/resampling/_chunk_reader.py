@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from concurrent.futures import Future
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -108,6 +108,10 @@ def cache_limit(kept: float) -> float:
     return min(kept, _SHARE * limit) if limit else kept
 
 
+#: Boxes of another band until one is taken to be done of which others do a part.
+_LATEST = 32
+
+
 class ChunkReader:
     """Reads boxes of an array on disk.
 
@@ -152,10 +156,14 @@ class ChunkReader:
         self._reading: dict[Number, Future[NDArray[Any]]] = {}
         self._size = 0
         self._lock = Lock()
+        #: The band whose needs say what is kept, and the bands of the latest boxes.
         self._band = 0
-        #: How often each part was used in this band, until it is known how often it will be.
-        self._used: Counter[Number] = Counter()
-        self._left: NDArray[np.intp] | None = None
+        self._latest: deque[int] = deque(maxlen=_LATEST)
+        #: For each band how often each part was used, until it is known how often it will be.
+        self._used: dict[int, Counter[Number]] = {}
+        #: From then on how often it will be, and the sum of that.
+        self._left: dict[int, NDArray[np.intp]] = {}
+        self._rest: dict[int, int] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ChunkReader, (
@@ -174,6 +182,8 @@ class ChunkReader:
             there is no room, even if a later one needs it.
         """
         met = [chunks_meeting(e, *bounds) for e, bounds in zip(self._parts, box, strict=True)]
+        with self._lock:
+            self._begin(band)
         # Along each axis the chunks, and which parts of each.
         spans = [
             [(o, range(max(f[o], span.start), min(f[o + 1], span.stop)))
@@ -222,17 +232,13 @@ class ChunkReader:
         self, numbers: Sequence[Number], key: tuple[slice, ...], band: int
     ) -> dict[Number, NDArray[Any]]:
         """Return which parts are here of a box of them, and note the use of all."""
-        if band > self._band:
-            self._band, self._left = band, None
-            self._used.clear()
-        is_over = [False] * len(numbers)
-        if band == self._band:  # else it is late
-            if self._left is not None:
-                left = self._left[key]
-                left -= 1
-                is_over = (left <= 0).ravel().tolist()
-            elif self._uses is not None:
-                self._used.update(numbers)
+        if band in self._left:
+            self._left[band][key] -= 1
+            self._rest[band] -= len(numbers)
+        elif self._uses is not None:
+            self._used.setdefault(band, Counter()).update(numbers)
+        left = self._left.get(self._band)
+        is_over = [False] * len(numbers) if left is None else (left[key] <= 0).ravel().tolist()
         found = {}
         for number, over in zip(numbers, is_over, strict=True):
             piece = self._pieces.get(number)
@@ -243,6 +249,21 @@ class ChunkReader:
                 else:
                     self._pieces.move_to_end(number)
         return found
+
+    def _begin(self, band: int) -> None:
+        """Note the band of a box.
+
+        Tasks of the next band may begin before the last of one: what this one needs is kept until
+        all of it is done, or, where others do a part of it, for as long as any comes.
+        """
+        self._latest.append(band)
+        if band != self._band:
+            self._count()
+        current = min([b for b in self._latest if self._rest.get(b) != 0], default=band)
+        if current != self._band:
+            for done in [b for b in self._left if b < current]:
+                del self._left[done]
+            self._band = current
 
     def _place(self, number: Number, owner: Number) -> tuple[slice, ...]:
         """Return where a part lies in its chunk."""
@@ -276,18 +297,24 @@ class ChunkReader:
         return values if self._dtype is None else values.astype(self._dtype, copy=False)
 
     def _is_over(self, number: Number) -> bool:
-        """Whether nothing will need a part any more."""
-        return self._left is not None and self._left[number] <= 0
+        """Whether nothing in this band will need a part any more."""
+        left = self._left.get(self._band)
+        return left is not None and bool(left[number] <= 0)
+
+    def _count(self) -> None:
+        """Count what this band still needs, unless that is known, and drop all else."""
+        if self._uses is None or self._band in self._left:
+            return
+        left = self._left[self._band] = self._uses(self._band)
+        for number, times in self._used.pop(self._band, Counter()).items():
+            left[number] -= times
+        self._rest[self._band] = int(left.sum())
+        for number in [n for n in self._pieces if self._is_over(n)]:
+            self._drop(number)
 
     def _make_room(self, latest: Number) -> None:
         """Drop what nothing needs, then what was used longest ago, but not what was read last."""
-        if self._uses is not None and self._left is None:
-            self._left = self._uses(self._band)
-            for number, times in self._used.items():
-                self._left[number] -= times
-            self._used.clear()
-            for number in [n for n in self._pieces if self._is_over(n)]:
-                self._drop(number)
+        self._count()
         # What is read again is a chunk, so that all of its parts go together.
         while self._size > self._kept and self._pieces:
             owner = tuple(

@@ -254,7 +254,8 @@ def test_what_an_order_keeps_is_what_a_reader_keeps(data):
     assert sorted(order) == list(np.ndindex(*map(len, out)))
     left = uses(work)
     reader = ChunkReader(values, edges, most, lambda band: left)
-    reader._left = left.copy()
+    reader._left[0] = left.copy()
+    reader._rest[0] = int(left.sum())
     reads = []
     read = reader._read
     reader._read = lambda number: (reads.append(number), read(number))[1]

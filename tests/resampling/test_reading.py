@@ -67,13 +67,14 @@ def test_parts_of_a_chunk_go_by_themselves(order):
         met = [chunks_meeting(e, *bounds)[0] for e, bounds in zip(PARTS, box, strict=True)]
         left[np.ix_(*met)] += 1
     reader = ChunkReader(source, EDGES, 1.5 * DATA.nbytes, lambda band: left, parts=PARTS)
-    reader._left = left.copy()
+    reader._left[0] = left.copy()
+    reader._rest[0] = int(left.sum())
     for box in boxes:
         found = reader.box(box)
         np.testing.assert_array_equal(found, DATA[tuple(slice(*b) for b in box)])
         assert reader._size == sum(piece.nbytes for piece in reader._pieces.values())
         assert all(piece.base is None for piece in reader._pieces.values())
-        assert all(reader._left[number] > 0 for number in reader._pieces)
+        assert all(reader._left[0][number] > 0 for number in reader._pieces)
     assert source.reads == 3 * 2 * 3
     assert not reader._pieces
 
@@ -330,6 +331,10 @@ def test_planes_are_read_a_few_times_where_what_is_needed_at_once_does_not_fit(
     found = lazy.data.compute(scheduler="sync")
     assert sum(taken) <= times * values.nbytes
     np.testing.assert_array_equal(found, resample(image.compute(), turned).data)
+    taken.clear()
+    found = lazy.data.compute(scheduler="threads", num_workers=4)
+    assert sum(taken) <= 2 * times * values.nbytes
+    np.testing.assert_array_equal(found, resample(image.compute(), turned).data)
 
 
 def _bytes_read(monkeypatch):
@@ -352,7 +357,36 @@ def test_parts_of_a_chunk_do_not_hold_the_chunk():
     reader = ChunkReader(
         np.zeros((8, 64, 64)), [planes, whole, whole], 1e9, parts=[planes, parts, parts]
     )
-    reader._left = np.ones((8, 8, 8), int)
+    reader._left[0] = np.ones((8, 8, 8), int)
+    reader._rest[0] = 512
     found = reader._parts_of((0, 0, 0), [range(1), range(1), range(2)], 0)
     assert all(part.base is None for part in found.values())
     assert len(reader._pieces) == 62
+
+
+def test_a_box_of_the_next_band_that_comes_early_costs_nothing():
+    """Threads begin with a band before the last of another are done."""
+    source = _counted(np.zeros((8, 4, 4)))
+    edges = [np.arange(9), np.array([0, 4]), np.array([0, 4])]
+    needs = {0: [2, 2, 2, 2, 1, 1, 1, 1], 1: [1, 0, 0, 0, 0, 0, 0, 0]}
+    reader = ChunkReader(
+        source, edges, 4.5 * 16 * 8, lambda band: np.array(needs[band]).reshape(8, 1, 1)
+    )
+    for band, plane in [*[(0, i) for i in range(5)], (1, 0),
+                        *[(0, i) for i in (5, 6, 7, 0, 1, 2, 3)]]:  # fmt: skip
+        reader.box(((plane, plane + 1), (0, 4), (0, 4)), band)
+    assert source.reads == 8
+    assert not reader._pieces or set(reader._pieces) == {(0, 0, 0)}
+
+
+def test_a_band_of_which_others_do_a_part_ends():
+    """On a worker of several, what is needed is counted for all of them."""
+    source = _counted(np.zeros((100, 4, 4)))
+    edges = [np.arange(101), np.array([0, 4]), np.array([0, 4])]
+    needs = np.zeros((2, 100, 1, 1), int)
+    needs[0, :50], needs[1, 50:55] = 10, 100
+    reader = ChunkReader(source, edges, 10 * 16 * 8, lambda band: needs[band].copy())
+    order = [(0, i) for i in range(50)] + [(1, 50 + i % 5) for i in range(200)]
+    for band, plane in order:
+        reader.box(((plane, plane + 1), (0, 4), (0, 4)), band)
+    assert source.reads <= 50 + 32 + 5
