@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spatial_duck.errors import RegistrationError
-from spatial_duck.registration._similarity_check import sample_points, values_inside
+from spatial_duck.registration._similarity_check import sample_points
 from spatial_duck.transforms import Affine, Transform
 
 if TYPE_CHECKING:
@@ -34,13 +34,17 @@ __all__ = ["INITIAL_SHIFTS", "Start", "find_start"]
 
 #: Bins of the joint histogram by which alignments are compared.
 _BINS = 24
-#: Most voxels by which they are compared.
-_MAX_POINTS = 4000
+#: Most voxels by which all are compared, and then the best.
+_MAX_POINTS = (1000, 4000)
+#: Part of the values that lie beyond the range of the histogram at each end, and count as its ends.
+_BEYOND = 0.005
 #: Degrees between rotations in a plane, and the number of rotations in space: about 30 degrees
 #: apart.
 _ANGLE_STEP, _ROTATIONS = 15, 480
 #: Number of the best rotations that are refined, and the steps of it, in degrees and voxels.
 _N_REFINED, _REFINE_STEPS = 8, (8.0, 4.0, 2.0)
+#: How many are compared again by more voxels, before the best are refined.
+_N_KEPT = 48
 #: By which part of its value a rotation must be better than the best shift.
 _MIN_GAIN = 0.05
 
@@ -86,14 +90,14 @@ def find_start(initial: str | Transform, level: Level, world: World, turns: bool
         return Start(moved)
     if initial != "auto":
         return Start(_translation(INITIAL_SHIFTS[initial](level), world))
-    points, values = sample_points(level)
+    score = _Score(level)
     shifts = []
     for make in INITIAL_SHIFTS.values():
         try:
             shifts.append(make(level))
         except RegistrationError:  # without a centre of mass the others are left
             continue
-    scores = [_mutual_information(level, points + shift, values) for shift in shifts]
+    scores = [score(_translation(shift, world).matrix) for shift in shifts]
     shift = shifts[int(np.argmax(scores))]
     if not turns or len(shift) not in (2, 3):
         return Start(_translation(shift, world))
@@ -102,21 +106,17 @@ def find_start(initial: str | Transform, level: Level, world: World, turns: bool
 
 def _best_rotation(level: Level, shift: Floats, world: World) -> Start:
     """Return the best rotation if it is better than a shift, and alternatives."""
-    points, values = sample_points(level)
-    every = max(1, len(points) // _MAX_POINTS)
-    points, values = points[::every], values[::every]
+    few, score = [_Score(level, most) for most in _MAX_POINTS]
     voxel = float(max(*level.fixed.spacing.tolist(), *level.moving.spacing.tolist()))
-
-    def score(matrix: Floats) -> float:
-        return _mutual_information(level, points @ matrix[:-1, :-1].T + matrix[:-1, -1], values)
-
     upright = np.eye(len(shift) + 1)
     upright[:-1, -1] = shift
     pairs = [(level.fixed.center, level.moving.center)]
     with contextlib.suppress(RegistrationError):  # a constant image has no centre of mass
         here = _center_of_mass(level.fixed, level.fixed_mask, "fixed")
         pairs.append((here, _center_of_mass(level.moving, level.moving_mask, "moving")))
-    tried = [(score(m), m) for m in _rotations(len(shift), pairs)]
+    tried = [(few(m), m) for m in _rotations(len(shift), pairs)]
+    tried.sort(key=lambda found: -found[0])
+    tried = [(score(m), m) for _, m in tried[:_N_KEPT]]
     tried.sort(key=lambda found: -found[0])
     center = np.asarray(level.fixed.center)
     best = [_refine(score, m, s, center, voxel) for s, m in tried[:_N_REFINED]]
@@ -202,25 +202,57 @@ def _translation(shift: Floats, world: World) -> Affine:
     return Affine(matrix, world)
 
 
-def _mutual_information(level: Level, points: Floats, values: NDArray[np.float32]) -> float:
-    """Return the mutual information of two images, times the overlapping part of the fixed one.
+class _Score:
+    """Mutual information of two images, times the overlapping part of the fixed one.
+
+    A function of matrices from points of the fixed image to points of the moving one. Values are
+    binned once, and taken from the nearest voxel: a thousand alignments take a tenth of a second.
 
     Parameters
     ----------
     level : Level
         Both images.
-    points : ndarray of float, shape (n, n_world)
-        Points of the moving image to which voxels of the fixed one are mapped.
-    values : ndarray of float, shape (n,)
-        Values of these voxels.
+    most : int, optional
+        By how many voxels at most; by default all of `sample_points`.
     """
-    inside, there = values_inside(level, points)
-    if not inside.any():
-        return 0.0
-    joint = np.histogram2d(values[inside], there[inside], bins=_BINS)[0] / inside.sum()
-    apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    full = joint > 0
-    return float((joint[full] * np.log(joint[full] / apart[full])).sum() * inside.mean())
+
+    def __init__(self, level: Level, most: int | None = None) -> None:
+        points, values = sample_points(level)
+        every = 1 if most is None else max(1, len(points) // most)
+        self.points = np.vstack([points[::every].T, np.ones(len(points[::every]))])
+        moving, mask = level.moving, level.moving_mask
+        self.here = _binned(values, values)[::every] * _BINS
+        inside = moving.data if mask is None else moving.data[mask.data.astype(bool)]
+        bins = _binned(moving.data, inside)
+        # Places outside, and voxels that take no part, are counted in a bin of their own.
+        bins = bins if mask is None else np.where(mask.data.astype(bool), bins, _BINS * _BINS)
+        self.there = np.append(bins.ravel(), _BINS * _BINS)
+        g = moving.geometry
+        turn = np.linalg.inv(g.direction * g.spacing)
+        self.to_index = np.column_stack([turn, -turn @ g.origin])
+        self.shape = np.array(moving.shape)[:, None]
+        self.strides = np.cumprod([1, *moving.shape[:0:-1]])[::-1]
+
+    def __call__(self, matrix: Floats) -> float:
+        to_index = self.to_index @ matrix
+        index = np.rint(to_index @ self.points).astype(np.intp)
+        inside = ((index >= 0) & (index < self.shape)).all(axis=0)
+        there = self.there[np.where(inside, self.strides @ index, -1)]
+        counts = np.bincount(np.minimum(self.here + there, _BINS * _BINS), minlength=_BINS**2 + 1)
+        joint = counts[:-1].reshape(_BINS, _BINS) / max(len(there) - counts[-1], 1)
+        apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+        full = joint > 0
+        found = (joint[full] * np.log(joint[full] / apart[full])).sum()
+        return float(found * (1 - counts[-1] / len(there)))
+
+
+def _binned(values: NDArray[np.float32], among: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the bins of values, over the range of most of some."""
+    low, high = np.quantile(among, [_BEYOND, 1 - _BEYOND]).tolist()
+    if not low < high:
+        low, high = np.quantile(among, [0, 1]).tolist()
+    part = (values - low) / max(high - low, np.finfo(np.float32).tiny)
+    return np.asarray(np.clip(part * _BINS, 0, _BINS - 1), np.intp)
 
 
 def _geometry(level: Level) -> Floats:

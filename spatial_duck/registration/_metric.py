@@ -35,6 +35,8 @@ NEARBY = 0.25
 _NEAR = (0.1, NEARBY)
 #: Part of a metric's value that is noise, from joint histograms of different voxels.
 NOISE = {"mattes": 0.01, "mean_squares": 0.0, "correlation": 0.0}
+#: Points that are interpolated at once.
+_BLOCK = 1 << 12
 #: Least number of voxels for a joint histogram of so many bins.
 _BINS = ((0, 32), (30_000, 64))
 
@@ -110,15 +112,18 @@ class Measure:
 
     def __call__(self, transform: Transform) -> float:
         """Return the metric, infinite where nothing overlaps; smaller is better."""
-        moving = self.level.moving
-        points = transform(self.points)
-        inside, _ = values_inside(self.level, points)
-        if not inside.any():
+        moving, here, there = self.level.moving, [], []
+        for start in range(0, len(self.points), _BLOCK):
+            points = transform(self.points[start : start + _BLOCK])
+            inside, _ = values_inside(self.level, points)
+            if inside.any():
+                index = moving.geometry.physical_to_index(points[inside])
+                index = np.clip(index, 0, np.array(moving.shape) - 1).T
+                there.append(np.asarray(values_at_points(moving.data, index, "linear"), float))
+                here.append(self.values[start : start + _BLOCK][inside].astype(float))
+        if not here:
             return float("inf")
-        index = moving.geometry.physical_to_index(points[inside])
-        index = np.clip(index, 0, np.array(moving.shape) - 1).T
-        there = np.asarray(values_at_points(moving.data, index, "linear"), dtype=np.float64)
-        return self.metric(self.values[inside].astype(np.float64), there)
+        return self.metric(np.concatenate(here), np.concatenate(there))
 
 
 def _mean_squares(here: Floats, there: Floats) -> float:
@@ -132,7 +137,12 @@ def _correlation(here: Floats, there: Floats) -> float:
 
 
 def _mutual_information(here: Floats, there: Floats) -> float:
-    joint = np.histogram2d(here, there, bins=histogram_bins(len(here)))[0] / len(here)
+    bins, number = histogram_bins(len(here)), np.zeros(len(here), np.intp)
+    for values in (here, there):
+        low, high = float(np.min(values)), float(np.max(values))
+        part = (values - low) * (bins / max(high - low, np.finfo(float).tiny))
+        number = number * bins + np.minimum(part.astype(np.intp), bins - 1)
+    joint = np.bincount(number, minlength=bins * bins).reshape(bins, bins) / len(here)
     apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     full = joint > 0
     return -float((joint[full] * np.log(joint[full] / apart[full])).sum())
