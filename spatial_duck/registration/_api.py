@@ -65,7 +65,7 @@ def register(
     levels: int = 3,
     initial: str | Transform = "auto",
     control_spacing: float | None = None,
-    samples: int | None = 250_000,
+    samples: int | None = 50_000,
     iterations: int | None = None,
     seed: int = 0,
     threads: int = 1,

@@ -13,10 +13,16 @@ against leaving it out):
   as far as a unit of length does, which regular steps take for granted. They end at 1/10000 voxel;
 - a look around at the end: where a small step away is better, or steps crept along a valley of the
   metric until they were used up, the search goes on along conjugate directions (Powell's method).
+
+For B-splines ITK's metrics take the derivative of each voxel by all coefficients, of which all but
+64 for each axis are 0: the time of an iteration grows with voxels times coefficients. So the
+first level has few control points, each further one twice as many along each axis, and begins with
+what was found; and the voxels are as many as that product allows, but two for each coefficient.
 """
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +64,12 @@ _SMOOTHING = 0.5
 _SHORTEST = 1e-4
 #: How often the search goes on from where a look around the answer found better.
 _AGAIN = 2
+#: For B-splines: the product of samples and coefficients that an iteration may take, and the least
+#: number of samples for each coefficient all the same.
+_PRODUCT, _PER_COEFFICIENT = 1 << 23, 2
+#: A search for B-splines ends when an iteration gains less than this, of images that are scaled to
+#: deviation 1. Correlation is 1 at most, and mean squares end near 0.
+_LEAST_GAINS = {"mattes": 3e-3, "correlation": 3e-4, "mean_squares": 3e-5}
 #: Larger levels are interpolated linearly.
 _CUBIC = 1 << 22
 
@@ -96,11 +108,15 @@ class SimpleITKEngine(Engine):
         """
         sitk = simpleitk("Registration")
         unit = _unit(job)
-        model = _model(sitk, job)
+        model = _model(sitk, job, unit)
         searches = [_Search(sitk, job, number, unit) for number in range(len(job.levels))]
-        log = [search.optimise(model) for search in searches]
+        log = []
+        for search in searches:
+            if job.model == "bspline":
+                model = _refined(sitk, model, _mesh(job, search.number))
+            log.append(search.optimise(model))
         finest = searches[-1]
-        before, after = finest.value(_model(sitk, job)), finest.value(model)
+        before, after = finest.value(_model(sitk, job, unit)), finest.value(model)
         better = None
         if job.model != "bspline":
             for _ in range(_AGAIN):
@@ -119,7 +135,11 @@ class SimpleITKEngine(Engine):
         found = transform_from_itk(model, job.start.world)
         if isinstance(found, BSpline):
             # Beyond the last voxels too, so that every voxel of the full image lies on the field.
-            found = found.field(job.levels[-1].fixed.geometry.pad(1))
+            grid, length = found.geometry, 1 / float(unit.matrix[0, 0])
+            found = BSpline(
+                length * found.coefficients,
+                grid.replace(spacing=length * grid.spacing, origin=unit.inverse()(grid.origin)),
+            ).field(job.levels[-1].fixed.geometry.pad(1))
         elif isinstance(found, Affine):
             back = np.linalg.inv(unit.matrix)
             matrix = back @ found.matrix @ unit.matrix
@@ -136,27 +156,78 @@ ENGINE = SimpleITKEngine()
 
 
 def _unit(job: RegistrationJob) -> Affine:
-    """Return the map to coordinates in which the fixed image has radius 1, about its centre."""
-    world = job.start.world
+    """Return the map to coordinates in which the fixed image has radius 1, about its centre.
+
+    All parameters of a B-spline are lengths, and the first step of its search is 1 long: there the
+    unit is so long that this step moves each coefficient by half a voxel.
+    """
+    world, level = job.start.world, job.levels[-1]
     n = len(world.axes)
+    if job.model == "bspline":
+        coefficients = n * math.prod([m + 3 for m in job.mesh])
+        length = 0.5 * voxel_size(level) * math.sqrt(coefficients)
+    else:
+        length = float(np.sqrt((np.diff(level.fixed.bounds, axis=0) ** 2).sum() / 12))
     matrix = np.eye(n + 1)
-    if job.model != "bspline":  # all of its parameters are lengths
-        radius = float(np.sqrt((np.diff(job.levels[-1].fixed.bounds, axis=0) ** 2).sum() / 12))
-        matrix[:n, :n] /= radius
-        matrix[:n, n] = -job.centre / radius
+    matrix[:n, :n] /= length
+    matrix[:n, n] = -job.centre / length
     return Affine(matrix, world)
 
 
-def _model(sitk: Any, job: RegistrationJob) -> Any:
+def _unit_image(data: Any, geometry: Geometry, unit: Affine) -> Any:
+    """Return SimpleITK's image in the coordinates of `_unit`."""
+    image = image_to_itk(data, geometry)
+    image.SetSpacing([float(unit.matrix[0, 0]) * step for step in image.GetSpacing()])
+    image.SetOrigin(unit(image.GetOrigin()).tolist())
+    return image
+
+
+def _model(sitk: Any, job: RegistrationJob, unit: Affine) -> Any:
     """Return the model's transform, which moves nothing yet, about a centre of 0."""
     n = len(job.start.world.axes)
     if job.model == "bspline":
         domain = job.levels[-1].fixed.geometry.pad(1)
-        image = image_to_itk(np.zeros(domain.shape, np.uint8), domain)
-        return sitk.BSplineTransformInitializer(image, job.mesh[::-1], 3)
+        image = _unit_image(np.zeros(domain.shape, np.uint8), domain, unit)
+        return sitk.BSplineTransformInitializer(image, _mesh(job, 0)[::-1], 3)
     name = _CLASSES[job.model][n - 2]
     made = getattr(sitk, name)
     return made(n) if name in ("TranslationTransform", "AffineTransform") else made()
+
+
+def _mesh(job: RegistrationJob, number: int) -> tuple[int, ...]:
+    """Return the number of control intervals along each array axis at a level."""
+    part = 2 ** (len(job.levels) - 1 - number)
+    return tuple([math.ceil(m / part) for m in job.mesh])
+
+
+def _refined(sitk: Any, model: Any, new: tuple[int, ...]) -> Any:
+    """Return the B-spline of so many control intervals that is nearest to another one.
+
+    Both cover the same box, so that the nearest one is found along each axis for itself; it is the
+    same function where there are twice as many control intervals.
+    """
+    old = model.GetTransformDomainMeshSize()[::-1]
+    if new == old:
+        return model
+    n = len(new)
+    values = np.reshape(model.GetParameters(), (n, *[m + 3 for m in old]))
+    for axis, (m, k) in enumerate(zip(old, new, strict=True), 1):
+        places = np.linspace(0, 1, 4 * max(m, k) + 1)
+        change = np.linalg.lstsq(_splines(k, places), _splines(m, places), rcond=None)[0]
+        values = np.moveaxis(np.tensordot(change, values, (1, axis)), 0, axis)
+    out = sitk.BSplineTransform(n, 3)
+    out.SetTransformDomainOrigin(model.GetTransformDomainOrigin())
+    out.SetTransformDomainPhysicalDimensions(model.GetTransformDomainPhysicalDimensions())
+    out.SetTransformDomainDirection(model.GetTransformDomainDirection())
+    out.SetTransformDomainMeshSize(new[::-1])
+    out.SetParameters(values.ravel().tolist())
+    return out
+
+
+def _splines(intervals: int, places: Floats) -> Floats:
+    """Return all cubic B-splines over so many intervals of [0, 1] at places, a column for each."""
+    t = np.abs(places[:, None] * intervals - np.arange(-1, intervals + 2))
+    return np.where(t < 1, 2 / 3 - t**2 + t**3 / 2, np.maximum(2 - t, 0) ** 3 / 6)
 
 
 class _Search:
@@ -165,22 +236,15 @@ class _Search:
     def __init__(self, sitk: Any, job: RegistrationJob, number: int, unit: Affine) -> None:
         self.sitk, self.job, self.number, self.unit = sitk, job, number, unit
         self.level = level = job.levels[number]
-        self.factor = float(unit.matrix[0, 0])
-        self.voxel = self.factor * voxel_size(level)
+        self.voxel = float(unit.matrix[0, 0]) * voxel_size(level)
         self.start = transform_to_itk(Composite(unit.inverse(), job.start, unit))
         self.intensity_scale = intensity_scale(level, job.metric)
         self.pair = tuple(
             [
-                self._smooth(self._image(self.intensity_scale.scaled(i.data), i.geometry))
+                self._smooth(_unit_image(self.intensity_scale.scaled(i.data), i.geometry, unit))
                 for i in (level.fixed, level.moving)
             ]
         )
-
-    def _image(self, data: Any, geometry: Geometry) -> Any:
-        image = image_to_itk(data, geometry)
-        image.SetSpacing([self.factor * step for step in image.GetSpacing()])
-        image.SetOrigin(self.unit(image.GetOrigin()).tolist())
-        return image
 
     def _smooth(self, image: Any) -> Any:
         for axis, n in enumerate(image.GetSize()):
@@ -188,7 +252,15 @@ class _Search:
                 image = self.sitk.RecursiveGaussian(image, _SMOOTHING * self.voxel, direction=axis)
         return self.sitk.Cast(image, self.sitk.sitkFloat32)
 
-    def _method(self) -> Any:
+    def _samples(self, model: Any) -> int | None:
+        """Return over how many voxels the metric is taken; None: all."""
+        most = self.job.samples
+        if self.job.model != "bspline" or most is None:
+            return most
+        coefficients = int(model.GetNumberOfParameters())
+        return min(most, max(_PRODUCT // coefficients, _PER_COEFFICIENT * coefficients))
+
+    def _method(self, model: Any) -> Any:
         """Return the framework's object, with everything but the model's transform."""
         sitk, job, level = self.sitk, self.job, self.level
         method = sitk.ImageRegistrationMethod()
@@ -200,11 +272,12 @@ class _Search:
             (level.moving_mask, method.SetMetricMovingMask),
         ):
             if mask is not None:
-                give(self._image(mask.data, mask.geometry))
+                give(_unit_image(mask.data, mask.geometry, self.unit))
         # SimpleITK takes a seed of 0 for the time of day. "Regular" with all voxels jitters each.
-        if job.samples is not None and job.samples < inside:
+        samples = self._samples(model)
+        if samples is not None and samples < inside:
             method.SetMetricSamplingStrategy(method.RANDOM)
-            method.SetMetricSamplingPercentage(job.samples / inside, job.seed + 1)
+            method.SetMetricSamplingPercentage(samples / inside, job.seed + 1)
         else:
             method.SetMetricSamplingStrategy(method.REGULAR)
             method.SetMetricSamplingPercentage(1.0, job.seed + 1)
@@ -227,7 +300,7 @@ class _Search:
                 gradientConvergenceTolerance=1e-5,
                 numberOfIterations=iterations,
                 maximumNumberOfFunctionEvaluations=20 * iterations,
-                costFunctionConvergenceFactor=1e7,
+                costFunctionConvergenceFactor=_LEAST_GAINS[self.job.metric] / np.finfo(float).eps,
             )
         elif polish:
             shifts = _shift_per_unit(model, self.unit(self.level.fixed.bounds))
@@ -251,13 +324,17 @@ class _Search:
 
     def optimise(self, model: Any, *, polish: bool = False) -> LevelLog:
         """Search from where the model's transform is, and leave it at the answer."""
-        job, method = self.job, self._method()
+        job, method = self.job, self._method(model)
         self._give_optimiser(method, model, polish)
         values: list[float] = []
-        failed: list[BaseException] = []
+        last, failed = [-1], list[BaseException]()
         scale = self.intensity_scale.metric
 
         def note() -> None:
+            iteration = method.GetOptimizerIteration()
+            if job.model == "bspline" and iteration == last[-1]:
+                return  # L-BFGS-B tells of each evaluation too
+            last.append(iteration)
             values.append(scale * method.GetMetricValue())
             if job.progress is not None and not failed:
                 try:
@@ -283,7 +360,7 @@ class _Search:
 
     def value(self, model: Any) -> float:
         """Return the metric with a transform, over the same voxels each time."""
-        method = self._method()
+        method = self._method(model)
         method.SetInitialTransform(model)
         try:
             return float(method.MetricEvaluate(*self.pair))

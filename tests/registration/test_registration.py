@@ -12,6 +12,7 @@ import spatial_duck as sd
 from spatial_duck.errors import FrameError, GeometryError, RegistrationError
 from spatial_duck.geometry import World
 from spatial_duck.registration import METRICS
+from spatial_duck.registration._simpleitk_engine import _refined
 from spatial_duck.transforms import Affine
 from tests.registration.cases import MODELS, check_bspline, error_of, moved_image, phantom, rigid
 
@@ -85,7 +86,22 @@ def test_linear_models(model: str, metric: str, data_file: Any) -> None:
 
 @pytest.mark.slow
 def test_bspline() -> None:
-    check_bspline("simpleitk")
+    found = check_bspline("simpleitk")
+    for level in found.log:  # an iteration counts once, however often the metric was evaluated
+        assert level.metric[-1] < level.metric[0]
+        assert level.converged
+
+
+def test_a_spline_with_more_control_points_is_the_same_function() -> None:
+    rng, spline = np.random.default_rng(0), sitk.BSplineTransform(3, 3)
+    spline.SetTransformDomainOrigin((3.0, -20.0, 40.0))
+    spline.SetTransformDomainPhysicalDimensions((30.0, 50.0, 60.0))
+    spline.SetTransformDomainMeshSize((1, 2, 3))
+    spline.SetParameters(rng.normal(size=len(spline.GetParameters())).tolist())
+    finer = _refined(sitk, spline, (6, 4, 2))  # in array order
+    assert finer.GetTransformDomainMeshSize() == (2, 4, 6)
+    for point in (rng.uniform(0.01, 0.99, (50, 3)) * (30, 50, 60) + (3, -20, 40)).tolist():
+        np.testing.assert_allclose(finer.TransformPoint(point), spline.TransformPoint(point))
 
 
 # --- against SimpleITK called directly ------------------------------------------------------
