@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -253,13 +254,14 @@ def _processor_time() -> float:
     return sum(os.times()[:4])
 
 
-def measure(who: str, pair: str, folder: Path) -> None:
-    """Run one contender in this process and print what it took."""
+def measure(who: str, pair: str, folder: Path, limit: int) -> None:
+    """Run one contender in this process and print what it took; the system ends it at the limit."""
     import dask.array
     import SimpleITK as sitk
     import zarr
 
     assert dask.array.Array, zarr.Array  # imported, so that it does not count
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     fixed = pair_in(folder)[0]
     fixed[:1].to("numpy")  # what reading loads at its first use
@@ -282,12 +284,15 @@ def measure(who: str, pair: str, folder: Path) -> None:
     print(json.dumps([seconds, memory / 1e6, error.mean(), error.max(), verdict]))
 
 
-def run(who: str, pair: str, folder: Path) -> list[Any]:
+def run(who: str, pair: str, folder: Path, limit: int) -> list[Any] | None:
+    """Return what a contender took in a process of its own; None where that reached the limit."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "benchmarks.benchmark_registration", "--who", who,
-         "--pairs", pair, "--", str(folder)],
+         "--pairs", pair, "--limit", str(limit), "--", str(folder)],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
+    if done.returncode == -signal.SIGXCPU:
+        return None
     if done.returncode:
         raise RuntimeError(done.stderr)
     return list(json.loads(done.stdout.splitlines()[-1]))
@@ -299,10 +304,11 @@ def main() -> None:
     pairs = ("waves", *REAL, *BENT, "heads")
     parser.add_argument("--pairs", nargs="*", choices=pairs, default=pairs)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=300, help="processor time of a run, s")
     parser.add_argument("folder", nargs="?", type=Path)
     args = parser.parse_args()
     if args.who:
-        measure(args.who, args.pairs[0], args.folder)
+        measure(args.who, args.pairs[0], args.folder, args.limit)
         return
     rows = []
     for pair in args.pairs:
@@ -314,11 +320,15 @@ def main() -> None:
         ]  # fmt: skip
         with tempfile.TemporaryDirectory() as name:
             make(Path(name), pair)
-            found: dict[str, list[list[Any]]] = {who: [] for who in there}
+            found: dict[str, list[list[Any] | None]] = {who: [] for who in there}
             for _ in range(args.rounds):
                 for who, runs in found.items():
-                    runs.append(run(who, pair, Path(name)))
-        for who, runs in found.items():
+                    runs.append(run(who, pair, Path(name), args.limit))
+        for who, every in found.items():
+            runs = [r for r in every if r is not None]
+            if not runs:
+                rows.append([pair, who, f"not ended in {args.limit} s", "", "", "", ""])
+                continue
             seconds, memory, first, second = np.array([r[:4] for r in runs], float).min(axis=0)
             rows.append([pair, who, f"{seconds:.1f}", f"{memory:.0f}", f"{first:.3f}",
                          f"{second:.3f}", runs[0][4]])  # fmt: skip
