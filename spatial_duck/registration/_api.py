@@ -111,11 +111,12 @@ def register(
         mutual information together at the coarsest level, and for models that turn, the best of
         rotations all the way round where one of them is better.
     control_spacing : float, optional
-        Distance between control points of a B-spline, in the unit of the fixed image; by default an
-        eighth of its longest extent.
+        Distance between control points of a B-spline at the finest level, in the unit of the fixed
+        image; by default an eighth of its longest extent. The time of an iteration grows with the
+        square of their number: half the distance takes 64 times as long in 3-D.
     samples : int or None, optional
         Over how many voxels the metric is taken at each level, picked at random where there are
-        more. None: all.
+        more; for B-splines fewer, two or more for each coefficient. None: all.
     iterations : int, optional
         At each level, at most; by default those of `MODELS`.
     seed : int, optional
