@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
+import spatial_duck
 from spatial_duck._signatures import show_keywords
 from spatial_duck.io._api import info, location_and_format, read
 from spatial_duck.io._identity import Identity
 from spatial_duck.io._location import is_remote, parse_location
 from spatial_duck.io._options import ReadOptions
 from spatial_duck.io._registry import format_of
-from spatial_duck.pyramids import Pyramid
 
 __all__ = ["list_images", "read_pyramid"]
 
@@ -26,7 +26,7 @@ def read_pyramid(
     dims: Sequence[str | None] | None = None,
     lazy: bool | None = None,
     **options: Unpack[ReadOptions],
-) -> Pyramid:
+) -> spatial_duck.Pyramid:
     """Open all levels of an image; nothing is computed from another level.
 
     Parameters
@@ -58,6 +58,8 @@ def read_pyramid(
     ...     [level.shape for level in sd.read_pyramid(f"{folder}/a.ome.zarr")]
     [(128, 256), (64, 128)]
     """
+    from spatial_duck.pyramids import Pyramid  # `info` does not need it
+
     if "level" in options:
         raise TypeError(
             "read_pyramid opens all levels and has no level=; read(path, level=...) opens one"

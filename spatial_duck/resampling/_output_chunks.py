@@ -108,9 +108,9 @@ def output_chunks(
 def filter_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
     """Choose the chunks in which the source is filtered: its own, or several together if thin.
 
-    Each is filtered with `Plan.halo` voxels around it. Along an axis of which a chunk is less than
-    four times as long as that, several become one: of planes nearly all that is filtered would lie
-    around them. None is larger than 32 MiB, unless the source's are.
+    Each is filtered with `Plan.halo` voxels around it. Along an axis of which a chunk is at most
+    half as long as that, several become one of twice its length: of planes nearly all that is
+    filtered would lie around them. None is larger than 32 MiB, unless the source's are.
 
     Parameters
     ----------
@@ -122,9 +122,9 @@ def filter_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
         Bytes of a filtered voxel.
     """
     longest = [max(c, default=1) for c in chunks]
-    least = [min(4 * halo, n) for halo, n in zip(plan.halo, plan.source_shape, strict=True)]
+    least = [min(2 * halo, n) for halo, n in zip(plan.halo, plan.source_shape, strict=True)]
     sizes = {
-        axis: -(-least[axis] // size) * size if 0 < size < least[axis] else size
+        axis: -(-least[axis] // size) * size if 0 < size <= least[axis] // 4 else size
         for axis, size in enumerate(longest)
     }
     if list(sizes.values()) == longest:
