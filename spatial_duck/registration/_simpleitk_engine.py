@@ -327,14 +327,16 @@ class _Search:
         job, method = self.job, self._method(model)
         self._give_optimiser(method, model, polish)
         values: list[float] = []
-        last, failed = [-1], list[BaseException]()
+        failed: list[BaseException] = []
+        last = -1
         scale = self.intensity_scale.metric
 
         def note() -> None:
+            nonlocal last
             iteration = method.GetOptimizerIteration()
-            if job.model == "bspline" and iteration == last[-1]:
+            if job.model == "bspline" and iteration == last:
                 return  # L-BFGS-B tells of each evaluation too
-            last.append(iteration)
+            last = iteration
             values.append(scale * method.GetMetricValue())
             if job.progress is not None and not failed:
                 try:
