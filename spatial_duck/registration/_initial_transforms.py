@@ -9,6 +9,7 @@ are alternatives that the result must be better than to be trusted.
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spatial_duck.errors import RegistrationError
+from spatial_duck.registration._metric import shared_information
 from spatial_duck.registration._similarity_check import sample_points
 from spatial_duck.transforms import Affine, Transform
 
@@ -101,12 +103,12 @@ def find_start(initial: str | Transform, level: Level, world: World, turns: bool
     shift = shifts[int(np.argmax(scores))]
     if not turns or len(shift) not in (2, 3):
         return Start(_translation(shift, world))
-    return _best_rotation(level, shift, world)
+    return _best_rotation(level, shift, world, score)
 
 
-def _best_rotation(level: Level, shift: Floats, world: World) -> Start:
+def _best_rotation(level: Level, shift: Floats, world: World, every: _Score) -> Start:
     """Return the best rotation if it is better than a shift, and alternatives."""
-    few, score = [_Score(level, most) for most in _MAX_POINTS]
+    few, score = [every.with_at_most(points) for points in _MAX_POINTS]
     voxel = float(max(*level.fixed.spacing.tolist(), *level.moving.spacing.tolist()))
     upright = np.eye(len(shift) + 1)
     upright[:-1, -1] = shift
@@ -212,26 +214,33 @@ class _Score:
     ----------
     level : Level
         Both images.
-    most : int, optional
-        By how many voxels at most; by default all of `sample_points`.
     """
 
-    def __init__(self, level: Level, most: int | None = None) -> None:
+    def __init__(self, level: Level) -> None:
         points, values = sample_points(level)
-        every = 1 if most is None else max(1, len(points) // most)
-        self.points = np.vstack([points[::every].T, np.ones(len(points[::every]))])
-        moving, mask = level.moving, level.moving_mask
-        self.here = _binned(values, values)[::every] * _BINS
-        inside = moving.data if mask is None else moving.data[mask.data.astype(bool)]
-        bins = _binned(moving.data, inside)
+        self.points = np.vstack([points.T, np.ones(len(points))])
+        self.here = _binned(values, values) * _BINS
+        moving = level.moving
         # Places outside, and voxels that take no part, are counted in a bin of their own.
-        bins = bins if mask is None else np.where(mask.data.astype(bool), bins, _BINS * _BINS)
+        if level.moving_mask is None:
+            bins = _binned(moving.data, moving.data)
+        else:
+            inside = level.moving_mask.data.astype(bool)
+            bins = np.where(inside, _binned(moving.data, moving.data[inside]), _BINS * _BINS)
         self.there = np.append(bins.ravel(), _BINS * _BINS)
         g = moving.geometry
         turn = np.linalg.inv(g.direction * g.spacing)
         self.to_index = np.column_stack([turn, -turn @ g.origin])
         self.shape = np.array(moving.shape)[:, None]
         self.strides = np.cumprod([1, *moving.shape[:0:-1]])[::-1]
+
+    def with_at_most(self, points: int) -> _Score:
+        """Return the same by so many voxels, or somewhat more."""
+        found = copy.copy(self)
+        every = max(1, len(self.here) // points)
+        found.points = np.ascontiguousarray(self.points[:, ::every])
+        found.here = self.here[::every]
+        return found
 
     def __call__(self, matrix: Floats) -> float:
         to_index = self.to_index @ matrix
@@ -240,10 +249,7 @@ class _Score:
         there = self.there[np.where(inside, self.strides @ index, -1)]
         counts = np.bincount(np.minimum(self.here + there, _BINS * _BINS), minlength=_BINS**2 + 1)
         joint = counts[:-1].reshape(_BINS, _BINS) / max(len(there) - counts[-1], 1)
-        apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-        full = joint > 0
-        found = (joint[full] * np.log(joint[full] / apart[full])).sum()
-        return float(found * (1 - counts[-1] / len(there)))
+        return float(shared_information(joint) * (1 - counts[-1] / len(there)))
 
 
 def _binned(values: NDArray[np.float32], among: NDArray[np.float32]) -> NDArray[np.intp]:

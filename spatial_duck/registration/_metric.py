@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["NEARBY", "NOISE", "Measure", "best_nearby", "histogram_bins", "voxel_size"]
+__all__ = [
+    "NEARBY", "NOISE", "Measure", "best_nearby", "histogram_bins", "shared_information",
+    "voxel_size",
+]  # fmt: skip
 
 #: Distance from a result at which engines measure the metric, in voxels.
 NEARBY = 0.25
@@ -143,9 +146,14 @@ def _mutual_information(here: Floats, there: Floats) -> float:
         part = (values - low) * (bins / max(high - low, np.finfo(float).tiny))
         number = number * bins + np.minimum(part.astype(np.intp), bins - 1)
     joint = np.bincount(number, minlength=bins * bins).reshape(bins, bins) / len(here)
+    return -shared_information(joint)
+
+
+def shared_information(joint: Floats) -> float:
+    """Return the mutual information of a joint histogram whose sum is 1, in nats."""
     apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     full = joint > 0
-    return -float((joint[full] * np.log(joint[full] / apart[full])).sum())
+    return float((joint[full] * np.log(joint[full] / apart[full])).sum())
 
 
 _METRICS: dict[str, Callable[[Floats, Floats], float]] = {
