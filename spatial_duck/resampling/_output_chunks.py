@@ -122,24 +122,28 @@ def filter_chunks(plan: Plan, chunks: Chunks, itemsize: int) -> Chunks:
         Bytes of a filtered voxel.
     """
     longest = [max(c, default=1) for c in chunks]
-    least = [min(2 * halo, n) for halo, n in zip(plan.halo, plan.source_shape, strict=True)]
-    sizes = {
-        axis: -(-least[axis] // size) * size if 0 < size <= least[axis] // 4 else size
-        for axis, size in enumerate(longest)
-    }
+    sizes = dict(enumerate(longest))
+    for axis, halo in enumerate(plan.halo):
+        if 0 < 2 * longest[axis] <= halo:
+            together = -(-2 * halo // longest[axis]) * longest[axis]
+            sizes[axis] = min(together, plan.source_shape[axis])
     if list(sizes.values()) == longest:
         return chunks
+    least = [max(2 * halo, 1) for halo in plan.halo]
     while itemsize * math.prod(sizes.values()) > _LARGEST:
-        spare = {axis: size for axis, size in sizes.items() if size >= 2 * max(least[axis], 1)}
+        spare = {
+            axis: size / least[axis] for axis, size in sizes.items() if size >= 2 * least[axis]
+        }
         if not spare:
             break
-        axis = max(spare, key=lambda axis: spare[axis] / max(least[axis], 1))
+        axis = max(spare, key=lambda axis: spare[axis])
         sizes[axis] = -(-sizes[axis] // 2)
-    found = []
-    for size, old, given, n in zip(sizes.values(), longest, chunks, plan.source_shape, strict=True):
-        regular = tuple([min(size, n - i) for i in range(0, n, size)])
-        found.append(given if size == old else regular)
-    return tuple(found)
+    return tuple([
+        given if size == old else tuple([min(size, n - i) for i in range(0, n, size)])
+        for size, old, given, n in zip(
+            sizes.values(), longest, chunks, plan.source_shape, strict=True
+        )
+    ])  # fmt: skip
 
 
 #: The fewest voxels of a chunk that is made smaller so that less has to be kept.

@@ -345,3 +345,12 @@ def test_thin_chunks_are_filtered_together(stored, chunks, monkeypatch):
     assert sum(filtered) <= 5 * values.size
     whole = resample(sd.SpatialArray(values), turned, interpolation="cubic")
     np.testing.assert_allclose(found.data, whole.data, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 30, 30), (40, 0, 7), (40, 30, 0), (40, 1, 30)])
+def test_planes_of_an_empty_or_thin_image_are_filtered(shape):
+    image = sd.SpatialArray(da.ones(shape, chunks=(1, 1, -1), dtype="f4"))
+    target = Geometry((4, 4, 4), 1.0, (0, 0, 0), TURN)
+    found = resample(image, target, interpolation="cubic", fill=7).compute()
+    whole = resample(image.compute(), target, interpolation="cubic", fill=7)
+    np.testing.assert_allclose(found.data, whole.data, atol=1e-6)
