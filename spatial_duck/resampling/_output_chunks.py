@@ -12,7 +12,6 @@ from spatial_duck.errors import TooLargeError
 from spatial_duck.resampling._chunk_tasks import PIECE, ResampleTasks, edges_of
 from spatial_duck.resampling._reading_order import (
     EXACT,
-    Bands,
     ReadingOrder,
     halve,
     in_layers,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from spatial_duck.resampling._chunk_tasks import Chunks
     from spatial_duck.resampling._coupled import CoupledAxes
     from spatial_duck.resampling._plan import Plan
+    from spatial_duck.resampling._reading_order import Layers
 
 __all__ = ["filter_chunks", "output_chunks"]
 
@@ -82,25 +82,22 @@ def output_chunks(
     if plan.coupled is None or itemsize * math.prod(plan.source_shape) <= kept:
         return made(whole), None
     kind, sources = np.dtype(f"V{itemsize}"), edges_of(chunks)
-    found: tuple[Chunks, ResampleTasks] | None = None
+    found: tuple[Chunks, ResampleTasks, Layers | None] | None = None
     while True:
         candidate = made(whole)
         work = ResampleTasks(plan, edges_of(candidate), sources, kind, None)
         mixed = {o: whole[o] for o in plan.coupled.outs}
         voxels = math.prod(mixed.values())
-        if found is None or voxels >= PIECE ** len(mixed):
-            found = candidate, work
+        layers = None
         if math.prod(map(len, candidate)) > EXACT:
             needed = min(layer_bytes(work, itemsize).values())
-            if needed <= kept:
-                return candidate, None
         else:
-            order, needed, _ = in_layers(work, itemsize)
-            if needed <= kept:
-                return candidate, ReadingOrder(order, Bands.one(work))
-        if voxels < 2 * _FEWEST:
+            _, needed, _ = layers = in_layers(work, itemsize)
+        if found is None or needed <= kept or voxels >= PIECE ** len(mixed):
+            found = candidate, work, layers
+        if needed <= kept or voxels < 2 * _FEWEST:
             # What does not fit comes in bands; more chunks than pieces then help little.
-            return found[0], reading_order(found[1], itemsize, kept)
+            return found[0], reading_order(found[1], itemsize, kept, found[2])
         halve(mixed)
         whole.update(mixed)
 

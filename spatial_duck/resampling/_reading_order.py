@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from spatial_duck.resampling._coupled import Box
     from spatial_duck.resampling._plan import Plan
 
+    Layers = tuple[Order, float, int]
+
 __all__ = [
     "EXACT", "Bands", "ReadingOrder", "halve", "in_layers", "layer_bytes", "part_edges",
     "reading_order",
@@ -117,7 +119,9 @@ class ReadingOrder:
     bands: Bands
 
 
-def reading_order(work: ResampleTasks, itemsize: int, kept: float) -> ReadingOrder:
+def reading_order(
+    work: ResampleTasks, itemsize: int, kept: float, layers: Layers | None = None
+) -> ReadingOrder:
     """Return an order of the output's chunks in which little of the source is read again.
 
     Parameters
@@ -128,20 +132,22 @@ def reading_order(work: ResampleTasks, itemsize: int, kept: float) -> ReadingOrd
         Bytes of a voxel of the source.
     kept : float
         Bytes of the source that may be kept.
+    layers : Layers, optional
+        What `in_layers` returns for them, where that is known.
     """
     bands = Bands.one(work)
-    order, needed, leading = in_layers(work, itemsize)
+    order, needed, _ = layers or in_layers(work, itemsize)
     if needed <= kept or work.plan.coupled is None:
         return ReadingOrder(order, bands)
     whole, least = _bytes_read(work, itemsize), max(kept, 1)
     found = ReadingOrder(order, bands)
     read, best, at_once = whole, whole * (needed / least) ** 2, needed
+    is_many = math.prod([len(e) - 1 for e in work.outs]) > 5 * EXACT
     while at_once > kept:
         divided = _divided(work, itemsize, least, bands, at_once / least)
         if divided is None:
             break
         bands, leading, at_once = divided
-        is_many = math.prod([len(e) - 1 for e in work.outs]) > 5 * EXACT
         if is_many:
             at_once /= _FILLED
             if at_once > kept:
@@ -224,9 +230,7 @@ def _bytes_read(work: ResampleTasks, itemsize: int) -> float:
     return float(np.sum(sizes, where=uses(work) > 0))
 
 
-def in_layers(
-    work: ResampleTasks, itemsize: int, leading: int | None = None
-) -> tuple[Order, float, int]:
+def in_layers(work: ResampleTasks, itemsize: int, leading: int | None = None) -> Layers:
     """Order all chunks so that what needs the same layer of the source comes together.
 
     Parameters
