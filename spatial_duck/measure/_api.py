@@ -8,6 +8,7 @@ region lies, on anisotropic, oblique and sheared grids.
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import product
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,10 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spatial_duck import backends
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
-from spatial_duck.backends import chunk_values
 from spatial_duck.errors import GeometryError
 from spatial_duck.measure._table import RegionTable
 from spatial_duck.ndimage._domain import find_domain
@@ -26,10 +25,9 @@ from spatial_duck.ndimage._running import (
     check_image,
     data_on_same_grid,
     exact_differences,
-    lazy_data,
+    measure_parts,
     require_host,
     round_to_float64,
-    slabs,
 )
 
 if TYPE_CHECKING:
@@ -143,37 +141,8 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
         require_host(marks, "regionprops")
         if np.dtype(marks.dtype).kind not in "biuf":
             raise TypeError(f"regionprops: intensities must be real numbers, got {marks.dtype}")
-    lazy = lazy_data(labels)
-    if lazy is None and (marks is None or not backends.is_lazy(marks)):
-        rest = [0] * (labels.ndim - 1)
-        parts = [
-            _sums(labels.data[rows], None if marks is None else marks[rows], [rows.start, *rest],
-                  domain)
-            for rows in slabs(labels.shape)
-        ]  # fmt: skip
-        return _table(parts, labels.geometry, domain, marks is not None)
-    return _delayed_table(backends.chunked(labels.data, None), marks, labels.geometry, domain)
-
-
-def _delayed_table(data: Any, marks: Any, geometry: Geometry, domain: Domain) -> Any:
-    import dask
-
-    if marks is None:
-        others = [None] * math.prod(data.numblocks)
-    else:
-        chunked = backends.chunked(marks, None)
-        chunked = chunked if chunked.chunks == data.chunks else chunked.rechunk(data.chunks)
-        others = chunk_values(chunked)
-    edges = [np.cumsum([0, *c]).tolist() for c in data.chunks]
-    sums, table = dask.delayed(_sums, pure=True), dask.delayed(_table, pure=True)
-    parts = [
-        sums(block, mark, [edges[axis][i] for axis, i in enumerate(where)], domain)
-        for block, mark, where in zip(
-            chunk_values(data), others,
-            product(*[range(n) for n in data.numblocks]), strict=True,
-        )
-    ]  # fmt: skip
-    return table(parts, geometry, domain, marks is not None)
+    table = partial(_table, geometry=labels.geometry, domain=domain, with_values=marks is not None)
+    return measure_parts(partial(_sums, domain=domain), table, labels.data, marks)
 
 
 def _sums(data: Any, marks: Any, start: Sequence[int], domain: Domain) -> _Sums:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.array import SpatialArray
-from spatial_duck.metrics._pairs import check_pair, map_chunk_pairs, value_by_label
+from spatial_duck.metrics._pairs import check_pair, value_by_label
+from spatial_duck.ndimage._running import measure_parts
 
 if TYPE_CHECKING:
     Counts = dict[int, tuple[int, int, int]]
@@ -119,7 +120,7 @@ def _compare_overlap(
 ) -> Any:
     image, other, masks, wanted = check_pair(what, reference, prediction, labels)
     join = partial(_join_counts, value=value, masks=masks, labels=wanted)
-    return map_chunk_pairs(partial(_count, labels=wanted), join, image.data, other)
+    return measure_parts(partial(_count, labels=wanted), join, image.data, other)
 
 
 def _count(one: Any, other: Any, start: Any, *, labels: tuple[int, ...] | None) -> Counts:

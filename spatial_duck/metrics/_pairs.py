@@ -1,4 +1,4 @@
-"""Pairs of segmentations on one grid: check them, and map functions over their chunks."""
+"""Pairs of segmentations on one grid: check them, and measure what lies in their chunks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck.array import as_image
-from spatial_duck.backends import chunk_values
 from spatial_duck.errors import GeometryError
 from spatial_duck.ndimage._domain import find_domain
-from spatial_duck.ndimage._running import check_image, data_on_same_grid, require_host
+from spatial_duck.ndimage._running import (
+    check_image,
+    data_on_same_grid,
+    require_host,
+    with_same_chunks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spatial_duck.array import SpatialArray
 
-__all__ = ["Pair", "check_pair", "map_chunk_pairs", "value_by_label"]
+__all__ = ["Pair", "check_pair", "measure_with_halo", "value_by_label"]
 
 
 class Pair(NamedTuple):
@@ -83,35 +87,31 @@ def _whole_numbers(labels: Any) -> tuple[int, ...]:
         ) from None
 
 
-def map_chunk_pairs(
-    part: Callable[..., Any], join: Callable[[list[Any]], Any], one: Any, other: Any, halo: int = 0
+def measure_with_halo(
+    part: Callable[..., Any], join: Callable[[list[Any]], Any], one: Any, other: Any, halo: int
 ) -> Any:
-    """Return ``join`` of the results of ``part(a, b, start)`` for each pair of chunks.
+    """Return ``join`` of the results of ``part``, as `measure_parts` does, with halos.
 
     Parameters
     ----------
     part : callable
-        Takes blocks of both arrays, and the index of their first voxel less the halo.
+        Takes blocks of both arrays and the index of their first voxel; and of chunks, where they
+        begin and end without the halo.
     join : callable
         Takes the list of results.
     one, other : array
-        Arrays of one shape; Dask arrays go chunk by chunk, to a `dask.delayed.Delayed`.
-    halo : int, optional
+        Arrays of one shape; in memory they go whole, and lazy ones chunk by chunk, to a
+        `dask.delayed.Delayed`.
+    halo : int
         Voxels around each block that are handed over with it, as far as there are any.
     """
     if not (backends.is_lazy(one) or backends.is_lazy(other)):
         return join([part(np.asarray(one), np.asarray(other), (0,) * one.ndim)])
     import dask
 
-    first = backends.chunked(one, None)
-    second = backends.chunked(other, None)
-    second = second if second.chunks == first.chunks else second.rechunk(first.chunks)
+    first, second = with_same_chunks(one, other)
     edges = [np.cumsum([0, *c]).tolist() for c in first.chunks]
     task, last = dask.delayed(part, pure=True), dask.delayed(join, pure=True)
-    if not halo:
-        places = product(*[e[:-1] for e in edges])
-        pairs = zip(chunk_values(first), chunk_values(second), places, strict=True)
-        return last([task(a, b, start) for a, b, start in pairs])
     found = []
     for bounds in product(*[list(pairwise(e)) for e in edges]):
         box = tuple(

@@ -17,7 +17,7 @@ import numpy as np
 from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.geometry._quantity import one_length
-from spatial_duck.metrics._pairs import check_pair, map_chunk_pairs, value_by_label
+from spatial_duck.metrics._pairs import check_pair, measure_with_halo, value_by_label
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,7 +190,7 @@ def _compare_surfaces(
     image, other, masks, wanted = check_pair(what, reference, prediction, labels)
     join = partial(_join_surfaces, value=value, masks=masks, labels=wanted, geometry=image.geometry)
     find = partial(_surfaces, shape=image.shape, labels=wanted)
-    return map_chunk_pairs(find, join, image.data, other, halo=1)
+    return measure_with_halo(find, join, image.data, other, halo=1)
 
 
 def _surfaces(

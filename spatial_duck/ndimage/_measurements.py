@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
-from spatial_duck.backends import chunk_values
 from spatial_duck.ndimage._components import chunked_label, full_structure
 from spatial_duck.ndimage._domain import Axes, find_domain
 from spatial_duck.ndimage._morphology import joining_structure
@@ -25,7 +24,8 @@ from spatial_duck.ndimage._running import (
     data_on_same_grid,
     engine_of,
     lazy_data,
-    slabs,
+    measure_parts,
+    with_same_chunks,
     wrap,
 )
 
@@ -238,7 +238,7 @@ def measure_frames(
     outer = tuple([image.shape[axis] for axis in others])
     data, lazy = image.data, lazy_data(image)
     if lazy is not None or (marks is not None and backends.is_lazy(marks)):
-        data, marks = _with_same_chunks(data if lazy is None else lazy, marks)
+        data, marks = with_same_chunks(data if lazy is None else lazy, marks)
     rows = []
     for position in product(*[range(n) for n in outer]):
         key: list[Any] = [slice(None)] * image.ndim
@@ -250,49 +250,16 @@ def measure_frames(
             measure.join, key=tuple(key), shape=frame.shape, axes=domain.axes,
             geometry=image.geometry,
         )  # fmt: skip
-        if backends.is_dask(frame):
-            rows.append(_measure_chunks(frame, frame_marks, wanted, measure.part, join, width))
-        else:
-            rest = [0] * (frame.ndim - 1)
-            rows.append(join([
-                measure.part(frame[part], None if frame_marks is None else frame_marks[part],
-                             [part.start, *rest], wanted)
-                for part in slabs(frame.shape)
-            ]))  # fmt: skip
-    if rows and backends.is_dask(rows[0]):
+        rows.append(measure_parts(partial(measure.part, index=wanted), join, frame, frame_marks))
+    each = (1 if wanted is None else len(wanted), width)
+    if rows and backends.is_dask(data):
         import dask.array as da
 
-        stacked = da.stack(rows)
+        stacked = da.stack([da.from_delayed(row, shape=each, dtype=np.float64) for row in rows])
     else:
-        stacked = np.stack(rows) if rows else np.zeros((0, len(wanted or [0]), width))
+        stacked = np.stack(rows) if rows else np.zeros((0, *each))
     shape = (*outer, *(() if wanted is None or np.ndim(index) == 0 else (len(wanted),)))
     return stacked.reshape((*shape, width)), shape
-
-
-def _with_same_chunks(data: Any, marks: Any) -> tuple[Any, Any]:
-    """Return data and labels as Dask arrays with the same chunks."""
-    lazy = backends.chunked(data, None)
-    if marks is None:
-        return lazy, None
-    other = backends.chunked(marks, None)
-    return lazy, other if other.chunks == lazy.chunks else other.rechunk(lazy.chunks)
-
-
-def _measure_chunks(frame: Any, marks: Any, index: Any, part: Any, join: Any, width: int) -> Any:
-    import dask
-    import dask.array as da
-
-    part, join = dask.delayed(part, pure=True), dask.delayed(join, pure=True)
-    edges = [np.cumsum([0, *c]).tolist() for c in frame.chunks]
-    places = list(product(*[range(n) for n in frame.numblocks]))
-    blocks = chunk_values(frame)
-    others = [None] * len(blocks) if marks is None else chunk_values(marks)
-    parts = [
-        part(block, mark, [edges[axis][i] for axis, i in enumerate(where)], index)
-        for block, mark, where in zip(blocks, others, places, strict=True)
-    ]
-    rows = 1 if index is None else len(index)
-    return da.from_delayed(join(parts), shape=(rows, width), dtype=np.float64)
 
 
 def _world_points(geometry: Geometry, key: Any, axes: Sequence[int], index: Any) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from functools import partial
 from importlib import import_module
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,10 +37,12 @@ __all__ = [
     "engine_of",
     "exact_differences",
     "lazy_data",
+    "measure_parts",
     "require_host",
     "round_to_float64",
     "run",
     "slabs",
+    "with_same_chunks",
     "wrap",
 ]
 
@@ -189,6 +192,48 @@ def slabs(shape: Sequence[int]) -> list[slice]:
     """
     rows = max(SLAB_VOXELS // max(math.prod(shape[1:]), 1), 1)
     return [slice(i, min(i + rows, shape[0])) for i in range(0, max(shape[0], 1), rows)]
+
+
+def with_same_chunks(data: Any, other: Any) -> tuple[Any, Any]:
+    """Return arrays of one shape as Dask arrays with the chunks of the first; None stays None."""
+    lazy = backends.chunked(data, None)
+    if other is None:
+        return lazy, None
+    second = backends.chunked(other, None)
+    return lazy, second if second.chunks == lazy.chunks else second.rechunk(lazy.chunks)
+
+
+def measure_parts(
+    part: Callable[..., Any], join: Callable[[list[Any]], Any], data: Any, other: Any
+) -> Any:
+    """Return ``join`` of the results of ``part(block, other_block, start)``.
+
+    Parameters
+    ----------
+    part : callable
+        Takes blocks of both arrays, and the index of their first voxel.
+    join : callable
+        Takes the list of results.
+    data, other : array
+        Arrays of one shape, the second of which may be None. In memory they go slab by slab; if one
+        is lazy they go chunk by chunk, to a `dask.delayed.Delayed`.
+    """
+    if not (backends.is_lazy(data) or (other is not None and backends.is_lazy(other))):
+        rest = (0,) * (data.ndim - 1)
+        found = [
+            part(data[rows], None if other is None else other[rows], (rows.start, *rest))
+            for rows in slabs(data.shape)
+        ]
+        return join(found)
+    import dask
+
+    lazy, second = with_same_chunks(data, other)
+    blocks = backends.chunk_values(lazy)
+    others = [None] * len(blocks) if second is None else backends.chunk_values(second)
+    starts = product(*[np.cumsum([0, *c[:-1]]).tolist() for c in lazy.chunks])
+    task = dask.delayed(part, pure=True)
+    found = [task(*each) for each in zip(blocks, others, starts, strict=True)]
+    return dask.delayed(join, pure=True)(found)
 
 
 def wrap(image: SpatialArray, data: Any) -> SpatialArray:
