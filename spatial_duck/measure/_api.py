@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_duck._optional import require
-from spatial_duck.array import SpatialArray, as_image
+from spatial_duck.array import SpatialArray
 from spatial_duck.errors import GeometryError
 from spatial_duck.measure._table import RegionTable
 from spatial_duck.ndimage._domain import find_domain
@@ -125,7 +125,7 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
     >>> table["area"], table["centroid"]
     (array([4., 1.]), array([[1.  , 0.75], [4.  , 0.  ]]))
     """
-    labels = check_image(as_image(labels, "regionprops", on_host=True), "regionprops", "biu")
+    labels = check_image(labels, "regionprops", "biu", on_host=True)
     domain = find_domain(labels, None, "regionprops")
     if len(domain.axes) != labels.ndim:
         others = [labels.dims[i] or i for i in range(labels.ndim) if i not in domain.axes]
@@ -360,7 +360,7 @@ def marching_cubes(
     ImportError
         If scikit-image is not installed.
     """
-    image = check_image(as_image(image, "marching_cubes", on_host=True), "marching_cubes", "biuf")
+    image = check_image(image, "marching_cubes", "biuf", on_host=True)
     if not isinstance(step_size, Integral) or step_size < 1:
         raise ValueError(f"step_size must be a whole number of 1 or more, got {step_size!r}")
     if not isinstance(image.data, np.ndarray):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.array import as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.ndimage._domain import find_domain
 from spatial_duck.ndimage._running import (
@@ -60,7 +59,7 @@ def check_pair(what: str, reference: Any, prediction: Any, labels: Any) -> Pair:
     TypeError
         If they are not masks or labels, or the labels wanted are not whole numbers.
     """
-    reference = check_image(as_image(reference, what, "reference", on_host=True), what, "biu")
+    reference = check_image(reference, what, "biu", "reference", on_host=True)
     domain = find_domain(reference, None, what)
     if len(domain.axes) != reference.ndim:
         others = [reference.dims[i] or i for i in range(reference.ndim) if i not in domain.axes]

@@ -84,9 +84,14 @@ def engine_of(block: Any) -> Engine:
     return Engine(np, require("scipy.ndimage", "spatial_duck.ndimage"))
 
 
-def check_image(image: Any, what: str, kinds: str = "biufc") -> SpatialArray:
-    """Return the image, or raise for other objects, values and backends than filters take."""
-    image = as_image(image, what)
+def check_image(
+    image: Any, what: str, kinds: str = "biufc", argument: str = "image", *, on_host: bool = False
+) -> SpatialArray:
+    """Return the image, or raise for other objects, values and backends than filters take.
+
+    The argument and the host's memory are as for `as_image`.
+    """
+    image = as_image(image, what, argument, on_host=on_host)
     found = backends.backend_of(image.data).name
     if found not in _BACKENDS:
         raise TypeError(
