@@ -20,7 +20,7 @@ from spatial_duck._optional import require
 from spatial_duck.array import SpatialArray
 from spatial_duck.errors import GeometryError
 from spatial_duck.measure._table import RegionTable
-from spatial_duck.ndimage._domain import find_domain
+from spatial_duck.ndimage._domain import check_space_alone, find_domain
 from spatial_duck.ndimage._running import (
     check_image,
     data_on_same_grid,
@@ -127,14 +127,7 @@ def regionprops(labels: SpatialArray, intensity: Any = None) -> Any:
     """
     labels = check_image(labels, "regionprops", "biu", on_host=True)
     domain = find_domain(labels, None, "regionprops")
-    if len(domain.axes) != labels.ndim:
-        others = [labels.dims[i] or i for i in range(labels.ndim) if i not in domain.axes]
-        raise GeometryError(
-            f"regionprops measures in space, and the axes {others!r} are not space axes: index "
-            "them with an integer first, as in [regionprops(frame) for frame in image] for a first "
-            "axis t"
-        )
-    require_host(labels.data, "regionprops")
+    check_space_alone(labels, domain, "regionprops")
     marks = None
     if intensity is not None:
         marks = data_on_same_grid("regionprops", labels, intensity, "intensity")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spatial_duck import backends
-from spatial_duck.errors import GeometryError
-from spatial_duck.ndimage._domain import find_domain
+from spatial_duck.ndimage._domain import check_space_alone, find_domain
 from spatial_duck.ndimage._running import (
     check_image,
     data_on_same_grid,
@@ -60,13 +59,7 @@ def check_pair(what: str, reference: Any, prediction: Any, labels: Any) -> Pair:
         If they are not masks or labels, or the labels wanted are not whole numbers.
     """
     reference = check_image(reference, what, "biu", "reference", on_host=True)
-    domain = find_domain(reference, None, what)
-    if len(domain.axes) != reference.ndim:
-        others = [reference.dims[i] or i for i in range(reference.ndim) if i not in domain.axes]
-        raise GeometryError(
-            f"{what} measures in space, and the axes {others!r} are not space axes: index them "
-            "away first"
-        )
+    check_space_alone(reference, find_domain(reference, None, what), what)
     other = require_host(data_on_same_grid(what, reference, prediction, "prediction"), what)
     if np.dtype(other.dtype).kind not in "biu":
         raise TypeError(

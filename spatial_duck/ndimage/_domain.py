@@ -31,6 +31,7 @@ __all__ = [
     "Domain",
     "ball_footprint",
     "box_footprint",
+    "check_space_alone",
     "embed",
     "find_domain",
     "footprint_of",
@@ -153,6 +154,22 @@ def find_domain(image: SpatialArray | Geometry, axes: Axes, what: str) -> Domain
     return Domain(
         tuple(chosen), names, tuple(rows), spacing, columns * spacing, metric, inverse, units
     )
+
+
+def check_space_alone(image: SpatialArray, domain: Domain, what: str) -> None:
+    """Refuse an image that has other axes than those of a domain, which is all of its space.
+
+    Raises
+    ------
+    GeometryError
+        If it has; they are named.
+    """
+    others = [name or axis for axis, name in enumerate(image.dims) if axis not in domain.axes]
+    if others:
+        raise GeometryError(
+            f"{what} measures in space, and the axes {others!r} are not space axes: index them "
+            "with an integer first, such as image[0] for a first axis t, frame by frame"
+        )
 
 
 def _space_axes(geometry: Geometry, what: str) -> list[int]:
