@@ -34,13 +34,9 @@ __all__ = [
     "volume_in",
 ]
 
-_QUANTITY_PATTERN = re.compile(
-    r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\s\d][^\d]*?)\s*$"
-)
-
-_VOLUME_PATTERN = re.compile(
-    r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d²³]+)\s*(?:\^|\*\*)?\s*([123²³]?)\s*$"
-)
+_NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
+_QUANTITY_PATTERN = re.compile(_NUMBER + r"([^\s\d][^\d]*?)\s*$")
+_VOLUME_PATTERN = re.compile(_NUMBER + r"([^\W\d²³]+)\s*(?:\^|\*\*)?\s*([123²³]?)\s*$")
 #: Cubic centimetres of the units of volume that have names of their own.
 _VOLUMES = {"l": 1e3, "dl": 100.0, "cl": 10.0, "ml": 1.0, "cc": 1.0, "ul": 1e-3, "nl": 1e-6}
 
