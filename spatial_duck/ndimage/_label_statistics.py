@@ -19,7 +19,7 @@ from spatial_duck.ndimage._measurements import Measure, measure_frames, voxels_b
 from spatial_duck.ndimage._running import engine_of, exact_differences, round_to_float64
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     Floats = NDArray[np.float64]
 
@@ -28,12 +28,17 @@ __all__ = ["maximum", "mean", "median", "minimum", "standard_deviation", "sum_la
 _COUNT, _REFERENCE, _MEAN, _SQUARES, _LOW, _HIGH = range(6)
 
 
+def _values_by_label(image: Any, labels: Any, index: Any) -> Iterator[Any]:
+    """Yield the values of each label of an index, as `voxels_by_label` yields its mask."""
+    for chosen in voxels_by_label(labels, index):
+        yield image.ravel() if chosen is None else image[chosen]
+
+
 def _moments(image: Any, labels: Any, start: Sequence[int], index: Any) -> Floats:
     """Return count, reference, mean minus reference, squares and extremes of each label."""
     del start
     rows = []
-    for chosen in voxels_by_label(labels, index):
-        values = image.ravel() if chosen is None else image[chosen]
+    for values in _values_by_label(image, labels, index):
         if not values.size:
             rows.append([0.0, 0.0, 0.0, 0.0, np.inf, -np.inf])
             continue
@@ -210,8 +215,7 @@ def _count_values(image: Any, labels: Any, start: Sequence[int], index: Any) -> 
     del start
     xp = engine_of(image).xp
     return [
-        xp.unique(image.ravel() if chosen is None else image[chosen], return_counts=True)
-        for chosen in voxels_by_label(labels, index)
+        xp.unique(values, return_counts=True) for values in _values_by_label(image, labels, index)
     ]
 
 
