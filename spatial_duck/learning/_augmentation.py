@@ -17,7 +17,7 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._quantity import length_in, one_length
 from spatial_duck.geometry._world import SPACE_AXES
-from spatial_duck.resampling import INTERPOLATIONS, resample
+from spatial_duck.resampling import resample
 from spatial_duck.transforms import Affine, BSpline, Composite, DisplacementField, Transform
 from spatial_duck.transforms._base import sub_world
 
@@ -291,7 +291,16 @@ def augment(
     moved = [resample(image, image, transform=transform, fill=fill)]
     for label in labels:
         label = as_image(label, "augment", "labels")
-        is_mask = backends.host_type(label.dtype).kind == "b"
-        found = "label" if "label" in INTERPOLATIONS and not is_mask else "nearest"
-        moved.append(resample(label, label, transform=transform, interpolation=found))
+        how = label_interpolation(label)
+        moved.append(resample(label, label, transform=transform, interpolation=how))
     return tuple(moved)
+
+
+def is_mask(image: SpatialArray) -> bool:
+    """Whether an image is of bool, on any backend: such values are not interpolated or filled."""
+    return backends.host_type(image.dtype).kind == "b"
+
+
+def label_interpolation(labels: SpatialArray) -> str:
+    """Return the interpolation that keeps labels, or a mask, what they are."""
+    return "nearest" if is_mask(labels) else "label"

@@ -25,8 +25,9 @@ from spatial_duck.blocks._index_map import bare_grid
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
+from spatial_duck.learning._augmentation import is_mask
 from spatial_duck.learning._intensity import Intensity, find_intensity
-from spatial_duck.resampling import INTERPOLATIONS, resample, target_grid
+from spatial_duck.resampling import resample, target_grid
 from spatial_duck.resampling._api import resample_onto, voxels_per_axis
 from spatial_duck.resampling._physical import reorient
 from spatial_duck.transforms._base import sub_world, world_change
@@ -216,17 +217,17 @@ def _target_grid(geometry: Geometry, spacing: Any, shape: Any, multiple_of: Any)
 class _PredictionKind(NamedTuple):
     """How a kind of prediction is resampled."""
 
-    interpolations: tuple[str, ...]  # in order of preference
+    interpolation: str
     moves: bool = False  # whether its values are vectors
     scaled: bool = False  # whether its values are intensities
 
 
 _KINDS: Mapping[str, _PredictionKind] = MappingProxyType(
     {
-        "label": _PredictionKind(("label", "nearest")),
-        "probability": _PredictionKind(("linear",)),
-        "vector": _PredictionKind(("linear",), moves=True),
-        "image": _PredictionKind(("linear",), scaled=True),
+        "label": _PredictionKind("label"),
+        "probability": _PredictionKind("linear"),
+        "vector": _PredictionKind("linear", moves=True),
+        "image": _PredictionKind("linear", scaled=True),
     }
 )
 
@@ -299,11 +300,11 @@ def restore(
     if how.scaled and record.intensity is not None:
         image = record.intensity.undo(image)
     if interpolation is None:
-        interpolation = next(name for name in how.interpolations if name in INTERPOLATIONS)
+        interpolation = how.interpolation
     original = bare_grid(record.original)
     if bare_grid(image.geometry) == original:
         return image
-    if backends.host_type(image.dtype).kind == "b":  # such values cannot be interpolated or filled
+    if is_mask(image):
         interpolation = "nearest"
     result: SpatialArray = resample(image, original, interpolation=interpolation, fill=fill)
     return result

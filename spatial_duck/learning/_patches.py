@@ -27,7 +27,12 @@ from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._quantity import has_unit
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io import read
-from spatial_duck.learning._augmentation import random_affine, random_elastic
+from spatial_duck.learning._augmentation import (
+    is_mask,
+    label_interpolation,
+    random_affine,
+    random_elastic,
+)
 from spatial_duck.learning._drawing import DrawnVoxels
 from spatial_duck.resampling import resample, target_grid
 from spatial_duck.resampling._api import per_axis, resample_stored
@@ -385,15 +390,13 @@ class Patches(Sequence[Any]):
             transform = _transform(grid, options.augment, rng)
         found = {}
         for number, (name, image) in enumerate(case.images.items()):
-            is_mask = backends.host_type(image.dtype).kind == "b"
-            is_label = is_mask or (
+            is_label = is_mask(image) or (
                 name in options.labels if options.labels is not None
                 else number > 0 and isinstance(self._cases[k], tuple | list)
             )  # fmt: skip
-            kind = "nearest" if is_mask else "label"
             how: dict[str, Any] = {
                 "transform": transform, "fill": 0 if is_label else options.fill,
-                "interpolation": kind if is_label else options.interpolation,
+                "interpolation": label_interpolation(image) if is_label else options.interpolation,
             }  # fmt: skip
             reader = self._reader(k, name)
             cut = (
