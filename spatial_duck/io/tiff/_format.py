@@ -101,12 +101,10 @@ def open_source(
             chosen, whole, count = _select_level(file_path, file, series, level)
             axes, shape = str(chosen.axes), tuple(int(n) for n in chosen.shape)
             dtype = np.dtype(chosen.dtype)
+            others = {p.parent for p in chosen.pages if p} - {file}
+            identity = identity.joined(Identity.of([Path(o.filehandle.path) for o in others]))
             # Pages in another file cannot be mapped in this one.
-            contiguous = chosen.dataoffset
-            others = {str(p.parent.filehandle.path) for p in chosen.pages if p} - {str(file_path)}
-            identity = identity.joined(Identity.of([Path(name) for name in sorted(others)]))
-            if any(p.parent is not file for p in chosen.pages if p):
-                contiguous = None
+            contiguous = None if others else chosen.dataoffset
             if contiguous is not None:
                 dtype = dtype.newbyteorder(file.byteorder)
             found = _read_metadata(file_path, file, whole, series, plain)
