@@ -7,7 +7,6 @@ Each of several files holds the same number of voxels, and one after the other t
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -149,51 +148,47 @@ def voxel_loader(raw: RawFiles) -> Callable[[bool | None], Any]:
         start = path.stat().st_size - needed if offset == -1 else offset
         safety.check_size(path, needed, start, raw.compression)
         offsets.append(start)
-
-    read_one = partial(_read_part, raw, part, tuple(offsets))
+    raw = raw._replace(offsets=tuple(offsets))
 
     def read() -> NDArray[Any]:
         if len(raw.paths) == 1:
-            return read_one(0).reshape(raw.shape)
+            return _read_part(raw, part, 0).reshape(raw.shape)
         safety.check_memory(raw.paths[0], safety.count_bytes(raw.shape, raw.dtype))
         out = np.empty((len(raw.paths), *part), raw.dtype)
         for number in range(len(raw.paths)):
-            out[number] = read_one(number)
+            out[number] = _read_part(raw, part, number)
         return out.reshape(raw.shape)
 
     def load(lazy: bool | None) -> Any:
         if lazy is False or (lazy is None and (raw.compression or len(raw.paths) > 1)):
             return read()
         if len(raw.paths) > 1:
-            return _stack_blocks(raw, part, offsets)
+            return _stack_blocks(raw, part)
         if raw.compression is None:
-            return safety.map_raw(raw.paths[0], raw.dtype, raw.shape, offsets[0])
+            return safety.map_raw(raw.paths[0], raw.dtype, raw.shape, raw.offsets[0])
         return None
 
     return load
 
 
-def _read_part(
-    raw: RawFiles, part: tuple[int, ...], offsets: tuple[int, ...], number: int
-) -> NDArray[Any]:
+def _read_part(raw: RawFiles, part: tuple[int, ...], number: int) -> NDArray[Any]:
     """Read what one of the files holds."""
     path = raw.paths[number]
-    with safety.open_stream(path, offsets[number], raw.compression) as stream:
+    with safety.open_stream(path, raw.offsets[number], raw.compression) as stream:
         if raw.skip == -1:
             return _read_end(stream, path, raw.dtype, part)
         return safety.read_stream(stream, path, raw.dtype, part, raw.skip)
 
 
 class _ReadBlock(NamedTuple):
-    """Reads what one of the files holds, if it is still the one that was opened."""
+    """Reads what a file holds, one of several, if it is still the one that was opened."""
 
     raw: RawFiles
     part: tuple[int, ...]
-    offset: int
     identity: Identity
 
     def __call__(self) -> NDArray[Any]:
-        voxels = _read_part(self.raw, self.part, (self.offset,), 0)
+        voxels = _read_part(self.raw, self.part, 0)
         self.identity.check()
         return voxels
 
@@ -209,13 +204,13 @@ def _part_shape(raw: RawFiles) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _stack_blocks(raw: RawFiles, part: tuple[int, ...], offsets: Sequence[int]) -> Any:
+def _stack_blocks(raw: RawFiles, part: tuple[int, ...]) -> Any:
     """Return a Dask array of one block for each file."""
     da = require("dask.array", "Reading with lazy=True")
     dask = require("dask", "Reading with lazy=True")
     readers = [
-        _ReadBlock(raw._replace(paths=(path,), offsets=()), part, offset, Identity.of([path]))
-        for path, offset in zip(raw.paths, offsets, strict=True)
+        _ReadBlock(raw._replace(paths=(path,), offsets=(offset,)), part, Identity.of([path]))
+        for path, offset in zip(raw.paths, raw.offsets, strict=True)
     ]
     blocks = [da.from_delayed(dask.delayed(reader)(), part, raw.dtype) for reader in readers]
     if len(part) == len(raw.shape):
