@@ -107,8 +107,8 @@ def _format_to_read(path: Any, format: str | None) -> Format:
             raise missing_error(path) from None
         raise FormatError(interrupted) from None
     if found is None:
-        folder = pattern_for(Path(path)) if Path(path).is_dir() else None
-        advice = library_for(Path(path)) or folder or "name one with format= if you know better"
+        advice = library_for(Path(path)) or pattern_for(Path(path))
+        advice = advice or "name one with format= if you know better"
         raise FormatError(
             f"{path}: its content is of none of the formats that are read: {', '.join(names())}; "
             f"{advice}"

@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections import Counter
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +74,10 @@ def by_numbers(name: str) -> tuple[list[str | int], str]:
 
 
 def pattern_for(folder: Path) -> str | None:
-    """Return a clause on how the files of a folder are read as one image; None without files."""
-    entries = [entry for _, entry in zip(range(_MAX_LISTED), folder.iterdir(), strict=False)]
+    """Return a clause on how the files of a folder are read as one image; None without any."""
+    if not folder.is_dir():
+        return None
+    entries = islice(folder.iterdir(), _MAX_LISTED)
     suffixes = Counter(entry.suffix for entry in entries if entry.is_file())
     if not suffixes:
         return None
@@ -119,7 +122,7 @@ def missing_error(path: Any) -> FileNotFoundError:
     if not folder.is_dir():
         words += f"; there is no folder {str(folder)!r} either"
     else:
-        names = [entry.name for _, entry in zip(range(_MAX_LISTED), folder.iterdir(), strict=False)]
+        names = [entry.name for entry in islice(folder.iterdir(), _MAX_LISTED)]
         near = nearest_name(file_path.name, names, 0.75)
         words += f"; did you mean {str(folder / near)!r}?" if near else ""
     if not file_path.is_absolute():
