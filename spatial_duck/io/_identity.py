@@ -58,18 +58,16 @@ class Identity(NamedTuple):
         Device, inode, size, times and access of each; None for one that is missing.
     """
 
-    paths: tuple[Path, ...]
-    states: tuple[_State | None, ...]
+    paths: tuple[Path, ...] = ()
+    states: tuple[_State | None, ...] = ()
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Identity:
         """Return the present identity of files."""
         return cls(tuple(paths), tuple(_State.of(p) for p in paths))
 
-    def joined(self, other: Identity | None) -> Identity:
+    def joined(self, other: Identity) -> Identity:
         """Return the identity of the files of both."""
-        if other is None:
-            return self
         return Identity(self.paths + other.paths, self.states + other.states)
 
     def is_current(self) -> bool:

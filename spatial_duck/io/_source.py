@@ -62,7 +62,7 @@ class Source(NamedTuple):
     load: Callable[[bool | None], Any]
     levels: int = 1
     coords: Mapping[str, Any] | None = None
-    identity: Identity | None = None
+    identity: Identity = Identity()
 
 
 def slab_keys(

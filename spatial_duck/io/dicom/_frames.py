@@ -11,6 +11,7 @@ import numpy as np
 
 from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
+from spatial_duck.io._identity import Identity
 from spatial_duck.io.dicom._elements import (
     Elements,
     dimension_pointers,
@@ -28,8 +29,6 @@ from spatial_duck.io.dicom._vendors import is_mosaic, mosaic_tiles, private_elem
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from spatial_duck.io._identity import Identity
 
 __all__ = ["Frame", "frames_of"]
 
@@ -78,7 +77,7 @@ class Frame(NamedTuple):
     stored: PixelFormat
     scale: Scale
     elements: Mapping[str, Any]
-    identity: Identity | None = None
+    identity: Identity = Identity()
 
     @property
     def name(self) -> str:

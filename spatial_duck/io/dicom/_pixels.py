@@ -145,8 +145,7 @@ def _decode(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray
         return _decoded(path, indices, frame)
     finally:
         # What cannot be read of a file that was replaced is told by what happened to it.
-        if frame.identity is not None:
-            frame.identity.check()
+        frame.identity.check()
 
 
 def _decoded(path: Path, indices: list[int] | None, frame: Frame) -> list[NDArray[Any]]:

@@ -65,7 +65,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     is_mgh = file_path.name.lower().endswith(_MGH)
     try:
         image = None if is_mgh else nibabel.load(file_path)
-        identity = None
+        identity = Identity()
         if image is not None:
             # The files are known by now, and read again once their state is noted.
             holders = image.file_map.values()
