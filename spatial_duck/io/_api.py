@@ -332,16 +332,22 @@ def _read_file(
     One that is replaced between its header and its voxels is opened again.
     """
     location = parse_location(path)
-    for attempt in range(_ATTEMPTS):
-        before = None if is_remote(location) else Identity.of([location])
+    for _ in range(_ATTEMPTS - 1):
+        before = Identity.of([] if is_remote(location) else [location])
         try:
-            opened = _open(path, **own)
-            data, source = opened.load(lazy, map_file), opened.source
-            return SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
+            return _read_once(path, lazy, map_file, own)
         except (FormatError, OSError):  # its data file may be gone
-            if attempt == _ATTEMPTS - 1 or before is None or before.is_current():
+            if before.is_current():
                 raise
-    raise AssertionError("the last attempt returns or raises")
+    return _read_once(path, lazy, map_file, own)
+
+
+def _read_once(
+    path: Any, lazy: bool | None, map_file: bool, own: Mapping[str, Any]
+) -> SpatialArray:
+    opened = _open(path, **own)
+    data, source = opened.load(lazy, map_file), opened.source
+    return SpatialArray(data, source.geometry, coords=source.coords, attrs=source.attrs)
 
 
 def _read_part(path: Any, lazy: bool | None, map_file: bool, own: dict[str, Any]) -> SpatialArray:
