@@ -522,7 +522,6 @@ def assert_same_image(theirs: Any, ours: sd.SpatialArray) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")
 @pytest.mark.parametrize("table, line", CASES)
 def test_both_spellings_give_the_same(
     table: Table, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

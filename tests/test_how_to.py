@@ -37,7 +37,6 @@ LIBRARY = {
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[pytest.mark.library] if n in LIBRARY else []) for n in NEEDS],

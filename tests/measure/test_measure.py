@@ -199,11 +199,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
 
 # --- surfaces -----------------------------------------------------------------------------
 
-#: scikit-image 0.26 unpacks its tables in a way that NumPy 2.5 warns of.
-quiet = pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")
 
-
-@quiet
 @settings(max_examples=8)
 @given(st.data())
 def test_vertices_lie_on_the_sphere(data: st.DataObject) -> None:
@@ -222,7 +218,6 @@ def test_vertices_lie_on_the_sphere(data: st.DataObject) -> None:
     assert volume == pytest.approx(4 / 3 * math.pi * 216, rel=0.06)
 
 
-@quiet
 @pytest.mark.parametrize("dtype", ["u1", ">i2", "f4", "?", "i8"])
 def test_surfaces_of_masks(dtype: str) -> None:
     pytest.importorskip("skimage", reason="needs scikit-image")
@@ -353,7 +348,6 @@ def test_surfaces_that_are_not_there_are_named(level: float | None) -> None:
             measure.marching_cubes(sd.SpatialArray(np.full((4, 5, 6), value)), level)
 
 
-@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # of scikit-image
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_surfaces_go_round_what_is_not_finite(bad: float) -> None:
     pytest.importorskip("skimage", reason="needs scikit-image")
