@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from spatial_duck.io._api import Info, info, read, sniff, write
 from spatial_duck.io._format import Format
+from spatial_duck.io._identity import Identity
 from spatial_duck.io._markups import Markup, read_markups, write_markups
 from spatial_duck.io._publishing import data_name
 from spatial_duck.io._several import list_images, read_pyramid
@@ -17,6 +18,7 @@ from spatial_duck.io._source import Source, reporter
 
 __all__ = [
     "Format",
+    "Identity",
     "Info",
     "Markup",
     "Source",

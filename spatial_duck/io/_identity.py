@@ -8,13 +8,11 @@ where permissions, owner or links have changed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from spatial_duck.errors import FormatError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 __all__ = ["Identity"]
 
@@ -63,7 +61,13 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Identity:
-        """Return the present identity of files."""
+        """Return the present identity of files.
+
+        Parameters
+        ----------
+        paths : sequence of Path
+            The files. One that is missing is no error: it must be missing then, too.
+        """
         return cls(tuple(paths), tuple(_State.of(p) for p in paths))
 
     def joined(self, other: Identity) -> Identity:
