@@ -29,6 +29,7 @@ checksums).
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,16 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._optional import require
-from spatial_duck.errors import FormatError, UnsafeInputError
+from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._coords import coords_by_axis, coords_from_json, coords_to_json
 from spatial_duck.io._format import Format
-from spatial_duck.io._hdf5_guard import HDF5_SIGNATURE, h5py_module, open_guarded
+from spatial_duck.io._hdf5_guard import (
+    HDF5_SIGNATURE,
+    check_chunks,
+    h5py_module,
+    open_guarded,
+)
 from spatial_duck.io._json import from_record, parse_record, to_record
 from spatial_duck.io._option_values import axis_lengths
 from spatial_duck.io._source import Source, reporter, slab_keys, slabs
@@ -48,7 +54,7 @@ from spatial_duck.io.ngff._chunk_layout import default_chunks
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 __all__ = ["FORMAT", "FileArray"]
 
@@ -70,8 +76,11 @@ class FileArray:
         """Read a part."""
         try:
             with h5py_module().File(self.path, "r") as file:
+                check_chunks(self.path, file[self.name], key)
                 return file[self.name][key]
-        except (KeyError, OSError, RuntimeError) as error:
+        except FormatError:
+            raise
+        except (*safety.MALFORMED, OSError, RuntimeError) as error:
             raise FormatError(f"{self.path}: its voxels cannot be read: {error}") from error
 
 
@@ -82,7 +91,6 @@ def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> 
     try:
         with open_guarded(file_path) as file:
             image = _find_dataset(h5py, file_path, file, dataset)
-            _check_self_contained(file_path, image)
             record = _read_attributes(file_path, image)
             shape, dtype = tuple(int(n) for n in image.shape), np.dtype(image.dtype)
             offset, chunks, name = image.id.get_offset(), image.chunks, str(image.name)
@@ -112,19 +120,6 @@ def open_source(path: str | os.PathLike[str], *, dataset: str | None = None) -> 
     attrs = dict(attrs) if isinstance(attrs, dict) else {}
     coords = coords_from_json(file_path, record.get("coords"), geometry)
     return Source("hdf5", geometry, dtype, attrs, load, coords=coords)
-
-
-def _check_self_contained(path: Path, dataset: Any) -> None:
-    """Refuse a dataset whose voxels lie in other files, which may be any of this machine."""
-    files = [str(name) for name, *_ in dataset.external or ()]
-    if dataset.is_virtual:
-        files = [source.file_name for source in dataset.virtual_sources()]
-    files = [name for name in files if name != "."]
-    if files:
-        raise UnsafeInputError(
-            f"{path}: its voxels lie in other files ({', '.join(files[:5])}); open it with h5py "
-            "if you trust it, and wrap it: SpatialArray(dask.array.from_array(dataset), ...)"
-        )
 
 
 def _check_name(path: Path, name: Any) -> None:
@@ -208,7 +203,6 @@ def write_image(
     compress: bool = False,
 ) -> None:
     """Write an HDF5 file; see `spatial_duck.write`."""
-    h5py = h5py_module()
     dtype = np.dtype(image.dtype)
     if dtype.kind not in "biufc":
         raise FormatError(f"HDF5 is written of numbers, got {dtype} voxels; use image.astype(...)")
@@ -226,7 +220,7 @@ def write_image(
     if compress and "chunks" in options:
         options |= {"compression": "gzip", "compression_opts": 4, "fletcher32": True}
     report, done = reporter(progress), 0
-    with h5py.File(path, "w") as file:
+    with _created(path) as file:
         target = file.create_dataset(dataset, shape, dtype, **options)
         _set_attributes(target, record)
         data = image.data
@@ -235,6 +229,19 @@ def write_image(
             target[key] = slab
             done += slab.nbytes
             report(done, dtype.itemsize * int(np.prod(shape, dtype=object)))
+
+
+@contextmanager
+def _created(path: Path) -> Iterator[Any]:
+    """Create a file, and close it: what is then left to write may not fit on the disk."""
+    file = h5py_module().File(path, "w")
+    try:
+        yield file
+    finally:
+        try:
+            file.close()
+        except RuntimeError as error:
+            raise OSError(f"{path}: HDF5 cannot write it: {error}") from error
 
 
 def _set_attributes(target: Any, record: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "HIGHEST_RATIO",
     "MALFORMED",
     "BoundedFile",
     "ZlibFile",
@@ -59,7 +60,7 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError
 _MAX_AXES = 64
 
 #: The highest ratio that each compressor can reach.
-_HIGHEST_RATIO = {"gzip": 1032, "zlib": 1032, "bzip2": 50_000_000, "zstd": 50_000_000}
+HIGHEST_RATIO = {"gzip": 1032, "zlib": 1032, "bzip2": 50_000_000, "zstd": 50_000_000}
 
 #: Bytes that may follow the declared data (padding) before a file counts as malformed.
 _TRAILING = 1 << 20
@@ -180,7 +181,7 @@ def check_size(path: Path, needed: int, offset: int = 0, compression: str | None
                 f"{path}: the header declares {needed:,} bytes of voxels from byte {offset:,}, and "
                 f"the file holds {max(there, 0):,} there; it is truncated or its header is wrong"
             )
-    elif needed > max(there, 0) * _HIGHEST_RATIO[compression]:
+    elif needed > max(there, 0) * HIGHEST_RATIO[compression]:
         raise UnsafeInputError(
             f"{path}: the header declares {needed:,} bytes of voxels, more than {max(there, 0):,} "
             f"bytes of {compression} can hold; it is truncated or its header is wrong"

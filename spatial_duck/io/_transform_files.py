@@ -22,7 +22,13 @@ from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io import _other_transforms as others
 from spatial_duck.io import _simpleitk_transforms as simpleitk_transforms
-from spatial_duck.io._hdf5_guard import HDF5_SIGNATURE, check_length, h5py_module, open_guarded
+from spatial_duck.io._hdf5_guard import (
+    HDF5_SIGNATURE,
+    check_chunks,
+    check_length,
+    h5py_module,
+    open_guarded,
+)
 from spatial_duck.io._publishing import publish_atomically
 from spatial_duck.io._safety import MALFORMED, check_is_no_device, check_memory, check_size
 from spatial_duck.io.ngff import _transform_store as transform_store
@@ -264,12 +270,13 @@ def _read_hdf5_parts(path: Path) -> dict[str, tuple[str, dict[str, NDArray[Any]]
                     # As datasets may be compressed, the file may be smaller.
                     check_size(path, dataset.nbytes, compression="gzip")
                     check_memory(path, dataset.nbytes)
+                    check_chunks(path, dataset)
                     parameters[name] = dataset[()]
                 _check_parameters(path, kind, parameters)
                 parts[number] = kind, parameters
+    except FormatError:
+        raise
     except (*MALFORMED, OSError, RuntimeError) as error:
-        if isinstance(error, FormatError):
-            raise
         raise FormatError(f"{path}: HDF5 cannot read it: {error}") from error
     return parts
 
