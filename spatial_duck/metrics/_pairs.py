@@ -57,6 +57,8 @@ def check_pair(what: str, reference: Any, prediction: Any, labels: Any) -> Pair:
         If they have other axes than those of space.
     TypeError
         If they are not masks or labels, or the labels wanted are not whole numbers.
+    ValueError
+        If one is a mask, and labels are wanted that a mask does not have.
     """
     reference = check_image(reference, what, "biu", "reference", on_host=True)
     check_space_alone(reference, find_domain(reference, None, what), what)
@@ -67,7 +69,14 @@ def check_pair(what: str, reference: Any, prediction: Any, labels: Any) -> Pair:
             "such are prediction > threshold or prediction.astype('int32')"
         )
     masks = reference.dtype == bool or other.dtype == bool
-    return Pair(reference, other, masks, None if labels is None else _whole_numbers(labels))
+    wanted = None if labels is None else _whole_numbers(labels)
+    beyond = [label for label in wanted or () if masks and label not in (0, 1)]
+    if beyond:
+        raise ValueError(
+            f"one image is a mask, which has the labels 0 and 1, and labels= asks for {beyond!r}: "
+            f"compare the mask with other == {beyond[0]}"
+        )
+    return Pair(reference, other, masks, wanted)
 
 
 def _whole_numbers(labels: Any) -> tuple[int, ...]:
@@ -144,6 +153,6 @@ def value_by_label(
     if others:
         raise ValueError(
             f"one image is a mask, and the other has the labels {others[:5]!r}: compare the mask "
-            f"with other == {others[0]}, or with other > 0, or give labels="
+            f"with other == {others[0]}, or with other > 0, or give labels=[1]"
         )
     return value(found.get(1))

@@ -166,7 +166,9 @@ def test_a_mask_beside_labels_is_a_mask(name: str) -> None:
     assert function(one, other.astype("u1")) == function(one.astype("i8"), other) == expected
     with pytest.raises(ValueError, match=r"the other has the labels \[255\]"):
         function(one, other.astype("u1") * 255)
-    assert function(one, other.astype("u1") * 255, labels=[255])[255] != expected
+    assert function(one, other.astype("u1") * 255, labels=[1])[1] == function(one, other & False)
+    with pytest.raises(ValueError, match=r"labels= asks for \[255\]"):
+        function(one, other.astype("u1") * 255, labels=[1, 255])
 
 
 @pytest.mark.parametrize("name", [*OVERLAPS, *SURFACES])
