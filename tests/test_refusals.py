@@ -139,3 +139,46 @@ def test_chunks_are_counted_and_taken() -> None:
     assert blocks.size == len(blocks.ravel()) == 4
     assert blocks.ravel()[-1].geometry == lazy[2:, 2:].geometry
     assert blocks[..., 1].geometry == lazy[:, 2:].geometry
+
+
+#: What takes a whole number of 1 or more.
+WHOLE: dict[str, Callable[[Any], Any]] = {
+    "keep_largest": lambda n: sd.segmentation.keep_largest(IMAGE > 5, n),
+    "patches": lambda n: sd.patches([IMAGE], 2, count=n),
+    "map_blocks": lambda n: sd.map_blocks(lambda block: block, IMAGE, threads=n),
+    "sliding_window": lambda n: sd.sliding_window(abs, IMAGE, window=2, dtype="f8", threads=n),
+    "plain axes": lambda n: sd.map_blocks(lambda b: b.data[None][[0] * 2], IMAGE, plain={"c": n}),
+    "resample": lambda n: sd.resample(IMAGE, shape=(3, n)),
+    "pyramid": lambda n: sd.pyramid(IMAGE, levels=n),
+    "order": lambda n: sd.ndimage.gaussian_filter(IMAGE, 3.0, order=n),
+    "nnU-Net": lambda n: sd.learning.resample_data_or_seg_to_shape(
+        np.zeros((1, 2, 3, 4)), (2, 3, n), (1, 1, 1), (1, 1, 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_numbers_come_in_any_type_and_nothing_else_does(name: str) -> None:
+    for right in (2, 2.0, np.int64(2), np.uint8(2), np.float32(2)):
+        WHOLE[name](right)
+    for wrong in (2.5, np.nan, np.inf, -1, "two", [2, 2, 2], iter([2])):
+        with pytest.raises((ValueError, TypeError)) as found:
+            WHOLE[name](wrong)
+        assert "got" in str(found.value), found.value
+
+
+@pytest.mark.parametrize("wrong", [None, 1.0, (1, 1), ("a", 1, 1), (1, 1, np.nan), (0, 1, 1)])
+def test_spacings_of_nnunet_are_three_numbers(wrong: Any) -> None:
+    data = np.zeros((1, 2, 3, 4))
+    for given in ((wrong, (1, 1, 1)), ((1, 1, 1), wrong)):
+        with pytest.raises(ValueError, match="three positive numbers, got"):
+            sd.learning.resample_data_or_seg_to_shape(data, (2, 2, 2), *given)
+        with pytest.raises(ValueError, match="three positive numbers, got"):
+            sd.learning.resample_data_or_seg_to_spacing(data, *given)
+    for nothing in (data[0], data[:, :0]):
+        with pytest.raises(ValueError, match=r"shape \(c, x, y, z\)"):
+            sd.learning.resample_data_or_seg_to_spacing(nothing, (1, 1, 1), (2, 2, 2))
+
+
+def test_axes_by_a_number_of_numpy() -> None:
+    one = sd.ndimage.gaussian_filter(IMAGE, 2.0, axes=1)
+    assert np.array_equal(sd.ndimage.gaussian_filter(IMAGE, 2.0, axes=np.int64(1)), one)

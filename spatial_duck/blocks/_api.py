@@ -21,6 +21,7 @@ from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._quantity import has_unit
 from spatial_duck.geometry._rounding import count_voxels
+from spatial_duck.geometry._validation import is_whole
 from spatial_duck.geometry._world import unit_factor
 from spatial_duck.resampling import INTERPOLATIONS, make_plan
 from spatial_duck.resampling._api import geometry_of, per_axis, voxels_per_axis
@@ -238,7 +239,7 @@ def _in_memory(images: Sequence[SpatialArray]) -> list[Any]:
 def _check(blend: str | None, threads: int) -> None:
     if blend is not None and blend not in PROFILES:
         raise ValueError(f"blend must be one of {', '.join(PROFILES)} or None, got {blend!r}")
-    if threads != int(threads) or threads < 1:
+    if not is_whole(threads, 1):
         raise ValueError(f"threads must be an int of 1 or more, got {threads!r}")
 
 
@@ -268,8 +269,12 @@ def with_plain(grid: Geometry, plain: Mapping[str, int]) -> Geometry:
     ('c', 'y', 'x')
     """
     bare = bare_grid(grid)
+    if not isinstance(plain, Mapping):
+        raise TypeError(
+            f"plain must map names of axes to their lengths, such as {{'c': 2}}, got {plain!r}"
+        )
     taken = [name for name in plain if name in bare.dims]
-    if taken or any(n != int(n) or n < 0 for n in plain.values()):
+    if taken or not all(is_whole(n, 0) for n in plain.values()):
         raise GeometryError(
             f"plain must map names that are not among the sampled axes {bare.dims!r} to lengths, "
             f"got {dict(plain)!r}"
@@ -278,7 +283,7 @@ def with_plain(grid: Geometry, plain: Mapping[str, int]) -> Geometry:
         return bare
     count = len(plain)
     return Geometry(
-        (*plain.values(), *bare.shape),
+        (*map(int, plain.values()), *bare.shape),
         spacing=bare.spacing,
         origin=bare.origin,
         direction=bare.direction,
@@ -311,7 +316,7 @@ def _edges(grid: Geometry, first: SpatialArray, blocks: Any) -> list[tuple[int, 
     along = voxels_per_axis("blocks", given, grid)
     sizes |= dict(zip(grid.sampled_axes, along, strict=True))
     for axis, size in sizes.items():
-        if size is not None and (size != int(size) or size < 1):
+        if size is not None and not is_whole(size, 1):
             raise GeometryError(f"blocks must hold ints of 1 or more, or None, got {blocks!r}")
         edges[axis] = even_edges(grid.shape[axis], None if size is None else int(size))
     return edges

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,8 @@ def sliding_window(
     overlap : float
         Part of the window that neighbours share at least, from 0 up to but not including 1.
     blend : {"gaussian", "linear"} or None
-        Weights of windows where they overlap. None cuts them in the middle of what they share.
+        Weights of windows where they overlap. None cuts them in the middle of what they share, as
+        a function needs it that returns labels, which have no averages.
     plain : mapping of str to int, optional
         Plain axes of the result by name and length, before all others, such as ``{"c": 3}`` for
         three classes; by default those of the image.
@@ -113,7 +115,7 @@ def check_overlap(overlap: Any) -> None:
     ValueError
         If it is not one number of at least 0 and less than 1.
     """
-    if not (np.ndim(overlap) == 0 and 0 <= overlap < 1):
+    if not (isinstance(overlap, Real) and 0 <= float(overlap) < 1):
         raise ValueError(
             "overlap must be a part of the size, one for all axes, at least 0 and less than 1, got "
             f"{overlap!r}"

@@ -26,6 +26,7 @@ __all__ = [
     "by_name",
     "has_unit",
     "in_unit",
+    "is_sequence",
     "length_in",
     "lengths_along",
     "one_length",
@@ -80,15 +81,21 @@ def split_unit(value: Any, field: str) -> tuple[Any, str | None]:
 
 
 def has_unit(value: Any) -> bool:
-    """Whether numbers, or one of several, have a unit."""
+    """Whether numbers, or one of several, have a unit.
+
+    Examples
+    --------
+    >>> has_unit(2.0), has_unit([2.0, "2 um"]), has_unit({"x": "2 um"})
+    (False, True, True)
+    """
     if isinstance(value, str | dt.timedelta | np.timedelta64):
         return True
     if isinstance(value, np.ndarray) and type(value) is np.ndarray:
         return value.dtype.kind == "m" or (
             value.dtype.kind in "OUS" and any(map(has_unit, value.ravel().tolist()))
         )
-    if isinstance(value, list | tuple):
-        return any(map(has_unit, value))
+    if isinstance(value, list | tuple | Mapping):
+        return any(map(has_unit, value.values() if isinstance(value, Mapping) else value))
     return hasattr(value, "to_value") or (hasattr(value, "magnitude") and hasattr(value, "units"))
 
 
@@ -127,7 +134,7 @@ def in_unit(value: Any, unit: str | Sequence[str | None] | None, field: str) -> 
         return value
     if isinstance(value, list | tuple):
         many = isinstance(unit, list | tuple)
-        if many and len(unit) == len(value) and not any(map(_is_sequence, value)):  # type: ignore[arg-type]
+        if many and len(unit) == len(value) and not any(map(is_sequence, value)):  # type: ignore[arg-type]
             pairs: Iterable[Any] = zip(value, unit, strict=True)  # type: ignore[arg-type]
         else:
             pairs = [(v, unit) for v in value]
@@ -260,8 +267,12 @@ def lengths_along(
     return in_unit(value, tuple(units), field)
 
 
-def _is_sequence(value: Any) -> bool:
-    return not isinstance(value, str) and hasattr(value, "__len__") and np.ndim(value) > 0
+def is_sequence(value: Any) -> bool:
+    """Whether a value holds several numbers, each with a unit or without."""
+    # NumPy makes no array of a list of quantities.
+    return isinstance(value, list | tuple) or (
+        not isinstance(value, str | Mapping) and hasattr(value, "__len__") and np.ndim(value) > 0
+    )
 
 
 def _factor(value: Any, given: str | None, wanted: str | None, field: str) -> float:

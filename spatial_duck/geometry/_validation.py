@@ -6,6 +6,7 @@ name of the field, the value and what is wanted.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,7 @@ __all__ = [
     "count_world",
     "default_columns",
     "find_sampled",
+    "is_whole",
     "refuse_setting",
 ]
 
@@ -46,6 +48,22 @@ SAMPLED_NAMES = frozenset({"x", "y", "z", "t"})
 _UNIT_TOLERANCE = 1e-3
 #: ... and its condition number may be this large before it counts as singular.
 MAX_CONDITION = 1e6
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Whether a parameter is one whole number of `least` or more, 2.0 for 2 included.
+
+    Examples
+    --------
+    >>> [is_whole(value, 1) for value in (2, 2.0, 2.5, 0, "2", None, True, math.nan)]
+    [True, True, False, False, False, False, False, False]
+    """
+    if isinstance(value, str | bool | np.bool_):
+        return False
+    try:
+        return bool(math.isfinite(value) and value == int(value) and value >= least)
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def check_shape(shape: Any) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -335,12 +336,12 @@ def _rotate_vectors(
 ) -> SpatialArray:
     """Return vectors in the components of the original grid or world."""
     axis = image.dims.index(vector_axis) if vector_axis in image.dims else vector_axis
-    if not isinstance(axis, int) or axis % image.ndim in image.geometry.sampled_axes:
+    if not isinstance(axis, Integral) or axis % image.ndim in image.geometry.sampled_axes:
         raise GeometryError(
             f"vector_axis must be a plain axis among {image.dims!r}, got {vector_axis!r}"
         )
     matrix = _component_change(record, components)
-    axis %= image.ndim
+    axis = int(axis) % image.ndim
     if image.shape[axis] != matrix.shape[1]:
         raise GeometryError(
             f"restore: vectors have {matrix.shape[1]} components for components={components!r}, "

@@ -13,8 +13,9 @@ Arrays are (c, x, y, z) in any order of axes, as nnU-Net has them: bare, without
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from spatial_duck import backends
 from spatial_duck.array import SpatialArray
+from spatial_duck.geometry._validation import is_whole
 from spatial_duck.learning import _resizing as resizing
 from spatial_duck.learning._resizing import INTERPOLATIONS, Steps
 
@@ -126,11 +128,9 @@ def resample_data_or_seg_to_spacing(
         Along each axis ``round(current / new * n)`` voxels.
     """
     data = _in_memory(data)
-    _check_spacings(current_spacing, new_spacing)
-    shape = [
-        round(old / new * n)
-        for old, new, n in zip(current_spacing, new_spacing, data.shape[1:], strict=True)
-    ]
+    current, new = _check_spacings(current_spacing, new_spacing)
+    # Data of other axes than four are refused where the shape is.
+    shape = [round(c / s * n) for c, s, n in zip(current, new, data.shape[1:], strict=False)]
     return resample_data_or_seg_to_shape(
         data, shape, current_spacing, new_spacing, is_seg, order, order_z, force_separate_z,
         separate_z_anisotropy_threshold,
@@ -220,20 +220,24 @@ def _keep_larger(found: Any, number: int, best: Any, labels: Any) -> None:
 
 
 def _check_shape(old: tuple[int, ...], new_shape: Sequence[int]) -> tuple[int, ...]:
-    wanted = tuple(new_shape)
-    whole = all(n == int(n) and n >= 1 for n in wanted)
-    if len(old) != 4 or len(wanted) != 3 or not whole:
+    wanted = tuple(new_shape) if isinstance(new_shape, Iterable) else (new_shape,)
+    if len(old) != 4 or len(wanted) != 3 or not all(is_whole(n, 1) for n in (*old[1:], *wanted)):
         raise ValueError(
-            "expected data of shape (c, x, y, z) and three whole lengths of 1 or more for "
-            f"new_shape, got {old} and {wanted}"
+            "expected data of shape (c, x, y, z) that hold voxels, and three whole lengths of 1 or "
+            f"more for new_shape, got {old} and {wanted}"
         )
     return tuple([int(n) for n in wanted])
 
 
-def _check_spacings(*spacings: Sequence[float]) -> None:
+def _check_spacings(*spacings: Sequence[float]) -> list[list[float]]:
+    """Return spacings as plain numbers, each list read once."""
+    found = []
     for spacing in spacings:
-        if len(spacing) != 3 or not all(0 < s < math.inf for s in spacing):
+        values = list(spacing) if isinstance(spacing, Iterable) else []
+        if len(values) != 3 or not all(isinstance(s, Real) and 0 < s < math.inf for s in values):
             raise ValueError(f"spacings must be three positive numbers, got {spacing!r}")
+        found.append([float(s) for s in values])
+    return found
 
 
 def _steps(
@@ -241,9 +245,9 @@ def _steps(
     threshold: float,
 ) -> Steps:  # fmt: skip
     for name, value in (("order", order), ("order_z", order_z)):
-        if value not in INTERPOLATIONS:
+        if not is_whole(value, 0) or value not in INTERPOLATIONS:
             raise ValueError(f"{name} must be 0, 1, 3 or 5, got {value!r}")
-    _check_spacings(current, new)
+    current, new = _check_spacings(current, new)
     if force is not None:
         chosen = current if force else None
     else:

@@ -8,7 +8,9 @@ and sheared directions alike, and for slices that live in more dimensions than t
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, GeometryLossError
 from spatial_duck.geometry._points import axis_units, space_axes
-from spatial_duck.geometry._quantity import lengths_along
+from spatial_duck.geometry._quantity import is_sequence, lengths_along
 from spatial_duck.geometry._world import SPACE_AXES
 
 if TYPE_CHECKING:
@@ -185,7 +187,7 @@ def _space_axes(geometry: Geometry, what: str) -> list[int]:
 
 
 def _axis_positions(geometry: Geometry, axes: Any, what: str) -> list[int]:
-    given = [axes] if isinstance(axes, str | int) else list(axes)
+    given = [axes] if isinstance(axes, str | Integral) else list(axes)
     found = []
     for axis in given:
         if isinstance(axis, str):
@@ -193,9 +195,10 @@ def _axis_positions(geometry: Geometry, axes: Any, what: str) -> list[int]:
                 raise GeometryError(f"{what}: axes: {axis!r} is not among dims {geometry.dims!r}")
             found.append(geometry.dims.index(axis))
         else:
-            if not -geometry.ndim <= axis < geometry.ndim:
-                raise np.exceptions.AxisError(axis, geometry.ndim)
-            found.append(axis % geometry.ndim)
+            number = operator.index(axis)
+            if not -geometry.ndim <= number < geometry.ndim:
+                raise np.exceptions.AxisError(number, geometry.ndim)
+            found.append(number % geometry.ndim)
     if not found or len(set(found)) != len(found):
         raise GeometryError(f"{what}: axes must be different axes, one at least, got {axes!r}")
     return sorted(found)
@@ -331,7 +334,7 @@ def box_footprint(domain: Domain, size: PerAxis) -> NDArray[np.bool_]:
     size : float, sequence or mapping
         In world units, for all axes or for each.
     """
-    if domain.orthogonal or np.ndim(size) == 0:
+    if domain.orthogonal or not is_sequence(size):
         sizes = per_axis(size, domain, "size")
     else:  # along the axes one by one, a box is known on any grid
         square = np.diag(np.diag(domain.metric))

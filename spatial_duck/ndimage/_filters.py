@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spatial_duck.array import SpatialArray
+from spatial_duck.geometry._quantity import is_sequence
+from spatial_duck.geometry._validation import is_whole
 from spatial_duck.ndimage._domain import (
     Axes,
     Domain,
@@ -122,8 +124,8 @@ def total_reach(kernels: Sequence[Any], ndim: int) -> tuple[int, ...]:
 
 def check_orders(order: int | Sequence[int], domain: Domain) -> list[int]:
     """Return the order of a derivative along each axis."""
-    orders = [order] * len(domain.axes) if isinstance(order, int) else list(order)
-    if len(orders) != len(domain.axes) or any(n != int(n) or n < 0 for n in orders):
+    orders: list[Any] = list(order) if is_sequence(order) else [order] * len(domain.axes)  # type: ignore[arg-type]
+    if len(orders) != len(domain.axes) or not all(is_whole(n, 0) for n in orders):
         raise ValueError(
             f"order must be an int of 0 or more, or one for each of the axes {domain.names!r}, got "
             f"{order!r}"

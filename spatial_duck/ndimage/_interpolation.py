@@ -116,8 +116,8 @@ def rotate(
     ----------
     image : SpatialArray
         On a NumPy, Dask or Zarr array.
-    angle : float
-        In degrees, from the first axis of the plane towards the second.
+    angle : float or quantity
+        In degrees or in a unit of its own, from the first axis of the plane towards the second.
     plane : sequence of two str, optional
         World axes.
     center : sequence of float, optional
@@ -147,7 +147,8 @@ def rotate(
     if center is not None:
         still = np.asarray(in_unit(center, world.units, "center"), dtype=np.float64)
     # Points of the output go to points of the input: the turn backwards.
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    turn = math.radians(in_unit(angle, "deg", "angle"))
+    cos, sin = math.cos(turn), math.sin(turn)
     matrix = np.eye(len(world.axes) + 1)
     matrix[a, a] = matrix[b, b] = cos
     matrix[a, b], matrix[b, a] = sin, -sin

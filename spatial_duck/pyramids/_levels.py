@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spatial_duck.errors import GeometryError
+from spatial_duck.geometry._validation import is_whole
 from spatial_duck.geometry._world import LENGTHS
 from spatial_duck.pyramids._binning import find_method
 
@@ -164,7 +165,7 @@ def level_geometries(
         Bin length along each array axis; ones for the finest level.
     """
     find_method(method)
-    if levels is not None and (levels != int(levels) or levels < 1):
+    if levels is not None and not is_whole(levels, 1):
         raise ValueError(f"levels must be 1 or more, with the image itself, got {levels!r}")
     geometries, bins = [geometry], [(1,) * geometry.ndim]
     while levels is None or len(geometries) < levels:

@@ -18,8 +18,9 @@ from spatial_duck.array._nodata import warn_of_nodata
 from spatial_duck.errors import GeometryError, TooLargeError
 from spatial_duck.geometry import Geometry
 from spatial_duck.geometry._points import axis_units
-from spatial_duck.geometry._quantity import has_unit, lengths_along
+from spatial_duck.geometry._quantity import has_unit, in_unit, is_sequence
 from spatial_duck.geometry._rounding import count_voxels
+from spatial_duck.geometry._validation import is_whole
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.resampling import _chunked as chunked
 from spatial_duck.resampling import _device as device
@@ -389,36 +390,50 @@ def voxels_per_axis(field: str, given: Any, grid: Geometry, least: int = 1) -> l
     GeometryError
         If one is not a whole number or too small, or came with a unit of length.
     """
-    values = list(given.values()) if isinstance(given, Mapping) else given
-    if has_unit(list(values) if isinstance(values, tuple) else values):
+    if has_unit(given):
         raise GeometryError(f"{field} counts voxels, and takes no lengths, got {given!r}")
     found = per_axis(field, given, grid)
     for n in found:
-        if n is not None and not (math.isfinite(n) and n == int(n) and n >= least):
+        if n is not None and not is_whole(n, least):
             raise GeometryError(f"{field} must hold ints of {least} or more, got {given!r}")
     return [None if n is None else int(n) for n in found]
 
 
 def per_axis(field: str, given: Any, grid: Geometry) -> list[float | None]:
-    """Return one value, or None, for each sampled axis."""
+    """Return one length in its unit, or None, for each sampled axis.
+
+    Raises
+    ------
+    GeometryError
+        If one is not a number, or in a unit that cannot be converted.
+    """
+    values: list[float | None] = []
+    for entry, unit in zip(entries_per_axis(field, given, grid), axis_units(grid), strict=True):
+        value = in_unit(entry, unit, field)
+        try:
+            values.append(value if value is None or isinstance(value, int) else float(value))
+        except (TypeError, ValueError):
+            raise GeometryError(
+                f"{field} must be one number, one for each axis, or a mapping by axis name, got "
+                f"{given!r}"
+            ) from None
+    return values
+
+
+def entries_per_axis(field: str, given: Any, grid: Geometry) -> list[Any]:
+    """Return what was given for each sampled axis, or None: with its unit, if it has one."""
     names = [grid.dims[i] for i in grid.sampled_axes]
     rows = [r for r, name in enumerate(grid.world.axes) if name in SPACE_AXES]
     space = [k for k, column in enumerate(grid.direction.T) if column[rows].any()]
-    values: list[float | None] = [None] * len(names)
+    values: list[Any] = [None] * len(names)
     if given is None:
         return values
-    units = axis_units(grid)
-    few = np.ndim(given) == 0 or len(given) != len(names)
-    some = [units[k] for k in space] if few and space and not isinstance(given, Mapping) else units
-    given = lengths_along(given, names, some, field)
     if isinstance(given, Mapping):
         unknown = [name for name in given if name not in names]
         if unknown:
             raise GeometryError(f"{field}: {unknown!r} are not among the sampled axes {names!r}")
         return [given.get(name) for name in names]
-    if np.ndim(given) == 0:
-        given = [given] * len(space or names)
-    entries: list[float | None] = list(given)
+    entries = list(given) if is_sequence(given) else [given] * len(space or names)
     if len(entries) == len(names):
         return entries
     if len(entries) != len(space):

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from spatial_duck.array import SpatialArray
 from spatial_duck.backends import chunk_values, empty_block
 from spatial_duck.geometry._quantity import one_length, volume_in
+from spatial_duck.geometry._validation import is_whole
 from spatial_duck.ndimage._components import Parts, select_parts
 from spatial_duck.ndimage._domain import Axes, Domain, find_domain, halo_of
 from spatial_duck.ndimage._morphology import by_frame, joining_structure
@@ -68,7 +69,7 @@ def keep_largest(
     >>> keep_largest(sd.SpatialArray([1, 0, 1, 1, 0, 2], spacing=0.5)).data
     array([0, 0, 1, 1, 0, 2])
     """
-    if int(count) != count or count < 1:
+    if not is_whole(count, 1):
         raise ValueError(f"count must be a whole number of 1 or more, got {count!r}")
     labels = check_image(labels, "keep_largest", "biu")
     domain = find_domain(labels, axes, "keep_largest")
