@@ -15,7 +15,7 @@ from spatial_duck import backends
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry import Geometry
-from spatial_duck.geometry._quantity import length_in, one_length
+from spatial_duck.geometry._quantity import has_unit, in_unit, length_in, one_length
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.resampling import resample
 from spatial_duck.transforms import Affine, BSpline, Composite, DisplacementField, Transform
@@ -57,8 +57,9 @@ def random_affine(
     seed : int or numpy.random.Generator
         The same seed gives the same transform.
     rotation : float or sequence of float
-        Largest angle in degrees: for each plane of the world's space axes, first that of the last
-        two, or one for all. Angles are uniform up to it, either way round.
+        Largest angle, in degrees or in a unit of its own: for each plane of the world's space
+        axes, first that of the last two, or one for all. Angles are uniform up to it, either way
+        round.
     scale : float or sequence of float
         Largest change of size, as a part of 1, along each space axis of the world or for all. 0.1
         means factors from 1 / 1.1 to 1.1, uniform in their logarithm.
@@ -94,9 +95,11 @@ def random_affine(
     if n == 0:
         raise GeometryError(f"random_affine needs a space axis, and the grid has none: {geometry}")
     along = [name for name, row in zip(names, plane, strict=True) if np.abs(row).max() == 1]
+    flip = tuple(flip)
     unknown = [name for name in flip if name not in along]
     if unknown:
         raise GeometryError(f"flip must name axes of space among {along!r}, got {unknown!r}")
+    rotation = in_unit(rotation, "deg", "rotation")
     rng = np.random.default_rng(seed)
     matrix = np.eye(n)
     planes = [(i, j) for j in range(n - 1, 0, -1) for i in range(j - 1, -1, -1)]
@@ -227,8 +230,9 @@ def _grid_along(world: World, counts: NDArray[np.int_], step: float, center: Flo
 
 def _check_ranges(what: str, given: PerWorldAxis, count: int) -> Floats:
     try:
-        values = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):  # such as "10 deg"
+        # Quantities would lose their unit, such as percent.
+        values = np.array(np.nan) if has_unit(given) else np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
         values = np.array(np.nan)
     if values.shape not in ((), (count,)) or not (values >= 0).all() or np.isinf(values).any():
         raise GeometryError(

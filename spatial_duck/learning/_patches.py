@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from spatial_duck.blocks._sliding import check_overlap
 from spatial_duck.errors import GeometryError
 from spatial_duck.geometry._points import space_axes
 from spatial_duck.geometry._quantity import has_unit
+from spatial_duck.geometry._validation import is_whole
 from spatial_duck.geometry._world import SPACE_AXES
 from spatial_duck.io import read
 from spatial_duck.learning._augmentation import (
@@ -35,7 +37,7 @@ from spatial_duck.learning._augmentation import (
 )
 from spatial_duck.learning._drawing import DrawnVoxels
 from spatial_duck.resampling import resample, target_grid
-from spatial_duck.resampling._api import per_axis, resample_stored
+from spatial_duck.resampling._api import entries_per_axis, per_axis, resample_stored
 from spatial_duck.resampling._chunk_reader import ChunkReader
 from spatial_duck.resampling._chunk_tasks import edges_of
 from spatial_duck.resampling._physical import reorient
@@ -82,8 +84,8 @@ def patches(
         names to these. The images of a case may lie on grids of their own; the first one says
         where patches may lie. Paths are opened lazily, by each process for itself.
     size : int, length, or sequence or mapping of these
-        Size of a patch: voxels, or lengths with a unit such as ``"48 mm"``. One stands for all
-        space axes. Other axes are taken whole.
+        Size of a patch along each axis: voxels, or a length with a unit such as ``"48 mm"``. One
+        stands for all space axes. Other axes are taken whole.
     spacing : float, sequence or mapping, optional
         Spacing of the patches, as for `resample`; by default that of the first image.
     orientation : str, optional
@@ -137,7 +139,7 @@ def patches(
             f"patches needs a sequence of cases, such as [image] or [(image, labels), ...], got "
             f"{type(images).__name__}"
         )
-    if int(count) != count or count < 1:
+    if not is_whole(count, 1):
         raise ValueError(f"count must be a whole number of 1 or more, got {count!r}")
     if overlap is not None:
         check_overlap(overlap)
@@ -145,13 +147,13 @@ def patches(
     given = [name for name, value in chosen.items() if value is not None]
     if len(given) > 1:
         raise ValueError(f"give one of overlap=, balance= and weights=, got {' and '.join(given)}")
-    if isinstance(seed, bool | np.bool_) or not isinstance(seed, Integral) or seed < 0:
+    if not (isinstance(seed, Integral) and is_whole(seed, 0)):
         raise ValueError(f"seed must be a whole number of 0 or more, got {seed!r}")
     names = {name for case in images for name in _parts(case)}
     if not all(map(_parts, images)):
         raise ValueError("a case must hold an image at least, got an empty one")
     if labels is not None:
-        labels = [labels] if isinstance(labels, str | int) else list(labels)
+        labels = [labels] if isinstance(labels, str | Integral) else list(labels)
         unknown = [name for name in labels if name not in names]
         if unknown and names:
             raise ValueError(f"labels: no case has an image {unknown[0]!r}; they have {names!r}")
@@ -170,11 +172,19 @@ def _augmentation(given: Any) -> dict[str, Any]:
             f"augment must be a mapping such as {{'rotation': 10}}, of {', '.join(known)}, got "
             f"{given!r}"
         )
-    for options, names in ((given, known), (given.get("elastic"), _keywords(random_elastic))):
+    elastic, waves = given.get("elastic"), _keywords(random_elastic)
+    by_name = elastic is None or isinstance(elastic, Mapping)
+    for options, names in ((given, known), (elastic if by_name else None, waves)):
         for name in options or ():
             if name not in names:
                 raise ValueError(f"augment has options {', '.join(names)}, got {name!r}")
-    return dict(given)
+    if not by_name or (elastic is not None and len(elastic) < len(waves)):
+        raise TypeError(
+            f"augment: elastic must be a mapping with {' and '.join(waves)}, such as "
+            f"{{'displacement': 3, 'control': 30}}, got {elastic!r}"
+        )
+    # Iterators would be empty from the second patch on.
+    return {**given, "flip": tuple(given.get("flip", ()))}
 
 
 def _keywords(function: Any) -> list[str]:
@@ -238,11 +248,6 @@ class _Case(NamedTuple):
 class Patches(Sequence[Any]):
     """Patches of an epoch: ``patches(...)`` makes them.
 
-    Attributes
-    ----------
-    epoch : int
-        Which one.
-
     Notes
     -----
     An entry is what the cases are: an image, or a tuple or dict of these, on NumPy's arrays and in
@@ -258,15 +263,22 @@ class Patches(Sequence[Any]):
     def __init__(self, cases: list[Any], options: _Options, epoch: int = 0) -> None:
         self._cases = cases
         self._options = options
-        self.epoch = epoch
+        self._epoch = epoch
         self._opened: dict[int, _Case] = {}
         self._drawn: dict[int, DrawnVoxels] = {}
         self._starts: dict[int, list[list[int]]] = {}
         self._readers: tuple[int, dict[Any, ChunkReader]] = (-1, {})
         self._ends: list[int] | None = None
 
+    @property
+    def epoch(self) -> int:
+        """Which epoch it is; `at_epoch` gives the patches of another."""
+        return self._epoch
+
     def at_epoch(self, epoch: int) -> Patches:
         """Return the patches of another epoch of the same cases."""
+        if not is_whole(epoch, 0):
+            raise ValueError(f"epoch must be a whole number of 0 or more, got {epoch!r}")
         other = Patches(self._cases, self._options, int(epoch))
         other._opened, other._drawn, other._ends = self._opened, self._drawn, self._ends
         return other
@@ -293,10 +305,10 @@ class Patches(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        n = len(self)
+        index, n = operator.index(index), len(self)
         if not -n <= index < n:
             raise IndexError(f"there are {n} patches, got the index {index}")
-        index = int(index) % n
+        index %= n
         k = int(np.searchsorted(self._counts(), index, side="right"))
         first = self._counts()[k - 1] if k else 0
         return self._patch(k, index - first)
@@ -484,13 +496,13 @@ def _space(geometry: Geometry) -> Geometry:
 
 def _voxels(size: Any, grid: Geometry) -> tuple[int, ...]:
     """Return the size of a patch along each axis."""
-    given = size.values() if isinstance(size, Mapping) else size
-    in_world = has_unit(list(given) if isinstance(given, tuple) else given)
-    found = per_axis("size", size, grid)
+    entries, found = entries_per_axis("size", size, grid), per_axis("size", size, grid)
     sizes = []
-    for n, value, step in zip(grid.shape, found, grid.spacing.tolist(), strict=True):
-        voxels = n if value is None else round(value / step) if in_world else value
-        if voxels != int(voxels) or voxels < 1:
+    for n, entry, value, step in zip(
+        grid.shape, entries, found, grid.spacing.tolist(), strict=True
+    ):
+        voxels = n if value is None else np.rint(value / step) if has_unit(entry) else value
+        if not is_whole(voxels, 1):
             raise GeometryError(
                 f"size must be voxels, or lengths with a unit such as '48 mm' of one voxel or "
                 f"more, got {size!r}"

@@ -37,7 +37,19 @@ def _text(values: Any, unit: str) -> Any:
     return [_text(v, unit) for v in np.asarray(values).tolist()]
 
 
-MAKERS = [_pint, _astropy, _unyt, _text]
+def _each(make: Any) -> Any:
+    """Return a maker of lists whose numbers are quantities of their own."""
+
+    def maker(values: Any, unit: str) -> Any:
+        if np.ndim(values) == 0:
+            return make(values, unit)
+        return [maker(v, unit) for v in values]
+
+    maker.__name__ = f"each{make.__name__}"
+    return maker
+
+
+MAKERS = [_pint, _astropy, _unyt, _text, *map(_each, (_pint, _astropy, _unyt))]
 IMAGE = SpatialArray(np.arange(80.0).reshape(8, 10), spacing=(2, 1), unit="mm")
 
 #: What takes a length, and what it is called with: in mm, a plain number.
@@ -54,6 +66,7 @@ TAKE: dict[str, Any] = {
     "transform": lambda q: sd.Affine(np.eye(3), IMAGE.world)(q([10.0, 10.0])),
     "resample": lambda q: sd.resample(IMAGE, spacing=q([1.0, 0.5])).spacing,
     "resample to one": lambda q: sd.resample(IMAGE, spacing=q(0.5)).spacing,
+    "resample by name": lambda q: sd.resample(IMAGE, spacing={"x": q(0.5)}).spacing,
     "crop": lambda q: sd.crop(IMAGE, q([[2.0, 2.0], [8.0, 6.0]])).data,
     "crop by name": lambda q: sd.crop(IMAGE, {"x": q([2.0, 6.0])}).data,
     "sample": lambda q: sd.sample(IMAGE, q([[3.0, 4.0]])),
@@ -61,7 +74,14 @@ TAKE: dict[str, Any] = {
     "gaussian_filter of each": lambda q: sd.ndimage.gaussian_filter(IMAGE, q([2.0, 1.0])).data,
     "median_filter": lambda q: sd.ndimage.median_filter(IMAGE, q(2.0)).data,
     "map_blocks": lambda q: sd.map_blocks(lambda b: b + 1, IMAGE, halo=q(2.0)).data,
+    "map_blocks of each": lambda q: (
+        sd.map_blocks(
+            lambda b: np.full(b.shape, b.shape[1]), IMAGE, blocks=4, halo=q([2.0, 1.0])
+        ).data
+    ),
     "conform": lambda q: sd.conform(IMAGE, spacing=q(0.5))[0].spacing,
+    "conform of each": lambda q: sd.conform(IMAGE, spacing=q([1.0, 0.5]))[0].spacing,
+    "patches": lambda q: sd.patches([IMAGE], 3, spacing=q([1.0, 0.5]))[0].spacing,
     "pyramid.at": lambda q: sd.pyramid(IMAGE).at(q(2.0)).spacing,
 }
 
@@ -75,6 +95,35 @@ def test_lengths_are_converted_to_the_unit_in_force(name, make):
     np.testing.assert_allclose(np.asarray(take(lambda v: make(v, "mm"))), plain, rtol=1e-12)
     microns = take(lambda v: make(np.multiply(v, 1000).tolist(), "um"))
     np.testing.assert_allclose(np.asarray(microns), plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_sizes_of_patches_are_voxels_or_lengths_along_each_axis(make: Any) -> None:
+    def shape(size: Any) -> Any:
+        return sd.patches([IMAGE], size)[0].shape  # of voxels of 2 mm and 1 mm
+
+    assert shape(make(4.0, "mm")) == (2, 4)
+    assert shape(make([6.0, 5.0], "mm")) == shape(tuple(make([6000.0, 5000.0], "um"))) == (3, 5)
+    assert shape({"y": make(6.0, "mm"), "x": make(5.0, "mm")}) == (3, 5)
+    assert shape({"y": make(6.0, "mm")}) == (3, 10)
+    assert shape([4, make(5.0, "mm")]) == shape({"y": 4, "x": make(5.0, "mm")}) == (4, 5)
+
+
+def _rotated(angle: Any) -> Any:
+    return sd.random_affine(IMAGE.geometry, 0, rotation=angle, scale=0).matrix
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    "turn", [_rotated, lambda angle: sd.ndimage.rotate(IMAGE, angle).data], ids=["random", "rotate"]
+)
+def test_angles_are_degrees_or_have_a_unit(turn: Any, make: Any) -> None:
+    plain = turn(30.0)
+    np.testing.assert_array_equal(turn(make(30.0, "deg")), plain)
+    if make is not _text:  # it is the library that knows other units of angles
+        np.testing.assert_allclose(turn(make(np.pi / 6, "rad")), plain, atol=1e-9)
+    with pytest.raises(GeometryError, match="convert"):
+        turn(make(30.0, "mm"))
 
 
 @pytest.mark.parametrize("make", MAKERS)

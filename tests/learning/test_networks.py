@@ -436,8 +436,8 @@ def test_bounds_of_random_affines():
         angle = sd.random_affine(GRID, rng, rotation=(5, 0, 0), scale=0).matrix[:3, :3]
         assert np.trace(angle) >= 1 + 2 * np.cos(np.deg2rad(5)) - 1e-9
     for options in (
-        {"rotation": -1}, {"rotation": "10 deg"}, {"rotation": None}, {"scale": (1, 2)},
-        {"flip": ["t"]}, {"shear": np.nan},
+        {"rotation": -1}, {"rotation": "10 mm"}, {"rotation": None}, {"scale": (1, 2)},
+        {"scale": "10 mm"}, {"flip": ["t"]}, {"shear": np.nan},
     ):  # fmt: skip
         with pytest.raises(sd.GeometryError, match="got"):
             sd.random_affine(GRID, 0, **options)

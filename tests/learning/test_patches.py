@@ -281,6 +281,34 @@ def test_slices_time_and_channels() -> None:
     assert (np.asarray(large) != -1).sum() == plane.size
 
 
+def test_flips_may_come_from_an_iterator() -> None:
+    flips = [
+        [part[0].data for part in sd.patches([CASE], 6, count=8, augment={"flip": flip})]
+        for flip in (["x", "z"], iter(["x", "z"]), "xz")
+    ]
+    assert not np.array_equal(flips[0], [p[0].data for p in sd.patches([CASE], 6, count=8)])
+    np.testing.assert_array_equal(flips[1], flips[0])
+    np.testing.assert_array_equal(flips[2], flips[0])
+
+
+def test_an_epoch_is_asked_for_and_never_set() -> None:
+    cut = sd.patches([CASE], 4, count=3)
+    first = cut[0]
+    with pytest.raises(AttributeError):
+        cut.epoch = 1  # type: ignore[misc]
+    later = cut.at_epoch(np.int64(1))
+    assert (cut.epoch, later.epoch) == (0, 1)
+    assert first[0].geometry != later[0][0].geometry
+    with pytest.raises(TypeError):
+        cut[1.5]
+    assert cut[np.int64(1)][0].geometry == cut[1][0].geometry
+
+
+#: Sizes that are no number of voxels, and counts that are no whole numbers.
+NO_SIZES = (0, -1, 2.5, np.nan, np.inf, True)
+NO_COUNTS = (2.5, np.nan, np.inf, "two", "2", None, [1])
+
+
 @pytest.mark.parametrize(
     "error, wrong",
     [
@@ -302,6 +330,14 @@ def test_slices_time_and_channels() -> None:
         (GeometryError, lambda: sd.patches([CASE], "0.1 mm")[0]),
         (GeometryError, lambda: sd.patches([CASE], 2.5)[0]),
         (IndexError, lambda: sd.patches([CASE], 4)[1]),
+        *[(ValueError, lambda n=n: sd.patches([CASE], 4, count=n)) for n in NO_COUNTS],
+        *[(ValueError, lambda n=n: sd.patches([CASE], 4).at_epoch(n)) for n in (-1, *NO_COUNTS)],
+        *[(GeometryError, lambda n=n: sd.patches([CASE], (4, 4, n))[0]) for n in NO_SIZES],
+        *[(ValueError, lambda o=o: sd.patches([CASE], 4, overlap=o)) for o in (np.nan, "50%")],
+        *[
+            (TypeError, lambda e=e: sd.patches([CASE], 4, augment={"elastic": e}))
+            for e in (True, ["displacement"], {"displacement": 1})
+        ],
     ],
 )
 def test_what_cannot_be_is_refused(error: type[Exception], wrong: Any) -> None:
