@@ -57,6 +57,8 @@ _MAX_WAIT = 10.0
 _HEADER_BYTES = 1 << 16
 #: Suffixes of headers that name data files.
 _HEADER_SUFFIXES = (".mhd", ".nhdr")
+#: Suffixes of files that belong to each image of their name, and how those images' suffixes begin.
+_SHARED_SUFFIXES = {".bval": ".nii", ".bvec": ".nii"}
 
 
 def partial_prefix(target: Path) -> str:
@@ -363,7 +365,7 @@ def _publish(folder: Path, fresh: Path, target: Path, overwrite: bool, parts: Pa
     others = sorted(p for p in fresh.parent.iterdir() if p != fresh)
     for file in [p for p in (fresh, *others) if p.is_file()]:
         _sync(file)
-    if not others:
+    if not (others or (overwrite and _known_parts(target, parts))):
         _publish_one(fresh, target, overwrite, folder / "old")
         return
     with _folder_lock(target.parent):
@@ -387,6 +389,7 @@ def _publish_several(
         # A part is as private as its target.
         for file in others:
             keep_access(file, target.stat())
+    kept = None
     try:
         for file in others:
             destination = target.with_name(file.name)
@@ -397,12 +400,26 @@ def _publish_several(
             else:
                 rename_new(file, destination)
         _publish_one(fresh, target, overwrite, folder / "old")
+        # Files that belong to any image of the target's name would seem to be the new one's.
+        kept = {target.with_name(file.name) for file in others}
     finally:
-        _tidy(folder, target, parts)
+        _tidy(folder, target, parts, kept)
 
 
-def _tidy(folder: Path, target: Path, parts: Parts) -> None:
-    """Leave the parts of the target alone, whether it is the old one or the new one by now."""
+def _tidy(folder: Path, target: Path, parts: Parts, kept: set[Path] | None = None) -> None:
+    """Remove the parts that are not the target's, whether it is the old one or the new one by now.
+
+    Parameters
+    ----------
+    folder : Path
+        The temporary folder.
+    target : Path
+        The target.
+    parts : callable
+        ``parts(target)`` returns the other files of a target.
+    kept : set of Path, optional
+        The parts of the target; by default those that `parts` returns.
+    """
     before, new, listed = folder / "before", folder / "new", folder / "parts"
     waiting = [p for p in new.iterdir() if not _is_linked(p, target.parent)] if new.is_dir() else []
     if waiting and before.is_dir():  # the target is renamed last
@@ -413,7 +430,7 @@ def _tidy(folder: Path, target: Path, parts: Parts) -> None:
     # What has the name of a part that waits is another image's.
     names = {line[1:] for line in lines if line[:1] == superfluous} - {p.name for p in waiting}
     # Else the next writer removes them.
-    if _remove_parts([target.with_name(Path(n).name) for n in names], target, parts):
+    if _remove_parts([target.with_name(Path(n).name) for n in names], target, parts, kept):
         listed.unlink()
 
 
@@ -450,27 +467,32 @@ def _known_parts(target: Path, parts: Parts) -> Sequence[Path]:
         return ()
 
 
-def _remove_parts(files: Sequence[Path], target: Path, parts: Parts) -> bool:
-    """Remove data files that no header names; return whether none of them is left.
+def _remove_parts(
+    files: Sequence[Path], target: Path, parts: Parts, kept: set[Path] | None
+) -> bool:
+    """Remove data files that no other image has; return whether none of them is left.
 
     None is removed if it is not known what the target needs.
     """
     try:
-        kept = {Path(p) for p in parts(target)} if target.exists() else set()
+        if kept is None:
+            kept = {Path(p) for p in parts(target)} if target.exists() else set()
         for file in files:
-            if file not in kept and not _is_named(file):
+            if file not in kept and not _is_used(file, target):
                 file.unlink(missing_ok=True)
     except (OSError, ValueError):
         return False
     return True
 
 
-def _is_named(file: Path) -> bool:
-    """Whether a header beside a data file names it; one that cannot be read may."""
-    name = os.fsencode(file.name)
-    for header in file.parent.iterdir():
-        if header.suffix.lower() in _HEADER_SUFFIXES and header.is_file():
-            with header.open("rb") as opened:
+def _is_used(file: Path, target: Path) -> bool:
+    """Whether another image beside a data file has it; one that cannot be read may."""
+    name, shared = os.fsencode(file.name), _SHARED_SUFFIXES.get(file.suffix)
+    for other in file.parent.iterdir():
+        if other != target and shared and other.name.startswith(file.stem + shared):
+            return True
+        if other.suffix.lower() in _HEADER_SUFFIXES and other.is_file():
+            with other.open("rb") as opened:
                 if name in opened.read(_HEADER_BYTES):
                     return True
     return False

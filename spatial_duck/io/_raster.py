@@ -11,6 +11,7 @@ Metadata in which bands differ are coordinates along ``band``: ``band`` (their n
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ import numpy as np
 
 from spatial_duck import backends
 from spatial_duck._optional import require
-from spatial_duck.errors import FormatError, GeometryLossError
+from spatial_duck.errors import FormatError, GeometryLossError, UnsafeInputError
 from spatial_duck.geometry import Geometry, World
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._identity import Identity
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from spatial_duck.array import SpatialArray
 
 __all__ = [
+    "SIDECARS",
     "corner_transform",
     "fit_raster",
     "held_by_bands",
@@ -54,6 +56,10 @@ _OF_BANDS = {
     "scale_factor": "scales",
     "add_offset": "offsets",
 }
+
+#: Suffixes of the files beside a raster that GDAL reads as parts of it: metadata, overviews, mask.
+SIDECARS = (".aux.xml", ".ovr", ".msk")
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
 
@@ -108,18 +114,60 @@ def open_raster(path: Path, series: int = 0, level: int = 0) -> Source:
     level : int, optional
         Overview, 0 the pixels themselves.
     """
-    with _opened(path, level) as file:
-        if not series:
-            return raster_source(file, level)
-        parts = file.subdatasets
-        if not 0 <= series <= len(parts):
-            raise FormatError(f"{path}: series must be 0 to {len(parts)}, got {series}")
-        with _opened(parts[series - 1], level) as part:
-            return raster_source(part, level)
+    # A bare name might be read as a driver's: "GTIFF_DIR:1:a.tif".
+    name = str(path.absolute())
+    _check_beside(Path(name))
+    with _opened(name, 0) as file:
+        _check_self_contained(path, file)
+        parts = [name, *file.subdatasets]
+    if not 0 <= series < len(parts):
+        raise FormatError(f"{path}: series must be 0 to {len(parts) - 1}, got {series}")
+    if series:
+        if not re.fullmatch(rf"GTIFF_DIR:\d+:{re.escape(name)}", parts[series]):
+            raise _elsewhere_error(path, "series", parts[series])
+        with _opened(parts[series], 0) as file:
+            _check_self_contained(path, file)
+    with _opened(parts[series], level) as file:
+        return raster_source(file, level)
+
+
+def _check_beside(path: Path) -> None:
+    """Refuse files beside a raster that GDAL would open as what they are not, or wait for.
+
+    Overviews and masks are opened by their content: a VRT may name any file and any URL.
+    """
+    for other in path.parent.iterdir():
+        if other.name.startswith(path.stem) and other != path:
+            safety.check_is_no_device(other)
+    for suffix in SIDECARS[1:]:
+        other = path.with_name(path.name + suffix)
+        if other.is_file():
+            with other.open("rb") as file:
+                if file.read(4) not in _TIFF_HEADS:
+                    raise FormatError(f"{other}: it must be a TIFF file, as {path.name} is")
+
+
+def _check_self_contained(path: Path, dataset: Any) -> None:
+    """Refuse a raster with parts in another folder than its own, or its link's."""
+    named = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
+    if named is not None:
+        raise _elsewhere_error(path, "overviews", named)
+    dataset.overviews(1)  # GDAL looks for them now, and lists their files with the others
+    folders = {path.resolve().parent, path.parent.resolve()}
+    for name in dataset.files:
+        if not any(Path(name).resolve().is_relative_to(folder) for folder in folders):
+            raise _elsewhere_error(path, "parts", name)
+
+
+def _elsewhere_error(path: Path, what: str, name: str) -> UnsafeInputError:
+    return UnsafeInputError(
+        f"{path}: its {what} lie in another file, {name!r}, which is not followed; if you trust "
+        "it, open it with rasterio: from_rasterio(rasterio.open(...))"
+    )
 
 
 @contextmanager
-def _opened(path: Path | str, level: int) -> Iterator[Any]:
+def _opened(path: str, level: int) -> Iterator[Any]:
     """Open a dataset or an overview; what rasterio raises meanwhile becomes a `FormatError`."""
     rasterio = require("rasterio", "Reading georeferenced rasters")
     options = {"overview_level": level - 1} if level else {}
@@ -151,7 +199,10 @@ def raster_source(dataset: Any, level: int = 0) -> Source:
     shape = (dataset.count, dataset.height, dataset.width)
     geometry = raster_geometry(shape, dataset.transform, _unit(dataset.crs), band=True)
     dtype = np.result_type(*dataset.dtypes)
-    identity = Identity.of([file for file in map(Path, dataset.files) if file.is_file()])
+    files = {Path(file) for file in dataset.files if Path(file).is_file()}
+    # Overviews beside it that are not there yet would be read in place of its own.
+    files |= {file.with_name(file.name + ".ovr") for file in files}
+    identity = Identity.of(sorted(files))
     reader = _Reader(dataset.name, level, dtype)
     block = tuple(dataset.block_shapes[0])
 

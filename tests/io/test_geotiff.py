@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 
 import spatial_duck as sd
 from spatial_duck.backends.dask import _calls
-from spatial_duck.errors import UnsafeInputError
+from spatial_duck.errors import FormatError, UnsafeInputError
 from spatial_duck.io import _safety
+from spatial_duck.io._raster import SIDECARS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,3 +123,96 @@ def test_a_sparse_raster_that_declares_too_much_is_refused(
     monkeypatch.setattr(_calls, "MOST_BLOCKS", 5000)
     with pytest.raises(UnsafeInputError, match="9,604 chunks"):
         sd.read(tmp_path / "a.tif", lazy=True)
+
+
+# --- parts in other files -----------------------------------------------------------------
+
+_PAM = '<PAMDataset><Metadata domain="{}"><MDI key="{}">{}</MDI></Metadata></PAMDataset>'
+_VRT = (
+    '<VRTDataset rasterXSize="15" rasterYSize="10"><VRTRasterBand dataType="Int16" band="1">'
+    "<SimpleSource><SourceFilename>{}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+)
+_DOMAINS = {"level": ("OVERVIEWS", "OVERVIEW_FILE"), "series": ("SUBDATASETS", "SUBDATASET_1_NAME")}
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _name(path: Path, secret: str, option: str) -> None:
+    domain, key = _DOMAINS[option]
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(ns=domain, **{key: secret})
+
+
+def _name_beside(path: Path, secret: str, option: str) -> None:
+    _beside(path, ".aux.xml").write_text(_PAM.format(*_DOMAINS[option], secret))
+
+
+def _vrt(path: Path, secret: str, _: str) -> None:
+    _beside(path, ".ovr").write_text(_VRT.format(secret))
+
+
+def _link(path: Path, secret: str, _: str) -> None:
+    _beside(path, ".ovr").symlink_to(secret)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(
+    "make, option",
+    [(_name, "level"), (_name, "series"), (_name_beside, "level"), (_name_beside, "series"),
+     (_vrt, "level"), (_link, "level")],
+)  # fmt: skip
+def test_parts_in_other_files_are_refused(
+    make: Any, option: str, lazy: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "a").mkdir()
+    raster(tmp_path / "secret.tif")
+    path = tmp_path / "a" / "a.tif"
+    raster(path)
+    make(path, str(tmp_path / "secret.tif"), option)
+    with pytest.raises(FormatError, match=r"another file|must be a TIFF"):
+        sd.read(path, lazy=lazy, **{option: 1})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs here")
+@pytest.mark.parametrize("suffix", SIDECARS)
+def test_fifos_beside_a_raster_are_refused(suffix: str, tmp_path: Path) -> None:
+    raster(tmp_path / "a.tif")
+    os.mkfifo(tmp_path / f"a.tif{suffix}")
+    with pytest.raises(FormatError, match="FIFO"):
+        sd.read(tmp_path / "a.tif")
+
+
+def test_overviews_and_metadata_beside_a_raster_are_read_and_replaced_with_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.tif"
+    image = raster(path)
+    half = np.asarray(image)[:, ::2, ::2]
+    with rasterio.open(
+        _beside(path, ".ovr"), "w", driver="GTiff", height=10, width=15, count=2, dtype="int16",
+        transform=rasterio.Affine(60, 0, 0, 0, -60, 0),
+    ) as file:  # fmt: skip
+        file.write(half)
+    _beside(path, ".aux.xml").write_text(
+        "<PAMDataset><GeoTransform>0, 30, 0, 0, 0, -30</GeoTransform></PAMDataset>"
+    )
+    assert np.array_equal(np.asarray(sd.read(path, level=1)), half)
+    assert not sd.read(path).geometry.isclose(image.geometry)
+    lazy = sd.read(path, level=1, lazy=True)
+    sd.write(path, image, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
+    assert sd.read(path).geometry.isclose(image.geometry)
+    with pytest.raises(FormatError, match=r"a\.tif"):
+        lazy.compute()
+
+
+def test_a_name_is_not_read_as_that_of_a_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = raster(tmp_path / "a.tif")
+    for name in "GTIFF_DIR:1:a.tif", "zip:a.tif":
+        sd.write(tmp_path / name, image + 1)
+        assert np.array_equal(np.asarray(sd.read(name)), np.asarray(image + 1))

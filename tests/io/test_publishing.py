@@ -115,6 +115,49 @@ def test_the_data_of_another_image_are_kept(tmp_path: Path) -> None:
     assert held(tmp_path / "other.nhdr") == (1, 1.0)
 
 
+@pytest.mark.parametrize("new", [True, False], ids=["with another part", "without parts"])
+@pytest.mark.parametrize(
+    "name, parts",
+    [
+        ("a.nii.gz", ["a.bval", "a.bvec"]),
+        ("a.nii", ["a.bvec"]),
+        ("a.ome.tif", ["a.ome.tif.aux.xml", "a.ome.tif.ovr", "a.ome.tif.msk"]),
+        ("a.npy", ["a.npy.json"]),
+    ],
+)
+def test_parts_of_the_old_image_do_not_become_the_new_ones(
+    name: str, parts: list[str], new: bool, tmp_path: Path
+) -> None:
+    values = np.arange(120, dtype="u1").reshape(3, 4, 5, 2)
+    bold = sd.SpatialArray(values, dims=("x", "y", "z", "c"), frame="RAS", unit="mm")
+    sd.write(tmp_path / name, bold)
+    for part in parts:
+        (tmp_path / part).write_text("0 1000")
+    # A warning says where a format has no b-values.
+    coords = {"b_value": ("c", [5.0, 6.0])} if new and "nii" in name else {}
+    sd.write(tmp_path / name, bold.replace(coords=coords), overwrite=True)
+    back = sd.read(tmp_path / name)
+    assert {k: list(v) for k, v in back.coords.items() if k != "c"} == {
+        k: v[1] for k, v in coords.items()
+    }
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {
+        name,
+        *(["a.bval"] if coords else []),
+        *(["a.npy.json"] if "npy" in name else []),
+    }
+
+
+def test_parts_of_two_images_are_kept_for_the_other(tmp_path: Path) -> None:
+    values = np.arange(120, dtype="u1").reshape(3, 4, 5, 2)
+    bold = sd.SpatialArray(values, dims=("x", "y", "z", "c"), frame="RAS", unit="mm")
+    weighted = bold.replace(coords={"b_value": ("c", [5.0, 6.0])})
+    sd.write(tmp_path / "a.nii.gz", weighted)
+    sd.write(tmp_path / "a.nii", bold, overwrite=True)
+    sd.write(tmp_path / "a.nii", bold, overwrite=True)
+    assert list(sd.read(tmp_path / "a.nii.gz").coords["b_value"]) == [5, 6]
+
+
 def test_a_sidecar_is_read_with_its_own_voxels_alone(tmp_path: Path) -> None:
     for name in "ab":
         sd.write(tmp_path / f"{name}.npy", image())

@@ -48,7 +48,7 @@ from spatial_duck.io._coords import color_names, coords_from_json
 from spatial_duck.io._format import Format
 from spatial_duck.io._identity import Identity
 from spatial_duck.io._json import from_record, parse_record
-from spatial_duck.io._raster import held_by_bands, open_raster
+from spatial_duck.io._raster import SIDECARS, held_by_bands, open_raster
 from spatial_duck.io._source import Source
 from spatial_duck.io.tiff._companion import check_series_in_file, open_tiff
 from spatial_duck.io.tiff._dialects import (
@@ -404,6 +404,11 @@ class Tiff(Format):
         """Return all, as the JSON record holds any; of a GeoTIFF those of its bands."""
         kind = options.get("kind") or default_kind(image)
         return held_by_bands(image) if kind == "geotiff" else list(image.coords)
+
+    def parts(self, path: Path) -> list[Path]:
+        """Return the overviews, mask and metadata that GDAL's programs put beside a file."""
+        beside = [path.with_name(path.name + suffix) for suffix in SIDECARS]
+        return [file for file in beside if file.is_file()]
 
 
 FORMAT = Tiff()
