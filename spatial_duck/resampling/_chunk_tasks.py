@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ __all__ = ["PIECE", "Filter", "ResampleTasks", "chunks_needed", "divided", "edge
 
 #: Edge of a piece of an output chunk, in voxels.
 PIECE = 64
+#: Chunks of the output whose boxes are worked out at a time.
+_AT_ONCE = 1 << 13
 
 
 def edges_of(chunks: Chunks) -> tuple[NDArray[np.intp], ...]:
@@ -78,8 +81,8 @@ class ResampleTasks:
         """Return the box of the source that a box of the output needs."""
         return self.plan.input_box(out_box)
 
-    def boxes(self) -> Iterator[tuple[list[tuple[Any, Any]], Any]]:
-        """Return `box` for all chunks at each index along the first axis, as arrays."""
+    def boxes(self) -> Iterator[tuple[tuple[int, ...], list[tuple[Any, Any]], Any]]:
+        """Return `box` for all chunks, some at a time: how many along each axis, then as arrays."""
         plan, n = self.plan, len(self.outs)
 
         def along(values: Any, axis: int) -> Any:
@@ -98,21 +101,29 @@ class ResampleTasks:
             found[line.source] = first, stop
             met = np.logical_and(met, stop > first)
 
-        def slab(values: Any, i: int) -> Any:
-            return values if n == 0 or len(values) == 1 else values[i : i + 1]
+        for part, shape in self._slabs():
 
-        for i in range(len(self.outs[0]) - 1 if n else 1):
-            bounds: list[Any] = [
-                None if b is None else (slab(b[0], i), slab(b[1], i)) for b in found
-            ]
-            hit = slab(met, i)
+            def cut(values: Any, part: slice = part) -> Any:
+                return values if n == 0 or len(values) == 1 else values[part]
+
+            bounds: list[Any] = [None if b is None else (cut(b[0]), cut(b[1])) for b in found]
+            hit = cut(met)
             if plan.coupled is not None:
-                here = [(slab(ranges[o][0], i), slab(ranges[o][1], i)) for o in plan.coupled.outs]
+                here = [(cut(ranges[o][0]), cut(ranges[o][1])) for o in plan.coupled.outs]
                 boxes, inside = plan.coupled.bounds(here, plan.edge)
                 hit = np.logical_and(hit, inside)
                 for source, box in zip(plan.coupled.sources, boxes, strict=True):
                     bounds[source] = box
-            yield bounds, hit
+            yield shape, bounds, hit
+
+    def _slabs(self) -> Iterator[tuple[slice, tuple[int, ...]]]:
+        """Return chunks along the first axis, so many that arrays are neither small nor large."""
+        sizes = [len(e) - 1 for e in self.outs] or [1]
+        rest = sizes[1:] if self.outs else []
+        step = max(1, _AT_ONCE // max(math.prod(rest), 1))
+        for start in range(0, sizes[0], step):
+            part = slice(start, min(start + step, sizes[0]))
+            yield part, (part.stop - part.start, *rest) if self.outs else ()
 
     @property
     def mixed(self) -> tuple[int, ...]:
@@ -173,10 +184,10 @@ class Filter(ResampleTasks):
         """Return a chunk with as much around it as the filters look at."""
         return wider(self.plan, out_box)
 
-    def boxes(self) -> Iterator[tuple[list[tuple[Any, Any]], Any]]:
-        """Return `box` for all chunks at each index along the first axis, as arrays."""
-        for i in range(len(self.outs[0]) - 1):
-            edges = (self.outs[0][i : i + 2], *self.outs[1:])
+    def boxes(self) -> Iterator[tuple[tuple[int, ...], list[tuple[Any, Any]], Any]]:
+        """Return `box` for all chunks, some at a time: how many along each axis, then as arrays."""
+        for part, sizes in self._slabs():
+            edges = (self.outs[0][part.start : part.stop + 1], *self.outs[1:])
             found = []
             for axis, (e, halo, n) in enumerate(
                 zip(edges, self.plan.halo, self.plan.source_shape, strict=True)
@@ -184,7 +195,7 @@ class Filter(ResampleTasks):
                 shape = [-1 if a == axis else 1 for a in range(len(edges))]
                 first, stop = np.maximum(e[:-1] - halo, 0), np.minimum(e[1:] + halo, n)
                 found.append((first.reshape(shape), stop.reshape(shape)))
-            yield found, True
+            yield sizes, found, True
 
     def make(self, source: Any, box: Box, out_box: Box) -> Any:
         """Filter a block."""
@@ -198,13 +209,11 @@ class Filter(ResampleTasks):
 def chunks_needed(
     work: ResampleTasks,
 ) -> Iterator[tuple[NDArray[np.bool], list[tuple[NDArray[Any], NDArray[Any]]]]]:
-    """Return the chunks of the source that the output's need, at each index of the first axis.
+    """Return the chunks of the source that the output's need, some of these at a time, in order.
 
     Gives which need any, and along each axis of the source the first and after the last of them.
     """
-    sizes = [len(e) - 1 for e in work.outs]
-    shape = (1, *sizes[1:]) if sizes else ()
-    for bounds, met in work.boxes():
+    for shape, bounds, met in work.boxes():
         spans = [
             (np.broadcast_to(e.searchsorted(first, "right") - 1, shape).ravel(),
              np.broadcast_to(e.searchsorted(stop, "left"), shape).ravel())

@@ -148,11 +148,12 @@ def _graph(
     refs: dict[tuple[int, ...], Any] = {}
     source = array.name
     gates = LayerGates(name, [len(c) for c in chunks]) if layered else None
-    for slab, (hit, met) in enumerate(chunks_needed(work)):
+    indices = itertools.product(*sizes)
+    for hit, met in chunks_needed(work):
         hits = hit.tolist()
         spans = [list(zip(first.tolist(), stop.tolist(), strict=True)) for first, stop in met]
-        indices = itertools.product((slab,), *sizes[1:]) if sizes else ((),)
-        for index, hit, span in zip(indices, hits, zip(*spans, strict=True), strict=True):
+        here = itertools.islice(indices, len(hits))
+        for index, hit, span in zip(here, hits, zip(*spans, strict=True), strict=True):
             key = (name, *index)
             if not hit:
                 tasks[key] = Task(key, _outside, common, index)

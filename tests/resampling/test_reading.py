@@ -20,7 +20,7 @@ from spatial_duck.resampling._chunk_tasks import ResampleTasks, uses
 from spatial_duck.testing._stores import RecordingStore
 
 zarr = pytest.importorskip("zarr", reason="needs zarr")
-pytest.importorskip("dask.array", reason="needs dask")
+da = pytest.importorskip("dask.array", reason="needs dask")
 
 DATA = np.random.default_rng(0).normal(size=(20, 30, 40))
 EDGES = (np.array([0, 7, 14, 20]), np.array([0, 16, 30]), np.array([0, 11, 22, 33, 40]))
@@ -131,6 +131,26 @@ def test_uses_are_counted_as_boxes_have_them(target):
             key = tuple(slice(*b) for b in box)
             np.testing.assert_array_equal(reader.box(box), DATA[key])
     assert source.reads == len(wanted)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+@pytest.mark.parametrize("stored", [False, True])
+def test_boxes_are_the_same_however_many_are_worked_out_at_a_time(
+    stored, interpolation, monkeypatch
+):
+    data = da.from_array(DATA, chunks=(7, 16, 11))
+    if stored:
+        data = zarr.create_array({}, shape=DATA.shape, chunks=(7, 16, 11), dtype="f8")
+        data[...] = DATA
+    image, expected = sd.SpatialArray(data), None
+    for many in (1, 7, _chunk_tasks._AT_ONCE):
+        monkeypatch.setattr(_chunk_tasks, "_AT_ONCE", many)
+        found = resample(image, TARGET, interpolation=interpolation).data
+        order = [key[1:] for key in found.__dask_graph__() if key[0] == found.name]
+        assert found.numblocks[0] > 2
+        expected = expected or (order, found.compute())
+        assert order == expected[0]
+        np.testing.assert_array_equal(found, expected[1])
 
 
 def test_threads_drop_what_is_over_once():
