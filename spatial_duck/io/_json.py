@@ -38,12 +38,13 @@ from spatial_duck.io._safety import MALFORMED, check_axis_count
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KEY", "from_record", "is_json", "json_attrs", "parse_record", "to_record"]
+__all__ = ["KEY", "MAX_BYTES", "from_record", "is_json", "json_attrs", "parse_record", "to_record"]
 
 #: Key of a record among other attributes.
 KEY = "spatial_duck"
 _VERSION = 1
-_MAX_BYTES = 1 << 24
+#: Most bytes of a record.
+MAX_BYTES = 1 << 24
 
 
 def to_record(
@@ -102,9 +103,9 @@ def parse_record(path: object, text: str | bytes) -> dict[str, Any]:
     FormatError
         If it is not a JSON object.
     """
-    if len(text) > _MAX_BYTES:
+    if len(text) > MAX_BYTES:
         raise FormatError(
-            f"{path}: its geometry takes {len(text):,} bytes, more than {_MAX_BYTES:,}"
+            f"{path}: its geometry takes {len(text):,} bytes, more than {MAX_BYTES:,}"
         )
     try:
         record = json.loads(text)

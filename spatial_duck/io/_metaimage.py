@@ -183,7 +183,7 @@ def _data_files(header: Path, text: str, listed: list[str], sizes: list[int]) ->
 
 
 def _int_or_none(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) < 3 else None
 
 
 def _loader(

@@ -23,7 +23,7 @@ from spatial_duck.errors import FormatError
 from spatial_duck.io import _safety as safety
 from spatial_duck.io._coords import coords_by_axis, coords_from_json, coords_to_json
 from spatial_duck.io._format import Format
-from spatial_duck.io._json import from_record, parse_record, to_record
+from spatial_duck.io._json import MAX_BYTES, from_record, parse_record, to_record
 from spatial_duck.io._publishing import leftover_parts
 from spatial_duck.io._source import Source, write_voxels
 
@@ -73,11 +73,11 @@ def open_source(path: str | os.PathLike[str]) -> Source:
 def _record(file: Path, key: str | None) -> dict[str, Any]:
     """Return the record in the side-car of a file, which must be its own."""
     beside = sidecar(file)
-    record = parse_record(beside, beside.read_bytes()[: 1 << 25])
+    record = parse_record(beside, safety.read_file(beside, MAX_BYTES))
     if key is None or key == record.get("key"):
         return record
     for part in leftover_parts(file, beside.name):
-        record = parse_record(part, part.read_bytes()[: 1 << 25])
+        record = parse_record(part, safety.read_file(part, MAX_BYTES))
         if key == record.get("key"):
             return record
     raise FormatError(

@@ -47,6 +47,7 @@ __all__ = [
     "count_bytes",
     "map_raw",
     "open_stream",
+    "read_file",
     "read_stream",
     "read_up_to",
     "zstd_module",
@@ -186,6 +187,32 @@ def check_size(path: Path, needed: int, offset: int = 0, compression: str | None
             f"{path}: the header declares {needed:,} bytes of voxels, more than {max(there, 0):,} "
             f"bytes of {compression} can hold; it is truncated or its header is wrong"
         )
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Return the bytes of a file of text, after its length is checked.
+
+    A file that is mostly a hole has any length and takes no room on the disk.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int
+        The most bytes that it may have.
+
+    Raises
+    ------
+    FormatError
+        If it is longer, a FIFO or a device.
+    """
+    check_is_no_device(path)
+    with path.open("rb") as file:
+        if (size := os.fstat(file.fileno()).st_size) > most:
+            raise FormatError(
+                f"{path}: it has {size:,} bytes, and {most:,} at most are expected of it"
+            )
+        return file.read(most)
 
 
 def confine_path(header: Path, name: str, *, anywhere: bool = False) -> Path:

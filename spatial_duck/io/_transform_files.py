@@ -53,6 +53,8 @@ SUFFIXES = {
 }
 #: Suffixes of OME-Zarr 0.6.
 _OME_ZARR = (".json", ".zarr")
+#: Bytes of memory that a byte of a text file may take until its transform is made.
+_TEXT_MEMORY = 8
 #: The first byte of a text of numbers.
 _NUMBERS = tuple(bytes([c]) for c in b"0123456789+-.")
 #: Suffixes of files that nitransforms reads, and its names for their formats.
@@ -191,6 +193,7 @@ def _check_text(path: Path) -> None:
     parameters declare before it reads the parameters, which may crash the process.
     """
     kind, parameters = "", dict[str, list[str]]()
+    check_memory(path, _TEXT_MEMORY * path.stat().st_size)
     with path.open(encoding="ascii", errors="replace") as file:
         for line in file:
             name, colon, value = (part.strip() for part in line.partition(":"))

@@ -79,7 +79,8 @@ def _parse(path: Path) -> tuple[Any, int | None]:
         start = underscore + 1
         text = text[: tag.end()] + b"</AppendedData></VTKFile>"
     elif path.stat().st_size > _MAX_HEADER:
-        text = path.read_bytes()
+        # Voxels in text may be long; the tree of them takes more again.
+        text = safety.read_file(path, (safety.available_memory() or 1 << 40) // 8)
     if b"<!DOCTYPE" in text[:_MAX_HEADER] or b"<!ENTITY" in text[:_MAX_HEADER]:
         raise FormatError(f"{path}: its XML declares entities, which are not read")
     try:

@@ -62,7 +62,7 @@ class _ChunkFiles(NamedTuple):
         if self.shards is None:
             try:
                 with _open_file(self.path(number)) as file:
-                    data = file.read()
+                    data = self.read(file, os.fstat(file.fileno()).st_size)
             except FileNotFoundError:
                 return None
             return self.codecs.decode(data)
@@ -77,10 +77,19 @@ class _ChunkFiles(NamedTuple):
                 if start + size > os.fstat(file.fileno()).st_size:
                     raise ValueError("its shard's index points behind the end of the file")
                 file.seek(start)
-                data = file.read(size)
+                data = self.read(file, size)
         except FileNotFoundError:
             return None
         return self.codecs.decode(data)
+
+    def read(self, file: Any, size: int) -> bytes:
+        """Return that many bytes of a file, if a chunk can have them."""
+        if size > self.codecs.most_bytes:
+            raise ValueError(
+                f"it has {size:,} bytes, where a chunk has {self.codecs.nbytes:,} uncompressed"
+            )
+        data: bytes = file.read(size)
+        return data
 
     def read_index(self, file: Any) -> NDArray[np.uint64]:
         """Return the start and the length of each chunk of a shard."""

@@ -10,6 +10,7 @@ Needs numcodecs, a dependency of zarr.
 
 from __future__ import annotations
 
+import bz2
 import math
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,6 +60,11 @@ class Codecs(NamedTuple):
         """Bytes of a whole chunk, decoded."""
         return self.dtype.itemsize * math.prod(self.shape)
 
+    @property
+    def most_bytes(self) -> int:
+        """Most bytes of a whole chunk, encoded: what cannot be compressed becomes longer."""
+        return 2 * self.nbytes + 4096
+
     def encode(self, values: NDArray[Any]) -> Bytes:
         """Return the bytes of a whole chunk."""
         data: Any = np.ascontiguousarray(values.transpose(self.order), self.dtype)
@@ -77,8 +83,7 @@ class Codecs(NamedTuple):
         stored = [self.shape[a] for a in self.order]
         size = self.nbytes
         for n, codec in reversed(list(enumerate(self.bytes_codecs))):
-            # Data that cannot be compressed become somewhat longer.
-            data = codec.decode(data, size if n == 0 else 2 * size + 4096)
+            data = codec.decode(data, size if n == 0 else self.most_bytes)
         if memoryview(data).nbytes != size:
             raise _too_long_error(memoryview(data).nbytes, size)
         values = np.frombuffer(data, self.dtype).reshape(stored)
@@ -188,6 +193,34 @@ def _deflate(codec: Any) -> BytesCodec:
     return BytesCodec(encode, decode)
 
 
+def _bz2_or_lzma(codec: Any) -> BytesCodec:
+    """Return a codec whose bytes declare no length."""
+
+    def decompressor() -> Any:
+        if codec.codec_id == "bz2":
+            return bz2.BZ2Decompressor()
+        import lzma  # which some builds of Python lack
+
+        return lzma.LZMADecompressor(codec.format, filters=codec.filters)
+
+    def decode(data: Bytes, limit: int) -> Bytes:
+        out, rest = b"", bytes(data)
+        while rest:
+            stream = decompressor()
+            try:
+                out += stream.decompress(rest, limit + 1 - len(out))
+            except Exception as error:  # lzma's own error is none of Python's kinds
+                raise ValueError(f"its compressed bytes are not valid: {error}") from error
+            if len(out) > limit:
+                raise _too_long_error(limit + 1, limit)
+            if not stream.eof:
+                raise EOFError("its compressed bytes end too early")
+            rest = stream.unused_data
+        return out
+
+    return BytesCodec(codec.encode, decode)
+
+
 def _crc32c(_: Any) -> BytesCodec | None:
     try:
         from google_crc32c import value
@@ -212,10 +245,12 @@ def _crc32c(_: Any) -> BytesCodec | None:
 
 #: By names of Zarr formats 2 and 3: functions of a codec of NumCodecs, which crc32c ignores.
 BYTES_CODECS: dict[str, Callable[[Any], BytesCodec | None]] = {
+    "bz2": _bz2_or_lzma,
     "blosc": lambda codec: _with_declared_length(codec, _blosc_length),
     "crc32c": _crc32c,
     "gzip": _deflate,
     "lz4": lambda codec: _with_declared_length(codec, _lz4_length),
+    "lzma": _bz2_or_lzma,
     "zlib": _deflate,
     "zstd": _zstd,
 }
@@ -258,7 +293,7 @@ def find_codecs(
             order = tuple([order[a] for a in config["order"]])
         elif stored is None and name == "bytes":
             stored = dtype.newbyteorder(config.get("endian") or "=")
-        elif stored is None or name not in BYTES_CODECS or name in ("lz4", "zlib"):
+        elif stored is None or name not in BYTES_CODECS or name in ("bz2", "lz4", "lzma", "zlib"):
             return None
         elif name == "blosc" and (
             bytes_codecs or config.get("typesize") not in (None, dtype.itemsize)

@@ -22,7 +22,7 @@ from spatial_duck.io._identity import Identity
 from spatial_duck.io.dicom._elements import tag_name, to_python
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "Header", "Series", "choose_series", "looks_like_dicom", "open_file", "pydicom_module",
@@ -39,6 +39,8 @@ _VRS = frozenset(
 _STANDARD = "1.2.840.10008."
 _RAW_DATA = "1.2.840.10008.5.1.4.1.1.66"
 _GZIP = b"\x1f\x8b"
+#: UID of the transfer syntax whose data set is compressed as a whole.
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
 #: Elements that hold pixels: integers, single and double floats.
 _PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 #: Elements that values and geometry depend on: an invalid one is an error.
@@ -192,26 +194,62 @@ def _is_numbered(path: Path, found: Sequence[Path]) -> bool:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a file for reading; a gzip file is decompressed into memory first."""
+    """Open a file for reading; a gzip file is decompressed into memory first.
+
+    pydicom decompresses a file of the deflated transfer syntax itself, whatever it becomes, so that
+    its length is counted before.
+    """
     file = safety.BoundedFile(path)
-    if file.peek(2)[:2] != _GZIP:
+    head = file.peek(_HEAD)
+    if head[:2] != _GZIP:
+        if _DEFLATED in head[_HEAD:]:
+            try:
+                _check_deflated(path, file)
+            except BaseException:
+                file.close()
+                raise
+            file.seek(0)
         return file
     file.close()
-    limit = safety.available_memory()
     out = io.BytesIO()
-    try:
-        with gzip.open(path) as packed:
-            while piece := packed.read(1 << 20):
-                out.write(piece)
-                if limit is not None and out.tell() > limit // 2:
-                    raise UnsafeInputError(
-                        f"{path}: it unpacks to more than half of the {limit:,} bytes of memory "
-                        "that are available; unpack it with gunzip first"
-                    )
-    except (EOFError, OSError, zlib.error) as error:
-        raise FormatError(f"{path}: it cannot be unpacked: {error}") from error
+    with gzip.open(path) as packed:
+        for piece in _unpacked(path, lambda: packed.read(1 << 20)):
+            out.write(piece)
     out.seek(0)
     return out
+
+
+def _check_deflated(path: Path, file: BinaryIO) -> None:
+    """Refuse a deflated data set that would take too much memory."""
+    file.seek(_HEAD)
+    # Up to the end of group 2, which is not compressed.
+    require("pydicom.filereader", "Reading DICOM").read_dataset(
+        file, False, True, stop_when=lambda tag, *_: tag.group != 2
+    )
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def read() -> bytes:
+        packed = inflate.unconsumed_tail or file.read(1 << 16)
+        return inflate.decompress(packed, 1 << 20)
+
+    for _ in _unpacked(path, read):
+        pass
+
+
+def _unpacked(path: Path, read: Callable[[], bytes]) -> Iterator[bytes]:
+    """Yield the pieces that a function returns, up to half of the memory; empty at the end."""
+    limit, length = safety.available_memory(), 0
+    try:
+        while piece := read():
+            length += len(piece)
+            if limit is not None and length > limit // 2:
+                raise UnsafeInputError(
+                    f"{path}: it unpacks to more than half of the {limit:,} bytes of memory that "
+                    "are available; unpack it first, with gunzip or dcmconv"
+                )
+            yield piece
+    except (EOFError, OSError, zlib.error) as error:
+        raise FormatError(f"{path}: it cannot be unpacked: {error}") from error
 
 
 def read_header(path: Path) -> Header:

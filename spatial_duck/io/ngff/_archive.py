@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["SUFFIXES", "looks_like_archive", "open_archive", "pack_group"]
+__all__ = ["MAX_METADATA_BYTES", "SUFFIXES", "looks_like_archive", "open_archive", "pack_group"]
 
 SUFFIXES = (".ozx", ".ome.zarr.zip", ".zarr.zip")
 _METADATA = ("zarr.json", ".zgroup", ".zattrs")
 _ALL_METADATA = (*_METADATA, ".zarray", ".zmetadata")
 #: Metadata files of more bytes, or a higher ratio of compression, are refused.
-_MAX_METADATA_BYTES, _MAX_RATIO = 1 << 26, 1000
+MAX_METADATA_BYTES, _MAX_RATIO = 1 << 26, 1000
 
 
 def looks_like_archive(path: Path, head: bytes) -> bool:
@@ -75,7 +75,7 @@ def open_archive(path: Path) -> Any:
 def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     name = entry.filename.rpartition("/")[2]
     if name in _ALL_METADATA and (
-        entry.file_size > _MAX_METADATA_BYTES
+        entry.file_size > MAX_METADATA_BYTES
         or entry.file_size > _MAX_RATIO * max(entry.compress_size, 1)
     ):
         raise UnsafeInputError(

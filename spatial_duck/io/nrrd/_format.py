@@ -63,6 +63,8 @@ RULES = Rules(
 
 _ENCODINGS = {"raw": None, "gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2"}
 _TEXT = ("ascii", "text", "txt", "hex")
+#: Most bytes that one number in text, and what separates it from the next, may take.
+_MAX_TEXT = 64
 
 
 def open_source(path: str | os.PathLike[str], *, data_anywhere: bool = False) -> Source:
@@ -146,7 +148,7 @@ def _data_files(path: Path, header: Header) -> list[str]:
         dimension = None if numbered is None else str(numbered)
     else:
         return [text]
-    if dimension is not None and not dimension.isdecimal():
+    if dimension is not None and not (dimension.isdecimal() and len(dimension) < 3):
         raise FormatError(f"{path}: the data file's dimension must be an int, got {dimension!r}")
     sizes = [int(n) for n in header.fields["sizes"]]
     check_count(path, sizes, len(names), None if dimension is None else int(dimension))
@@ -169,9 +171,7 @@ def _read_text_voxels(
     count = safety.count_bytes(shape, np.dtype("u1"))
     # A number in text takes at least two characters, and a byte in hex is two digits.
     safety.check_size(path, 2 * count - 1, offset)
-    with path.open("rb") as file:
-        file.seek(offset)
-        text = file.read()
+    text = safety.read_file(path, offset + _MAX_TEXT * (count + 1))[offset:]
     try:
         if encoding == "hex":
             values = np.frombuffer(bytes.fromhex(text.decode("ascii")), dtype)

@@ -54,7 +54,7 @@ _VECTOR_KINDS = frozenset(
 )
 #: Kinds of axes without a coordinate.
 _BARE_KINDS = frozenset(["list", "domain", "space", "time", "none", "???", ""])
-_GRADIENT = re.compile(r"DWMRI_gradient_(\d+)$")
+_GRADIENT = re.compile(r"DWMRI_gradient_(\d{1,9})$")
 _B_VALUE = "DWMRI_b-value"
 
 

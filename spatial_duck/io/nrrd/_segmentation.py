@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT"]
 
-_SEGMENT_KEY = re.compile(r"Segment(\d+)_(\w+)$")
+_SEGMENT_KEY = re.compile(r"Segment(\d{1,9})_(\w+)$")
 #: Coordinates of segments by Slicer's keys.
 _COORDS = {"Name": "segment_label", "ID": "segment_id", "Tags": "segment_tags"}
 _DEFAULT_TAGS = "Segmentation.Status:completed|"
@@ -50,7 +50,7 @@ def _segments(path: Path, keys: dict[str, Any]) -> list[dict[str, str]]:
     for number, segment in enumerate(segments):
         for name, default in (("LabelValue", number + 1), ("Layer", 0)):
             text = segment.get(name, str(default))
-            if not text.strip().isdecimal():
+            if not (text.strip().isdecimal() and len(text) < 20):
                 raise FormatError(
                     f"{path}: {name} of segment {number} must be an int, got {text[:80]!r}"
                 )
