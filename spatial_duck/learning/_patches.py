@@ -14,6 +14,7 @@ import operator
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,14 +36,13 @@ from spatial_duck.learning._augmentation import (
     random_affine,
     random_elastic,
 )
-from spatial_duck.learning._drawing import DrawnVoxels
+from spatial_duck.learning._drawing import DrawnVoxels, box_in_world, grid_map
 from spatial_duck.resampling import resample, target_grid
 from spatial_duck.resampling._api import entries_per_axis, per_axis, resample_stored
 from spatial_duck.resampling._chunk_reader import ChunkReader
 from spatial_duck.resampling._chunk_tasks import edges_of
 from spatial_duck.resampling._physical import reorient
 from spatial_duck.transforms import Composite
-from spatial_duck.transforms._base import world_change
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -369,11 +369,10 @@ class Patches(Sequence[Any]):
             return [[_anywhere(r, rng) for r in room] for rng in draws]
         if k not in self._drawn:
             source = _named(case.images, name)
-            self._drawn[k] = DrawnVoxels(source, by_value=options.weights is None)
-        there = _space(self._drawn[k].geometry)
-        points = there.index_to_physical(self._drawn[k].indices(draws))
-        points = points @ world_change(there.world, case.grid.world).T
-        wanted = np.rint(case.grid.physical_to_index(points)).astype(int) - np.array(case.size) // 2
+            self._drawn[k] = DrawnVoxels(
+                source, _space(source.geometry), case.grid, by_value=options.weights is None
+            )
+        wanted = np.rint(self._drawn[k].indices(draws)).astype(int) - np.array(case.size) // 2
         return [
             [min(max(w, 0), r) if r > 0 else r // 2 for w, r in zip(row, room, strict=True)]
             for row in wanted.tolist()
@@ -478,10 +477,39 @@ def _opened(given: Any, options: _Options) -> _Case:
     if options.spacing is not None:
         grid = target_grid(grid, spacing=options.spacing)
     size = _voxels(options.size, grid)
+    for name, image in images.items():
+        _check_together(name, image, grid)
     starts = []
     if options.overlap is not None:
         starts = [_cover(n, s, options.overlap) for n, s in zip(grid.shape, size, strict=True)]
     return _Case(images, grid, size, starts)
+
+
+def _check_together(name: Any, image: SpatialArray, grid: Geometry) -> None:
+    """Check that some of an image of a case lies where the first one does.
+
+    Raises
+    ------
+    GeometryError
+        If all of it lies elsewhere, or it has no voxels.
+    """
+    if any(n != n for n in image.shape):  # of Dask, that only computing tells
+        return
+    space = _space(image.geometry)
+    if 0 in space.shape:
+        raise GeometryError(
+            f"patches needs images with voxels, and got the image {name!r} of a case of shape "
+            f"{image.shape}"
+        )
+    ends = np.array([*product(*[(-0.5, n - 0.5) for n in space.shape])])
+    found = grid_map(space, grid)(ends)
+    limits = np.array(grid.shape) - 0.5
+    if (found.max(0) < -0.5).any() or (found.min(0) > limits).any():
+        raise GeometryError(
+            f"patches: the image {name!r} of a case shares no place with the first one: it reaches "
+            f"over {box_in_world(space)}, and the first over {box_in_world(grid)}; are their "
+            "origins, frames and units right?"
+        )
 
 
 def _space(geometry: Geometry) -> Geometry:

@@ -147,6 +147,51 @@ def test_weights_say_where() -> None:
 
 
 @given(
+    start=st.tuples(*[st.integers(-60, 60)] * 3), spacing=st.sampled_from([1.0, (2.0, 1.5, 0.7)]),
+    turned=st.booleans(), plane=st.booleans(), which=st.sampled_from(["balance", "weights"]),
+    seed=st.integers(0, 9),
+)  # fmt: skip
+@settings(max_examples=15)
+def test_voxels_are_drawn_in_the_first_image_alone(
+    start: Any, spacing: Any, turned: bool, plane: bool, which: Any, seed: int
+) -> None:
+    first = CASE[0][7] if plane else CASE[0]
+    values = np.random.default_rng(seed).integers(0, 4, (25, 22, 24))
+    direction = {} if turned else {"direction": OBLIQUE}
+    origin = first.center + OBLIQUE @ (np.array(start) / 3 + 0.1234)  # no centre on an edge
+    grid = sd.Geometry(values.shape, spacing, origin, unit="mm", frame="LPS", **direction)
+    labels = sd.SpatialArray(values, grid).to_frame("RAS").to_unit("um")
+    centers = grid.index_to_physical(np.moveaxis(np.indices(values.shape), 0, -1))
+    index = first.physical_to_index(centers)
+    there = ((index > -0.5) & (index < np.array(first.shape) - 0.5)).all(-1)
+    if plane:  # which cuts a voxel
+        cut_at = grid.physical_to_index(first.index_to_physical(index))
+        there &= (abs(cut_at - np.moveaxis(np.indices(values.shape), 0, -1)) < 0.5).all(-1)
+    chosen = {v for v in np.unique(values[there]).tolist() if v or which == "balance"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spatial_duck.learning._drawing._BOX_VOXELS", 2000)
+        if not chosen:
+            with pytest.raises((GeometryError, ValueError), match=r"shares no|within the first"):
+                sd.patches([(first, labels)], 1, **{which: 1})[0]
+            return
+        cut = [p[0] for p in sd.patches([(first, labels)], 1, count=20, **{which: 1})]
+    for part in cut:
+        # A patch of one voxel is the one in which the centre of a drawn voxel lies.
+        at = part.physical_to_index(centers[there & (values > 0 if which == "weights" else True)])
+        assert (abs(at) < 0.5 + 1e-6).all(-1).any()
+
+
+@pytest.mark.parametrize("move", [{"origin": (500, 0, 0)}, {"shape": (0, 5, 5)}])
+def test_images_of_a_case_that_lie_apart_are_refused(move: Any) -> None:
+    shape = move.pop("shape", (9, 9, 9))
+    labels = sd.SpatialArray(np.ones(shape, bool), **{"unit": "mm", "frame": "LPS", **move})
+    image = ramp((20, 24, 28), origin=(2, 2, 2), direction=np.eye(3), spacing=0.5)
+    for case in ((image, labels), (labels, image), {"image": image, "seg": labels}):
+        with pytest.raises(GeometryError, match=r"shares no place .* right|with voxels, and got"):
+            sd.patches([case], 4)[0]
+
+
+@given(
     shape=st.lists(st.integers(0, 20), min_size=1, max_size=3), size=st.integers(1, 7),
     most=st.sampled_from([1, 30, 200, 1 << 22]), chunked=st.booleans(),
 )  # fmt: skip
