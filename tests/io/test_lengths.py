@@ -7,6 +7,7 @@ import json
 import os
 import re
 import warnings
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +85,23 @@ def test_chunks_of_each_codec_stop_at_their_length(
     chunk.write_bytes(used.encode(bytes(1 << 16)))
     with pytest.raises(sd.FormatError, match="its bytes become"):
         np.asarray(sd.read(path))
+
+
+def test_a_compressed_entry_of_a_zip_file_fits_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("zarr", reason="needs zarr")
+    sd.write(tmp_path / "a.ozx", IMAGE, levels=1)
+    with (
+        zipfile.ZipFile(tmp_path / "a.ozx") as old,
+        zipfile.ZipFile(tmp_path / "b.ozx", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, bytes(1 << 24) if "/c/" in name else old.read(name))
+    monkeypatch.setattr("spatial_duck.io._safety.available_memory", lambda: 1 << 25)
+    assert sd.read(tmp_path / "a.ozx").shape == IMAGE.shape
+    with pytest.raises(sd.UnsafeInputError, match="bytes of memory"):
+        sd.read(tmp_path / "b.ozx")
 
 
 def test_a_deflated_dicom_stops_at_half_of_the_memory(

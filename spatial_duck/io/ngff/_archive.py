@@ -14,6 +14,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from spatial_duck.errors import FormatError, UnsafeInputError
+from spatial_duck.io._safety import check_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,8 @@ SUFFIXES = (".ozx", ".ome.zarr.zip", ".zarr.zip")
 _METADATA = ("zarr.json", ".zgroup", ".zattrs")
 _ALL_METADATA = (*_METADATA, ".zarray", ".zmetadata")
 #: Metadata files of more bytes, or a higher ratio of compression, are refused.
+#: Bytes of memory that a byte of a compressed entry may take.
+_ENTRY_MEMORY = 4
 MAX_METADATA_BYTES, _MAX_RATIO = 1 << 26, 1000
 
 
@@ -82,6 +85,9 @@ def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
             f"{path}: {entry.filename!r} would unpack to {entry.file_size:,} bytes, too many for a "
             "file of metadata"
         )
+    # zipfile unpacks a chunk whole, before its codecs know how long it may be.
+    if entry.compress_type != zipfile.ZIP_STORED:
+        check_memory(f"{path}/{entry.filename}", _ENTRY_MEMORY * entry.file_size)
 
 
 def pack_group(folder: Path, target: Path, version: str) -> None:

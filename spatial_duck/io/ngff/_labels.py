@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_source", "check_label", "copy_other_entries", "register_label"]
 
+#: Most bytes of a name that file systems take.
+_LONGEST_NAME = 255
 _METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 
 
@@ -30,6 +32,11 @@ def check_label(name: str, dtype: Any) -> None:
     """Check that a name is that of a single folder, and that voxels are integers."""
     if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
         raise FormatError(f"label must be the name of one folder, got {name!r}")
+    if name in _METADATA or name.startswith("__") or len(os.fsencode(name)) > _LONGEST_NAME:
+        raise FormatError(
+            f"label must not be a name that Zarr uses ({', '.join(_METADATA)}, __…), nor have more "
+            f"than {_LONGEST_NAME} bytes, got {name!r}"
+        )
     if np.dtype(dtype).kind not in "iu":
         raise FormatError(
             f"labels are integers in OME-Zarr, got {np.dtype(dtype)} voxels; use "

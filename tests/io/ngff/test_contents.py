@@ -198,6 +198,10 @@ def test_labels_need_an_image_a_name_and_integers(tmp_path: Path) -> None:
     for name in ("", "..", "a/b"):
         with pytest.raises(FormatError, match="name of one folder"):
             io.write(tmp_path / "a.ome.zarr", image, label=name)
+    for name in ("zarr.json", ".zgroup", ".zattrs", "__cells", "é" * 128):
+        with pytest.raises(FormatError, match="a name that Zarr uses"):
+            io.write(tmp_path / "a.ome.zarr", image, label=name)
+    assert not (tmp_path / "a.ome.zarr" / "labels").exists()
     with pytest.raises(FormatError, match="integers"):
         io.write(tmp_path / "a.ome.zarr", image.astype("f4"), label="cells")
     with pytest.raises(ValueError, match="keep their values"):
