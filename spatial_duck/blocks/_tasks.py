@@ -252,12 +252,14 @@ class BlockJob:
         placed = _place(self, number, result)
         if not isinstance(placed, np.ndarray) and isinstance(data[0], np.ndarray):
             placed = np.asarray(placed)
-        if self.dtype is not None and placed.dtype != self.dtype:
+        if self.dtype is None or placed.dtype == self.dtype:
+            return placed
+        if placed.dtype.newbyteorder("=") != self.dtype.newbyteorder("="):
             raise SpatialDuckError(
                 f"map_blocks: the function returned values of type {placed.dtype}, and "
                 f"{self.dtype} were expected; give dtype={str(placed.dtype)!r}"
             )
-        return placed
+        return placed.astype(self.dtype)  # in another byte order
 
 
 def _read_only(values: Any) -> Any:

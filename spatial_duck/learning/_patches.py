@@ -100,10 +100,10 @@ def patches(
         the first of a tuple, none of a mapping; images of bool always are.
     balance : str or int, optional
         Name or position of a label image: a patch lies around a voxel of one of its values, each
-        value being drawn as often as the others.
+        value that it has within the first image being drawn as often as the others.
     weights : str or int, optional
-        Name or position of an image of weights of 0 or more, by which the voxel is drawn that a
-        patch lies around.
+        Name or position of an image of weights of 0 or more, by which the voxel is drawn, within
+        the first image, that a patch lies around.
     augment : mapping, optional
         Options of `random_affine`, about the centre of the patch, and under ``"elastic"`` those of
         `random_elastic`.
@@ -122,7 +122,7 @@ def patches(
     Raises
     ------
     GeometryError
-        If a size is not valid.
+        If a size is not valid; when a case is opened, if an image of it lies nowhere in the first.
     ValueError
         If other options are not valid, or contradict each other.
 
@@ -502,7 +502,10 @@ def _check_together(name: Any, image: SpatialArray, grid: Geometry) -> None:
             f"{image.shape}"
         )
     ends = np.array([*product(*[(-0.5, n - 0.5) for n in space.shape])])
-    found = grid_map(space, grid)(ends)
+    try:
+        found = grid_map(space, grid)(ends)
+    except GeometryError as error:  # worlds that have nothing in common
+        raise type(error)(f"patches, the image {name!r} of a case and the first: {error}") from None
     limits = np.array(grid.shape) - 0.5
     if (found.max(0) < -0.5).any() or (found.min(0) > limits).any():
         raise GeometryError(

@@ -551,6 +551,19 @@ def test_other_types_and_plain_axes(backend):
     assert back.geometry == GRID
 
 
+@pytest.mark.parametrize("backend", ["numpy", "dask"])
+def test_a_result_in_another_byte_order_is_of_the_same_type(backend):
+    data = values().astype(">f4")
+    image = sd.SpatialArray(on(backend, data), GRID)
+    for run in (
+        lambda part: sd.map_blocks(lambda b: b, part, blocks=4, dtype="f4"),
+        lambda part: sd.sliding_window(lambda b: b, part, window=4, blend=None),
+    ):
+        found = np.asarray(run(image))
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, data)
+
+
 def test_the_type_of_a_lazy_result_is_said_or_that_of_the_image():
     image = sd.SpatialArray(on("dask", values()), GRID)
     positive = lambda b: b > 0  # noqa: E731
