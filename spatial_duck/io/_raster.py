@@ -136,9 +136,7 @@ def _check_beside(path: Path) -> None:
 
     Overviews and masks are opened by their content: a VRT may name any file and any URL.
     """
-    for other in path.parent.iterdir():
-        if other.name.startswith(path.stem) and other != path:
-            safety.check_is_no_device(other)
+    safety.check_beside(path)
     for suffix in SIDECARS[1:]:
         other = path.with_name(path.name + suffix)
         if other.is_file():

@@ -39,6 +39,7 @@ __all__ = [
     "ZlibFile",
     "available_memory",
     "check_axis_count",
+    "check_beside",
     "check_chunk_count",
     "check_is_no_device",
     "check_memory",
@@ -104,6 +105,23 @@ def check_is_no_device(path: Path, opened: int | None = None) -> None:
             f"{path} is a FIFO, a device or a socket, which is not read; copy what it holds into a "
             "file"
         )
+
+
+def check_beside(path: Path) -> None:
+    """Refuse FIFOs and devices beside a file whose names begin as its own, up to the first dot.
+
+    Libraries look for such files, and open them as parts of it.
+
+    Raises
+    ------
+    FormatError
+        If there is one.
+    """
+    start = path.name.partition(".")[0]
+    with os.scandir(path.parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(start):
+                check_is_no_device(path.with_name(entry.name))
 
 
 def check_axis_count(*lists: Sequence[object]) -> None:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +21,6 @@ from spatial_duck.io import Format, _publishing, data_name
 from spatial_duck.io._location import parse_location
 from spatial_duck.io._publishing import partial_prefix, publish_atomically
 from spatial_duck.io._registry import names as format_names
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 for _package in ("nibabel", "nrrd", "zarr", "dask"):
     pytest.importorskip(_package, reason=f"needs {_package}")
@@ -182,6 +180,39 @@ def test_fifos_are_refused_at_once(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs here")
+@pytest.mark.parametrize(
+    "name, part",
+    [
+        ("a.hdr", "a.img"), ("a.hdr", "a.mat"), ("n.hdr", "n.img"), ("n.img", "n.hdr"),
+        ("p.PAR", "p.REC"), ("a+orig.HEAD", "a+orig.BRIK"), ("s.mhd", "s.raw"),
+        ("s.nhdr", "s.raw.gz"), ("s.npy", "s.npy.json"), ("s.nii", "s.bval"),
+    ],
+)  # fmt: skip
+def test_fifos_beside_a_file_are_not_waited_for(name: str, part: str, tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="needs nibabel")
+    of_wheel = Path(nibabel.__file__).parent / "tests" / "data"
+    path = tmp_path / name
+    if name.startswith("s"):
+        sd.write(path, image(), **({"compress": True} if name.endswith("nhdr") else {}))
+    elif name.startswith(("a.", "n.")):
+        kind = nibabel.Spm99AnalyzeImage if name[0] == "a" else nibabel.Nifti1Pair
+        kind(np.zeros((4, 5, 6), "i2"), np.eye(4)).to_filename(path.with_suffix(".img"))
+    else:
+        known = sorted(of_wheel.glob("*" + path.suffix))
+        if not known:
+            pytest.skip("nibabel's wheel has no such file")
+        path.write_bytes(known[0].read_bytes())
+    (tmp_path / part).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / part)
+    try:
+        held = sd.read(path)
+    except FormatError:
+        return
+    assert part == "s.bval"
+    assert held.shape == (4, 4, 4)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs here")
 @pytest.mark.parametrize("device", ["FIFO", "/dev/zero"])
 def test_devices_are_refused_by_each_function_and_format(device: str, tmp_path: Path) -> None:
     """What opens one waits for ever, or reads for ever; formats that are named are not sniffed."""
@@ -336,7 +367,6 @@ def test_what_is_no_place_is_refused(bad: Any) -> None:
 
 
 def test_names_that_are_no_paths(tmp_path: Path) -> None:
-    from pathlib import Path
 
     for call in (sd.read, lambda p: sd.write(p, image()), sd.io.info):
         with pytest.raises(FormatError, match="NUL"):

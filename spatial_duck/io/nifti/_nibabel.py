@@ -63,6 +63,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     nibabel = require("nibabel", "Reading MGH, Analyze, PAR/REC and AFNI")
     file_path = Path(path)
     is_mgh = file_path.name.lower().endswith(_MGH)
+    safety.check_beside(file_path)
     try:
         image = None if is_mgh else nibabel.load(file_path)
         identity = Identity()
