@@ -7,6 +7,8 @@ BINARY segmentation (or a LABELMAP); multiples of 1/255, such as read from one, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from spatial_duck.io.dicom._files import choose_series
 from spatial_duck.io.dicom._write import check_plane, common_elements
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -58,6 +60,7 @@ def write_segmentation(
     GeometryLossError
         If rows and columns are not orthogonal.
     """
+    _check_names(segments)
     hd = require("highdicom", "Writing DICOM segmentations")
     if path.suffix.lower() != ".dcm":
         raise FormatError(f"{path.name}: a segmentation is one file; name it {path.name}.dcm")
@@ -131,6 +134,18 @@ def _pixels(values: NDArray[Any], labelmap: bool) -> tuple[NDArray[Any], str, li
 
 
 # --- segments -----------------------------------------------------------------------------
+
+
+def _check_names(segments: Any) -> None:
+    """Check that segments are named by their numbers."""
+    pairs = segments.items() if isinstance(segments, Mapping) else [(segments, None)]
+    if segments is not None and not all(
+        isinstance(number, Integral) and isinstance(name, str) for number, name in pairs
+    ):
+        raise TypeError(
+            "segments must map the numbers of segments to their names, such as {1: 'liver'}, got "
+            f"{segments!r}"
+        )
 
 
 def _segment_descriptions(

@@ -107,6 +107,16 @@ def test_each_frame_refers_to_the_instance_in_its_place(folder: Path, tmp_path: 
     assert_geometry_equal(sd.read(tmp_path / "m.dcm")[0], mask, tolerance=1e-6)
 
 
+@pytest.mark.parametrize("wrong", [["ball"], "ball", {"1": "ball"}, {1: {"name": "ball"}}, {1: 5}])
+def test_segments_are_named_by_their_numbers(wrong: Any, folder: Path, tmp_path: Path) -> None:
+    mask = sd.read(folder) > 50
+    with pytest.raises(TypeError, match=r"such as \{1: 'liver'\}, got"):
+        sd.write(tmp_path / "m.dcm", mask, kind="seg", segments=wrong)
+    assert not (tmp_path / "m.dcm").exists()
+    sd.write(tmp_path / "m.dcm", mask, kind="seg", segments={np.int64(1): "ball"})
+    assert list(sd.read(tmp_path / "m.dcm").coords["segment_label"]) == ["ball"]
+
+
 @pytest.mark.parametrize("kind", ["seg", "labelmap"])
 @pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "i8"])
 def test_labels(kind: str, dtype: str, folder: Path, tmp_path: Path) -> None:
