@@ -97,7 +97,9 @@ def patches(
         not including 1, instead of drawing them at random.
     labels : sequence of str or int, optional
         Names, or positions in the tuple, of images whose values are never mixed. By default all but
-        the first of a tuple, none of a mapping; images of bool always are.
+        the first of a tuple. In a mapping, images of integers beside the first may be labels or
+        not: they are to be named, or ``labels=[]`` given for none. Images of bool, and that of
+        `balance`, always are labels.
     balance : str or int, optional
         Name or position of a label image: a patch lies around a voxel of one of its values, each
         value that it has within the first image being drawn as often as the others.
@@ -223,12 +225,15 @@ class _Case(NamedTuple):
         Size of a patch, in voxels of that grid.
     starts : list of list of int
         Where patches begin along each axis, where they cover the case; else nothing.
+    labels : frozenset
+        Names of those of the images whose values are never mixed.
     """
 
     images: dict[Any, SpatialArray]
     grid: Geometry
     size: tuple[int, ...]
     starts: list[list[int]]
+    labels: frozenset[Any]
 
     @property
     def chunked(self) -> dict[Any, SpatialArray]:
@@ -400,11 +405,8 @@ class Patches(Sequence[Any]):
             rng = np.random.default_rng([options.seed, self.epoch, k, i, 1])
             transform = _transform(grid, options.augment, rng)
         found = {}
-        for number, (name, image) in enumerate(case.images.items()):
-            is_label = is_mask(image) or (
-                name in options.labels if options.labels is not None
-                else number > 0 and isinstance(self._cases[k], tuple | list)
-            )  # fmt: skip
+        for name, image in case.images.items():
+            is_label = name in case.labels
             how: dict[str, Any] = {
                 "transform": transform, "fill": 0 if is_label else options.fill,
                 "interpolation": label_interpolation(image) if is_label else options.interpolation,
@@ -482,7 +484,28 @@ def _opened(given: Any, options: _Options) -> _Case:
     starts = []
     if options.overlap is not None:
         starts = [_cover(n, s, options.overlap) for n, s in zip(grid.shape, size, strict=True)]
-    return _Case(images, grid, size, starts)
+    return _Case(images, grid, size, starts, _find_labels(given, images, options))
+
+
+def _find_labels(
+    given: Any, images: Mapping[Any, SpatialArray], options: _Options
+) -> frozenset[Any]:
+    """Return the names of the images of a case whose values are never mixed."""
+    found = {name for name, image in images.items() if is_mask(image) or name == options.balance}
+    others = [name for name in list(images)[1:] if name not in found]
+    if options.labels is not None:
+        found.update(options.labels)
+    elif not isinstance(given, Mapping):
+        found.update(others)
+    else:
+        kinds = {name: backends.host_type(images[name].dtype).kind for name in others}
+        doubtful = [name for name, kind in kinds.items() if kind in "iu"]
+        if doubtful:
+            raise ValueError(
+                f"patches: the images {doubtful!r} of a case hold integers, and may be labels or "
+                f"not: give labels={doubtful!r}, or labels=[] where none are, got None"
+            )
+    return frozenset(found)
 
 
 def _check_together(name: Any, image: SpatialArray, grid: Geometry) -> None:

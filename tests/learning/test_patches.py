@@ -256,6 +256,27 @@ def test_labels_are_named_as_a_whole() -> None:
         np.testing.assert_array_equal(part["label"].data, plain["label"].data)
 
 
+@pytest.mark.parametrize("kind", ["u1", "i2", ">i4", "?", "f4"])
+def test_integers_in_a_mapping_are_said_to_be_labels_or_not(kind: str) -> None:
+    values = np.random.default_rng(0).choice([0, 40], CASE[1].shape)
+    case = {"image": CASE[0], "seg": CASE[1].replace(data=values.astype(kind))}
+
+    def found(**given: Any) -> set[Any]:
+        return set(np.unique(sd.patches([case], 9, spacing=0.9, **given)[0]["seg"].data).tolist())
+
+    ends = {0, 1} if kind == "?" else {0, 40}
+    if kind in "?f4":
+        assert (found() <= ends) == (kind == "?")
+    else:
+        with pytest.raises(ValueError, match=r"labels=\['seg'\], or labels=\[\] where none are"):
+            found()
+    assert (found(labels=[]) <= ends) == (kind == "?")
+    assert found(labels=["seg"]) <= ends
+    assert found(balance="seg") <= ends
+    tuples = sd.patches([tuple(case.values())], 9, spacing=0.9)[0][1]
+    assert set(np.unique(tuples.data).tolist()) <= ends
+
+
 def test_labels_are_never_mixed() -> None:
     labels = CASE[1].replace(data=np.random.default_rng(0).choice([0, 2, 7], CASE[1].shape))
     cut = sd.patches([(CASE[0], labels)], 6, count=4, augment={"rotation": 45})
