@@ -247,7 +247,8 @@ def read(
     scaled : bool, optional
         NIfTI, DICOM: apply the slope and intercept of the header. Default True.
     image : str, optional
-        OME-Zarr: which of the images inside; `io.list_images` lists them.
+        OME-Zarr: which of the images inside, such as ``"labels/cells"``; `io.list_images` lists
+        them.
     multiscale : int or str, optional
         OME-Zarr: which of several pyramids, by number or name.
     system : str, optional
@@ -453,7 +454,8 @@ def write(
     resume : bool, optional
         OME-Zarr: go on with an interrupted write. Default False.
     label : str, optional
-        OME-Zarr: add the image as labels of this name to the image at the path.
+        OME-Zarr: add the image as labels of this name to the image at the path; they are read with
+        ``image="labels/cells"`` for the name ``"cells"``.
     storage_options : mapping, optional
         OME-Zarr: how to reach a URL, as fsspec takes it.
     kind : str, optional
