@@ -251,8 +251,13 @@ def table(
     kills: int, interrupts: int, full: int, workers: int, targets: Sequence[str] = tuple(TARGETS)
 ) -> str:
     """Return the table in Markdown."""
-    columns = ("old", "new", "nothing", "refused", "wrong", "then new", "nothing left over")
-    lines = [f"| target | fault | runs | {' | '.join(columns)} |", "| --- |" + " --- |" * 9]
+    columns = {
+        "old": "older image", "new": "new image", "nothing": "nothing yet",
+        "refused": "refused, says how to resume", "wrong": "wrong",
+        "then new": "then the new image", "nothing left over": "nothing left over",
+    }  # fmt: skip
+    heads = " | ".join(columns.values())
+    lines = [f"| target | fault | runs | {heads} |", "| --- |" + " --- |" * 9]
     wrong: list[str] = []
     for name in targets:
         for fault, count in (
@@ -277,7 +282,9 @@ def table(
                     continue
             bad = {k: v for k, v in found.items() if k.startswith("wrong")}
             wrong += [f"{name}, {fault}: {v} × {k}" for k, v in bad.items()]
-            cells = [sum(bad.values()) if c == "wrong" else found[c] for c in columns]
+            cells: list[Any] = [sum(bad.values()) if c == "wrong" else found[c] for c in columns]
+            if fault == "disk full":  # nothing is written there afterwards
+                cells[-2:] = "–", "–"
             lines.append(f"| {name} | {fault} | {count} | {' | '.join(map(str, cells))} |")
             print(lines[-1], flush=True)
     return "\n".join([*lines, "", *wrong])
