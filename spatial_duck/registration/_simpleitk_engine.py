@@ -26,7 +26,8 @@ what was found; and the voxels are as many as that product allows, but two for e
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +51,7 @@ from spatial_duck.registration._similarity_check import MIN_DIFFERENCE
 from spatial_duck.transforms import Affine, BSpline, Composite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -115,6 +116,10 @@ class SimpleITKEngine(Engine):
             If SimpleITK gives up, with its reason.
         """
         sitk = simpleitk("Registration")
+        with _threads(sitk, job.threads):
+            return self._run(sitk, job)
+
+    def _run(self, sitk: Any, job: RegistrationJob) -> Outcome:
         unit = _unit(job)
         model = _model(sitk, job, unit)
         searches = [_Search(sitk, job, number, unit) for number in range(len(job.levels))]
@@ -161,6 +166,34 @@ class SimpleITKEngine(Engine):
 
 
 ENGINE = SimpleITKEngine()
+
+
+_guard = threading.Lock()
+#: Threads of the registrations that run now, and of the process before the first of them.
+_running: list[int] = []
+_before = 1
+
+
+@contextmanager
+def _threads(sitk: Any, count: int) -> Iterator[None]:
+    """Let ITK take so many threads.
+
+    Parts of its mutual information take as many as the process may, whatever the method's number
+    is, and sum in another order each time. Of registrations at the same time the least counts.
+    """
+    global _before
+    process = sitk.ProcessObject
+    with _guard:
+        if not _running:
+            _before = process.GetGlobalDefaultNumberOfThreads()
+        _running.append(count)
+        process.SetGlobalDefaultNumberOfThreads(min(_running))
+    try:
+        yield
+    finally:
+        with _guard:
+            _running.remove(count)
+            process.SetGlobalDefaultNumberOfThreads(min(_running, default=_before))
 
 
 def _unit(job: RegistrationJob) -> Affine:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tracemalloc
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -163,17 +165,39 @@ def test_metric_is_what_simpleitk_reaches(pair: str, data_file: Any) -> None:
 
 
 @pytest.mark.slow
-def test_same_seed_same_bits_other_seed_other_samples() -> None:
+@pytest.mark.parametrize("metric", ["mattes", "mean_squares", "correlation"])
+def test_same_seed_same_bits_other_seed_other_samples(metric: str) -> None:
     fixed = phantom()
     moving = moved_image(fixed, rigid(fixed.center, fixed.world))
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     found = [
         sd.register(
-            fixed, moving, metric="mean_squares", at=4, samples=2000, seed=seed
+            fixed, moving, metric=metric, at=4, samples=1000, seed=seed,
+            initial=Affine.identity(fixed.world),
         ).transform.matrix
-        for seed in (3, 3, 4)
-    ]
-    np.testing.assert_array_equal(found[0], found[1])
-    assert (found[0] != found[2]).any()
+        for seed in (3, 3, 3, 3, 4)
+    ]  # fmt: skip
+    for again in found[1:4]:
+        np.testing.assert_array_equal(found[0], again)
+    assert (found[0] != found[4]).any()
+    assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == threads
+
+
+def test_registrations_at_the_same_time_leave_the_threads_of_the_process() -> None:
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    fixed = phantom(16)
+    moving = moved_image(fixed, rigid(fixed.center, fixed.world))
+
+    def register(threads: int) -> Any:
+        return sd.register(
+            fixed, moving, "translation", at=8, levels=1, threads=threads,
+            initial=Affine.identity(fixed.world), iterations=30,
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they need not come to rest
+        assert len(list(pool.map(register, [1, 2, 3, 1, 2, 3]))) == 6
+    assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == before
 
 
 @pytest.mark.slow
