@@ -352,7 +352,7 @@ def test_limits_are_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for needed, offset in ((11, 0), (9, 2), (1, -1)):
         with pytest.raises(sd.FormatError):
             checks.check_size(path, needed, offset)
-    most = 10 * checks._HIGHEST_RATIO["gzip"]
+    most = 10 * checks.HIGHEST_RATIO["gzip"]
     checks.check_size(path, most, compression="gzip")
     with pytest.raises(sd.UnsafeInputError):
         checks.check_size(path, most + 1, compression="gzip")

@@ -168,7 +168,11 @@ def _check_documents(node: Path) -> None:
     for name in METADATA:
         document = node / name
         safety.check_is_no_device(document)
-        if document.is_file() and (size := document.stat().st_size) > MAX_METADATA_BYTES:
+        try:
+            size = document.stat().st_size
+        except OSError:  # not there, or of a name that no file can have
+            continue
+        if size > MAX_METADATA_BYTES:
             raise FormatError(
                 f"{document}: metadata have {MAX_METADATA_BYTES:,} bytes at most, got {size:,}"
             )
