@@ -410,13 +410,23 @@ class _Search:
         )  # fmt: skip
 
     def value(self, model: Any) -> float:
-        """Return the metric with a transform, over the same voxels each time."""
+        """Return the metric with a transform, over the same voxels each time.
+
+        ``MetricEvaluate`` takes all voxels, whatever is set. Where the search takes fewer, so does
+        a search of one iteration, which evaluates where it begins.
+        """
         method = self._method(model, self.cubic)
-        method.SetInitialTransform(model)
+        method.SetInitialTransform(self.sitk.Transform(model), True)
         try:
-            return float(method.MetricEvaluate(*self.pair))
+            if self._samples(model) is None:
+                return float(method.MetricEvaluate(*self.pair))
+            method.SetOptimizerAsRegularStepGradientDescent(
+                learningRate=self.voxel, minStep=0.0, numberOfIterations=1
+            )
+            method.Execute(*self.pair)
         except RuntimeError as error:
             raise self._gave_up(error) from error
+        return float(method.GetMetricValue())
 
     def best_nearby(self, model: Any) -> tuple[float, tuple[float, ...]]:
         """Return the least metric a small step away along any parameter, and where that is."""

@@ -209,6 +209,7 @@ def test_the_distances_of_monai() -> None:
 
 
 @pytest.mark.library
+@pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")  # surface-distance, of SciPy
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0)])
 @pytest.mark.parametrize("radius, shift", [(18, 0.0), (20, 3.0)])
 def test_the_distances_of_balls(spacing: Any, radius: float, shift: float) -> None:
