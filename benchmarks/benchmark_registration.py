@@ -266,7 +266,12 @@ def measure(who: str, pair: str, folder: Path, limit: int) -> None:
     fixed = pair_in(folder)[0]
     fixed[:1].to("numpy")  # what reading loads at its first use
     before, began = peak(), _processor_time()
-    found = WHO[who](folder)
+    try:
+        found = WHO[who](folder)
+    except sd.RegistrationError:
+        if sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) >= limit:  # it was ANTs' process
+            os.kill(os.getpid(), signal.SIGXCPU)
+        raise
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
     seconds, memory = _processor_time() - began, max(peak(), child) - before
     verdict = {True: "yes", False: "no", None: ""}[getattr(found, "trusted", None)]
@@ -324,6 +329,7 @@ def main() -> None:
             for _ in range(args.rounds):
                 for who, runs in found.items():
                     runs.append(run(who, pair, Path(name), args.limit))
+                    print(pair, who, runs[-1] or "not ended", sep=", ", file=sys.stderr, flush=True)
         for who, every in found.items():
             runs = [r for r in every if r is not None]
             if not runs:
