@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Parts = Callable[[Path], Sequence[Path]]
 
 __all__ = [
+    "LONGEST_NAME",
     "check_target",
     "data_name",
     "exchange",
@@ -50,7 +51,7 @@ __all__ = [
 #: Most bytes of a target's name in the names of its temporary folders.
 _MAX_NAME_BYTES = 180
 #: Most bytes of a name that file systems take.
-_LONGEST_NAME = 255
+LONGEST_NAME = 255
 #: Most seconds that a writer waits for others that publish in the same folder.
 _MAX_WAIT = 10.0
 #: Bytes of a header in which names of data files are searched.
@@ -158,7 +159,7 @@ def _free_name(stem: str, suffix: str, folders: Sequence[Path]) -> str:
 
 def _shortened(stem: str, ending: str) -> str:
     """Return a name that file systems take, of a stem that is cut if it has to be."""
-    left = _LONGEST_NAME - len(os.fsencode(ending))
+    left = LONGEST_NAME - len(os.fsencode(ending))
     return os.fsencode(stem)[:left].decode(errors="ignore") + ending
 
 

@@ -305,10 +305,13 @@ class BoundedFile(io.BufferedReader):
 
 
 class ZlibFile:
-    """A readable stream of one zlib stream inside a file, as in MetaImage."""
+    """A readable stream of one zlib stream inside a file, as in MetaImage.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._inflate, self._ready = file, zlib.decompressobj(), b""
+    Of a stream without header and checksum, as in DICOM, `wbits` is -15.
+    """
+
+    def __init__(self, file: BinaryIO, wbits: int = zlib.MAX_WBITS) -> None:
+        self._file, self._inflate, self._ready = file, zlib.decompressobj(wbits), b""
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes; empty at the end, whose checksum is then verified."""

@@ -14,6 +14,7 @@ import numpy as np
 from spatial_duck._progress import is_watched
 from spatial_duck.array import SpatialArray, as_image
 from spatial_duck.geometry._quantity import one_length
+from spatial_duck.geometry._validation import is_whole
 from spatial_duck.pyramids import Pyramid
 from spatial_duck.registration._engine import Engine
 from spatial_duck.registration._initial_transforms import INITIAL_SHIFTS, find_start
@@ -242,7 +243,7 @@ def _check(named: dict[str, tuple[str, Any]], numbers: dict[str, tuple[float | N
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     for name, (number, least) in numbers.items():
-        if number is not None and (number != int(number) or number < least):
+        if number is not None and not is_whole(number, least):
             raise ValueError(f"{name} must be a whole number of {least} or more, got {number!r}")
 
 

@@ -22,7 +22,7 @@ from spatial_duck.io._identity import Identity
 from spatial_duck.io.dicom._elements import tag_name, to_python
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = [
     "Header", "Series", "choose_series", "looks_like_dicom", "open_file", "pydicom_module",
@@ -213,7 +213,7 @@ def open_file(path: Path) -> BinaryIO:
     file.close()
     out = io.BytesIO()
     with gzip.open(path) as packed:
-        for piece in _unpacked(path, lambda: packed.read(1 << 20)):
+        for piece in _unpacked(path, packed):
             out.write(piece)
     out.seek(0)
     return out
@@ -226,21 +226,15 @@ def _check_deflated(path: Path, file: BinaryIO) -> None:
     require("pydicom.filereader", "Reading DICOM").read_dataset(
         file, False, True, stop_when=lambda tag, *_: tag.group != 2
     )
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-
-    def read() -> bytes:
-        packed = inflate.unconsumed_tail or file.read(1 << 16)
-        return inflate.decompress(packed, 1 << 20)
-
-    for _ in _unpacked(path, read):
+    for _ in _unpacked(path, safety.ZlibFile(file, -zlib.MAX_WBITS)):
         pass
 
 
-def _unpacked(path: Path, read: Callable[[], bytes]) -> Iterator[bytes]:
-    """Yield the pieces that a function returns, up to half of the memory; empty at the end."""
+def _unpacked(path: Path, stream: Any) -> Iterator[bytes]:
+    """Yield a stream's pieces, up to half of the memory."""
     limit, length = safety.available_memory(), 0
     try:
-        while piece := read():
+        while piece := stream.read(1 << 20):
             length += len(piece)
             if limit is not None and length > limit // 2:
                 raise UnsafeInputError(

@@ -20,15 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["MAX_METADATA_BYTES", "SUFFIXES", "looks_like_archive", "open_archive", "pack_group"]
+__all__ = [
+    "MAX_METADATA_BYTES", "METADATA", "SUFFIXES", "looks_like_archive", "open_archive",
+    "pack_group",
+]  # fmt: skip
 
 SUFFIXES = (".ozx", ".ome.zarr.zip", ".zarr.zip")
-_METADATA = ("zarr.json", ".zgroup", ".zattrs")
-_ALL_METADATA = (*_METADATA, ".zarray", ".zmetadata")
+#: Names of the metadata of a group, and of all nodes.
+_OF_GROUPS = ("zarr.json", ".zgroup", ".zattrs")
+METADATA = (*_OF_GROUPS, ".zarray", ".zmetadata")
 #: Metadata files of more bytes, or a higher ratio of compression, are refused.
+MAX_METADATA_BYTES, _MAX_RATIO = 1 << 26, 1000
 #: Bytes of memory that a byte of a compressed entry may take.
 _ENTRY_MEMORY = 4
-MAX_METADATA_BYTES, _MAX_RATIO = 1 << 26, 1000
 
 
 def looks_like_archive(path: Path, head: bytes) -> bool:
@@ -44,7 +48,7 @@ def looks_like_archive(path: Path, head: bytes) -> bool:
 
 def _root(names: Iterable[str]) -> str | None:
     """Return the folder inside an archive that is a Zarr group: the root, or its only folder."""
-    roots = {n.rpartition("/")[0] for n in names if n.rpartition("/")[2] in _METADATA}
+    roots = {n.rpartition("/")[0] for n in names if n.rpartition("/")[2] in _OF_GROUPS}
     if "" in roots:
         return ""
     tops = {name.partition("/")[0] for name in names}
@@ -77,7 +81,7 @@ def open_archive(path: Path) -> Any:
 
 def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     name = entry.filename.rpartition("/")[2]
-    if name in _ALL_METADATA and (
+    if name in METADATA and (
         entry.file_size > MAX_METADATA_BYTES
         or entry.file_size > _MAX_RATIO * max(entry.compress_size, 1)
     ):
@@ -105,7 +109,7 @@ def pack_group(folder: Path, target: Path, version: str) -> None:
     files = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file()]
 
     def rank(file: Path) -> tuple[bool, int, str]:
-        return file.name not in _ALL_METADATA, len(file.parts), file.as_posix()
+        return file.name not in METADATA, len(file.parts), file.as_posix()
 
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for file in sorted(files, key=rank):

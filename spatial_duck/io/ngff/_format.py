@@ -102,7 +102,7 @@ from spatial_duck.io._source import Source
 from spatial_duck.io.ngff import _checksum as checksums
 from spatial_duck.io.ngff import _journal as journal
 from spatial_duck.io.ngff import _metadata as ngff
-from spatial_duck.io.ngff._archive import MAX_METADATA_BYTES, open_archive
+from spatial_duck.io.ngff._archive import MAX_METADATA_BYTES, METADATA, open_archive
 from spatial_duck.io.ngff._contents import describe_collection, list_images, only_image
 from spatial_duck.io.ngff._describe import NAMESPACE
 from spatial_duck.io.ngff._write import write_image, write_to_store
@@ -163,8 +163,6 @@ def open_group(
 
 def _check_documents(node: Path) -> None:
     """Refuse a node whose metadata are a FIFO or a device, or too long: zarr reads all of them."""
-    from spatial_duck.io.ngff._store import METADATA
-
     for name in METADATA:
         document = node / name
         safety.check_is_no_device(document)

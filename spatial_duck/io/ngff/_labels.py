@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_duck.errors import FormatError
+from spatial_duck.io._publishing import LONGEST_NAME
+from spatial_duck.io.ngff._archive import METADATA
 from spatial_duck.io.ngff._contents import describe_collection
 from spatial_duck.io.ngff._metadata import ome_of
 
@@ -23,19 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["add_source", "check_label", "copy_other_entries", "register_label"]
 
-#: Most bytes of a name that file systems take.
-_LONGEST_NAME = 255
-_METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
-
 
 def check_label(name: str, dtype: Any) -> None:
     """Check that a name is that of a single folder, and that voxels are integers."""
     if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
         raise FormatError(f"label must be the name of one folder, got {name!r}")
-    if name in _METADATA or name.startswith("__") or len(os.fsencode(name)) > _LONGEST_NAME:
+    if name in METADATA or name.startswith("__") or len(os.fsencode(name)) > LONGEST_NAME:
         raise FormatError(
-            f"label must not be a name that Zarr uses ({', '.join(_METADATA)}, __…), nor have more "
-            f"than {_LONGEST_NAME} bytes, got {name!r}"
+            f"label must not be a name that Zarr uses ({', '.join(METADATA)}, __…), nor have more "
+            f"than {LONGEST_NAME} bytes, got {name!r}"
         )
     if np.dtype(dtype).kind not in "iu":
         raise FormatError(
@@ -86,7 +84,7 @@ def copy_other_entries(target: Path, fresh: Path, version: str) -> None:
         If the new group would mix two Zarr formats, or the target is a collection of images.
     """
     others = _other_entries(target)
-    zarrs = [p for p in others if any((p / name).is_file() for name in _METADATA)]
+    zarrs = [p for p in others if any((p / name).is_file() for name in METADATA)]
     found, wanted = (2 if (target / ".zgroup").is_file() else 3), (2 if version == "0.4" else 3)
     if zarrs and found != wanted:
         names = ", ".join(repr(p.name) for p in zarrs)
@@ -132,7 +130,7 @@ def _other_entries(target: Path) -> list[Path]:
         if inside is not None:
             raise FormatError(f"{target} is not replaced: {inside}")
         return []
-    levels = set(_METADATA)
+    levels = set(METADATA)
     for entry in entries:
         with suppress(KeyError, TypeError):
             levels |= {str(d["path"]).split("/")[0] for d in entry["datasets"]}

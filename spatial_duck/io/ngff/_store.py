@@ -20,6 +20,7 @@ from spatial_duck.errors import FormatError
 from spatial_duck.io._identity import Identity
 from spatial_duck.io._location import is_remote
 from spatial_duck.io._safety import check_is_no_device
+from spatial_duck.io.ngff._archive import METADATA
 from spatial_duck.io.ngff._stamp import NodeStamp
 
 if TYPE_CHECKING:
@@ -27,11 +28,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 __all__ = [
-    "METADATA", "ImageStore", "can_replace", "fill_store", "open_group", "store_path",
-    "write_by_folder",
+    "ImageStore", "can_replace", "fill_store", "open_group", "store_path", "write_by_folder",
 ]  # fmt: skip
-
-METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
 class ImageStore(_private.ForwardingStore):
