@@ -119,6 +119,12 @@ def test_a_deflated_dicom_stops_at_half_of_the_memory(
     monkeypatch.setattr("spatial_duck.io._safety.available_memory", lambda: 1 << 17)
     with pytest.raises(sd.UnsafeInputError, match="unpacks to more than half"):
         sd.read(path)
+    # Blocks that unpack to nothing come first: more of them than are read at a time.
+    meta = 144 + pydicom.filereader.read_file_meta_info(path).FileMetaInformationGroupLength
+    packed = path.read_bytes()
+    path.write_bytes(packed[:meta] + b"\0\0\0\xff\xff" * (1 << 15) + packed[meta:])
+    with pytest.raises(sd.UnsafeInputError, match="unpacks to more than half"):
+        sd.read(path)
 
 
 @pytest.mark.parametrize("name", ["a.nrrd", "a.nhdr", "a.mhd", "a.seg.nrrd", "a.vti"])
