@@ -119,6 +119,8 @@ def open_raster(path: Path, series: int = 0, level: int = 0) -> Source:
     _check_beside(Path(name))
     with _opened(name, 0) as file:
         _check_self_contained(path, file)
+        if not (series or level):
+            return raster_source(file)
         parts = [name, *file.subdatasets]
     if not 0 <= series < len(parts):
         raise FormatError(f"{path}: series must be 0 to {len(parts) - 1}, got {series}")
