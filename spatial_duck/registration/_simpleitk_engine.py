@@ -64,10 +64,11 @@ __all__ = ["ENGINE", "SimpleITKEngine"]
 
 #: Standard deviation of the smoothing, in voxels of the coarser image.
 _SMOOTHING = 0.5
-#: Steps of a search begin with this part of a voxel at the coarsest level, at others, and where
-#: cubic interpolation goes on from linear one; and the search ends when they are shorter than this
-#: part at the end, and where another goes on.
-_FIRST, _SHORTEST = (1.0, 0.25, 0.05), (1e-4, 1e-2)
+#: Steps of a search begin with this part of a voxel: at the coarsest level, at others, and where
+#: cubic interpolation goes on from linear one.
+_FIRST, _FIRST_OF_FINER, _FIRST_OF_CUBIC = 1.0, 0.25, 0.05
+#: A search ends when its steps are shorter than this part of a voxel: the last, and others.
+_SHORTEST, _SHORTEST_BEFORE = 1e-4, 1e-2
 #: Voxels are picked at random where there are more than so many times the samples: other levels are
 #: searched by the same voxels as the look around takes.
 _FEW = 2
@@ -351,16 +352,19 @@ class _Search:
                 numberOfIterations=iterations,
                 maximumLineIterations=100,
                 stepLength=NEARBY * self.voxel,
-                stepTolerance=_SHORTEST[0] * self.voxel,
+                stepTolerance=_SHORTEST * self.voxel,
                 valueTolerance=1e-7,
             )
         else:
-            goes_on = stage == "cubic"
-            more = self.number < len(self.job.levels) - 1 or (self.cubic and not goes_on)
+            first = _FIRST_OF_FINER if self.number > 0 else _FIRST
+            if stage == "cubic":
+                first = _FIRST_OF_CUBIC
+            is_finest = self.number == len(self.job.levels) - 1
+            is_last = is_finest and (stage == "cubic" or not self.cubic)
             method.SetOptimizerScalesFromPhysicalShift()
             method.SetOptimizerAsRegularStepGradientDescent(
-                learningRate=_FIRST[2 if goes_on else self.number > 0] * self.voxel,
-                minStep=_SHORTEST[more] * self.voxel,
+                learningRate=first * self.voxel,
+                minStep=(_SHORTEST if is_last else _SHORTEST_BEFORE) * self.voxel,
                 numberOfIterations=iterations,
                 relaxationFactor=0.5,
                 gradientMagnitudeTolerance=1e-12,
